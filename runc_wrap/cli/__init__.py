@@ -1,0 +1,1 @@
+"""runc-wrapctl: parse, call, print."""

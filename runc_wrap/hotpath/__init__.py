@@ -1,0 +1,1 @@
+"""What runs at every create: built-in modules and orjson, nothing else."""

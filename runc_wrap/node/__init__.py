@@ -1,0 +1,1 @@
+"""This machine: runtimes, engines and their configuration."""

@@ -1,0 +1,1 @@
+"""Seccomp profiles: formats, the engines' built-in ones as data, resolving and linting."""
