@@ -54,8 +54,11 @@ find_python() {
 make_venv() {
     "$python" -c 'import ensurepip' 2>/dev/null || provide python3-venv
     "$python" -m venv "$release/venv"
+    mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
+    cp -R "$source/pyproject.toml" "$source/README.md" "$source/runc_wrap" "$release/source/"
     "$release/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint "$source/constraints.txt" "$source"
+        --constraint "$source/constraints.txt" "$release/source"
+    rm -rf "$release/source"
 }
 
 # What runs at every create lies apart, so that nothing else can be imported there.

@@ -36,7 +36,7 @@ def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement
     """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed."""
     with _bundle(annotations or {}) as bundle:
         name = f"runc-wrap-selftest-{uuid.uuid4()}"
-        command = [runtime, "--root", bundle / "state", "run", "--bundle", bundle, name]
+        command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), name]
         try:
             done = subprocess.run(
                 command, capture_output=True, timeout=_SECONDS, check=False, text=True
