@@ -17,6 +17,12 @@ from tests.support.requirements import program, requires
 
 UNUSED = ("aufs", "btrfs", "devmapper", "zfs", "blockfile")
 CRI_NAMESPACE = "k8s.io"
+SMALL = "32m"  # of the state directory, where bundles are; on a node it is /run, a tmpfs too
+PASSED_ON = (
+    "runc-wrap/*",
+    "seccomp.security.alpha.kubernetes.io/*",
+    "container.seccomp.security.alpha.kubernetes.io/*",
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Handler:
     """A runtime handler: the OCI runtime's absolute path and which pod annotations pass."""
 
     binary: Path | str
-    pod_annotations: Sequence[str] = ("runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*")
+    pod_annotations: Sequence[str] = PASSED_ON
     options: Mapping[str, str | bool] = field(default_factory=dict)
 
 
@@ -49,6 +55,11 @@ class Containerd:
         """Run ctr, whatever its outcome."""
         return attempt(self._ctr(namespace, words))
 
+    def bundle(self, container: str, namespace: str = CRI_NAMESPACE) -> Path:
+        """Return where the host sees a running container's bundle."""
+        task = self.directory / "state/io.containerd.runtime.v2.task" / namespace / container
+        return self.space.inside(task)
+
     def load(self, archive: Path, namespace: str = "default") -> None:
         """Import an image archive into one namespace (CRI's is k8s.io)."""
         self.ctr("images", "import", archive, namespace=namespace)
@@ -64,7 +75,7 @@ def containerd(directory: Path, handlers: Mapping[str, Handler]) -> Iterator[Con
     requires("containerd", "ctr", "containerd-shim-runc-v2", "runc", "unshare", root=True)
     config = directory / "config.toml"
     config.write_text(configuration(directory, {"runc": Handler(program("runc")), **handlers}))
-    with private_mounts(directory) as space:
+    with private_mounts(directory, {directory / "state": SMALL}) as space:
         argv = [*space.prefix, program("containerd"), "-c", str(config)]
         engine = Containerd(directory, Daemon(argv, directory / "containerd.log"), space)
         try:

@@ -196,11 +196,15 @@ class Cri:
         self.call("StopPodSandbox", pod_sandbox_id=pod_id)
         self.call("RemovePodSandbox", pod_sandbox_id=pod_id)
 
+    def remove_pods(self) -> None:
+        """Remove every pod there is."""
+        for pod in self.call("ListPodSandbox").items:
+            self.remove_pod(pod.id)
+
     def close(self) -> None:
         """Remove every pod that is left and close the connection."""
-        for pod in self.call("ListPodSandbox").items:
-            with contextlib.suppress(CriError):
-                self.remove_pod(pod.id)
+        with contextlib.suppress(CriError):
+            self.remove_pods()
         self.channel.close()
 
 

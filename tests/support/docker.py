@@ -14,6 +14,7 @@ from tests.support.namespaces import MountNamespace, private_mounts
 from tests.support.processes import Daemon, Run, attempt, environment, run
 from tests.support.requirements import program, requires
 
+SMALL = "32m"  # of the exec-root, where bundles are; on a node it is /run, a tmpfs too
 ARGUMENTS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false")
 
 
@@ -42,6 +43,12 @@ class Docker:
         """Return the host's pid of the container's first process."""
         return int(self.docker("inspect", "--format", "{{.State.Pid}}", container).stdout)
 
+    def bundle(self, container: str) -> Path:
+        """Return where the host sees a running container's bundle."""
+        full = self.docker("inspect", "--format", "{{.Id}}", container).stdout.strip()
+        tasks = self.directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby"
+        return self.space.inside(tasks / full)
+
     def remove_all(self) -> None:
         """Remove every container there is."""
         if ids := self.docker("ps", "--all", "--quiet").stdout.split():
@@ -60,7 +67,7 @@ def dockerd(
 ) -> Iterator[Docker]:
     """Run dockerd in `directory` (keep it short) with these runtimes, name to path."""
     requires("dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", root=True)
-    with private_mounts(directory) as space:
+    with private_mounts(directory, {directory / "exec": SMALL}) as space:
         _write_settings(directory, space, runtimes, settings or {})
         daemon = Daemon([*space.prefix, *_command(directory)], directory / "dockerd.log")
         engine = Docker(directory, daemon, space)

@@ -7,7 +7,7 @@ machines have; in here it is unmounted, and the host keeps its own.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ class MountNamespace:
         """Return a cgroup's path that no other engine uses."""
         return f"/runc-wrap-test-{self.pid}"
 
+    def inside(self, path: Path) -> Path:
+        """Return where the host sees a path of this namespace."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
     @property
     def prefix(self) -> list[str]:
         """Return the words that run a program inside, in place: same pid, no process between."""
@@ -34,8 +38,12 @@ class MountNamespace:
 
 
 @contextlib.contextmanager
-def private_mounts(directory: Path) -> Iterator[MountNamespace]:
-    """Hold a namespace open; its own /dev/shm (Podman's locks) and no unified hierarchy."""
+def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[MountNamespace]:
+    """Hold a namespace open; its own /dev/shm (Podman's locks) and no unified hierarchy.
+
+    `small` are directories which become file systems of their own, path to size ("32m"): a test
+    can fill those without filling the machine.
+    """
     holder = Daemon(
         ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"],
         directory / "mounts.log",
@@ -44,7 +52,9 @@ def private_mounts(directory: Path) -> Iterator[MountNamespace]:
         wait_until(lambda: _mounts(holder.pid) not in {None, _mounts(os.getpid())}, "unshare")
         space = MountNamespace(holder.pid)
         attempt([*space.prefix, "umount", UNIFIED])
-        run([*space.prefix, "mount", "-t", "tmpfs", "shm", "/dev/shm"])
+        for place, size in {**small, Path("/dev/shm"): "64m"}.items():
+            place.mkdir(exist_ok=True)
+            run([*space.prefix, "mount", "-t", "tmpfs", "-o", f"size={size}", "test", place])
         yield space
     finally:
         end_all_in(holder.pid)

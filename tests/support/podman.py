@@ -15,6 +15,7 @@ from tests.support.namespaces import MountNamespace, private_mounts
 from tests.support.processes import Run, attempt, environment, run
 from tests.support.requirements import program, requires
 
+SMALL = "48m"  # of the storage, where bundles are
 SPEAKS_JSON = ("crun", "runc")
 
 
@@ -36,6 +37,11 @@ class Podman:
     def pid(self, container: str) -> int:
         """Return the host's pid of the container's first process."""
         return int(self.podman("inspect", "--format", "{{.State.Pid}}", container).stdout)
+
+    def bundle(self, container: str) -> Path:
+        """Return where the host sees a container's bundle."""
+        asked = self.podman("inspect", "--format", "{{.OCIConfigPath}}", container)
+        return self.space.inside(Path(asked.stdout.strip()).parent)
 
     def events(self) -> str:
         """Return what Podman noted in its own event log."""
@@ -95,7 +101,7 @@ def podman(
     """Give a Podman with these runtimes, name to path; `speak_json` are base names, not names."""
     requires("podman", "conmon", "runc", root=True)
     (directory / "containers.conf").write_text(configuration(directory, runtimes, speak_json))
-    with private_mounts(directory) as space:
+    with private_mounts(directory, {directory / "root": SMALL}) as space:
         engine = Podman(directory, space)
         try:
             yield engine

@@ -49,16 +49,36 @@ def passing_recorder(directory: Path, name: str, behind: str) -> Recorder:
     return _recorder(directory, name, behind, refuse=False)
 
 
-def in_front(path: Path, act: str, behind: str | Path) -> Path:
-    """Write a runtime which, at create, runs shell text `act` in the bundle, then execs `behind`.
+def in_front(path: Path, act: str, behind: str | Path, after: str = ":") -> Path:
+    """Write a runtime which, around create, runs shell texts `act` and `after` in the bundle.
 
-    `act` sees $bundle; it is how a test spoils config.json or fills the disk at the last moment.
+    They see $bundle and $log. A CRI sandbox is spared, so that its pod starts.
     """
-    return _script(
-        path,
-        f'{FIND_BUNDLE}if [ -n "$command" ]; then\n(cd "$bundle" && {act}) </dev/null >&2\nfi\n'
-        f'exec {shlex.quote(str(behind))} "$@"\n',
-    )
+    text = f"""{FIND_BUNDLE}behind={shlex.quote(str(behind))}
+if [ -z "$command" ] || grep -q {shlex.quote(SANDBOX)} "$bundle/config.json"; then
+    exec "$behind" "$@"
+fi
+(cd "$bundle" && {act}) </dev/null >/dev/null 2>&1
+"$behind" "$@"
+status=$?
+(cd "$bundle" && {after}) </dev/null >/dev/null 2>&1
+exit $status
+"""
+    return _script(path, text)
+
+
+def spoils_config(path: Path, behind: str | Path) -> Path:
+    """Cut config.json short, then hand over."""
+    return in_front(path, 'printf \'{"ociVersion": "1.2.0", "proc\' >config.json', behind)
+
+
+def fills_disk(path: Path, behind: str | Path) -> Path:
+    """Fill the bundle's file system, then hand over; afterwards there is room again.
+
+    The engine's log gets its one block before, so that the only write to fail is the wrapper's.
+    """
+    act = 'if [ -n "$log" ]; then echo >>"$log"; fi; cat /dev/zero >filler'
+    return in_front(path, act, behind, after="rm -f filler")
 
 
 def _recorder(directory: Path, name: str, behind: str, *, refuse: bool) -> Recorder:
