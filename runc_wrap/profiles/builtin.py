@@ -1,0 +1,60 @@
+"""The built-in profiles by the names that operators write.
+
+    containerd    containerd@1.7.24     moby    moby@26.1.5 (the version is Docker Engine's)
+    containers-common    containers-common@0.62.2    crio    crio@1.30
+
+Without a version, the newest known one is meant, which also stands for every newer one.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from runc_wrap.profiles.engines import crio
+from runc_wrap.profiles.engines.containerd import CONTAINERD
+from runc_wrap.profiles.engines.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.engines.dated import Engine
+from runc_wrap.profiles.engines.moby import MOBY
+from runc_wrap.profiles.model import Profile, ProfileError
+from runc_wrap.profiles.versions import Version, parse
+
+
+class _Source(NamedTuple):
+    at: Callable[[Version], Profile]
+    oldest: str
+    known: tuple[Version, ...]
+
+
+def _source(engine: Engine) -> _Source:
+    return _Source(engine.at, engine.oldest, engine.known())
+
+
+_SOURCES = {
+    **{engine.name: _source(engine) for engine in (CONTAINERD, MOBY, CONTAINERS_COMMON)},
+    crio.NAME: _Source(crio.at, crio.OLDEST, crio.known()),
+}
+
+
+def names() -> list[str]:
+    """Return the names of the built-in profiles, without versions."""
+    return sorted(_SOURCES)
+
+
+def load(spec: str) -> Profile:
+    """Return the built-in profile that a spec names: "containerd" or "containerd@1.7.24".
+
+    Raises ProfileError for an unknown name and for a version older than the oldest known.
+    """
+    name, at_sign, text = spec.partition("@")
+    source = _SOURCES.get(name)
+    if source is None:
+        raise ProfileError(
+            f"no built-in profile is called {name!r}; these are: {', '.join(names())}"
+        )
+    newest = max(source.known)
+    version = min(parse(text, source.known), newest) if at_sign else newest
+    if version < parse(source.oldest):
+        raise ProfileError(
+            f"{name} {version} is older than the profiles known here, "
+            f"{source.oldest} to {newest}; write {name}@{source.oldest} for the nearest"
+        )
+    return source.at(version)

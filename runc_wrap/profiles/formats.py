@@ -1,0 +1,185 @@
+"""Reading profile files: the OCI runtime-spec's linux.seccomp, moby's and containers/common's.
+
+The three are one family: moby adds archMap, name, comment, includes and excludes, containers/common
+adds errno and defaultErrno as strings, which win over the numbers. A file may use all of it.
+minKernel is honoured in every file, though containers/common itself does not look at it, and so
+is archMap for every architecture. What runc or crun refuse is refused here, with its place.
+"""
+
+import errno
+import re
+from collections.abc import Iterator
+
+from runc_wrap.profiles.fields import UINT64_MAX, Fields, decode
+from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, Rule
+from runc_wrap.profiles.words import (
+    ACTIONS,
+    ACTIONS_WITH_ERRNO,
+    ARCHITECTURES,
+    CONDITION_ARCHES,
+    FLAGS,
+    GOARCH,
+    NOTIFY,
+    OPERATORS,
+)
+
+MAX_ERRNO = 4095  # include/linux/err.h
+LAST_ARGUMENT = 5
+
+_TOP = frozenset(
+    {
+        "defaultAction",
+        "defaultErrnoRet",
+        "defaultErrno",
+        "architectures",
+        "archMap",
+        "flags",
+        "listenerPath",
+        "listenerMetadata",
+        "syscalls",
+    }
+)
+_RULE = frozenset(
+    {
+        "name",
+        "names",
+        "action",
+        "errnoRet",
+        "errno",
+        "args",
+        "comment",
+        "includes",
+        "excludes",
+    }
+)
+_ARGUMENT = frozenset({"index", "value", "valueTwo", "op"})
+_CONDITION = frozenset({"caps", "arches", "minKernel"})
+_ARCH_MAP = frozenset({"architecture", "subArchitectures"})
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CAPABILITY = re.compile(r"CAP_[A-Z0-9_]+")
+_KERNEL = re.compile(r"(\d{1,3})\.(\d{1,3})")
+
+
+def parse(data: bytes, source: str) -> Profile:
+    """Return the profile that a file holds; `source` names it in the profile and in errors.
+
+    Raises ProfileError.
+    """
+    top = Fields(decode(data, source), source, "", _TOP)
+    action = top.word("defaultAction", ACTIONS) or top.fail(
+        "defaultAction", "missing; write SCMP_ACT_ERRNO to deny what no rule names"
+    )
+    if action == NOTIFY:
+        top.fail("defaultAction", "SCMP_ACT_NOTIFY for every call is refused by runc; name calls")
+    if top.has("architectures") and top.has("archMap"):
+        top.fail("archMap", "stands beside architectures; keep one of them")
+    return Profile(
+        name=source,
+        version=None,
+        default_action=action,
+        default_errno_ret=_errno(top, "defaultErrno", "defaultErrnoRet", action),
+        architectures=top.words("architectures", ARCHITECTURES),
+        arch_map=_arch_map(top),
+        flags=top.words("flags", FLAGS) if top.has("flags") else None,
+        listener_path=top.text("listenerPath"),
+        listener_metadata=top.text("listenerMetadata"),
+        rules=tuple(_rule(fields) for fields in top.objects("syscalls", _RULE)),
+    )
+
+
+def _arch_map(top: Fields) -> dict[str, tuple[str, ...]]:
+    """Return archMap by GOARCH; of two entries for one architecture the first counts."""
+    found: dict[str, tuple[str, ...]] = {}
+    for fields in top.objects("archMap", _ARCH_MAP):
+        architecture = fields.word("architecture", ARCHITECTURES) or fields.fail(
+            "architecture", "missing; name one like SCMP_ARCH_X86_64"
+        )
+        subordinate = fields.words("subArchitectures", ARCHITECTURES)
+        if architecture in GOARCH:
+            found.setdefault(GOARCH[architecture], (architecture, *subordinate))
+    return found
+
+
+def _rule(fields: Fields) -> Rule:
+    names = _names(fields)
+    action = fields.word("action", ACTIONS) or fields.fail(
+        "action", "missing; write SCMP_ACT_ALLOW to allow the calls named"
+    )
+    if action == NOTIFY and "write" in names:
+        fields.fail("action", "SCMP_ACT_NOTIFY on write is refused by runc; leave write out")
+    fields.text("comment")
+    return Rule(
+        names=names,
+        action=action,
+        errno_ret=_errno(fields, "errno", "errnoRet", action),
+        args=tuple(_arguments(fields)),
+        includes=_condition(fields.nested("includes", _CONDITION)),
+        excludes=_condition(fields.nested("excludes", _CONDITION)),
+    )
+
+
+def _names(fields: Fields) -> tuple[str, ...]:
+    """Return the calls of a rule, from `names` or from moby's former `name`."""
+    former, names = fields.text("name"), fields.words("names")
+    if former and names:
+        fields.fail("name", "stands beside names; keep names")
+    names = names or ((former,) if former else ())
+    if not names:
+        fields.fail("names", "names no system call; name one or remove the rule")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            fields.fail("names", f"{name!r} is not a system call's name; write it like openat")
+    return names
+
+
+def _errno(fields: Fields, text_key: str, number_key: str, action: str) -> int | None:
+    """Return the error number: the string, a name or a decimal, wins over the number."""
+    number = fields.integer(number_key, MAX_ERRNO)
+    if text := fields.text(text_key):
+        number = _errno_of(fields, text_key, text)
+    if number is not None and action not in ACTIONS_WITH_ERRNO:
+        fields.fail(number_key, f"has no meaning with {action}; use SCMP_ACT_ERRNO or drop it")
+    return number
+
+
+def _errno_of(fields: Fields, key: str, text: str) -> int:
+    if text.isdecimal() and text.isascii() and len(text) <= len(str(MAX_ERRNO)):
+        number = int(text)
+    else:
+        numbers = {name: number for number, name in errno.errorcode.items()}
+        number = getattr(errno, text) if text in numbers else MAX_ERRNO + 1
+    if number > MAX_ERRNO:
+        fields.fail(key, f"{text!r} is no error of errno(3); write it like EPERM or 1")
+    return number
+
+
+def _arguments(fields: Fields) -> Iterator[Argument]:
+    for argument in fields.objects("args", _ARGUMENT):
+        index = argument.integer("index", LAST_ARGUMENT)
+        value = argument.integer("value", UINT64_MAX)
+        if index is None or value is None:
+            missing = "index" if index is None else "value"
+            argument.fail(missing, "missing; a comparison needs index, value and op")
+        op = argument.word("op", OPERATORS) or argument.fail(
+            "op", "missing; write a comparison like SCMP_CMP_EQ"
+        )
+        yield Argument(index, value, op, argument.integer("valueTwo", UINT64_MAX) or 0)
+
+
+def _condition(fields: Fields) -> Condition:
+    caps = fields.words("caps")
+    for cap in caps:
+        if not _CAPABILITY.fullmatch(cap):
+            fields.fail("caps", f"{cap!r} is not a capability; write it like CAP_SYS_ADMIN")
+    return Condition(caps, fields.words("arches", CONDITION_ARCHES), _min_kernel(fields))
+
+
+def _min_kernel(fields: Fields) -> Kernel | None:
+    text = fields.text("minKernel")
+    if text is None:
+        return None
+    match = _KERNEL.fullmatch(text)
+    if match is None or text == "0.0":
+        fields.fail("minKernel", f"{text!r} is not a kernel version; write it like 4.8")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,247 @@
+"""What a runtime, libseccomp or the kernel will make of a profile that can be read.
+
+A check is a function from profile and context to findings, entered in CHECKS. Nothing here
+changes a profile or refuses it: that is for formats (what cannot be meant) and for the operator.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from errno import EPERM
+from typing import Literal
+
+from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.syscalls import known_to_libseccomp
+from runc_wrap.profiles.versions import Version, reached
+from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, CAPABILITIES, NOTIFY, OCI
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the profile is to be used: GOARCH, and the version of runc if runc is the runtime."""
+
+    arch: str
+    runc: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: where in the profile, what follows from it, what to do."""
+
+    check: str
+    severity: Severity
+    place: str
+    sentence: str
+    remedy: str
+
+
+Check = Callable[[Profile, Context], Iterator[Finding]]
+
+_PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
+
+# runc and crun make these calls after loading the filter when noNewPrivileges is false:
+# capabilities, user and groups, the exec fifo, the program itself (runc libcontainer
+# standard_init_linux.go and init_linux.go; futex and exit_group are the Go runtime's).
+RUNTIME_CALLS = (
+    "capget",
+    "capset",
+    "close",
+    "execve",
+    "exit_group",
+    "fchdir",
+    "futex",
+    "getppid",
+    "openat",
+    "prctl",
+    "read",
+    "setgid",
+    "setgroups",
+    "setuid",
+    "write",
+)
+
+
+def check(profile: Profile, context: Context) -> list[Finding]:
+    """Return what all checks find, in the order of CHECKS."""
+    return [finding for one in CHECKS for finding in one(profile, context)]
+
+
+def _place(index: int) -> str:
+    return f"syscalls[{index}]"
+
+
+def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find names that libseccomp does not know: runc and crun pass over them."""
+    named = {name for rule in profile.rules for name in rule.names}
+    known = known_to_libseccomp(named)
+    if known is None:
+        yield Finding(
+            "unknown-syscalls",
+            "note",
+            "syscalls",
+            "libseccomp is not installed, so the names of system calls were not checked",
+            "install libseccomp2",
+        )
+        return
+    for index, rule in enumerate(profile.rules):
+        if strange := [name for name in rule.names if name not in known]:
+            yield Finding(
+                "unknown-syscalls",
+                "warning",
+                _place(index),
+                f"libseccomp does not know {', '.join(strange)}; runtimes pass over such names",
+                "correct the spelling, or leave them for a newer libseccomp",
+            )
+
+
+def same_as_default(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find rules that do what the default action does: runc drops them."""
+    default = _outcome(profile.default_action, profile.default_errno_ret)
+    for index, rule in enumerate(profile.rules):
+        if _outcome(rule.action, rule.errno_ret) == default:
+            yield Finding(
+                "same-as-default",
+                "note",
+                _place(index),
+                f"does what the default action {profile.default_action} does; runc drops it",
+                "remove the rule, or give it another action or error",
+            )
+
+
+def _outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
+    """Return what a call gets; without a number ERRNO and TRACE mean EPERM to every runtime."""
+    number = EPERM if errno_ret is None else errno_ret
+    return action, number if action in ACTIONS_WITH_ERRNO else 0
+
+
+def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find rules comparing one argument twice: runc and crun make separate rules of them."""
+    for index, rule in enumerate(profile.rules):
+        indexes = [argument.index for argument in rule.args]
+        if len(set(indexes)) < len(indexes):
+            yield Finding(
+                "repeated-arguments",
+                "warning",
+                _place(index),
+                "compares one argument more than once; runtimes then take either, not both",
+                "write one rule for each range that is meant",
+            )
+
+
+def flags_refused(profile: Profile, context: Context) -> Iterator[Finding]:
+    """Find flags where runc is older than 1.2: it refuses any."""
+    if profile.flags and context.runc is not None and not reached(context.runc, "1.2.0"):
+        yield Finding(
+            "flags-refused",
+            "error",
+            "flags",
+            f"runc {context.runc} refuses every profile with flags",
+            "remove flags, or install runc 1.2",
+        )
+
+
+_ARCHITECTURE_SINCE = {
+    "SCMP_ARCH_RISCV64": "1.1.15 1.2.0",
+    "SCMP_ARCH_LOONGARCH64": "1.5.0",
+}
+
+
+def architectures_refused(profile: Profile, context: Context) -> Iterator[Finding]:
+    """Find architectures that came later than the runc in use: it refuses their names."""
+    for name in _architectures(profile, context):
+        since = _ARCHITECTURE_SINCE.get(name)
+        if since and context.runc is not None and not reached(context.runc, since):
+            yield Finding(
+                "architectures-refused",
+                "error",
+                "architectures",
+                f"runc {context.runc} refuses profiles that name {name}",
+                f"remove it, or install runc {since.split()[-1]}",
+            )
+
+
+def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
+    """Find a list of architectures without the machine's own."""
+    listed = _architectures(profile, context)
+    if listed and OCI[context.arch] not in listed:
+        yield Finding(
+            "native-missing",
+            "warning",
+            "architectures",
+            f"does not list {OCI[context.arch]}, which this machine's programs use; "
+            "runtimes add it by themselves",
+            f"add {OCI[context.arch]}",
+        )
+
+
+def _architectures(profile: Profile, context: Context) -> tuple[str, ...]:
+    return profile.architectures or profile.arch_map.get(context.arch, ())
+
+
+def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find conditions on capabilities that no kernel known here has."""
+    for index, rule in enumerate(profile.rules):
+        asked = {*rule.includes.caps, *rule.excludes.caps}
+        if strange := sorted(asked - CAPABILITIES):
+            yield Finding(
+                "unknown-capabilities",
+                "warning",
+                _place(index),
+                f"asks for {', '.join(strange)}, which no container can have",
+                "correct the spelling",
+            )
+
+
+def listener_missing(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find notifications without a listener: runc refuses them, crun needs an annotation."""
+    if profile.listener_path is None:
+        for index, rule in enumerate(profile.rules):
+            if rule.action == NOTIFY:
+                yield Finding(
+                    "listener-missing",
+                    "error",
+                    _place(index),
+                    "sends notifications, but no listenerPath says where to; runc refuses that",
+                    "set listenerPath to the agent's socket",
+                )
+
+
+def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find calls denied that the runtime itself makes once the filter is loaded."""
+    denied = [name for name in RUNTIME_CALLS if not _may(profile, name)]
+    if denied:
+        yield Finding(
+            "runtime-calls-denied",
+            "error",
+            "syscalls",
+            f"without capabilities {', '.join(denied)} would be denied, and the runtime itself "
+            "makes them after the filter is loaded: the container may not start",
+            "allow them; noNewPrivileges makes most unnecessary, but never execve",
+        )
+
+
+def _may(profile: Profile, name: str) -> bool:
+    """Tell whether some form of a call passes in a container without capabilities."""
+    rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
+    if any(_is_plain_denial(rule) for rule in rules):
+        return False
+    allowed = any(rule.action in _PERMISSIVE for rule in rules)
+    return allowed or profile.default_action in _PERMISSIVE
+
+
+def _is_plain_denial(rule: Rule) -> bool:
+    return rule.action not in _PERMISSIVE and not rule.args
+
+
+CHECKS: tuple[Check, ...] = (
+    unknown_syscalls,
+    same_as_default,
+    repeated_arguments,
+    flags_refused,
+    architectures_refused,
+    native_missing,
+    unknown_capabilities,
+    listener_missing,
+    runtime_calls_denied,
+)

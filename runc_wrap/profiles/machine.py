@@ -1,0 +1,49 @@
+"""What this node is: its architecture and kernel, in the words that compiling wants."""
+
+import platform
+import re
+import sys
+
+from runc_wrap.profiles.model import Kernel, ProfileError
+
+# uname -m -> GOARCH, where the kernel's name says it all
+_GOARCH = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "loongarch64": "loong64",
+    "ppc": "ppc",
+    "ppc64": "ppc64",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390": "s390",
+    "s390x": "s390x",
+}
+
+
+def goarch(machine: str = "") -> str:
+    """Return GOARCH for a machine name of uname(2), this node's by default.
+
+    Raises ProfileError for a machine that no engine is built for.
+    """
+    name = machine or platform.machine()
+    if name in _GOARCH:
+        return _GOARCH[name]
+    if name in {"mips", "mips64"}:
+        return name + ("le" if sys.byteorder == "little" else "")
+    if re.fullmatch(r"i[3-6]86", name):
+        return "386"
+    if re.fullmatch(r"armv[5-8]\w*", name):
+        return "arm"
+    raise ProfileError(f"the machine {name!r} is not known; name its architecture as Go does")
+
+
+def kernel(release: str = "") -> Kernel:
+    """Return (version, major revision) of a kernel release, this node's by default.
+
+    Only these two count in profiles: "6.18.44-fc" is (6, 18). Raises ProfileError.
+    """
+    text = release or platform.release()
+    match = re.match(r"(\d+)\.(\d+)", text)
+    if match is None:
+        raise ProfileError(f"the kernel release {text!r} does not begin like 6.12")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,70 @@
+"""What a profile is before it is compiled: rules and the conditions they hold under.
+
+Conditions mean what they mean to moby (moby/profiles seccomp_linux.go): a rule holds when its
+`includes` hold wholly (every capability, one of the architectures, at least that kernel) and
+nothing of its `excludes` does (any capability, any architecture, at least that kernel).
+Architectures in conditions have libseccomp's names (x86, amd64, arm64, mipsel64, ...).
+"""
+
+from dataclasses import dataclass, field
+
+Kernel = tuple[int, int]
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used; the text is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One comparison of a system call's argument (`args` of the OCI runtime-spec)."""
+
+    index: int
+    value: int
+    op: str
+    value_two: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What `includes` and `excludes` ask about: all empty asks nothing."""
+
+    caps: tuple[str, ...] = ()
+    arches: tuple[str, ...] = ()
+    min_kernel: Kernel | None = None
+
+
+ANYWHERE = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of `syscalls`; errno_ret is None where the runtime's default (EPERM) is meant."""
+
+    names: tuple[str, ...]
+    action: str
+    errno_ret: int | None = None
+    args: tuple[Argument, ...] = ()
+    includes: Condition = ANYWHERE
+    excludes: Condition = ANYWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A whole profile.
+
+    `architectures` holds on every machine; `arch_map` gives them per machine, by GOARCH. At most
+    one of them is set. `flags` None leaves the choice to the runtime, () asks for none.
+    `version` is the engine's, for built-in profiles.
+    """
+
+    name: str
+    version: str | None
+    default_action: str
+    rules: tuple[Rule, ...]
+    default_errno_ret: int | None = None
+    architectures: tuple[str, ...] = ()
+    arch_map: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    flags: tuple[str, ...] | None = None
+    listener_path: str | None = None
+    listener_metadata: str | None = None

@@ -1,0 +1,64 @@
+"""The words that profiles are written in, as runc, crun and libseccomp know them.
+
+Sources: runc libcontainer/seccomp/config.go, crun src/libcrun/seccomp.c, runtime-spec
+config-linux.md, capabilities(7). Data only.
+"""
+
+
+def _prefixed(prefix: str, words: str) -> frozenset[str]:
+    return frozenset(prefix + word for word in words.split())
+
+
+ALLOW = "SCMP_ACT_ALLOW"
+ERRNO = "SCMP_ACT_ERRNO"
+TRACE = "SCMP_ACT_TRACE"
+NOTIFY = "SCMP_ACT_NOTIFY"
+ACTIONS = _prefixed("SCMP_ACT_", "ALLOW ERRNO TRACE NOTIFY KILL KILL_PROCESS KILL_THREAD TRAP LOG")
+ACTIONS_WITH_ERRNO = frozenset({ERRNO, TRACE})
+
+OPERATORS = _prefixed("SCMP_CMP_", "NE LT LE EQ GE GT MASKED_EQ")
+
+FLAGS = _prefixed("SECCOMP_FILTER_FLAG_", "TSYNC SPEC_ALLOW LOG WAIT_KILLABLE_RECV")
+
+# GOARCH -> libseccomp's name, as moby and containers/common use in `arches`
+NATIVE = {
+    "386": "x86",
+    "amd64": "amd64",
+    "amd64p32": "x32",
+    "arm": "arm",
+    "arm64": "arm64",
+    "loong64": "loongarch64",
+    "mips": "mips",
+    "mips64": "mips64",
+    "mips64p32": "mips64n32",
+    "mipsle": "mipsel",
+    "mips64le": "mipsel64",
+    "mips64p32le": "mipsel64n32",
+    "ppc": "ppc",
+    "ppc64": "ppc64",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390": "s390",
+    "s390x": "s390x",
+}
+
+# GOARCH -> the OCI runtime-spec's name
+OCI = {goarch: "SCMP_ARCH_" + native.upper() for goarch, native in NATIVE.items()} | {
+    "amd64": "SCMP_ARCH_X86_64",
+    "arm64": "SCMP_ARCH_AARCH64",
+}
+GOARCH = {oci: goarch for goarch, oci in OCI.items()}
+
+ARCHITECTURES = frozenset(OCI.values()) | _prefixed("SCMP_ARCH_", "PARISC PARISC64 M68K SH SHEB")
+CONDITION_ARCHES = frozenset(NATIVE.values()) | {"mips3l64n32", "parisc", "parisc64"}
+
+CAPABILITIES = _prefixed(
+    "CAP_",
+    """
+    AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE
+    DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN
+    MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID
+    SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE
+    SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
+    """,
+)
