@@ -1,6 +1,7 @@
 """Resolving a compiled profile for one container. Pure.
 
-A compiled profile is what `runc_wrap.profiles.compiling` writes, architecture and kernel already decided:
+A compiled profile is what `runc_wrap.profiles.compiling` writes, architecture and kernel already
+decided:
 
     {"name": str, "version": str | null,
      "block": {linux.seccomp of the OCI runtime-spec, without "syscalls"},

@@ -1,0 +1,105 @@
+"""config.json on disk: read whole and bounded, replaced at once."""
+
+import posix
+from _stat import S_IMODE, S_ISREG
+
+from runc_wrap.hotpath.failure import Refusal, because, quoted
+
+LARGEST = 16 * 1024 * 1024  # bytes; real configs have 3 KB to 300 KB
+_CHUNK = 1024 * 1024
+_MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h MAXSYMLINKS)
+
+
+class Found:
+    """A config file as it was: its path behind any symbolic link, its text, its inode's data."""
+
+    __slots__ = ("path", "stat", "text")
+
+    def __init__(self, path: str, text: bytes, stat: posix.stat_result) -> None:
+        self.path = path
+        self.text = text
+        self.stat = stat
+
+
+def read(path: str) -> Found:
+    """Read the file that the runtime would read at `path`. Raises Refusal."""
+    try:
+        real = _behind_links(path)
+        descriptor = posix.open(real, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
+    except OSError as error:
+        raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
+    try:
+        stat = posix.fstat(descriptor)
+        return Found(real, _read_regular(descriptor, stat, path), stat)
+    except OSError as error:
+        raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
+    finally:
+        posix.close(descriptor)
+
+
+def _behind_links(path: str) -> str:
+    """Follow a link in the last component: it is the file, not the link, that gets replaced."""
+    for _ in range(_MOST_LINKS):
+        try:
+            target = posix.readlink(path)
+        except OSError:  # no link; if nothing is there at all, open says so
+            return path
+        path = target if target.startswith("/") else f"{directory(path)}/{target}"
+    return path
+
+
+def _read_regular(descriptor: int, stat: posix.stat_result, path: str) -> bytes:
+    if not S_ISREG(stat.st_mode):
+        raise Refusal(f"{quoted(path)} is not a regular file; a runtime's config must be one.")
+    parts: list[bytes] = []
+    size = 0
+    while part := posix.read(descriptor, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST:
+            raise Refusal(f"{quoted(path)} is larger than {LARGEST} bytes, the most that is read.")
+    return b"".join(parts)
+
+
+def replace(found: Found, text: bytes) -> None:
+    """Put `text` in the place of what was found; whoever looks sees the old file or the new one.
+
+    Not synced to disk: after a power cut every engine writes its bundles anew. Raises Refusal.
+    """
+    temporary = f"{directory(found.path)}/.config.json.runc-wrap.{posix.getpid()}"
+    try:
+        _write_new(temporary, text, found.stat)
+        posix.rename(temporary, found.path)
+    except OSError as error:
+        _remove(temporary)
+        raise Refusal(
+            f"{quoted(found.path)} cannot be replaced by its confined form: {because(error)}."
+        ) from None
+
+
+def _write_new(path: str, text: bytes, like: posix.stat_result) -> None:
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW
+    descriptor = posix.open(path, flags, 0o600)
+    try:
+        made = posix.fstat(descriptor)
+        if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+            posix.chown(descriptor, like.st_uid, like.st_gid)
+        posix.fchmod(descriptor, S_IMODE(like.st_mode))
+        rest = memoryview(text)
+        while rest:
+            rest = rest[posix.write(descriptor, rest) :]
+    finally:
+        posix.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        return
+
+
+def directory(path: str) -> str:
+    """Return the directory part of a path, "." if it has none."""
+    head, slash, _ = path.rpartition("/")
+    return head or ("/" if slash else ".")

@@ -1,0 +1,84 @@
+"""JSON: the one place that imports orjson, and what stands in for it when it cannot be loaded.
+
+orjson looks up uuid.UUID, enum.EnumMeta, dataclasses._FIELD and json.JSONDecodeError while it is
+imported (orjson src/typeref.rs); the modules behind them cost more than all the rest of a create.
+We give it nothing but dicts, lists, strings and numbers, so empty stand-ins serve it.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Codec = tuple[Callable[[bytes], Any], Callable[[Any], bytes]]
+
+
+class Unreadable(ValueError):
+    """The text is not JSON as RFC 8259 has it; the message says what is wrong and where."""
+
+
+def _stand_ins() -> "dict[str, Any]":
+    module = type(sys)
+    needed: dict[str, dict[str, Any]] = {
+        "uuid": {"UUID": type("UUID", (), {})},
+        "enum": {"EnumMeta": type("EnumMeta", (type,), {})},
+        "dataclasses": {"_FIELD": object()},
+        "json": {"JSONDecodeError": type("JSONDecodeError", (ValueError,), {})},
+    }
+    made = {name: module(name) for name in needed if name not in sys.modules}
+    for name, stand_in in made.items():
+        stand_in.__dict__.update(needed[name])
+    return made
+
+
+def _orjson() -> "Codec":
+    stand_ins = _stand_ins()
+    sys.modules.update(stand_ins)
+    try:
+        import orjson  # noqa: PLC0415 - only with the stand-ins in place
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+    return orjson.loads, orjson.dumps
+
+
+def _standard_library() -> "Codec":
+    import json  # noqa: PLC0415 - ten times dearer than orjson; only where orjson does not load
+
+    def no_constant(name: str) -> None:
+        raise ValueError(f"{name} is not a JSON value")
+
+    def decode(text: bytes) -> object:
+        value = json.loads(text.decode("utf-8"), parse_constant=no_constant)
+        encode(value)  # refuses lone surrogates, as orjson does
+        return value
+
+    def encode(value: object) -> bytes:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+    return decode, encode
+
+
+try:
+    _decode, _encode = _orjson()
+    NAME = "orjson"
+except Exception:  # noqa: BLE001 - whatever is wrong with orjson must not stop a node
+    _decode, _encode = _standard_library()
+    NAME = "json"
+
+
+def loads(text: bytes) -> "Any":
+    """Parse one JSON document. Raises Unreadable."""
+    try:
+        return _decode(text)
+    except (ValueError, RecursionError) as error:
+        position = getattr(error, "pos", None)
+        where = f" at character {position}" if isinstance(position, int) else ""
+        raise Unreadable(f"{getattr(error, 'msg', error)}{where}") from None
+
+
+def dumps(value: "Any") -> bytes:
+    """Serialise compactly, keys in the order they have."""
+    return _encode(value)

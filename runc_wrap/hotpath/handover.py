@@ -1,0 +1,75 @@
+"""Becoming the real runtime, with nothing of Python left behind."""
+
+import posix
+from _signal import (  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
+    SIG_DFL,
+    SIGPIPE,
+    SIGXFSZ,
+    signal,
+)
+
+from runc_wrap.hotpath.failure import Refusal, because, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+SELF = "self"
+
+
+class Launch:
+    """What the launcher says before the caller's own words.
+
+    `prefix` is the installation's directory; `runtime` the real runtime's path and `kind` "runc"
+    or "crun", or SELF, or both "" where there is none; `called_as` the path that the engine called.
+    `ignored` ("", "p", "x", "px") says whether SIGPIPE and SIGXFSZ were ignored, `locale` what
+    LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three.
+    """
+
+    __slots__ = ("arguments", "called_as", "ignored", "kind", "locale", "prefix", "runtime")
+
+    def __init__(self, words: "list[str]") -> None:
+        self.prefix, self.kind, self.runtime, self.called_as = words[:4]
+        self.ignored, self.locale = words[4:6]
+        self.arguments = words[6:]
+
+
+def hand_over(launch: Launch) -> "NoReturn":
+    """Exec the real runtime with the caller's words. Raises Refusal if that is impossible."""
+    _check_runtime(launch)
+    _restore_signals(launch.ignored)
+    _restore_locale(launch.locale)
+    try:
+        posix.execv(launch.runtime, [launch.runtime, *launch.arguments])
+    except OSError as error:
+        raise Refusal(
+            f"the runtime {quoted(launch.runtime)} cannot be executed: {because(error)}. Install "
+            "it, or name another in config.toml, and run `runc-wrapctl apply`."
+        ) from None
+
+
+def _check_runtime(launch: Launch) -> None:
+    if launch.kind == SELF:
+        raise Refusal(
+            f"the runtime {quoted(launch.runtime)} is runc-wrap itself. Name the real runtime in "
+            f"{launch.prefix}/etc/config.toml and run `runc-wrapctl apply`."
+        )
+    if not launch.runtime:
+        raise Refusal("no runc or crun is found. Install one and run `runc-wrapctl apply`.")
+
+
+def _restore_signals(ignored: str) -> None:
+    """CPython ignores both from its start (Python/pylifecycle.c init_signals)."""
+    if "p" not in ignored:
+        signal(SIGPIPE, SIG_DFL)
+    if "x" not in ignored:
+        signal(SIGXFSZ, SIG_DFL)
+
+
+def _restore_locale(locale: str) -> None:
+    """CPython sets LC_CTYPE where the locale is "C" (PEP 538)."""
+    if locale:
+        posix.putenv("LC_CTYPE", locale[1:])
+    else:
+        posix.unsetenv("LC_CTYPE")

@@ -1,0 +1,81 @@
+"""Names that different JSON decoders read differently. Pure.
+
+Go's decoder, and so runc, also takes a name that differs from the one it wants only in case, and
+merges a name given twice; crun takes the exact name and one of the two. Where a name decides about
+confinement, such a config is refused: whatever we read, the runtime might read the other.
+"""
+
+from runc_wrap.hotpath.failure import Refusal, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
+
+# path of an object -> the names in it that a decision rests on
+DECISIVE = {
+    (): ("linux", "annotations", "process"),
+    ("linux",): ("seccomp", "maskedPaths", "readonlyPaths", "resources"),
+    ("linux", "seccomp"): ("defaultAction", "syscalls"),
+    ("linux", "resources"): ("devices",),
+    ("process",): ("capabilities",),
+    ("process", "capabilities"): ("bounding",),
+}
+
+
+def check_case(config: "Json") -> None:
+    """Raise Refusal for a name that differs from a decisive one only in case."""
+    for path, wanted in DECISIVE.items():
+        found = _at(config, path)
+        if found.keys() <= set(wanted):
+            continue
+        folded = {name.casefold(): name for name in wanted}
+        for name in found:
+            meant = folded.get(name.casefold(), name)
+            if meant != name:
+                raise Refusal(
+                    f"config.json has {quoted(name)} where {quoted(meant)} is meant: runc takes it "
+                    "for that and crun does not. Write the name as the OCI runtime-spec has it."
+                )
+
+
+def check_twice(text: bytes, encoded: bytes) -> None:
+    r"""Raise Refusal for a decisive name that stands twice in one object of the text.
+
+    `encoded` is the parsed text serialised again. A name that was read once but written twice
+    leaves fewer quotes there than in `text`, unless quotes are written as \u0022: such a text is
+    read again, more slowly.
+    """
+    if text.count(b'"') == encoded.count(b'"') and b"\\u0022" not in text:
+        return
+    import json  # noqa: PLC0415 - only for such a text, which no engine writes
+
+    again = json.loads(text, object_pairs_hook=_Repeats)
+    for path, wanted in {**DECISIVE, ("annotations",): None}.items():
+        found = _at(again, path)
+        repeats = found.repeated if isinstance(found, _Repeats) else ()
+        for name in repeats:
+            if wanted is None or name in wanted:
+                raise Refusal(
+                    f"config.json has {quoted(name)} twice in one object, and runtimes differ in "
+                    "which of the two they take. Write it once."
+                )
+
+
+class _Repeats(dict):  # type: ignore[type-arg]  # dict[str, Any] cannot be subscripted at no cost
+    """An object that remembers which of its names were written more than once."""
+
+    def __init__(self, pairs: "list[tuple[str, Any]]") -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.repeated = (
+            [name for name in self if names.count(name) > 1] if len(names) > len(self) else []
+        )
+
+
+def _at(config: "Json", path: "tuple[str, ...]") -> "Json":
+    found: object = config
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}

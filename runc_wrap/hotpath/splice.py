@@ -1,0 +1,100 @@
+"""Putting the seccomp block into the config's own text. Pure.
+
+Nothing but the block is new: unknown fields, 64-bit integers, floats, key order, escapes and white
+space stay as they were, byte for byte. Where the block goes is found by looking for the key, and
+proved by parsing the result: it must equal the config with the block in it.
+"""
+
+from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.failure import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Json = dict[str, Any]
+
+_SPACE = b" \t\r\n"
+_MOST_CANDIDATES = 32  # a key named like ours at another depth; hostile input must not cost time
+
+
+def with_seccomp(text: bytes, config: "Json", block: "Json") -> bytes:
+    """Return `text`, which parses to `config`, with linux.seccomp set to `block`.
+
+    Raises Refusal if the key cannot be found, which takes a config that writes it with escapes.
+    """
+    wanted = {**config, "linux": {**config["linux"], "seccomp": block}}
+    inserted = codec.dumps(block)
+    make = _replacements if "seccomp" in config["linux"] else _insertions
+    for edited in make(text, inserted):
+        if _parses_to(edited, wanted):
+            return edited
+    raise Refusal(
+        'the place of linux.seccomp in config.json cannot be found: the keys "linux" and "seccomp" '
+        "must be written plainly, without escapes."
+    )
+
+
+def _insertions(text: bytes, block: bytes) -> "Iterator[bytes]":
+    """Yield the text with the block as first member of the value of each key "linux"."""
+    for start in _values(text, b'"linux"'):
+        if text[start : start + 1] == b"{":
+            inside = start + 1
+            comma = b"" if text[_skip(text, inside) :][:1] == b"}" else b","
+            yield text[:inside] + b'"seccomp":' + block + comma + text[inside:]
+
+
+def _replacements(text: bytes, block: bytes) -> "Iterator[bytes]":
+    """Yield the text with the block instead of the value of each key "seccomp"."""
+    for start in _values(text, b'"seccomp"'):
+        end = _end(text, start)
+        if end:
+            yield text[:start] + block + text[end:]
+
+
+def _values(text: bytes, key: bytes) -> "Iterator[int]":
+    """Yield where the value starts, for the first occurrences of `key` that a colon follows."""
+    at = text.find(key)
+    for _ in range(_MOST_CANDIDATES):
+        if at < 0:
+            return
+        colon = _skip(text, at + len(key))
+        if text[colon : colon + 1] == b":":
+            yield _skip(text, colon + 1)
+        at = text.find(key, at + len(key))
+
+
+def _end(text: bytes, start: int) -> int:
+    """Return where the value at `start` ends; 0 if it is neither null nor a small object."""
+    if text.startswith(b"null", start):
+        return start + len(b"null")
+    if text[start : start + 1] != b"{":
+        return 0
+    end = start
+    for _ in range(_MOST_CANDIDATES):
+        end = text.find(b"}", end) + 1
+        if not end or _is_json(text[start:end]):
+            return end
+    return 0
+
+
+def _skip(text: bytes, at: int) -> int:
+    while text[at : at + 1] and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        codec.loads(text)
+    except codec.Unreadable:
+        return False
+    return True
+
+
+def _parses_to(text: bytes, wanted: "Json") -> bool:
+    try:
+        return bool(codec.loads(text) == wanted)
+    except codec.Unreadable:
+        return False

@@ -1,0 +1,59 @@
+# What the engine executes where no compiler was at hand: launcher.c, in words of POSIX sh.
+# install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'.
+# Differences to launcher.c: it costs some milliseconds more, the shell adds PWD to the environment
+# and drops variables whose names are no identifiers.
+
+fail() {
+    printf 'runc-wrap: %s\n' "$1" >&2
+    exit 1
+}
+
+search() {
+    for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+        runtime=$directory/$1
+        if [ -x "$runtime" ] && ! [ "$runtime" -ef "$0" ]; then
+            kind=$1
+            return 0
+        fi
+    done
+    kind='' runtime=''
+    return 1
+}
+
+find_runtime() {
+    for kind in runc crun; do
+        [ -L "$prefix/var/current/$kind" ] || continue
+        runtime=$(/usr/bin/readlink "$prefix/var/current/$kind")
+        if [ "$runtime" -ef "$0" ]; then
+            kind=self
+        elif ! [ -x "$runtime" ]; then
+            search "$kind" || :
+        fi
+        return
+    done
+    search runc || search crun || :
+}
+
+start_python() {
+    release=$(/usr/bin/readlink "$prefix/lib/current") || fail "run install.sh again."
+    python=$(/usr/bin/readlink "$release/python") || fail "run install.sh again."
+    ignored=''
+    while read -r name mask; do
+        [ "$name" = SigIgn: ] || continue
+        [ $((0x$mask >> 12 & 1)) = 0 ] || ignored=p$ignored # SIGPIPE is 13
+        [ $((0x$mask >> 24 & 1)) = 0 ] || ignored=${ignored}x # SIGXFSZ is 25
+    done < /proc/self/status
+    exec "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" "$prefix" "$kind" "$runtime" "$0" \
+        "$ignored" "${LC_CTYPE+=$LC_CTYPE}" "$@"
+}
+
+find_runtime
+for word in "$@"; do
+    case $word in
+        create | run | restore) start_python "$@" ;;
+    esac
+done
+[ "$kind" != self ] || fail "its runtime $runtime is runc-wrap itself; name the real one in \
+$prefix/etc/config.toml and run \`runc-wrapctl apply\`."
+[ -n "$runtime" ] || fail "no runc or crun is found; install one."
+exec "$runtime" "$@"

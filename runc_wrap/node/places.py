@@ -1,0 +1,59 @@
+"""Where things are on a node: one installation beneath one directory."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PREFIX = Path("/opt/runc-wrap")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The paths of one installation; `prefix` is what `install.sh --prefix` was given."""
+
+    prefix: Path
+
+    @property
+    def wrapper(self) -> Path:
+        """The runtime to register with an engine."""
+        return self.prefix / "bin" / "runc-wrap"
+
+    @property
+    def config(self) -> Path:
+        """The owner's policy; need not exist."""
+        return self.prefix / "etc" / "config.toml"
+
+    @property
+    def config_directory(self) -> Path:
+        """Holds *.toml files that are read after `config`, in the order of their names."""
+        return self.prefix / "etc" / "conf.d"
+
+    @property
+    def profiles(self) -> Path:
+        """The owner's own profiles, which annotations name as localhost/<path beneath>."""
+        return self.prefix / "etc" / "profiles"
+
+    @property
+    def var(self) -> Path:
+        """What we write: the compiled policy, the record of engine changes."""
+        return self.prefix / "var"
+
+    @property
+    def current(self) -> Path:
+        """A symbolic link to the compiled policy in force."""
+        return self.var / "current"
+
+    @property
+    def engines(self) -> Path:
+        """What `engine add` changed, and how to undo it."""
+        return self.var / "engines"
+
+
+def installed() -> Places:
+    """Return the installation that this program runs from: PREFIX/lib/RELEASE/venv."""
+    venv = Path(sys.prefix)
+    if venv.name == "venv" and venv.parent.parent.name == "lib":
+        return Places(venv.parents[2])
+    return Places(DEFAULT_PREFIX)
