@@ -1,7 +1,7 @@
 """The compiled policy: what `runc-wrapctl apply` wrote, the only policy that a create reads.
 
     DIR/var/current/policy.json           {"version", "runtime", "on_error", "default", ...}
-    DIR/var/current/profiles/NAME.json    a compiled profile each, as `hotpath.profile` has it
+    DIR/var/current/profiles/*.json       a compiled profile each, as `hotpath.profile` has it
 
 Its text comes from us alone, but a file can be missing or damaged.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 VERSION = 1  # of the compiled form; another one is another release's
-_LONGEST_NAME = 255
+_LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX is 255 bytes)
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
@@ -42,7 +42,14 @@ def load_profile(prefix: str, name: str) -> "Json":
             f"the profile {quoted(name)} is not a path beneath the profile directory: "
             'it may have no "..", no empty part and no control character.'
         )
-    return _object(f"{prefix}/var/current/profiles/{name}.json", f"the profile {quoted(name)}")
+    return _object(
+        f"{prefix}/var/current/profiles/{file_name(name)}", f"the profile {quoted(name)}"
+    )
+
+
+def file_name(name: str) -> str:
+    """Return the compiled profile's file name: one component, so that no name leads elsewhere."""
+    return name.replace("%", "%25").replace("/", "%2F") + ".json"
 
 
 def _is_plain(name: str) -> bool:

@@ -68,9 +68,9 @@ def engine_versions() -> dict[str, str]:
     found = {}
     for engine, program in _PROGRAMS.items():
         path = _locate(program)
-        version = re.search(r"v?(\d+\.\d+(?:\.\d+)?\S*)", _version_text(path)) if path else None
+        version = re.search(r"(\d+\.\d+(?:\.\d+)?)", _version_text(path)) if path else None
         if version:
-            found[engine] = version[1].rstrip(",")
+            found[engine] = version[1]
     return found
 
 

@@ -104,7 +104,7 @@ def _profiles(names: list[str], facts: Facts) -> dict[str, Json]:
     problems = []
     for name in names:
         try:
-            profile = load(name, facts)
+            profile = load(name, facts.own_profiles, facts.system_profile)
             compiled[name] = compiling.compile_profile(
                 profile, arch=facts.arch, kernel=facts.kernel
             )
@@ -115,17 +115,21 @@ def _profiles(names: list[str], facts: Facts) -> dict[str, Json]:
     return compiled
 
 
-def load(name: str, facts: Facts) -> Profile:
-    """Return the profile of this name, as policy and annotations name it. Raises ProfileError."""
-    if name == SYSTEM and facts.system_profile is not None:
-        path, data = facts.system_profile
-        return formats.parse(data, path)
+def load(
+    name: str, own_profiles: dict[str, bytes], system_profile: tuple[str, bytes] | None
+) -> Profile:
+    """Return the profile of this name, as policy and annotations name it. Raises ProfileError.
+
+    `own_profiles` and `system_profile` are as in Facts.
+    """
+    if name == SYSTEM and system_profile is not None:
+        return formats.parse(system_profile[1], system_profile[0])
     if not name.startswith(LOCALHOST):
         return builtin.load(name)
     path = name.removeprefix(LOCALHOST)
-    if path not in facts.own_profiles:
+    if path not in own_profiles:
         raise ProfileError(
             f"there is no file {path} in the profile directory; it has "
-            f"{', '.join(sorted(facts.own_profiles)) or 'no files'}."
+            f"{', '.join(sorted(own_profiles)) or 'no files'}."
         )
-    return formats.parse(facts.own_profiles[path], path)
+    return formats.parse(own_profiles[path], path)

@@ -1,0 +1,134 @@
+#!/bin/sh
+# Installs runc-wrap beneath one directory and ends by running a real container through it.
+# Usage: install.sh [--prefix DIR]   (default /opt/runc-wrap)
+#        PYTHON=/path/to/python3 install.sh   to choose the interpreter (3.11 or newer)
+# Run it again to upgrade: the new release is put in place beside the old one, then switched to.
+set -eu
+
+source=$(cd "$(dirname "$0")" && pwd)
+default_prefix=/opt/runc-wrap
+prefix=$default_prefix
+
+fail() {
+    printf 'install.sh: %s\n' "$1" >&2
+    exit 1
+}
+
+parse_arguments() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --prefix) prefix=${2:?--prefix needs a directory}; shift 2 ;;
+            --prefix=*) prefix=${1#--prefix=}; shift ;;
+            *) fail "unknown argument $1; there is --prefix DIR" ;;
+        esac
+    done
+    case $prefix in
+        /*) ;;
+        *) prefix=$PWD/$prefix ;;
+    esac
+}
+
+# Debian's own packages, where something that cannot be missed is missing.
+provide() {
+    command -v apt-get >/dev/null || fail "$1 is missing; install it and run install.sh again"
+    printf 'Installing %s\n' "$1"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+is_usable() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# The distribution's interpreter first: it is the one that stays when a developer's goes.
+find_python() {
+    for python in ${PYTHON:-/usr/bin/python3 python3}; do
+        python=$(command -v "$python") && is_usable "$python" && return
+    done
+    [ -z "${PYTHON:-}" ] || fail "$PYTHON is no Python of 3.11 or newer"
+    provide python3
+    python=/usr/bin/python3
+    is_usable "$python" || fail "$python is older than 3.11; name a newer one in PYTHON"
+}
+
+make_venv() {
+    "$python" -c 'import ensurepip' 2>/dev/null || provide python3-venv
+    "$python" -m venv "$release/venv"
+    mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
+    cp -R "$source/pyproject.toml" "$source/README.md" "$source/runc_wrap" "$release/source/"
+    "$release/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --constraint "$source/constraints.txt" "$release/source"
+    rm -rf "$release/source"
+}
+
+# What runs at every create lies apart, so that nothing else can be imported there.
+copy_hot_path() {
+    packages=$("$release/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+    mkdir -p "$release/hotpath/runc_wrap"
+    cp "$packages/runc_wrap/launcher/cold.py" "$release/hotpath/"
+    cp "$packages/runc_wrap/__init__.py" "$release/hotpath/runc_wrap/"
+    cp -R "$packages/runc_wrap/hotpath" "$release/hotpath/runc_wrap/"
+    cp -R "$packages/orjson" "$release/hotpath/"
+    "$release/venv/bin/python" -m compileall -q "$release/hotpath"
+    ln -s "$("$release/venv/bin/python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
+        "$release/python"
+}
+
+make_launcher() {
+    launcher=$source/runc_wrap/launcher
+    compiler=$(command -v cc || command -v gcc || command -v clang || :)
+    if [ -n "$compiler" ] && "$compiler" -std=gnu11 -O2 -static -Wall -Wextra \
+        -o "$release/runc-wrap" "$launcher/launcher.c"; then
+        return
+    fi
+    printf 'No C compiler: the launcher is a shell script, which costs some milliseconds a call.\n'
+    quoted=$(printf '%s\n' "$prefix" | sed "s/'/'\\\\''/g")
+    {
+        printf "#!/bin/sh\nprefix='%s'\n" "$quoted"
+        cat "$launcher/launcher.sh"
+    } > "$release/runc-wrap"
+    chmod 755 "$release/runc-wrap"
+}
+
+switch_link() {
+    ln -sfn "$1" "$2.new"
+    mv -fT "$2.new" "$2"
+}
+
+# Every create in between finds either the old release whole or the new one.
+switch_release() {
+    previous=$(readlink "$prefix/lib/current" || :)
+    cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"
+    switch_link "$release" "$prefix/lib/current"
+    mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
+    switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
+    for old in "$prefix"/lib/*; do
+        case $old in
+            "$prefix/lib/current" | "$release" | "$previous") ;;
+            *) rm -rf "$old" ;;
+        esac
+    done
+}
+
+link_commands() {
+    [ "$prefix" = "$default_prefix" ] || return 0
+    mkdir -p /usr/local/bin
+    ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
+}
+
+parse_arguments "$@"
+umask 022
+find_python
+command -v runc >/dev/null || command -v crun >/dev/null || provide runc
+mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib" "$prefix/var"
+release=$(mktemp -d "$prefix/lib/$(date +%Y%m%d%H%M%S).XXXXXX")
+chmod 755 "$release"
+trap '[ "$(readlink "$prefix/lib/current")" = "$release" ] || rm -rf "$release"' EXIT
+make_venv
+copy_hot_path
+make_launcher
+"$release/venv/bin/runc-wrapctl" --prefix "$prefix" apply
+switch_release
+link_commands
+printf '\nrunc-wrap is installed in %s. Three containers, and what the kernel says of them:\n' "$prefix"
+"$prefix/bin/runc-wrapctl" selftest

@@ -1,0 +1,118 @@
+"""runc-wrapctl profile list, profile show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runc_wrap.cli import output
+from runc_wrap.hotpath import policy as compiled_policy
+from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
+from runc_wrap.hotpath.decide import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import facts
+from runc_wrap.policy import compiling
+from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles import builtin, machine
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.node.places import Places
+
+
+@click.group()
+def profile() -> None:
+    """List profiles, or show one as a container gets it."""
+
+
+@profile.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def list_(places: Places, *, as_json: bool) -> None:
+    """List the built-in profiles and the owner's own, and for whom each is runtime-default."""
+    rows = _rows(places)
+    if as_json:
+        output.document(rows)
+        return
+    table = Table("profile", "from", "runtime-default of", box=None, pad_edge=False)
+    for row in rows:
+        cells = (row["name"], row["source"], ", ".join(row["runtime_default_of"]))
+        table.add_row(*(Text(output.printable(cell)) for cell in cells))
+    Console().print(table)
+
+
+def _rows(places: Places) -> list[dict[str, Any]]:
+    try:
+        in_force = compiled_policy.load(str(places.prefix))["runtime_default"]
+        own = sorted(facts.own_profiles(places.profiles))
+    except Refusal as refusal:
+        raise output.Failure(str(refusal)) from None
+    except PolicyError as error:
+        output.fail(error)
+    sources = dict.fromkeys(builtin.names(), "built in")
+    sources |= {name: _source(name) for name in in_force.values()}
+    sources |= {LOCALHOST + path: str(places.profiles / path) for path in own}
+    return [
+        {"name": name, "source": source, "runtime_default_of": _engines(in_force, name)}
+        for name, source in sources.items()
+    ]
+
+
+def _source(name: str) -> str:
+    return "this node's seccomp.json" if name == compiling.SYSTEM else "built in"
+
+
+def _engines(in_force: dict[str, str], name: str) -> list[str]:
+    return [engine for engine, profile in in_force.items() if profile == name]
+
+
+def _capabilities(_context: click.Context, _option: click.Parameter, given: str) -> frozenset[str]:
+    words = [word.strip().upper() for word in given.split(",") if word.strip()]
+    if words == ["ALL"]:
+        return frozenset(CAPABILITIES)
+    names = frozenset(word if word.startswith("CAP_") else f"CAP_{word}" for word in words)
+    unknown = sorted(names - set(CAPABILITIES))
+    if unknown:
+        raise click.BadParameter(f"{output.printable(', '.join(unknown))}: no such capability")
+    return names
+
+
+@profile.command()
+@click.argument("name")
+@click.option(
+    "--caps",
+    default="",
+    callback=_capabilities,
+    help="The container's bounding set: NET_ADMIN,SYS_TIME or ALL.  [default: none]",
+)
+@click.option(
+    "--arch", default=machine.goarch, help="In Go's words: amd64, arm64.  [default: this machine's]"
+)
+@click.option(
+    "--engine",
+    type=click.Choice([*ENGINES, UNKNOWN]),
+    default=UNKNOWN,
+    help="Whose runtime-default.",
+)
+@click.pass_obj
+def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str) -> None:
+    """Print the linux.seccomp object that a container with these capabilities gets.
+
+    NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24) or
+    localhost/<file>.
+    """
+    try:
+        if name == RUNTIME_DEFAULT:
+            name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
+        loaded = compiling.load(name, facts.own_profiles(places.profiles), facts.system_profile())
+        compiled = compile_profile(loaded, arch=arch, kernel=machine.kernel())
+    except (ProfileError, PolicyError, Refusal) as error:
+        output.fail(error)
+    output.document(resolve(compiled, caps))

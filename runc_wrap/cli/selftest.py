@@ -1,0 +1,66 @@
+"""runc-wrapctl selftest: what install.sh ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.places import Places
+
+_OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def selftest(places: Places, *, as_json: bool) -> None:
+    """Run three real containers and print what the kernel says of each.
+
+    Their rootfs is this machine's own programs, read-only; no image is pulled.
+    """
+    try:
+        runtime = policy.load(str(places.prefix))["runtime"]["path"]
+        results = [_result(*case) for case in _cases(runtime, places.wrapper)]
+    except (Refusal, trial.TrialFailed) as error:
+        output.fail(error)
+    if as_json:
+        output.document(results)
+    else:
+        for result in results:
+            output.say(_line(result))
+    if not all(result["as_expected"] for result in results):
+        raise SystemExit(output.WRONG)
+
+
+def _cases(runtime: Path, wrapper: Path) -> list[tuple[str, Path, dict[str, str], int]]:
+    return [
+        (f"without runc-wrap ({runtime})", runtime, {}, 0),
+        (f"with runc-wrap ({wrapper})", wrapper, {}, 2),
+        ("with runc-wrap, opted out by annotation", wrapper, _OPT_OUT, 0),
+    ]
+
+
+def _result(
+    what: str, runtime: Path, annotations: dict[str, str], expected: int
+) -> dict[str, str | int | bool]:
+    found = trial.run(runtime, annotations)
+    return {
+        "container": what,
+        "seccomp": found.seccomp,
+        "expected": expected,
+        "as_expected": found.seccomp == expected,
+    }
+
+
+def _line(result: dict[str, str | int | bool]) -> str:
+    verdict = "" if result["as_expected"] else f"   WRONG: {result['expected']} was expected"
+    return f"Seccomp: {result['seccomp']}   {result['container']}{verdict}"

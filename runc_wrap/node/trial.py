@@ -1,0 +1,106 @@
+"""A real container, from a rootfs made on the spot, to see what the kernel confines it by."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECONDS = 60
+_HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_NAMESPACES = ("pid", "ipc", "uts", "mount")
+
+
+class TrialFailed(RuntimeError):
+    """The container did not run; the message is the runtime's own."""
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What /proc/self/status said inside: `seccomp` is 0 (none) or 2 (filter)."""
+
+    seccomp: int
+    filters: int
+
+
+def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement:
+    """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed."""
+    with _bundle(annotations or {}) as bundle:
+        name = f"runc-wrap-selftest-{uuid.uuid4()}"
+        command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), name]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=_SECONDS, check=False, text=True
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TrialFailed(str(error)) from None
+    if done.returncode:
+        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with {done.returncode}")
+    return _parsed(done.stdout)
+
+
+def _parsed(status: str) -> Confinement:
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    try:
+        return Confinement(int(fields["Seccomp"]), int(fields.get("Seccomp_filters", "0")))
+    except (KeyError, ValueError):
+        raise TrialFailed(f"the container printed no Seccomp line: {status[:80]!r}") from None
+
+
+@contextmanager
+def _bundle(annotations: dict[str, str]) -> Iterator[Path]:
+    """Make a bundle whose rootfs shows the host's programs, read-only."""
+    with tempfile.TemporaryDirectory(prefix="runc-wrap-selftest-") as name:
+        bundle = Path(name)
+        mounts = list(_host_mounts(bundle / "rootfs"))
+        config = _config(mounts, annotations, bundle.name)
+        (bundle / "config.json").write_text(json.dumps(config))
+        yield bundle
+
+
+def _host_mounts(rootfs: Path) -> Iterator[dict[str, Any]]:
+    (rootfs / "proc").mkdir(parents=True)
+    for name in _HOST_DIRECTORIES:
+        host = Path("/") / name
+        if host.is_symlink():
+            (rootfs / name).symlink_to(host.readlink())
+        elif host.is_dir():
+            (rootfs / name).mkdir()
+            options = ["rbind", "ro", "nosuid", "nodev"]
+            yield {
+                "destination": str(host),
+                "type": "bind",
+                "source": str(host),
+                "options": options,
+            }
+
+
+def _config(mounts: list[dict[str, Any]], annotations: dict[str, str], name: str) -> dict[str, Any]:
+    cat = shutil.which("cat", path="/usr/bin:/bin") or "/bin/cat"
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": [cat, "/proc/self/status"],
+            "env": ["PATH=/usr/bin:/bin"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *mounts],
+        "annotations": annotations,
+        "linux": {
+            "cgroupsPath": f"/{name}",
+            "namespaces": [{"type": kind} for kind in _NAMESPACES],
+            "maskedPaths": ["/proc/kcore"],
+        },
+    }

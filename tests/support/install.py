@@ -1,0 +1,71 @@
+"""An installation for tests, made by install.sh as a user would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What `install.sh --prefix PREFIX` made."""
+
+    prefix: Path
+
+    @property
+    def wrapper(self) -> Path:
+        return self.prefix / "bin" / "runc-wrap"
+
+    @property
+    def ctl(self) -> Path:
+        return self.prefix / "bin" / "runc-wrapctl"
+
+    @property
+    def release(self) -> Path:
+        return (self.prefix / "lib" / "current").resolve()
+
+    def control(self, *words: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run runc-wrapctl; unless `ok` is False, its failure is the test's."""
+        done = subprocess.run(
+            [self.ctl, *words], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert not ok or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def configure(self, text: str) -> None:
+        """Write config.toml and put it in force."""
+        (self.prefix / "etc" / "config.toml").write_text(text)
+        self.control("apply")
+
+
+def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
+    """Run install.sh; the result's selftest has passed."""
+    done = subprocess.run(
+        [SOURCE / "install.sh", "--prefix", prefix],
+        env={**os.environ, "PYTHON": python},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Installed(prefix)
+
+
+def copy_of(installed: Installed, prefix: Path) -> Installed:
+    """Make an installation that a test may configure or break, from one that others share."""
+    prefix.mkdir(parents=True)
+    for name in ("bin", "etc", "var"):
+        shutil.copytree(installed.prefix / name, prefix / name, symlinks=True)
+    (prefix / "lib").mkdir()
+    (prefix / "lib" / "current").symlink_to(installed.release)
+    (prefix / "bin" / "runc-wrapctl").unlink()
+    script = f'#!/bin/sh\nexec {installed.ctl} --prefix {prefix} "$@"\n'
+    (prefix / "bin" / "runc-wrapctl").write_text(script)
+    (prefix / "bin" / "runc-wrapctl").chmod(0o755)
+    return Installed(prefix)
