@@ -15,13 +15,12 @@ from tests.support.buildah import Buildah, buildah
 from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
 from tests.support.cri import Cri, client
 from tests.support.docker import Docker, dockerd
-from tests.support.install import Installed, installed
+from tests.support.install import Installed
 from tests.support.podman import Podman, podman
 from tests.support.processes import short_directory
 from tests.support.recorder import Recorder
 from tests.support.requirements import program, requires
 
-__all__ = ["installed"]  # a fixture is found by its name in this module
 Runtimes = dict[str, Path]
 
 
