@@ -1,0 +1,126 @@
+"""The engines of this suite, one of each for all tests: each in its own directories.
+
+Every engine has the same runtimes registered: `runc`, the bare one; `wrapped`; `renamed`, a
+symbolic link of another name to the wrapper; `recorded`, which notes the config and refuses;
+`spoiled` and `full`, the wrapper behind a script that cuts config.json or fills the disk.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import images, recorder
+from tests.support.buildah import Buildah, buildah
+from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
+from tests.support.cri import Cri, client
+from tests.support.docker import Docker, dockerd
+from tests.support.install import Installed
+from tests.support.podman import Podman, podman
+from tests.support.processes import short_directory
+from tests.support.recorder import Recorder
+from tests.support.requirements import program, requires
+
+Runtimes = dict[str, Path]
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[Path]:
+    """A directory with a short path for everything of this session."""
+    with short_directory("engines") as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def image(place: Path) -> Path:
+    """The docker-archive of busybox."""
+    (place / "image").mkdir()
+    return images.archive(place / "image")
+
+
+@pytest.fixture(scope="session")
+def recorded(place: Path) -> Recorder:
+    """The runtime `recorded`: notes what the engine wrote, then refuses (but starts sandboxes)."""
+    requires("runc")
+    return recorder.refusing_recorder(place, "recorded", program("runc"))
+
+
+@pytest.fixture(scope="session")
+def runtimes(place: Path, recorded: Recorder, installed: Installed) -> Runtimes:
+    """Name to path of every runtime but `runc`, as the engines get them."""
+    renamed = place / "confined-by-default"
+    renamed.symlink_to(installed.wrapper)
+    return {
+        "wrapped": installed.wrapper,
+        "renamed": renamed,
+        "recorded": recorded.path,
+        "spoiled": recorder.spoils_config(place / "spoiled", installed.wrapper),
+        "full": recorder.fills_disk(place / "full", installed.wrapper),
+    }
+
+
+@pytest.fixture(scope="session")
+def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
+    """containerd with its CRI plugin; `deaf` is `wrapped` without any pod annotation passed on."""
+    (place / "c").mkdir()
+    handlers = {name: Handler(path) for name, path in runtimes.items()}
+    handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
+    with containerd(place / "c", handlers) as engine:
+        engine.load(image)
+        engine.load(image, CRI_NAMESPACE)
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def kubelet(node: Containerd) -> Iterator[Cri]:
+    """A CRI client of `node`, for the session."""
+    with client(node.socket, node.space.cgroup) as speaking:
+        speaking.wait_image()
+        yield speaking
+
+
+@pytest.fixture
+def cri(kubelet: Cri) -> Iterator[Cri]:
+    """The CRI client; afterwards every pod that the test made is gone."""
+    yield kubelet
+    kubelet.remove_pods()
+
+
+@pytest.fixture(scope="session")
+def docker_daemon(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Docker]:
+    """A dockerd whose default seccomp profile is `unconfined`."""
+    (place / "d").mkdir()
+    with dockerd(place / "d", runtimes, {"seccomp-profile": "unconfined"}) as engine:
+        engine.docker("load", "--input", image)
+        yield engine
+
+
+@pytest.fixture
+def docker(docker_daemon: Docker) -> Iterator[Docker]:
+    """The Docker of the session; afterwards every container that the test made is gone."""
+    yield docker_daemon
+    docker_daemon.remove_all()
+
+
+@pytest.fixture(scope="session")
+def podman_storage(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Podman]:
+    """A Podman whose default is `unconfined`; it passes --log to `renamed`, not to `wrapped`."""
+    (place / "p").mkdir()
+    speak_json = [runtimes["renamed"].name, runtimes["spoiled"].name]
+    with podman(place / "p", runtimes, speak_json) as engine:
+        engine.podman("load", "--input", image)
+        yield engine
+
+
+@pytest.fixture(name="podman")
+def podman_engine(podman_storage: Podman) -> Iterator[Podman]:
+    """The Podman of the session; afterwards every container that the test made is gone."""
+    yield podman_storage
+    podman_storage.remove_all()
+
+
+@pytest.fixture(name="buildah")
+def buildah_engine() -> Iterator[Buildah]:
+    """A Buildah of this test's own."""
+    with short_directory("b") as directory, buildah(directory) as engine:
+        yield engine

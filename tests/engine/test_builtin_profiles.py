@@ -1,0 +1,201 @@
+"""The built-in profiles are what the installed engines themselves generate, rule for rule.
+
+Each engine generates its default for no capability, for each single one, and for all; a recording
+runtime takes down the config.json. Ours is resolved for the very bounding set that it names.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.profiles import builtin, formats, machine
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.model import Profile
+from tests.support import kernel
+from tests.support.containerd import Containerd
+from tests.support.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
+from tests.support.docker import Docker
+from tests.support.images import REFERENCE
+from tests.support.podman import Podman
+from tests.support.processes import run
+from tests.support.recorder import REFUSAL, Recorder
+from tests.support.requirements import program, requires
+from tests.support.rules import differences
+
+Json = dict[str, Any]
+NONE, ALL = "no capability", "ALL"
+CASES = [NONE, *(name.removeprefix("CAP_") for name in CAPABILITIES), ALL]
+EACH_CASE = pytest.mark.parametrize("case", CASES)
+SYSTEM_FILE = "/usr/share/containers/seccomp.json"
+
+
+def installed_version(name: str, *words: str) -> str:
+    """Return the version that a program or package says it has, as numbers and dots."""
+    said = run([program(name), *words]).stdout
+    found = re.search(r"\d+\.\d+\.\d+", said)
+    assert found, said
+    return found[0]
+
+
+def compiled(profile: Profile) -> Json:
+    """Compile for this machine."""
+    return compile_profile(profile, arch=machine.goarch(), kernel=machine.kernel())
+
+
+def bounding(config: Json) -> frozenset[str]:
+    """Return the bounding set that a config.json names."""
+    return frozenset(config["process"]["capabilities"].get("bounding", []))
+
+
+def given_by_this_machine() -> frozenset[str]:
+    """Return the capabilities that this process has and so can pass on."""
+    mask = int(kernel.status("self")["CapBnd"], 16)
+    return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)
+
+
+def expected_bounding(case: str) -> frozenset[str]:
+    """Return the bounding set that a case asks for."""
+    if case == NONE:
+        return frozenset()
+    return given_by_this_machine() if case == ALL else frozenset([f"CAP_{case}"])
+
+
+def check(configs: list[Json], case: str, profile: Profile) -> None:
+    """Compare what an engine wrote for one container with ours, for the set it was asked for.
+
+    Docker and Podman give no capability that the machine lacks: they write nothing at all then, or
+    a container without it.
+    """
+    asked = expected_bounding(case)
+    if not asked <= given_by_this_machine():
+        assert all(bounding(config) <= asked for config in configs)
+    else:
+        assert [bounding(config) for config in configs] == [asked]
+    for config in configs:
+        ours = resolve(compiled(profile), bounding(config))
+        assert differences(config["linux"]["seccomp"], ours) == []
+
+
+@pytest.fixture(scope="module")
+def pod(kubelet: Cri, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One pod for all containers: only its sandbox ever runs."""
+    return kubelet.run_pod("recorded", tmp_path_factory.mktemp("logs"))
+
+
+@EACH_CASE
+def test_containerds_runtime_default_is_our_containerd_profile(
+    kubelet: Cri, pod: Any, recorded: Recorder, case: str
+) -> None:
+    recorded.taken()
+    add = [] if case == NONE else [case]
+    ask = Ask(seccomp=RUNTIME_DEFAULT, add=add, drop=[] if case == ALL else ["ALL"])
+    container = kubelet.create(pod, ask)
+    with pytest.raises(CriError, match=REFUSAL):
+        kubelet.start(container)
+    kubelet.call("RemoveContainer", container_id=container)
+    version = installed_version("containerd", "--version")
+    check(recorded.taken(), case, builtin.load(f"containerd@{version}"))
+
+
+def test_ctrs_default_seccomp_is_our_containerd_profile(
+    node: Containerd, recorded: Recorder
+) -> None:
+    recorded.taken()
+    words = ["run", "--rm", "--seccomp", "--runc-binary", str(recorded.path)]
+    assert REFUSAL in node.try_ctr(*words, REFERENCE, "recorded", "true").stderr
+    (config,) = recorded.taken()
+    profile = builtin.load(f"containerd@{installed_version('containerd', '--version')}")
+    ours = resolve(compiled(profile), bounding(config))
+    assert len(bounding(config)) > 1
+    assert differences(config["linux"]["seccomp"], ours) == []
+
+
+@EACH_CASE
+def test_dockers_builtin_profile_is_our_moby_profile(
+    docker_daemon: Docker, recorded: Recorder, case: str
+) -> None:
+    recorded.taken()
+    options = ["--rm", "--network", "none", "--runtime", "recorded"]
+    options += ["--security-opt", "seccomp=builtin", *capability_options(case)]
+    done = docker_daemon.try_docker("run", *options, REFERENCE)
+    assert REFUSAL in done.stderr or "invalid CapAdd" in done.stderr
+    version = installed_version("dockerd", "--version")
+    check(recorded.taken(), case, builtin.load(f"moby@{version}"))
+
+
+def capability_options(case: str) -> list[str]:
+    """Return the options of `docker run` and `podman run` for exactly this set."""
+    if case == ALL:
+        return ["--cap-add", "ALL"]
+    return ["--cap-drop", "ALL", *([] if case == NONE else ["--cap-add", case])]
+
+
+PodmanRecords = Callable[[str], list[Json]]
+
+
+@pytest.fixture
+def podman_records(podman_storage: Podman, recorded: Recorder) -> PodmanRecords:
+    """Run a container of a case with Podman's own default profile; return the configs it wrote."""
+    default = podman_storage.override("default-profile", '[containers]\nseccomp_profile = ""\n')
+
+    def records(case: str) -> list[Json]:
+        recorded.taken()
+        options = ["--runtime", "recorded", "run", "--rm", *capability_options(case)]
+        done = podman_storage.try_podman(*options, REFERENCE, override=default)
+        assert REFUSAL in done.stderr
+        return recorded.taken()
+
+    return records
+
+
+def containers_common() -> Profile:
+    """Return our profile of the version that Podman was built with: Debian's package of it."""
+    requires("dpkg-query")
+    package = ["--show", "--showformat", "${Version}", "golang-github-containers-common"]
+    return builtin.load(f"containers-common@{installed_version('dpkg-query', *package)}")
+
+
+@EACH_CASE
+def test_podmans_default_from_the_systems_file_is_ours_built_in_or_read_from_it(
+    podman_records: PodmanRecords, case: str
+) -> None:
+    requires(SYSTEM_FILE)
+    configs = podman_records(case)
+    check(configs, case, formats.parse(Path(SYSTEM_FILE).read_bytes(), SYSTEM_FILE))
+    check(configs, case, containers_common())
+
+
+@pytest.fixture(scope="module")
+def hidden_system_file(podman_storage: Podman) -> Iterator[None]:
+    """Hide the system's file from Podman, which then falls back to what is compiled into it."""
+    place = str(Path(SYSTEM_FILE).parent)
+    run([*podman_storage.space.prefix, "mount", "-t", "tmpfs", "test", place])
+    yield
+    run([*podman_storage.space.prefix, "umount", place])
+
+
+@EACH_CASE
+@pytest.mark.usefixtures("hidden_system_file")
+def test_podmans_compiled_in_default_is_our_containers_common_profile(
+    podman_records: PodmanRecords, case: str
+) -> None:
+    check(podman_records(case), case, containers_common())
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "name"),
+    [
+        ("containerd@1.7.32", "containerd@1.7.24", "socket"),
+        ("moby@26.1.5", "moby@24.0.0", "io_uring_setup"),
+        ("containers-common@0.63.0", "containers-common@0.62.0", "fanotify_init"),
+    ],
+)
+def test_the_comparison_sees_one_changed_rule(newer: str, older: str, name: str) -> None:
+    new, old = (resolve(compiled(builtin.load(spec)), frozenset()) for spec in (newer, older))
+    assert differences(new, new) == []
+    assert name in "".join(differences(new, old))

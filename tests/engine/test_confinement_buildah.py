@@ -1,0 +1,50 @@
+"""Buildah, isolation `oci`: what a build runs is confined too.
+
+Buildah applies its default profile by itself, so `--security-opt seccomp=unconfined` is what makes
+it write no block. It passes on no annotations: a build cannot opt out.
+"""
+
+from pathlib import Path
+
+from tests.support.buildah import LIMITS, Buildah
+from tests.support.images import REFERENCE
+from tests.support.kernel import DISABLED, FILTER, seccomp_in
+from tests.support.requirements import program
+
+SHOW = ("cat", "/proc/self/status")
+UNCONFINED = ("--security-opt", "seccomp=unconfined")
+
+
+def test_what_buildah_runs_is_confined(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path]
+) -> None:
+    container = buildah.container(image, *UNCONFINED)
+    assert seccomp_in(buildah.run_in(container, program("runc"), *SHOW).stdout) == DISABLED
+    assert seccomp_in(buildah.run_in(container, runtimes["wrapped"], *SHOW).stdout) == FILTER
+    assert seccomp_in(buildah.run_in(container, runtimes["renamed"], *SHOW).stdout) == FILTER
+
+
+def test_what_a_containerfile_runs_is_confined(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "Containerfile").write_text(f"FROM {REFERENCE}\nRUN cat /proc/self/status\n")
+    buildah.buildah("pull", f"docker-archive:{image}")
+
+    def built(runtime: Path | str) -> int:
+        options = [*LIMITS, *UNCONFINED, "--isolation", "oci", "--network", "host", "--no-cache"]
+        words = ["build", "--pull=never", *options, "--runtime", str(runtime), str(tmp_path)]
+        return seccomp_in(buildah.buildah(*words).stdout)
+
+    assert built(program("runc")) == DISABLED
+    assert built(runtimes["wrapped"]) == FILTER
+
+
+def test_only_the_commands_own_output_and_status_are_seen(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path]
+) -> None:
+    container = buildah.container(image, *UNCONFINED)
+    script = ["sh", "-c", "echo out; echo err >&2; exit 7"]
+    bare = buildah.run_in(container, program("runc"), *script)
+    wrapped = buildah.run_in(container, runtimes["wrapped"], *script)
+    assert (wrapped.stdout, wrapped.stderr) == (bare.stdout, bare.stderr)
+    assert (wrapped.stdout, wrapped.returncode) == ("out\n", 7)

@@ -1,0 +1,175 @@
+"""containerd: through CRI as the kubelet speaks it, and through ctr.
+
+Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import kernel
+from tests.support.containerd import CRI_NAMESPACE, Containerd
+from tests.support.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError
+from tests.support.images import REFERENCE
+from tests.support.kernel import DISABLED, FILTER, seccomp_in
+
+SHOW = ("/bin/cat", "/proc/self/status")
+
+
+def started(cri: Cri, handler: str, logs: Path, ask: Ask) -> int:
+    """Run a pod of one container; return the Seccomp value of its first process."""
+    return kernel.seccomp(cri.pid(cri.run(cri.run_pod(handler, logs), ask)))
+
+
+def block(node: Containerd, container: str) -> Any:
+    """Return the linux.seccomp of a running container's config.json."""
+    config = json.loads((node.bundle(container) / "config.json").read_text())
+    return config["linux"].get("seccomp")
+
+
+def test_a_container_whose_pod_says_nothing_is_confined(cri: Cri, tmp_path: Path) -> None:
+    assert started(cri, "runc", tmp_path, Ask()) == DISABLED
+    assert started(cri, "wrapped", tmp_path, Ask()) == FILTER
+
+
+def test_a_handler_that_is_a_link_of_another_name_confines(cri: Cri, tmp_path: Path) -> None:
+    assert started(cri, "runc", tmp_path, Ask()) == DISABLED
+    assert started(cri, "renamed", tmp_path, Ask()) == FILTER
+
+
+def test_what_an_exec_probe_starts_is_confined(cri: Cri, tmp_path: Path) -> None:
+    bare = cri.run(cri.run_pod("runc", tmp_path), Ask())
+    assert seccomp_in(cri.exec(bare, *SHOW)) == DISABLED
+    wrapped = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
+    assert seccomp_in(cri.exec(wrapped, *SHOW)) == FILTER
+
+
+def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
+    bare = cri.run_pod("runc", tmp_path, seccomp=UNCONFINED)
+    assert kernel.seccomp(cri.sandbox_pid(bare)) == DISABLED
+    wrapped = cri.run_pod("wrapped", tmp_path, seccomp=UNCONFINED)
+    assert kernel.seccomp(cri.sandbox_pid(wrapped)) == FILTER
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "runc-wrap/seccomp",
+        "runc-wrap/seccomp.main",
+        "seccomp.security.alpha.kubernetes.io/pod",
+        "container.seccomp.security.alpha.kubernetes.io/main",
+    ],
+)
+def test_a_pod_opts_out_by_annotation(cri: Cri, tmp_path: Path, key: str) -> None:
+    other = {f"{key}.other": "unconfined"}
+    assert (
+        kernel.seccomp(cri.pid(cri.run(cri.run_pod("wrapped", tmp_path, other), Ask()))) == FILTER
+    )
+    opted_out = cri.run_pod("wrapped", tmp_path, {key: "unconfined"})
+    assert kernel.seccomp(cri.pid(cri.run(opted_out, Ask()))) == DISABLED
+
+
+def test_one_container_of_a_pod_opts_out_and_its_neighbour_does_not(
+    cri: Cri, tmp_path: Path
+) -> None:
+    pod = cri.run_pod("wrapped", tmp_path, {"runc-wrap/seccomp.debugger": "unconfined"})
+    assert kernel.seccomp(cri.pid(cri.run(pod, Ask()))) == FILTER
+    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="debugger")))) == DISABLED
+
+
+def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
+    cri: Cri, tmp_path: Path
+) -> None:
+    opt_out = {"runc-wrap/seccomp": "unconfined"}
+    heard = cri.run(cri.run_pod("wrapped", tmp_path, opt_out), Ask())
+    assert kernel.seccomp(cri.pid(heard)) == DISABLED
+    unheard = cri.run(cri.run_pod("deaf", tmp_path, opt_out), Ask())
+    assert kernel.seccomp(cri.pid(unheard)) == FILTER
+
+
+def test_a_privileged_container_is_left_alone(cri: Cri, tmp_path: Path) -> None:
+    pod = cri.run_pod("wrapped", tmp_path, privileged=True)
+    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
+    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
+
+
+def test_all_capabilities_alone_do_not_make_a_container_privileged(
+    cri: Cri, tmp_path: Path
+) -> None:
+    everything = Ask(add=["ALL"])
+    assert started(cri, "runc", tmp_path, everything) == DISABLED
+    assert started(cri, "wrapped", tmp_path, everything) == FILTER
+
+
+def test_a_profile_that_the_engine_wrote_is_kept(
+    node: Containerd, cri: Cri, tmp_path: Path
+) -> None:
+    ask = Ask(seccomp=RUNTIME_DEFAULT, add=["SYS_ADMIN"])
+    opt_out = {"runc-wrap/seccomp": "unconfined"}
+    bare = cri.run(cri.run_pod("runc", tmp_path), ask)
+    wrapped = cri.run(cri.run_pod("wrapped", tmp_path, opt_out), ask)
+    assert block(node, wrapped) == block(node, bare)
+    assert kernel.seccomp(cri.pid(wrapped)) == FILTER
+
+
+def test_only_the_seccomp_block_of_the_config_changes(
+    node: Containerd, cri: Cri, tmp_path: Path
+) -> None:
+    container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
+    config = json.loads((node.bundle(container) / "config.json").read_text())
+    assert config["linux"].pop("seccomp")
+    said = node.ctr("containers", "info", container, namespace=CRI_NAMESPACE)
+    assert json.loads(said.stdout)["Spec"] == config
+
+
+def test_the_containers_log_holds_only_what_it_wrote_itself(cri: Cri, tmp_path: Path) -> None:
+    for handler in ("runc", "wrapped"):
+        pod = cri.run_pod(handler, tmp_path / handler)
+        container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2"]))
+        cri.wait_exited(container)
+        lines = sorted(line.split(" ", 1)[1] for line in cri.log(pod).splitlines())
+        assert lines == ["stderr F err", "stdout F out"]
+
+
+def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri, tmp_path: Path) -> None:
+    container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
+    pid, bundle = cri.pid(container), node.bundle(container)
+    assert Path(f"/proc/{pid}").exists()
+    assert bundle.exists()
+    cri.remove(container)
+    assert not Path(f"/proc/{pid}").exists()
+    assert not bundle.exists()
+    with pytest.raises(CriError, match="not found"):
+        cri.state(container)
+
+
+def test_the_exit_status_of_a_container_arrives(cri: Cri, tmp_path: Path) -> None:
+    for handler in ("runc", "wrapped"):
+        ask = Ask(command=["/bin/sh", "-c", "exit 7"])
+        container = cri.run(cri.run_pod(handler, tmp_path), ask)
+        cri.wait_exited(container)
+        assert cri.call("ContainerStatus", container_id=container).status.exit_code == 7
+
+
+def ctr_run(node: Containerd, name: str, *options: str) -> int:
+    """`ctr run` a container which prints its status; return the Seccomp value."""
+    cgroup = ["--cgroup", f"{node.space.cgroup}/{name}"]
+    return seccomp_in(node.ctr("run", "--rm", *cgroup, *options, REFERENCE, name, *SHOW).stdout)
+
+
+def test_ctr_run_is_confined_and_opts_out(node: Containerd, runtimes: dict[str, Path]) -> None:
+    wrapped = ["--runc-binary", str(runtimes["wrapped"])]
+    assert ctr_run(node, "bare") == DISABLED
+    assert ctr_run(node, "wrapped", *wrapped) == FILTER
+    opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
+    assert ctr_run(node, "out", *wrapped, *opt_out) == DISABLED
+
+
+def test_ctr_run_of_a_privileged_container_is_left_alone(
+    node: Containerd, runtimes: dict[str, Path]
+) -> None:
+    wrapped = ["--runc-binary", str(runtimes["wrapped"])]
+    assert ctr_run(node, "plain", *wrapped) == FILTER
+    assert ctr_run(node, "privileged", *wrapped, "--privileged") == DISABLED

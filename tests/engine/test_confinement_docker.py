@@ -1,0 +1,111 @@
+"""Docker: `docker run --runtime`, under a daemon whose own default profile is `unconfined`.
+
+Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import kernel
+from tests.support.docker import Docker
+from tests.support.images import REFERENCE
+from tests.support.kernel import DISABLED, FILTER, seccomp_in
+from tests.support.processes import wait_until
+
+SHOW = ("cat", "/proc/self/status")
+
+
+def start(docker: Docker, runtime: str, *options: str) -> str:
+    """`docker run --detach` the idle image; return the container's id."""
+    asked = ["--detach", "--network", "none", "--runtime", runtime, *options]
+    return docker.docker("run", *asked, REFERENCE).stdout.strip()
+
+
+def started(docker: Docker, runtime: str, *options: str) -> int:
+    """Start a container; return the Seccomp value of its first process."""
+    return kernel.seccomp(docker.pid(start(docker, runtime, *options)))
+
+
+def block(docker: Docker, container: str) -> Any:
+    """Return the linux.seccomp of a running container's config.json."""
+    config = json.loads((docker.bundle(container) / "config.json").read_text())
+    return config["linux"].get("seccomp")
+
+
+def test_a_container_without_a_profile_is_confined(docker: Docker) -> None:
+    assert started(docker, "runc") == DISABLED
+    assert started(docker, "wrapped") == FILTER
+
+
+def test_a_runtime_that_is_a_link_of_another_name_confines(docker: Docker) -> None:
+    assert started(docker, "runc") == DISABLED
+    assert started(docker, "renamed") == FILTER
+
+
+def test_unconfined_by_option_looks_like_the_daemons_default_and_is_confined(
+    docker: Docker,
+) -> None:
+    # Docker writes the same config for both; the annotation is how a container opts out.
+    unconfined = ["--security-opt", "seccomp=unconfined"]
+    assert started(docker, "runc", *unconfined) == DISABLED
+    assert started(docker, "wrapped", *unconfined) == FILTER
+
+
+def test_a_container_opts_out_by_annotation(docker: Docker) -> None:
+    assert started(docker, "wrapped", "--annotation", "other=unconfined") == FILTER
+    assert started(docker, "wrapped", "--annotation", "runc-wrap/seccomp=unconfined") == DISABLED
+
+
+def test_a_privileged_container_is_left_alone(docker: Docker) -> None:
+    assert started(docker, "wrapped", "--cap-add", "ALL") == FILTER
+    assert started(docker, "wrapped", "--privileged") == DISABLED
+
+
+def test_what_docker_exec_starts_is_confined(docker: Docker) -> None:
+    bare, wrapped = start(docker, "runc"), start(docker, "wrapped")
+    assert seccomp_in(docker.docker("exec", bare, *SHOW).stdout) == DISABLED
+    assert seccomp_in(docker.docker("exec", wrapped, *SHOW).stdout) == FILTER
+
+
+def test_a_profile_that_docker_wrote_is_kept(docker: Docker) -> None:
+    options = ["--security-opt", "seccomp=builtin", "--cap-add", "SYS_ADMIN"]
+    bare = start(docker, "runc", *options)
+    wrapped = start(docker, "wrapped", *options, "--annotation", "runc-wrap/seccomp=unconfined")
+    assert block(docker, wrapped) == block(docker, bare)
+    assert kernel.seccomp(docker.pid(wrapped)) == FILTER
+
+
+@pytest.mark.parametrize("runtime", ["runc", "wrapped"])
+def test_only_the_containers_own_output_is_seen(docker: Docker, runtime: str) -> None:
+    asked = ["--rm", "--network", "none", "--runtime", runtime]
+    done = docker.docker("run", *asked, REFERENCE, "sh", "-c", "echo out; echo err >&2")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize("runtime", ["runc", "wrapped"])
+def test_the_exit_status_of_a_container_arrives(docker: Docker, runtime: str) -> None:
+    asked = ["--rm", "--network", "none", "--runtime", runtime]
+    assert docker.try_docker("run", *asked, REFERENCE, "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
+    bare, wrapped = start(docker, "runc"), start(docker, "wrapped")
+    before = docker.pid(wrapped)
+    docker.docker("restart", "--time", "0", bare, wrapped)
+    assert docker.pid(wrapped) != before
+    assert kernel.seccomp(docker.pid(bare)) == DISABLED
+    assert kernel.seccomp(docker.pid(wrapped)) == FILTER
+
+
+def test_a_container_is_stopped_and_deleted(docker: Docker) -> None:
+    container = start(docker, "wrapped")
+    pid, bundle = docker.pid(container), docker.bundle(container)
+    assert bundle.exists()
+    docker.docker("stop", "--time", "0", container)
+    docker.docker("rm", container)
+    wait_until(lambda: not bundle.exists(), "the bundle's removal")
+    assert not Path(f"/proc/{pid}").exists()
+    assert docker.docker("ps", "--all", "--quiet").stdout == ""

@@ -1,0 +1,132 @@
+"""Podman: `podman --runtime`, with `seccomp_profile = "unconfined"` in containers.conf.
+
+Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+`wrapped` is not in runtime_supports_json, `renamed` is: Podman calls them differently.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import kernel
+from tests.support.images import REFERENCE
+from tests.support.kernel import DISABLED, FILTER, seccomp_in
+from tests.support.podman import Podman
+from tests.support.processes import wait_until
+
+SHOW = ("cat", "/proc/self/status")
+ALL_RUNTIMES = pytest.mark.parametrize("runtime", ["runc", "wrapped", "renamed"])
+
+
+def start(podman: Podman, runtime: str, *options: str) -> str:
+    """`podman run --detach` the idle image; return the container's id."""
+    return podman.podman(
+        "--runtime", runtime, "run", "--detach", *options, REFERENCE
+    ).stdout.strip()
+
+
+def started(podman: Podman, runtime: str, *options: str) -> int:
+    """Start a container; return the Seccomp value of its first process."""
+    return kernel.seccomp(podman.pid(start(podman, runtime, *options)))
+
+
+def block(podman: Podman, container: str) -> Any:
+    """Return the linux.seccomp of a container's config.json."""
+    config = json.loads((podman.bundle(container) / "config.json").read_text())
+    return config["linux"].get("seccomp")
+
+
+def test_a_container_without_a_profile_is_confined(podman: Podman) -> None:
+    assert started(podman, "runc") == DISABLED
+    assert started(podman, "wrapped") == FILTER
+
+
+def test_a_runtime_that_is_a_link_of_another_name_confines(podman: Podman) -> None:
+    assert started(podman, "runc") == DISABLED
+    assert started(podman, "renamed") == FILTER
+
+
+@pytest.mark.parametrize("runtime", ["wrapped", "renamed"])
+def test_podmans_own_option_opts_out(podman: Podman, runtime: str) -> None:
+    # Podman notes the option, and only the option, in io.podman.annotations.seccomp.
+    assert started(podman, runtime) == FILTER
+    assert started(podman, runtime, "--security-opt", "seccomp=unconfined") == DISABLED
+
+
+def test_a_container_opts_out_by_annotation(podman: Podman) -> None:
+    assert started(podman, "wrapped", "--annotation", "other=unconfined") == FILTER
+    opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
+    assert started(podman, "wrapped", *opt_out) == DISABLED
+
+
+def test_a_privileged_container_is_left_alone(podman: Podman) -> None:
+    assert started(podman, "wrapped", "--cap-add", "ALL") == FILTER
+    assert started(podman, "wrapped", "--privileged") == DISABLED
+
+
+def test_what_podman_exec_starts_is_confined(podman: Podman) -> None:
+    bare, wrapped = start(podman, "runc"), start(podman, "wrapped")
+    assert seccomp_in(podman.podman("exec", bare, *SHOW).stdout) == DISABLED
+    assert seccomp_in(podman.podman("exec", wrapped, *SHOW).stdout) == FILTER
+
+
+def test_a_profile_that_podman_wrote_is_kept(podman: Podman, tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
+    options = ["--security-opt", f"seccomp={profile}"]
+    bare, wrapped = start(podman, "runc", *options), start(podman, "wrapped", *options)
+    assert block(podman, wrapped) == block(podman, bare)
+    assert block(podman, wrapped)["defaultAction"] == "SCMP_ACT_LOG"
+
+
+@ALL_RUNTIMES
+def test_only_the_containers_own_output_is_seen(podman: Podman, runtime: str) -> None:
+    words = ["--runtime", runtime, "run", "--rm", REFERENCE, "sh", "-c", "echo out; echo err >&2"]
+    done = podman.podman(*words)
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@ALL_RUNTIMES
+def test_the_containers_log_holds_only_what_it_wrote_itself(podman: Podman, runtime: str) -> None:
+    words = ["--detach", "--name", "talks", REFERENCE, "sh", "-c", "echo out; echo err >&2"]
+    podman.podman("--runtime", runtime, "run", *words)
+    podman.podman("wait", "talks")
+    done = podman.podman("logs", "talks")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@ALL_RUNTIMES
+def test_the_exit_status_of_a_container_arrives(podman: Podman, runtime: str) -> None:
+    words = ["--runtime", runtime, "run", "--rm", REFERENCE, "sh", "-c", "exit 7"]
+    assert podman.try_podman(*words).returncode == 7
+
+
+def test_a_restarted_container_is_confined_again(podman: Podman) -> None:
+    bare, wrapped = start(podman, "runc"), start(podman, "wrapped")
+    before = podman.pid(wrapped)
+    podman.podman("restart", "--time", "0", bare, wrapped)
+    assert podman.pid(wrapped) != before
+    assert kernel.seccomp(podman.pid(bare)) == DISABLED
+    assert kernel.seccomp(podman.pid(wrapped)) == FILTER
+
+
+def test_a_container_is_stopped_and_deleted(podman: Podman) -> None:
+    container = start(podman, "wrapped")
+    pid, bundle = podman.pid(container), podman.bundle(container)
+    assert bundle.exists()
+    podman.podman("stop", "--time", "0", container)
+    podman.podman("rm", container)
+    wait_until(lambda: not bundle.exists(), "the bundle's removal")
+    assert not Path(f"/proc/{pid}").exists()
+    events = podman.events()
+    assert f'"ID":"{container}"' in events
+    assert '"Status":"remove"' in events
+
+
+def test_an_overriding_containers_conf_can_make_the_wrapper_the_default(podman: Podman) -> None:
+    show = ["run", "--rm", REFERENCE, *SHOW]
+    assert seccomp_in(podman.podman(*show).stdout) == DISABLED
+    override = podman.override("wrapped-by-default", '[engine]\nruntime = "wrapped"\n')
+    assert seccomp_in(podman.podman(*show, override=override).stdout) == FILTER

@@ -1,0 +1,90 @@
+"""A failure of ours is one sentence, and the person at the engine's command line reads it.
+
+Each engine's command must print it; each failure is first shown to be ours: the same container
+starts on the bare runtime.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.containerd import Containerd
+from tests.support.cri import UNCONFINED, Ask, Cri, CriError
+from tests.support.docker import Docker
+from tests.support.images import REFERENCE
+from tests.support.podman import Podman
+
+NO_PROFILE = "runc-wrap/seccomp=localhost/none.json"
+CONTAINERD_SAYS = "OCI runtime create failed: "
+KINDS = {  # runtime, does the annotation name a missing profile, what the sentence must say
+    "a config.json that is cut short": ("spoiled", False, "config.json is not valid JSON"),
+    "a profile that does not exist": ("wrapped", True, "localhost/none.json"),
+    "a full disk": ("full", False, "no space is left on the device"),
+}
+EACH_FAILURE = pytest.mark.parametrize(
+    ("runtime", "no_profile", "sentence"), list(KINDS.values()), ids=list(KINDS)
+)
+
+
+@EACH_FAILURE
+def test_ctr_prints_the_sentence(
+    node: Containerd, runtimes: dict[str, Path], runtime: str, no_profile: bool, sentence: str
+) -> None:
+    annotation = ["--annotation", NO_PROFILE] if no_profile else []
+    words = ["run", "--rm", "--cgroup", f"{node.space.cgroup}/failing", *annotation]
+    assert node.try_ctr(*words, REFERENCE, "good", "true").returncode == 0
+    failed = node.try_ctr(
+        *words, "--runc-binary", str(runtimes[runtime]), REFERENCE, "failing", "true"
+    )
+    assert failed.returncode != 0
+    assert f"{CONTAINERD_SAYS}runc-wrap: " in failed.stderr
+    assert sentence in failed.stderr
+
+
+@EACH_FAILURE
+def test_the_kubelet_is_told_the_sentence(
+    cri: Cri, tmp_path: Path, runtime: str, no_profile: bool, sentence: str
+) -> None:
+    key, _, value = NO_PROFILE.partition("=")
+    annotations = {f"{key}.main": value} if no_profile else {}
+    cri.run(cri.run_pod("runc", tmp_path, annotations), Ask())
+    pod = cri.run_pod(runtime, tmp_path, annotations)
+    with pytest.raises(CriError) as refused:
+        cri.run(pod, Ask())
+    assert f"{CONTAINERD_SAYS}runc-wrap: " in str(refused.value)
+    assert sentence in str(refused.value)
+
+
+def test_the_kubelet_is_told_when_the_sandbox_itself_fails(cri: Cri, tmp_path: Path) -> None:
+    annotations = dict([NO_PROFILE.split("=")])
+    cri.run_pod("runc", tmp_path, annotations, seccomp=UNCONFINED)
+    with pytest.raises(CriError) as refused:
+        cri.run_pod("wrapped", tmp_path, annotations, seccomp=UNCONFINED)
+    assert f"{CONTAINERD_SAYS}runc-wrap: " in str(refused.value)
+    assert "localhost/none.json" in str(refused.value)
+
+
+@EACH_FAILURE
+def test_docker_prints_the_sentence(
+    docker: Docker, runtime: str, no_profile: bool, sentence: str
+) -> None:
+    annotation = ["--annotation", NO_PROFILE] if no_profile else []
+    words = ["run", "--rm", "--network", "none", *annotation]
+    assert docker.try_docker(*words, REFERENCE, "true").returncode == 0
+    failed = docker.try_docker(*words, "--runtime", runtime, REFERENCE, "true")
+    assert failed.returncode == 125, "the daemon's failure, not the container's (126, 127)"
+    assert "runc-wrap: " in failed.stderr
+    assert sentence in failed.stderr
+
+
+@EACH_FAILURE
+def test_podman_prints_the_sentence(
+    podman: Podman, runtime: str, no_profile: bool, sentence: str
+) -> None:
+    annotation = ["--annotation", NO_PROFILE] if no_profile else []
+    words = ["run", "--rm", *annotation, REFERENCE, "true"]
+    assert podman.try_podman(*words).returncode == 0
+    failed = podman.try_podman("--runtime", runtime, *words)
+    assert failed.returncode not in {0, 127}, "127 would be a command that is not in the image"
+    assert "runc-wrap: " in failed.stderr
+    assert sentence in failed.stderr

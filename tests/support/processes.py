@@ -1,0 +1,112 @@
+"""Starting programs, and ending exactly those that were started, by their own pid."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.support.requirements import SEARCH
+
+Run = subprocess.CompletedProcess[str]
+Argv = Sequence[str | os.PathLike[str]]
+
+
+class CommandError(AssertionError):
+    """A command which had to succeed did not; its whole output is the message."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process' environment with the sbin directories in PATH, and these changes."""
+    return {**os.environ, "PATH": SEARCH, "LC_ALL": "C.UTF-8", **changes}
+
+
+def attempt(argv: Argv, *, env: dict[str, str] | None = None, stdin: str = "") -> Run:
+    """Run to the end, at most a minute; both outputs are text. Any exit status is a result."""
+    return subprocess.run(  # noqa: PLW1510 - the status is what the caller looks at
+        _words(argv),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+        env=env or environment(),
+    )
+
+
+def run(argv: Argv, *, env: dict[str, str] | None = None, stdin: str = "") -> Run:
+    """Run to the end and insist on exit status 0."""
+    done = attempt(argv, env=env, stdin=stdin)
+    if done.returncode != 0:
+        words = " ".join(_words(argv))
+        raise CommandError(f"{words}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def _words(argv: Argv) -> list[str]:
+    return [os.fspath(word) for word in argv]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Poll until the condition holds; say what was waited for when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CommandError(f"waited {seconds} s for {what}")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def short_directory(name: str) -> Iterator[Path]:
+    """Give a directory whose path is short enough for unix sockets (108 bytes), then remove it."""
+    directory = Path(tempfile.mkdtemp(prefix=f"rw-{name}-", dir="/tmp"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Daemon:
+    """One program in the background, its output in a file, dying with the test process."""
+
+    def __init__(self, argv: Argv, log: Path, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *_words(argv)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env or environment(),
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    def wait_ready(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until it serves; if it ends instead, fail with the end of its log."""
+
+        def ended_or_ready() -> bool:
+            return self.process.poll() is not None or ready()
+
+        try:
+            wait_until(ended_or_ready, what)
+        except CommandError as error:
+            raise CommandError(f"{error}\n{self.tail()}") from None
+        if self.process.poll() is not None:
+            raise CommandError(f"{what} ended at once\n{self.tail()}")
+
+    def tail(self) -> str:
+        """Return the last lines that it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+    def stop(self) -> None:
+        """Ask it to end, then insist."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(15)

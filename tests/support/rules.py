@@ -1,0 +1,28 @@
+"""Comparing two linux.seccomp blocks rule for rule, wherever in the list a rule stands.
+
+Seccomp rules have no order of their own (libseccomp takes a set), and neither have the names of a
+rule; all the rest must be equal: actions, errnos, arguments, architectures, flags, the default.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def differences(theirs: Json, ours: Json) -> list[str]:
+    """Return one line per rule or field which only one side has; none if the blocks are equal."""
+    left, right = _lines(theirs), _lines(ours)
+    return [
+        *(f"only theirs: {line}" for line in sorted((left - right).elements())),
+        *(f"only ours:   {line}" for line in sorted((right - left).elements())),
+    ]
+
+
+def _lines(block: Json) -> Counter[str]:
+    head = {key: value for key, value in block.items() if key != "syscalls"}
+    head["architectures"] = sorted(head.get("architectures", []))
+    rules = [{**rule, "names": sorted(rule["names"])} for rule in block["syscalls"]]
+    fields = [{key: value} for key, value in head.items()]
+    return Counter(json.dumps(entry, sort_keys=True) for entry in [*fields, *rules])
