@@ -106,7 +106,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(
     def full(_descriptor: int, _data: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle.posix, "write", full)
+    monkeypatch.setattr("posix.write", full)
     with pytest.raises(Refusal, match="no space is left"):
         bundle.replace(found, b"new")
     assert config.read_bytes() == b"old"
@@ -115,7 +115,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(
 
 def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = os.write
-    monkeypatch.setattr(bundle.posix, "write", lambda to, data: whole(to, data[:2]))
+    monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
     bundle.replace(bundle.read(str(config)), b"new text")
     assert config.read_bytes() == b"new text"
 
