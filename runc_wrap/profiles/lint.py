@@ -12,7 +12,7 @@ from typing import Literal
 from runc_wrap.profiles.model import Profile, Rule
 from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.versions import Version, reached
-from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, CAPABILITIES, NOTIFY, OCI
+from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 
 Severity = Literal["error", "warning", "note"]
 
@@ -138,17 +138,23 @@ _ARCHITECTURE_SINCE = {
 
 
 def architectures_refused(profile: Profile, context: Context) -> Iterator[Finding]:
-    """Find architectures that came later than the runc in use: it refuses their names."""
+    """Find architectures that the runc in use does not know: it refuses their names."""
     for name in _architectures(profile, context):
         since = _ARCHITECTURE_SINCE.get(name)
-        if since and context.runc is not None and not reached(context.runc, since):
+        if context.runc is not None and not _takes(context.runc, name):
             yield Finding(
                 "architectures-refused",
                 "error",
                 "architectures",
                 f"runc {context.runc} refuses profiles that name {name}",
-                f"remove it, or install runc {since.split()[-1]}",
+                "remove it" + (f", or install runc {since.split()[-1]}" if since else ""),
             )
+
+
+def _takes(runc: Version, architecture: str) -> bool:
+    """Tell whether runc knows an architecture; those that Go has no port for it never knew."""
+    since = _ARCHITECTURE_SINCE.get(architecture)
+    return architecture in GOARCH and (since is None or reached(runc, since))
 
 
 def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:

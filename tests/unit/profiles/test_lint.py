@@ -67,6 +67,7 @@ def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
         ({"architectures": ["SCMP_ARCH_LOONGARCH64"]}, Version(1, 5, 0), []),
         ({"architectures": ["SCMP_ARCH_RISCV64"]}, Version(1, 1, 0), ["architectures-refused"]),
         ({"architectures": ["SCMP_ARCH_RISCV64"]}, Version(1, 1, 15), []),
+        ({"architectures": ["SCMP_ARCH_PARISC"]}, Version(1, 5, 1), ["architectures-refused"]),
     ],
 )
 def test_what_an_older_runc_refuses_is_found(
