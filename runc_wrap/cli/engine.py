@@ -108,9 +108,9 @@ def remove(  # noqa: PLR0913  # one parameter per option
             register.carry_out(plan)
     except (EngineError, OSError) as error:
         _fail(str(error))
-    _print(
-        _document(plan, handler, plan.notes, dry_run=dry_run, added=False), plan, as_json=as_json
-    )
+    wrong = [*plan.notes, *(_left(where, handler) if plan.nothing else ())]
+    _print(_document(plan, handler, wrong, dry_run=dry_run, added=False), plan, as_json=as_json)
+    sys.exit(WRONG if wrong else DONE)
 
 
 @engine.command("list")
@@ -160,6 +160,16 @@ def _checked(where: Where, handler: str) -> list[str]:
     return [found] if found else []
 
 
+def _left(where: Where, handler: str) -> list[str]:
+    """Return what is wrong if the engine shows a handler of which we have no record."""
+    ours = Handler(handler, str(where.bin_dir / handler))
+    if not programs.in_force(where.engine, where.config, ours):
+        return []
+    return [
+        f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"
+    ]
+
+
 def _document(
     plan: Plan, handler: str, wrong: list[str], *, dry_run: bool, added: bool
 ) -> dict[str, Any]:
@@ -171,6 +181,7 @@ def _document(
         "handler": handler,
         "path": str(where.bin_dir / handler),
         "dry_run": dry_run,
+        "nothing": ("already there" if added else "not registered") if plan.nothing else None,
         "changed": [str(change.path) for change in plan.changes],
         "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
         "diff": "".join(map(diff, plan.changes)),
@@ -184,7 +195,7 @@ def diff(change: Change) -> str:
     """Return the unified diff of one file; /dev/null stands for a file that is not there."""
     old, new = change.before, change.after
     names = ["/dev/null" if side is None else str(change.path) for side in (old, new)]
-    lines = difflib.unified_diff(_lines(old), _lines(new), *names)
+    lines = difflib.unified_diff(_lines(old), _lines(new), names[0], names[1])
     return "".join(_ended(line) for line in lines)
 
 
@@ -202,18 +213,13 @@ def _print(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     if plan.nothing:
-        _say(_nothing(document))
+        _say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
     elif document["dry_run"]:
         _say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
     else:
         _say(_told(document, plan))
     for sentence in document["wrong"]:
         click.echo(printable(f"runc-wrapctl: {sentence}"), err=True)
-
-
-def _nothing(document: dict[str, Any]) -> str:
-    registered = "already there" if document["path"] and document["runtime_class"] else "as wanted"
-    return f"{document['engine']}: {registered}: {document['handler']} ({document['config']})"
 
 
 def _told(document: dict[str, Any], plan: Plan) -> str:
@@ -228,7 +234,9 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table("engine", "version", "handler", "path", "configuration", "in force")
+    table = Table()
+    for name in ("engine", "version", "handler", "path", "configuration", "in force"):
+        table.add_column(name, overflow="fold")
     for each in found:
         for row in each["registered"] or [{}]:
             table.add_row(*_cells(each, row))

@@ -83,7 +83,8 @@ def _render_drop_ins(tree: Tree, config: Path, handlers: list[Handler]) -> list[
     document = toml_text.parse(draft.text, where)
     version = _check_version(document, where, wanted=(2, 3, 4))
     plugin = OLD_CRI if version == 2 else NEW_CRI  # noqa: PLR2004  # config version 2
-    everything = _with_imports(config, document, ours={drop_in(config, h) for h in handlers})
+    ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.records}
+    everything = _with_imports(config, document, ours)
     _refuse_taken(everything, plugin, handlers, where)
     if not any(
         fnmatch.fnmatch(str(drop_in(config, handlers[0])), p) for p in _patterns(config, document)
@@ -105,7 +106,7 @@ def _whole_file(tree: Tree, path: Path, title: str, body: str) -> None:
             "a name of our own",
             "move that file away, or choose another --handler",
         )
-    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},")
+    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
 
 
 def drop_in(config: Path, handler: Handler) -> Path:
@@ -169,7 +170,7 @@ def _refuse_taken(document: Table, plugin: str, handlers: list[Handler], where: 
     for handler in handlers:
         if handler.name in runtimes:
             raise EngineError(
-                f'{where}: a handler "{handler.name}" which runc-wrapctl did not write',
+                f'{where}: a handler "{handler.name}" of which runc-wrapctl has no record',
                 "a name that is free",
                 "another --handler, or take that handler out first",
             )
@@ -183,25 +184,30 @@ def _patterns(config: Path, document: Table) -> list[str]:
     return [str(config.parent / pattern) for pattern in patterns]
 
 
-def _imported(config: Path, document: Table) -> list[Path]:
-    found = [sorted(glob.glob(pattern)) for pattern in _patterns(config, document)]  # noqa: PTH207
-    return [Path(name) for names in found for name in names if Path(name) != config]
+def _imported(config: Path, document: Table) -> list[tuple[Path, Table]]:
+    """Return the files imported, theirs included, in the order in which containerd reads them."""
+    found: dict[Path, Table] = {}
+    pending = [(config, document)]
+    while pending:
+        path, table = pending.pop(0)
+        names = [name for p in _patterns(path, table) for name in sorted(glob.glob(p))]  # noqa: PTH207
+        new = [Path(name) for name in names if Path(name) not in {config, *found}]
+        found |= {each: toml_text.parse(files.read(each) or "", str(each)) for each in new}
+        pending += [(each, found[each]) for each in new]
+    return list(found.items())
 
 
 def _with_imports(config: Path, document: Table, ours: set[Path]) -> Table:
-    for path in _imported(config, document):
-        if path not in ours:
-            document = toml_text.merged(
-                document, toml_text.parse(files.read(path) or "", str(path))
-            )
+    for path, table in _imported(config, document):
+        if path not in ours and path.resolve() not in ours:
+            document = toml_text.merged(document, table)
     return document
 
 
 def _refuse_imported(config: Path, document: Table) -> None:
     """1.x: an imported file that holds the CRI plugin's key replaces the section, ours too."""
-    for path in reversed(_imported(config, document)):
-        found = toml_text.parse(files.read(path) or "", str(path))
-        if OLD_CRI in found.get("plugins", {}):
+    for path, found in reversed(_imported(config, document)):
+        if {OLD_CRI, "cri"} & set(toml_text.lookup(found, ["plugins"])):
             raise EngineError(
                 f"{config} imports {path}, whose CRI section replaces the whole of {config.name}'s",
                 "one file with the CRI section",

@@ -50,7 +50,7 @@ def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> Non
     for handler in handlers:
         if handler.name in runtimes:
             raise EngineError(
-                f'{where}: a runtime "{handler.name}" which runc-wrapctl did not write',
+                f'{where}: a runtime "{handler.name}" of which runc-wrapctl has no record',
                 "a name that is free",
                 "another --handler, or take that runtime out first",
             )

@@ -123,7 +123,7 @@ def strip(text: str, edits: list[Edit], ours: list[Member], where: str) -> str:
     wanted = text
     for member in reversed(ours):
         wanted = _without(wanted, member, where)
-    if any(edit.base for edit in edits) and json.loads(wanted) == {}:
+    if any(edit.kind == "base" for edit in edits) and json.loads(wanted) == {}:
         return ""
     plain = _undone(text, edits, where)
     return plain if plain is not None and _same(plain, wanted) else wanted

@@ -59,7 +59,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
     engine = ({"runtime": handler.name} if handler.default else {}) | lists
     body = toml_text.table(["engine"], engine)
     body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
-    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},")
+    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
 
 
 def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:

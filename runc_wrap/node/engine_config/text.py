@@ -8,25 +8,26 @@ changed file by its text, which must then occur once.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runc_wrap.node.engine_config.handler import EngineError
+
+Kind = Literal["text", "tables", "base", "whole"]
 
 
 @dataclass(frozen=True)
 class Edit:
     """`new` stands where `old` stood, at `offset`. No `mark` in the text: its owner took it out.
 
-    `tables`: `new` is whole TOML tables. `base`: what a file we created begins with; it stays
-    once the file holds anything of its owner's.
+    `kind` tables: `new` is whole TOML tables. base: what a file we created begins with; it stays
+    once the file holds anything of its owner's. whole: a file of our own, nobody else's.
     """
 
     offset: int
     old: str
     new: str
     mark: str
-    tables: bool = False
-    base: bool = False
+    kind: Kind = "text"
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,14 @@ class Draft:
     edits: list[Edit] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
 
-    def replace(self, start: int, end: int, new: str, mark: str, *, tables: bool = False) -> None:
+    def replace(self, start: int, end: int, new: str, mark: str, kind: Kind = "text") -> None:
         """Put `new` in place of text[start:end] and remember it."""
-        self.edits.append(Edit(start, self.text[start:end], new, mark, tables))
+        self.edits.append(Edit(start, self.text[start:end], new, mark, kind))
         self.text = self.text[:start] + new + self.text[end:]
 
     def begin(self, base: str) -> None:
         """Begin a file that holds nothing (white space at most) with `base`."""
-        self.edits.append(Edit(0, self.text, base, base, base=True))
-        self.text = base
+        self.replace(0, len(self.text), base, base, "base")
 
     def record(self) -> dict[str, Any]:
         """Return what `parts` reads back."""
@@ -70,8 +70,10 @@ def parts(record: dict[str, Any]) -> tuple[list[Edit], list[Member]]:
 
 def undo(text: str, edit: Edit, where: str) -> str:
     """Return `text` without `edit`, or raise EngineError when our part was changed since."""
-    if edit.base and text != edit.new:
+    if edit.kind == "base" and text != edit.new:
         return text
+    if edit.kind == "whole" and text != edit.new and edit.mark in text:
+        raise changed(where, edit.new, text)
     start = edit.offset
     if text[start : start + len(edit.new)] != edit.new:
         if edit.mark not in text:

@@ -94,7 +94,7 @@ def append(draft: Draft, title: str, body: str, where: str) -> None:
             f"put this in by hand:\n{body}",
         )
     end = len(draft.text)
-    draft.replace(end, end, new, f"# BEGIN {title},", tables=True)
+    draft.replace(end, end, new, f"# BEGIN {title},", "tables")
 
 
 def add_import(draft: Draft, pattern: str, where: str) -> None:
@@ -123,7 +123,10 @@ def set_value(draft: Draft, path: Sequence[str], name: str, item: str, where: st
         inner = {part: inner}
     wanted = merged(wanted, inner)
     line = f"{name} = {value(item)}  # set by runc-wrapctl"
-    if not _first_good(draft, _places(draft.text, path, name, line), wanted, line):
+    body = table(path, {name: item})
+    if _gives(draft.text + f"\n{body}", wanted):
+        append(draft, f"runc-wrap: {name}", body, where)
+    elif not _first_good(draft, _places(draft.text, name, line), wanted, line):
         raise EngineError(
             f"{where}: no place found to set {name}",
             f"{name} = {value(item)} in [{'.'.join(key(part) for part in path)}]",
@@ -131,15 +134,12 @@ def set_value(draft: Draft, path: Sequence[str], name: str, item: str, where: st
         )
 
 
-def _places(text: str, path: Sequence[str], name: str, line: str) -> Iterator[tuple[int, int, str]]:
+def _places(text: str, name: str, line: str) -> Iterator[tuple[int, int, str]]:
     for found in re.finditer(rf"\b{name}[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')", text):
         yield found.start(), found.end(), line
     for found in _HEADER.finditer(text):
         glue = "" if found.group().endswith("\n") else "\n"
         yield found.end(), found.end(), f"{glue}{line}\n"
-    glue = "" if text.endswith("\n") or not text else "\n"
-    header = table(path, {})
-    yield len(text), len(text), f"{glue}{header}{line}\n"
 
 
 def _first_good(
@@ -164,7 +164,7 @@ def _gives(text: str, wanted: Table) -> bool:
 
 def check_undone(before: str, after: str, edit: Edit, where: str) -> None:
     """Raise EngineError if taking `edit` out moved an owner's setting to another table."""
-    if not edit.tables or before == after:
+    if edit.kind != "tables" or before == after:
         return
     if merged(parse(after, where), tomllib.loads(edit.new)) != parse(before, where):
         raise changed(where, edit.new, before[before.rfind(edit.mark) :][:2000])
