@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.engine_config.tree import Change
 
 DONE, WRONG, NOT_DONE = 0, 1, 2
+PIPED_WIDTH = 200
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
 metadata:
@@ -125,7 +126,7 @@ def list_(prefix: Path, /, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console().print(_table(found))
+        Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(_table(found))
     lost = [row for each in found for row in each["registered"] if row["in_force"] is False]
     sys.exit(WRONG if lost else DONE)
 

@@ -59,7 +59,10 @@ class Draft:
     def record(self) -> dict[str, Any]:
         """Return what `parts` reads back."""
         edits = [asdict(edit) for edit in self.edits]
-        return {"edits": edits, "members": [asdict(member) for member in self.members]}
+        return {
+            "edits": edits,
+            "members": [asdict(m) | {"keys": list(m.keys)} for m in self.members],
+        }
 
 
 def parts(record: dict[str, Any]) -> tuple[list[Edit], list[Member]]:

@@ -100,13 +100,11 @@ def append(draft: Draft, title: str, body: str, where: str) -> None:
 def add_import(draft: Draft, pattern: str, where: str) -> None:
     """Have the root key `imports` list `pattern` too."""
     wanted = parse(draft.text, where)
-    listed = wanted.setdefault("imports", [])
-    wanted["imports"] = [pattern, *listed]
-    if listed or re.search(r"^\s*imports\s*=", draft.text, re.MULTILINE):
-        places = re.finditer(r"^[ \t]*imports[ \t]*=[ \t]*\[", draft.text, re.MULTILINE)
-        candidates = [(place.end(), place.end(), f"{value(pattern)}, ") for place in places]
-    else:
-        candidates = [(0, 0, f"imports = [{value(pattern)}]\n")]
+    listed = wanted.get("imports", [])
+    wanted["imports"] = [pattern, *(listed if isinstance(listed, list) else [listed])]
+    places = re.finditer(r"^[ \t]*imports[ \t]*=[ \t]*\[", draft.text, re.MULTILINE)
+    candidates = [(place.end(), place.end(), f"{value(pattern)}, ") for place in places]
+    candidates.append((0, 0, f"imports = [{value(pattern)}]\n"))
     if not _first_good(draft, candidates, wanted, value(pattern)):
         raise EngineError(
             f"{where}: no `imports = [` that can be added to",
