@@ -44,8 +44,9 @@ def _say(text: str) -> None:
     click.echo(printable(text))
 
 
-def _fail(sentence: str) -> NoReturn:
-    click.echo(printable(f"runc-wrapctl: {sentence}"), err=True)
+def _fail(error: EngineError | OSError) -> NoReturn:
+    advice = "; nothing was changed; try: as root" if isinstance(error, OSError) else ""
+    click.echo(printable(f"runc-wrapctl: {error}{advice}"), err=True)
     sys.exit(NOT_DONE)
 
 
@@ -89,8 +90,8 @@ def add(  # noqa: PLR0913  # one parameter per option
         if not dry_run:
             register.carry_out(plan)
     except (EngineError, OSError) as error:
-        _fail(str(error))
-    wrong = [*plan.notes, *(() if dry_run else _checked(where, handler))]
+        _fail(error)
+    wrong = [*plan.notes, *(() if dry_run else _checked(where, handler, facts))]
     _print(_document(plan, handler, wrong, dry_run=dry_run, added=True), plan, as_json=as_json)
     sys.exit(WRONG if wrong else DONE)
 
@@ -108,7 +109,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
         if not dry_run:
             register.carry_out(plan)
     except (EngineError, OSError) as error:
-        _fail(str(error))
+        _fail(error)
     wrong = [*plan.notes, *(_left(where, handler) if plan.nothing else ())]
     _print(_document(plan, handler, wrong, dry_run=dry_run, added=False), plan, as_json=as_json)
     sys.exit(WRONG if wrong else DONE)
@@ -122,7 +123,7 @@ def list_(prefix: Path, /, *, as_json: bool) -> None:
     try:
         found = programs.survey(register.states(_state_dir(prefix)))
     except (EngineError, OSError) as error:
-        _fail(str(error))
+        _fail(error)
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -155,9 +156,9 @@ def _registered_config(prefix: Path, name: str, handler: str) -> Path:
     return Path(found[0]) if found else programs.CONFIGS[name]
 
 
-def _checked(where: Where, handler: str) -> list[str]:
+def _checked(where: Where, handler: str, facts: dict[str, Any]) -> list[str]:
     ours = Handler(handler, str(where.bin_dir / handler))
-    found = programs.problem(where.engine, where.config, ours)
+    found = programs.problem(where.engine, where.config, ours, facts)
     return [found] if found else []
 
 

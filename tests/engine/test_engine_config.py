@@ -213,3 +213,60 @@ def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
         done = _podman(tmp_path, containers, *command)
         assert done.returncode == status, done.stderr
         assert ("not compatible with NoCgroups" in done.stderr) is (runtime == "runc")
+
+
+def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
+    """Return how Podman calls `runtime` at create."""
+    log = tmp_path / "argv"
+    log.write_text("")
+    (tmp_path / "rootfs").mkdir(exist_ok=True)
+    run = ["run", "--rm", "--network=none", "--rootfs", str(tmp_path / "rootfs"), "/x"]
+    _podman(tmp_path, containers, "--runtime", runtime, *run)
+    return next(line for line in log.read_text().splitlines() if " create " in f" {line} ")
+
+
+def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containers: Path) -> None:
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    owners = f'[engine.runtimes]\ncrun = ["{wrapper}"]\nunlisted = ["{wrapper}"]\n'
+    (folder / "10.conf").write_text(owners)
+    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+    assert "--log " not in _argv(tmp_path, containers, "unlisted")
+    assert "--log-format=json --log " in _argv(tmp_path, containers, "runc-wrap")
+    assert "--log-format=json --log " in _argv(tmp_path, containers, "crun")
+
+
+def test_podman_takes_a_list_for_the_whole_list(tmp_path: Path, containers: Path) -> None:
+    """The reason why `add` repeats the list in force."""
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    owners = f'[engine]\nruntime_supports_json = ["x"]\n[engine.runtimes]\ncrun = ["{wrapper}"]\n'
+    (folder / "10.conf").write_text(owners)
+    assert "--log " not in _argv(tmp_path, containers, "crun")
+
+
+@pytest.mark.parametrize(
+    ("lists", "listed"),
+    [
+        (["'a'", "'b'"], False),
+        (["'a'", "'b', {append = true}"], True),
+        (["'a', {append = true}", "'b'"], True),
+        (["'a', {append = true}", "'b', {append = false}"], False),
+    ],
+)
+def test_podman_appends_to_a_list_as_we_read_it(
+    lists: list[str], listed: bool, tmp_path: Path, containers: Path
+) -> None:
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    (folder / "0.conf").write_text(f'[engine.runtimes]\na = ["{wrapper}"]\n')
+    for index, text in enumerate(lists, start=1):
+        path = folder / f"{index}.conf"
+        path.write_text(f"[engine]\nruntime_supports_json = [{text}]\n")
+    assert ("--log " in _argv(tmp_path, containers, "a")) is listed
+    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+    ours = tomllib.loads((folder / "50-runc-wrap-runc-wrap.conf").read_text())
+    assert ("a" in ours["engine"]["runtime_supports_json"]) is listed

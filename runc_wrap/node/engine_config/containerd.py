@@ -11,7 +11,6 @@ cmd/containerd/server/config/config.go and internal/cri/config; go-toml's handli
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,9 +85,7 @@ def _render_drop_ins(tree: Tree, config: Path, handlers: list[Handler]) -> list[
     ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.records}
     everything = _with_imports(config, document, ours)
     _refuse_taken(everything, plugin, handlers, where)
-    if not any(
-        fnmatch.fnmatch(str(drop_in(config, handlers[0])), p) for p in _patterns(config, document)
-    ):
+    if not any(drop_in(config, handlers[0]).match(p) for p in _patterns(config, document)):
         toml_text.add_import(draft, pattern, where)
     for handler in handlers:
         body = f"version = {version}\n\n" + tables(handler, everything, plugin)

@@ -73,12 +73,17 @@ def _with(listed: list[str], ours: list[str]) -> list[str]:
 
 
 def _list(engines: list[Table], name: str) -> list[str]:
-    """Return the list in force: a file's replaces the one before, or is appended if it says so."""
-    result = BUILT_IN[name]
-    for engine in engines:
-        if isinstance(found := engine.get(name), list):
+    """Return the list in force: a file's replaces the one before, or is appended if told so.
+
+    `{append = true}` holds for the files that follow as well, until one says false.
+    """
+    result, appending = BUILT_IN[name], False
+    for found in (engine.get(name) for engine in engines):
+        if isinstance(found, list):
             words = [each for each in found if isinstance(each, str)]
-            result = _with(result, words) if {"append": True} in found else words
+            told = [each["append"] for each in found if isinstance(each, dict) and "append" in each]
+            appending = bool(told[-1]) if told else appending
+            result = _with(result, words) if appending else words
     return result
 
 

@@ -121,15 +121,26 @@ def _docker_shows(handler: Handler) -> bool | None:
     return None if not runtimes else runtimes.get(handler.name, {}).get("path") == handler.path
 
 
-def problem(engine: str, config: Path, handler: Handler) -> str | None:
+def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) -> str | None:
     """Return in one sentence what is wrong with a new registration; None: nothing known."""
+    if not _can_judge(engine, config, facts):
+        return None
     if engine == "docker":
-        if binary("dockerd") and output("dockerd", "--validate", f"--config-file={config}") is None:
+        if output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None
-    if in_force(engine, config, handler) is False:
-        return f"{engine} does not show the handler {handler.name} in its configuration in force"
-    return None
+    if in_force(engine, config, handler):
+        return None
+    return f"{engine} does not show the handler {handler.name} in its configuration in force"
+
+
+def _can_judge(engine: str, config: Path, facts: dict[str, Any]) -> bool:
+    """Return whether the engine is here, of the generation meant, and reads this very file."""
+    if binary(BINARIES[engine]) is None:
+        return False
+    if engine == "containerd":
+        return bool(major(version(engine) or "0.") == facts["major"])
+    return engine == "docker" or config == CONFIGS[engine]
 
 
 def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:

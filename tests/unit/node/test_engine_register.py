@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.node.engine_config import containerd, files, programs, register
+from runc_wrap.node.engine_config import containerd, files, podman, programs, register
 from runc_wrap.node.engine_config.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.engine_config.register import Where
 
@@ -183,6 +183,13 @@ def test_containerd_2_gets_a_drop_in_and_an_import(version: int, tmp_path: Path)
     assert _toml(where.config)["imports"] == [f"{where.config.parent}/conf.d/*.toml", "x/*.toml"]
 
 
+def test_an_import_of_a_parent_directory_is_not_one_of_conf_d(tmp_path: Path) -> None:
+    where = _where(tmp_path, "containerd")
+    _write(where.config, f"version = 3\nimports = ['{where.config.parent}/*.toml']\n")
+    _add(where, major=2)
+    assert len(_toml(where.config)["imports"]) == 2
+
+
 def test_containerd_2_with_an_old_config_file_keeps_its_version(tmp_path: Path) -> None:
     where = _where(tmp_path, "containerd")
     _write(where.config, "version = 2\n")
@@ -270,6 +277,27 @@ def test_every_podman_drop_in_lists_all_handlers_and_what_was_in_force(tmp_path:
         assert engine["runtime_supports_nocgroup"] == ["crun", "krun", "z", "a"]
         assert engine["runtimes"] == {name: [str(where.bin_dir / name)]}
         assert engine.get("runtime") == ("a" if name == "a" else None)
+
+
+@pytest.mark.parametrize(
+    ("lists", "in_force"),
+    [
+        (["'a'", "'b'"], ["b"]),
+        (["'a'", "'b', {append = true}"], ["a", "b"]),
+        (["'a', {append = true}", "'b'"], [*podman.BUILT_IN["runtime_supports_json"], "a", "b"]),
+        (["{append = true}", "'b', {append = false}"], ["b"]),
+    ],
+)
+def test_podmans_lists_are_read_as_podman_reads_them(
+    lists: list[str], in_force: list[str], tmp_path: Path
+) -> None:
+    where = _where(tmp_path, "podman")
+    for index, text in enumerate(lists):
+        path = tmp_path / f"etc/containers.conf.d/{index}.conf"
+        _write(path, f"[engine]\nruntime_supports_json = [{text}]\n")
+    _add(where, "x")
+    found = _toml(tmp_path / "etc/containers.conf.d/50-runc-wrap-x.conf")["engine"]
+    assert found["runtime_supports_json"] == [*in_force, "x"]
 
 
 def test_a_podman_runtime_of_the_owners_is_refused(tmp_path: Path) -> None:
