@@ -365,6 +365,21 @@ def test_a_part_of_ours_that_was_changed_is_shown_and_left(
     assert _snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("engine", ["containerd", "podman"])
+def test_a_drop_in_of_ours_that_its_owner_wrote_into_is_refused(
+    engine: str, tmp_path: Path
+) -> None:
+    where = _where(tmp_path, engine)
+    facts: dict[str, Any] = {"major": 2} if engine == "containerd" else {}
+    _add(where, **facts)
+    drop_in = next((tmp_path / "etc").rglob("50-runc-wrap-*"))
+    drop_in.write_text(drop_in.read_text() + "[theirs]\na = 1\n")
+    before = _snapshot(tmp_path)
+    with pytest.raises(EngineError, match="changed since"):
+        _remove(where)
+    assert _snapshot(tmp_path) == before
+
+
 @pytest.mark.parametrize("engine", CONFIGS)
 def test_a_part_of_ours_that_its_owner_took_out_is_not_missed(engine: str, tmp_path: Path) -> None:
     where = _where(tmp_path, engine)
