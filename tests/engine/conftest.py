@@ -1,8 +1,9 @@
 """The engines of this suite, one of each for all tests: each in its own directories.
 
-Every engine has the same runtimes registered: `runc`, the bare one; `wrapped`; `renamed`, a
-symbolic link of another name to the wrapper; `recorded`, which notes the config and refuses;
-`spoiled` and `full`, the wrapper behind a script that cuts config.json or fills the disk.
+Every engine has the same runtimes registered: `runc` and `crun`, the bare ones; `wrapped` and
+`wrapped-crun`, the wrapper before either; `renamed`, a link of another name to the wrapper;
+`recorded`, which notes the config and refuses; `spoiled` and `full`, the wrapper behind a script
+that cuts config.json short or fills the disk.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from tests.support.buildah import Buildah, buildah
 from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
 from tests.support.cri import Cri, client
 from tests.support.docker import Docker, dockerd
-from tests.support.install import Installed
+from tests.support.install import Installed, copy_of
 from tests.support.podman import Podman, podman
 from tests.support.processes import short_directory
 from tests.support.recorder import Recorder
@@ -46,12 +47,25 @@ def recorded(place: Path) -> Recorder:
 
 
 @pytest.fixture(scope="session")
-def runtimes(place: Path, recorded: Recorder, installed: Installed) -> Runtimes:
+def before_crun(place: Path, installed: Installed) -> Installed:
+    """An installation whose owner chose crun."""
+    requires("crun")
+    chosen = copy_of(installed, place / "crun")
+    chosen.configure('runtime = ["crun"]\n')
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def runtimes(
+    place: Path, recorded: Recorder, installed: Installed, before_crun: Installed
+) -> Runtimes:
     """Name to path of every runtime but `runc`, as the engines get them."""
     renamed = place / "confined-by-default"
     renamed.symlink_to(installed.wrapper)
     return {
+        "crun": Path(program("crun")),
         "wrapped": installed.wrapper,
+        "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,
         "recorded": recorded.path,
         "spoiled": recorder.spoils_config(place / "spoiled", installed.wrapper),

@@ -14,6 +14,7 @@ from tests.support.docker import Docker
 from tests.support.images import REFERENCE
 from tests.support.kernel import DISABLED, FILTER, seccomp_in
 from tests.support.processes import wait_until
+from tests.support.rules import differences
 
 SHOW = ("cat", "/proc/self/status")
 
@@ -35,9 +36,18 @@ def block(docker: Docker, container: str) -> Any:
     return config["linux"].get("seccomp")
 
 
-def test_a_container_without_a_profile_is_confined(docker: Docker) -> None:
-    assert started(docker, "runc") == DISABLED
-    assert started(docker, "wrapped") == FILTER
+@pytest.mark.parametrize(("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")])
+def test_a_container_without_a_profile_is_confined(docker: Docker, bare: str, wrapped: str) -> None:
+    assert started(docker, bare) == DISABLED
+    assert started(docker, wrapped) == FILTER
+
+
+@pytest.mark.parametrize("add", [[], ["--cap-add=SYS_ADMIN"], ["--cap-add=ALL"]], ids=str)
+def test_the_block_put_in_is_dockers_own_builtin(docker: Docker, add: list[str]) -> None:
+    builtin = ["--security-opt", "seccomp=builtin"]
+    assert block(docker, start(docker, "runc", *add)) is None
+    theirs = block(docker, start(docker, "runc", *builtin, *add))
+    assert differences(theirs, block(docker, start(docker, "wrapped", *add))) == []
 
 
 def test_a_runtime_that_is_a_link_of_another_name_confines(docker: Docker) -> None:
@@ -103,6 +113,7 @@ def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
 def test_a_container_is_stopped_and_deleted(docker: Docker) -> None:
     container = start(docker, "wrapped")
     pid, bundle = docker.pid(container), docker.bundle(container)
+    assert kernel.seccomp(pid) == FILTER
     assert bundle.exists()
     docker.docker("stop", "--time", "0", container)
     docker.docker("rm", container)
