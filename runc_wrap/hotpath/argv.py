@@ -237,7 +237,7 @@ def _mixed_flags(
             if at == len(words):
                 return None
             value = words[at]
-        elif name not in values and name not in booleans:
+        elif name not in values and (name not in booleans or not _is_boolean(value, value)):
             return None
         found["bundle" if name == "b" else name] = value
         at += 1

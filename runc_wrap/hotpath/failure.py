@@ -43,11 +43,13 @@ def quoted(foreign: object) -> str:
     """Return somebody else's text in quotes, short and free of control characters."""
     text = str(foreign)
     shown = text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + "..."
-    return (
-        '"'
-        + "".join(c if c.isprintable() and c not in '"\\' else ascii(c)[1:-1] for c in shown)
-        + '"'
-    )
+    return '"' + "".join(map(_shown, shown)) + '"'
+
+
+def _shown(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def report(message: str, invocation: "Invocation | None", *, level: str = "error") -> None:

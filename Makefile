@@ -1,0 +1,50 @@
+# make help       what there is
+PYTHON ?= $(shell command -v /usr/bin/python3 || command -v python3)
+# A second interpreter, where the machine has one of another version: both must work.
+OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	p=$$(command -v $$p) || continue; \
+	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
+DEBIAN_PACKAGES = runc crun containerd podman docker.io buildah busybox-static libseccomp2 \
+	gcc libc6-dev strace criu golang-github-kubernetes-cri-api-dev python3-venv
+
+.PHONY: help check test test-unit test-runtime test-engine packages clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
+
+check: .venv/ready   ## linters, types, import contracts and unit tests; no root, under a minute
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest tests/unit
+
+test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
+	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine
+
+test-unit: .venv/ready   ## unit tests only
+	.venv/bin/pytest tests/unit
+
+test-runtime: .venv/ready   ## real runc and crun only; root
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime
+
+test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
+	.venv/bin/pytest tests/engine
+
+packages:       ## what the tests need from Debian
+	dpkg-query -W $(DEBIAN_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); }
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv-other/ready: pyproject.toml constraints.txt
+	$(OTHER_PYTHON) -m venv .venv-other
+	.venv-other/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:          ## what make and the tests left
+	rm -rf .venv .venv-other build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

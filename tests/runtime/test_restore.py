@@ -1,0 +1,59 @@
+"""restore: CRIU brings back the filters of the processes; the config decides about later ones.
+
+So restore is edited like create: otherwise a process that is exec'd into a container restored
+from a config without seccomp would be unconfined, beside confined ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support import kernel
+from tests.support.bundles import seccomp_of_exec
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+
+def _checkpointed(bundle: Bundle, runtime: str) -> None:
+    work = ("--image-path", str(bundle.path / "image"), "--work-path", str(bundle.path / "work"))
+    done = bundle.call(runtime, "checkpoint", *work)
+    assert done.returncode == 0, done.stdout
+
+
+def _restored(bundle: Bundle, runtime: object) -> int:
+    image = ("--image-path", str(bundle.path / "image"), "--detach")
+    return bundle.create(str(runtime), "restore", *image)
+
+
+def test_a_process_execd_after_a_restore_is_confined_like_those_restored(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    requires("criu")
+    bundle = make_bundle("runc")
+    without = bundle.config.read_bytes()  # what the engine writes anew for a restore
+    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    _checkpointed(bundle, runc.bare)
+
+    bundle.config.write_bytes(without)
+    assert kernel.seccomp(_restored(bundle, runc.bare)) == 2  # CRIU's doing
+    assert seccomp_of_exec(bundle, runc.bare) == 0  # the hole
+    bundle.delete(runc.bare)
+
+    assert kernel.seccomp(_restored(bundle, runc.wrapped)) == 2
+    assert seccomp_of_exec(bundle, runc.wrapped) == 2
+
+
+def test_a_container_that_ran_unconfined_before_stays_so_after_a_restore(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    requires("criu")
+    bundle = make_bundle("runc")
+    assert kernel.seccomp(bundle.create(runc.bare)) == 0
+    _checkpointed(bundle, runc.bare)
+    assert kernel.seccomp(_restored(bundle, runc.wrapped)) == 0  # no filter was dumped
+    assert seccomp_of_exec(bundle, runc.wrapped) == 2

@@ -1,0 +1,127 @@
+"""Bundles for runc and crun directly: a rootfs of busybox, and a config with a container's usual.
+
+crun refuses the hybrid cgroup hierarchy, so it runs in a mount namespace of its own without it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support import images, kernel
+from tests.support.namespaces import UNIFIED
+from tests.support.processes import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Json = dict[str, Any]
+Run = subprocess.CompletedProcess[str]
+
+_WITHOUT_UNIFIED = f'umount {UNIFIED} 2>/dev/null; exec "$@"'
+_PREFIX = {
+    "runc": [],
+    "crun": ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITHOUT_UNIFIED, "sh"],
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A directory with config.json and rootfs; `kind` is the runtime that it is meant for."""
+
+    path: Path
+    kind: str
+    name: str = field(default_factory=lambda: f"runc-wrap-test-{uuid.uuid4()}")
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.json"
+
+    def read(self) -> Json:
+        """Return the config as it is now."""
+        config: Json = json.loads(self.config.read_text())
+        return config
+
+    def argv(self, runtime: Path | str, command: str, *flags: str) -> list[str]:
+        """Return the words of one call, as an engine writes them."""
+        place = ["--root", str(self.path / "state"), "--log", str(self.log), "--log-format", "json"]
+        bundle = ["--bundle", str(self.path)] if command in ("create", "run", "restore") else []
+        return [*_PREFIX[self.kind], str(runtime), *place, command, *bundle, *flags, self.name]
+
+    def call(
+        self, runtime: Path | str, command: str, *flags: str, after: tuple[str, ...] = ()
+    ) -> Run:
+        """Make one call; whatever it ends with is a result."""
+        with (self.path / "output").open("w+") as output:  # a pipe would stay open in the container
+            done = subprocess.run(
+                [*self.argv(runtime, command, *flags), *after],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=60,
+                check=False,
+                env=environment(),
+            )
+            output.seek(0)
+            return Run(done.args, done.returncode, output.read(), "")
+
+    def create(self, runtime: Path | str, command: str = "create", *flags: str) -> int:
+        """Create and start, with /dev/null for the container's stdio; return the init's pid."""
+        pid_file = self.path / "pid"
+        argv = self.argv(runtime, command, "--pid-file", str(pid_file), *flags)
+        null = subprocess.DEVNULL
+        done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=60, check=False)
+        assert done.returncode == 0, self.log.read_text()
+        if command == "create":
+            started = self.call(runtime, "start")
+            assert started.returncode == 0, started.stdout
+        return int(pid_file.read_text())
+
+    def delete(self, runtime: Path | str) -> None:
+        """Remove the container if there is one."""
+        self.call(runtime, "delete", "--force")
+
+
+def make(path: Path, kind: str, annotations: Json | None = None, **linux: Any) -> Bundle:
+    """Make a bundle whose container sleeps."""
+    images.root_directory(path / "rootfs")
+    bundle = Bundle(path, kind)
+    bundle.config.write_text(json.dumps(config(bundle.name, annotations, **linux), indent=1))
+    return bundle
+
+
+def config(name: str, annotations: Json | None = None, **linux: Any) -> Json:
+    """Return a config without seccomp, of a container that sleeps."""
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/bin/sleep", "1000"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "capabilities": {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")},
+        },
+        "root": {"path": "rootfs"},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "annotations": annotations or {},
+        "linux": {
+            "cgroupsPath": f"/{name}",
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
+            "maskedPaths": ["/proc/kcore"],
+            **linux,
+        },
+    }
+
+
+def seccomp_of_exec(bundle: Bundle, runtime: Path | str) -> int:
+    """Return what a process that is exec'd into the container says of itself."""
+    done = bundle.call(runtime, "exec", after=("/bin/cat", "/proc/self/status"))
+    assert done.returncode == 0, done.stdout
+    return kernel.seccomp_in(done.stdout)

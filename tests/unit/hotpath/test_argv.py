@@ -1,0 +1,176 @@
+"""The command line as runc 1.1 to main and crun read it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath.argv import config_path, parse
+
+SHIM = "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/pid ID"
+
+BOTH = [
+    ("containerd's own call", SHIM, "/b/config.json"),
+    ("conmon's own call", "--root=/r create --bundle /b --pid-file /p ID", "/b/config.json"),
+    ("no bundle means the working directory", "create ID", "config.json"),
+    ("a value after =", "create --bundle=/b ID", "/b/config.json"),
+    ("the short flag", "create -b /b ID", "/b/config.json"),
+    ("the last bundle wins", "create --bundle /a --bundle /b ID", "/b/config.json"),
+    ("a container called create", "create --bundle /b create", "/b/config.json"),
+    ("a bundle called create", "create --bundle create ID", "create/config.json"),
+    ("a relative bundle", "run -b sub/dir ID", "sub/dir/config.json"),
+    ("a root called create", "--root create create -b /b ID", "/b/config.json"),
+    (
+        "a value flag swallows the next flag",
+        "create -b /b --pid-file --no-pivot ID",
+        "/b/config.json",
+    ),
+    ("-- ends the global flags", "-- create -b /b ID", "/b/config.json"),
+    ("-- ends the command's flags", "create -b /b -- ID", "/b/config.json"),
+    ("restore reads a config too", "restore --image-path /i -b /b ID", "/b/config.json"),
+    ("run with a detach flag", "run --detach -b /b ID", "/b/config.json"),
+    ("a systemd cgroup flag first", "--systemd-cgroup create -b /b ID", "/b/config.json"),
+]
+RUNC = [
+    ("long flags with one dash", "create -bundle /b -no-new-keyring=true ID", "/b/config.json"),
+    ("go-runc's -no-subreaper", "restore -b /b --detach -no-subreaper=true ID", "/b/config.json"),
+    ("flags after the id", "create ID --bundle /b", "/b/config.json"),
+    ("= with the short flag", "create -b=/b ID", "/b/config.json"),
+    ("an empty bundle is the working directory", "create --bundle= ID", "config.json"),
+    (
+        "a word that looks like a flag is --bundle's value",
+        "create ID --bundle --no-pivot",
+        "--no-pivot/config.json",
+    ),
+    ("help refused explicitly", "create --help=false -b /b ID", "/b/config.json"),
+    ("runc main's global flags after the command", "create --root /r -b /b ID", "/b/config.json"),
+    ("runc main's trimmed words", "create ID --no-pivot -b /b", "/b/config.json"),
+]
+CRUN = [
+    ("a glued short value", "create -b/b ID", "/b/config.json"),
+    ("a cluster ending in b", "run -db /b ID", "/b/config.json"),
+    ("a cluster with its value glued", "run -db/b ID", "/b/config.json"),
+    ("an abbreviated long flag", "create --bun /b ID", "/b/config.json"),
+    ("an abbreviated long flag with =", "create --b=/b ID", "/b/config.json"),
+    ("an abbreviated global flag", "--log-f json --roo /r create -b /b ID", "/b/config.json"),
+    ("another config file", "create -f /x/c.json -b /b ID", "/x/c.json"),
+    ("another config file relative to the caller", "create --config c.json -b /b ID", "c.json"),
+    (
+        "config.json named explicitly is the bundle's",
+        "create -f config.json -b /b ID",
+        "/b/config.json",
+    ),
+    (
+        "network-lock swallows a word though declared without",
+        "restore --network-lock x -b /b ID",
+        "/b/config.json",
+    ),
+]
+PASSED_ON_BY_BOTH = [
+    ("nothing at all", ""),
+    ("another command", "kill create"),
+    ("deleting a container called create", "delete create"),
+    ("exec of a program called create", "exec ID create"),
+    ("no id", "create --bundle /b"),
+    ("two ids", "create -b /b ID ID"),
+    ("an unknown flag", "create --nonsense -b /b ID"),
+    ("a value missing at the end", "create ID --bundle"),
+    ("Podman's probe", "restore --lsm-mount-context"),
+    ("a request for help", "create --help"),
+    ("a request for the version", "--version"),
+    ("an unknown global flag", "--nonsense create -b /b ID"),
+    ("a global value flag that swallows the command", "--root create"),
+]
+PASSED_ON_BY_RUNC = [
+    ("a boolean that takes the id with it", "create --no-pivot ID --bundle /b extra"),
+    ("a boolean that is neither true nor false", "create -b /b --no-pivot=maybe ID"),
+    ("clusters", "run -db /b ID"),
+    ("glued values", "create -b/b ID"),
+    ("abbreviations", "create --bun /b ID"),
+    ("three dashes", "create ---bundle /b ID"),
+]
+PASSED_ON_BY_CRUN = [
+    ("flags after the id", "create ID --bundle /b"),
+    ("one dash before a long name", "create -bundle /b ID extra"),
+    ("an ambiguous abbreviation", "create --p /p ID"),
+    ("a value for a boolean", "create --no-pivot=true ID"),
+    ("usage", "create --usage"),
+    ("a cluster with an unknown letter", "run -dz /b ID"),
+]
+
+
+def _cases(kind: str, *tables: list[tuple[str, str, str]]) -> list[object]:
+    return [
+        pytest.param(kind, line.split(), path, id=f"{kind}: {sentence}")
+        for table in tables
+        for sentence, line, path in table
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "path"), [*_cases("runc", BOTH, RUNC), *_cases("crun", BOTH, CRUN)]
+)
+def test_the_runtimes_own_config_is_found(kind: str, words: list[str], path: str) -> None:
+    invocation = parse(words, kind)
+    assert invocation is not None
+    assert config_path(invocation) == path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        pytest.param(kind, line.split(), id=f"{kind}: {sentence}")
+        for kind, own in (("runc", PASSED_ON_BY_RUNC), ("crun", PASSED_ON_BY_CRUN))
+        for sentence, line in PASSED_ON_BY_BOTH + own
+    ],
+)
+def test_what_the_runtime_would_not_create_is_passed_on(kind: str, words: list[str]) -> None:
+    assert parse(words, kind) is None
+
+
+@pytest.mark.parametrize("kind", ["runc", "crun"])
+def test_log_root_and_id_are_read(kind: str) -> None:
+    invocation = parse(SHIM.split(), kind)
+    assert invocation is not None
+    assert (invocation.log, invocation.log_format) == ("/b/log.json", "json")
+    assert (invocation.root, invocation.id, invocation.command) == ("/r", "ID", "create")
+
+
+def test_an_empty_value_is_a_value() -> None:
+    invocation = parse(["create", "--bundle", "", "ID"], "runc")
+    assert invocation is not None
+    assert config_path(invocation) == "config.json"
+
+
+def test_a_hundred_thousand_arguments_are_read() -> None:
+    words = ["create", *["--pid-file", "x"] * 50_000, "-b", "/b", "ID"]
+    for kind in ("runc", "crun"):
+        invocation = parse(words, kind)
+        assert invocation is not None
+        assert invocation.bundle == "/b"
+
+
+_WORDS = st.lists(
+    st.sampled_from(
+        "create run restore delete -b --bundle --bundle=/x -b=/y -b/z -db --bun --config -f /b ID"
+        " -- - --no-pivot --log --log-format json --root -h --help=false --lsm-mount-context"
+        " ''".split()
+    )
+    | st.text(max_size=4),
+    max_size=8,
+)
+
+
+@given(_WORDS, st.sampled_from(["runc", "crun"]))
+def test_any_words_are_read_or_passed_on_without_an_error(words: list[str], kind: str) -> None:
+    invocation = parse(words, kind)
+    assert invocation is None or invocation.command in words
+
+
+@given(_WORDS)
+def test_what_is_edited_is_a_config_json_that_the_words_name(words: list[str]) -> None:
+    invocation = parse(words, "runc")
+    if invocation:
+        named = [word.strip() for word in words]
+        assert not invocation.bundle or any(invocation.bundle in word for word in [*words, *named])

@@ -1,0 +1,75 @@
+"""orjson, its stand-ins, and what takes its place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+BAD = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b'{"a":', id="truncated"),
+    pytest.param(b'{"a":"\xff"}', id="invalid UTF-8"),
+    pytest.param(b'"\\ud800"', id="a lone surrogate"),
+    pytest.param(b"NaN", id="NaN"),
+    pytest.param(b"[Infinity]", id="Infinity"),
+    pytest.param(b"[" * 100_000 + b"]" * 100_000, id="nested deeply"),
+    pytest.param(b"{} {}", id="two documents"),
+    pytest.param(b"{'a':1}", id="single quotes"),
+]
+
+
+@pytest.fixture(params=["orjson", "json"])
+def loads(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[bytes], Any]:
+    if request.param == "json":
+        decode, encode = codec._standard_library()  # noqa: SLF001 - the other half of the choice
+        monkeypatch.setattr(codec, "_decode", decode)
+        monkeypatch.setattr(codec, "_encode", encode)
+    return codec.loads
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_is_no_json_is_unreadable(loads: Callable[[bytes], Any], text: bytes) -> None:
+    with pytest.raises(codec.Unreadable) as error:
+        loads(text)
+    assert len(str(error.value)) < 200
+
+
+def test_a_document_comes_back(loads: Callable[[bytes], Any]) -> None:
+    text = '{"b":[1,-1,18446744073709551615,0.5,null,true],"a":"é\\n\\""}'.encode()
+    assert codec.dumps(loads(text)) == text
+
+
+def test_without_orjson_the_standard_library_serves() -> None:
+    program = (
+        "import sys; sys.modules['orjson'] = None;"
+        "from runc_wrap.hotpath import codec; print(codec.NAME, codec.loads(b'[1]'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "json [1]\n"
+
+
+def test_the_stand_ins_are_gone_afterwards() -> None:
+    program = (
+        "import sys; from runc_wrap.hotpath import codec; print(codec.NAME);"
+        "import uuid, enum, dataclasses, json; print(uuid.uuid4, json.dumps, dataclasses.dataclass)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("orjson\n")

@@ -1,0 +1,122 @@
+"""The edit: nothing but the block is new."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.splice import with_seccomp
+
+Json = dict[str, Any]
+BLOCK = {
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
+}
+INSERTED = b'"seccomp":' + codec.dumps(BLOCK)
+
+
+def _edited(text: bytes) -> bytes:
+    return with_seccomp(text, codec.loads(text), BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(b'{"linux":{}}', b'{"linux":{%s}}', id="an empty section"),
+        pytest.param(b'{"linux":{"a":1}}', b'{"linux":{%s,"a":1}}', id="in front of what is there"),
+        pytest.param(b'{ "linux" :\n {\t"a":1}}', b'{ "linux" :\n {%s,\t"a":1}}', id="white space"),
+        pytest.param(b'{"linux": { } }', b'{"linux": {%s } }', id="an empty section with space"),
+        pytest.param(
+            b'{"x":{"linux":{"a":1}},"linux":{"a":1}}',
+            b'{"x":{"linux":{"a":1}},"linux":{%s,"a":1}}',
+            id="the section at the top, not one further down",
+        ),
+        pytest.param(
+            b'{"os":"linux","linux":{}}', b'{"os":"linux","linux":{%s}}', id="a value called linux"
+        ),
+        pytest.param(b'{"linux":{"seccomp":null}}', b'{"linux":{%s}}', id="null is replaced"),
+        pytest.param(
+            b'{"linux":{"seccomp" : {} ,"a":1}}',
+            b'{"linux":{"seccomp" : %s ,"a":1}}',
+            id="{} is replaced",
+        ),
+        pytest.param(
+            b'{"linux":{"seccomp":{"architectures":["}"],"x":{"y":{}}},"a":1}}',
+            b'{"linux":{%s,"a":1}}',
+            id="a block without action or rules is replaced whole",
+        ),
+        pytest.param(
+            b'{"seccomp":null,"linux":{"a":{"seccomp":null},"seccomp":null}}',
+            b'{"seccomp":null,"linux":{"a":{"seccomp":null},%s}}',
+            id="null at other places stays",
+        ),
+        pytest.param(
+            b'{"n":[18446744073709551616,1.00,1e2,-0.0,"\\u00e9\\/"],"linux":{}}',
+            b'{"n":[18446744073709551616,1.00,1e2,-0.0,"\\u00e9\\/"],"linux":{%s}}',
+            id="numbers and escapes stay as written",
+        ),
+    ],
+)
+def test_the_text_around_the_block_stays(text: bytes, expected: bytes) -> None:
+    block = INSERTED if b"%s" in expected and b'" : %s' not in expected else codec.dumps(BLOCK)
+    assert _edited(text) == expected % block
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b'{"\\u006cinux":{}}', id="an escaped key"),
+        pytest.param(b'{"linux":{"seccom\\u0070":null}}', id="an escaped inner key"),
+    ],
+)
+def test_a_key_that_cannot_be_found_is_refused(text: bytes) -> None:
+    with pytest.raises(Refusal, match="without escapes"):
+        _edited(text)
+
+
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+_KEYS = st.sampled_from(["linux", "seccomp", "a", 'b"', "ä", "\\"]) | st.text(max_size=3)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+_EMPTY: st.SearchStrategy[Json | None] = st.sampled_from([None, {}, {"architectures": []}])
+_SECTIONS = st.dictionaries(_KEYS.filter(lambda key: key != "seccomp"), _VALUES, max_size=4)
+_CONFIGS = st.builds(
+    lambda before, section, seccomp, after: {
+        **before,
+        "linux": {**section, **({"seccomp": seccomp[0]} if seccomp else {})},
+        **{key: value for key, value in after.items() if key != "linux"},
+    },
+    st.dictionaries(_KEYS, _VALUES, max_size=3),
+    _SECTIONS,
+    st.lists(_EMPTY, max_size=1),
+    st.dictionaries(_KEYS, _VALUES, max_size=3),
+)
+
+
+@given(_CONFIGS, st.sampled_from([None, 1, 4]), st.booleans())
+def test_any_config_is_the_same_but_for_the_block(
+    config: Json, indent: int | None, ascii_only: bool
+) -> None:
+    text = json.dumps(config, indent=indent, ensure_ascii=ascii_only).encode()
+    parsed = codec.loads(text)
+    edited = json.loads(with_seccomp(text, parsed, BLOCK))
+    assert edited["linux"].pop("seccomp") == BLOCK
+    original = json.loads(text)
+    original["linux"].pop("seccomp", None)
+    assert edited == original
+    assert list(edited) == list(original)
