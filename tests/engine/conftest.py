@@ -6,6 +6,7 @@ Every engine has the same runtimes registered: `runc` and `crun`, the bare ones;
 that cuts config.json short or fills the disk.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,14 @@ from tests.support.recorder import Recorder
 from tests.support.requirements import program, requires
 
 Runtimes = dict[str, Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidy_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, as a CI's time limit sends it, end the session as Ctrl-C does: tidily."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +84,15 @@ def runtimes(
 
 @pytest.fixture(scope="session")
 def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
-    """containerd with its CRI plugin; `deaf` is `wrapped` without any pod annotation passed on."""
+    """containerd with its CRI plugin, and two handlers more.
+
+    `deaf` is `wrapped` without pod annotations passed on, `deviceless` with
+    privileged_without_host_devices.
+    """
     (place / "c").mkdir()
     handlers = {name: Handler(path) for name, path in runtimes.items()}
     handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
+    handlers["deviceless"] = Handler(runtimes["wrapped"], without_host_devices=True)
     with containerd(place / "c", handlers) as engine:
         engine.load(image)
         engine.load(image, CRI_NAMESPACE)
