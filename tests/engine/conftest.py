@@ -1,10 +1,12 @@
 """The engines of this suite, one of each for all tests: each in its own directories.
 
-Every engine has the same runtimes registered: `runc`, the bare one; `wrapped`; `renamed`, a
-symbolic link of another name to the wrapper; `recorded`, which notes the config and refuses;
-`spoiled` and `full`, the wrapper behind a script that cuts config.json or fills the disk.
+Every engine has the same runtimes registered: `runc` and `crun`, the bare ones; `wrapped` and
+`wrapped-crun`, the wrapper before either; `renamed`, a link of another name to the wrapper;
+`recorded`, which notes the config and refuses; `spoiled` and `full`, the wrapper behind a script
+that cuts config.json short or fills the disk.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +17,21 @@ from tests.support.buildah import Buildah, buildah
 from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
 from tests.support.cri import Cri, client
 from tests.support.docker import Docker, dockerd
-from tests.support.install import Installed
+from tests.support.install import Installed, copy_of
 from tests.support.podman import Podman, podman
 from tests.support.processes import short_directory
 from tests.support.recorder import Recorder
 from tests.support.requirements import program, requires
 
 Runtimes = dict[str, Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidy_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, as a CI's time limit sends it, end the session as Ctrl-C does: tidily."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
@@ -46,12 +56,25 @@ def recorded(place: Path) -> Recorder:
 
 
 @pytest.fixture(scope="session")
-def runtimes(place: Path, recorded: Recorder, installed: Installed) -> Runtimes:
+def before_crun(place: Path, installed: Installed) -> Installed:
+    """An installation whose owner chose crun."""
+    requires("crun")
+    chosen = copy_of(installed, place / "crun")
+    chosen.configure('runtime = ["crun"]\n')
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def runtimes(
+    place: Path, recorded: Recorder, installed: Installed, before_crun: Installed
+) -> Runtimes:
     """Name to path of every runtime but `runc`, as the engines get them."""
     renamed = place / "confined-by-default"
     renamed.symlink_to(installed.wrapper)
     return {
+        "crun": Path(program("crun")),
         "wrapped": installed.wrapper,
+        "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,
         "recorded": recorded.path,
         "spoiled": recorder.spoils_config(place / "spoiled", installed.wrapper),
@@ -61,10 +84,15 @@ def runtimes(place: Path, recorded: Recorder, installed: Installed) -> Runtimes:
 
 @pytest.fixture(scope="session")
 def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
-    """containerd with its CRI plugin; `deaf` is `wrapped` without any pod annotation passed on."""
+    """containerd with its CRI plugin, and two handlers more.
+
+    `deaf` is `wrapped` without pod annotations passed on, `deviceless` with
+    privileged_without_host_devices.
+    """
     (place / "c").mkdir()
     handlers = {name: Handler(path) for name, path in runtimes.items()}
     handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
+    handlers["deviceless"] = Handler(runtimes["wrapped"], without_host_devices=True)
     with containerd(place / "c", handlers) as engine:
         engine.load(image)
         engine.load(image, CRI_NAMESPACE)

@@ -14,6 +14,7 @@ from tests.support.docker import Docker
 from tests.support.images import REFERENCE
 from tests.support.kernel import DISABLED, FILTER, seccomp_in
 from tests.support.processes import wait_until
+from tests.support.rules import differences
 
 SHOW = ("cat", "/proc/self/status")
 
@@ -35,9 +36,18 @@ def block(docker: Docker, container: str) -> Any:
     return config["linux"].get("seccomp")
 
 
-def test_a_container_without_a_profile_is_confined(docker: Docker) -> None:
-    assert started(docker, "runc") == DISABLED
-    assert started(docker, "wrapped") == FILTER
+@pytest.mark.parametrize(("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")])
+def test_a_container_without_a_profile_is_confined(docker: Docker, bare: str, wrapped: str) -> None:
+    assert started(docker, bare) == DISABLED
+    assert started(docker, wrapped) == FILTER
+
+
+@pytest.mark.parametrize("add", [[], ["--cap-add=SYS_ADMIN"], ["--cap-add=ALL"]], ids=str)
+def test_the_block_put_in_is_dockers_own_builtin(docker: Docker, add: list[str]) -> None:
+    builtin = ["--security-opt", "seccomp=builtin"]
+    assert block(docker, start(docker, "runc", *add)) is None
+    theirs = block(docker, start(docker, "runc", *builtin, *add))
+    assert differences(theirs, block(docker, start(docker, "wrapped", *add))) == []
 
 
 def test_a_runtime_that_is_a_link_of_another_name_confines(docker: Docker) -> None:
@@ -60,7 +70,8 @@ def test_a_container_opts_out_by_annotation(docker: Docker) -> None:
 
 
 def test_a_privileged_container_is_left_alone(docker: Docker) -> None:
-    assert started(docker, "wrapped", "--cap-add", "ALL") == FILTER
+    nearly = ["--cap-add", "ALL", "--security-opt", "systempaths=unconfined"]
+    assert started(docker, "wrapped", *nearly) == FILTER
     assert started(docker, "wrapped", "--privileged") == DISABLED
 
 
@@ -103,6 +114,7 @@ def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
 def test_a_container_is_stopped_and_deleted(docker: Docker) -> None:
     container = start(docker, "wrapped")
     pid, bundle = docker.pid(container), docker.bundle(container)
+    assert kernel.seccomp(pid) == FILTER
     assert bundle.exists()
     docker.docker("stop", "--time", "0", container)
     docker.docker("rm", container)

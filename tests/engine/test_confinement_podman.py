@@ -15,9 +15,13 @@ from tests.support.images import REFERENCE
 from tests.support.kernel import DISABLED, FILTER, seccomp_in
 from tests.support.podman import Podman
 from tests.support.processes import wait_until
+from tests.support.rules import differences
 
 SHOW = ("cat", "/proc/self/status")
-ALL_RUNTIMES = pytest.mark.parametrize("runtime", ["runc", "wrapped", "renamed"])
+EACH_RUNTIME = pytest.mark.parametrize(
+    ("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")]
+)
+ALL_RUNTIMES = pytest.mark.parametrize("runtime", ["runc", "wrapped", "renamed", "wrapped-crun"])
 
 
 def start(podman: Podman, runtime: str, *options: str) -> str:
@@ -38,9 +42,19 @@ def block(podman: Podman, container: str) -> Any:
     return config["linux"].get("seccomp")
 
 
-def test_a_container_without_a_profile_is_confined(podman: Podman) -> None:
-    assert started(podman, "runc") == DISABLED
-    assert started(podman, "wrapped") == FILTER
+@EACH_RUNTIME
+def test_a_container_without_a_profile_is_confined(podman: Podman, bare: str, wrapped: str) -> None:
+    assert started(podman, bare) == DISABLED
+    assert started(podman, wrapped) == FILTER
+
+
+@pytest.mark.parametrize("add", [[], ["--cap-add=SYS_ADMIN"], ["--cap-add=ALL"]], ids=str)
+def test_the_block_put_in_is_podmans_own_default(podman: Podman, add: list[str]) -> None:
+    own = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
+    words = ["--runtime", "runc", "run", "--detach", *add, REFERENCE]
+    theirs = block(podman, podman.podman(*words, override=own).stdout.strip())
+    assert block(podman, start(podman, "runc", *add)) is None
+    assert differences(theirs, block(podman, start(podman, "wrapped", *add))) == []
 
 
 def test_a_runtime_that_is_a_link_of_another_name_confines(podman: Podman) -> None:
@@ -62,14 +76,16 @@ def test_a_container_opts_out_by_annotation(podman: Podman) -> None:
 
 
 def test_a_privileged_container_is_left_alone(podman: Podman) -> None:
-    assert started(podman, "wrapped", "--cap-add", "ALL") == FILTER
+    nearly = ["--cap-add", "ALL", "--security-opt", "unmask=ALL"]
+    assert started(podman, "wrapped", *nearly) == FILTER
     assert started(podman, "wrapped", "--privileged") == DISABLED
 
 
-def test_what_podman_exec_starts_is_confined(podman: Podman) -> None:
-    bare, wrapped = start(podman, "runc"), start(podman, "wrapped")
-    assert seccomp_in(podman.podman("exec", bare, *SHOW).stdout) == DISABLED
-    assert seccomp_in(podman.podman("exec", wrapped, *SHOW).stdout) == FILTER
+@EACH_RUNTIME
+def test_what_podman_exec_starts_is_confined(podman: Podman, bare: str, wrapped: str) -> None:
+    free, confined = start(podman, bare), start(podman, wrapped)
+    assert seccomp_in(podman.podman("exec", free, *SHOW).stdout) == DISABLED
+    assert seccomp_in(podman.podman("exec", confined, *SHOW).stdout) == FILTER
 
 
 def test_a_profile_that_podman_wrote_is_kept(podman: Podman, tmp_path: Path) -> None:
@@ -115,6 +131,7 @@ def test_a_restarted_container_is_confined_again(podman: Podman) -> None:
 def test_a_container_is_stopped_and_deleted(podman: Podman) -> None:
     container = start(podman, "wrapped")
     pid, bundle = podman.pid(container), podman.bundle(container)
+    assert kernel.seccomp(pid) == FILTER
     assert bundle.exists()
     podman.podman("stop", "--time", "0", container)
     podman.podman("rm", container)

@@ -12,7 +12,9 @@ from tests.support.containerd import Containerd
 from tests.support.cri import UNCONFINED, Ask, Cri, CriError
 from tests.support.docker import Docker
 from tests.support.images import REFERENCE
+from tests.support.install import Installed
 from tests.support.podman import Podman
+from tests.support.recorder import in_front
 
 NO_PROFILE = "runc-wrap/seccomp=localhost/none.json"
 CONTAINERD_SAYS = "OCI runtime create failed: "
@@ -78,13 +80,29 @@ def test_docker_prints_the_sentence(
 
 
 @EACH_FAILURE
+@pytest.mark.parametrize("log", ["--log passed", "no --log"])
 def test_podman_prints_the_sentence(
-    podman: Podman, runtime: str, no_profile: bool, sentence: str
+    podman: Podman, runtime: str, no_profile: bool, sentence: str, log: str
 ) -> None:
+    speaks = '"runc-wrap", "spoiled", "full"' if log == "--log passed" else ""
+    override = podman.override("json", f"[engine]\nruntime_supports_json = [{speaks}]\n")
     annotation = ["--annotation", NO_PROFILE] if no_profile else []
     words = ["run", "--rm", *annotation, REFERENCE, "true"]
     assert podman.try_podman(*words).returncode == 0
-    failed = podman.try_podman("--runtime", runtime, *words)
+    failed = podman.try_podman("--runtime", runtime, *words, override=override)
     assert failed.returncode not in {0, 127}, "127 would be a command that is not in the image"
     assert "runc-wrap: " in failed.stderr
     assert sentence in failed.stderr
+
+
+def test_where_even_the_log_finds_no_room_nothing_is_started(
+    node: Containerd, place: Path, installed: Installed
+) -> None:
+    # containerd reads the log only, so here its own words are all there is: the exit status.
+    full = in_front(place / "brim-full", "cat /dev/zero >filler", installed.wrapper, "rm filler")
+    words = ["run", "--rm", "--cgroup", f"{node.space.cgroup}/failing"]
+    talk = [REFERENCE, "failing", "echo", "started"]
+    assert node.try_ctr(*words, *talk).stdout == "started\n"
+    failed = node.try_ctr(*words, "--runc-binary", str(full), *talk)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert f"{CONTAINERD_SAYS}{full} did not terminate successfully: exit status 1" in failed.stderr

@@ -47,7 +47,8 @@ class Buildah:
         return [*self.space.prefix, program("buildah"), *where, *words]
 
     def _environment(self) -> dict[str, str]:
-        return environment(CONTAINERS_CONF=str(self.directory / "containers.conf"))
+        settings = str(self.directory / "containers.conf")
+        return environment(CONTAINERS_CONF=settings, TMPDIR=str(self.directory))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ class Handler:
 
     binary: Path | str
     pod_annotations: Sequence[str] = PASSED_ON
+    without_host_devices: bool = False  # privileged_without_host_devices
     options: Mapping[str, str | bool] = field(default_factory=dict)
 
 
@@ -122,5 +123,6 @@ def _handler(name: str, handler: Handler) -> str:
     return (
         f'[{table}]\n  runtime_type = "io.containerd.runc.v2"\n'
         f"  pod_annotations = {json.dumps(list(handler.pod_annotations))}\n"
+        f"  privileged_without_host_devices = {json.dumps(handler.without_host_devices)}\n"
         f"[{table}.options]\n{''.join(lines)}"
     )

@@ -49,6 +49,7 @@ class Ask:
     add: Sequence[str] = ()
     drop: Sequence[str] = ()
     privileged: bool = False
+    unmasked: bool = False  # procMount: Unmasked
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -137,12 +138,13 @@ class Cri:
 
     def _context(self, ask: Ask) -> Any:
         make = self.api.messages
+        masked = not (ask.privileged or ask.unmasked)
         return make.LinuxContainerSecurityContext(
             capabilities=make.Capability(add_capabilities=ask.add, drop_capabilities=ask.drop),
             privileged=ask.privileged,
             namespace_options=self.host_network(),
-            masked_paths=[] if ask.privileged else MASKED,
-            readonly_paths=[] if ask.privileged else READ_ONLY,
+            masked_paths=MASKED if masked else [],
+            readonly_paths=READ_ONLY if masked else [],
             seccomp=self.profile(ask.seccomp),
         )
 

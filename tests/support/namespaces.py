@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.processes import Daemon, attempt, run, wait_until
+from tests.support.processes import CommandError, Daemon, attempt, run, wait_until
 
+# Where runc and crun keep their states, shims their sockets, and Podman its locks.
+SHARED = (Path("/run"), Path("/dev/shm"))
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
@@ -39,7 +41,7 @@ class MountNamespace:
 
 @contextlib.contextmanager
 def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[MountNamespace]:
-    """Hold a namespace open; its own /dev/shm (Podman's locks) and no unified hierarchy.
+    """Hold a namespace open; its own SHARED places and no unified hierarchy.
 
     `small` are directories which become file systems of their own, path to size ("32m"): a test
     can fill those without filling the machine.
@@ -52,7 +54,7 @@ def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[Mount
         wait_until(lambda: _mounts(holder.pid) not in {None, _mounts(os.getpid())}, "unshare")
         space = MountNamespace(holder.pid)
         attempt([*space.prefix, "umount", UNIFIED])
-        for place, size in {**small, Path("/dev/shm"): "64m"}.items():
+        for place, size in {**small, **dict.fromkeys(SHARED, "64m")}.items():
             place.mkdir(exist_ok=True)
             run([*space.prefix, "mount", "-t", "tmpfs", "-o", f"size={size}", "test", place])
         yield space
@@ -77,6 +79,10 @@ def end_all_in(holder: int) -> list[int]:
     for pid in inside:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(
+        CommandError
+    ):  # they are killed; only a slow reaper is left to wait for
+        wait_until(lambda: inside.isdisjoint(_parents()), "killed processes to be gone", 5)
     return sorted(inside)
 
 

@@ -1,0 +1,111 @@
+"""The suite's own promises: nothing is left behind, and what is missing is said by name."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.support.containerd import CRI_NAMESPACE, containerd
+from tests.support.cri import Ask, client
+from tests.support.docker import dockerd
+from tests.support.images import REFERENCE
+from tests.support.podman import podman
+from tests.support.processes import short_directory, wait_until
+from tests.support.requirements import REQUIRE_ALL, requires
+
+
+class HalfWayError(Exception):
+    """A test that fails while its containers run; the arguments are its cgroup and pids."""
+
+
+def traces(directory: Path, cgroup: str, *pids: int) -> list[str]:
+    """Return what is left: these processes, any that names the directory, mounts, the directory."""
+    found = [f"pid {pid}" for pid in pids if Path(f"/proc/{pid}").exists()]
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"{directory}/".encode() in words:
+            found.append(f"{entry.name}: {words!r}")
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [line for line in mounts if f"{directory}/" in line]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup}")]
+    return [*found, *([str(directory)] if directory.exists() else [])]
+
+
+def idle_in_containerd(directory: Path, image: Path) -> NoReturn:
+    """Start a container with ctr and fail before anybody removes it."""
+    with containerd(directory, {}) as engine:
+        engine.load(image)
+        cgroup = ["--cgroup", f"{engine.space.cgroup}/idle"]
+        engine.ctr("run", "--detach", *cgroup, REFERENCE, "idle")
+        row = engine.ctr("task", "list").stdout.splitlines()[-1]
+        raise HalfWayError(engine.space.cgroup, int(row.split()[1]), engine.daemon.pid)
+
+
+def idle_in_a_pod(directory: Path, image: Path) -> NoReturn:
+    """Start a pod through CRI and fail before anybody removes it."""
+    with containerd(directory, {}) as engine:
+        engine.load(image, CRI_NAMESPACE)
+        with client(engine.socket, engine.space.cgroup) as cri:
+            cri.wait_image()
+            pod = cri.run_pod("runc", directory / "logs")
+            pid = cri.pid(cri.run(pod, Ask()))
+            raise HalfWayError(engine.space.cgroup, cri.sandbox_pid(pod), pid)
+
+
+def idle_in_docker(directory: Path, image: Path) -> NoReturn:
+    """Start a container and fail before anybody removes it."""
+    with dockerd(directory, {}) as engine:
+        engine.docker("load", "--input", image)
+        engine.docker("run", "--detach", "--network", "none", "--name", "idle", REFERENCE)
+        raise HalfWayError(engine.space.cgroup, engine.pid("idle"), engine.daemon.pid)
+
+
+def idle_in_podman(directory: Path, image: Path) -> NoReturn:
+    """Start a container and fail before anybody removes it."""
+    with podman(directory, {}) as engine:
+        engine.podman("load", "--input", image)
+        engine.podman("run", "--detach", "--name", "idle", REFERENCE)
+        raise HalfWayError(engine.space.cgroup, engine.pid("idle"))
+
+
+@pytest.mark.parametrize(
+    "fail_half_way", [idle_in_containerd, idle_in_a_pod, idle_in_docker, idle_in_podman]
+)
+def test_an_engine_whose_test_fails_leaves_nothing(
+    image: Path, fail_half_way: Callable[[Path, Path], NoReturn]
+) -> None:
+    with short_directory("half") as directory, pytest.raises(HalfWayError) as failed:
+        fail_half_way(directory, image)
+    assert len(failed.value.args) > 0
+    left = functools.partial(traces, directory, *failed.value.args)
+    wait_until(lambda: left() == [], f"{left()} to be gone", seconds=5)
+
+
+def test_what_is_missing_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REQUIRE_ALL, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="needs the program no-such-engine, which is"):
+        requires("no-such-engine")
+    with pytest.raises(pytest.skip.Exception, match="needs the file /no/such/file, which does"):
+        requires("/no/such/file")
+    requires("sh", "/proc/self/status")
+
+
+def test_where_everything_is_required_what_is_missing_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(REQUIRE_ALL, "1")
+    with pytest.raises(pytest.fail.Exception, match="no-such-engine"):
+        requires("no-such-engine")
+
+
+def test_a_user_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REQUIRE_ALL, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(pytest.skip.Exception, match="needs root"):
+        requires("sh", root=True)
