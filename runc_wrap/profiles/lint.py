@@ -48,7 +48,7 @@ RUNTIME_CALLS = frozenset(
     capget capset chdir close execve exit_group fchdir fstat fstatfs futex getcwd getdents64
     getppid newfstatat openat prctl read rt_sigaction rt_sigprocmask setgid setgroups setresgid
     setresuid setuid write
-    """.split()  # noqa: SIM905 (one name a line would hide how few they are)
+    """.split()
 )
 
 
