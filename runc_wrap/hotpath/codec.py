@@ -79,6 +79,16 @@ def loads(text: bytes) -> "Any":
         raise Unreadable(f"{getattr(error, 'msg', error)}{where}") from None
 
 
+def loads_with(make_object: "Callable[[list[tuple[str, Any]]], Any]", text: bytes) -> "Any":
+    """Parse what `loads` accepted, each object made from its (name, value) pairs as written.
+
+    Only the standard library can do that; no text that an engine writes needs it.
+    """
+    import json  # noqa: PLC0415 - see above
+
+    return json.loads(text, object_pairs_hook=make_object)
+
+
 def dumps(value: "Any") -> bytes:
     """Serialise compactly, keys in the order they have."""
     return _encode(value)

@@ -5,6 +5,7 @@ merges a name given twice; crun takes the exact name and one of the two. Where a
 confinement, such a config is refused: whatever we read, the runtime might read the other.
 """
 
+from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.failure import Refusal, quoted
 
 TYPE_CHECKING = False
@@ -49,9 +50,7 @@ def check_twice(text: bytes, encoded: bytes) -> None:
     """
     if text.count(b'"') == encoded.count(b'"') and b"\\u0022" not in text:
         return
-    import json  # noqa: PLC0415 - only for such a text, which no engine writes
-
-    again = json.loads(text, object_pairs_hook=_Repeats)
+    again = codec.loads_with(_Repeats, text)
     for path, wanted in {**DECISIVE, ("annotations",): None}.items():
         found = _at(again, path)
         repeats = found.repeated if isinstance(found, _Repeats) else ()

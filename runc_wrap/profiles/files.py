@@ -30,7 +30,10 @@ def read(path: str | Path) -> Profile:
 def _read_bounded(path: str) -> bytes:
     """Read one byte more than is allowed at most; never wait for a FIFO's writer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ProfileError(f"{path}: not a regular file; name one")
-        return file.read(MAX_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)

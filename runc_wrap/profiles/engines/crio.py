@@ -1,8 +1,9 @@
 """CRI-O's stricter reading of the containers/common profile, 1.25 and later.
 
 Source: internal/config/seccomp/seccomp.go and go.mod at every release tag from v1.25.0 to
-v1.36.3. `unshare` needs CAP_SYS_ADMIN in all of them; `clone` with namespace flags and `clone3`
-since 1.29.9, 1.30.6 and 1.31.0.
+v1.36.3 (the containers/common 0.64.2 of 1.34 was not at hand; 0.64.1 stands for it).
+`unshare` needs CAP_SYS_ADMIN in all of them; `clone` with namespace flags and `clone3` since
+1.29.9, 1.30.6 and 1.31.0.
 """
 
 import errno

@@ -1,0 +1,56 @@
+"""Docker: `runtimes` in daemon.json.
+
+dockerd refuses to start when `--add-runtime` on its command line and `runtimes` in the file are
+both given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-file` judges
+a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engine_config import json_text
+from runc_wrap.node.engine_config.handler import EngineError, Handler
+
+if TYPE_CHECKING:
+    from runc_wrap.node.engine_config.tree import Tree
+
+CONFIG = Path("/etc/docker/daemon.json")
+
+
+def reload_command() -> str:
+    """Return what has dockerd read its runtimes again, which it does without a restart."""
+    return "systemctl reload docker"
+
+
+def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
+    """Put `handlers` into the draft of daemon.json. Facts: none. Return what is wrong."""
+    del facts
+    if not handlers:
+        return []
+    draft, where = tree.draft(config), str(config)
+    if not draft.text.strip():
+        draft.begin("{}\n")
+    document = json_text.parse(draft.text, where)
+    _check(document, handlers, where)
+    if "runtimes" not in document:
+        json_text.set_member(draft, ["runtimes"], {})
+    for handler in handlers:
+        json_text.set_member(draft, ["runtimes", handler.name], {"path": handler.path})
+    for handler in (each for each in handlers if each.default):
+        json_text.set_member(draft, ["default-runtime"], handler.name)
+    return []
+
+
+def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:
+    runtimes = document.get("runtimes", {})
+    if not isinstance(runtimes, dict):
+        raise EngineError(f"{where}: runtimes is no object", "an object", "correct the file first")
+    for handler in handlers:
+        if handler.name in runtimes:
+            raise EngineError(
+                f'{where}: a runtime "{handler.name}" of which runc-wrapctl has no record',
+                "a name that is free",
+                "another --handler, or take that runtime out first",
+            )

@@ -1,0 +1,48 @@
+"""What is registered: a handler's name, the path behind it, and the errors of this package."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+DEFAULT_NAME = "runc-wrap"
+RESERVED = frozenset({"runc", "crun"})
+ANNOTATIONS = (
+    "runc-wrap/*",
+    "seccomp.security.alpha.kubernetes.io/*",
+    "container.seccomp.security.alpha.kubernetes.io/*",
+)
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class EngineError(Exception):
+    """It could not be done, nothing was changed: what was found, wanted, and what to try."""
+
+    def __init__(self, found: str, wanted: str, advice: str) -> None:
+        super().__init__(f"{found}; wanted {wanted}; try: {advice}")
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One registration. `path` is absolute; `default`: the engine uses it when none is named."""
+
+    name: str
+    path: str
+    default: bool = False
+
+
+def check_name(name: str) -> str:
+    """Return `name`, a label (RFC 1123) as RuntimeClass wants it; EngineError if it is not."""
+    if name in RESERVED:
+        raise EngineError(
+            f'handler name "{name}" is the real runtime\'s own',
+            "a name of its own",
+            f"--handler {DEFAULT_NAME}",
+        )
+    if not _LABEL.fullmatch(name):
+        raise EngineError(
+            f"handler name {name!r}",
+            "a DNS label: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+            f"--handler {DEFAULT_NAME}",
+        )
+    return name

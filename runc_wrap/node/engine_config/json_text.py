@@ -1,0 +1,182 @@
+"""Changing one member of a JSON file by its text: all else keeps its bytes and order.
+
+Undoing tries the text first (byte for byte) and, where the owner reformatted the file since, the
+member itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.node.engine_config.text import Draft, Edit, Member, changed, undo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_INDENT = re.compile(r"\n([ \t]+)\"")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a member stands: text[start:end] is `"key": value`, text[value:end] its value."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """Return the object, or raise EngineError: not JSON, not an object, or a key given twice."""
+    try:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
+    if not isinstance(document, dict):
+        raise EngineError(f"{where}: not an object", "a JSON object", "correct the file first")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is given twice in one object")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def members(text: str, start: int) -> list[Span]:
+    """Return the members of the object that opens at text[start]; the text is known to be valid."""
+    spans, at, decoder = [], _skip(text, start + 1), json.JSONDecoder()
+    while text[at] != "}":
+        key, colon = decoder.raw_decode(text, at)
+        value = _skip(text, _skip(text, colon) + 1)
+        end = decoder.raw_decode(text, value)[1]
+        spans.append(Span(key, at, value, end))
+        at = _skip(text, end)
+        at = _skip(text, at + 1) if text[at] == "," else at
+    return spans
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def find(text: str, keys: Sequence[str]) -> tuple[int, Span | None]:
+    """Return where the object holding keys[-1] opens (-1: nowhere), and that member or None."""
+    opens = _skip(text, 0)
+    for depth, key in enumerate(keys):
+        span = next((span for span in members(text, opens) if span.key == key), None)
+        if depth == len(keys) - 1 or span is None:
+            return (opens, span) if depth == len(keys) - 1 else (-1, None)
+        opens = span.value
+    return opens, None
+
+
+def set_member(draft: Draft, keys: Sequence[str], value: object) -> None:
+    """Set the member at `keys` (its parents exist); a new one comes first in its object."""
+    opens, span = find(draft.text, keys)
+    new = json.dumps(value, indent=_indent(draft.text))
+    new = new.replace("\n", "\n" + (_indent(draft.text) or "") * len(keys))
+    if span is not None:
+        draft.members.append(Member(tuple(keys), new, draft.text[span.value : span.end]))
+        draft.replace(span.value, span.end, new, json.dumps(keys[-1]))
+        return
+    draft.members.append(Member(tuple(keys), new))
+    _insert(draft, opens, f"{json.dumps(keys[-1])}: {new}", len(keys))
+
+
+def _insert(draft: Draft, opens: int, member: str, depth: int) -> None:
+    text, unit = draft.text, _indent(draft.text)
+    after = _skip(text, opens + 1)
+    pad = "" if unit is None else "\n" + unit * depth
+    if text[after] != "}":
+        glue = "," if text[opens + 1 : after] else ", "
+        draft.replace(opens + 1, opens + 1, f"{pad}{member}{glue}", member)
+    else:
+        close = "" if unit is None or "\n" in text[opens:after] else "\n" + unit * (depth - 1)
+        draft.replace(opens + 1, opens + 1, f"{pad}{member}{close}", member)
+
+
+def _indent(text: str) -> str | None:
+    """Return one level's indentation; four spaces for an empty object; None if on one line."""
+    found = _INDENT.search(text)
+    if found:
+        return found.group(1)
+    return None if '"' in text else "    "
+
+
+def strip(text: str, edits: list[Edit], ours: list[Member], where: str) -> str:
+    """Return `text` without our members, or raise EngineError if one was changed since."""
+    parse(text, where)
+    wanted = text
+    for member in reversed(ours):
+        wanted = _without(wanted, member, where)
+    if any(edit.kind == "base" for edit in edits) and json.loads(wanted) == {}:
+        return ""
+    plain = _undone(text, edits, where)
+    return plain if plain is not None and _same(plain, wanted) else wanted
+
+
+def _undone(text: str, edits: list[Edit], where: str) -> str | None:
+    try:
+        for edit in reversed(edits):
+            text = undo(text, edit, where)
+    except EngineError:
+        return None
+    return text
+
+
+def _same(plain: str, wanted: str) -> bool:
+    try:
+        return bool(json.loads(plain) == json.loads(wanted))
+    except ValueError:
+        return False
+
+
+def _without(text: str, member: Member, where: str) -> str:
+    span = find(text, member.keys)[1] if _parents(text, member.keys) else None
+    if span is None:
+        return text
+    found, ours = json.loads(text[span.value : span.end]), json.loads(member.new)
+    if ours == {} and found != {}:  # our object, in which the owner keeps something now
+        return text
+    if found != ours:
+        name = ".".join(member.keys)
+        raise changed(where, f"{name}: {member.new}", text[span.start : span.end])
+    if member.old is None:
+        return _cut(text, member.keys)
+    return text[: span.value] + member.old + text[span.end :]
+
+
+def _parents(text: str, keys: Sequence[str]) -> bool:
+    document = json.loads(text)
+    for key in keys[:-1]:
+        document = document.get(key)
+        if not isinstance(document, dict):
+            return False
+    return True
+
+
+def _cut(text: str, keys: Sequence[str]) -> str:
+    """Return `text` without the member and the one comma that goes with it."""
+    opens, span = find(text, keys)
+    if span is None:
+        return text
+    spans = members(text, opens)
+    place = spans.index(span)
+    if place + 1 < len(spans):
+        return text[: span.start] + text[spans[place + 1].start :]
+    before = spans[place - 1].end if place else opens + 1
+    return text[:before] + text[span.end :]

@@ -1,0 +1,105 @@
+"""Podman: a drop-in of containers.conf.d per handler.
+
+`runtime_supports_json` and `runtime_supports_nocgroup` replace the list before them
+(`{append=true}` is newer than Podman 4.x), so each drop-in repeats the list in force and adds
+ours. The key is read as `runtime_supports_nocgroup`; the plural of the manual is ignored (seen
+with Podman 5.4: `podman create --cgroups=disabled` refuses the runtime with the one and takes it
+with the other). Source: containers/common pkg/config (config.go, default.go).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engine_config import files, toml_text
+from runc_wrap.node.engine_config.handler import EngineError, Handler
+
+if TYPE_CHECKING:
+    from runc_wrap.node.engine_config.toml_text import Table
+    from runc_wrap.node.engine_config.tree import Tree
+
+CONFIG = Path("/etc/containers/containers.conf")
+VENDOR = Path("/usr/share/containers/containers.conf")
+BUILT_IN = {
+    "runtime_supports_json": ["crun", "runc", "kata", "runsc", "youki", "krun", "ocijail"],
+    "runtime_supports_nocgroup": ["crun", "krun"],
+}
+
+
+def reload_command() -> str:
+    """Return what has Podman read it: the next command does; only its API service is long-lived."""
+    return "nothing to restart (the API service: systemctl restart podman.service)"
+
+
+def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
+    """Put `handlers` into the drafts of `tree`. Facts: {crun: bool}: who works behind us."""
+    ours = {drop_in(config, handler) for handler in handlers}
+    ours |= {Path(path) for path in tree.records}
+    engines = _in_force(config, ours) if handlers else []
+    for handler in handlers:
+        _refuse_taken(engines, handler, config)
+        _render_one(tree, drop_in(config, handler), handler, _lists(engines, handlers, facts))
+    return []
+
+
+def drop_in(config: Path, handler: Handler) -> Path:
+    """Return the drop-in file of one handler."""
+    return config.parent / f"{config.name}.d" / f"50-runc-wrap-{handler.name}.conf"
+
+
+def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
+    draft, title = tree.draft(path), f"runc-wrap: runtime {handler.name}"
+    if draft.text:
+        raise EngineError(
+            f"{path} is there, and not as runc-wrapctl wrote it",
+            "a name of our own",
+            "move that file away, or choose another --handler",
+        )
+    engine = ({"runtime": handler.name} if handler.default else {}) | lists
+    body = toml_text.table(["engine"], engine)
+    body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
+    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
+
+
+def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:
+    names = ["runtime_supports_json", *(["runtime_supports_nocgroup"] if facts["crun"] else [])]
+    ours = [handler.name for handler in handlers]
+    return {name: _with(_list(engines, name), ours) for name in names}
+
+
+def _with(listed: list[str], ours: list[str]) -> list[str]:
+    return [*listed, *(name for name in ours if name not in listed)]
+
+
+def _list(engines: list[Table], name: str) -> list[str]:
+    """Return the list in force: a file's replaces the one before, or is appended if told so.
+
+    `{append = true}` holds for the files that follow as well, until one says false.
+    """
+    result, appending = BUILT_IN[name], False
+    for found in (engine.get(name) for engine in engines):
+        if isinstance(found, list):
+            words = [each for each in found if isinstance(each, str)]
+            told = [each["append"] for each in found if isinstance(each, dict) and "append" in each]
+            appending = bool(told[-1]) if told else appending
+            result = _with(result, words) if appending else words
+    return result
+
+
+def _in_force(config: Path, ours: set[Path]) -> list[Table]:
+    folder = config.parent / f"{config.name}.d"
+    paths = [*([VENDOR] if config == CONFIG else []), config, *sorted(folder.glob("*.conf"))]
+    others = [path for path in paths if path not in ours and path.resolve() not in ours]
+    return [
+        toml_text.lookup(toml_text.parse(files.read(p) or "", str(p)), ["engine"]) for p in others
+    ]
+
+
+def _refuse_taken(engines: list[Table], handler: Handler, config: Path) -> None:
+    if any(handler.name in toml_text.lookup(engine, ["runtimes"]) for engine in engines):
+        raise EngineError(
+            f'{config} or its drop-ins: a runtime "{handler.name}" that is not ours',
+            "a name that is free",
+            "another --handler, or take that runtime out first",
+        )

@@ -1,0 +1,163 @@
+"""Asking the engines themselves: their version, and whether they know a handler."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from runc_wrap.node.engine_config import containerd, docker, podman, toml_text
+from runc_wrap.node.engine_config.handler import EngineError, Handler
+
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BINARIES = {"containerd": "containerd", "podman": "podman", "docker": "dockerd"}
+CONFIGS = {
+    "containerd": containerd.CONFIG,
+    "podman": podman.CONFIG,
+    "docker": docker.CONFIG,
+}
+_VERSION = re.compile(r"(?:^|\s)[vV]?(\d+\.\d+[^\s,]*)")
+_SECONDS = 20
+
+
+def binary(name: str) -> str | None:
+    """Return the path of a program on this node, None if there is none."""
+    return shutil.which(name, path=SEARCH)
+
+
+def output(*command: str) -> str | None:
+    """Return what `command` printed, None if it failed, is missing or hung."""
+    path = binary(command[0])
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, *command[1:]],
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def version(engine: str) -> str | None:
+    """Return the installed engine's version as it prints it, None if it is not found."""
+    found = _VERSION.search(output(BINARIES[engine], "--version") or "")
+    return found.group(1) if found else None
+
+
+def major(text: str | None) -> int:
+    """Return containerd's generation, 1 or 2, from its version. EngineError: unknown."""
+    found = re.match(r"v?(\d+)\.", text or "")
+    if found is None:
+        raise EngineError(
+            "containerd's version is not known: no containerd that answers to --version",
+            "1.x or 2.x, which are configured differently",
+            "--containerd-version 2.1",
+        )
+    return 1 if int(found.group(1)) < 2 else 2  # noqa: PLR2004  # containerd 2
+
+
+def crun_works(policy: Path) -> bool:
+    """Return whether crun is the first of the policy's `runtime` list that is installed."""
+    try:
+        names = tomllib.loads(policy.read_text()).get("runtime", ["runc", "crun"])
+    except (OSError, ValueError):
+        names = ["runc", "crun"]
+    first = next((n for n in names if isinstance(n, str) and (binary(n) or Path(n).is_file())), "")
+    return Path(first).name == "crun"
+
+
+def facts(engine: str, containerd_version: str | None, policy: Path) -> dict[str, Any]:
+    """Return what rendering for `engine` depends on: {major} for containerd, {crun} for Podman."""
+    if engine == "containerd":
+        return {"major": major(containerd_version or version(engine))}
+    return {"crun": crun_works(policy)} if engine == "podman" else {}
+
+
+def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
+    """Return whether the engine, asked itself, shows the handler; None: it cannot be asked."""
+    if engine == "containerd":
+        return _containerd_shows(config, handler)
+    if config != CONFIGS[engine]:
+        return None
+    return _podman_shows(handler) if engine == "podman" else _docker_shows(handler)
+
+
+def _containerd_shows(config: Path, handler: Handler) -> bool | None:
+    dump = output("containerd", "-c", str(config), "config", "dump")
+    if dump is None:
+        return None
+    try:
+        document = tomllib.loads(dump)
+    except ValueError:
+        return None
+    plugins = (containerd.OLD_CRI, containerd.NEW_CRI)
+    paths = [["plugins", p, "containerd", "runtimes", handler.name, "options"] for p in plugins]
+    return any(toml_text.lookup(document, p).get("BinaryName") == handler.path for p in paths)
+
+
+def _podman_shows(handler: Handler) -> bool | None:
+    info = output(
+        "podman", "--runtime", handler.name, "info", "--format", "{{json .Host.OCIRuntime}}"
+    )
+    return None if info is None else json.loads(info).get("path") == handler.path
+
+
+def _docker_shows(handler: Handler) -> bool | None:
+    info = output("docker", "info", "--format", "{{json .Runtimes}}")
+    try:
+        runtimes = json.loads(info or "null")
+    except ValueError:
+        return None
+    return None if not runtimes else runtimes.get(handler.name, {}).get("path") == handler.path
+
+
+def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) -> str | None:
+    """Return in one sentence what is wrong with a new registration; None: nothing known."""
+    if not _can_judge(engine, config, facts):
+        return None
+    if engine == "docker":
+        if output("dockerd", "--validate", f"--config-file={config}") is None:
+            return f"dockerd --validate refuses {config}"
+        return None
+    if in_force(engine, config, handler):
+        return None
+    return f"{engine} does not show the handler {handler.name} in its configuration in force"
+
+
+def _can_judge(engine: str, config: Path, facts: dict[str, Any]) -> bool:
+    """Return whether the engine is here, of the generation meant, and reads this very file."""
+    if binary(BINARIES[engine]) is None:
+        return False
+    if engine == "containerd":
+        return bool(major(version(engine) or "0.") == facts["major"])
+    return engine == "docker" or config == CONFIGS[engine]
+
+
+def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return [{engine, binary, version, registered: [_row, ...]}]."""
+    return [
+        {
+            "engine": engine,
+            "binary": binary(name),
+            "version": version(engine),
+            "registered": [_row(state, each) for state in states if state["engine"] == engine
+                           for each in state["handlers"]],
+        }
+        for engine, name in BINARIES.items()
+    ]  # fmt: skip
+
+
+def _row(state: dict[str, Any], handler: dict[str, Any]) -> dict[str, Any]:
+    shows = in_force(state["engine"], Path(state["config"]), Handler(**handler))
+    rest = {key: handler[key] for key in ("path", "default")}
+    return {"config": state["config"], "handler": handler["name"], **rest, "in_force": shows}

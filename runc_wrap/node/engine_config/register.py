@@ -1,0 +1,251 @@
+"""Registering a handler with an engine and taking it out: a plan first, then the act.
+
+What the undo needs lies in the state directory: per engine and configuration the handlers, our
+own text in each file (never the owner's beyond what we replaced), and the directories we made.
+Written before the files are touched, and again after, so that a command cut short can be run
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engine_config import containerd, docker, files, podman
+from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler
+from runc_wrap.node.engine_config.tree import Change, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Where:
+    """One engine's one configuration, and our own directories: bin (the wrapper) and state."""
+
+    engine: str
+    config: Path
+    bin_dir: Path
+    state_dir: Path
+
+    @property
+    def state_file(self) -> Path:
+        """Where this registration's state is kept."""
+        digest = hashlib.sha256(os.fsencode(self.config)).hexdigest()[:12]
+        return self.state_dir / f"{self.engine}-{digest}.json"
+
+
+@dataclass
+class Plan:
+    """What a command will do. `changes` and `link_*` empty: nothing is left to do."""
+
+    where: Where
+    changes: list[Change]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    link_new: Path | None = None
+    link_gone: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all is as wanted already."""
+        return not (self.changes or self.link_new or self.link_gone or self.before != self.after)
+
+
+def states(state_dir: Path) -> list[dict[str, Any]]:
+    """Return every registration: [{format, engine, config, facts, handlers, files, dirs}]."""
+    return [_load(path) for path in sorted(state_dir.glob("*.json"))]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    text = files.read(path)
+    if text is None:
+        return {"format": FORMAT, "handlers": [], "files": {}, "dirs": [], "facts": {}}
+    try:
+        state = json.loads(text)
+        known = state["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"{path}: {error!r}", "our own state", "restore it from a backup"
+        ) from error
+    if not known:
+        raise EngineError(
+            f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
+        )
+    return dict(state)
+
+
+def handlers_of(state: dict[str, Any]) -> list[Handler]:
+    """Return the handlers that a state records."""
+    return [Handler(**each) for each in state["handlers"]]
+
+
+def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = False) -> Plan:
+    """Plan the registration of handler `name`. EngineError: it cannot be done, and why."""
+    state = _load(where.state_file)
+    link = _link_wanted(where.bin_dir, name)
+    old = {handler.name: handler for handler in handlers_of(state)}
+    default = default or (name in old and old[name].default)
+    if default:
+        old = {key: replace(each, default=False) for key, each in old.items()}
+    old[name] = Handler(name, str(where.bin_dir / name), default)
+    plan = _plan(where, state, list(old.values()), facts)
+    plan.link_new = link
+    return plan
+
+
+def plan_remove(where: Where, name: str) -> Plan:
+    """Plan taking handler `name` out. Not registered: a plan with nothing to do."""
+    state = _load(where.state_file)
+    rest = [handler for handler in handlers_of(state) if handler.name != name]
+    if len(rest) == len(state["handlers"]):
+        return Plan(where, [], state, state)
+    plan = _plan(where, state, rest, state["facts"])
+    if name != DEFAULT_NAME and not _used_elsewhere(where, name):
+        plan.link_gone = _our_link(where.bin_dir / name)
+    return plan
+
+
+def _plan(
+    where: Where, state: dict[str, Any], handlers: list[Handler], facts: dict[str, Any]
+) -> Plan:
+    tree = Tree(state["files"])
+    tree.open_recorded()
+    notes = ENGINES[where.engine].render(tree, where.config, handlers, facts)
+    changes, recorded = tree.changes(), tree.records_after()
+    made = [str(parent) for each in changes if each.before is None and each.after is not None
+            for parent in files.missing_parents(each.path)]  # fmt: skip
+    after = {
+        "format": FORMAT, "engine": where.engine, "config": str(where.config), "facts": facts,
+        "handlers": [asdict(handler) for handler in handlers], "files": recorded,
+        "dirs": list(dict.fromkeys([*state["dirs"], *made])),
+    }  # fmt: skip
+    return Plan(where, changes, state, after, notes=notes)
+
+
+def _link_wanted(bin_dir: Path, name: str) -> Path | None:
+    """Return the link to make for `name`, None if it is there. EngineError: another file is."""
+    if not (bin_dir / DEFAULT_NAME).exists():
+        raise EngineError(
+            f"{bin_dir / DEFAULT_NAME} is not there", "the installed runtime", "install.sh"
+        )
+    link = bin_dir / name
+    if name == DEFAULT_NAME or _our_link(link):
+        return None
+    if link.is_symlink() or link.exists():
+        raise EngineError(f"{link} is there", f"a link to {DEFAULT_NAME}", "another --handler")
+    return link
+
+
+def _our_link(link: Path) -> Path | None:
+    return link if link.is_symlink() and str(link.readlink()) == DEFAULT_NAME else None
+
+
+def _used_elsewhere(where: Where, name: str) -> bool:
+    others = [path for path in where.state_dir.glob("*.json") if path != where.state_file]
+    return any(name == handler.name for path in others for handler in handlers_of(_load(path)))
+
+
+def carry_out(plan: Plan) -> None:
+    """Do what the plan says, all of it or, on OSError or EngineError, nothing."""
+    if plan.nothing:
+        return
+    plan.where.state_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(plan.where.state_dir):
+        if _load(plan.where.state_file) != plan.before:
+            raise EngineError("another runc-wrapctl was faster", "no other", "run this again")
+        _save(plan.where.state_file, _both(plan))
+        if plan.link_new:
+            plan.link_new.symlink_to(DEFAULT_NAME)
+        _write_all(plan)
+        if plan.link_gone:
+            plan.link_gone.unlink(missing_ok=True)
+        _finish(plan)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    files.write(path, json.dumps(state, indent=1) + "\n", mode=0o600)
+
+
+def _both(plan: Plan) -> dict[str, Any]:
+    """Return the state in which each file may hold what it held or what it shall hold."""
+    both = {**plan.after, "files": dict(plan.after["files"])}
+    for path, old in plan.before["files"].items():
+        new = plan.after["files"].get(path, {"versions": []})
+        both["files"][path] = {**old, "versions": [*new["versions"], *old["versions"]][:3]}
+    if not plan.after["handlers"]:
+        both["handlers"] = plan.before["handlers"]
+    return both
+
+
+def _write_all(plan: Plan) -> None:
+    done: list[Change] = []
+    try:
+        for change in plan.changes:
+            _put_checked(change)
+            done.append(change)
+    except BaseException:
+        for change in reversed(done):
+            _put(change.path, change.before)
+        _roll_back(plan)
+        raise
+
+
+def _roll_back(plan: Plan) -> None:
+    if plan.link_new:
+        plan.link_new.unlink(missing_ok=True)
+    made = [path for path in plan.after["dirs"] if path not in plan.before["dirs"]]
+    _drop_dirs(made)
+    if plan.before["handlers"]:
+        _save(plan.where.state_file, plan.before)
+    else:
+        plan.where.state_file.unlink(missing_ok=True)
+
+
+def _put_checked(change: Change) -> None:
+    if files.read(change.path) != change.before:
+        raise EngineError(f"{change.path} changed just now", "it at rest", "run this again")
+    _put(change.path, change.after)
+
+
+def _put(path: Path, text: str | None) -> None:
+    if text is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, text)
+
+
+def _drop_dirs(made: list[str]) -> None:
+    for path in reversed(made):
+        with contextlib.suppress(OSError):  # not empty, or gone: not ours to take
+            Path(path).rmdir()
+
+
+def _finish(plan: Plan) -> None:
+    if plan.after["handlers"]:
+        _save(plan.where.state_file, plan.after)
+        return
+    _drop_dirs(plan.after["dirs"])
+    plan.where.state_file.unlink(missing_ok=True)
+    files.sync(plan.where.state_dir)

@@ -1,0 +1,272 @@
+"""The real containerd 1.7, dockerd and Podman read what `engine add` wrote: no daemon is started.
+
+Every file is the test's own; Podman sees it in a mount namespace over /etc/containers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli.engine import engine
+from runc_wrap.node.engine_config import containerd, programs
+from runc_wrap.node.engine_config.handler import ANNOTATIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CRI = f'[plugins."{containerd.OLD_CRI}"'
+DEBIAN = f'version = 2\n\n[plugins]\n  {CRI}]\n    {CRI}.cni]\n      bin_dir = "/usr/lib/cni"\n'
+SYSTEMD = (
+    f'version = 2\n{CRI}.containerd]\n  default_runtime_name = "runc"\n'
+    f'{CRI}.containerd.runtimes.runc]\n  runtime_type = "io.containerd.runc.v2"\n'
+    f"{CRI}.containerd.runtimes.runc.options]\n  SystemdCgroup = true\n"
+)
+
+
+def _needs(name: str) -> str:
+    path = programs.binary(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def _node(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir()
+    wrapper = tmp_path / "bin" / "runc-wrap"
+    wrapper.write_text(f'#!/bin/sh\nexec {_needs("crun")} "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+def _ctl(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(engine, ["--prefix", str(tmp_path), *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _containerd(config: Path) -> dict[str, Any]:
+    """Return the CRI plugin's containerd section as containerd 1.7 merges it."""
+    binary = _needs("containerd")
+    if " 1.7." not in _run(binary, "--version"):
+        pytest.skip("this containerd is not 1.7")
+    dump = tomllib.loads(_run(binary, "-c", str(config), "config", "dump"))
+    return dict(dump["plugins"][containerd.OLD_CRI]["containerd"])
+
+
+@pytest.mark.parametrize("text", [None, "version = 2\n", DEBIAN, SYSTEMD])
+def test_containerd_shows_the_handler_and_keeps_runc(text: str | None, tmp_path: Path) -> None:
+    wrapper, config = _node(tmp_path), tmp_path / "config.toml"
+    before = tmp_path / "before.toml"
+    before.write_text(text or "version = 2\n")
+    if text:
+        config.write_text(text)
+    assert "runc-wrap" not in _containerd(before)["runtimes"]
+    _ctl(tmp_path, "add", "containerd", "--config", str(config))
+    found = _containerd(config)
+    ours, runc = found["runtimes"]["runc-wrap"], found["runtimes"]["runc"]
+    assert ours["options"]["BinaryName"] == str(wrapper)
+    assert ours["pod_annotations"] == list(ANNOTATIONS)
+    assert ours["runtime_type"] == runc["runtime_type"] == "io.containerd.runc.v2"
+    assert ours["options"].get("SystemdCgroup") == runc["options"].get("SystemdCgroup")
+    assert found["default_runtime_name"] == "runc"
+    _ctl(tmp_path, "remove", "containerd")
+    assert (config.read_text() if config.exists() else None) == text
+
+
+def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) -> None:
+    """The reason why `add` brings runc along: should this fail, it need not any more."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'version = 2\n{CRI}.containerd.runtimes.x]\nruntime_type = "io.x.v1"\n')
+    assert list(_containerd(config)["runtimes"]) == ["x"]
+
+
+def test_containerd_takes_its_default_and_gives_it_back(tmp_path: Path) -> None:
+    _node(tmp_path)
+    config = tmp_path / "config.toml"
+    config.write_text(SYSTEMD)
+    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", "a")
+    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", "b")
+    assert _containerd(config)["default_runtime_name"] == "b"
+    assert _containerd(config)["runtimes"]["a"]["options"]["SystemdCgroup"] is True
+    for name in "ab":
+        _ctl(tmp_path, "remove", "containerd", "--handler", name)
+    assert config.read_text() == SYSTEMD
+
+
+def test_containerd_replaces_the_cri_section_by_an_imported_one(tmp_path: Path) -> None:
+    """The reason why `add` refuses such a file."""
+    config, other = tmp_path / "config.toml", tmp_path / "other.toml"
+    other.write_text(f"version = 2\n{CRI}]\nsandbox_image = 'x'\n")
+    config.write_text(f"{SYSTEMD}{CRI}.containerd.runtimes.y]\nruntime_type = 'io.y.v1'\n")
+    assert "y" in _containerd(config)["runtimes"]
+    config.write_text(f"imports = ['{other}']\n{config.read_text()}")
+    assert "y" not in _containerd(config)["runtimes"]
+
+
+def test_list_sees_the_handler_in_force_and_its_absence(tmp_path: Path) -> None:
+    _node(tmp_path)
+    config = tmp_path / "config.toml"
+    _needs("containerd")
+    _ctl(tmp_path, "add", "containerd", "--config", str(config))
+    assert _registered(tmp_path)["in_force"] is True
+    config.write_text("version = 2\n")
+    assert _registered(tmp_path)["in_force"] is False
+
+
+def _registered(tmp_path: Path) -> dict[str, Any]:
+    result = CliRunner().invoke(engine, ["--prefix", str(tmp_path), "list", "--json"])
+    found = {each["engine"]: each for each in json.loads(result.stdout)}
+    return dict(found["containerd"]["registered"][0])
+
+
+@pytest.mark.parametrize("text", [None, "{}", '{"runtimes": {"k": {"path": "/k"}}}'])
+def test_dockerd_takes_the_file(text: str | None, tmp_path: Path) -> None:
+    dockerd, config = _needs("dockerd"), tmp_path / "daemon.json"
+    _node(tmp_path)
+    if text:
+        config.write_text(text)
+    _ctl(tmp_path, "add", "docker", "--config", str(config), "--default")
+    done = _validate(dockerd, config)
+    assert (done.returncode, done.stderr) == (0, "configuration OK\n")
+    config.write_text(config.read_text().replace('"default-runtime": "runc-wrap"', '"nope": 1'))
+    assert _validate(dockerd, config).returncode == 1
+
+
+def _validate(dockerd: str, config: Path) -> subprocess.CompletedProcess[str]:
+    command = [dockerd, "--validate", f"--config-file={config}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Path:
+    """A copy of /etc/containers, to be seen in its place."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount over /etc/containers")
+    copy = tmp_path / "containers"
+    shutil.copytree("/etc/containers", copy, symlinks=True)
+    shutil.rmtree(copy / "containers.conf.d", ignore_errors=True)
+    return copy
+
+
+def _podman(tmp_path: Path, containers: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = 'mount --bind "$0" /etc/containers && exec "$@"'
+    own = [f"--root={tmp_path}/s", f"--runroot={tmp_path}/r", f"--tmpdir={tmp_path}/t"]
+    podman = [_needs("podman"), *own, "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
+    command = ["unshare", "-m", "sh", "-c", script, str(containers), *podman, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _runtime(tmp_path: Path, containers: Path, *arguments: str) -> tuple[str, str]:
+    done = _podman(
+        tmp_path, containers, *arguments, "info", "--format", "{{json .Host.OCIRuntime}}"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return found["name"], found["path"]
+
+
+def test_podman_finds_the_runtime_and_keeps_its_own(tmp_path: Path, containers: Path) -> None:
+    wrapper = _node(tmp_path)
+    named = ["--runtime", "runc-wrap"]
+    assert _podman(tmp_path, containers, *named, "info").returncode != 0
+    own = _runtime(tmp_path, containers)
+    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+    assert _runtime(tmp_path, containers, *named) == ("runc-wrap", str(wrapper))
+    assert _runtime(tmp_path, containers) == own
+
+
+def test_podman_takes_its_default_and_gives_it_back(tmp_path: Path, containers: Path) -> None:
+    wrapper, config = _node(tmp_path), str(containers / "containers.conf")
+    own = _runtime(tmp_path, containers)
+    _ctl(tmp_path, "add", "podman", "--config", config, "--default")
+    assert _runtime(tmp_path, containers) == ("runc-wrap", str(wrapper))
+    _ctl(tmp_path, "remove", "podman")
+    assert _runtime(tmp_path, containers) == own
+
+
+def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
+    tmp_path: Path, containers: Path
+) -> None:
+    _node(tmp_path)
+    (tmp_path / "rootfs").mkdir()
+    create = ["create", "--cgroups=disabled", "--network=none", "--rootfs"]
+    command = ["--runtime", "runc-wrap", *create, str(tmp_path / "rootfs"), "/x"]
+    (tmp_path / "etc").mkdir()
+    for runtime, status in (("runc", 125), ("crun", 0)):
+        _needs(runtime)
+        (tmp_path / "etc/config.toml").write_text(f'runtime = ["{runtime}"]\n')
+        _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+        done = _podman(tmp_path, containers, *command)
+        assert done.returncode == status, done.stderr
+        assert ("not compatible with NoCgroups" in done.stderr) is (runtime == "runc")
+
+
+def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
+    """Return how Podman calls `runtime` at create."""
+    log = tmp_path / "argv"
+    log.write_text("")
+    (tmp_path / "rootfs").mkdir(exist_ok=True)
+    run = ["run", "--rm", "--network=none", "--rootfs", str(tmp_path / "rootfs"), "/x"]
+    _podman(tmp_path, containers, "--runtime", runtime, *run)
+    return next(line for line in log.read_text().splitlines() if " create " in f" {line} ")
+
+
+def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containers: Path) -> None:
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    owners = f'[engine.runtimes]\ncrun = ["{wrapper}"]\nunlisted = ["{wrapper}"]\n'
+    (folder / "10.conf").write_text(owners)
+    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+    assert "--log " not in _argv(tmp_path, containers, "unlisted")
+    assert "--log-format=json --log " in _argv(tmp_path, containers, "runc-wrap")
+    assert "--log-format=json --log " in _argv(tmp_path, containers, "crun")
+
+
+def test_podman_takes_a_list_for_the_whole_list(tmp_path: Path, containers: Path) -> None:
+    """The reason why `add` repeats the list in force."""
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    owners = f'[engine]\nruntime_supports_json = ["x"]\n[engine.runtimes]\ncrun = ["{wrapper}"]\n'
+    (folder / "10.conf").write_text(owners)
+    assert "--log " not in _argv(tmp_path, containers, "crun")
+
+
+@pytest.mark.parametrize(
+    ("lists", "listed"),
+    [
+        (["'a'", "'b'"], False),
+        (["'a'", "'b', {append = true}"], True),
+        (["'a', {append = true}", "'b'"], True),
+        (["'a', {append = true}", "'b', {append = false}"], False),
+    ],
+)
+def test_podman_appends_to_a_list_as_we_read_it(
+    lists: list[str], listed: bool, tmp_path: Path, containers: Path
+) -> None:
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    (folder / "0.conf").write_text(f'[engine.runtimes]\na = ["{wrapper}"]\n')
+    for index, text in enumerate(lists, start=1):
+        path = folder / f"{index}.conf"
+        path.write_text(f"[engine]\nruntime_supports_json = [{text}]\n")
+    assert ("--log " in _argv(tmp_path, containers, "a")) is listed
+    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
+    ours = tomllib.loads((folder / "50-runc-wrap-runc-wrap.conf").read_text())
+    assert ("a" in ours["engine"]["runtime_supports_json"]) is listed

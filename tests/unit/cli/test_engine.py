@@ -1,0 +1,150 @@
+"""The command line: what it prints, what it exits with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli.engine import diff, engine, printable
+from runc_wrap.node.engine_config import programs
+from runc_wrap.node.engine_config.tree import Change
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(programs, "SEARCH", str(tmp_path / "nothing"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/runc-wrap").touch()
+
+
+def _ctl(tmp_path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(engine, ["--prefix", str(tmp_path), *arguments])
+
+
+def _docker(tmp_path: Path) -> list[str]:
+    return ["docker", "--config", str(tmp_path / "daemon.json")]
+
+
+def test_add_says_what_it_changed_and_what_to_reload(tmp_path: Path) -> None:
+    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--handler", "x")
+    assert result.exit_code == 0
+    assert f"changed {tmp_path}/daemon.json" in result.output
+    assert f"made the link {tmp_path}/bin/x" in result.output
+    assert "systemctl reload docker" in result.output
+
+
+def test_add_twice_says_already_there(tmp_path: Path) -> None:
+    _ctl(tmp_path, "add", *_docker(tmp_path))
+    result = _ctl(tmp_path, "add", *_docker(tmp_path))
+    assert (result.exit_code, result.output) == (0, "docker: already there: runc-wrap\n")
+
+
+def test_a_dry_run_prints_a_diff_and_writes_nothing(tmp_path: Path) -> None:
+    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--dry-run")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"--- /dev/null\n+++ {tmp_path}/daemon.json\n@@")
+    assert f'+            "path": "{tmp_path}/bin/runc-wrap"\n' in result.output
+    assert not (tmp_path / "daemon.json").exists()
+    assert not (tmp_path / "var").exists()
+
+
+def test_containerd_comes_with_its_runtime_class(tmp_path: Path) -> None:
+    config = ["--config", str(tmp_path / "config.toml")]
+    result = _ctl(tmp_path, "add", "containerd", *config, "--containerd-version", "1.7.24")
+    assert result.exit_code == 0
+    assert "kind: RuntimeClass\nmetadata:\n  name: runc-wrap\nhandler: runc-wrap" in result.output
+
+
+def test_json_is_one_document(tmp_path: Path) -> None:
+    found = json.loads(_ctl(tmp_path, "add", *_docker(tmp_path), "--json").output)
+    assert found["changed"] == [f"{tmp_path}/daemon.json"]
+    assert found["path"] == f"{tmp_path}/bin/runc-wrap"
+    assert found["wrong"] == []
+
+
+def test_remove_finds_the_configuration_by_itself(tmp_path: Path) -> None:
+    _ctl(tmp_path, "add", *_docker(tmp_path))
+    result = _ctl(tmp_path, "remove", "docker")
+    assert result.exit_code == 0
+    assert f"removed {tmp_path}/daemon.json" in result.output
+
+
+def test_remove_asks_which_of_two_configurations(tmp_path: Path) -> None:
+    _ctl(tmp_path, "add", *_docker(tmp_path))
+    _ctl(tmp_path, "add", "docker", "--config", str(tmp_path / "other.json"))
+    result = _ctl(tmp_path, "remove", "docker")
+    assert result.exit_code == 2
+    assert "try: --config FILE" in result.stderr
+
+
+def test_remove_of_what_is_not_registered_is_done(tmp_path: Path) -> None:
+    result = _ctl(tmp_path, "remove", *_docker(tmp_path))
+    assert (result.exit_code, result.output) == (0, "docker: not registered: runc-wrap\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add", "docker", "--handler", "runc"],
+        ["add", "crio"],
+        ["add", "containerd", "--config", "x"],
+        ["add"],
+    ],
+)
+def test_what_cannot_be_done_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
+    assert _ctl(tmp_path, *arguments).exit_code == 2
+
+
+def test_a_registration_which_something_is_wrong_with_exits_with_1(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    result = _ctl(
+        tmp_path, "add", "containerd", "--config", str(config), "--containerd-version", "1.7"
+    )
+    assert result.exit_code == 1
+    assert "disables the CRI plugin" in result.stderr
+
+
+def test_control_characters_of_a_file_are_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text('{"a": "\x7f\u202e\x9b"}\n', encoding="utf-8")
+    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--dry-run")
+    assert r"\x7f\u202e\x9b" in result.output
+    (tmp_path / "daemon.json").write_text('{"\x1b[2J": 1, "\x1b[2J": 2}\n')
+    assert "\x1b" not in _ctl(tmp_path, "add", *_docker(tmp_path)).stderr
+    assert printable("a\x1b\r\n\tb") == "a\\x1b\\r\n    b"
+
+
+def test_list_shows_what_is_registered(tmp_path: Path) -> None:
+    _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
+    result = _ctl(tmp_path, "list", "--json")
+    assert result.exit_code == 0
+    found = {each["engine"]: each for each in json.loads(result.output)}
+    assert found["docker"]["registered"] == [
+        {
+            "config": f"{tmp_path}/daemon.json",
+            "handler": "runc-wrap",
+            "path": f"{tmp_path}/bin/runc-wrap",
+            "default": True,
+            "in_force": None,
+        }
+    ]
+    assert found["podman"] == {
+        "engine": "podman",
+        "binary": None,
+        "version": None,
+        "registered": [],
+    }
+    assert "not installed" in _ctl(tmp_path, "list").output
+
+
+def test_a_diff_says_where_a_line_does_not_end() -> None:
+    assert diff(Change(Path("/f"), "a", "b\n")) == (
+        "--- /f\n+++ /f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n"
+    )

@@ -1,0 +1,60 @@
+"""A node of a test's own: an installed wrapper, an engine's configuration, and what is there."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engine_config import register
+from runc_wrap.node.engine_config.register import Where
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIGS = {
+    "containerd": "config.toml",
+    "podman": "containers.conf",
+    "docker": "daemon.json",
+}
+
+
+FACTS: dict[str, dict[str, Any]] = {
+    "containerd": {"major": 1},
+    "podman": {"crun": False},
+    "docker": {},
+}
+
+
+def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
+    binaries = tmp_path / "bin"
+    binaries.mkdir(exist_ok=True)
+    (binaries / "runc-wrap").touch()
+    config = tmp_path / folder / CONFIGS[engine]
+    return Where(engine, config, binaries, tmp_path / "var" / "engines")
+
+
+def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
+    wanted = FACTS[where.engine] | facts
+    register.carry_out(register.plan_add(where, name, wanted, default=default))
+
+
+def remove(where: Where, name: str = "runc-wrap") -> None:
+    register.carry_out(register.plan_remove(where, name))
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return path
+
+
+def toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    return {
+        str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else None)
+        for path in folder.rglob("*")
+        if "var" not in path.parts[len(folder.parts) :]
+    }

@@ -1,0 +1,36 @@
+"""Short ways from a spec to what a container gets, shared by the tests of profiles."""
+
+from typing import Any
+
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.model import Kernel, Profile
+
+Json = dict[str, Any]
+ADMIN = frozenset({"CAP_SYS_ADMIN"})
+NONE: frozenset[str] = frozenset()
+
+
+def block_of(
+    profile: Profile | str,
+    bounding: frozenset[str] = NONE,
+    *,
+    arch: str = "amd64",
+    kernel: Kernel = (6, 12),
+) -> Json:
+    loaded = builtin.load(profile) if isinstance(profile, str) else profile
+    return resolve(compile_profile(loaded, arch=arch, kernel=kernel), bounding)
+
+
+def rules_on(block: Json, name: str) -> list[Json]:
+    """Return the rules that name a call, without the other names."""
+    found = [rule for rule in block["syscalls"] if name in rule["names"]]
+    return [{key: rule[key] for key in rule if key != "names"} for rule in found]
+
+
+def allowed(block: Json) -> set[str]:
+    """Return the names that are allowed whatever their arguments."""
+    allow = "SCMP_ACT_ALLOW"
+    rules = [rule for rule in block["syscalls"] if rule["action"] == allow]
+    return {name for rule in rules if not rule.get("args") for name in rule["names"]}

@@ -1,0 +1,78 @@
+"""Profiles as hypothesis makes them: OCI blocks, and conditions on capabilities."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from runc_wrap.profiles.words import (
+    ACTIONS,
+    ACTIONS_WITH_ERRNO,
+    ARCHITECTURES,
+    CAPABILITIES,
+    FLAGS,
+    NOTIFY,
+    OPERATORS,
+)
+
+NAMES = ["read", "write", "openat", "clone", "clone3", "socket", "mount", "bpf"]
+
+# a small alphabet: the whole of Unicode takes a second to prepare
+texts = st.text("aZ_/.\u00e9\u4e2d\U0001f4e6\x00", max_size=12)
+names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4)
+caps = st.lists(st.sampled_from(sorted(CAPABILITIES)), max_size=3, unique=True)
+bounding = st.frozensets(st.sampled_from(sorted(CAPABILITIES)))
+actions = st.sampled_from(sorted(ACTIONS - {NOTIFY}))
+
+_uint64 = st.integers(0, 2**64 - 1)
+_arguments = st.builds(
+    lambda index, value, two, op: {
+        "index": index,
+        "value": value,
+        **({"valueTwo": two} if two else {}),
+        "op": op,
+    },
+    st.integers(0, 5),
+    _uint64,
+    _uint64,
+    st.sampled_from(sorted(OPERATORS)),
+)
+
+
+@st.composite
+def oci_rules(draw: st.DrawFn) -> dict[str, Any]:
+    rule: dict[str, Any] = {"names": draw(names), "action": draw(actions)}
+    if rule["action"] in ACTIONS_WITH_ERRNO and draw(st.booleans()):
+        rule["errnoRet"] = draw(st.integers(0, 4095))
+    if args := draw(st.lists(_arguments, max_size=3)):
+        rule["args"] = args
+    return rule
+
+
+@st.composite
+def oci_blocks(draw: st.DrawFn) -> dict[str, Any]:
+    block: dict[str, Any] = {"defaultAction": draw(actions)}
+    if block["defaultAction"] in ACTIONS_WITH_ERRNO and draw(st.booleans()):
+        block["defaultErrnoRet"] = draw(st.integers(0, 4095))
+    if architectures := draw(st.lists(st.sampled_from(sorted(ARCHITECTURES)), max_size=3)):
+        block["architectures"] = architectures
+    if draw(st.booleans()):
+        block["flags"] = draw(st.lists(st.sampled_from(sorted(FLAGS)), max_size=2))
+    if draw(st.booleans()):
+        block["listenerPath"] = draw(texts)
+    block["syscalls"] = draw(st.lists(oci_rules(), max_size=5))
+    return block
+
+
+@st.composite
+def moby_profiles(draw: st.DrawFn) -> dict[str, Any]:
+    """Profiles that only allow, each rule with capabilities that it includes or excludes."""
+    rules = [
+        {
+            "names": draw(names),
+            "action": "SCMP_ACT_ALLOW",
+            "includes": {"caps": draw(caps)},
+            "excludes": {"caps": draw(st.just([]) | caps)},
+        }
+        for _ in range(draw(st.integers(0, 5)))
+    ]
+    return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}

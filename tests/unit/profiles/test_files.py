@@ -1,0 +1,55 @@
+"""Profile files on the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runc_wrap.profiles import files
+from runc_wrap.profiles.fields import MAX_BYTES
+from runc_wrap.profiles.model import ProfileError
+from tests.unit.profiles.resolving import block_of
+
+SYSTEM = [Path(path) for path in files.SYSTEM_FILES]
+
+
+def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    profile = files.read(path)
+    assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
+        files.read(tmp_path / "none.json")
+
+
+def test_a_directory_and_a_fifo_without_a_writer_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ProfileError, match="fifo: not a regular file"):
+        files.read(tmp_path / "fifo")
+    with pytest.raises(ProfileError, match="not a regular file; name one"):
+        files.read(tmp_path)
+
+
+def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "huge.json"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES * 1000)
+    with pytest.raises(ProfileError, match="larger than 4194304 bytes"):
+        files.read(path)
+
+
+@pytest.mark.skipif(not SYSTEM[1].exists(), reason="containers-common is not installed here")
+def test_the_systems_own_profile_can_be_read_and_has_podmans_default() -> None:
+    profile = files.read(SYSTEM[1])
+    block = block_of(profile)
+    assert block["defaultErrnoRet"] == 38
+    assert "SCMP_ARCH_X86_64" in block["architectures"]
+    assert "clone3" in block["syscalls"][1]["names"]
+
+
+def test_podmans_override_comes_first() -> None:
+    assert [path.parent.name for path in SYSTEM] == ["containers", "containers"]
+    assert SYSTEM[0].parts[1] == "etc"

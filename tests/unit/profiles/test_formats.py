@@ -1,0 +1,213 @@
+"""Reading profile files: what is understood, and what is refused with which words."""
+
+import errno
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.profiles.fields import MAX_BYTES
+from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.model import Argument, Condition, Profile, ProfileError
+from tests.unit.profiles.strategies import texts
+
+RULE = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+DENY_RULE = {"names": ["read"], "action": "SCMP_ACT_ERRNO"}
+TOP = {"defaultAction": "SCMP_ACT_ERRNO"}
+ARGUMENT = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
+
+
+def _read(document: object) -> Profile:
+    return parse(json.dumps(document).encode(), "p.json")
+
+
+def _with_rule(**members: Any) -> dict[str, Any]:
+    return {**TOP, "syscalls": [RULE, {**RULE, **members}]}
+
+
+def _refusal(data: bytes) -> str:
+    with pytest.raises(ProfileError) as refusal:
+        parse(data, "p.json")
+    return str(refusal.value)
+
+
+def test_mobys_format_is_understood() -> None:
+    profile = _read(
+        {
+            **TOP,
+            "defaultErrnoRet": 1,
+            "syscalls": [
+                {
+                    "name": "clone",
+                    "action": "SCMP_ACT_ALLOW",
+                    "comment": "what it is for",
+                    "args": [{**ARGUMENT, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"}],
+                    "includes": {"arches": ["s390"], "minKernel": "4.8"},
+                    "excludes": {"caps": ["CAP_SYS_ADMIN"]},
+                }
+            ],
+        }
+    )
+    [rule] = profile.rules
+    assert (profile.name, profile.version, profile.default_errno_ret) == ("p.json", None, 1)
+    assert rule.names == ("clone",)
+    assert rule.args == (Argument(0, 1, "SCMP_CMP_MASKED_EQ", 2),)
+    assert rule.includes == Condition(arches=("s390",), min_kernel=(4, 8))
+    assert rule.excludes == Condition(caps=("CAP_SYS_ADMIN",))
+
+
+@pytest.mark.parametrize(
+    ("members", "number"),
+    [
+        ({"errno": "ENOSYS", "errnoRet": 1}, errno.ENOSYS),
+        ({"errno": "13", "errnoRet": 1}, 13),
+        ({"errno": "", "errnoRet": 1}, 1),
+        ({"errno": "EPERM"}, 1),
+        ({"errnoRet": 0}, 0),
+        ({}, None),
+    ],
+)
+def test_the_error_as_text_wins_over_the_number(members: Any, number: int | None) -> None:
+    profile = _read({**TOP, "syscalls": [{**DENY_RULE, **members}]})
+    assert profile.rules[0].errno_ret == number
+
+
+def test_the_default_error_may_be_text_too() -> None:
+    profile = _read({**TOP, "defaultErrno": "ENOSYS", "defaultErrnoRet": 1})
+    assert profile.default_errno_ret == errno.ENOSYS
+
+
+def test_null_counts_as_absent() -> None:
+    profile = _read({**TOP, "syscalls": [{**RULE, "args": None, "includes": None}], "flags": None})
+    assert profile.flags is None
+    assert profile.rules[0].args == ()
+
+
+def test_an_empty_list_of_flags_is_not_an_absent_one() -> None:
+    assert _read({**TOP, "flags": []}).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ({}, "p.json: defaultAction: missing; write SCMP_ACT_ERRNO to deny what no rule names"),
+        ([], "p.json: found a list, wanted an object"),
+        (None, "p.json: found null, wanted an object"),
+        ({"defaultAction": 1}, "p.json: defaultAction: found 1, wanted a string"),
+        (
+            {"defaultAction": "SCMP_ACT_ERNO"},
+            "p.json: defaultAction: 'SCMP_ACT_ERNO' is not known; did you mean 'SCMP_ACT_ERRNO'?",
+        ),
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "defaultAction: SCMP_ACT_NOTIFY for every call"),
+        (
+            {"defaultaction": "SCMP_ACT_ERRNO"},
+            "p.json: defaultaction: differs from 'defaultAction' only in case",
+        ),
+        ({**TOP, "sycalls": []}, "p.json: sycalls: the key is not known; did you mean 'syscalls'?"),
+        ({**TOP, "syscalls": {}}, "p.json: syscalls: found an object, wanted a list"),
+        ({**TOP, "syscalls": [[]]}, "p.json: syscalls[0]: found a list, wanted an object"),
+        ({**TOP, "flags": ["TSYNC"]}, "flags[0]: 'TSYNC' is not known"),
+        ({**TOP, "architectures": ["amd64"]}, "architectures[0]: 'amd64' is not known"),
+        ({**TOP, "architectures": ["SCMP_ARCH_X86"], "archMap": []}, "archMap: stands beside"),
+        ({**TOP, "archMap": [{}]}, "p.json: archMap[0].architecture: missing"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "no meaning with SCMP_ACT_ALL"),
+        ({**TOP, "listenerPath": "\ud800"}, "listenerPath: found '\\ud800', which holds half"),
+        (_with_rule(action="SCMP_ACT_DENY"), "p.json: syscalls[1].action: 'SCMP_ACT_DENY' is not"),
+        (_with_rule(action=None), "p.json: syscalls[1].action: missing"),
+        (_with_rule(arg=[]), "p.json: syscalls[1].arg: the key is not known; did you mean 'args'?"),
+        (_with_rule(Errno="EPERM"), "syscalls[1].Errno: differs from 'errno' only in case"),
+        (_with_rule(names=[]), "syscalls[1].names: names no system call"),
+        (_with_rule(names="read"), 'syscalls[1].names: found "read", wanted a list'),
+        (_with_rule(names=[3]), "syscalls[1].names[0]: found 3, wanted a string"),
+        (_with_rule(names=["re ad"]), "syscalls[1].names: 're ad' is not a system call's name"),
+        (_with_rule(name="read"), "syscalls[1].name: stands beside names; keep names"),
+        (_with_rule(errnoRet=1), "syscalls[1].errnoRet: has no meaning with SCMP_ACT_ALLOW"),
+        (_with_rule(action="SCMP_ACT_NOTIFY", names=["write"]), "SCMP_ACT_NOTIFY on write"),
+        (_with_rule(args=[{}]), "p.json: syscalls[1].args[0].index: missing"),
+        (_with_rule(args=[{"index": 0}]), "syscalls[1].args[0].value: missing"),
+        (_with_rule(args=[{"index": 0, "value": 1}]), "syscalls[1].args[0].op: missing"),
+        (_with_rule(args=[{**ARGUMENT, "index": 6}]), "found 6, wanted an integer from 0 to 5"),
+        (_with_rule(args=[{**ARGUMENT, "value": -1}]), "args[0].value: found -1, wanted an inte"),
+        (_with_rule(args=[{**ARGUMENT, "value": 2**64}]), "args[0].value: found 18446744073709551"),
+        (_with_rule(args=[{**ARGUMENT, "value": 1.0}]), "args[0].value: found 1.0, wanted an int"),
+        (_with_rule(args=[{**ARGUMENT, "value": True}]), "args[0].value: found true, wanted an in"),
+        (_with_rule(args=[{**ARGUMENT, "op": "EQ"}]), "syscalls[1].args[0].op: 'EQ' is not known"),
+        (_with_rule(includes={"cap": []}), "syscalls[1].includes.cap: the key is not known"),
+        (_with_rule(includes={"caps": ["SYS_ADMIN"]}), "'SYS_ADMIN' is not a capability; write it"),
+        (_with_rule(includes={"arches": ["x86_64"]}), "includes.arches[0]: 'x86_64' is not known"),
+        (_with_rule(excludes={"minKernel": "4"}), "'4' is not a kernel version; write it like 4.8"),
+        (_with_rule(excludes={"minKernel": "0.0"}), "'0.0' is not a kernel version"),
+        (_with_rule(action="SCMP_ACT_ERRNO", errno="EFOO"), "'EFOO' is no error of errno(3)"),
+        (_with_rule(action="SCMP_ACT_ERRNO", errno="errorcode"), "'errorcode' is no error of"),
+        (_with_rule(action="SCMP_ACT_ERRNO", errno="4096"), "'4096' is no error of errno(3)"),
+        (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4096), "wanted an integer from 0 to 4095"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(document: object, sentence: str) -> None:
+    refusal = _refusal(json.dumps(document).encode())
+    assert sentence in refusal
+    assert refusal.startswith("p.json: ")
+    refusal.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "p.json: not JSON at line 1, column 1"),
+        (b'{"defaultAction": "SCMP_ACT_ERRNO",}', "p.json: not JSON at line 1"),
+        (b"\xff{}", "p.json: byte 0 is not UTF-8; JSON must be"),
+        (b"\xef\xbb\xbf{}", "p.json: not JSON at line 1, column 1"),
+        (b'{"flags": [], "flags": []}', "p.json: the key 'flags' stands twice in one object"),
+        (b'{"syscalls": [{"names": [], "names": []}]}', "the key 'names' stands twice"),
+        (b'{"defaultErrnoRet": NaN}', "p.json: NaN is not JSON"),
+        (b"[" * 100_000, "p.json: nested too deeply for a seccomp profile"),
+        (b'{"defaultErrnoRet": ' + b"9" * 5000 + b"}", "holds a number of thousands of digits"),
+        (b" " * MAX_BYTES + b"{}", "p.json: larger than 4194304 bytes"),
+    ],
+)
+def test_what_is_no_json_is_refused(data: bytes, sentence: str) -> None:
+    assert sentence in _refusal(data)
+
+
+PLACES = [
+    lambda key: {**TOP, key: 1},
+    lambda key: _with_rule(**{key: 1}),
+    lambda key: _with_rule(args=[{**ARGUMENT, key: 1}]),
+    lambda key: _with_rule(includes={key: 1}),
+    lambda key: _with_rule(excludes={key: 1}),
+    lambda key: {**TOP, "archMap": [{"architecture": "SCMP_ARCH_X86_64", key: 1}]},
+]
+KEYS = """
+    defaultAction defaultErrnoRet defaultErrno architectures archMap flags listenerPath
+    listenerMetadata syscalls name names action errnoRet errno args comment includes excludes
+    index value valueTwo op caps arches minKernel architecture subArchitectures
+"""
+KNOWN = frozenset(KEYS.split())
+UNKNOWN_KEYS = texts | st.sampled_from(sorted(KNOWN)).map(str.swapcase)
+
+
+@given(st.sampled_from(PLACES), UNKNOWN_KEYS)
+def test_an_unknown_key_is_refused_wherever_it_stands(place: Any, key: str) -> None:
+    refusal = _refusal(json.dumps(place(key)).encode())
+    assert "the key is not known" in refusal or "only in case" in refusal
+
+
+@given(st.binary())
+def test_no_bytes_raise_anything_but_a_profile_error(data: bytes) -> None:
+    _refusal(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(KNOWN)), inner),
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(KNOWN)), JSON))
+def test_no_json_raises_anything_but_a_profile_error(document: dict[str, Any]) -> None:
+    try:
+        _read({**TOP, **document})
+    except ProfileError as error:
+        assert str(error).startswith("p.json: ")  # noqa: PT017 (either outcome is right)

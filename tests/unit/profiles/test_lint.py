@@ -1,0 +1,126 @@
+"""The checks on a profile: each finds its fault, and stays silent on the engines' own."""
+
+import builtins
+import json
+from typing import Any
+
+import pytest
+
+from runc_wrap.profiles import builtin, lint
+from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.versions import Version
+
+ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
+RULE = {"names": ["mount"], "action": "SCMP_ACT_ERRNO"}
+TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
+
+
+def _found(document: dict[str, Any], runc: Version | None = None) -> list[lint.Finding]:
+    profile = parse(json.dumps(document).encode(), "p.json")
+    return lint.check(profile, lint.Context("amd64", runc))
+
+
+def _names(document: dict[str, Any], runc: Version | None = None) -> list[str]:
+    return [finding.check for finding in _found(document, runc)]
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({}, []),
+        ({"syscalls": [RULE]}, []),
+        ({"syscalls": [{**RULE, "names": ["raed"]}]}, ["unknown-syscalls"]),
+        ({"syscalls": [{**RULE, "action": "SCMP_ACT_ALLOW"}]}, ["same-as-default"]),
+        ({"syscalls": [{**RULE, "args": TWICE}]}, ["repeated-arguments"]),
+        ({"syscalls": [{**RULE, "args": TWICE[:1]}]}, []),
+        ({"architectures": ["SCMP_ARCH_AARCH64"]}, ["native-missing"]),
+        ({"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]}, []),
+        (
+            {"syscalls": [{**RULE, "includes": {"caps": ["CAP_SYS_ADMN"]}}]},
+            ["unknown-capabilities"],
+        ),
+        ({"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}, ["listener-missing"]),
+        ({"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/s"}, []),
+        ({"syscalls": [{**RULE, "names": ["execve"]}]}, ["runtime-calls-denied"]),
+        ({"syscalls": [{**RULE, "names": ["execve"], "args": TWICE[:1]}]}, []),
+    ],
+)
+def test_a_check_finds_its_fault_and_nothing_else(members: Any, found: list[str]) -> None:
+    assert _names({**ALLOW_ALL, **members}) == found
+
+
+def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
+    [finding] = _found({"defaultAction": "SCMP_ACT_ERRNO"})
+    assert (finding.check, finding.severity) == ("runtime-calls-denied", "error")
+    assert "capset" in finding.sentence
+    assert "execve" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("members", "runc", "found"),
+    [
+        ({"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, Version(1, 1, 15), ["flags-refused"]),
+        ({"flags": []}, Version(1, 1, 15), []),
+        ({"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, Version(1, 2, 0), []),
+        ({"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, None, []),
+        ({"architectures": ["SCMP_ARCH_LOONGARCH64"]}, Version(1, 4, 3), ["architectures-refused"]),
+        ({"architectures": ["SCMP_ARCH_LOONGARCH64"]}, Version(1, 5, 0), []),
+        ({"architectures": ["SCMP_ARCH_RISCV64"]}, Version(1, 1, 0), ["architectures-refused"]),
+        ({"architectures": ["SCMP_ARCH_RISCV64"]}, Version(1, 1, 15), []),
+        ({"architectures": ["SCMP_ARCH_PARISC"]}, Version(1, 5, 1), ["architectures-refused"]),
+    ],
+)
+def test_what_an_older_runc_refuses_is_found(
+    members: Any, runc: Version | None, found: list[str]
+) -> None:
+    names = _names({**ALLOW_ALL, **members}, runc)
+    assert [name for name in names if name != "native-missing"] == found
+
+
+def test_the_same_action_with_another_error_is_no_repetition() -> None:
+    rule = {"names": ["bpf"], "action": "SCMP_ACT_ERRNO"}
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38}
+    assert "same-as-default" not in _names({**document, "syscalls": [rule]})
+    assert "same-as-default" in _names({**document, "syscalls": [{**rule, "errnoRet": 38}]})
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("containerd@1.7.24", set()),
+        ("moby@26.1.5", set()),
+        ("containers-common@0.62.2", set()),
+        ("crio", {"same-as-default", "repeated-arguments"}),
+    ],
+)
+def test_of_the_engines_own_profiles_only_crios_has_faults(spec: str, found: set[str]) -> None:
+    findings = lint.check(builtin.load(spec), lint.Context("amd64", Version(1, 1, 15)))
+    assert {finding.check for finding in findings} - {"unknown-syscalls"} == found
+
+
+def test_without_libseccomp_a_note_says_that_names_were_not_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = builtins.__import__
+
+    def without_pyseccomp(name: str, *args: Any) -> Any:
+        if name == "pyseccomp":
+            raise RuntimeError("Unable to find libseccomp")
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", without_pyseccomp)
+    [finding] = _found({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["raed"]}]})
+    assert (finding.check, finding.severity) == ("unknown-syscalls", "note")
+    assert "libseccomp is not installed" in finding.sentence
+
+
+def test_every_finding_has_a_place_and_a_remedy() -> None:
+    document = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+        "architectures": ["SCMP_ARCH_LOONGARCH64"],
+        "syscalls": [{"names": ["raed"], "action": "SCMP_ACT_ERRNO", "args": TWICE}],
+    }
+    findings = _found(document, Version(1, 1, 15))
+    assert len(findings) == 7
+    assert all(finding.place and finding.sentence and finding.remedy for finding in findings)

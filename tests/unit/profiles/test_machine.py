@@ -1,0 +1,56 @@
+"""What a node is, in the words of profiles."""
+
+import pytest
+
+from runc_wrap.profiles import machine
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.words import NATIVE, OCI
+
+
+@pytest.mark.parametrize(
+    ("name", "goarch"),
+    [
+        ("x86_64", "amd64"),
+        ("i386", "386"),
+        ("i686", "386"),
+        ("aarch64", "arm64"),
+        ("armv7l", "arm"),
+        ("armv6l", "arm"),
+        ("ppc64le", "ppc64le"),
+        ("s390x", "s390x"),
+        ("riscv64", "riscv64"),
+        ("loongarch64", "loong64"),
+    ],
+)
+def test_the_kernels_name_of_a_machine_becomes_gos(name: str, goarch: str) -> None:
+    assert machine.goarch(name) == goarch
+    assert goarch in NATIVE
+    assert goarch in OCI
+
+
+def test_mips_is_told_apart_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    for order, expected in (("little", "mips64le"), ("big", "mips64")):
+        monkeypatch.setattr("sys.byteorder", order)
+        assert machine.goarch("mips64") == expected
+
+
+@pytest.mark.parametrize(
+    ("release", "kernel"),
+    [("6.18.44-fc-v595", (6, 18)), ("4.8", (4, 8)), ("5.10.0-30-amd64", (5, 10))],
+)
+def test_only_version_and_major_revision_of_a_kernel_count(
+    release: str, kernel: tuple[int, int]
+) -> None:
+    assert machine.kernel(release) == kernel
+
+
+def test_this_node_is_known() -> None:
+    assert machine.goarch() in NATIVE
+    assert machine.kernel() > (2, 6)
+
+
+def test_what_is_not_known_is_refused() -> None:
+    with pytest.raises(ProfileError, match="the machine 'vax' is not known"):
+        machine.goarch("vax")
+    with pytest.raises(ProfileError, match="the kernel release 'new' does not begin like"):
+        machine.kernel("new")
