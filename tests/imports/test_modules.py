@@ -55,7 +55,14 @@ class Interpreter:
     def modules(self, words: list[str]) -> frozenset[str]:
         """Return the modules that were imported on the way to the exec, or to the refusal."""
         release = self.installed.release
-        argv = [release.joinpath("python").readlink(), "-I", "-S", "-B", "-X", "utf8"]
+        argv: list[str | Path] = [
+            release.joinpath("python").readlink(),
+            "-I",
+            "-S",
+            "-B",
+            "-X",
+            "utf8",
+        ]
         argv += ["-X", "importtime", release / "hotpath" / "cold.py"]
         argv += [self.installed.prefix, "runc", "/bin/true", "runc-wrap", "", "", *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
@@ -188,7 +195,7 @@ def test_what_the_command_needs_cannot_be_imported_in_the_hot_path(
 ) -> None:
     release = interpreter.installed.release
     program = f"import sys; sys.path.insert(0, {str(release / 'hotpath')!r}); import {module}"
-    argv = [release / "python", "-I", "-S", "-c", program]
+    argv = [str(release / "python"), "-I", "-S", "-c", program]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert "ModuleNotFoundError" in done.stderr
 
