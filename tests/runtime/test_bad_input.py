@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from tests.support import install
     from tests.support.bundles import Bundle
 
-Spoil = "Callable[[Bundle], None]"
+Spoil = "Callable[[Bundle], object]"
 SECONDS = 20  # far above what any refusal takes; what hangs, hangs for ever
 
 
-def _write(data: bytes) -> Callable[[Bundle], None]:
-    return lambda bundle: bundle.config.write_bytes(data) and None
+def _write(data: bytes) -> Callable[[Bundle], object]:
+    return lambda bundle: bundle.config.write_bytes(data)
 
 
-def _change(change: Callable[[dict[str, Any]], object]) -> Callable[[Bundle], None]:
+def _change(change: Callable[[dict[str, Any]], object]) -> Callable[[Bundle], object]:
     def spoil(bundle: Bundle) -> None:
         config = bundle.read()
         change(config)
@@ -54,7 +54,7 @@ def _truncated(bundle: Bundle) -> None:
     bundle.config.write_bytes(bundle.config.read_bytes()[:-3])
 
 
-BAD: dict[str, tuple[Callable[[Bundle], None], str]] = {
+BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     "missing": (lambda bundle: bundle.config.unlink(), "it does not exist"),
     "empty": (_write(b""), "not valid JSON"),
     "truncated": (_truncated, "not valid JSON"),
@@ -76,9 +76,8 @@ BAD: dict[str, tuple[Callable[[Bundle], None], str]] = {
     "a directory": (_directory, "not a regular file"),
     "linux in another case": (_change(lambda c: c.update(LINUX={})), "is meant"),
     "linux twice": (
-        lambda bundle: (
-            bundle.config.write_text(bundle.config.read_text().rstrip()[:-1] + ',"linux":{}}')
-            and None
+        lambda bundle: bundle.config.write_text(
+            bundle.config.read_text().rstrip()[:-1] + ',"linux":{}}'
         ),
         "twice",
     ),
