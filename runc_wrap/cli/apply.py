@@ -9,8 +9,9 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.node import facts
 from runc_wrap.node.programs import RuntimeNotUsable
-from runc_wrap.policy import compiling, source, store
+from runc_wrap.policy import checking, compiling, source, store
 from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -27,8 +28,9 @@ def apply(places: Places) -> None:
         values = source.read(places.config, places.config_directory)
         node = facts.gather(places, list(values["runtime"]))
         compiled = compiling.compile_policy(values, node)
+        remarks = checking.check(compiled, node)
         store.put_in_force(compiled, places.var)
-    except (PolicyError, RuntimeNotUsable, OSError) as error:
+    except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         output.fail(error)
     policy = compiled.policy
     output.say(f"runtime          {node.runtime_path} ({node.runtime_kind} {node.runtime_version})")
@@ -38,3 +40,5 @@ def apply(places: Places) -> None:
         output.say(f"  called by {engine:<11} {profile}")
     own = [name for name in compiled.profiles if name.startswith("localhost/")]
     output.say(f"own profiles     {', '.join(own) or 'none'}")
+    for remark in remarks:
+        output.say(remark)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from runc_wrap.node.engine_config import containerd, programs, register
+from runc_wrap.cli import output
+from runc_wrap.node.engine_config import asking, containerd, register
 from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
 if TYPE_CHECKING:
@@ -20,44 +17,20 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.engine_config.register import Plan, Where
     from runc_wrap.node.engine_config.tree import Change
+    from runc_wrap.node.places import Places
 
-DONE, WRONG, NOT_DONE = 0, 1, 2
-PIPED_WIDTH = 200
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
 metadata:
   name: {name}
 handler: {name}
 """
-
-
-def printable(text: str) -> str:
-    """Return `text` with all but printable characters and line ends written as escapes."""
-    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return "    " if character == "\t" else ascii(character)[1:-1]
-
-
-def _say(text: str) -> None:
-    click.echo(printable(text))
-
-
-def _fail(error: EngineError | OSError) -> NoReturn:
-    advice = "; nothing was changed; try: as root" if isinstance(error, OSError) else ""
-    click.echo(printable(f"runc-wrapctl: {error}{advice}"), err=True)
-    sys.exit(NOT_DONE)
+_COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")
 
 
 @click.group()
-@click.option(
-    "--prefix", type=click.Path(path_type=Path), default=Path("/opt/runc-wrap"), hidden=True
-)
-@click.pass_context
-def engine(ctx: click.Context, prefix: Path) -> None:
+def engine() -> None:
     """Register runc-wrap with the engines of this node."""
-    ctx.obj = prefix.absolute()
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,94 +51,94 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--containerd-version", help="Instead of what `containerd --version` says.")
 @click.pass_obj
 def add(  # noqa: PLR0913  # one parameter per option
-    prefix: Path, /, *, name: str, handler: str, config: Path | None, dry_run: bool, as_json: bool,
-    default: bool, containerd_version: str | None,
+    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
+    as_json: bool, default: bool, containerd_version: str | None,
 ) -> None:  # fmt: skip
     """Register runc-wrap with ENGINE."""
     try:
         check_name(handler)
-        where = _where(prefix, name, config or _default_config(name))
-        facts = programs.facts(name, containerd_version, prefix / "etc/config.toml")
+        where = _where(places, name, config or _default_config(name))
+        facts = asking.facts(name, containerd_version, places.prefix)
         plan = register.plan_add(where, handler, facts, default=default)
         if not dry_run:
             register.carry_out(plan)
     except (EngineError, OSError) as error:
-        _fail(error)
+        output.fail(error)
     wrong = [*plan.notes, *(() if dry_run else _checked(where, handler, facts))]
     _print(_document(plan, handler, wrong, dry_run=dry_run, added=True), plan, as_json=as_json)
-    sys.exit(WRONG if wrong else DONE)
+    _end(wrong=bool(wrong))
 
 
 @engine.command()
 @_common
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
-    prefix: Path, /, *, name: str, handler: str, config: Path | None, dry_run: bool, as_json: bool
+    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool, as_json: bool
 ) -> None:
     """Take out of ENGINE what `add` put in."""
     try:
-        where = _where(prefix, name, config or _registered_config(prefix, name, handler))
+        where = _where(places, name, config or _registered_config(places, name, handler))
         plan = register.plan_remove(where, handler)
         if not dry_run:
             register.carry_out(plan)
     except (EngineError, OSError) as error:
-        _fail(error)
+        output.fail(error)
     wrong = [*plan.notes, *(_left(where, handler) if plan.nothing else ())]
     _print(_document(plan, handler, wrong, dry_run=dry_run, added=False), plan, as_json=as_json)
-    sys.exit(WRONG if wrong else DONE)
+    _end(wrong=bool(wrong))
 
 
 @engine.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def list_(prefix: Path, /, *, as_json: bool) -> None:
+def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and what is registered with them."""
     try:
-        found = programs.survey(register.states(_state_dir(prefix)))
+        found = asking.survey(register.states(places.engines))
     except (EngineError, OSError) as error:
-        _fail(error)
+        output.fail(error)
     if as_json:
-        click.echo(json.dumps(found))
+        output.document(found)
     else:
-        Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(_table(found))
-    lost = [row for each in found for row in each["registered"] if row["in_force"] is False]
-    sys.exit(WRONG if lost else DONE)
+        output.table(_COLUMNS, [_cells(e, row) for e in found for row in e["registered"] or [{}]])
+    _end(wrong=any(row["in_force"] is False for each in found for row in each["registered"]))
 
 
-def _state_dir(prefix: Path) -> Path:
-    return prefix / "var" / "engines"
+def _end(*, wrong: bool) -> None:
+    if wrong:
+        raise SystemExit(output.WRONG)
 
 
-def _where(prefix: Path, name: str, config: Path) -> Where:
-    return register.Where(name, config.absolute(), prefix / "bin", _state_dir(prefix))
+def _where(places: Places, name: str, config: Path) -> Where:
+    return register.Where(name, config.absolute(), places.wrapper.parent, places.engines)
 
 
 def _default_config(name: str) -> Path:
     generated = containerd.generated_here() if name == "containerd" else None
-    return Path(generated) if generated else programs.CONFIGS[name]
+    return Path(generated) if generated else asking.CONFIGS[name]
 
 
-def _registered_config(prefix: Path, name: str, handler: str) -> Path:
+def _registered_config(places: Places, name: str, handler: str) -> Path:
     """Return the one configuration that has `handler`, the usual one if there is none."""
-    states = [each for each in register.states(_state_dir(prefix)) if each["engine"] == name]
+    states = [each for each in register.states(places.engines) if each["engine"] == name]
     found = [s["config"] for s in states if handler in {h["name"] for h in s["handlers"]}]
     if len(found) > 1:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"
         )
-    return Path(found[0]) if found else programs.CONFIGS[name]
+    return Path(found[0]) if found else asking.CONFIGS[name]
 
 
 def _checked(where: Where, handler: str, facts: dict[str, Any]) -> list[str]:
     ours = Handler(handler, str(where.bin_dir / handler))
-    found = programs.problem(where.engine, where.config, ours, facts)
+    found = asking.problem(where.engine, where.config, ours, facts)
     return [found] if found else []
 
 
 def _left(where: Where, handler: str) -> list[str]:
     """Return what is wrong if the engine shows a handler of which we have no record."""
     ours = Handler(handler, str(where.bin_dir / handler))
-    if not programs.in_force(where.engine, where.config, ours):
+    if not asking.in_force(where.engine, where.config, ours):
         return []
     return [
         f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"
@@ -212,16 +185,16 @@ def _ended(line: str) -> str:
 
 def _print(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(document))
+        output.document(document)
         return
     if plan.nothing:
-        _say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
+        output.say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
     elif document["dry_run"]:
-        _say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
+        output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
     else:
-        _say(_told(document, plan))
+        output.say(_told(document, plan))
     for sentence in document["wrong"]:
-        click.echo(printable(f"runc-wrapctl: {sentence}"), err=True)
+        output.warn(sentence)
 
 
 def _told(document: dict[str, Any], plan: Plan) -> str:
@@ -235,18 +208,8 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for name in ("engine", "version", "handler", "path", "configuration", "in force"):
-        table.add_column(name, overflow="fold")
-    for each in found:
-        for row in each["registered"] or [{}]:
-            table.add_row(*_cells(each, row))
-    return table
-
-
 def _cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
     shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
     name = f"{row.get('handler', '')}{' (default)' if row.get('default') else ''}"
-    cells = [each["engine"], each["version"] or ("" if each["binary"] else "not installed"), name]
-    return [printable(str(c)) for c in (*cells, row.get("path", ""), row.get("config", ""), shows)]
+    version = each["version"] or ("" if each["binary"] else "not installed")
+    return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]

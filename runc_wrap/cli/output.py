@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 WRONG = 1  # done, and something is wrong
 IMPOSSIBLE = 2  # could not be done
+_PIPED_WIDTH = 10_000  # a line stays a line for whatever reads it
 
 
 class Failure(click.ClickException):
@@ -21,8 +26,12 @@ class Failure(click.ClickException):
 
 
 def printable(text: str) -> str:
-    """Return text without anything that a terminal would act on, line breaks apart."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """Return text without anything that a terminal would act on; line breaks and tabs stay."""
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return "    " if character == "\t" else ascii(character)[1:-1]
 
 
 def say(text: str) -> None:
@@ -30,11 +39,38 @@ def say(text: str) -> None:
     click.echo(printable(text))
 
 
+def warn(text: str) -> None:
+    """Print on stderr what is wrong though the command is carried out."""
+    click.echo(printable(text), err=True)
+
+
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document; ASCII only, so nothing foreign reaches the terminal."""
     click.echo(json.dumps(value, indent=2))
 
 
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; cells may hold foreign words."""
+    from rich.console import Console  # noqa: PLC0415 - dear, and few commands print tables
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = Table(box=None, pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(printable(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(shown)
+
+
 def fail(error: Exception) -> NoReturn:
     """End the command with the error's own sentence."""
-    raise Failure(str(error)) from error
+    raise Failure(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    advice = "; try: as root" if isinstance(error, PermissionError) else ""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return f"{what}; nothing was changed{advice}"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from runc_wrap.cli import output
 from runc_wrap.hotpath import policy as compiled_policy
@@ -16,10 +13,8 @@ from runc_wrap.hotpath.decide import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.profile import resolve
-from runc_wrap.node import facts
 from runc_wrap.policy import compiling
-from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles import builtin, machine
+from runc_wrap.profiles import builtin, files, machine
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.model import ProfileError
 
@@ -40,21 +35,16 @@ def list_(places: Places, *, as_json: bool) -> None:
     rows = _rows(places)
     if as_json:
         output.document(rows)
-        return
-    table = Table("profile", "from", "runtime-default of", box=None, pad_edge=False)
-    for row in rows:
-        cells = (row["name"], row["source"], ", ".join(row["runtime_default_of"]))
-        table.add_row(*(Text(output.printable(cell)) for cell in cells))
-    Console().print(table)
+    else:
+        cells = [(r["name"], r["source"], ", ".join(r["runtime_default_of"])) for r in rows]
+        output.table(("profile", "from", "runtime-default of"), cells)
 
 
 def _rows(places: Places) -> list[dict[str, Any]]:
     try:
         in_force = compiled_policy.load(str(places.prefix))["runtime_default"]
-        own = sorted(facts.own_profiles(places.profiles))
-    except Refusal as refusal:
-        raise output.Failure(str(refusal)) from None
-    except PolicyError as error:
+        own = sorted(files.beneath(places.profiles))
+    except (Refusal, ProfileError) as error:
         output.fail(error)
     sources = dict.fromkeys(builtin.names(), "built in")
     sources |= {name: _source(name) for name in in_force.values()}
@@ -111,8 +101,8 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     try:
         if name == RUNTIME_DEFAULT:
             name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
-        loaded = compiling.load(name, facts.own_profiles(places.profiles), facts.system_profile())
+        loaded = compiling.load(name, files.beneath(places.profiles), files.system())
         compiled = compile_profile(loaded, arch=arch, kernel=machine.kernel())
-    except (ProfileError, PolicyError, Refusal) as error:
+    except (ProfileError, Refusal) as error:
         output.fail(error)
     output.document(resolve(compiled, caps))

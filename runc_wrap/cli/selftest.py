@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +13,6 @@ from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import trial
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runc_wrap.node.places import Places
 
 _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
@@ -28,7 +27,7 @@ def selftest(places: Places, *, as_json: bool) -> None:
     Their rootfs is this machine's own programs, read-only; no image is pulled.
     """
     try:
-        runtime = policy.load(str(places.prefix))["runtime"]["path"]
+        runtime = Path(policy.load(str(places.prefix))["runtime"]["path"])
         results = [_result(*case) for case in _cases(runtime, places.wrapper)]
     except (Refusal, trial.TrialFailed) as error:
         output.fail(error)

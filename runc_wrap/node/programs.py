@@ -1,4 +1,4 @@
-"""The runtimes and engines installed on this node, and their versions."""
+"""The runtimes and engines installed on this node: where they are, and what they say."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.policy import schema
+
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-_SECONDS = 10
+PROGRAMS = {
+    "containerd": "containerd",
+    "docker": "dockerd",
+    "crio": "crio",
+    "podman": "podman",
+    "buildah": "buildah",
+}
+_VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
+_RUNTIME = re.compile(r"(runc|crun) version (\S+)")
+_SECONDS = 20
 _MARK = b"runc-wrapctl apply"  # stands in every launcher of ours, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
@@ -27,62 +40,92 @@ class Runtime:
     version: str
 
 
+def locate(name: str) -> Path | None:
+    """Return a program's path, None if it is not there; without a slash: from FIXED_PATH."""
+    candidates = [Path(name)] if "/" in name else [Path(place) / name for place in FIXED_PATH]
+    return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
+
+
+def output(name: str, *arguments: str) -> str | None:
+    """Return what a program printed, None if it failed, hung or is not there."""
+    path = locate(name)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
 def find_runtime(names: list[str]) -> Runtime:
     """Return the first that exists; a name without a slash is looked up in FIXED_PATH.
 
     Raises RuntimeNotUsable.
     """
-    for name in names:
-        path = _locate(name)
-        if path is not None:
-            return _identified(path)
-    raise RuntimeNotUsable(
-        f"none of the runtimes {', '.join(names)} is found; names are looked up in "
-        f"{':'.join(FIXED_PATH)}. Install one, or name another in config.toml."
-    )
-
-
-def _locate(name: str) -> Path | None:
-    candidates = [Path(name)] if "/" in name else [Path(place) / name for place in FIXED_PATH]
-    return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
+    path = next((path for path in map(locate, names) if path), None)
+    if path is None:
+        raise RuntimeNotUsable(
+            f"none of the runtimes {', '.join(names)} is found; names are looked up in "
+            f"{':'.join(FIXED_PATH)}. Install one, or name another in config.toml."
+        )
+    return _identified(path)
 
 
 def _identified(path: Path) -> Runtime:
-    with path.open("rb") as file:
-        if _MARK in file.read(_READ_AT_MOST):
-            raise RuntimeNotUsable(
-                f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
-            )
-    said = _version_text(path)
-    found = re.match(r"(?P<kind>\S+) version (?P<version>\S+)", said)
+    if _is_ours(path):
+        raise RuntimeNotUsable(
+            f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
+        )
+    said = output(str(path.absolute()), "--version") or ""
+    found = _RUNTIME.match(said)
     if not found:
         raise RuntimeNotUsable(
             f"{path} --version said {said[:80]!r}, not `runc version ...` or `crun version ...`."
         )
-    kind = "crun" if found["kind"] == "crun" else "runc"
-    return Runtime(path.resolve(), kind, found["version"])
+    return Runtime(path.resolve(), found[1], found[2])
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK in file.read(_READ_AT_MOST)
+
+
+def runtime_kind(prefix: Path) -> str | None:
+    """Return "runc" or "crun": the one in force, else the one that no policy would give.
+
+    None: there is neither.
+    """
+    try:
+        return str(policy.load(str(prefix))["runtime"]["kind"])
+    except Refusal:
+        pass
+    try:
+        names = schema.defaults()["runtime"]
+        return find_runtime(list(names)).kind
+    except (RuntimeNotUsable, OSError):
+        return None
+
+
+def version(engine: str) -> str | None:
+    """Return the installed engine's version as it prints it, None if it is not found."""
+    found = _asked(engine)
+    return found[1] if found else None
 
 
 def engine_versions() -> dict[str, str]:
-    """Return {"containerd" | "docker" | "crio" | "podman": version} of what is installed."""
-    found = {}
-    for engine, program in _PROGRAMS.items():
-        path = _locate(program)
-        version = re.search(r"(\d+\.\d+(?:\.\d+)?)", _version_text(path)) if path else None
-        if version:
-            found[engine] = version[1]
-    return found
+    """Return {engine of PROGRAMS: the numbers of its version} of what is installed."""
+    asked = {engine: _asked(engine) for engine in PROGRAMS}
+    return {engine: found[2] for engine, found in asked.items() if found}
 
 
-_PROGRAMS = {"containerd": "containerd", "docker": "dockerd", "crio": "crio", "podman": "podman"}
-
-
-def _version_text(path: Path) -> str:
-    """Return the first bytes of what `path --version` says, "" if it fails or takes too long."""
-    try:
-        done = subprocess.run(
-            [path, "--version"], capture_output=True, timeout=_SECONDS, check=False, text=True
-        )
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return ""
-    return done.stdout[:4096] if done.returncode == 0 else ""
+def _asked(engine: str) -> re.Match[str] | None:
+    return _VERSION.search(output(PROGRAMS[engine], "--version") or "")

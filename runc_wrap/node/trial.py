@@ -68,7 +68,8 @@ def _bundle(annotations: dict[str, str]) -> Iterator[Path]:
 
 
 def _host_mounts(rootfs: Path) -> Iterator[dict[str, Any]]:
-    (rootfs / "proc").mkdir(parents=True)
+    for name in ("proc", "dev"):  # crun makes no directories in a read-only rootfs
+        (rootfs / name).mkdir(parents=True)
     for name in _HOST_DIRECTORIES:
         host = Path("/") / name
         if host.is_symlink():
@@ -96,7 +97,11 @@ def _config(mounts: list[dict[str, Any]], annotations: dict[str, str], name: str
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": True},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *mounts],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"]},
+            *mounts,
+        ],
         "annotations": annotations,
         "linux": {
             "cgroupsPath": f"/{name}",

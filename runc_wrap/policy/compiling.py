@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
 from runc_wrap.hotpath.decide import LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.policy import VERSION
+from runc_wrap.hotpath.policy import VERSION, file_name
 from runc_wrap.policy import schema
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles import builtin, compiling, formats
+from runc_wrap.profiles import builtin, compiling, formats, versions
+from runc_wrap.profiles.engines import podman
+from runc_wrap.profiles.engines.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 SYSTEM = "containers-common@system"
 _BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
+_LONGEST_NAME = 200  # characters, as hotpath.policy takes it from an annotation
+_NAME_MAX = 255  # bytes
+_CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Compiled:
-    """policy.json, and the compiled profiles by name."""
+    """policy.json, the compiled profiles by name, and what these were compiled from."""
 
     policy: Json
     profiles: dict[str, Json]
+    sources: dict[str, Profile]
 
 
 def compile_policy(values: Values, facts: Facts) -> Compiled:
@@ -66,14 +72,14 @@ def compile_policy(values: Values, facts: Facts) -> Compiled:
         "default": {"profile": default},
         "runtime_default": runtime_default,
     }
-    return Compiled(policy, _profiles(sorted(named), facts))
+    return Compiled(policy, *_profiles(sorted(named), facts))
 
 
 def _runtime_default(values: Values, facts: Facts) -> dict[str, str]:
     """Return which profile `runtime-default` is, by calling engine."""
-    common = _containers_common(str(values["runtime_default.containers_common"]), facts)
     own = {engine: _spec(engine, values, facts) for engine in _BUILT_IN_OF}
-    own |= {"podman": common, "buildah": common}
+    wanted = str(values[_CONTAINERS_COMMON_SETTING])
+    own |= {engine: _containers_common(engine, wanted, facts) for engine in podman.ENGINES}
     always = str(values["runtime_default.engine"])
     chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
     return {**chosen, UNKNOWN: chosen["containerd"]}
@@ -86,33 +92,73 @@ def _spec(engine: str, values: Values, facts: Facts) -> str:
     return f"{name}@{version}" if version else name
 
 
-def _containers_common(wanted: str, facts: Facts) -> str:
-    if wanted == "system" and facts.system_profile is None:
+def _containers_common(engine: str, wanted: str, facts: Facts) -> str:
+    if wanted == schema.SYSTEM and facts.system_profile is None:
         raise PolicyError(
-            "runtime_default.containers_common is system, but this node has no seccomp.json of "
+            f"{_CONTAINERS_COMMON_SETTING} is system, but this node has no seccomp.json of "
             "containers-common; write auto, builtin or a version."
         )
-    if wanted in (schema.AUTO, "system") and facts.system_profile is not None:
+    if wanted in (schema.AUTO, schema.SYSTEM) and facts.system_profile is not None:
         return SYSTEM
-    return (
-        "containers-common" if wanted in (schema.AUTO, "builtin") else f"containers-common@{wanted}"
-    )
+    if wanted in (schema.AUTO, schema.BUILTIN):
+        return _built_with(engine, facts)
+    return f"{CONTAINERS_COMMON.name}@{_library_version(wanted)}"
 
 
-def _profiles(names: list[str], facts: Facts) -> dict[str, Json]:
-    compiled = {}
-    problems = []
+def _built_with(engine: str, facts: Facts) -> str:
+    """Return the built-in profile of the installed Podman or Buildah, the newest if none is."""
+    installed = facts.engines.get(engine)
+    if installed is None:
+        return CONTAINERS_COMMON.name
+    version = podman.built_with(engine, installed)
+    if version is None:
+        raise PolicyError(
+            f"the default profile of the installed {engine} {installed} is not known; write "
+            f'{_CONTAINERS_COMMON_SETTING} = "{CONTAINERS_COMMON.oldest}" for the nearest.'
+        )
+    return f"{CONTAINERS_COMMON.name}@{version}"
+
+
+def _library_version(wanted: str) -> str:
+    """Return a version of containers/common. Raises PolicyError for what looks like Podman's."""
+    newest = max(CONTAINERS_COMMON.known())
+    try:
+        strange = versions.parse(wanted).major > newest.major
+    except ProfileError as error:
+        raise PolicyError(f"{_CONTAINERS_COMMON_SETTING}: {error}.") from None
+    if strange:
+        raise PolicyError(
+            f"{_CONTAINERS_COMMON_SETTING} is {wanted}, but the newest containers/common is "
+            f"{newest}; Podman's and Buildah's own versions are others: write auto for theirs."
+        )
+    return wanted
+
+
+def _profiles(names: list[str], facts: Facts) -> tuple[dict[str, Json], dict[str, Profile]]:
+    compiled, sources, problems = {}, {}, []
     for name in names:
         try:
-            profile = load(name, facts.own_profiles, facts.system_profile)
+            _check_name(name)
+            sources[name] = load(name, facts.own_profiles, facts.system_profile)
             compiled[name] = compiling.compile_profile(
-                profile, arch=facts.arch, kernel=facts.kernel
+                sources[name], arch=facts.arch, kernel=facts.kernel
             )
         except ProfileError as error:
             problems.append(f"profile {name}: {error}")
     if problems:
         raise PolicyError("\n".join(problems))
-    return compiled
+    return compiled, sources
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that no create could find again, or no disk keep."""
+    if not name.isprintable():
+        raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
+    if len(name) > _LONGEST_NAME or len(file_name(name).encode()) > _NAME_MAX:
+        raise ProfileError(
+            f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
+            "as a file name with its / and % written as three; rename it."
+        )
 
 
 def load(

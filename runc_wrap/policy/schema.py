@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from runc_wrap.hotpath.caller import ENGINES
 
 AUTO = "auto"
+SYSTEM = "system"
+BUILTIN = "builtin"
 RUN_UNMODIFIED = "run-unmodified"
 
 
@@ -73,9 +75,11 @@ SETTINGS = (
     Setting(
         "runtime_default.containers_common",
         AUTO,
-        "auto, system, builtin or a version",
-        "Podman's and Buildah's default: the system's seccomp.json if there is one, that file "
-        "always, or the built-in profile.",
+        "auto, system, builtin or a version of containers/common (0.62.3; it is not Podman's)",
+        "Podman's and Buildah's default. system: this node's seccomp.json, which they read "
+        "themselves. builtin: the profile of the containers/common that the installed Podman or "
+        "Buildah is built with, the newest if none is installed. auto: system if there is such a "
+        "file, else builtin.",
     ),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -91,10 +95,17 @@ def problem(name: str, value: object) -> str | None:
     """Return what is wrong with a setting of this name and value, None if nothing is."""
     setting = BY_NAME.get(name)
     if setting is None:
-        return f"{name} is no setting; there are {', '.join(sorted(BY_NAME))}"
+        return f"{name:.80} is no setting; there are {', '.join(sorted(BY_NAME))}"
     if not _fits(setting, value):
-        return f"{name} is {value!r:.80}; it takes {setting.takes}"
+        return f"{name} is {_shown(value)}; it takes {setting.takes}"
     return None
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python does not print integers of thousands of digits
+        return "a huge number"
 
 
 def _fits(setting: Setting, value: object) -> bool:

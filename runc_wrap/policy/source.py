@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from typing import TYPE_CHECKING
 
 from runc_wrap.policy import schema
+from runc_wrap.profiles import files
+from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +40,17 @@ def read(config: Path, directory: Path) -> Values:
 
 
 def _sources(config: Path, directory: Path) -> list[Path]:
-    return [file for file in [config, *sorted(directory.glob("*.toml"))] if file.exists()]
+    return [*([config] if os.path.lexists(config) else []), *sorted(directory.glob("*.toml"))]
 
 
 def _parsed(file: Path) -> dict[str, object]:
     try:
-        if file.stat().st_size > _LARGEST:
-            raise PolicyError(f"{file}: larger than {_LARGEST} bytes; is it the right file?")
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(files.read_bytes(file, _LARGEST).decode())
+    except ProfileError as error:  # names the file
+        raise PolicyError(f"{error}.") from None
+    except RecursionError:
+        raise PolicyError(f"{file}: nested too deeply for a policy.") from None
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise PolicyError(f"{file}: {error}.") from None
 
 

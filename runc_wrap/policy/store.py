@@ -6,68 +6,73 @@ var/current -> compiled/N
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import file_name
+from runc_wrap.policy.disk import locked, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.policy.compiling import Compiled
 
-_KEPT = 2  # the one in force, and the one that creates under way may still be reading
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: rootless engines read it too
 
 
 def put_in_force(compiled: Compiled, var: Path) -> None:
     """Write the compiled policy and switch to it at once; on any error the old one stays."""
     directory = var / "compiled"
     directory.mkdir(parents=True, exist_ok=True)
-    with _locked(directory):
-        _replace(compiled, var, directory)
+    with locked(directory):
+        _replace(compiled, var / "current", directory)
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Let one `apply` after the other write."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def _replace(compiled: Compiled, link: Path, directory: Path) -> None:
+    before = link.readlink().name if link.is_symlink() else ""
+    target = directory / str(_highest(directory) + 1)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        _write(compiled, target)
+        _switch(link, f"{directory.name}/{target.name}")
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    sync(link.parent)
+    _clear(directory, {before, target.name})
 
 
-def _replace(compiled: Compiled, var: Path, directory: Path) -> None:
-    number = (
-        max((int(old.name) for old in directory.iterdir() if old.name.isdigit()), default=0) + 1
-    )
-    _write(compiled, directory / str(number))
-    _switch(var / "current", f"compiled/{number}")
+def _highest(directory: Path) -> int:
+    return max((int(old.name) for old in directory.iterdir() if old.name.isdecimal()), default=0)
+
+
+def _clear(directory: Path, kept: set[str]) -> None:
+    """Remove all but what is in force and what creates under way may still be reading."""
     for old in directory.iterdir():
-        if not old.name.isdigit() or int(old.name) <= number - _KEPT:
-            shutil.rmtree(old)
+        if old.name not in kept:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(compiled: Compiled, target: Path) -> None:
     runtime = compiled.policy["runtime"]
-    target.mkdir(mode=0o755)
-    (target / "profiles").mkdir()
+    profiles = target / "profiles"
+    for made in (target, profiles):
+        made.mkdir()
+        made.chmod(_DIRECTORY_MODE)
     (target / runtime["kind"]).symlink_to(runtime["path"])
     _write_synced(target / "policy.json", codec.dumps(compiled.policy))
     for name, profile in compiled.profiles.items():
-        _write_synced(target / "profiles" / file_name(name), codec.dumps(profile))
+        _write_synced(profiles / file_name(name), codec.dumps(profile))
+    for written in (profiles, target, target.parent):
+        sync(written)
 
 
 def _write_synced(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
         file.flush()
+        os.fchmod(file.fileno(), _FILE_MODE)
         os.fsync(file.fileno())
 
 

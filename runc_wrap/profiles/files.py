@@ -1,18 +1,20 @@
-"""Profile files on the disk, and where Podman and Buildah look for theirs.
+"""Profile files on the disk: one file, the owner's directory, and where Podman looks for its own.
 
 Choosing between a file and a built-in profile is policy's, not done here.
 """
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from runc_wrap.profiles.fields import MAX_BYTES
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.model import Profile, ProfileError
 
-# The first that exists wins (containers/common pkg/config).
+# The first that exists wins (containers/common pkg/config): the administrator's, then the package's
 SYSTEM_FILES = ("/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json")
+_MOST_FILES = 1000
 
 
 def read(path: str | Path) -> Profile:
@@ -20,20 +22,62 @@ def read(path: str | Path) -> Profile:
 
     Raises ProfileError, also for what cannot be read or is no regular file.
     """
+    return parse(read_bytes(path), str(path))
+
+
+def read_bytes(path: str | Path, most: int = MAX_BYTES) -> bytes:
+    """Return what a regular file holds; never wait for a FIFO's writer. Raises ProfileError."""
     try:
-        data = _read_bounded(os.fspath(path))
+        data = _read_bounded(os.fspath(path), most)
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse(data, str(path))
+    if len(data) > most:
+        raise ProfileError(f"{path}: larger than {most} bytes; is it the right file?")
+    return data
 
 
-def _read_bounded(path: str) -> bytes:
-    """Read one byte more than is allowed at most; never wait for a FIFO's writer."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def _read_bounded(path: str, most: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ProfileError(f"{path}: not a regular file; name one")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(most + 1)
     finally:
         os.close(descriptor)
+
+
+def system() -> tuple[str, bytes] | None:
+    """Return (path, bytes) of containers-common's seccomp.json, None if there is none."""
+    path = next((path for path in SYSTEM_FILES if os.path.lexists(path)), None)
+    return (path, read_bytes(path)) if path else None
+
+
+def beneath(directory: Path) -> dict[str, bytes]:
+    """Return {path beneath the directory: bytes}; hidden files do not count.
+
+    Raises ProfileError for a file that cannot be read or lies outside through a symbolic link.
+    """
+    files = [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
+    if len(files) > _MOST_FILES:
+        raise ProfileError(
+            f"{directory}: has {len(files)} files; at most {_MOST_FILES} are compiled"
+        )
+    return dict(_read_each(files, directory))
+
+
+def _read_each(files: list[Path], directory: Path) -> Iterator[tuple[str, bytes]]:
+    root = directory.resolve()
+    for path in files:
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop, before Python 3.13
+            raise ProfileError(f"{path}: a symbolic link that leads nowhere") from error
+        if not real.is_relative_to(root):
+            raise ProfileError(f"{path}: a symbolic link that leads out of {directory}")
+        yield str(path.relative_to(directory)), read_bytes(path)
+
+
+def _is_meant(path: Path, directory: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+    return not hidden and not path.is_dir()

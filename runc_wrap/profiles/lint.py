@@ -27,7 +27,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: where in the profile, what follows from it, what to do."""
+    """One thing found: where in the profile, what follows from it, what to do.
+
+    error: no container starts with it. warning: they start, confined otherwise than it reads.
+    note: it works as it reads.
+    """
 
     check: str
     severity: Severity
@@ -138,15 +142,19 @@ _ARCHITECTURE_SINCE = {
 
 
 def architectures_refused(profile: Profile, context: Context) -> Iterator[Finding]:
-    """Find architectures that the runc in use does not know: it refuses their names."""
+    """Find architectures that the runc in use does not know: it refuses their names.
+
+    A warning where a later runc knows the name: distributions bring that to older ones (Debian's
+    1.1.15 takes LOONGARCH64).
+    """
     for name in _architectures(profile, context):
         since = _ARCHITECTURE_SINCE.get(name)
         if context.runc is not None and not _takes(context.runc, name):
             yield Finding(
                 "architectures-refused",
-                "error",
+                "warning" if since else "error",
                 "architectures",
-                f"runc {context.runc} refuses profiles that name {name}",
+                f"runc {context.runc}, as released, refuses profiles that name {name}",
                 "remove it" + (f", or install runc {since.split()[-1]}" if since else ""),
             )
 
@@ -189,27 +197,31 @@ def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
             )
 
 
-def listener_missing(profile: Profile, _: Context) -> Iterator[Finding]:
+def listener_missing(profile: Profile, context: Context) -> Iterator[Finding]:
     """Find notifications without a listener: runc refuses them, crun needs an annotation."""
     if profile.listener_path is None:
         for index, rule in enumerate(profile.rules):
             if rule.action == NOTIFY:
                 yield Finding(
                     "listener-missing",
-                    "error",
+                    "warning" if context.runc is None else "error",
                     _place(index),
-                    "sends notifications, but no listenerPath says where to; runc refuses that",
+                    "sends notifications, but no listenerPath says where to; runc refuses that, "
+                    "under crun the calls fail with ENOSYS",
                     "set listenerPath to the agent's socket",
                 )
 
 
 def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find calls denied that the runtime itself makes once the filter is loaded."""
+    """Find calls denied that the runtime itself makes once the filter is loaded.
+
+    Only without execve no container starts at all: with noNewPrivileges the filter is loaded last.
+    """
     denied = [name for name in sorted(RUNTIME_CALLS) if not _may(profile, name)]
     if denied:
         yield Finding(
             "runtime-calls-denied",
-            "error",
+            "error" if "execve" in denied else "warning",
             "syscalls",
             f"denies {', '.join(denied)} to containers without capabilities, yet runc or crun "
             "needs them once the filter is loaded; containers may not start",

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.engine import engine
-from runc_wrap.node.engine_config import containerd, programs
+from runc_wrap.cli.main import main
+from runc_wrap.node import programs
+from runc_wrap.node.engine_config import containerd
 from runc_wrap.node.engine_config.handler import ANNOTATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
 CRI = f'[plugins."{containerd.OLD_CRI}"'
 DEBIAN = f'version = 2\n\n[plugins]\n  {CRI}]\n    {CRI}.cni]\n      bin_dir = "/usr/lib/cni"\n'
@@ -32,10 +35,10 @@ SYSTEMD = (
 
 
 def _needs(name: str) -> str:
-    path = programs.binary(name)
+    path = programs.locate(name)
     if path is None:
         pytest.skip(f"{name} is not installed")
-    return path
+    return str(path)
 
 
 def _node(tmp_path: Path) -> Path:
@@ -47,9 +50,13 @@ def _node(tmp_path: Path) -> Path:
 
 
 def _ctl(tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(engine, ["--prefix", str(tmp_path), *arguments, "--json"])
+    return dict(json.loads(_main(tmp_path, "engine", *arguments, "--json").stdout))
+
+
+def _main(tmp_path: Path, *arguments: str) -> Result:
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), *arguments])
     assert result.exit_code == 0, result.output
-    return dict(json.loads(result.stdout))
+    return result
 
 
 def _run(*command: str) -> str:
@@ -128,7 +135,7 @@ def test_list_sees_the_handler_in_force_and_its_absence(tmp_path: Path) -> None:
 
 
 def _registered(tmp_path: Path) -> dict[str, Any]:
-    result = CliRunner().invoke(engine, ["--prefix", str(tmp_path), "list", "--json"])
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", "list", "--json"])
     found = {each["engine"]: each for each in json.loads(result.stdout)}
     return dict(found["containerd"]["registered"][0])
 
@@ -209,6 +216,7 @@ def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
     for runtime, status in (("runc", 125), ("crun", 0)):
         _needs(runtime)
         (tmp_path / "etc/config.toml").write_text(f'runtime = ["{runtime}"]\n')
+        _main(tmp_path, "apply")
         _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
         done = _podman(tmp_path, containers, *command)
         assert done.returncode == status, done.stderr

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.policy.disk import sync
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -16,7 +17,8 @@ MAX_BYTES = 4 * 1024 * 1024
 def read(path: Path) -> str | None:
     """Return the text of `path`, line ends kept; None if it does not exist. EngineError else."""
     try:
-        with path.open("rb") as stream:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO: at once
+        with os.fdopen(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise EngineError(f"{path} is not a file", "a configuration file", "--config FILE")
             return _text(stream.read(MAX_BYTES + 1), path)
@@ -64,15 +66,6 @@ def _like(path: Path, descriptor: int, mode: int) -> None:
     with contextlib.suppress(OSError):
         for name in os.listxattr(path):
             os.setxattr(descriptor, name, os.getxattr(path, name))
-
-
-def sync(directory: Path) -> None:
-    """Have the names in `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def missing_parents(path: Path) -> list[Path]:

@@ -9,20 +9,17 @@ again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.node.engine_config import containerd, docker, files, podman
 from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.node.engine_config.tree import Change, Tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from runc_wrap.policy.disk import locked, sync
 
 ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
 FORMAT = 1
@@ -161,7 +158,7 @@ def carry_out(plan: Plan) -> None:
     if plan.nothing:
         return
     plan.where.state_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(plan.where.state_dir):
+    with locked(plan.where.state_dir):
         if _load(plan.where.state_file) != plan.before:
             raise EngineError("another runc-wrapctl was faster", "no other", "run this again")
         _save(plan.where.state_file, _both(plan))
@@ -171,16 +168,6 @@ def carry_out(plan: Plan) -> None:
         if plan.link_gone:
             plan.link_gone.unlink(missing_ok=True)
         _finish(plan)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
@@ -248,4 +235,4 @@ def _finish(plan: Plan) -> None:
         return
     _drop_dirs(plan.after["dirs"])
     plan.where.state_file.unlink(missing_ok=True)
-    files.sync(plan.where.state_dir)
+    sync(plan.where.state_dir)

@@ -1,9 +1,9 @@
 """The default profile of Podman, Buildah and CRI-O: containers/common 0.49.0 and later.
 
 Versions are those of containers/common (go.podman.io/common since 0.65). Source: its
-pkg/seccomp/seccomp.json at every tag to 0.67.0, and container-libs main of April 2026. Main went
-on without a release: 0.67.1 stands here for its state before, 0.68.0 for that after all futex
-calls were allowed (commit 8840603a87). What is not named fails with ENOSYS, not EPERM.
+pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main between two releases:
+0.67.2, which was never released, stands here for its state before all futex calls were allowed
+(commit 8840603a87). What is not named fails with ENOSYS, not EPERM.
 """
 
 import errno
@@ -32,7 +32,7 @@ _AF_NETLINK, _NETLINK_AUDIT = 16, 9
 _FUTEX2 = "futex_requeue futex_wait futex_waitv futex_wake"
 _NOT_ALLOWED = {"futex_waitv", "io_pgetevents", "io_pgetevents_time64", "vmsplice"}
 _VSOCK_BLOCKED = "0.67.0"
-_PERFMON_MENDED = "0.67.1"
+_PERFMON_MENDED = "0.67.2"
 
 _DENIED = DatedRule(
     calls("bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl")
@@ -196,7 +196,7 @@ _ARCHITECTURES = (
 CONTAINERS_COMMON = Engine(
     name="containers-common",
     oldest="0.49.0",
-    releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.0 0.68.0",
+    releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.1 0.68.0",
     default_action=ERRNO,
     default_errno_ret=errno.ENOSYS,
     architectures=_ARCHITECTURES,

@@ -22,7 +22,7 @@ RELEASES = "1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13
 
 # first CRI-O release -> the containers/common it is built with, as far as the profile changed
 _BUILT_WITH = {
-    "1.35.1": "0.67.1",
+    "1.35.1": "0.67.2",
     "1.33.0": "0.63.0",
     "1.31.0": "0.60.2",
     "1.25.0": "0.57.1",

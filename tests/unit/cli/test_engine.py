@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.engine import diff, engine, printable
-from runc_wrap.node.engine_config import programs
+from runc_wrap.cli.engine import diff
+from runc_wrap.cli.main import main
+from runc_wrap.node import programs
 from runc_wrap.node.engine_config.tree import Change
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(programs, "SEARCH", str(tmp_path / "nothing"))
+    monkeypatch.setattr(programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
 
 
 def _ctl(tmp_path: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(engine, ["--prefix", str(tmp_path), *arguments])
+    return CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", *arguments])
 
 
 def _docker(tmp_path: Path) -> list[str]:
@@ -118,7 +119,6 @@ def test_control_characters_of_a_file_are_not_printed(tmp_path: Path) -> None:
     assert r"\x7f\u202e\x9b" in result.output
     (tmp_path / "daemon.json").write_text('{"\x1b[2J": 1, "\x1b[2J": 2}\n')
     assert "\x1b" not in _ctl(tmp_path, "add", *_docker(tmp_path)).stderr
-    assert printable("a\x1b\r\n\tb") == "a\\x1b\\r\n    b"
 
 
 def test_list_shows_what_is_registered(tmp_path: Path) -> None:

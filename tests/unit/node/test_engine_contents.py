@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node.engine_config import containerd, podman, programs, register
+from runc_wrap.node.engine_config import asking, containerd, podman, register
 from runc_wrap.node.engine_config.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.engine_config.register import Where
 from tests.unit.node.engine_support import add, node, toml, write
@@ -209,9 +209,9 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
     [("1.7.24~ds1", 1), ("v2.1.4", 2), ("2.3.0-rc.1", 2), ("1.6.20", 1)],
 )
 def test_containerds_generation_is_its_major_version(printed: str, generation: int) -> None:
-    assert programs.major(printed) == generation
+    assert asking.major(printed) == generation
 
 
 def test_an_unknown_containerd_asks_for_its_version() -> None:
     with pytest.raises(EngineError, match="--containerd-version"):
-        programs.major(None)
+        asking.major(None)

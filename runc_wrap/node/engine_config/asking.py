@@ -1,57 +1,22 @@
-"""Asking the engines themselves: their version, and whether they know a handler."""
+"""Asking the engines themselves: their generation, and whether they know a handler."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.node import programs
 from runc_wrap.node.engine_config import containerd, docker, podman, toml_text
 from runc_wrap.node.engine_config.handler import EngineError, Handler
 
-SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-BINARIES = {"containerd": "containerd", "podman": "podman", "docker": "dockerd"}
 CONFIGS = {
     "containerd": containerd.CONFIG,
     "podman": podman.CONFIG,
     "docker": docker.CONFIG,
 }
-_VERSION = re.compile(r"(?:^|\s)[vV]?(\d+\.\d+[^\s,]*)")
-_SECONDS = 20
-
-
-def binary(name: str) -> str | None:
-    """Return the path of a program on this node, None if there is none."""
-    return shutil.which(name, path=SEARCH)
-
-
-def output(*command: str) -> str | None:
-    """Return what `command` printed, None if it failed, is missing or hung."""
-    path = binary(command[0])
-    if path is None:
-        return None
-    try:
-        done = subprocess.run(
-            [path, *command[1:]],
-            capture_output=True,
-            timeout=_SECONDS,
-            check=True,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
-
-
-def version(engine: str) -> str | None:
-    """Return the installed engine's version as it prints it, None if it is not found."""
-    found = _VERSION.search(output(BINARIES[engine], "--version") or "")
-    return found.group(1) if found else None
 
 
 def major(text: str | None) -> int:
@@ -66,21 +31,11 @@ def major(text: str | None) -> int:
     return 1 if int(found.group(1)) < 2 else 2  # noqa: PLR2004  # containerd 2
 
 
-def crun_works(policy: Path) -> bool:
-    """Return whether crun is the first of the policy's `runtime` list that is installed."""
-    try:
-        names = tomllib.loads(policy.read_text()).get("runtime", ["runc", "crun"])
-    except (OSError, ValueError):
-        names = ["runc", "crun"]
-    first = next((n for n in names if isinstance(n, str) and (binary(n) or Path(n).is_file())), "")
-    return Path(first).name == "crun"
-
-
-def facts(engine: str, containerd_version: str | None, policy: Path) -> dict[str, Any]:
+def facts(engine: str, containerd_version: str | None, prefix: Path) -> dict[str, Any]:
     """Return what rendering for `engine` depends on: {major} for containerd, {crun} for Podman."""
     if engine == "containerd":
-        return {"major": major(containerd_version or version(engine))}
-    return {"crun": crun_works(policy)} if engine == "podman" else {}
+        return {"major": major(containerd_version or programs.version(engine))}
+    return {"crun": programs.runtime_kind(prefix) == "crun"} if engine == "podman" else {}
 
 
 def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
@@ -93,7 +48,7 @@ def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
 
 
 def _containerd_shows(config: Path, handler: Handler) -> bool | None:
-    dump = output("containerd", "-c", str(config), "config", "dump")
+    dump = programs.output("containerd", "-c", str(config), "config", "dump")
     if dump is None:
         return None
     try:
@@ -106,14 +61,14 @@ def _containerd_shows(config: Path, handler: Handler) -> bool | None:
 
 
 def _podman_shows(handler: Handler) -> bool | None:
-    info = output(
+    info = programs.output(
         "podman", "--runtime", handler.name, "info", "--format", "{{json .Host.OCIRuntime}}"
     )
     return None if info is None else json.loads(info).get("path") == handler.path
 
 
 def _docker_shows(handler: Handler) -> bool | None:
-    info = output("docker", "info", "--format", "{{json .Runtimes}}")
+    info = programs.output("docker", "info", "--format", "{{json .Runtimes}}")
     try:
         runtimes = json.loads(info or "null")
     except ValueError:
@@ -126,7 +81,7 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
     if not _can_judge(engine, config, facts):
         return None
     if engine == "docker":
-        if output("dockerd", "--validate", f"--config-file={config}") is None:
+        if programs.output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None
     if in_force(engine, config, handler):
@@ -136,25 +91,27 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
 
 def _can_judge(engine: str, config: Path, facts: dict[str, Any]) -> bool:
     """Return whether the engine is here, of the generation meant, and reads this very file."""
-    if binary(BINARIES[engine]) is None:
+    if programs.locate(programs.PROGRAMS[engine]) is None:
         return False
     if engine == "containerd":
-        return bool(major(version(engine) or "0.") == facts["major"])
+        return bool(major(programs.version(engine) or "0.") == facts["major"])
     return engine == "docker" or config == CONFIGS[engine]
 
 
 def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return [{engine, binary, version, registered: [_row, ...]}]."""
-    return [
-        {
-            "engine": engine,
-            "binary": binary(name),
-            "version": version(engine),
-            "registered": [_row(state, each) for state in states if state["engine"] == engine
-                           for each in state["handlers"]],
-        }
-        for engine, name in BINARIES.items()
-    ]  # fmt: skip
+    return [_surveyed(engine, states) for engine in CONFIGS]
+
+
+def _surveyed(engine: str, states: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [state for state in states if state["engine"] == engine]
+    binary = programs.locate(programs.PROGRAMS[engine])
+    return {
+        "engine": engine,
+        "binary": str(binary) if binary else None,
+        "version": programs.version(engine),
+        "registered": [_row(state, each) for state in own for each in state["handlers"]],
+    }
 
 
 def _row(state: dict[str, Any], handler: dict[str, Any]) -> dict[str, Any]:
