@@ -1,0 +1,145 @@
+"""Reading the ledger, the record of decisions that the hot path appends to. Writes nothing.
+
+    ledger.jsonl      what is being written
+    ledger.1.jsonl    the one before
+    ledger.2.jsonl    records of containers that were still there when those were rotated
+
+A container's last record counts. A ledger may be damaged, and a rootless user's is that user's own
+word: lines that are no record are counted and passed over, and nothing is read without a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # the runtime's root, the container's id
+
+NEWEST_FIRST = ("ledger.jsonl", "ledger.1.jsonl", "ledger.2.jsonl")
+LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
+_LONGEST_LINE = 64 * 1024
+_TEXTS = """
+time engine root bundle namespace pod container image action mode profile digest rule reason via
+declared ignored
+""".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One decision; what the line does not say, or says as another type, is None.
+
+    `filters` is how many seccomp filters the decided config asks for; `line` the whole of it.
+    """
+
+    id: str
+    time: str | None
+    engine: str | None
+    root: str | None
+    bundle: str | None
+    namespace: str | None
+    pod: str | None
+    container: str | None
+    image: str | None
+    action: str | None
+    mode: str | None
+    profile: str | None
+    digest: str | None
+    rule: str | None
+    reason: str | None
+    via: str | None
+    declared: str | None
+    ignored: str | None
+    filters: int
+    line: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The last record of each container, and how many lines were none."""
+
+    records: dict[Key, Record]
+    damaged: int = 0
+
+    def of(self, root: str, container: str) -> Record | None:
+        """Return the record that counts for a container, None if there is none."""
+        return self.records.get((root, container))
+
+    @property
+    def roots(self) -> set[str]:
+        """The runtimes' roots that occur."""
+        return {root for root, _ in self.records if root}
+
+
+def read(directory: Path) -> Ledger:
+    """Read one ledger; an absent one is empty. Raises OSError for one that cannot be read.
+
+    The newest file is read first: a rotation in between then shows records twice and hides none.
+    """
+    texts = [_bounded(directory / name) for name in NEWEST_FIRST]
+    last: dict[Key, Json] = {}
+    damaged = 0
+    for line in (line for text in reversed(texts) for line in text.split(b"\n") if line):
+        found = _parsed(line)
+        if found is None:
+            damaged += 1
+        else:
+            last[found["root"] or "", found["id"]] = found
+    return Ledger({key: record(line) for key, line in last.items()}, damaged)
+
+
+def record(line: Json) -> Record:
+    """Return a line's record; the line has an id."""
+    texts = {name: _text(line.get(name)) for name in _TEXTS}
+    filters = line.get("filters")
+    if type(filters) is not int or filters < 0:
+        filters = int(texts["action"] in ("inject", "keep"))
+    return Record(id=line["id"], filters=filters, line=line, **texts)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _parsed(line: bytes) -> Json | None:
+    if len(line) > _LONGEST_LINE:
+        return None
+    try:
+        found = codec.loads(line)
+    except codec.Unreadable:
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        return None
+    return {**found, "root": _text(found.get("root"))}
+
+
+def _bounded(path: Path) -> bytes:
+    """Return the file's last bytes, at most LARGEST; b"" if it is not there or no regular file."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return b""
+        os.lseek(descriptor, max(0, found.st_size - LARGEST), os.SEEK_SET)
+        return b"".join(_chunks(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    left = LARGEST
+    while left and (part := os.read(descriptor, min(left, 1024 * 1024))):
+        left -= len(part)
+        yield part

@@ -1,0 +1,205 @@
+"""Which processes are in which container, and what the kernel says of each.
+
+A process is in a container if it is in the container's cgroup or beneath, or in its pid namespace,
+or descends from its first process. It may be in several: what runs in a container's container is in
+both, and filters are inherited, so it owes both what they promise. Not seen: a process that was
+brought into a container's other namespaces only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from runc_wrap.node.containers import Container
+
+_KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
+_LARGEST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process; `filters` is None where the kernel does not count them (before Linux 5.9).
+
+    `cgroups` are "HIERARCHY:PATH"; `handle` tells whether the pid is still this process'.
+    """
+
+    pid: int
+    parent: int
+    name: str
+    user: int
+    seccomp: int
+    filters: int | None
+    first: bool
+    namespace: str
+    cgroups: frozenset[str]
+    handle: psutil.Process
+
+
+def snapshot() -> dict[int, Process]:
+    """Return all processes of this machine, without the kernel's own threads."""
+    found = (look(handle) for handle in psutil.process_iter())
+    return {process.pid: process for process in found if process}
+
+
+def look(handle: psutil.Process) -> Process | None:
+    """Return what the kernel says of a process now, None if it is gone or not ours to see."""
+    pid = handle.pid
+    try:
+        said = dict(_fields(_read(f"/proc/{pid}/status")))
+        parent = int(said["PPid"])
+        if parent == _KERNEL_THREADS:
+            return None
+        namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        cgroups = frozenset(_cgroups(_read(f"/proc/{pid}/cgroup")))
+    except (OSError, KeyError, ValueError):
+        return None
+    counted = said.get("Seccomp_filters")
+    return Process(
+        pid=pid,
+        parent=parent,
+        name=said.get("Name", ""),
+        user=int(said.get("Uid", "0").split()[0]),
+        seccomp=int(said.get("Seccomp", "0")),
+        filters=None if counted is None else int(counted),
+        first=said.get("NSpid", "").split()[-1:] == ["1"],
+        namespace=namespace,
+        cgroups=cgroups,
+        handle=handle,
+    )
+
+
+def _read(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        yield name, value.strip()
+
+
+def _cgroups(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        hierarchy, _, rest = line.partition(":")
+        path = rest.partition(":")[2]
+        if path not in ("/", ""):
+            yield f"{hierarchy}:{path}"
+
+
+class Membership:
+    """The processes of each container with a first process, by its place in `containers`."""
+
+    def __init__(self, containers: Sequence[Container], processes: Mapping[int, Process]) -> None:
+        self._processes = processes
+        self._inits = {
+            place: processes[container.pid]
+            for place, container in enumerate(containers)
+            if container.pid in processes and _is_believable(container, processes[container.pid])
+        }
+        self._owners = {place: containers[place].owner for place in self._inits}
+        self._members: dict[int, dict[int, Process]] = {
+            place: {init.pid: init} for place, init in self._inits.items()
+        }
+        self._add_cgroups()
+        self._add_descendants()
+        self._add_namespaces()
+
+    def of(self, place: int) -> list[Process]:
+        """Return the processes of a container, its first process first; [] if that is not there."""
+        return list(self._members.get(place, {}).values())
+
+    def _add_cgroups(self) -> None:
+        own = _unshared(
+            ((cgroup, place) for place in self._inits for cgroup in self._own_cgroups(place)),
+            self._owners,
+        )
+        known: dict[str, set[int]] = {}
+        for process in self._processes.values():
+            for cgroup in process.cgroups:
+                if cgroup not in known:
+                    known[cgroup] = {p for one in _upwards(cgroup) for p in own.get(one, ())}
+                for place in known[cgroup]:
+                    self._members[place].setdefault(process.pid, process)
+
+    def _own_cgroups(self, place: int) -> frozenset[str]:
+        """Return the cgroups made for a container: not those that it shares with who started it."""
+        init = self._inits[place]
+        starter = self._processes.get(init.parent)
+        ours = self._processes.get(os.getpid())
+        return init.cgroups.difference(*(p.cgroups for p in (starter, ours) if p))
+
+    def _add_descendants(self) -> None:
+        children: dict[int, list[Process]] = defaultdict(list)
+        for process in self._processes.values():
+            children[process.parent].append(process)
+        for members in self._members.values():
+            waiting = list(members.values())
+            while waiting:
+                for child in children[waiting.pop().pid]:
+                    if child.pid not in members:
+                        members[child.pid] = child
+                        waiting.append(child)
+
+    def _add_namespaces(self) -> None:
+        """A pid namespace that a pod's containers share tells nothing about who is in a cgroup."""
+        outside = self._outer_namespaces()
+        sharing: dict[str, list[int]] = defaultdict(list)
+        for place, init in self._inits.items():
+            if init.namespace not in outside:
+                sharing[init.namespace].append(place)
+        placed = {pid for members in self._members.values() for pid in members}
+        for process in self._processes.values():
+            places = sharing.get(process.namespace, ())
+            for place in self._alone(places, process.pid in placed):
+                self._members[place].setdefault(process.pid, process)
+
+    def _alone(self, places: Sequence[int], is_placed: bool) -> Sequence[int]:  # noqa: FBT001
+        trusted = [place for place in places if not self._owners[place]]
+        if len(trusted or places) <= 1:
+            return places
+        if is_placed:
+            return ()
+        first = [place for place in places if self._inits[place].first]
+        return first or places[:1]
+
+    def _outer_namespaces(self) -> set[str]:
+        starters = (self._processes.get(init.parent) for init in self._inits.values())
+        ours = self._processes.get(os.getpid())
+        return {process.namespace for process in (*starters, ours) if process}
+
+
+def _is_believable(container: Container, init: Process) -> bool:
+    """A user's own state directory may name any process; those of root are not that user's."""
+    return not container.owner or bool(init.user)
+
+
+def _unshared(
+    pairs: Iterable[tuple[str, int]], owners: Mapping[int, int]
+) -> dict[str, Collection[int]]:
+    """Return {cgroup: containers}, without those that two containers of one owner are in."""
+    found: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for cgroup, place in pairs:
+        found[cgroup][owners[place]].append(place)
+    return {
+        cgroup: [places[0] for places in of_owner.values() if len(places) == 1]
+        for cgroup, of_owner in found.items()
+    }
+
+
+def _upwards(cgroup: str) -> Iterator[str]:
+    """Yield a cgroup and those above it."""
+    while not cgroup.endswith(":"):
+        yield cgroup
+        cgroup = cgroup.rpartition("/")[0]
