@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import install
+from tests.support.processes import run
+from tests.support.requirements import program
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
 def own_installation(installed: install.Installed, tmp_path: Path) -> install.Installed:
     """An installation that the test may configure and break."""
     return install.copy_of(installed, tmp_path / "own")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the static program made from tests/support/NAME.c, built once a session."""
+    directory = tmp_path_factory.mktemp("built")
+    sources = Path(__file__).parent / "support"
+
+    @cache
+    def build(name: str) -> Path:
+        words = ["-std=gnu11", "-O1", "-static", "-Wall", "-Wextra", "-Werror", "-o"]
+        run([program("cc"), *words, directory / name, sources / f"{name}.c"])
+        return directory / name
+
+    return build

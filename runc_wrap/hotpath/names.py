@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 # path of an object -> the names in it that a decision rests on
 DECISIVE = {
-    (): ("linux", "annotations", "process"),
-    ("linux",): ("seccomp", "maskedPaths", "readonlyPaths", "resources"),
+    (): ("linux", "annotations", "process", "mounts"),
+    ("linux",): ("seccomp", "maskedPaths", "readonlyPaths"),
     ("linux", "seccomp"): ("defaultAction", "syscalls"),
-    ("linux", "resources"): ("devices",),
     ("process",): ("capabilities",),
     ("process", "capabilities"): ("bounding",),
 }

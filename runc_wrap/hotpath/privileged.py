@@ -34,12 +34,13 @@ def is_privileged(
     """Tell whether the engine made this container privileged.
 
     `engine_has` returns the capabilities that the engine itself could give: a privileged container
-    has all of those, which on some nodes is not all there are.
+    has all of those, which on some nodes is not all there are. Devices do not count: with
+    privileged_without_host_devices a privileged container has none.
     """
     if any(annotations.get(key) == value for key, value in _SAYS_SO.items()):
         return True
     linux = config["linux"]
-    if linux.get("maskedPaths") or linux.get("readonlyPaths") or not _all_devices(linux):
+    if linux.get("maskedPaths") or linux.get("readonlyPaths") or not _has_writable_sys(config):
         return False
     given = bounding(config)
     return "CAP_SYS_ADMIN" in given and given >= engine_has()
@@ -50,26 +51,16 @@ def bounding(config: "Json") -> "frozenset[str]":
     process = config.get("process")
     capabilities = process.get("capabilities") if isinstance(process, dict) else None
     given = capabilities.get("bounding") if isinstance(capabilities, dict) else None
-    return (
-        frozenset(name for name in given if isinstance(name, str))
-        if isinstance(given, list)
-        else frozenset()
-    )
+    names = given if isinstance(given, list) else ()
+    return frozenset(name for name in names if isinstance(name, str))
 
 
-def _all_devices(linux: "Json") -> bool:
-    """Tell whether the last device rule that speaks of all devices allows them."""
-    resources = linux.get("resources")
-    rules = resources.get("devices") if isinstance(resources, dict) else None
-    allowed = False
-    for rule in rules if isinstance(rules, list) else ():
-        if isinstance(rule, dict) and _is_for_all(rule):
-            allowed = rule.get("allow") is True
-    return allowed
-
-
-def _is_for_all(rule: "Json") -> bool:
-    """No type and no numbers, and all three accesses."""
-    if rule.get("type", "a") not in ("a", "") or not set("rwm") <= set(str(rule.get("access", ""))):
-        return False
-    return rule.get("major") in (None, -1) and rule.get("minor") in (None, -1)
+def _has_writable_sys(config: "Json") -> bool:
+    """Tell whether /sys is mounted, and not read-only: only a privileged container has that."""
+    mounts = config.get("mounts")
+    at_sys = [
+        mount.get("options") or ()
+        for mount in (mounts if isinstance(mounts, list) else ())
+        if isinstance(mount, dict) and mount.get("destination") == "/sys"
+    ]
+    return bool(at_sys) and "ro" not in at_sys[-1]

@@ -24,6 +24,15 @@ def test_what_buildah_runs_is_confined(
     assert seccomp_in(buildah.run_in(container, runtimes["renamed"], *SHOW).stdout) == FILTER
 
 
+def test_an_annotation_of_the_image_being_built_opts_out_of_nothing(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path]
+) -> None:
+    container = buildah.container(image, *UNCONFINED)
+    buildah.buildah("config", "--annotation", "runc-wrap/seccomp=unconfined", container)
+    assert seccomp_in(buildah.run_in(container, program("runc"), *SHOW).stdout) == DISABLED
+    assert seccomp_in(buildah.run_in(container, runtimes["wrapped"], *SHOW).stdout) == FILTER
+
+
 def test_what_a_containerfile_runs_is_confined(
     buildah: Buildah, image: Path, runtimes: dict[str, Path], tmp_path: Path
 ) -> None:

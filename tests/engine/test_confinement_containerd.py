@@ -127,7 +127,6 @@ def test_a_privileged_container_is_left_alone(cri: Cri, tmp_path: Path) -> None:
     assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
 
 
-@pytest.mark.xfail(reason="told by a device rule that this handler option takes away; /sys is rw")
 def test_a_privileged_container_without_host_devices_is_left_alone(
     cri: Cri, tmp_path: Path
 ) -> None:

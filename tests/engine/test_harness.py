@@ -1,7 +1,10 @@
 """The suite's own promises: nothing is left behind, and what is missing is said by name."""
 
+import contextlib
 import functools
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -16,25 +19,30 @@ from tests.support.podman import podman
 from tests.support.processes import short_directory, wait_until
 from tests.support.requirements import REQUIRE_ALL, requires
 
+SOURCE = Path(__file__).resolve().parents[2]
+
 
 class HalfWayError(Exception):
     """A test that fails while its containers run; the arguments are its cgroup and pids."""
 
 
-def traces(directory: Path, cgroup: str, *pids: int) -> list[str]:
-    """Return what is left: these processes, any that names the directory, mounts, the directory."""
+def running(directory: Path, *pids: int) -> list[str]:
+    """Return what is left: these processes, any that names the directory, mounts in it."""
     found = [f"pid {pid}" for pid in pids if Path(f"/proc/{pid}").exists()]
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if f"{directory}/".encode() in words:
-            found.append(f"{entry.name}: {words!r}")
+            if f"{directory}/".encode() in words:
+                found.append(f"{entry.name}: {words!r}")
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [line for line in mounts if f"{directory}/" in line]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup}")]
-    return [*found, *([str(directory)] if directory.exists() else [])]
+    return [*found, *(line for line in mounts if f"{directory}/" in line)]
+
+
+def traces(directory: Path, cgroup: str, *pids: int) -> list[str]:
+    """Return what is left, the directory itself and cgroups included."""
+    cgroups = Path("/sys/fs/cgroup").glob(f"*{cgroup}")
+    places = [directory] if directory.exists() else []
+    return [*running(directory, *pids), *map(str, [*places, *cgroups])]
 
 
 def idle_in_containerd(directory: Path, image: Path) -> NoReturn:
@@ -109,3 +117,33 @@ def test_a_user_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(pytest.skip.Exception, match="needs root"):
         requires("sh", root=True)
+
+
+ORPHAN = """
+import pathlib, sys, time
+from tests.support.containerd import CRI_NAMESPACE, containerd
+from tests.support.cri import Ask, client
+directory, image = map(pathlib.Path, sys.argv[1:])
+with containerd(directory, {}) as engine:
+    engine.load(image, CRI_NAMESPACE)
+    with client(engine.socket, engine.space.cgroup) as cri:
+        cri.wait_image()
+        pod = cri.run_pod("runc", directory / "logs")
+        pid = cri.pid(cri.run(pod, Ask()))
+        print(engine.space.cgroup, cri.sandbox_pid(pod), pid, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_killed_test_process_leaves_no_process_no_mount_and_no_cgroup(image: Path) -> None:
+    with short_directory("orphan") as directory:
+        words = [sys.executable, "-W", "ignore", "-c", ORPHAN, str(directory), str(image)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=SOURCE) as process:
+            assert process.stdout is not None
+            cgroup, *pids = process.stdout.readline().split()
+            assert [Path(f"/proc/{pid}").exists() for pid in pids] == [True, True]
+            process.kill()
+        left = functools.partial(running, directory, *map(int, pids))
+        wait_until(lambda: left() == [], f"{left()} to be gone", seconds=10)
+        cgroups = Path("/sys/fs/cgroup")
+        wait_until(lambda: not list(cgroups.glob(f"*{cgroup}")), f"{cgroup} to be gone", seconds=10)

@@ -69,3 +69,12 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
     (prefix / "bin" / "runc-wrapctl").write_text(script)
     (prefix / "bin" / "runc-wrapctl").chmod(0o755)
     return Installed(prefix)
+
+
+def use_shell_launcher(installed: Installed) -> None:
+    """Put the launcher in place that install.sh falls back to without a compiler."""
+    source = SOURCE / "runc_wrap" / "launcher" / "launcher.sh"
+    text = f"#!/bin/sh\nprefix='{installed.prefix}'\n{source.read_text()}"
+    installed.wrapper.unlink()
+    installed.wrapper.write_text(text)
+    installed.wrapper.chmod(0o755)

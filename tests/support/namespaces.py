@@ -6,12 +6,14 @@ machines have; in here it is unmounted, and the host keeps its own.
 
 import contextlib
 import os
-import signal
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.processes import CommandError, Daemon, attempt, run, wait_until
+from tests.support import holder as holding
+from tests.support.holder import mounts_of
+from tests.support.processes import Daemon, attempt, run
 
 # Where runc and crun keep their states, shims their sockets, and Podman its locks.
 SHARED = (Path("/run"), Path("/dev/shm"))
@@ -27,7 +29,7 @@ class MountNamespace:
     @property
     def cgroup(self) -> str:
         """Return a cgroup's path that no other engine uses."""
-        return f"/runc-wrap-test-{self.pid}"
+        return holding.cgroup_of(self.pid)
 
     def inside(self, path: Path) -> Path:
         """Return where the host sees a path of this namespace."""
@@ -46,12 +48,12 @@ def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[Mount
     `small` are directories which become file systems of their own, path to size ("32m"): a test
     can fill those without filling the machine.
     """
-    holder = Daemon(
-        ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"],
-        directory / "mounts.log",
-    )
+    outside = mounts_of(os.getpid())
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    python = [sys.executable, "-I", "-S", holding.__file__, outside]
+    holder = Daemon([*unshare, *python], directory / "mounts.log")
     try:
-        wait_until(lambda: _mounts(holder.pid) not in {None, _mounts(os.getpid())}, "unshare")
+        holder.wait_ready(lambda: holding.READY in holder.tail(), "unshare")
         space = MountNamespace(holder.pid)
         attempt([*space.prefix, "umount", UNIFIED])
         for place, size in {**small, **dict.fromkeys(SHARED, "64m")}.items():
@@ -59,51 +61,4 @@ def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[Mount
             run([*space.prefix, "mount", "-t", "tmpfs", "-o", f"size={size}", "test", place])
         yield space
     finally:
-        end_all_in(holder.pid)
         holder.stop()
-        _remove_cgroups(f"runc-wrap-test-{holder.pid}")
-
-
-def end_all_in(holder: int) -> list[int]:
-    """Kill what an engine left running in the holder's namespace, and its children.
-
-    Engines end their shims and containers themselves; this is for a test that failed half-way.
-    """
-    space = _mounts(holder)
-    if space is None or space == _mounts(os.getpid()):
-        return []  # the holder is gone, or never left the host's own namespace
-    parents = _parents()
-    inside = {pid for pid in parents if _mounts(pid) == space} - {holder}
-    while more := {pid for pid, parent in parents.items() if parent in inside} - inside:
-        inside |= more
-    for pid in inside:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(
-        CommandError
-    ):  # they are killed; only a slow reaper is left to wait for
-        wait_until(lambda: inside.isdisjoint(_parents()), "killed processes to be gone", 5)
-    return sorted(inside)
-
-
-def _parents() -> dict[int, int]:
-    """Return each process' parent."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            found[int(entry.name)] = int(fields[1])
-    return found
-
-
-def _mounts(pid: int) -> Path | None:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/ns/mnt").readlink()
-    return None
-
-
-def _remove_cgroups(name: str) -> None:
-    for top in Path("/sys/fs/cgroup").glob(f"*/{name}"):
-        for directory in [*sorted(top.rglob("*/"), reverse=True), top]:
-            with contextlib.suppress(OSError):
-                directory.rmdir()

@@ -43,11 +43,14 @@ def _config(annotations: Json | None = None, **linux: Any) -> Json:
     return {"annotations": annotations, "linux": linux}
 
 
-def _privileged(*without: str, **changes: Any) -> Json:
-    allow_all = [{"allow": False, "access": "rwm"}, {"allow": True, "access": "rwm"}]
-    linux = {"resources": {"devices": allow_all}, **changes}
+def _privileged(*without: str, sys: Json | None = None, **linux: Any) -> Json:
     bounding = sorted(NODE_HAS - set(without))
-    return {"linux": linux, "process": {"capabilities": {"bounding": bounding}}}
+    sysfs = {"destination": "/sys", "type": "sysfs", "options": ["nosuid", "rw"], **(sys or {})}
+    return {
+        "linux": linux,
+        "mounts": [sysfs],
+        "process": {"capabilities": {"bounding": bounding}},
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,21 +100,9 @@ def _privileged(*without: str, **changes: Any) -> Json:
         pytest.param(_privileged("CAP_SYSLOG"), "inject", id="one capability less"),
         pytest.param(_privileged(maskedPaths=["/x"]), "inject", id="masked paths"),
         pytest.param(_privileged(readonlyPaths=["/x"]), "inject", id="read-only paths"),
-        pytest.param(_privileged(resources={}), "inject", id="no device rule"),
-        pytest.param(
-            _privileged(
-                resources={
-                    "devices": [{"allow": True, "access": "rwm"}, {"allow": False, "access": "rwm"}]
-                }
-            ),
-            "inject",
-            id="the last device rule denies",
-        ),
-        pytest.param(
-            _privileged(resources={"devices": [{"allow": True, "type": "c", "access": "rwm"}]}),
-            "inject",
-            id="only character devices",
-        ),
+        pytest.param(_privileged(sys={"options": ["ro"]}), "inject", id="/sys read-only"),
+        pytest.param(_privileged(sys={"destination": "/x"}), "inject", id="no /sys"),
+        pytest.param(_privileged(sys={"options": None}), "leave", id="/sys without options"),
         pytest.param(
             _config({"io.podman.annotations.privileged": "TRUE"}), "leave", id="Podman says so"
         ),

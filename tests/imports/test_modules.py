@@ -1,0 +1,231 @@
+"""Which modules a create loads: an exact list for each interpreter and each path.
+
+Every module costs a part of a millisecond at every container start, so a new one fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import bundles, install
+from tests.support.requirements import unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.bundles import Bundle
+
+# What CPython itself loads under -I -S, before our first line.
+_START = """
+_abc _codecs _frozen_importlib_external _io _signal abc codecs encodings encodings.aliases
+encodings.utf_8 io marshal posix time zipimport
+"""
+BARE = frozenset(_START.split())
+HOT = frozenset(
+    f"runc_wrap.hotpath.{name}"
+    for name in "argv bundle caller codec decide failure handover main names policy privileged "
+    "profile splice".split()
+) | {"runc_wrap", "runc_wrap.hotpath", "_stat"}
+# orjson's own, which differ: 3.11 has the Python half of datetime load its C half.
+ORJSON = {
+    (3, 11): {"orjson", "orjson.orjson", "datetime", "_datetime", "math", "operator", "_operator"},
+    (3, 13): {"orjson", "orjson.orjson", "datetime", "_datetime"},
+}
+# What standing in for orjson takes, and what finding a name written twice takes.
+SLOW = frozenset({"json", "json.decoder", "json.encoder", "json.scanner", "_json", "re"})
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One Python with an installation of its own, whose runtime is /bin/true."""
+
+    version: tuple[int, int]
+    installed: install.Installed
+
+    def modules(self, words: list[str]) -> frozenset[str]:
+        """Return the modules that were imported on the way to the exec, or to the refusal."""
+        release = self.installed.release
+        argv: list[str | Path] = [
+            release.joinpath("python").readlink(),
+            "-I",
+            "-S",
+            "-B",
+            "-X",
+            "utf8",
+        ]
+        argv += ["-X", "importtime", release / "hotpath" / "cold.py"]
+        argv += [self.installed.prefix, "runc", "/bin/true", "runc-wrap", "", "", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        return frozenset(
+            re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE)
+        )
+
+
+def _interpreters() -> list[str]:
+    """The interpreter of the tests, and the other one that the Makefile found."""
+    return [sys.base_prefix + "/bin/python3", os.environ.get("OTHER_PYTHON", "")]
+
+
+@pytest.fixture(scope="session", params=["first", "other"])
+def interpreter(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Interpreter:
+    path = _interpreters()[request.param == "other"]
+    if not path:
+        unmet("needs a second Python, which `make` looks for")
+    told = [path, "-c", "import sys; print(*sys.version_info[:2])"]
+    major, minor = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
+    prefix = tmp_path_factory.mktemp(f"python{minor}") / "prefix"
+    return Interpreter((int(major), int(minor)), install.install(prefix, path))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return bundles.make(tmp_path / "bundle", "runc")
+
+
+def _create(bundle: Bundle) -> list[str]:
+    return ["create", "--bundle", str(bundle.path), "ID"]
+
+
+def _missing(bundle: Bundle) -> None:
+    bundle.config.unlink()
+
+
+def _no_json(bundle: Bundle) -> None:
+    bundle.config.write_text("{")
+
+
+def _asks(value: str) -> Callable[[Bundle], None]:
+    def ask(bundle: Bundle) -> None:
+        config = {**bundle.read(), "annotations": {"runc-wrap/seccomp": value}}
+        bundle.config.write_text(json.dumps(config))
+
+    return ask
+
+
+PATHS: dict[str, Callable[[Bundle], object]] = {
+    "a profile is injected": lambda _: None,
+    "the container opted out": _asks("unconfined"),
+    "the config is missing": _missing,
+    "the config is no JSON": _no_json,
+    "the profile does not exist": _asks("localhost/none"),
+    "the annotation is nonsense": _asks("nonsense"),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_create_loads_these_modules_and_no_other(
+    interpreter: Interpreter, bundle: Bundle, path: str
+) -> None:
+    PATHS[path](bundle)
+    expected = BARE | HOT | ORJSON[interpreter.version]
+    assert interpreter.modules(_create(bundle)) - expected == set()
+    assert expected - interpreter.modules(_create(bundle)) == set()
+
+
+def test_words_that_only_look_like_a_create_load_no_more(
+    interpreter: Interpreter,
+) -> None:
+    expected = BARE | HOT | ORJSON[interpreter.version]
+    assert interpreter.modules(["delete", "create"]) <= expected
+
+
+def test_a_missing_policy_loads_nothing_more(interpreter: Interpreter, bundle: Bundle) -> None:
+    current = interpreter.installed.prefix / "var" / "current"
+    aside = current.rename(current.with_name("aside"))
+    try:
+        found = interpreter.modules(_create(bundle))
+    finally:
+        aside.rename(current)
+    assert found == BARE | HOT | ORJSON[interpreter.version]
+
+
+def test_a_name_written_twice_takes_the_slow_reader(
+    interpreter: Interpreter, bundle: Bundle
+) -> None:
+    """The control: what is imported late is seen, too."""
+    bundle.config.write_text('{"linux":{},"linux":{}}')
+    assert interpreter.modules(_create(bundle)) > SLOW
+
+
+def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Path]:
+    """Return the interpreter with a hot path of its own, which a test may change."""
+    own = install.copy_of(interpreter.installed, tmp_path / "own")
+    release = tmp_path / "release"
+    shutil.copytree(interpreter.installed.release, release, symlinks=True)
+    link = own.prefix / "lib" / "current"
+    link.unlink()
+    link.symlink_to(release)
+    return Interpreter(interpreter.version, own), release / "hotpath"
+
+
+def test_without_orjson_a_create_still_confines(
+    interpreter: Interpreter, bundle: Bundle, tmp_path: Path
+) -> None:
+    changed, hot = _hot_copy(interpreter, tmp_path)
+    shutil.rmtree(hot / "orjson")
+    assert changed.modules(_create(bundle)) > SLOW
+    assert "seccomp" in bundle.read()["linux"]
+
+
+def test_with_an_orjson_of_another_interpreter_a_create_still_confines(
+    interpreter: Interpreter, bundle: Bundle, tmp_path: Path
+) -> None:
+    changed, hot = _hot_copy(interpreter, tmp_path)
+    for library in (hot / "orjson").glob("*.so"):
+        library.rename(library.with_name("orjson.cpython-399-x86_64-linux-gnu.so"))
+    changed.modules(_create(bundle))
+    assert "seccomp" in bundle.read()["linux"]
+
+
+@pytest.mark.parametrize("module", ["click", "psutil", "pyseccomp", "rich"])
+def test_what_the_command_needs_cannot_be_imported_in_the_hot_path(
+    interpreter: Interpreter, module: str
+) -> None:
+    release = interpreter.installed.release
+    program = f"import sys; sys.path.insert(0, {str(release / 'hotpath')!r}); import {module}"
+    argv = [str(release / "python"), "-I", "-S", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_a_planted_import_would_be_seen(
+    interpreter: Interpreter, bundle: Bundle, tmp_path: Path
+) -> None:
+    changed, hot = _hot_copy(interpreter, tmp_path)
+    (hot / "click.py").write_text("")
+    planted = hot / "runc_wrap" / "hotpath" / "splice.py"
+    planted.write_text(f"{planted.read_text()}\nimport click\n")
+    assert "click" in changed.modules(_create(bundle))
+
+
+def test_the_import_contracts_would_see_a_planted_import(tmp_path: Path) -> None:
+    """The control of the static half: a copy of the tree with one import too many."""
+    source = install.SOURCE
+    shutil.copytree(source / "runc_wrap", tmp_path / "runc_wrap")
+    shutil.copy(source / "pyproject.toml", tmp_path)
+    linter = str(Path(sys.executable).with_name("lint-imports"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    def kept() -> bool:
+        command = [linter, "--no-cache"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=120
+        )
+        return done.returncode == 0
+
+    assert kept()
+    with (tmp_path / "runc_wrap" / "hotpath" / "splice.py").open("a") as file:
+        file.write("import subprocess\n")
+    assert not kept()

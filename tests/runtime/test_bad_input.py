@@ -1,0 +1,251 @@
+"""Bad input: a clear refusal in bounded time, the old config, and no container."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import bundles, kernel
+from tests.support.processes import attempt, run
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support import install
+    from tests.support.bundles import Bundle
+
+Spoil = "Callable[[Bundle], object]"
+SECONDS = 20  # far above what any refusal takes; what hangs, hangs for ever
+
+
+def _write(data: bytes) -> Callable[[Bundle], object]:
+    return lambda bundle: bundle.config.write_bytes(data)
+
+
+def _change(change: Callable[[dict[str, Any]], object]) -> Callable[[Bundle], object]:
+    def spoil(bundle: Bundle) -> None:
+        config = bundle.read()
+        change(config)
+        bundle.config.write_text(json.dumps(config))
+
+    return spoil
+
+
+def _fifo(bundle: Bundle) -> None:
+    bundle.config.unlink()
+    os.mkfifo(bundle.config)
+
+
+def _directory(bundle: Bundle) -> None:
+    bundle.config.unlink()
+    bundle.config.mkdir()
+
+
+def _truncated(bundle: Bundle) -> None:
+    bundle.config.write_bytes(bundle.config.read_bytes()[:-3])
+
+
+BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
+    "missing": (lambda bundle: bundle.config.unlink(), "it does not exist"),
+    "empty": (_write(b""), "not valid JSON"),
+    "truncated": (_truncated, "not valid JSON"),
+    "64 MiB": (lambda bundle: os.truncate(bundle.config, 64 << 20), "larger than"),
+    "a list": (_write(b"[]"), "not a JSON object"),
+    "a string": (_write(b'"x"'), "not a JSON object"),
+    "nested deeply": (_write(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "not valid JSON"),
+    "invalid UTF-8": (_write(b'{"linux":{},"a":"\xff"}'), "not valid JSON"),
+    "a lone surrogate": (_write(b'{"linux":{},"a":"\\udc00"}'), "not valid JSON"),
+    "NaN": (_write(b'{"linux":{},"a":NaN}'), "not valid JSON"),
+    "seccomp is a string": (_change(lambda c: c["linux"].update(seccomp="x")), "not an object"),
+    "seccomp is a list": (_change(lambda c: c["linux"].update(seccomp=[1])), "not an object"),
+    "annotations are a list": (_change(lambda c: c.update(annotations=["a"])), "not an object"),
+    "an annotation is a number": (
+        _change(lambda c: c.update(annotations={"a": 1})),
+        "not a string",
+    ),
+    "a FIFO": (_fifo, "not a regular file"),
+    "a directory": (_directory, "not a regular file"),
+    "linux in another case": (_change(lambda c: c.update(LINUX={})), "is meant"),
+    "linux twice": (
+        lambda bundle: bundle.config.write_text(
+            bundle.config.read_text().rstrip()[:-1] + ',"linux":{}}'
+        ),
+        "twice",
+    ),
+    "an unknown annotation value with escapes": (
+        _change(lambda c: c.update(annotations={"runc-wrap/seccomp": "\x1b[31m\n\u202e"})),
+        "\\x1b[31m\\n\\u202e",
+    ),
+    "a profile that leads out": (
+        _change(lambda c: c.update(annotations={"runc-wrap/seccomp": "localhost/../policy"})),
+        "beneath the profile directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_one_line_in_the_log_and_the_same_on_stderr(
+    runc: Pair, make_bundle: Callable[..., Bundle], name: str
+) -> None:
+    bundle = make_bundle("runc")
+    spoil, sentence = BAD[name]
+    spoil(bundle)
+    before = bundle.config.read_bytes() if bundle.config.is_file() else None
+    start = time.monotonic()
+    done = subprocess.run(
+        bundle.argv(runc.wrapped, "create"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert time.monotonic() - start < SECONDS
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = bundle.log.read_text().splitlines()
+    assert json.loads(line)["msg"] + "\n" == done.stderr
+    assert sentence in done.stderr
+    assert done.stderr.rstrip("\n").isprintable()
+    assert before == (bundle.config.read_bytes() if bundle.config.is_file() else None)
+    assert bundle.call(runc.bare, "state").returncode == 1
+
+
+@contextmanager
+def _small_disk(path: Path, size: str, options: str = "") -> Iterator[Path]:
+    path.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "test", path])
+    try:
+        yield path
+    finally:
+        run(["umount", path])
+
+
+@contextmanager
+def _bundle_on_a_small_disk(bundle: Bundle, tmp_path: Path) -> Iterator[Path]:
+    """The config on a disk of its own, the bundle a link to it."""
+    with _small_disk(tmp_path / "disk", "64k") as disk:
+        (disk / "config.json").write_bytes(bundle.config.read_bytes())
+        yield disk
+
+
+def _create_on(disk: Path, bundle: Bundle, wrapped: Path) -> subprocess.CompletedProcess[str]:
+    argv = [
+        word if word != str(bundle.path) else str(disk) for word in bundle.argv(wrapped, "create")
+    ]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_full_disk_is_a_refusal_and_leaves_the_old_config(
+    runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    bundle = make_bundle("runc")
+    with _bundle_on_a_small_disk(bundle, tmp_path) as disk:
+        before = (disk / "config.json").read_bytes()
+        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
+            filler.write(b"x" * (1 << 20))
+        done = _create_on(disk, bundle, runc.wrapped)
+        assert done.returncode == 1
+        assert "no space is left" in done.stderr
+        assert (disk / "config.json").read_bytes() == before
+        assert sorted(path.name for path in disk.iterdir()) == ["config.json", "filler"]
+
+
+def test_a_read_only_bundle_is_a_refusal(
+    runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    bundle = make_bundle("runc")
+    with _bundle_on_a_small_disk(bundle, tmp_path) as disk:
+        run(["mount", "-o", "remount,ro", disk])
+        done = _create_on(disk, bundle, runc.wrapped)
+        assert done.returncode == 1
+        assert "the file system is read-only" in done.stderr
+
+
+def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[..., Bundle]) -> None:
+    """Unreadable also to root: without CAP_DAC_OVERRIDE, as some engines run."""
+    bundle = make_bundle("runc")
+    bundle.config.chmod(0)
+    os.chown(bundle.config, 1234, 1234)
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    argv = [program("setpriv"), *drop[1:], *bundle.argv(runc.wrapped, "create")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "access to it is denied" in done.stderr
+    assert "permission denied" not in done.stderr.lower()
+
+
+def test_a_symbolic_link_is_followed_as_the_runtime_does(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    bundle.config.rename(bundle.path / "real.json")
+    bundle.config.symlink_to("real.json")
+    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    assert bundle.config.is_symlink()
+
+
+WRITING = ("openat", "fstat", "fchmod", "write", "close", "rename")
+
+
+def test_killed_at_any_call_the_config_is_the_old_or_the_new_one(
+    own_installation: install.Installed, tmp_path: Path
+) -> None:
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    link = own_installation.prefix / "var" / "current" / "runc"
+    link.unlink()
+    link.symlink_to("/bin/true")
+    words = bundle.argv(own_installation.wrapper, "create")
+    strace = [program("strace"), "-o", str(tmp_path / "trace"), "-e", f"trace={','.join(WRITING)}"]
+    old = bundle.config.read_bytes()
+    run([*strace, *words])
+    new = bundle.config.read_bytes()
+    calls = _counts_from_the_temporary_file_on((tmp_path / "trace").read_text())
+    outcomes = []
+    for call, number in calls:
+        bundle.config.write_bytes(old)
+        done = attempt([*strace, "-e", f"inject={call}:signal=SIGKILL:when={number}", *words])
+        assert done.returncode in (-9, 137), (call, number)
+        outcomes.append(bundle.config.read_bytes())
+    assert set(outcomes) <= {old, new}
+    assert len(outcomes) > 4
+    assert [call for call, _ in calls][-1:] == ["rename"]
+    assert outcomes == sorted(outcomes, key=len)  # the old one until the rename
+
+
+def _counts_from_the_temporary_file_on(trace: str) -> list[tuple[str, int]]:
+    """Return (call, how many of its kind so far) from opening the new file to the rename."""
+    counts: dict[str, int] = {}
+    found: list[tuple[str, int]] = []
+    for line in trace.splitlines():
+        call = line.partition("(")[0]
+        counts[call] = counts.get(call, 0) + 1
+        if found or ".config.json.runc-wrap." in line:
+            found.append((call, counts[call]))
+        if found and call == "rename":
+            break
+    return found
+
+
+def test_two_hundred_creates_at_once_are_all_confined(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    made = [make_bundle("runc") for _ in range(200)]
+    null = subprocess.DEVNULL
+    creates = [
+        subprocess.Popen(
+            [*bundle.argv(runc.wrapped, "create", "--pid-file", str(bundle.path / "pid"))],
+            stdin=null,
+            stdout=null,
+            stderr=null,
+        )
+        for bundle in made
+    ]
+    assert [create.wait(timeout=120) for create in creates] == [0] * 200
+    for bundle in made:
+        assert bundle.call(runc.bare, "start").returncode == 0
+        assert kernel.seccomp(int((bundle.path / "pid").read_text())) == 2
