@@ -158,6 +158,8 @@ def _check_name(name: str) -> None:
     """Refuse a name that no create could find again, or no disk keep."""
     if not name.isprintable():
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
+    if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ProfileError("the name is no plain path beneath the profile directory; rename it.")
     if len(name) > _LONGEST_NAME or len(file_name(name, "enforce-log").encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
