@@ -89,11 +89,11 @@ _ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
 class Invocation:
     """A create, run or restore that the runtime will accept.
 
-    `bundle` and `config` are as written, "" when not given; `root`, `log`, `log_format` are the
-    runtime's own flags; `id` is the container's.
+    `bundle`, `config` and `pid_file` are as written, "" when not given; `root`, `log` and
+    `log_format` are the runtime's own flags; `id` is the container's.
     """
 
-    __slots__ = ("bundle", "command", "config", "id", "log", "log_format", "root")
+    __slots__ = ("bundle", "command", "config", "id", "log", "log_format", "pid_file", "root")
 
     def __init__(self, command: str, flags: "Found", container: str) -> None:
         self.command = command
@@ -103,6 +103,7 @@ class Invocation:
         self.log = flags.get("log", "")
         self.log_format = flags.get("log-format", "")
         self.root = flags.get("root", "")
+        self.pid_file = flags.get("pid-file", "")
 
 
 def parse(arguments: "list[str]", kind: str) -> "Invocation | None":

@@ -7,31 +7,93 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.hotpath.argv import Invocation
 
+    Annotations = dict[str, str]
+
 ENGINES = ("containerd", "docker", "crio", "podman", "buildah")
 UNKNOWN = "unknown"
 
 _SHIM_DIRECTORY = (
     "io.containerd.runtime.v2.task"  # containerd:runtime/v2/manager.go, all of 1.x, 2.x
 )
+_CRI_NAMESPACE = "k8s.io"  # containerd:pkg/cri/constants, where only its CRI plugin creates
 _MANAGERS = {"cri-o": "crio", "libpod": "podman"}  # io.container.manager
-_CONTAINER_NAMES = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name")
+
+# containerd:pkg/cri/annotations, written after the pod's own annotations
+_OF_CONTAINERD = {
+    "namespace": "io.kubernetes.cri.sandbox-namespace",
+    "pod": "io.kubernetes.cri.sandbox-name",
+    "container": "io.kubernetes.cri.container-name",
+    "image": "io.kubernetes.cri.image-name",
+}
+# cri-o:server/container_create.go, labels written last
+_OF_CRIO = {
+    "namespace": "io.kubernetes.pod.namespace",
+    "pod": "io.kubernetes.pod.name",
+    "container": "io.kubernetes.container.name",
+    "image": "io.kubernetes.cri-o.ImageName",
+}
 
 
-def engine(invocation: "Invocation", annotations: "dict[str, str]") -> str:
+class Identity:
+    """Who a container is. What its pod could forge is None, and so is what is not known.
+
+    `engine` is one of ENGINES or UNKNOWN, `handler` the name that the runtime was called by.
+    """
+
+    __slots__ = ("container", "engine", "handler", "id", "image", "namespace", "pod")
+
+    def __init__(self, engine: str, handler: str, container_id: str, named: "Annotations") -> None:
+        self.engine = engine
+        self.handler = handler
+        self.id = container_id
+        self.namespace = named.get("namespace")
+        self.pod = named.get("pod")
+        self.container = named.get("container")
+        self.image = named.get("image")
+
+
+def identify(invocation: "Invocation", annotations: "Annotations", called_as: str) -> Identity:
+    """Return who is to be created; `called_as` is the path that the engine called."""
+    calling = engine(invocation, annotations)
+    keys: dict[str, str] = {}
+    if calling == "containerd" and _shim_namespace(invocation) == _CRI_NAMESPACE:
+        keys = _OF_CONTAINERD
+    elif calling == "crio":
+        keys = _OF_CRIO
+    named = {name: annotations[key] for name, key in keys.items() if key in annotations}
+    return Identity(calling, called_as.rpartition("/")[2], invocation.id, named)
+
+
+def engine(invocation: "Invocation", annotations: "Annotations") -> str:
     """Return one of ENGINES, or UNKNOWN."""
-    parts = invocation.bundle.rstrip("/").split("/")
-    if parts[-3:-2] == [_SHIM_DIRECTORY]:  # <state>/<shim directory>/<namespace>/<id>
-        return "docker" if parts[-2] == "moby" else "containerd"
-    if invocation.id == f"buildah-{parts[-1]}":  # buildah:run_common.go
+    namespace = _shim_namespace(invocation)
+    if namespace:
+        return "docker" if namespace == "moby" else "containerd"
+    if invocation.id == f"buildah-{_parts(invocation)[-1]}":  # buildah:run_common.go
         return "buildah"
     manager = annotations.get("io.container.manager", "")
     return _MANAGERS.get(manager) or ("containerd" if _is_cri(annotations) else UNKNOWN)
 
 
-def _is_cri(annotations: "dict[str, str]") -> bool:
+def _shim_namespace(invocation: "Invocation") -> str:
+    """Return containerd's namespace from <state>/<shim directory>/<namespace>/<id>, else ""."""
+    parts = _parts(invocation)
+    return parts[-2] if parts[-3:-2] == [_SHIM_DIRECTORY] else ""
+
+
+def _parts(invocation: "Invocation") -> "list[str]":
+    return invocation.bundle.rstrip("/").split("/")
+
+
+def _is_cri(annotations: "Annotations") -> bool:
     return "io.kubernetes.cri.container-type" in annotations
 
 
-def container_name(annotations: "dict[str, str]") -> str:
-    """Return the container's name in its pod, "" outside Kubernetes and for a sandbox."""
-    return next((annotations[key] for key in _CONTAINER_NAMES if key in annotations), "")
+def container_name(annotations: "Annotations") -> str:
+    """Return the container's name in its pod, "" outside Kubernetes and for a sandbox.
+
+    Only for finding the annotation that is meant for it: whoever could forge the one could write
+    the other.
+    """
+    keys = (_OF_CONTAINERD["container"], _OF_CRIO["container"])
+    return next((annotations[key] for key in keys if key in annotations), "")

@@ -1,6 +1,6 @@
 """The decision for one container: a pure function of its config, who calls, and the policy."""
 
-from runc_wrap.hotpath import caller
+from runc_wrap.hotpath import caller, rules
 from runc_wrap.hotpath.failure import Refusal, quoted
 from runc_wrap.hotpath.privileged import is_privileged
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.caller import Identity
 
     Json = dict[str, Any]
 
@@ -22,6 +22,7 @@ CRUN_BPF_KEY = "run.oci.seccomp_bpf_data"
 RUNTIME_DEFAULT = "runtime-default"
 LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
+OWN_PROFILE = "own profile"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
@@ -29,66 +30,114 @@ class Decision:
     """What policy says for one container.
 
     `action` is "inject", "keep" or "leave"; `mode` and `profile` are None unless it is "inject";
-    `rule` names the policy rule that decided, None for the default; `reason` is one sentence.
+    `rule` names the policy's rule that decided, None for the default; `reason` is one sentence;
+    `declared` is what the container asked for; `ignored` is an annotation that did not count.
     """
 
-    __slots__ = ("action", "mode", "profile", "reason", "rule")
+    __slots__ = ("action", "declared", "ignored", "mode", "profile", "reason", "rule")
 
-    def __init__(
-        self, action: str, reason: str, profile: "str | None" = None, rule: "str | None" = None
-    ) -> None:
+    def __init__(self, action: str, reason: str, declared: str) -> None:
         self.action = action
-        self.mode = "enforce" if action == "inject" else None
-        self.profile = profile
-        self.rule = rule
         self.reason = reason
+        self.declared = declared
+        self.mode: str | None = None
+        self.profile: str | None = None
+        self.rule: str | None = None
+        self.ignored: str | None = None
 
 
-def decide(
-    config: "Json",
-    invocation: "Invocation",
-    policy: "Json",
-    kind: str,
-    engine_has: "Callable[[], frozenset[str]]",
-) -> Decision:
+class Node:
+    """What a decision takes from the machine, beside the policy.
+
+    `kind` is the runtime's ("runc" or "crun"), `capabilities` returns what the engine itself
+    could give, `now` is in seconds since the epoch.
+    """
+
+    __slots__ = ("capabilities", "kind", "now")
+
+    def __init__(self, kind: str, capabilities: "Callable[[], frozenset[str]]", now: float) -> None:
+        self.kind = kind
+        self.capabilities = capabilities
+        self.now = now
+
+
+def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decision:
     """Return the decision for a config whose names have been checked. Raises Refusal.
 
-    `policy` is the compiled policy, `kind` the runtime's ("runc" or "crun"), `engine_has` as
-    `privileged.is_privileged` wants it.
+    `policy` is the compiled policy.
     """
     linux = _object(config, "linux")
     if linux is None:
-        return Decision("leave", "The config has no linux section.")
+        return Decision("leave", "The config has no linux section.", "unset")
     annotations = checked_annotations(config)
     if not _is_empty(_object(linux, "seccomp")):
-        return Decision("keep", "The config brings a seccomp profile of its own.")
-    if kind == "crun" and CRUN_BPF_KEY in annotations:
-        return Decision("keep", f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter.")
-    if is_privileged(config, annotations, engine_has):
-        return Decision("leave", "The container is privileged.")
-    return _asked_for(annotations, invocation, policy) or _default(annotations, invocation, policy)
+        return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
+    if node.kind == "crun" and CRUN_BPF_KEY in annotations:
+        reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
+        return Decision("keep", reason, OWN_PROFILE)
+    privileged = is_privileged(config, annotations, node.capabilities)
+    if privileged and policy["privileged"] == "leave":
+        return Decision("leave", "The container is privileged.", "privileged")
+    return _by_policy(annotations, who, policy, node.now, privileged=privileged)
 
 
-def _asked_for(
-    annotations: "dict[str, str]", invocation: "Invocation", policy: "Json"
-) -> "Decision | None":
+def _by_policy(
+    annotations: "dict[str, str]", who: "Identity", policy: "Json", now: float, *, privileged: bool
+) -> Decision:
+    rule = rules.first(policy["rules"], who, now) or {}
+    chosen = {**policy["default"], **rule}
     key = _deciding_key(annotations)
-    if not key:
-        return None
-    value = annotations[key]
-    wanted = RUNTIME_DEFAULT if value in _OLD_DEFAULTS and key != OWN_KEY else value
-    if wanted == UNCONFINED:
-        return Decision("leave", f"The annotation {quoted(key)} opts out.")
-    if wanted == RUNTIME_DEFAULT:
-        profile = _of_engine(annotations, invocation, policy)
-    elif wanted.startswith(LOCALHOST):
-        profile = wanted
+    asked = _asked_for(key, annotations) if key and _counts(who, policy["opt_out"]) else ""
+    declared = "privileged" if privileged else asked or "unset"
+    if asked == UNCONFINED:
+        decision = Decision("leave", f"The annotation {quoted(key)} opts out.", declared)
+    elif chosen["mode"] == "off":
+        decision = Decision("leave", f"{_source(rule)} turns it off.", declared)
     else:
+        reason = _reason(key if asked else "", rule, privileged=privileged)
+        decision = Decision("inject", reason, declared)
+        decision.mode = policy["privileged"] if privileged else chosen["mode"]
+        if decision.mode == "confine":
+            decision.mode = chosen["mode"]
+        decision.profile = _profile(asked or chosen["profile"], who, policy)
+    decision.rule = rule.get("name")
+    decision.ignored = key if key and not asked else None
+    return decision
+
+
+def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
+    if privileged:
+        return "The container is privileged, and the policy does not leave those alone."
+    if key:
+        return f"The annotation {quoted(key)} asks for it."
+    if rule:
+        return f"{_source(rule)} applies."
+    return "The config has no seccomp profile and nobody opted out."
+
+
+def _source(rule: "Json") -> str:
+    return f"The rule {quoted(rule['name'])}" if rule else "The policy's default"
+
+
+def _counts(who: "Identity", opt_out: "Json") -> bool:
+    """Tell whether this container's annotations count."""
+    return (
+        opt_out["annotations"]
+        and rules.matches_any(opt_out["namespaces"], who.namespace)
+        and rules.matches_any(opt_out["images"], who.image)
+    )
+
+
+def _asked_for(key: str, annotations: "dict[str, str]") -> str:
+    """Return what the annotation asks for: UNCONFINED, RUNTIME_DEFAULT or LOCALHOST and a file."""
+    value = annotations[key]
+    asked = RUNTIME_DEFAULT if value in _OLD_DEFAULTS and not key.startswith(OWN_KEY) else value
+    if asked not in (UNCONFINED, RUNTIME_DEFAULT) and not asked.startswith(LOCALHOST):
         raise Refusal(
             f"the annotation {quoted(key)} is {quoted(value)}; it can be {UNCONFINED}, "
             f"{RUNTIME_DEFAULT} or {LOCALHOST}<file>."
         )
-    return Decision("inject", f"The annotation {quoted(key)} asks for it.", profile)
+    return asked
 
 
 def _deciding_key(annotations: "dict[str, str]") -> str:
@@ -100,16 +149,11 @@ def _deciding_key(annotations: "dict[str, str]") -> str:
     return next((key for key in keys if key in annotations), "")
 
 
-def _default(annotations: "dict[str, str]", invocation: "Invocation", policy: "Json") -> Decision:
-    profile = policy["default"]["profile"]
-    if profile == RUNTIME_DEFAULT:
-        profile = _of_engine(annotations, invocation, policy)
-    return Decision("inject", "The config has no seccomp profile and nobody opted out.", profile)
-
-
-def _of_engine(annotations: "dict[str, str]", invocation: "Invocation", policy: "Json") -> str:
-    """Return the name of the profile that the calling engine would apply itself."""
-    profile: str = policy["runtime_default"][caller.engine(invocation, annotations)]
+def _profile(name: str, who: "Identity", policy: "Json") -> str:
+    """Return the profile's own name: runtime-default is what the engine would apply itself."""
+    if name != RUNTIME_DEFAULT:
+        return name
+    profile: str = policy["runtime_default"][who.engine]
     return profile
 
 

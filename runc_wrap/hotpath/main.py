@@ -1,15 +1,27 @@
 """One create, from top to bottom.
 
-    argv -> Invocation -> config -> Decision -> resolved profile -> new config -> exec
+    argv -> Invocation -> config -> Decision -> resolved profile -> new config -> ledger -> exec
 
 Only words with create, run or restore among them come here; all others the launcher passes on.
 """
 
 import posix
 import sys
+import time
 
-from runc_wrap.hotpath import argv, bundle, codec, failure, names, policy, profile, splice
-from runc_wrap.hotpath.decide import decide
+from runc_wrap.hotpath import (
+    argv,
+    bundle,
+    caller,
+    codec,
+    failure,
+    ledger,
+    names,
+    policy,
+    profile,
+    splice,
+)
+from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
@@ -25,39 +37,61 @@ if TYPE_CHECKING:
 
 def main() -> "NoReturn":
     """Confine what is to be created, then become the real runtime; or say why not and exit 1."""
+    started = time.perf_counter()
     launch = Launch(sys.argv[1:])
     invocation = None
     try:
         invocation = argv.parse(launch.arguments, launch.kind)
         if invocation:
-            confine_or_pass(launch, invocation)
+            line = confine_or_pass(launch, invocation)
+            line["seconds"] = round(time.perf_counter() - started, 6)
+            ledger.append(launch.prefix, line)
         hand_over(launch)
     except Refusal as refusal:
         failure.report(str(refusal), invocation)
         posix._exit(1)  # noqa: SLF001 - os._exit by its own name
 
 
-def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
-    """Confine; where the owner chose on_error = "run-unmodified", a failure is only logged."""
-    rules = policy.load(launch.prefix)
+def confine_or_pass(launch: Launch, invocation: "Invocation") -> "Json":
+    """Confine; where the owner chose on_error = "run-unmodified", a failure is only recorded.
+
+    Returns the ledger's line.
+    """
+    compiled = policy.load(launch.prefix)
     try:
-        confine(launch, invocation, rules)
+        return confine(launch, invocation, compiled)
     except Refusal as refusal:
-        if rules["on_error"] != "run-unmodified":
+        if compiled["on_error"] != "run-unmodified":
             raise
         failure.report(f"started unmodified: {refusal}", invocation, level="warning")
+        decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
+        who = caller.identify(invocation, {}, launch.called_as)
+        return ledger.record(invocation, who, decision, None)
 
 
-def confine(launch: Launch, invocation: "Invocation", rules: "Json") -> None:
-    """Put the profile that policy decides on into the container's config. Raises Refusal."""
+def confine(launch: Launch, invocation: "Invocation", compiled: "Json") -> "Json":
+    """Put the profile that policy decides on into the config; return the ledger's line.
+
+    Raises Refusal.
+    """
     found = bundle.read(argv.config_path(invocation))
     config = parsed(found.text)
-    decision = decide(config, invocation, rules, launch.kind, own_capabilities)
-    if decision.profile is None:
-        return
-    compiled = policy.load_profile(launch.prefix, decision.profile)
-    block = profile.resolve(compiled, bounding(config))
-    bundle.replace(found, splice.with_seccomp(found.text, config, block))
+    who = caller.identify(invocation, checked_annotations(config), launch.called_as)
+    node = Node(launch.kind, own_capabilities, time.time())
+    decision = decide(config, who, compiled, node)
+    block = final_block(launch.prefix, config, decision)
+    if decision.action == "inject":
+        bundle.replace(found, splice.with_seccomp(found.text, config, block))
+    return ledger.record(invocation, who, decision, block)
+
+
+def final_block(prefix: str, config: "Json", decision: Decision) -> "Json":
+    """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
+    if decision.action == "inject" and decision.profile and decision.mode:
+        compiled = policy.load_profile(prefix, decision.profile, decision.mode)
+        return profile.resolve(compiled, bounding(config))
+    kept = config["linux"].get("seccomp") if decision.action == "keep" else None
+    return kept if isinstance(kept, dict) else {}
 
 
 def parsed(text: bytes) -> "Json":

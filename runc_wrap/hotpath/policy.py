@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-VERSION = 1  # of the compiled form; another one is another release's
+VERSION = 2  # of the compiled form; another one is another release's
 _LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX is 255 bytes)
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
@@ -32,8 +32,8 @@ def load(prefix: str) -> "Json":
     return policy
 
 
-def load_profile(prefix: str, name: str) -> "Json":
-    """Read the compiled profile of this name. Raises Refusal.
+def load_profile(prefix: str, name: str, mode: str) -> "Json":
+    """Read the profile of this name as compiled for this mode. Raises Refusal.
 
     A name from an annotation is hostile: it may only lead to a file beneath the profiles.
     """
@@ -43,13 +43,13 @@ def load_profile(prefix: str, name: str) -> "Json":
             'it may have no "..", no empty part and no control character.'
         )
     return _object(
-        f"{prefix}/var/current/profiles/{file_name(name)}", f"the profile {quoted(name)}"
+        f"{prefix}/var/current/profiles/{file_name(name, mode)}", f"the profile {quoted(name)}"
     )
 
 
-def file_name(name: str) -> str:
+def file_name(name: str, mode: str) -> str:
     """Return the compiled profile's file name: one component, so that no name leads elsewhere."""
-    return name.replace("%", "%25").replace("/", "%2F") + ".json"
+    return f"{name.replace('%', '%25').replace('/', '%2F')}+{mode}.json"
 
 
 def _is_plain(name: str) -> bool:

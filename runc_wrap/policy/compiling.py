@@ -69,7 +69,11 @@ def compile_policy(values: Values, facts: Facts) -> Compiled:
             "version": facts.runtime_version,
         },
         "on_error": values["on_error"],
-        "default": {"profile": default},
+        "default": {"profile": default, "mode": "enforce"},
+        "privileged": "leave",
+        "opt_out": {"annotations": True, "namespaces": ["*"], "images": ["*"]},
+        "rules": [],
+        "overlay": None,
         "runtime_default": runtime_default,
     }
     return Compiled(policy, *_profiles(sorted(named), facts))
@@ -154,7 +158,9 @@ def _check_name(name: str) -> None:
     """Refuse a name that no create could find again, or no disk keep."""
     if not name.isprintable():
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
-    if len(name) > _LONGEST_NAME or len(file_name(name).encode()) > _NAME_MAX:
+    if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ProfileError("the name is no plain path beneath the profile directory; rename it.")
+    if len(name) > _LONGEST_NAME or len(file_name(name, "enforce-log").encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
             "as a file name with its / and % written as three; rename it."

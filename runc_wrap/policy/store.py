@@ -63,7 +63,7 @@ def _write(compiled: Compiled, target: Path) -> None:
     (target / runtime["kind"]).symlink_to(runtime["path"])
     _write_synced(target / "policy.json", codec.dumps(compiled.policy))
     for name, profile in compiled.profiles.items():
-        _write_synced(profiles / file_name(name), codec.dumps(profile))
+        _write_synced(profiles / file_name(name, "enforce"), codec.dumps(profile))
     for written in (profiles, target, target.parent):
         sync(written)
 

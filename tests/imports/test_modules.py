@@ -33,9 +33,9 @@ encodings.utf_8 io marshal posix time zipimport
 BARE = frozenset(_START.split())
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
-    for name in "argv bundle caller codec decide failure handover main names policy privileged "
-    "profile splice".split()
-) | {"runc_wrap", "runc_wrap.hotpath", "_stat"}
+    for name in "argv bundle caller codec decide digest failure handover ledger main names "
+    "policy privileged profile rules splice".split()
+) | {"runc_wrap", "runc_wrap.hotpath", "_stat", "_blake2"}
 # orjson's own, which differ: 3.11 has the Python half of datetime load its C half.
 ORJSON = {
     (3, 11): {"orjson", "orjson.orjson", "datetime", "_datetime", "math", "operator", "_operator"},

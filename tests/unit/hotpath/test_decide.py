@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.decide import Decision, decide
+from runc_wrap.hotpath.caller import identify
+from runc_wrap.hotpath.decide import Decision, Node, decide
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
 Json = dict[str, Any]
 
 POLICY: Json = {
-    "default": {"profile": "runtime-default"},
+    "default": {"profile": "runtime-default", "mode": "enforce"},
+    "privileged": "leave",
+    "opt_out": {"annotations": True, "namespaces": ["*"], "images": ["*"]},
+    "rules": [],
     "runtime_default": {
         "containerd": "containerd@1.7.24",
         "docker": "moby@26.1.5",
@@ -32,11 +36,13 @@ SHIM = "/run/containerd/io.containerd.runtime.v2.task"
 NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
-def _decide(
-    config: Json, bundle: str = "/b", name: str = "ID", kind: str = "runc", policy: Json = POLICY
-) -> Decision:
+def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) -> Decision:
+    """Decide by POLICY with these changes; `kind` and `now` are the node's."""
+    node = Node(changes.pop("kind", "runc"), lambda: NODE_HAS, changes.pop("now", 0))
+    annotations = config.get("annotations")
     called = Invocation("create", {"bundle": bundle}, name)
-    return decide(config, called, policy, kind, lambda: NODE_HAS)
+    known = annotations if isinstance(annotations, dict) else {}
+    return decide(config, identify(called, known, "/bin/runc-wrap"), {**POLICY, **changes}, node)
 
 
 def _config(annotations: Json | None = None, **linux: Any) -> Json:
@@ -163,10 +169,10 @@ def test_which_profile(annotations: Json, bundle: str, name: str, profile: str) 
 
 
 def test_the_owner_names_the_default() -> None:
-    policy = {**POLICY, "default": {"profile": "localhost/ours.json"}}
-    assert _decide(_config(), policy=policy).profile == "localhost/ours.json"
+    default = {"profile": "localhost/ours.json", "mode": "enforce"}
+    assert _decide(_config(), default=default).profile == "localhost/ours.json"
     asked = _config({OWN: "runtime-default"})
-    assert _decide(asked, policy=policy).profile == "containerd@1.7.24"
+    assert _decide(asked, default=default).profile == "containerd@1.7.24"
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,130 @@ def test_the_owner_names_the_default() -> None:
 def test_what_is_refused(config: Json) -> None:
     with pytest.raises(Refusal):
         _decide(config)
+
+
+POD = {
+    "io.kubernetes.cri.sandbox-namespace": "batch-7",
+    "io.kubernetes.cri.sandbox-name": "job-x",
+    "io.kubernetes.cri.image-name": "registry/app:1",
+    **CRI,
+}
+CRIO = {
+    "io.container.manager": "cri-o",
+    "io.kubernetes.pod.namespace": "batch-7",
+    "io.kubernetes.pod.name": "job-x",
+    "io.kubernetes.container.name": "app",
+    "io.kubernetes.cri-o.ImageName": "registry/app:1",
+}
+
+
+def _rule(**selectors: Any) -> Json:
+    return {"name": "r", "mode": "audit", **selectors}
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        pytest.param(_rule(), True, id="a rule for all"),
+        pytest.param(_rule(namespace=["batch-*"]), True, id="its namespace"),
+        pytest.param(_rule(namespace=["web", "batch-?"]), True, id="one of two patterns"),
+        pytest.param(_rule(namespace=["batch"]), False, id="a whole name, not a part"),
+        pytest.param(_rule(pod=["job-*"]), True, id="its pod"),
+        pytest.param(_rule(container=["app"]), True, id="its container"),
+        pytest.param(_rule(image=["*/app:*"]), True, id="its image"),
+        pytest.param(_rule(engine=["containerd", "crio"]), True, id="its engine"),
+        pytest.param(_rule(engine=["docker"]), False, id="another engine"),
+        pytest.param(_rule(handler=["runc-wrap"]), True, id="its handler"),
+        pytest.param(_rule(handler=["strict"]), False, id="another handler"),
+        pytest.param(_rule(pod=["job-x"], image=["no"]), False, id="all selectors must match"),
+        pytest.param(_rule(until=101), True, id="before the end"),
+        pytest.param(_rule(until=100), False, id="at the end"),
+        pytest.param(_rule(percent=0), False, id="nobody's share"),
+        pytest.param(_rule(percent=100), True, id="everybody's share"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("annotations", "bundle"), [(POD, f"{SHIM}/k8s.io/ID"), (CRIO, "/s/ID/userdata")]
+)
+def test_which_rule_holds(rule: Json, annotations: Json, bundle: str, holds: bool) -> None:
+    decision = _decide(_config(annotations), bundle, now=100, rules=[rule])
+    assert decision.mode == ("audit" if holds else "enforce")
+    assert decision.rule == ("r" if holds else None)
+
+
+@pytest.mark.parametrize("bundle", [f"{SHIM}/moby/ID", f"{SHIM}/default/ID", "/s/ID/userdata"])
+def test_who_could_write_the_annotations_is_nobody_to_a_rule(bundle: str) -> None:
+    annotations = {**POD, **CRIO, "io.container.manager": "libpod"}
+    for selector in ("namespace", "pod", "container", "image"):
+        rules = [_rule(**{selector: ["?*"]})]
+        assert _decide(_config(annotations), bundle, rules=rules).mode == "enforce"
+
+
+def test_the_first_rule_wins_and_may_name_a_profile() -> None:
+    rules = [_rule(profile="localhost/x"), _rule(mode="off")]
+    decision = _decide(_config(), rules=rules)
+    assert (decision.mode, decision.profile, decision.rule) == ("audit", "localhost/x", "r")
+
+
+def test_off_leaves_a_container_alone() -> None:
+    decision = _decide(_config(), rules=[_rule(mode="off")])
+    assert (decision.action, decision.mode, decision.rule) == ("leave", None, "r")
+
+
+def test_a_share_is_the_same_after_a_restart_and_about_as_large_as_it_says() -> None:
+    rules = [_rule(percent=25)]
+    drawn = [_decide(_config(), name=f"c{n}", rules=rules).mode for n in range(1000)]
+    assert drawn == [_decide(_config(), name=f"c{n}", rules=rules).mode for n in range(1000)]
+    assert 200 < drawn.count("audit") < 300
+    restarted = {**POD, "io.kubernetes.cri.sandbox-name": "job-y"}
+    for later in (POD, restarted):
+        first = _decide(_config(POD), f"{SHIM}/k8s.io/1", "1", rules=rules).mode
+        assert _decide(_config(later), f"{SHIM}/k8s.io/2", "2", rules=rules).mode == first
+
+
+@pytest.mark.parametrize(
+    ("opt_out", "counts"),
+    [
+        ({"annotations": True, "namespaces": ["*"], "images": ["*"]}, True),
+        ({"annotations": False, "namespaces": ["*"], "images": ["*"]}, False),
+        ({"annotations": True, "namespaces": ["batch-*"], "images": ["*"]}, True),
+        ({"annotations": True, "namespaces": ["web"], "images": ["*"]}, False),
+        ({"annotations": True, "namespaces": [], "images": ["*"]}, False),
+        ({"annotations": True, "namespaces": ["*"], "images": ["registry/*"]}, True),
+        ({"annotations": True, "namespaces": ["*"], "images": ["other/*"]}, False),
+    ],
+)
+def test_whose_annotations_count(opt_out: Json, counts: bool) -> None:
+    config = _config({**POD, OWN: "unconfined"})
+    decision = _decide(config, f"{SHIM}/k8s.io/ID", opt_out=opt_out)
+    assert decision.action == ("leave" if counts else "inject")
+    assert decision.ignored == (None if counts else OWN)
+    assert decision.declared == ("unconfined" if counts else "unset")
+
+
+def test_an_annotation_that_does_not_count_may_be_nonsense() -> None:
+    nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
+    assert _decide(_config({OWN: "nonsense"}), opt_out=nobody).action == "inject"
+
+
+def test_namespaces_that_are_named_exclude_whoever_has_none() -> None:
+    named = {"annotations": True, "namespaces": ["batch-*"], "images": ["*"]}
+    config = _config({**POD, OWN: "unconfined"})
+    assert _decide(config, f"{SHIM}/moby/ID", opt_out=named).action == "inject"
+
+
+@pytest.mark.parametrize(
+    ("privileged", "action", "mode"),
+    [("leave", "leave", None), ("audit", "inject", "audit"), ("confine", "inject", "enforce")],
+)
+def test_what_is_done_with_a_privileged_container(
+    privileged: str, action: str, mode: str | None
+) -> None:
+    decision = _decide(_privileged(), privileged=privileged)
+    assert (decision.action, decision.mode) == (action, mode)
+    assert decision.declared == "privileged"
+
+
+def test_a_privileged_container_may_opt_out_of_being_confined() -> None:
+    config = {**_privileged(), "annotations": {OWN: "unconfined"}}
+    assert _decide(config, privileged="confine").action == "leave"

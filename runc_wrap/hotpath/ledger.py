@@ -1,0 +1,163 @@
+"""The record of decisions: one JSON line each, appended in one write.
+
+    DIR/var/ledger/ledger.jsonl     what is written now
+    DIR/var/ledger/ledger.1.jsonl   what was, before it grew over LARGEST
+    DIR/var/ledger/ledger.2.jsonl   older records, of containers that were still there then
+
+A container is still there while the runtime has <root>/<id>. Nothing here may be a reason for a
+container not to start.
+"""
+
+import posix
+import time
+
+from runc_wrap.hotpath import bundle, codec
+from runc_wrap.hotpath.digest import digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.decide import Decision
+
+    Json = dict[str, Any]
+
+LARGEST = 16 * 1024 * 1024 - 64 * 1024  # bytes; a rotation reads it again, and more is not read
+_STALE = 60  # seconds after which a rotation that did not end is taken for dead
+
+
+def record(
+    invocation: "Invocation", who: "Identity", decision: "Decision", block: "Json | None"
+) -> "Json":
+    """Return the line for one decision; `block` is the final linux.seccomp, empty for none."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "id": who.id,
+        "engine": who.engine,
+        "root": invocation.root,
+        "bundle": _absolute(invocation.bundle),
+        "pid_file": invocation.pid_file and _absolute(invocation.pid_file),
+        "namespace": who.namespace,
+        "pod": who.pod,
+        "container": who.container,
+        "image": who.image,
+        "action": decision.action,
+        "mode": decision.mode,
+        "profile": decision.profile,
+        "digest": digest(codec.dumps(block)) if block else None,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "seconds": 0.0,
+        "via": "cold",
+        "declared": decision.declared,
+        "ignored": decision.ignored,
+        "filters": 0 if decision.action == "leave" else 1,
+    }
+
+
+def append(prefix: str, line: "Json") -> None:
+    """Write the line; whatever goes wrong is not the container's problem."""
+    try:
+        directory = _directory(prefix)
+        size = _write(directory, codec.dumps({k: _plain(v) for k, v in line.items()}) + b"\n")
+        if size > LARGEST:
+            _rotate(directory)
+    except Exception:  # noqa: BLE001 - see above
+        return
+
+
+def _directory(prefix: str) -> str:
+    if posix.getuid() == 0:
+        return f"{prefix}/var/ledger"
+    return f"{posix.environ[b'XDG_RUNTIME_DIR'].decode()}/runc-wrap/ledger"
+
+
+def _write(directory: str, line: bytes) -> int:
+    """Append in one write; return the file's size."""
+    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW
+    try:
+        descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
+    except FileNotFoundError:
+        _make(directory)
+        descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
+    try:
+        posix.write(descriptor, line)
+        return posix.lseek(descriptor, 0, 1)
+    finally:
+        posix.close(descriptor)
+
+
+def _make(directory: str) -> None:
+    for path in (bundle.directory(directory), directory):
+        try:
+            posix.mkdir(path, 0o700)
+        except FileExistsError:
+            continue
+
+
+def _rotate(directory: str) -> None:
+    """Begin a new file. Whoever still has the old one open writes to ledger.1, which is read."""
+    lock = f"{directory}/lock"
+    try:
+        posix.close(posix.open(lock, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600))
+    except FileExistsError:
+        if time.time() - posix.stat(lock).st_mtime > _STALE:
+            posix.unlink(lock)
+        return
+    try:
+        if posix.stat(f"{directory}/ledger.jsonl").st_size > LARGEST:
+            _keep_those_still_there(directory)
+            posix.rename(f"{directory}/ledger.jsonl", f"{directory}/ledger.1.jsonl")
+    finally:
+        posix.unlink(lock)
+
+
+def _keep_those_still_there(directory: str) -> None:
+    kept: dict[tuple[str, str], bytes] = {}
+    for name in ("ledger.2.jsonl", "ledger.1.jsonl"):
+        for line in _lines(f"{directory}/{name}"):
+            whose = _container(line)
+            if whose and _exists("/".join(whose)):
+                kept[whose] = line
+    new = f"{directory}/ledger.2.new"
+    descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
+    try:
+        for line in kept.values():
+            posix.write(descriptor, line + b"\n")
+    finally:
+        posix.close(descriptor)
+    posix.rename(new, f"{directory}/ledger.2.jsonl")
+
+
+def _container(line: bytes) -> "tuple[str, str] | None":
+    """Return (root, id) of a record, None if the line is damaged."""
+    try:
+        found = codec.loads(line)
+        return found["root"] + "", found["id"] + ""
+    except (codec.Unreadable, KeyError, TypeError):
+        return None
+
+
+def _lines(path: str) -> "list[bytes]":
+    return bundle.read(path).text.split(b"\n")[:-1] if _exists(path) else []
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"{posix.getcwd()}/{path}".rstrip("/")
+
+
+def _plain(value: object) -> object:
+    """Return text that JSON can hold: what is no UTF-8 is escaped."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

@@ -1,0 +1,70 @@
+"""Which rule of the policy speaks of a container. Pure.
+
+A rule is one object of the compiled policy's "rules"; each selector that it has must match.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runc_wrap.hotpath.caller import Identity
+
+    Json = dict[str, Any]
+
+SELECTORS = ("namespace", "pod", "container", "image", "engine", "handler")
+ANYTHING = "*"
+
+
+def first(rules: "list[Json]", who: "Identity", now: float) -> "Json | None":
+    """Return the first rule that holds for this container at `now`, seconds since the epoch."""
+    for rule in rules:
+        if now < rule.get("until", now + 1) and _selects(rule, who) and _drawn(rule, who):
+            return rule
+    return None
+
+
+def _selects(rule: "Json", who: "Identity") -> bool:
+    return all(matches_any(rule[name], getattr(who, name)) for name in SELECTORS if name in rule)
+
+
+def _drawn(rule: "Json", who: "Identity") -> bool:
+    """Tell whether the rule's percentage takes this container: the same after a restart."""
+    percent: int = rule.get("percent", 100)
+    if percent >= 100:  # noqa: PLR2004 - all of them
+        return True
+    name = f"{who.namespace}/{who.container}" if who.container else who.id
+    return _spread(f"{rule['name']}\0{name}") % 100 < percent
+
+
+def _spread(text: str) -> int:
+    """Return FNV-1a of the text, 32 bits: stable over releases and interpreters."""
+    value = 0x811C9DC5
+    for byte in text.encode("utf-8", "surrogateescape"):
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def matches_any(patterns: "list[str]", text: "str | None") -> bool:
+    """Tell whether one of the patterns matches; what is not known only "*" matches."""
+    if text is None:
+        return ANYTHING in patterns
+    return any(matches(pattern, text) for pattern in patterns)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Match a glob: "*" is any run of characters, "?" is one, all else is itself."""
+    at = position = 0
+    star = resume = -1
+    while position < len(text):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume = at, position
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", text[position]):
+            at += 1
+            position += 1
+        elif star >= 0:
+            resume += 1
+            at, position = star + 1, resume
+        else:
+            return False
+    return pattern[at:].strip("*") == ""

@@ -1,0 +1,71 @@
+"""The ledger, as real creates write it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import codec
+from tests.support import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+
+def _last(pair: Pair) -> dict[str, Any]:
+    ledger = pair.installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    line: dict[str, Any] = json.loads(ledger.read_text().splitlines()[-1])
+    return line
+
+
+def test_each_create_leaves_one_line_that_says_what_was_done(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind)
+    bundle.create(pair.wrapped)
+    line = _last(pair)
+    assert line["id"] == bundle.name
+    assert line["bundle"] == str(bundle.path)
+    assert line["root"] == str(bundle.path / "state")
+    assert line["pid_file"] == str(bundle.path / "pid")
+    assert (line["action"], line["mode"], line["engine"]) == ("inject", "enforce", "unknown")
+    assert 0 < line["seconds"] < 10
+    block = codec.dumps(bundle.read()["linux"]["seccomp"])
+    assert line["digest"] == hashlib.blake2b(block, digest_size=32).hexdigest()
+
+
+def test_an_opt_out_is_on_record(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "unconfined"})
+    bundle.create(pair.wrapped)
+    line = _last(pair)
+    assert (line["id"], line["action"], line["declared"]) == (bundle.name, "leave", "unconfined")
+    assert line["digest"] is None
+
+
+def test_a_command_that_creates_nothing_leaves_no_line(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind)
+    bundle.create(pair.wrapped)
+    before = _last(pair)
+    bundle.call(pair.wrapped, "state")
+    bundle.call(pair.wrapped, "delete", "--force")
+    assert _last(pair) == before
+
+
+def test_a_ledger_that_cannot_be_written_is_no_reason_not_to_start(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    ledger = runc.installed.prefix / "var" / "ledger"
+    aside = ledger.rename(ledger.with_name("aside")) if ledger.exists() else None
+    ledger.write_text("a file in its place")
+    try:
+        assert kernel.seccomp(make_bundle("runc").create(runc.wrapped)) == 2
+    finally:
+        ledger.unlink()
+        if aside:
+            aside.rename(ledger)

@@ -1,0 +1,134 @@
+"""The record of decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+import posix
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runc_wrap.hotpath import ledger
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.caller import identify
+from runc_wrap.hotpath.decide import Decision
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "var").mkdir()
+    monkeypatch.setattr("posix.getuid", lambda: 0)
+    return str(tmp_path)
+
+
+def _line(root: str = "/r", name: str = "ID") -> dict[str, Any]:
+    flags = {"bundle": "/b", "root": root, "pid-file": "pid"}
+    called = Invocation("create", flags, name)
+    decision = Decision("inject", "Because.", "unset")
+    return ledger.record(called, identify(called, {}, "/x/runc-wrap"), decision, {"a": 1})
+
+
+def _read(prefix: str, name: str = "ledger.jsonl") -> list[dict[str, Any]]:
+    text = (Path(prefix) / "var" / "ledger" / name).read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_line_has_what_other_programs_read(prefix: str) -> None:
+    ledger.append(prefix, _line())
+    (found,) = _read(prefix)
+    wanted = "time id engine root bundle pid_file namespace pod container image action mode profile"
+    wanted += " digest rule reason seconds via declared ignored filters"
+    assert list(found) == wanted.split()
+    assert found["pid_file"] == f"{Path.cwd()}/pid"
+    assert len(found["digest"]) == 64
+
+
+def test_only_root_can_read_it(prefix: str) -> None:
+    ledger.append(prefix, _line())
+    directory = Path(prefix) / "var" / "ledger"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "ledger.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_user_writes_a_ledger_of_their_own(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posix.getuid", lambda: 1000)
+    monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", os.fsencode(tmp_path))
+    ledger.append(prefix, _line())
+    assert (tmp_path / "runc-wrap" / "ledger" / "ledger.jsonl").exists()
+    assert not (tmp_path / "var" / "ledger").exists()
+
+
+def test_what_is_no_utf_8_is_recorded_as_escapes(prefix: str) -> None:
+    ledger.append(prefix, _line(name="x\udcff"))
+    assert _read(prefix)[0]["id"] == "x\\udcff"
+
+
+@pytest.mark.parametrize("spoil", ["a file in its place", "no permission", "a link"])
+def test_no_trouble_with_it_is_anybody_elses(prefix: str, spoil: str) -> None:
+    directory = Path(prefix) / "var" / "ledger"
+    if spoil == "a file in its place":
+        directory.write_text("")
+    elif spoil == "a link":
+        directory.mkdir()
+        (directory / "ledger.jsonl").symlink_to("/dev/full")
+    else:
+        Path(prefix, "var").chmod(0o500)
+    ledger.append(prefix, _line())
+
+
+def test_lines_that_are_written_at_once_stay_whole(prefix: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: ledger.append(prefix, _line(name=f"c{n}")), range(400)))
+    assert sorted(line["id"] for line in _read(prefix)) == sorted(f"c{n}" for n in range(400))
+
+
+def test_a_rotation_loses_nothing_that_is_still_there(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 20_000)
+    alive = [f"alive{n}" for n in range(3)]
+    for name in alive:
+        (tmp_path / "state" / name).mkdir(parents=True)
+        ledger.append(prefix, _line(f"{tmp_path}/state", name))
+    for n in range(500):
+        ledger.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
+    kept = [line["id"] for name in files for line in _read(prefix, name)]
+    assert set(alive) <= set(kept)
+    assert kept[-1] == "gone499"
+    total = sum(path.stat().st_size for path in (tmp_path / "var" / "ledger").iterdir())
+    assert total < 3 * 20_000
+    assert not (tmp_path / "var" / "ledger" / "lock").exists()
+
+
+def test_a_rotation_that_died_does_not_stop_later_ones(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 2_000)
+    ledger.append(prefix, _line())
+    lock = tmp_path / "var" / "ledger" / "lock"
+    lock.write_text("")
+    for _ in range(10):
+        ledger.append(prefix, _line())
+    assert not (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
+    os.utime(lock, (0, 0))
+    for _ in range(2):
+        ledger.append(prefix, _line())
+    assert (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
+
+
+def test_damaged_lines_do_not_stop_a_rotation(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 2_000)
+    directory = tmp_path / "var" / "ledger"
+    directory.mkdir()
+    (directory / "ledger.1.jsonl").write_text('{"root":1}\nnonsense\n[]\n')
+    for _ in range(20):
+        ledger.append(prefix, _line())
+    assert (directory / "ledger.1.jsonl").read_text().startswith('{"time"')

@@ -1,0 +1,51 @@
+"""Globs, as rules have them."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath.rules import matches, matches_any
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("*", "", True),
+        ("*", "a/b", True),
+        ("", "", True),
+        ("", "a", False),
+        ("a", "a", True),
+        ("a", "A", False),
+        ("a?c", "abc", True),
+        ("a?c", "ac", False),
+        ("*:latest", "registry/x:latest", True),
+        ("a*b*c", "aXbYbZc", True),
+        ("a*b*c", "aXbYbZ", False),
+        ("[ab]", "a", False),
+        ("[ab]", "[ab]", True),
+        ("**", "x", True),
+    ],
+)
+def test_a_glob(pattern: str, text: str, expected: bool) -> None:
+    assert matches(pattern, text) is expected
+
+
+@given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=10))
+def test_globs_match_what_fnmatch_does_where_both_have_the_same_signs(
+    pattern: str, text: str
+) -> None:
+    assert matches(pattern, text) == bool(re.match(fnmatch.translate(pattern), text))
+
+
+def test_a_hostile_text_takes_no_time() -> None:
+    assert not matches("*a" * 20 + "b", "a" * 20_000)
+
+
+def test_what_is_unknown_only_anything_matches() -> None:
+    assert matches_any(["x", "*"], None)
+    assert not matches_any(["?*", ""], None)
