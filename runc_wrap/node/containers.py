@@ -1,6 +1,6 @@
 """Which containers are on this node: asked of the runtimes' own state directories.
 
-    runc    <root>/<id>/state.json   init_process_pid, init_process_start, config.labels "bundle=..."
+    runc    <root>/<id>/state.json   init_process_pid, init_process_start, config.labels (bundle=)
     crun    <root>/<id>/status       pid, process-start-time, bundle
     both    <root>/<id>/exec.fifo    while the container is created and not started
 
@@ -76,7 +76,7 @@ def find(roots: Iterable[str]) -> Found:
     seen: set[tuple[int, int]] = set()
     for root in roots:
         try:
-            identity = os.stat(root)
+            identity = Path(root).stat()
             entries = sorted(os.scandir(root), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             continue

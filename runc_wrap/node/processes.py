@@ -57,7 +57,7 @@ def look(handle: psutil.Process) -> Process | None:
         parent = int(said["PPid"])
         if parent == _KERNEL_THREADS:
             return None
-        namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - a thousand times, at a third of the cost
         cgroups = frozenset(_cgroups(_read(f"/proc/{pid}/cgroup")))
     except (OSError, KeyError, ValueError):
         return None
@@ -104,9 +104,9 @@ class Membership:
     def __init__(self, containers: Sequence[Container], processes: Mapping[int, Process]) -> None:
         self._processes = processes
         self._inits = {
-            place: processes[container.pid]
+            place: init
             for place, container in enumerate(containers)
-            if container.pid in processes and _is_believable(container, processes[container.pid])
+            if (init := processes.get(container.pid or 0)) and _is_believable(container, init)
         }
         self._owners = {place: containers[place].owner for place in self._inits}
         self._members: dict[int, dict[int, Process]] = {
@@ -153,7 +153,7 @@ class Membership:
                         waiting.append(child)
 
     def _add_namespaces(self) -> None:
-        """A pid namespace that a pod's containers share tells nothing about who is in a cgroup."""
+        """Add by pid namespace; one that a pod's containers share says nothing of who is placed."""
         outside = self._outer_namespaces()
         sharing: dict[str, list[int]] = defaultdict(list)
         for place, init in self._inits.items():
@@ -181,7 +181,7 @@ class Membership:
 
 
 def _is_believable(container: Container, init: Process) -> bool:
-    """A user's own state directory may name any process; those of root are not that user's."""
+    """Tell whether a state may name this process: a user's own may not name root's."""
     return not container.owner or bool(init.user)
 
 
