@@ -15,6 +15,8 @@ COMMANDS = {
     "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker; undo it."),
     "explain": ("runc_wrap.cli.explain", "Say what would be decided for a config.json, and why."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
+    "status": ("runc_wrap.cli.status", "Show each container: decided, and in the kernel."),
+    "verify": ("runc_wrap.cli.verify", "Check the kernel against what was decided."),
     "selftest": ("runc_wrap.cli.selftest", "Run containers and print what the kernel says."),
 }
 

@@ -44,6 +44,11 @@ class Entry:
     deviating: list[Process] = field(default_factory=list)
 
     @property
+    def needed(self) -> int:
+        """How many filters the decision asks for."""
+        return self.record.filters if self.record else 0
+
+    @property
     def agrees(self) -> bool | None:
         """Tell whether the kernel says what was decided; None where that cannot be told."""
         return agrees(self.container.state, self.record, self.members, self.deviating)

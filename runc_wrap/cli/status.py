@@ -1,0 +1,136 @@
+"""runc-wrapctl status, and what it shares with verify: looking at the node, naming a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.node import status as node_status
+
+if TYPE_CHECKING:
+    from runc_wrap.node.places import Places
+    from runc_wrap.node.processes import Process
+    from runc_wrap.node.status import Entry, Node
+
+_COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
+_AGREES = {True: "yes", False: "NO", None: "-"}
+_SHORT = 12  # characters of an id, as engines show it
+_FROM_RECORD = """
+namespace pod container image declared action mode profile reason rule ignored engine via
+""".split()
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def status(places: Places, *, as_json: bool) -> None:
+    """Show every container: who it is, what was declared and decided, what the kernel says.
+
+    A container that was not started through runc-wrap has no decision, and AGREES is "-".
+    """
+    node = look(places)
+    if as_json:
+        output.document([as_document(entry) for entry in node.entries])
+    else:
+        output.table(_COLUMNS, [_row(entry) for entry in node.entries])
+
+
+def look(places: Places) -> Node:
+    """Look at the node; warn of whatever could not be read."""
+    try:
+        node = node_status.gather(places.var / "ledger")
+    except OSError as error:
+        output.fail(error)
+    for sentence in node.unreadable:
+        output.warn(f"not read: {sentence}")
+    if node.damaged:
+        output.warn(f"{node.damaged} lines of the ledger are damaged and were passed over")
+    return node
+
+
+def as_document(entry: Entry) -> dict[str, Any]:
+    """Return a container as JSON shows it."""
+    found, record = entry.container, entry.record
+    return {
+        "id": found.id,
+        "pid": found.pid,
+        "root": found.root,
+        "state": found.state,
+        **{name: record and getattr(record, name) for name in _FROM_RECORD},
+        "effective": _effective(entry),
+        "processes": len(entry.members),
+        "deviating": [process_document(one) for one in entry.deviating],
+        "agrees": entry.agrees,
+    }
+
+
+def _effective(entry: Entry) -> dict[str, int | None]:
+    if not entry.members:
+        return {"seccomp": None, "filters": None}
+    return {"seccomp": entry.members[0].seccomp, "filters": entry.members[0].filters}
+
+
+def process_document(process: Process) -> dict[str, Any]:
+    """Return a process as JSON shows it."""
+    return {
+        "pid": process.pid,
+        "name": process.name,
+        "seccomp": process.seccomp,
+        "filters": process.filters,
+    }
+
+
+def named(entry: Entry) -> str:
+    """Return what people call a container: namespace/pod/container where it is in a pod."""
+    record = entry.record
+    short = entry.container.id if len(entry.container.id) != 64 else entry.container.id[:_SHORT]  # noqa: PLR2004 - the engines' ids are 32 bytes in hexadecimal
+    parts = [record.namespace, record.pod, record.container] if record else []
+    path = "/".join(part for part in parts if part)
+    return f"{path} ({short})" if path else short
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    record = entry.record
+    return (
+        named(entry),
+        str(entry.container.pid or entry.container.state),
+        (record and record.declared) or "-",
+        _decided(entry),
+        _kernel(entry),
+        _AGREES[entry.agrees],
+        _reason(entry),
+    )
+
+
+def _decided(entry: Entry) -> str:
+    record = entry.record
+    if record is None or record.action is None:
+        return "-"
+    if record.action != "inject":
+        return record.action
+    return f"{record.profile} ({record.mode})"
+
+
+def _kernel(entry: Entry) -> str:
+    if not entry.members:
+        return "-"
+    return kernel_words(entry.members[0].seccomp, entry.members[0].filters)
+
+
+def kernel_words(seccomp: int, filters: int | None) -> str:
+    """Return what /proc/PID/status says, in words."""
+    if seccomp != node_status.FILTERED:
+        return "strict" if seccomp else "no filter"
+    if filters is None:
+        return "filtered"
+    return f"{filters} filter" + "s" * (filters != 1)
+
+
+def _reason(entry: Entry) -> str:
+    record = entry.record
+    if record is None:
+        return "Not started through runc-wrap."
+    ignored = f" The annotation {record.ignored} does not count here." if record.ignored else ""
+    return (record.reason or "") + ignored

@@ -1,0 +1,111 @@
+"""runc-wrapctl verify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.cli.status import kernel_words, look, named
+from runc_wrap.node import deep as node_deep
+from runc_wrap.node.deep import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.places import Places
+    from runc_wrap.node.status import Entry, Node
+
+_SHOWN = 10  # calls of one process, in text
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read the filters back from the kernel and compare every call; stops each process for "
+    "some microseconds.",
+)
+@click.pass_obj
+def verify(places: Places, *, as_json: bool, deep: bool) -> None:
+    """Check that the kernel confines every process of every container as was decided.
+
+    Exit status 1 if one is not, and its container is named; 2 if something could not be checked.
+    """
+    node = look(places)
+    wrong, unknown = _deeply(node) if deep else (list(_plainly(node)), [])
+    for sentence in unknown:
+        output.warn(f"not checked: {sentence}")
+    checked = sum(entry.agrees is not None for entry in node.entries)
+    if as_json:
+        output.document({"checked": checked, "disagreeing": [_document(*one) for one in wrong]})
+    else:
+        for entry, found in wrong:
+            output.say(_sentence(entry, found))
+        output.say(f"{checked} containers checked, {_count(wrong)} disagree")
+    if wrong:
+        raise SystemExit(output.WRONG)
+    if unknown or node.unreadable:
+        raise SystemExit(output.IMPOSSIBLE)
+
+
+def _plainly(node: Node) -> Iterator[tuple[Entry, Wrong]]:
+    for entry in node.entries:
+        for process in entry.deviating if entry.agrees is False else ():
+            found = {"seccomp": process.seccomp, "filters": process.filters}
+            yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
+
+
+def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[str]]:
+    """Return what is wrong; a process that lacks its filter is named once, with its calls."""
+    comparing = node_deep.Comparing()
+    wrong: list[tuple[Entry, Wrong]] = []
+    unknown: list[str] = []
+    plain = list(_plainly(node))
+    for entry in node.entries:
+        result = comparing.compare(entry)
+        wrong += [(entry, one) for one in result.wrong]
+        unknown += [f"{named(entry)}: {sentence}" for sentence in result.unknown]
+    seen = {(id(entry), one.pid) for entry, one in wrong}
+    return [*(one for one in plain if (id(one[0]), one[1].pid) not in seen), *wrong], unknown
+
+
+def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
+    record = entry.record
+    return {
+        "id": entry.container.id,
+        "pid": entry.container.pid if wrong.pid is None else wrong.pid,
+        "namespace": record and record.namespace,
+        "pod": record and record.pod,
+        "container": record and record.container,
+        "expected": wrong.expected,
+        "found": wrong.found,
+        "calls": [call.as_json() for call in wrong.calls],
+    }
+
+
+def _sentence(entry: Entry, wrong: Wrong) -> str:
+    if wrong.pid is None:
+        return (
+            f"{named(entry)}: the profile in its config.json is not the one that was decided "
+            f"(digest {wrong.found['digest']}, recorded {wrong.expected['digest']})"
+        )
+    what = "first process" if wrong.pid == entry.container.pid else "process"
+    found = kernel_words(wrong.found["seccomp"], wrong.found["filters"])
+    if not wrong.calls:
+        return f"{named(entry)}: its {what} {wrong.pid} has {found} where one was decided"
+    calls = [call.as_json() for call in wrong.calls[:_SHOWN]]
+    lines = [
+        f"    {call['abi']} {call['syscall']}: {call['found']} instead of {call['expected']}"
+        for call in calls
+    ]
+    if len(wrong.calls) > _SHOWN:
+        lines.append(f"    and {len(wrong.calls) - _SHOWN} calls more")
+    head = f"{named(entry)}: its {what} {wrong.pid} ({found}) differs from the profile decided"
+    return "\n".join([head, *lines])
+
+
+def _count(wrong: list[tuple[Entry, Wrong]]) -> int:
+    return len({id(entry) for entry, _ in wrong})
