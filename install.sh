@@ -74,6 +74,19 @@ copy_hot_path() {
         "$release/python"
 }
 
+# In the release, so that hooks and what they import change at once. PREFIX/hooks is a link.
+copy_hooks() {
+    cp -R "$source/hooks" "$release/hooks"
+    PREFIX=$prefix "$release/venv/bin/python" - "$release"/hooks/*.d/*.json <<'END'
+import json, os, pathlib, sys
+for path in map(pathlib.Path, sys.argv[1:]):
+    definition = json.loads(path.read_text())
+    program = definition["hook"]["path"].removeprefix("/opt/runc-wrap")
+    definition["hook"]["path"] = os.environ["PREFIX"] + program
+    path.write_text(json.dumps(definition, indent=4) + "\n")
+END
+}
+
 make_launcher() {
     launcher=$source/runc_wrap/launcher
     compiler=$(command -v cc || command -v gcc || command -v clang || :)
@@ -102,6 +115,7 @@ switch_release() {
     switch_link "$release" "$prefix/lib/current"
     mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
     switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
+    switch_link lib/current/hooks "$prefix/hooks"
     for old in "$prefix"/lib/*; do
         case $old in
             "$prefix/lib/current" | "$release" | "$previous") ;;
@@ -126,6 +140,7 @@ chmod 755 "$release"
 trap '[ "$(readlink "$prefix/lib/current")" = "$release" ] || rm -rf "$release"' EXIT
 make_venv
 copy_hot_path
+copy_hooks
 make_launcher
 "$release/venv/bin/runc-wrapctl" --prefix "$prefix" apply
 switch_release

@@ -64,6 +64,7 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
         shutil.copytree(installed.prefix / name, prefix / name, symlinks=True)
     (prefix / "lib").mkdir()
     (prefix / "lib" / "current").symlink_to(installed.release)
+    (prefix / "hooks").symlink_to("lib/current/hooks")
     (prefix / "bin" / "runc-wrapctl").unlink()
     script = f'#!/bin/sh\nexec {installed.ctl} --prefix {prefix} "$@"\n'
     (prefix / "bin" / "runc-wrapctl").write_text(script)

@@ -1,0 +1,139 @@
+"""An OCI poststart hook: compares a just-started container with its decision.
+
+The container's state comes on stdin (OCI runtime-spec, "State"). A mismatch becomes a line in the
+ledger: the decision's own line once more, so that the last line of a container still is its
+decision, with `via` "hook", the time of the check, and
+
+    "mismatch": {"pid", "expected": {"seccomp", "filters"}, "found": {"seccomp", "filters"}}
+
+A runtime kills a container whose poststart hook fails. So the exit status is 0 whatever is found or
+goes wrong, unless `--fail` asks for a mismatch to end the container.
+
+runc before 1.3 runs poststart hooks at the end of create, when the process may still lack its
+filter. Then a process in the background waits for the start and checks; with `--fail` it kills.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from runc_wrap.evidence import ledger as evidence
+from runc_wrap.hotpath import ledger
+from runc_wrap.node import processes, status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.node.processes import Process
+
+_LARGEST = 16 * 1024 * 1024
+_SETTLING = 0.5  # seconds in which a process that was started becomes the container's own
+_WAITING = 600.0  # seconds for a container to be started
+_PAUSE = 0.02
+_RUNTIMES_OWN = ("runc:[", "crun")  # names of a first process that still is the runtime
+
+
+def main(prefix: str, options: list[str]) -> int:
+    """Be the hook; return the exit status."""
+    may_fail = "--fail" in options
+    try:
+        state = json.loads(sys.stdin.buffer.read(_LARGEST))
+        record = decision(Path(prefix), state)
+        if record is None or not record.filters:
+            return 0
+        handle = psutil.Process(int(state["pid"]))
+        if is_confined(handle, record):
+            return 0
+        if not is_started(handle):
+            in_background(lambda: check(prefix, handle, record, may_fail=may_fail))
+            return 0
+        return int(not check(prefix, handle, record, may_fail=False) and may_fail)
+    except Exception as error:  # noqa: BLE001 - a check must not end a container
+        sys.stderr.write(f"runc-wrap: the poststart check did not work: {error!r}\n")
+        return 0
+
+
+def decision(prefix: Path, state: dict[str, Any]) -> Record | None:
+    """Return the record that counts: the newest of this container, in this bundle if it says so."""
+    records = evidence.read(prefix / "var" / "ledger").records
+    fitting = [
+        record
+        for (_, name), record in records.items()
+        if name == state["id"] and record.bundle in (None, state["bundle"])
+    ]
+    return max(fitting, key=lambda record: record.time or "", default=None)
+
+
+def is_started(handle: psutil.Process) -> bool:
+    """Tell whether the first process is the container's, and no more the runtime's."""
+    return not handle.name().startswith(_RUNTIMES_OWN)
+
+
+def is_confined(handle: psutil.Process, record: Record) -> bool:
+    """Tell whether the process has its filter; one that is gone does no harm."""
+    process = processes.look(handle)
+    return process is None or _is_enough(process, record)
+
+
+def _is_enough(process: Process, record: Record) -> bool:
+    parent = processes.look(psutil.Process(process.parent)) if process.parent else None
+    had = (parent.filters or 0) if parent else 0
+    return status.is_enough(process.seccomp, process.filters, record.filters, had)
+
+
+def check(prefix: str, handle: psutil.Process, record: Record, *, may_fail: bool) -> bool:
+    """Wait for the start and look; record what does not agree. Returns whether it agrees."""
+    _until(lambda: not handle.is_running() or is_started(handle), _WAITING)
+    _until(lambda: is_confined(handle, record), _SETTLING)
+    process = processes.look(handle)
+    if process is None or not handle.is_running() or _is_enough(process, record):
+        return True
+    ledger.append(prefix, mismatch(record, process))
+    if may_fail:
+        handle.kill()
+    return False
+
+
+def mismatch(record: Record, process: Process) -> dict[str, Any]:
+    """Return the ledger's line."""
+    found = {"seccomp": process.seccomp, "filters": process.filters}
+    expected = {"seccomp": status.FILTERED, "filters": record.filters}
+    return {
+        **record.line,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "via": "hook",
+        "mismatch": {"pid": process.pid, "expected": expected, "found": found},
+    }
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+
+
+def in_background(work: Callable[[], object]) -> None:
+    """Do the work in a process that nobody waits for: it holds nothing that was inherited."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        work()
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

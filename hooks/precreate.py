@@ -1,0 +1,96 @@
+"""Podman's precreate hook: inject without replacing the runtime.
+
+Podman writes a container's config to stdin and takes what is on stdout instead; with another exit
+status than 0 the container is not created. The same code decides as behind `runc-wrap create`, and
+the same ledger has the line, `via` "hook".
+
+Podman runs it in the bundle, <storage>/<id>/userdata. What Podman does not tell is the runtime:
+`--runtime runc` or `--runtime crun` says which it is, where it is not the one in force.
+"""
+
+import posix
+import sys
+import time
+
+sys.path.insert(0, sys.argv[1])
+
+from runc_wrap.hotpath import bundle, caller, ledger, main, policy, splice
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.failure import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
+
+_BUNDLE = "userdata"
+_CHUNK = 1024 * 1024
+
+
+def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
+    """Return the config that the container gets, and the ledger's line. Raises Refusal."""
+    compiled = policy.load(prefix)
+    kind = kind or compiled["runtime"]["kind"]
+    try:
+        return confined(prefix, compiled, kind, invocation, text)
+    except Refusal as refusal:
+        if compiled["on_error"] != "run-unmodified":
+            raise
+        decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
+        who = caller.identify(invocation, {}, "")
+        return text, ledger.record(invocation, who, decision, None)
+
+
+def confined(
+    prefix: str, compiled: "Json", kind: str, invocation: Invocation, text: bytes
+) -> "tuple[bytes, Json]":
+    """Decide, and put the profile into the text. Raises Refusal."""
+    config = main.parsed(text)
+    who = caller.identify(invocation, checked_annotations(config), "")
+    decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
+    block = main.final_block(prefix, config, decision)
+    if decision.action == "inject":
+        text = splice.with_seccomp(text, config, block)
+    return text, ledger.record(invocation, who, decision, block)
+
+
+def called(directory: str) -> Invocation:
+    """Return the create that will follow: of the container whose bundle this is."""
+    parts = directory.split("/")
+    name = parts[-2] if parts[-1] == _BUNDLE and len(parts) > 1 else ""
+    return Invocation("create", {"bundle": directory, "root": ""}, name)
+
+
+def _stdin() -> bytes:
+    parts = []
+    size = 0
+    while part := posix.read(0, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > bundle.LARGEST:
+            raise Refusal(f"the config is larger than {bundle.LARGEST} bytes.")
+    return b"".join(parts)
+
+
+def run(prefix: str, options: "list[str]") -> int:
+    """Be the hook; return the exit status."""
+    started = time.perf_counter()
+    kind = options[1] if options[:1] == ["--runtime"] and len(options) > 1 else ""
+    try:
+        text, line = hook(prefix, kind, called(posix.getcwd()), _stdin())
+    except Refusal as refusal:
+        posix.write(2, f"runc-wrap: {refusal}\n".encode("utf-8", "backslashreplace"))
+        return 1
+    line["seconds"] = round(time.perf_counter() - started, 6)
+    line["via"] = "hook"
+    ledger.append(prefix, line)
+    rest = memoryview(text)
+    while rest:
+        rest = rest[posix.write(1, rest) :]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[2], sys.argv[3:]))
