@@ -6,11 +6,12 @@ decision, with `via` "hook", the time of the check, and
 
     "mismatch": {"pid", "expected": {"seccomp", "filters"}, "found": {"seccomp", "filters"}}
 
-A runtime kills a container whose poststart hook fails. So the exit status is 0 whatever is found or
-goes wrong, unless `--fail` asks for a mismatch to end the container.
+runc ends a container whose poststart hook fails, crun does not. So the exit status is 0 whatever is
+found or goes wrong, unless `--fail` asks for a mismatch to end the container: then the hook itself
+kills the container's first process, and exits 1.
 
 runc before 1.3 runs poststart hooks at the end of create, when the process may still lack its
-filter. Then a process in the background waits for the start and checks; with `--fail` it kills.
+filter. Then a process in the background waits for the start and checks.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def main(prefix: str, options: list[str]) -> int:
         if not is_started(handle):
             in_background(lambda: check(prefix, handle, record, may_fail=may_fail))
             return 0
-        return int(not check(prefix, handle, record, may_fail=False) and may_fail)
+        return int(not check(prefix, handle, record, may_fail=may_fail) and may_fail)
     except Exception as error:  # noqa: BLE001 - a check must not end a container
         sys.stderr.write(f"runc-wrap: the poststart check did not work: {error!r}\n")
         return 0

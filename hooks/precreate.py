@@ -1,7 +1,8 @@
 """Podman's precreate hook: inject without replacing the runtime.
 
 Podman writes a container's config to stdin and takes what is on stdout instead; with another exit
-status than 0 the container is not created. The same code decides as behind `runc-wrap create`, and
+status than 0 the container is not created (Podman then says nothing but that status: the reason is
+on stderr and in the system's log). The same code decides as behind `runc-wrap create`, and
 the same ledger has the line, `via` "hook".
 
 Podman runs it in the bundle, <storage>/<id>/userdata. What Podman does not tell is the runtime:
@@ -10,6 +11,7 @@ Podman runs it in the bundle, <storage>/<id>/userdata. What Podman does not tell
 
 import posix
 import sys
+import syslog
 import time
 
 sys.path.insert(0, sys.argv[1])
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 _BUNDLE = "userdata"
 _CHUNK = 1024 * 1024
+# runtime-spec:specs-go/config.go LinuxSeccomp, LinuxSyscall, LinuxSeccompArg
+_BLOCK = (
+    "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls"
+).split()
+_RULE = ("names", "action", "errnoRet", "args")
+_ARGUMENT = ("index", "value", "valueTwo", "op")
+_ALWAYS = ("names", "action", "index", "value", "op")
 
 
 def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
@@ -52,6 +61,7 @@ def confined(
     decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
     block = main.final_block(prefix, config, decision)
     if decision.action == "inject":
+        block = as_written(block)
         text = splice.with_seccomp(text, config, block)
     return text, ledger.record(invocation, who, decision, block)
 
@@ -74,6 +84,38 @@ def _stdin() -> bytes:
     return b"".join(parts)
 
 
+def refuse(message: str) -> None:
+    """Say why, to whoever listens."""
+    posix.write(2, f"{message}\n".encode("utf-8", "backslashreplace"))
+    syslog.syslog(syslog.LOG_ERR, message)
+
+
+def as_written(block: "Json") -> "Json":
+    """Return a block as Podman writes it: through the runtime-spec's Go types, in their order.
+
+    The ledger's digest is of what is in the bundle then.
+    """
+    written = {key: block[key] for key in _BLOCK if _is_kept(block.get(key))}
+    if "syscalls" in written:
+        written["syscalls"] = [_rule(rule) for rule in written["syscalls"]]
+    return written
+
+
+def _rule(rule: "Json") -> "Json":
+    written = {key: rule[key] for key in _RULE if _is_kept(rule.get(key)) or key in _ALWAYS}
+    if "args" in written:
+        written["args"] = [
+            {key: arg[key] for key in _ARGUMENT if arg.get(key) or key in _ALWAYS}
+            for arg in written["args"]
+        ]
+    return written
+
+
+def _is_kept(value: object) -> bool:
+    """Pointers are left out when nil, all else that is `omitempty` when empty."""
+    return value is not None and value not in ("", [])
+
+
 def run(prefix: str, options: "list[str]") -> int:
     """Be the hook; return the exit status."""
     started = time.perf_counter()
@@ -81,7 +123,7 @@ def run(prefix: str, options: "list[str]") -> int:
     try:
         text, line = hook(prefix, kind, called(posix.getcwd()), _stdin())
     except Refusal as refusal:
-        posix.write(2, f"runc-wrap: {refusal}\n".encode("utf-8", "backslashreplace"))
+        refuse(f"runc-wrap: {refusal}")
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
     line["via"] = "hook"

@@ -34,6 +34,10 @@ class Podman:
         """Run podman, whatever its outcome."""
         return attempt(self._argv(words), env=self._environment(override))
 
+    def inside(self, argv: Sequence[str | Path]) -> Run:
+        """Run another program where this Podman's containers are seen, whatever its outcome."""
+        return attempt([*self.space.prefix, *argv])
+
     def pid(self, container: str) -> int:
         """Return the host's pid of the container's first process."""
         return int(self.podman("inspect", "--format", "{{.State.Pid}}", container).stdout)

@@ -1,0 +1,219 @@
+"""hooks/: with real Podman, on the bare runtimes; the opposite, without the hook, first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.digest import digest
+from tests.support import kernel, recorder
+from tests.support.images import REFERENCE
+from tests.support.install import copy_of
+from tests.support.kernel import DISABLED, FILTER
+from tests.support.processes import attempt, wait_until
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.install import Installed
+    from tests.support.podman import Podman
+
+BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
+
+
+@pytest.fixture
+def own(installed: Installed, place: Path, podman_storage: Podman) -> Iterator[Installed]:
+    """An installation of the test's own; its containers go before it does."""
+    yield copy_of(installed, place / "hooks")
+    podman_storage.remove_all()
+    shutil.rmtree(place / "hooks")
+
+
+def hooks_dir(own: Installed, stage: str, *options: str) -> Path:
+    """Return a directory for --hooks-dir with the definition that is installed, for this copy."""
+    source = own.prefix / "hooks" / f"{stage}.d" / f"runc-wrap-{stage}.json"
+    definition = json.loads(source.read_text())
+    definition["hook"]["path"] = str(own.prefix / "hooks" / f"runc-wrap-{stage}")
+    definition["hook"]["args"] += options
+    target = own.prefix / f"{stage}.d"
+    target.mkdir()
+    (target / source.name).write_text(json.dumps(definition))
+    return target
+
+
+def start(podman: Podman, runtime: str, *options: str | Path, hooks: Path | None = None) -> str:
+    """`podman run --detach`; return the container's id."""
+    where: list[str | Path] = ["--hooks-dir", hooks] if hooks else []
+    words = [*where, "--runtime", runtime, "run", "--detach", *options, REFERENCE]
+    return podman.podman(*words).stdout.strip()
+
+
+def lines(own: Installed, container: str) -> list[Any]:
+    """Return what the ledger says of a container, oldest first."""
+    ledger = own.prefix / "var" / "ledger" / "ledger.jsonl"
+    every = map(json.loads, ledger.read_text().splitlines() if ledger.exists() else [])
+    return [line for line in every if line["id"] == container]
+
+
+def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
+    """Run runc-wrapctl where this Podman's containers are seen."""
+    done = podman.inside([own.ctl, *words])
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_definitions_name_the_installation(installed: Installed) -> None:
+    for stage in ("precreate", "poststart"):
+        file = installed.prefix / "hooks" / f"{stage}.d" / f"runc-wrap-{stage}.json"
+        definition = json.loads(file.read_text())
+        assert definition["stages"] == [stage]
+        assert definition["hook"]["path"] == f"{installed.prefix}/hooks/runc-wrap-{stage}"
+        assert Path(definition["hook"]["path"]).stat().st_mode & 0o111
+
+
+@BOTH
+def test_precreate_confines_without_replacing_the_runtime(
+    podman: Podman, own: Installed, runtime: str
+) -> None:
+    assert kernel.seccomp(podman.pid(start(podman, runtime))) == DISABLED
+    hooks = hooks_dir(own, "precreate", "--runtime", runtime)
+    container = start(podman, runtime, hooks=hooks)
+    assert kernel.seccomp(podman.pid(container)) == FILTER
+    (line,) = lines(own, container)
+    assert (line["via"], line["engine"], line["action"]) == ("hook", "podman", "inject")
+    code, shown = control(podman, own, "status", "--json")
+    one = next(one for one in shown if one["id"] == container)
+    assert (code, one["agrees"], one["action"]) == (0, True, "inject")
+    code, found = control(podman, own, "verify", "--deep", "--json")
+    assert (code, found["disagreeing"]) == (0, [])
+
+
+def test_precreate_gives_what_the_runtime_would_give(podman: Podman, own: Installed) -> None:
+    hooked = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
+    wrapped = start(podman, "wrapped")
+    assert config(podman, hooked)["linux"]["seccomp"] == config(podman, wrapped)["linux"]["seccomp"]
+
+
+def config(podman: Podman, container: str) -> Any:
+    return json.loads((podman.bundle(container) / "config.json").read_text())
+
+
+def test_precreate_honours_opt_outs_and_own_profiles(podman: Podman, own: Installed) -> None:
+    hooks = hooks_dir(own, "precreate")
+    opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
+    container = start(podman, "runc", *opt_out, hooks=hooks)
+    assert kernel.seccomp(podman.pid(container)) == DISABLED
+    assert lines(own, container)[0]["declared"] == "unconfined"
+    profile = own.prefix / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
+    container = start(podman, "runc", "--security-opt", f"seccomp={profile}", hooks=hooks)
+    assert config(podman, container)["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
+    assert lines(own, container)[0]["action"] == "keep"
+
+
+def test_precreate_refuses_what_the_runtime_would_refuse(podman: Podman, own: Installed) -> None:
+    words = ["run", "--rm", "--annotation", "runc-wrap/seccomp=nonsense", REFERENCE, "true"]
+    assert podman.try_podman("--runtime", "runc", *words).returncode == 0
+    hooks = hooks_dir(own, "precreate")
+    done = podman.try_podman("--hooks-dir", hooks, "--runtime", "runc", *words)
+    assert done.returncode != 0
+    assert "runc-wrap-precreate" in done.stderr
+    config = '{"linux": {}, "annotations": {"runc-wrap/seccomp": "nonsense"}}'
+    said = attempt([own.prefix / "hooks" / "runc-wrap-precreate"], stdin=config)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "nonsense" in said.stderr
+
+
+def test_the_digest_is_of_what_podman_makes_of_a_profile(podman: Podman, own: Installed) -> None:
+    odd = {
+        "args": [{"value": 1, "op": "SCMP_CMP_NE", "valueTwo": 0, "index": 0}],
+        "errnoRet": 0,
+        "action": "SCMP_ACT_ERRNO",
+        "names": ["mkdir"],
+    }
+    profile = {"syscalls": [odd], "flags": [], "defaultAction": "SCMP_ACT_ALLOW"}
+    (own.prefix / "etc" / "profiles" / "odd.json").write_text(json.dumps(profile))
+    own.control("apply")
+    words = ["--annotation", "runc-wrap/seccomp=localhost/odd.json"]
+    container = start(podman, "runc", *words, hooks=hooks_dir(own, "precreate"))
+    block = config(podman, container)["linux"]["seccomp"]
+    assert lines(own, container)[0]["digest"] == digest(codec.dumps(block))
+    assert control(podman, own, "verify", "--deep", "--json")[0] == 0
+
+
+STRIP = 'sed -i \'s/"seccomp":/"stripped":/\' config.json'
+
+
+@pytest.fixture
+def stripping(own: Installed) -> dict[str, Path]:
+    """Runtimes which drop the block that was decided, by the name of the runtime behind them."""
+    return {
+        kind: recorder.in_front(own.prefix / f"strip-{kind}", STRIP, program(kind))
+        for kind in ("runc", "crun")
+    }
+
+
+def both_hooks(own: Installed, runtime: str, *options: str) -> Path:
+    """Return a --hooks-dir with precreate, which has the decision recorded, and poststart."""
+    directory = hooks_dir(own, "precreate", "--runtime", runtime)
+    for file in hooks_dir(own, "poststart", *options).iterdir():
+        file.rename(directory / file.name)
+    return directory
+
+
+@BOTH
+@pytest.mark.parametrize("more", [[], ["--security-opt", "no-new-privileges"]], ids=str)
+def test_poststart_records_a_mismatch_and_nothing_else(
+    podman: Podman, own: Installed, stripping: dict[str, Path], runtime: str, more: list[str]
+) -> None:
+    hooks = both_hooks(own, runtime)
+    good = start(podman, runtime, *more, hooks=hooks)
+    assert kernel.seccomp(podman.pid(good)) == FILTER
+    stripped = start(podman, str(stripping[runtime]), *more, hooks=hooks)
+    wait_until(lambda: len(lines(own, stripped)) > 1, "the hook's line")
+    decided, found = lines(own, stripped)
+    pid = podman.pid(stripped)
+    assert kernel.seccomp(pid) == DISABLED  # it runs on
+    assert found["mismatch"] == {
+        "pid": pid,
+        "expected": {"seccomp": 2, "filters": 1},
+        "found": {"seccomp": 0, "filters": 0},
+    }
+    same = ("id", "root", "bundle", "action", "mode", "profile", "digest", "reason", "filters")
+    assert [found[key] for key in same] == [decided[key] for key in same]
+    assert len(lines(own, good)) == 1
+    code, shown = control(podman, own, "verify", "--json")
+    assert (code, [one["pid"] for one in shown["disagreeing"]]) == (1, [pid])
+
+
+@BOTH
+@pytest.mark.parametrize("more", [[], ["--security-opt", "no-new-privileges"]], ids=str)
+def test_poststart_ends_the_container_if_asked(
+    podman: Podman, own: Installed, stripping: dict[str, Path], runtime: str, more: list[str]
+) -> None:
+    hooks = both_hooks(own, runtime, "--fail")
+    good = start(podman, runtime, *more, hooks=hooks)
+    assert kernel.seccomp(podman.pid(good)) == FILTER
+    where: list[str | Path] = ["--hooks-dir", hooks, "--runtime", stripping[runtime]]
+    podman.try_podman(*where, "run", "--detach", *more, "--name", "doomed", REFERENCE)
+    wait_until(lambda: state(podman, "doomed") != "running", "its end")
+    assert state(podman, good) == "running"
+
+
+def state(podman: Podman, container: str) -> str:
+    asked = podman.podman("inspect", "--format", "{{.State.Status}}", container)
+    return asked.stdout.strip()
+
+
+def test_poststart_never_fails_a_container_for_its_own_faults(
+    podman: Podman, own: Installed
+) -> None:
+    (own.prefix / "var" / "ledger").mkdir(exist_ok=True)
+    (own.prefix / "var" / "ledger" / "ledger.jsonl").write_text("{damaged\n")
+    container = start(podman, "runc", hooks=hooks_dir(own, "poststart"))
+    assert kernel.seccomp(podman.pid(container)) == DISABLED
