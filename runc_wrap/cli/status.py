@@ -40,7 +40,7 @@ def status(places: Places, *, as_json: bool) -> None:
 def look(places: Places) -> Node:
     """Look at the node; warn of whatever could not be read."""
     try:
-        node = node_status.gather(places.var / "ledger")
+        node = node_status.gather(places.ledger)
     except OSError as error:
         output.fail(error)
     for sentence in node.unreadable:
@@ -62,6 +62,7 @@ def as_document(entry: Entry) -> dict[str, Any]:
         "effective": _effective(entry),
         "processes": len(entry.members),
         "deviating": [process_document(one) for one in entry.deviating],
+        "mismatch": record and record.line.get("mismatch"),  # the poststart hook's
         "agrees": entry.agrees,
     }
 
@@ -133,4 +134,5 @@ def _reason(entry: Entry) -> str:
     if record is None:
         return "Not started through runc-wrap."
     ignored = f" The annotation {record.ignored} does not count here." if record.ignored else ""
-    return (record.reason or "") + ignored
+    hook = " Its poststart hook found no such filter." if record.line.get("mismatch") else ""
+    return (record.reason or "") + ignored + hook

@@ -44,7 +44,7 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     else:
         for entry, found in wrong:
             output.say(_sentence(entry, found))
-        output.say(f"{checked} containers checked, {_count(wrong)} disagree")
+        output.say(_summary(checked, len({id(entry) for entry, _ in wrong})))
     if wrong:
         raise SystemExit(output.WRONG)
     if unknown or node.unreadable:
@@ -107,5 +107,6 @@ def _sentence(entry: Entry, wrong: Wrong) -> str:
     return "\n".join([head, *lines])
 
 
-def _count(wrong: list[tuple[Entry, Wrong]]) -> int:
-    return len({id(entry) for entry, _ in wrong})
+def _summary(checked: int, disagreeing: int) -> str:
+    plural, singular = "s" * (checked != 1), "s" * (disagreeing == 1)
+    return f"{checked} container{plural} checked, {disagreeing} disagree{singular}"

@@ -46,6 +46,11 @@ class Places:
         return self.var / "current"
 
     @property
+    def ledger(self) -> Path:
+        """The record of decisions, which the hot path writes."""
+        return self.var / "ledger"
+
+    @property
     def engines(self) -> Path:
         """What `engine add` changed, and how to undo it."""
         return self.var / "engines"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.containers import Container
 
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
+_ENDED = ("Z", "X")  # nobody has asked yet how it ended; it runs nothing any more
 _LARGEST = 64 * 1024
 
 
@@ -55,7 +56,7 @@ def look(handle: psutil.Process) -> Process | None:
     try:
         said = dict(_fields(_read(f"/proc/{pid}/status")))
         parent = int(said["PPid"])
-        if parent == _KERNEL_THREADS:
+        if parent == _KERNEL_THREADS or said["State"][:1] in _ENDED:
             return None
         namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - a thousand times, at a third of the cost
         cgroups = frozenset(_cgroups(_read(f"/proc/{pid}/cgroup")))

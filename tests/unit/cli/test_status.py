@@ -1,0 +1,186 @@
+"""status and verify, on a node of made-up states and this test's own processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.node import containers, deep, status
+from runc_wrap.node.compare import Difference
+from tests.unit.node.test_containers import runc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+HOSTILE = "\x1b[31m[bold]red[/bold]\u202e\x07"
+DECIDED = {
+    "action": "inject",
+    "mode": "audit",
+    "profile": "containerd",
+    "reason": "Because.",
+    "declared": "unset",
+    "filters": 1,
+    "namespace": "team",
+    "pod": "web-1",
+    "container": "main",
+    "image": "nginx",
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(status, "_USERS", f"{tmp_path}/user/")
+    monkeypatch.setattr(status, "_PAUSE", 0)
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "60"]) as started:
+        yield started.pid
+        started.kill()
+
+
+def container(node: Node, child: int, name: str, **line: Any) -> None:
+    """Make a container whose first process is `child`, which has no filter."""
+    root = node.places.prefix / "root"
+    start = containers.started(child)
+    runc(root, name, init_process_pid=child, init_process_start=start)
+    write(node, id=name, root=str(root), **line)
+
+
+def write(node: Node, **line: Any) -> None:
+    node.places.ledger.mkdir(parents=True, exist_ok=True)
+    with (node.places.ledger / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def test_a_node_without_containers(node: Node) -> None:
+    assert node.json("status") == []
+    assert node.json("verify") == {"checked": 0, "disagreeing": []}
+    assert node.ctl("verify").stdout == "0 containers checked, 0 disagree\n"
+
+
+def test_the_keys_that_other_programs_read(node: Node, child: int) -> None:
+    container(node, child, "a", **DECIDED)
+    (one,) = node.json("status")
+    wanted = "namespace pod container image declared action mode profile reason".split()
+    assert {key: one[key] for key in wanted} == {key: DECIDED[key] for key in wanted}
+    assert (one["id"], one["pid"], one["agrees"]) == ("a", child, False)
+    assert one["effective"] == {"seccomp": 0, "filters": 0}
+    assert [each["pid"] for each in one["deviating"]] == [child]
+
+
+def test_verify_names_the_container_and_exits_with_1(node: Node, child: int) -> None:
+    container(node, child, "a", **DECIDED)
+    result = node.ctl("verify")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"team/web-1/main (a): its first process {child} has no filter where one was decided",
+        "1 container checked, 1 disagrees",
+    ]
+    result = node.ctl("verify", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["disagreeing"] == [
+        {
+            "id": "a",
+            "pid": child,
+            "namespace": "team",
+            "pod": "web-1",
+            "container": "main",
+            "expected": {"seccomp": 2, "filters": 1},
+            "found": {"seccomp": 0, "filters": 0},
+            "calls": [],
+        }
+    ]
+
+
+def test_the_table(node: Node, child: int) -> None:
+    container(node, child, "a", **DECIDED)
+    opted = {"action": "leave", "reason": "It opted out.", "declared": "unconfined", "filters": 0}
+    container(node, child, "b" * 64, **opted, ignored="some/key")
+    runc(node.places.prefix / "root", "bare", init_process_start=1)
+    lines = [line.split() for line in node.ctl("status").stdout.splitlines()]
+    assert lines[0] == "CONTAINER PID DECLARED DECIDED KERNEL AGREES REASON".split()
+    wanted = f"team/web-1/main (a) {child} unset containerd (audit) no filter NO Because."
+    assert lines[1] == wanted.split()
+    assert lines[2] == "bare stopped - - - - Not started through runc-wrap.".split()
+    assert lines[3][:7] == ["b" * 12, str(child), "unconfined", "leave", "no", "filter", "yes"]
+    assert " ".join(lines[3][7:]) == "It opted out. The annotation some/key does not count here."
+
+
+def test_nothing_foreign_reaches_the_terminal(node: Node, child: int) -> None:
+    container(
+        node, child, "a", **{**DECIDED, "pod": HOSTILE, "reason": HOSTILE, "ignored": HOSTILE}
+    )
+    for words in (["status"], ["verify"], ["status", "--json"], ["verify", "--json"]):
+        said = node.ctl(*words)
+        assert not [c for c in said.output if not c.isprintable() and c != "\n"], words
+    assert "[bold]red[/bold]" in node.ctl("status").stdout
+    assert json.loads(node.ctl("status", "--json").stdout)[0]["pod"] == HOSTILE
+
+
+def test_what_a_hook_found_is_shown(node: Node, child: int) -> None:
+    mismatch = {"pid": 1, "expected": {}, "found": {}}
+    container(node, child, "a", **DECIDED, via="hook", mismatch=mismatch)
+    (one,) = node.json("status")
+    assert (one["mismatch"], one["via"]) == (mismatch, "hook")
+    assert "Its poststart hook found no such filter." in node.ctl("status").stdout
+
+
+def test_what_cannot_be_read_is_said_and_exits_with_2(node: Node, child: int) -> None:
+    container(node, child, "a", action="leave", filters=0)
+    broken = node.places.prefix / "root" / "broken"
+    broken.mkdir()
+    (broken / "state.json").write_text("{")
+    (node.places.ledger / "ledger.1.jsonl").write_text("{\n")
+    result = node.ctl("verify")
+    assert result.exit_code == 2
+    assert result.stdout == "1 container checked, 0 disagree\n"
+    assert f"not read: {broken}" in result.stderr
+    assert "1 lines of the ledger are damaged" in result.stderr
+
+
+class _Fake:
+    """Stands in for node.deep.Comparing: what it finds is given."""
+
+    results: dict[str, deep.Result]
+
+    def compare(self, entry: status.Entry) -> deep.Result:
+        return self.results.get(entry.container.id, deep.Result())
+
+
+def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    container(node, child, "a", **{**DECIDED, "filters": 0})
+    calls = tuple(Difference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
+    found = {"seccomp": 2, "filters": 1}
+    _Fake.results = {"a": deep.Result([deep.Wrong(child, found, found, calls)], ["a reason"])}
+    monkeypatch.setattr(deep, "Comparing", _Fake)
+    result = node.ctl("verify", "--deep")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    first = f"its first process {child} (1 filter) differs from the profile decided"
+    assert lines[0] == f"team/web-1/main (a): {first}"
+    assert lines[1] == "    x86_64 call0: SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
+    assert lines[11:] == ["    and 2 calls more", "1 container checked, 1 disagrees"]
+    assert result.stderr == "not checked: team/web-1/main (a): a reason\n"
+    (one,) = json.loads(node.ctl("verify", "--deep", "--json").stdout)["disagreeing"]
+    assert len(one["calls"]) == 12
+    assert one["calls"][0]["syscall"] == "call0"
+
+
+def test_deep_tells_a_changed_config(
+    node: Node, child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container(node, child, "a", **{**DECIDED, "filters": 0})
+    wrong = deep.Wrong(None, {"digest": "aa"}, {"digest": "bb"})
+    _Fake.results = {"a": deep.Result([wrong])}
+    monkeypatch.setattr(deep, "Comparing", _Fake)
+    said = node.ctl("verify", "--deep").stdout
+    assert "is not the one that was decided (digest bb, recorded aa)" in said

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence import ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = json.dumps({"id": "a" * 70_000}).encode()
+LINE = {"time": "2026-01-01T00:00:00Z", "id": "a", "root": "/r", "action": "inject", "filters": 1}
+
+
+def write(directory: Path, name: str, *lines: object) -> None:
+    texts = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    (directory / name).write_bytes(b"".join(text + b"\n" for text in texts))
+
+
+def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
+    assert ledger.read(tmp_path / "none") == ledger.Ledger({})
+
+
+def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
+    write(tmp_path, "ledger.2.jsonl", {**LINE, "reason": "1"}, {**LINE, "id": "old", "reason": "2"})
+    write(tmp_path, "ledger.1.jsonl", {**LINE, "reason": "3"}, {**LINE, "root": "/other"})
+    write(tmp_path, "ledger.jsonl", {**LINE, "reason": "4"}, {**LINE, "reason": "5"})
+    found = ledger.read(tmp_path)
+    assert found.damaged == 0
+    assert {key: record.reason for key, record in found.records.items()} == {
+        ("/r", "a"): "5",
+        ("/r", "old"): "2",
+        ("/other", "a"): None,
+    }
+    assert found.roots == {"/r", "/other"}
+    assert found.of("/r", "b") is None
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'{"id": 5}',
+        b'{"root": "/r"}',
+        b"\xff\xfe",
+        LONG,
+    ],
+    ids=range(7),
+)
+def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path, damaged: bytes) -> None:
+    write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
+    found = ledger.read(tmp_path)
+    assert found.damaged == 1
+    assert {name for _, name in found.records} == {"a", "b"}
+
+
+def test_a_record_cut_short_at_the_end_is_damaged(tmp_path: Path) -> None:
+    text = json.dumps(LINE)
+    (tmp_path / "ledger.jsonl").write_text(f"{text}\n{text[:-5]}")
+    assert ledger.read(tmp_path).damaged == 1
+
+
+def test_values_of_another_type_are_none(tmp_path: Path) -> None:
+    write(
+        tmp_path, "ledger.jsonl", {**LINE, "pod": ["x"], "reason": 7, "root": None, "filters": "2"}
+    )
+    record = ledger.read(tmp_path).records["", "a"]
+    assert (record.pod, record.reason, record.root, record.filters) == (None, None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "filters"),
+    [
+        ({"action": "leave"}, 0),
+        ({"action": "keep"}, 1),
+        ({"action": "inject"}, 1),
+        ({"action": "keep", "filters": 0}, 0),
+        ({"action": "inject", "filters": True}, 1),
+        ({"action": "leave", "filters": -1}, 0),
+        ({}, 0),
+    ],
+)
+def test_how_many_filters_are_asked_for(line: dict[str, Any], filters: int) -> None:
+    assert ledger.record({"id": "a", **line}).filters == filters
+
+
+def test_only_the_end_of_a_huge_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "ledger.jsonl", *({**LINE, "id": str(n)} for n in range(100)))
+    monkeypatch.setattr(ledger, "LARGEST", 1000)
+    found = ledger.read(tmp_path)
+    assert ("/r", "99") in found.records
+    assert len(found.records) < 20
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ledger.jsonl")
+    (tmp_path / "ledger.1.jsonl").mkdir()
+    assert ledger.read(tmp_path).records == {}
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(text: bytes) -> None:
+    import tempfile  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "ledger.jsonl").write_bytes(text)
+        found = ledger.read(Path(name))
+    assert found.damaged + len(found.records) <= text.count(b"\n") + 1

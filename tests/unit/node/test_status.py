@@ -1,0 +1,147 @@
+"""What agrees, as a table; and the joining on a small made-up node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence import ledger
+from runc_wrap.node import containers, status
+from tests.unit.node.test_containers import crun, runc
+from tests.unit.node.test_processes import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("seccomp", "filters", "needed", "had", "enough"),
+    [
+        (2, 1, 1, 0, True),
+        (2, 2, 1, 0, True),  # a program may confine itself
+        (2, 1, 1, 1, False),  # what it has, it inherited
+        (2, 2, 1, 1, True),
+        (0, 0, 1, 0, False),
+        (1, 0, 1, 0, False),
+        (2, None, 1, 0, True),  # a kernel that does not count
+        (0, None, 1, 0, False),
+        (0, 0, 0, 0, True),
+        (2, 3, 0, 0, True),
+        (0, 0, 0, 2, True),
+    ],
+)
+def test_is_enough(seccomp: int, filters: int | None, needed: int, had: int, enough: bool) -> None:
+    assert status.is_enough(seccomp, filters, needed, had) is enough
+
+
+RECORD = ledger.record({"id": "a", "action": "inject"})
+ONE = [process(10)]
+
+
+@pytest.mark.parametrize(
+    ("state", "record", "members", "deviating", "expected"),
+    [
+        (containers.RUNNING, RECORD, ONE, [], True),
+        (containers.RUNNING, RECORD, ONE, ONE, False),
+        (containers.RUNNING, None, ONE, [], None),
+        (containers.STOPPED, RECORD, [], [], None),
+        (containers.CREATED, RECORD, ONE, ONE, None),
+        (containers.CREATED, RECORD, ONE, [], True),
+        (containers.RUNNING, RECORD, [], [], None),
+    ],
+)
+def test_agrees(state: str, record: Any, members: Any, deviating: Any, expected: Any) -> None:
+    assert status.agrees(state, record, members, deviating) is expected
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    """A process of our own that could be a container's first."""
+    with subprocess.Popen(["sleep", "60"]) as started:
+        yield started.pid
+        started.kill()
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This machine's own containers and users are not looked at."""
+    monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(status, "_USERS", f"{tmp_path}/user/")
+    monkeypatch.setattr(status, "_PAUSE", 0)
+
+
+def line(directory: Path, root: Path | str, name: str, **changes: Any) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    text = {"id": name, "root": str(root), "action": "inject", "filters": 1, **changes}
+    with (directory / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps(text) + "\n")
+
+
+def made(tmp_path: Path, child: int, name: str = "a") -> Path:
+    runc(
+        tmp_path / "root",
+        name,
+        init_process_pid=child,
+        init_process_start=containers.started(child),
+    )
+    return tmp_path / "root"
+
+
+def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> None:
+    line(tmp_path / "ledger", made(tmp_path, child), "a", reason="Because.")
+    (entry,) = status.gather(tmp_path / "ledger").entries
+    assert [one.pid for one in entry.deviating] == [child]
+    assert (entry.agrees, entry.needed) == (False, 1)
+    assert entry.record
+    assert entry.record.reason == "Because."
+
+
+def test_one_that_was_left_alone_agrees(tmp_path: Path, child: int) -> None:
+    line(tmp_path / "ledger", made(tmp_path, child), "a", action="leave", filters=0)
+    (entry,) = status.gather(tmp_path / "ledger").entries
+    assert entry.agrees is True
+
+
+def test_roots_are_compared_as_the_places_that_they_are(tmp_path: Path, child: int) -> None:
+    made(tmp_path, child)
+    (tmp_path / "link").symlink_to("root")
+    line(tmp_path / "ledger", f"{tmp_path}/link/", "a")
+    (entry,) = status.gather(tmp_path / "ledger").entries
+    assert entry.record
+
+
+def test_without_a_root_it_was_the_runtimes_own(
+    tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made(tmp_path, child)
+    line(tmp_path / "ledger", "", "a")
+    monkeypatch.setattr(containers, "KNOWN_ROOTS", (f"{root}"[1:],))
+    assert status.gather(tmp_path / "ledger").entries[0].record is None
+    monkeypatch.setattr(status, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
+    assert status.gather(tmp_path / "ledger").entries[0].record
+
+
+def test_what_is_confined_at_a_second_look_did_not_deviate(tmp_path: Path, child: int) -> None:
+    line(tmp_path / "ledger", made(tmp_path, child), "a")
+    (entry,) = status.gather(tmp_path / "ledger").entries
+    assert entry.agrees is False
+    os.kill(child, 9)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    (settled,) = status.settled([entry], {})
+    assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
+
+
+def test_a_ledger_that_is_ours_may_not_speak_of_others(tmp_path: Path, child: int) -> None:
+    """A rootless user's ledger speaks of that user's containers only."""
+    crun(tmp_path / "root", "a", pid=child, **{"process-start-time": containers.started(child)})
+    (container,) = containers.find([str(tmp_path / "root")]).containers
+    line(tmp_path / "users", tmp_path / "root", "a", action="leave")
+    stranger = status._Ledger(tmp_path / "users", owner=12345)  # noqa: SLF001
+    same = status._Ledger(tmp_path / "users", owner=container.owner)  # noqa: SLF001
+    assert status._record_of(container, [stranger]) is None  # noqa: SLF001
+    assert status._record_of(container, [same])  # noqa: SLF001
