@@ -100,7 +100,8 @@ def _alternatives(arguments: "list[Json]") -> "Iterator[tuple[list[Json], list[J
 
 
 def _accepts(argument: "Json", family: int) -> bool:
-    value, second = argument.get("value", 0), argument.get("valueTwo", 0)
+    value: int = argument.get("value", 0)
+    second: int = argument.get("valueTwo", 0)
     accepted = {
         "SCMP_CMP_NE": family != value,
         "SCMP_CMP_LT": family < value,
