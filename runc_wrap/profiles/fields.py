@@ -23,7 +23,9 @@ def decode(data: bytes, source: str) -> object:
             "name another file"
         )
     try:
-        return json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            data.decode(), object_pairs_hook=unique_members, parse_constant=refuse_constant
+        )
     except UnicodeDecodeError as error:
         raise ProfileError(f"{source}: byte {error.start} is not UTF-8; JSON must be") from error
     except json.JSONDecodeError as error:
@@ -38,7 +40,8 @@ def decode(data: bytes, source: str) -> object:
         raise ProfileError(f"{source}: holds a number of thousands of digits") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object as json's object_pairs_hook; a key that stands twice is a ProfileError."""
     members = dict(pairs)
     if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -47,7 +50,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _refuse_constant(constant: str) -> NoReturn:
+def refuse_constant(constant: str) -> NoReturn:
+    """Refuse NaN and the infinities, as json's parse_constant."""
     raise ProfileError(f"{constant} is not JSON; write a number")
 
 

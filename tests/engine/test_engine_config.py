@@ -223,6 +223,14 @@ def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
         assert ("not compatible with NoCgroups" in done.stderr) is (runtime == "runc")
 
 
+def _listening(tmp_path: Path, containers: Path) -> tuple[Path, Path]:
+    """Return a wrapper that notes how it is called, and an empty directory of drop-ins."""
+    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
+    folder.mkdir()
+    return wrapper, folder
+
+
 def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
     """Return how Podman calls `runtime` at create."""
     log = tmp_path / "argv"
@@ -234,9 +242,7 @@ def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
 
 
 def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containers: Path) -> None:
-    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
-    folder.mkdir()
+    wrapper, folder = _listening(tmp_path, containers)
     owners = f'[engine.runtimes]\ncrun = ["{wrapper}"]\nunlisted = ["{wrapper}"]\n'
     (folder / "10.conf").write_text(owners)
     _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
@@ -247,9 +253,7 @@ def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containe
 
 def test_podman_takes_a_list_for_the_whole_list(tmp_path: Path, containers: Path) -> None:
     """The reason why `add` repeats the list in force."""
-    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
-    folder.mkdir()
+    wrapper, folder = _listening(tmp_path, containers)
     owners = f'[engine]\nruntime_supports_json = ["x"]\n[engine.runtimes]\ncrun = ["{wrapper}"]\n'
     (folder / "10.conf").write_text(owners)
     assert "--log " not in _argv(tmp_path, containers, "crun")
@@ -267,9 +271,7 @@ def test_podman_takes_a_list_for_the_whole_list(tmp_path: Path, containers: Path
 def test_podman_appends_to_a_list_as_we_read_it(
     lists: list[str], listed: bool, tmp_path: Path, containers: Path
 ) -> None:
-    wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
-    folder.mkdir()
+    wrapper, folder = _listening(tmp_path, containers)
     (folder / "0.conf").write_text(f'[engine.runtimes]\na = ["{wrapper}"]\n')
     for index, text in enumerate(lists, start=1):
         path = folder / f"{index}.conf"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engine_config.handler import EngineError
 from runc_wrap.node.engine_config.text import Draft, Edit, Member, changed, undo
+from runc_wrap.profiles.fields import refuse_constant, unique_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,25 +35,14 @@ class Span:
 def parse(text: str, where: str) -> dict[str, Any]:
     """Return the object, or raise EngineError: not JSON, not an object, or a key given twice."""
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        document = json.loads(
+            text, object_pairs_hook=unique_members, parse_constant=refuse_constant
+        )
     except (ValueError, RecursionError) as error:
         raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
     if not isinstance(document, dict):
         raise EngineError(f"{where}: not an object", "a JSON object", "correct the file first")
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is given twice in one object")
-    return found
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
 
 
 def members(text: str, start: int) -> list[Span]:

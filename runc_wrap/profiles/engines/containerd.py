@@ -21,8 +21,9 @@ from runc_wrap.profiles.engines.shared import (
     KERNEL_6_13,
     LSM,
     MOUNTING,
+    ON_ARM,
+    ON_S390,
     PKEY,
-    S390,
     clone3_unknown,
     clones_without_namespaces,
     personalities,
@@ -58,17 +59,10 @@ _KERNEL = DatedRule(
 
 _BY_ARCH = (
     DatedRule(calls("swapcontext sync_file_range2"), includes=on("ppc64le")),
-    DatedRule(
-        calls("arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush")
-        + calls("set_tls sync_file_range2"),
-        includes=on("arm", "arm64"),
-    ),
+    ON_ARM,
     DatedRule(calls("arch_prctl modify_ldt"), includes=on("amd64")),
     DatedRule(calls("modify_ldt"), includes=on("x86")),
-    DatedRule(
-        calls("s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr"),
-        includes=on(*S390),
-    ),
+    ON_S390,
     DatedRule(
         calls("riscv_flush_icache", since="1.6.7") + calls("riscv_hwprobe", since="2.2.0"),
         includes=on("riscv64"),

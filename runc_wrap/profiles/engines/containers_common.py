@@ -9,7 +9,6 @@ pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main betwee
 import errno
 
 from runc_wrap.profiles.engines.dated import (
-    Architectures,
     Calls,
     DatedRule,
     Engine,
@@ -19,10 +18,13 @@ from runc_wrap.profiles.engines.dated import (
 )
 from runc_wrap.profiles.engines.shared import (
     AF_VSOCK,
+    ARCHITECTURES,
     CORE,
     MOUNTING,
+    ON_ARM,
+    ON_S390,
+    ON_X86,
     PKEY,
-    S390,
     personalities,
 )
 from runc_wrap.profiles.model import Argument
@@ -63,17 +65,9 @@ _BY_ARCH = (
     DatedRule(
         calls("sync_file_range2") + calls("swapcontext", since="0.60.0"), includes=on("ppc64le")
     ),
-    DatedRule(
-        calls("arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush")
-        + calls("set_tls sync_file_range2"),
-        includes=on("arm", "arm64"),
-    ),
-    DatedRule(calls("arch_prctl"), includes=on("amd64", "x32")),
-    DatedRule(calls("modify_ldt"), includes=on("amd64", "x32", "x86")),
-    DatedRule(
-        calls("s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr"),
-        includes=on(*S390),
-    ),
+    ON_ARM,
+    *ON_X86,
+    ON_S390,
     DatedRule(calls("riscv_flush_icache"), includes=on("riscv64"), since="0.60.0"),
 )
 
@@ -183,15 +177,7 @@ _BPF_AND_PERF = (
     _allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
 )
 
-_ARCHITECTURES = (
-    Architectures("amd64", "X86_64 X86 X32"),
-    Architectures("arm64", "AARCH64 ARM"),
-    Architectures("mips64", "MIPS64 MIPS MIPS64N32"),
-    Architectures("mips64p32", "MIPS64N32 MIPS MIPS64"),
-    Architectures("mips64le", "MIPSEL64 MIPSEL MIPSEL64N32"),
-    Architectures("mips64p32le", "MIPSEL64N32 MIPSEL MIPSEL64"),
-    Architectures("s390x", "S390X S390"),
-)
+_ARCHITECTURES = (*ARCHITECTURES,)
 
 CONTAINERS_COMMON = Engine(
     name="containers-common",

@@ -17,14 +17,17 @@ from runc_wrap.profiles.engines.dated import (
 from runc_wrap.profiles.engines.shared import (
     ADMIN,
     AF_VSOCK,
+    ARCHITECTURES,
     CORE,
     IO_URING,
     KERNEL_6_7,
     KERNEL_6_13,
     LSM,
     MOUNTING,
+    ON_ARM,
+    ON_S390,
+    ON_X86,
     PKEY,
-    S390,
     clone3_unknown,
     clones_without_namespaces,
     personalities,
@@ -66,17 +69,9 @@ _KERNEL = DatedRule(
 
 _BY_ARCH = (
     DatedRule(calls("swapcontext sync_file_range2"), includes=on("ppc64le")),
-    DatedRule(
-        calls("arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush")
-        + calls("set_tls sync_file_range2"),
-        includes=on("arm", "arm64"),
-    ),
-    DatedRule(calls("arch_prctl"), includes=on("amd64", "x32")),
-    DatedRule(calls("modify_ldt"), includes=on("amd64", "x32", "x86")),
-    DatedRule(
-        calls("s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr"),
-        includes=on(*S390),
-    ),
+    ON_ARM,
+    *ON_X86,
+    ON_S390,
     DatedRule(calls("riscv_flush_icache"), includes=on("riscv64")),
 )
 
@@ -119,13 +114,7 @@ _BY_CAPABILITY = (
 )
 
 _ARCHITECTURES = (
-    Architectures("amd64", "X86_64 X86 X32"),
-    Architectures("arm64", "AARCH64 ARM"),
-    Architectures("mips64", "MIPS64 MIPS MIPS64N32"),
-    Architectures("mips64p32", "MIPS64N32 MIPS MIPS64"),
-    Architectures("mips64le", "MIPSEL64 MIPSEL MIPSEL64N32"),
-    Architectures("mips64p32le", "MIPSEL64N32 MIPSEL MIPSEL64"),
-    Architectures("s390x", "S390X S390"),
+    *ARCHITECTURES,
     Architectures("riscv64", "RISCV64"),
     Architectures("loong64", "LOONGARCH64", since="29.4.2"),
 )

@@ -5,7 +5,7 @@ Source: contrib/seccomp/seccomp_default.go of containerd, profiles/seccomp of mo
 
 import errno
 
-from runc_wrap.profiles.engines.dated import DatedRule, calls, on, with_caps
+from runc_wrap.profiles.engines.dated import Architectures, DatedRule, calls, on, with_caps
 from runc_wrap.profiles.model import Argument, Condition
 from runc_wrap.profiles.words import ERRNO
 
@@ -74,6 +74,29 @@ AF_ALG, AF_VSOCK = 38, 40
 
 ADMIN = with_caps("CAP_SYS_ADMIN")
 S390 = ("s390", "s390x")
+
+# By architecture; ON_X86 and ARCHITECTURES are moby's and containers/common's alone.
+ON_ARM = DatedRule(
+    calls("arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush")
+    + calls("set_tls sync_file_range2"),
+    includes=on("arm", "arm64"),
+)
+ON_S390 = DatedRule(
+    calls("s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr"), includes=on(*S390)
+)
+ON_X86 = (
+    DatedRule(calls("arch_prctl"), includes=on("amd64", "x32")),
+    DatedRule(calls("modify_ldt"), includes=on("amd64", "x32", "x86")),
+)
+ARCHITECTURES = (
+    Architectures("amd64", "X86_64 X86 X32"),
+    Architectures("arm64", "AARCH64 ARM"),
+    Architectures("mips64", "MIPS64 MIPS MIPS64N32"),
+    Architectures("mips64p32", "MIPS64N32 MIPS MIPS64"),
+    Architectures("mips64le", "MIPSEL64 MIPSEL MIPSEL64N32"),
+    Architectures("mips64p32le", "MIPSEL64N32 MIPSEL MIPSEL64"),
+    Architectures("s390x", "S390X S390"),
+)
 
 MOUNTING = "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree umount umount2"
 

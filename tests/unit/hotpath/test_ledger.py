@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def test_a_user_writes_a_ledger_of_their_own(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("posix.getuid", lambda: 1000)
-    monkeypatch.setitem(ledger.posix.environ, b"XDG_RUNTIME_DIR", os.fsencode(tmp_path))
+    monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", os.fsencode(tmp_path))
     ledger.append(prefix, _line())
     assert (tmp_path / "runc-wrap" / "ledger" / "ledger.jsonl").exists()
     assert not (tmp_path / "var" / "ledger").exists()

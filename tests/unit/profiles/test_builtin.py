@@ -246,3 +246,8 @@ def test_capabilities_open_the_calls_they_stand_for() -> None:
         assert "chroot" not in allowed(block_of(spec, NONE))
     common = block_of("containers-common")
     assert rules_on(common, "chroot") == [DENY]
+
+
+def test_the_released_0_67_1_has_the_profile_of_0_67_0() -> None:
+    rules = [builtin.load(f"containers-common@{v}").rules for v in ("0.67.0", "0.67.1", "0.68.0")]
+    assert rules[0] == rules[1] != rules[2]

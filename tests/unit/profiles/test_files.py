@@ -53,3 +53,52 @@ def test_the_systems_own_profile_can_be_read_and_has_podmans_default() -> None:
 def test_podmans_override_comes_first() -> None:
     assert [path.parent.name for path in SYSTEM] == ["containers", "containers"]
     assert SYSTEM[0].parts[1] == "etc"
+
+
+def test_the_administrators_file_wins_over_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in ("etc", "usr")]
+    monkeypatch.setattr(files, "SYSTEM_FILES", tuple(map(str, paths)))
+    assert files.system() is None
+    paths[1].write_bytes(b"b")
+    assert files.system() == (str(paths[1]), b"b")
+    paths[0].write_bytes(b"a")
+    assert files.system() == (str(paths[0]), b"a")
+
+
+def test_the_files_beneath_a_directory_are_named_by_their_paths(tmp_path: Path) -> None:
+    assert files.beneath(tmp_path / "none") == {}
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data/a").write_bytes(b"1")  # as Kubernetes mounts a ConfigMap
+    (tmp_path / "a").symlink_to("..data/a")
+    (tmp_path / ".hidden").write_bytes(b"2")
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/b.json").write_bytes(b"3")
+    assert files.beneath(tmp_path) == {"a": b"1", "team/b.json": b"3"}
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/etc/passwd", "leads out of"),
+        ("../outside", "leads out of"),
+        ("nowhere", "leads nowhere"),
+        ("link", "leads nowhere"),
+    ],
+)
+def test_a_link_that_leads_out_or_nowhere_is_refused(
+    target: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    directory = tmp_path / "profiles"
+    directory.mkdir()
+    (directory / "link").symlink_to(target)
+    with pytest.raises(ProfileError, match=f"link: a symbolic link that {said}"):
+        files.beneath(directory)
+
+
+def test_a_fifo_beneath_a_directory_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ProfileError, match="fifo: not a regular file"):
+        files.beneath(tmp_path)

@@ -56,6 +56,35 @@ def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
     assert "execve" in finding.sentence
 
 
+NOTIFYING = {"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}
+
+
+@pytest.mark.parametrize(
+    ("members", "runc", "severity"),
+    [
+        ({"syscalls": [{**RULE, "names": ["execve"]}]}, None, "error"),
+        ({"syscalls": [{**RULE, "names": ["capset"]}]}, None, "warning"),
+        (NOTIFYING, Version(1, 1, 15), "error"),
+        (NOTIFYING, None, "warning"),
+        ({"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, Version(1, 1, 15), "error"),
+        ({"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_PARISC"]}, Version(1, 1, 15), "error"),
+        (
+            {"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_LOONGARCH64"]},
+            Version(1, 1, 15),
+            "warning",
+        ),
+        ({"architectures": ["SCMP_ARCH_AARCH64"]}, None, "warning"),
+        ({"syscalls": [{**RULE, "args": TWICE}]}, None, "warning"),
+        ({"syscalls": [{**RULE, "action": "SCMP_ACT_ALLOW"}]}, None, "note"),
+    ],
+)
+def test_an_error_is_what_no_container_starts_with(
+    members: Any, runc: Version | None, severity: str
+) -> None:
+    [finding] = _found({**ALLOW_ALL, **members}, runc)
+    assert finding.severity == severity
+
+
 @pytest.mark.parametrize(
     ("members", "runc", "found"),
     [

@@ -1,0 +1,54 @@
+"""Calling runc-wrapctl on an installation of a test's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner
+
+from runc_wrap.cli.main import main
+from runc_wrap.node.places import Places
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from click.testing import Result
+
+
+@dataclass(frozen=True)
+class Node:
+    """A prefix, and the directory of programs that this machine seems to have."""
+
+    places: Places
+    programs: Path
+
+    def ctl(self, *words: str) -> Result:
+        return CliRunner().invoke(main, ["--prefix", str(self.places.prefix), *words])
+
+    def json(self, *words: str) -> Any:
+        result = self.ctl(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def failure(self, *words: str) -> str:
+        """Return the sentence of a command that cannot be carried out."""
+        result = self.ctl(*words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert isinstance(result.exception, SystemExit)
+        return result.stderr
+
+    def configure(self, text: str, **profiles: bytes) -> None:
+        self.places.profiles.mkdir(parents=True, exist_ok=True)
+        self.places.config.write_text(text)
+        for name, data in profiles.items():
+            (self.places.profiles / f"{name}.json").write_bytes(data)
+
+
+def node(tmp_path: Path, patch: pytest.MonkeyPatch) -> Node:
+    found = Node(Places(tmp_path / "prefix"), machine.empty(tmp_path, patch))
+    machine.fake(found.programs, "runc", "echo runc version 1.1.15")
+    return found

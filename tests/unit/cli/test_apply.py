@@ -1,0 +1,85 @@
+"""apply: all or nothing, and what it prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath import policy
+from runc_wrap.profiles import machine
+from runc_wrap.profiles.model import ProfileError
+from tests.unit.policy.node import PROFILE, profile
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+
+def test_no_configuration_is_a_valid_one(node: Node) -> None:
+    result = node.ctl("apply")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[:3] == [
+        f"runtime          {node.programs}/runc (runc 1.1.15)",
+        "on_error         refuse",
+        "default profile  runtime-default",
+    ]
+    assert result.stdout.endswith("own profiles     none\n")
+    assert policy.load(str(node.places.prefix))["on_error"] == "refuse"
+
+
+def test_remarks_on_own_profiles_are_printed_and_do_not_fail(node: Node) -> None:
+    rule = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
+    node.configure("", a=profile(syscalls=[rule]))
+    result = node.ctl("apply")
+    assert result.exit_code == 0
+    assert "own profiles     localhost/a.json\n" in result.stdout
+    assert "note: profile localhost/a.json: syscalls[0]: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "profiles", "said"),
+    [
+        ("runtim = 'runc'", {}, "config.toml: runtim is no setting; there are default.profile"),
+        ("runtime = ['none']", {}, "none of the runtimes none is found"),
+        ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
+        ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON at line 1"),
+        ("", {"a": profile(flags=["SECCOMP_FILTER_FLAG_LOG"])}, "runc 1.1.15 refuses every"),
+        ("", {"n" * 190: PROFILE}, "the name is too long"),
+        ("x = '\x1b[2J'", {}, "character '\\x1b'"),
+    ],
+)
+def test_whatever_is_wrong_leaves_the_policy_in_force(
+    text: str, profiles: dict[str, bytes], said: str, applied: Node
+) -> None:
+    before = applied.places.current.resolve()
+    applied.configure(text, **profiles)
+    stderr = applied.failure("apply")
+    assert said in stderr.replace("\n", " ")
+    assert "\x1b" not in stderr
+    assert applied.places.current.resolve() == before
+
+
+def test_a_link_that_leads_out_of_the_profiles_is_refused(node: Node) -> None:
+    node.configure("")
+    (node.places.profiles / "p").symlink_to("/etc/hostname")
+    assert "p: a symbolic link that leads out of" in node.failure("apply")
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_changes(
+    applied: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert "No space left on device; nothing was changed\n" in applied.failure("apply")
+
+
+def test_a_machine_that_no_engine_is_built_for_is_told(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> str:
+        raise ProfileError("the machine 'vax' is not known")
+
+    monkeypatch.setattr(machine, "goarch", unknown)
+    assert "the machine 'vax' is not known" in node.failure("apply")

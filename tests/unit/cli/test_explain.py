@@ -1,0 +1,65 @@
+"""explain: the decision for a config, in one sentence or as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+
+def _bundle(tmp_path: Path, **config: Any) -> str:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir(exist_ok=True)
+    (bundle / "config.json").write_text(json.dumps({"linux": {}, "process": {}, **config}))
+    return str(bundle)
+
+
+@pytest.mark.parametrize(
+    ("config", "action", "profile"),
+    [
+        ({}, "inject", "containerd"),
+        ({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}, "keep", None),
+        ({"annotations": {"runc-wrap/seccomp": "unconfined"}}, "leave", None),
+        ({"annotations": {"io.container.manager": "libpod"}}, "inject", "containers-common"),
+    ],
+)
+def test_the_decision_is_one_document(
+    config: Any, action: str, profile: str | None, applied: Node, tmp_path: Path
+) -> None:
+    found = applied.json("explain", _bundle(tmp_path, **config))
+    assert list(found) == ["action", "mode", "profile", "rule", "reason"]
+    assert (found["action"], found["profile"]) == (action, profile)
+
+
+def test_a_bundle_and_its_config_are_the_same(applied: Node, tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path)
+    said = applied.ctl("explain", bundle)
+    assert said.exit_code == 0
+    assert said.stdout.startswith("inject containerd (enforce): ")
+    assert said.stdout == applied.ctl("explain", f"{bundle}/config.json").stdout
+
+
+@pytest.mark.parametrize(
+    "annotation", ["localhost/none.json", "localhost/../x", "localhost/" + "a" * 300, "nonsense"]
+)
+def test_a_create_that_would_be_refused_is_told(
+    annotation: str, applied: Node, tmp_path: Path
+) -> None:
+    bundle = _bundle(tmp_path, annotations={"runc-wrap/seccomp": annotation})
+    assert "Error: a create would be refused: " in applied.failure("explain", bundle)
+
+
+def test_what_is_no_config_is_told(applied: Node, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{")
+    for path in (str(tmp_path / "none"), str(tmp_path / "x"), str(tmp_path)):
+        assert "a create would be refused" in applied.failure("explain", path)
+
+
+def test_without_a_policy_it_says_to_apply_one(node: Node, tmp_path: Path) -> None:
+    assert "Run `runc-wrapctl apply`" in node.failure("explain", _bundle(tmp_path))

@@ -1,0 +1,68 @@
+"""Printing what may hold foreign words, and failing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.cli import output
+
+
+@given(st.text())
+def test_a_terminal_has_nothing_to_act_on(text: str) -> None:
+    shown = output.printable(text)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert output.printable(shown) == shown
+    assert shown.count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b\r\n\tb", "a\\x1b\\r\n    b"),
+        ("\u202e\x7f\x9b", "\\u202e\\x7f\\x9b"),
+        ("\udcff", "\\udcff"),
+        ("\u4e2d\u00e9 'x'", "\u4e2d\u00e9 'x'"),
+    ],
+)
+def test_escapes_are_those_of_python(text: str, shown: str) -> None:
+    assert output.printable(text) == shown
+
+
+def test_a_document_is_ascii_and_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
+    value: Any = {"a": "\x1b\u202e\udcff", "b": [1, None]}
+    output.document(value)
+    text = capsys.readouterr().out
+    assert text.isascii()
+    assert json.loads(text) == value
+
+
+def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("a", "b"), [("x" * 300, "[bold]\x1b"), ("\t", "y")])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].split() == ["x" * 300, "[bold]\\x1b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a\x1b"), "a\\x1b"),
+        (OSError(28, "No space left on device"), "No space left on device; nothing was changed"),
+        (
+            PermissionError(13, "Permission denied", "/f"),
+            "/f: Permission denied; nothing was changed; try: as root",
+        ),
+    ],
+)
+def test_a_failure_exits_with_2_and_says_what_was_left_as_it_was(
+    error: Exception, said: str
+) -> None:
+    with pytest.raises(output.Failure) as failed:
+        output.fail(error)
+    assert failed.value.exit_code == output.IMPOSSIBLE == 2
+    assert failed.value.message.endswith(said)

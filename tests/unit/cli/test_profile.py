@@ -1,0 +1,74 @@
+"""profile list and profile show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.policy.node import PROFILE, profile
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+
+def test_the_list_has_the_built_in_ones_and_the_owners(applied: Node) -> None:
+    applied.configure("", own=PROFILE)
+    rows = {row["name"]: row for row in applied.json("profile", "list")}
+    assert set(rows) == {"containerd", "containers-common", "crio", "moby", "localhost/own.json"}
+    assert rows["containers-common"]["runtime_default_of"] == ["podman", "buildah"]
+    assert rows["localhost/own.json"]["source"] == str(applied.places.profiles / "own.json")
+
+
+def test_the_table_says_the_same_one_line_each(applied: Node) -> None:
+    applied.configure("", **{"o" * 150: PROFILE, "[red]": PROFILE})
+    lines = applied.ctl("profile", "list").stdout.splitlines()
+    assert lines[0].split() == ["profile", "from", "runtime-default", "of"]
+    assert len(lines) == 7
+    assert any(line.startswith("localhost/[red].json ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ([], False),
+        (["--caps", "sys_admin"], True),
+        (["--caps", "CAP_SYS_ADMIN,NET_RAW"], True),
+        (["--caps", "all"], True),
+    ],
+)
+def test_a_profile_is_shown_as_a_container_with_these_capabilities_gets_it(
+    words: list[str], called: bool, node: Node
+) -> None:
+    result = node.ctl("profile", "show", "moby@26.1.5", "--arch", "arm64", *words)
+    assert result.exit_code == 0
+    assert ('"mount"' in result.stdout) is called
+    assert "SCMP_ARCH_AARCH64" in result.stdout
+
+
+def test_runtime_default_is_an_engines(applied: Node) -> None:
+    shown = [
+        applied.ctl("profile", "show", *words).stdout
+        for words in (["runtime-default", "--engine", "podman"], ["containers-common"])
+    ]
+    assert shown[0] == shown[1] != ""
+
+
+def test_an_own_profile_is_shown(node: Node) -> None:
+    node.configure("", own=profile(syscalls=[{"names": ["bpf"], "action": "SCMP_ACT_KILL"}]))
+    assert '"SCMP_ACT_KILL"' in node.ctl("profile", "show", "localhost/own.json").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dokcer"], "no built-in profile is called 'dokcer'; these are"),
+        (["localhost/x"], "there is no file x in the profile directory"),
+        (["moby", "--arch", "vax"], "the architecture 'vax' is not known"),
+        (["moby", "--caps", "SYS_ADMN\x1b"], "CAP_SYS_ADMN\\x1b: no such capability"),
+        (["moby@1"], "older than the profiles known here"),
+        (["runtime-default"], "Run `runc-wrapctl apply`"),
+    ],
+)
+def test_what_cannot_be_shown_is_told(words: list[str], said: str, node: Node) -> None:
+    assert said in node.failure("profile", "show", *words)

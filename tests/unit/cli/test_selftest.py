@@ -1,0 +1,51 @@
+"""selftest, with runtimes that only print a status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+RUNTIME = r"""[ "$1" = --version ] && { echo runc version 1.1.15; exit; }
+printf 'Seccomp:\t0\n'"""
+WRAPPER = r"""grep -q unconfined "$5/config.json" && s=0 || s=SECCOMP
+printf "Seccomp:\t$s\n" """
+
+
+def _installed(node: Node, seccomp: str) -> Node:
+    machine.fake(node.programs, "runc", RUNTIME)
+    wrapper = node.places.wrapper
+    machine.fake(wrapper.parent, wrapper.name, WRAPPER.replace("SECCOMP", seccomp))
+    assert node.ctl("apply").exit_code == 0
+    return node
+
+
+def test_three_containers_show_the_difference(node: Node) -> None:
+    result = _installed(node, "2").ctl("selftest")
+    assert result.exit_code == 0
+    said = [line.split("   ") for line in result.stdout.splitlines()]
+    assert [line[0] for line in said] == ["Seccomp: 0", "Seccomp: 2", "Seccomp: 0"]
+
+
+def test_a_wrapper_that_does_not_confine_is_shown_and_exits_with_1(node: Node) -> None:
+    result = _installed(node, "0").ctl("selftest")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].endswith("WRONG: 2 was expected")
+
+
+def test_json_is_one_document(node: Node) -> None:
+    found = _installed(node, "2").json("selftest")
+    assert [each["as_expected"] for each in found] == [True, True, True]
+
+
+def test_what_cannot_run_is_told_in_the_runtimes_words(node: Node) -> None:
+    _installed(node, "2")
+    machine.fake(node.programs, "runc", "echo cgroup trouble >&2; exit 1")
+    assert "cgroup trouble" in node.failure("selftest")
+
+
+def test_without_a_policy_it_says_to_apply_one(node: Node) -> None:
+    assert "Run `runc-wrapctl apply`" in node.failure("selftest")

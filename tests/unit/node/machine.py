@@ -1,0 +1,31 @@
+"""A machine of a test's own: fake programs in the one directory where they are looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.node import programs
+from runc_wrap.profiles import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def fake(directory: Path, name: str, script: str) -> Path:
+    """Write a program that runs a line of sh."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Have programs looked for in an empty directory; no system profile."""
+    directory = tmp_path / "machine"
+    directory.mkdir()
+    patch.setattr(programs, "FIXED_PATH", (str(directory),))
+    patch.setattr(files, "SYSTEM_FILES", ())
+    return directory

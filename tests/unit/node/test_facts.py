@@ -1,0 +1,47 @@
+"""What a node is, gathered for the compiler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.node import facts
+from runc_wrap.node.places import Places
+from runc_wrap.profiles import files
+from runc_wrap.profiles import machine as uname
+from tests.unit.node import machine
+from tests.unit.policy.node import PROFILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = machine.empty(tmp_path, monkeypatch)
+    runc = machine.fake(folder, "runc", "echo runc version 1.2.3")
+    machine.fake(folder, "dockerd", "echo Docker version 27.0.1, build x")
+    places = Places(tmp_path)
+    (places.profiles / "team").mkdir(parents=True)
+    (places.profiles / "team/a.json").write_bytes(PROFILE)
+    system = tmp_path / "seccomp.json"
+    system.write_bytes(PROFILE)
+    monkeypatch.setattr(files, "SYSTEM_FILES", (str(tmp_path / "none"), str(system)))
+    found = facts.gather(places, ["runc"])
+    assert (found.runtime_path, found.runtime_kind, found.runtime_version) == (
+        str(runc),
+        "runc",
+        "1.2.3",
+    )
+    assert found.engines == {"docker": "27.0.1"}
+    assert found.own_profiles == {"team/a.json": PROFILE}
+    assert found.system_profile == (str(system), PROFILE)
+    assert (found.arch, found.kernel) == (uname.goarch(), uname.kernel())
+
+
+def test_a_node_without_anything_but_a_runtime_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fake(machine.empty(tmp_path, monkeypatch), "crun", "echo crun version 1.21")
+    found = facts.gather(Places(tmp_path), ["runc", "crun"])
+    assert (found.engines, found.own_profiles, found.system_profile) == ({}, {}, None)

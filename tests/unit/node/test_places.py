@@ -1,0 +1,34 @@
+"""Where things are beneath one prefix, and which prefix is ours."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runc_wrap.node import places
+
+
+def test_everything_is_beneath_the_prefix() -> None:
+    here = places.Places(Path("/p"))
+    names = [name for name in vars(places.Places) if isinstance(getattr(here, name, None), Path)]
+    assert len(names) >= 7
+    assert all(getattr(here, name).is_relative_to("/p") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("venv", "prefix"),
+    [
+        ("/srv/x/lib/0.1.0-abc/venv", "/srv/x"),
+        ("/srv/x/lib/0.1.0-abc/env", "/opt/runc-wrap"),
+        ("/srv/x/.venv", "/opt/runc-wrap"),
+        ("/usr", "/opt/runc-wrap"),
+        ("/venv", "/opt/runc-wrap"),
+    ],
+)
+def test_an_installed_program_knows_its_prefix(
+    venv: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", venv)
+    assert places.installed().prefix == Path(prefix)

@@ -1,0 +1,115 @@
+"""Finding runtimes and engines, and reading their versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import programs
+from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.policy import store
+from tests.unit.node import machine
+from tests.unit.policy.node import compiled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
+CRUN = "echo 'crun version 1.21'"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return machine.empty(tmp_path, monkeypatch)
+
+
+def test_the_first_that_is_found_wins(folder: Path) -> None:
+    crun = machine.fake(folder, "crun", CRUN)
+    found = programs.find_runtime(["runc", "crun"])
+    assert found == programs.Runtime(crun, "crun", "1.21")
+    runc = machine.fake(folder, "runc", RUNC)
+    assert programs.find_runtime(["runc", "crun"]).version == "1.1.15+ds1"
+    assert programs.find_runtime([str(crun), str(runc)]).path == crun
+
+
+def test_a_link_is_followed_to_the_real_program(folder: Path, tmp_path: Path) -> None:
+    real = machine.fake(tmp_path / "opt", "runc-1", RUNC)
+    (folder / "runc").symlink_to(real)
+    assert programs.find_runtime(["runc"]).path == real
+
+
+def test_names_are_looked_up_in_the_fixed_path_only(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fake(tmp_path / "evil", "runc", RUNC)
+    monkeypatch.setenv("PATH", str(tmp_path / "evil"))
+    monkeypatch.chdir(tmp_path / "evil")
+    with pytest.raises(RuntimeNotUsable, match=f"none of the runtimes runc, crun .* {folder}"):
+        programs.find_runtime(["runc", "crun"])
+
+
+def test_what_may_not_be_executed_is_not_there(folder: Path) -> None:
+    machine.fake(folder, "runc", RUNC).chmod(0o644)
+    (folder / "crun").mkdir()
+    assert programs.locate("runc") is programs.locate("crun") is None
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exec real # runc-wrapctl apply", "is runc-wrap itself"),
+        ("exit 1", "--version said ''"),
+        (f"{RUNC}; exit 1", "--version said ''"),
+        ("echo 'youki version 0.5.0'", "said 'youki version 0.5.0.n'"),
+        ("printf 'runc version'", "not `runc version ...` or `crun version ...`"),
+    ],
+)
+def test_what_is_no_runtime_is_refused_with_what_it_said(
+    script: str, said: str, folder: Path
+) -> None:
+    machine.fake(folder, "runc", script)
+    with pytest.raises(RuntimeNotUsable, match=said):
+        programs.find_runtime(["runc"])
+
+
+def test_a_program_that_hangs_is_as_good_as_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fake(folder, "podman", "exec sleep 60")
+    monkeypatch.setattr(programs, "_SECONDS", 0.1)
+    assert programs.output("podman", "--version") is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "printed", "version", "numbers"),
+    [
+        ("containerd", "containerd github.com/x 1.7.24~ds1 1.7.24~ds1-6", "1.7.24~ds1", "1.7.24"),
+        ("containerd", "containerd github.com/x/v2 v2.1.4 75cb2b7", "2.1.4", "2.1.4"),
+        ("docker", "Docker version 26.1.5+dfsg1, build a72d7cd", "26.1.5+dfsg1", "26.1.5"),
+        ("podman", "podman version 5.4.2", "5.4.2", "5.4.2"),
+        ("buildah", "buildah version 1.39.3 (image-spec 1.1.0)", "1.39.3", "1.39.3"),
+        ("crio", "crio version 1.31.0\nVersion: 1.31.0", "1.31.0", "1.31.0"),
+        ("podman", "podman version 6.0", "6.0", "6.0"),
+    ],
+)
+def test_a_version_is_read_as_each_engine_prints_it(
+    engine: str, printed: str, version: str, numbers: str, folder: Path
+) -> None:
+    machine.fake(folder, programs.PROGRAMS[engine], f"echo '{printed}'")
+    assert programs.version(engine) == version
+    assert programs.engine_versions() == {engine: numbers}
+
+
+def test_an_engine_that_prints_no_version_is_as_good_as_none(folder: Path) -> None:
+    machine.fake(folder, "podman", r"printf 'podman \377 dev'")
+    assert programs.version("podman") is None
+    assert programs.engine_versions() == {}
+
+
+def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_path: Path) -> None:
+    assert programs.runtime_kind(tmp_path) is None
+    machine.fake(folder, "crun", CRUN)
+    assert programs.runtime_kind(tmp_path) == "crun"
+    store.put_in_force(compiled(runtime_kind="runc"), tmp_path / "var")
+    assert programs.runtime_kind(tmp_path) == "runc"

@@ -1,0 +1,59 @@
+"""Linting at apply: errors refuse, the owner's own warnings are shown, nobody else's are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runc_wrap.policy import checking
+from runc_wrap.policy.compiling import SYSTEM
+from runc_wrap.policy.source import PolicyError
+from tests.unit.policy.node import compiled, facts, profile
+
+FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])
+NEEDLESS = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}])
+
+
+def _check(settings: dict[str, Any] | None = None, **changes: Any) -> list[str]:
+    return checking.check(compiled(settings, **changes), facts(**changes))
+
+
+def test_the_engines_own_profiles_print_nothing() -> None:
+    assert _check() == []
+    assert _check({"default.profile": "crio"}) == []
+
+
+def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
+    with pytest.raises(PolicyError) as told:
+        _check(own_profiles={"a.json": FLAGGED, "b.json": FLAGGED})
+    assert str(told.value).splitlines()[0] == (
+        "profile localhost/a.json: flags: runc 1.1.15 refuses every profile with flags; "
+        "remove flags, or install runc 1.2."
+    )
+    assert len(str(told.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"runtime_kind": "crun", "runtime_version": "1.21"}, {"runtime_version": "odd"}]
+)
+def test_what_only_an_old_runc_refuses_is_none_of_anothers(changes: Any) -> None:
+    assert _check(own_profiles={"a.json": FLAGGED}, **changes) == []
+
+
+def test_a_remark_on_the_owners_profile_is_shown() -> None:
+    [remark] = _check(own_profiles={"a.json": NEEDLESS})
+    assert remark.startswith("note: profile localhost/a.json: syscalls[0]: does what the default")
+    assert remark.endswith("; remove the rule, or give it another action or error.")
+
+
+def test_the_systems_file_is_the_owners_only_once_he_names_it() -> None:
+    system = ("/etc/containers/seccomp.json", NEEDLESS)
+    assert _check(system_profile=system) == []
+    assert len(_check({"default.profile": SYSTEM}, system_profile=system)) == 1
+
+
+def test_an_error_in_the_systems_file_refuses_too() -> None:
+    system = ("/etc/containers/seccomp.json", FLAGGED)
+    with pytest.raises(PolicyError, match="containers-common@system: flags"):
+        _check(system_profile=system)

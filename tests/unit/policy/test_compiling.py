@@ -1,0 +1,215 @@
+"""Compiling the policy: which profile is whose default, and which names are taken."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.policy import store
+from runc_wrap.policy.compiling import SYSTEM
+from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles import builtin, formats
+from tests.unit.policy.node import PROFILE, compiled, facts, profile
+from tests.unit.profiles.strategies import moby_profiles, oci_blocks
+
+if TYPE_CHECKING:
+    from runc_wrap.policy.compiling import Compiled
+
+COMMON = "runtime_default.containers_common"
+HERE = ("/usr/share/containers/seccomp.json", PROFILE)
+
+
+def _defaults(settings: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]:
+    return dict(compiled(settings, **changes).policy["runtime_default"])
+
+
+def test_with_nothing_installed_every_default_is_the_newest() -> None:
+    assert _defaults() == {
+        "containerd": "containerd",
+        "docker": "moby",
+        "crio": "crio",
+        "podman": "containers-common",
+        "buildah": "containers-common",
+        UNKNOWN: "containerd",
+    }
+
+
+def test_what_is_installed_tells_the_version() -> None:
+    engines = {"containerd": "1.7.24", "docker": "26.1.5", "crio": "1.30.1"}
+    found = _defaults(engines=engines)
+    assert [found[engine] for engine in (*engines, UNKNOWN)] == [
+        "containerd@1.7.24",
+        "moby@26.1.5",
+        "crio@1.30.1",
+        "containerd@1.7.24",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "installed", "common"),
+    [
+        ("podman", "4.2.0", "0.49.1"),
+        ("podman", "4.9.5", "0.49.1"),
+        ("podman", "5.4.2", "0.60.0"),
+        ("podman", "5.5.0", "0.63.0"),
+        ("podman", "5.8.2", "0.67.0"),
+        ("podman", "6.1.0", "0.68.0"),
+        ("buildah", "1.39.3", "0.60.0"),
+        ("buildah", "1.43.1", "0.67.0"),
+        ("buildah", "1.44.0", "0.68.0"),
+    ],
+)
+def test_podman_and_buildah_have_the_profile_of_the_library_they_are_built_with(
+    engine: str, installed: str, common: str
+) -> None:
+    found = _defaults(engines={engine: installed})
+    assert found[engine] == f"containers-common@{common}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "system", "profile_name"),
+    [
+        ("auto", HERE, SYSTEM),
+        ("system", HERE, SYSTEM),
+        ("builtin", HERE, "containers-common@0.60.0"),
+        ("auto", None, "containers-common@0.60.0"),
+        ("0.62.3", HERE, "containers-common@0.62.3"),
+    ],
+)
+def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
+    wanted: str, system: tuple[str, bytes] | None, profile_name: str
+) -> None:
+    found = _defaults({COMMON: wanted}, engines={"podman": "5.4.2"}, system_profile=system)
+    assert found["podman"] == profile_name
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "said"),
+    [
+        ({}, "system", "has no seccomp.json of containers-common; write auto"),
+        ({}, "5.4.2", "Podman's and Buildah's own versions are others: write auto"),
+        ({}, "new", "'new' is not a version"),
+        ({}, "0.40", "older than the profiles known here"),
+        (
+            {"engines": {"podman": "3.4.4"}},
+            "auto",
+            f'podman 3.4.4 is not known; write {COMMON} = "',
+        ),
+    ],
+)
+def test_what_cannot_be_podmans_default_is_told_with_what_to_write(
+    changes: Any, wanted: str, said: str
+) -> None:
+    with pytest.raises(PolicyError) as told:
+        compiled({COMMON: wanted}, **changes)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_engines_default_can_be_everybodys(engine: str) -> None:
+    found = _defaults({"runtime_default.engine": engine})
+    assert set(found.values()) == {_defaults()[engine]}
+
+
+def test_every_profile_that_policy_names_is_compiled() -> None:
+    found = compiled({"default.profile": "moby@26"}, own_profiles={"a/b.json": PROFILE})
+    named = {*found.policy["runtime_default"].values(), "moby@26", "localhost/a/b.json"}
+    assert set(found.profiles) == set(found.sources) == named
+
+
+def test_all_broken_profiles_are_named_at_once() -> None:
+    own = {"a.json": b"{", "b.json": profile(defualt=1), "c.json": PROFILE}
+    with pytest.raises(PolicyError) as told:
+        compiled(own_profiles=own)
+    assert [line.split(": ")[0] for line in str(told.value).splitlines()] == [
+        "profile localhost/a.json",
+        "profile localhost/b.json",
+    ]
+
+
+def test_a_default_that_is_no_profile_is_told() -> None:
+    with pytest.raises(PolicyError, match=r"no file x\.json in the profile directory; it has no"):
+        compiled({"default.profile": "localhost/x.json"})
+    with pytest.raises(PolicyError, match="no built-in profile is called 'dokcer'"):
+        compiled({"default.profile": "dokcer"})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("n" * 191, "too long"),
+        ("%" * 90, "too long"),
+        ("\u00e9" * 130, "too long"),
+        ("a\nb", "cannot be printed"),
+        ("a\udcff", "cannot be printed"),
+        ("a/../../b", "no plain path"),
+        ("..", "no plain path"),
+        ("/etc/passwd", "no plain path"),
+    ],
+)
+def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str) -> None:
+    with pytest.raises(PolicyError, match=said):
+        compiled(own_profiles={path: PROFILE})
+
+
+def _read_back(found: Compiled, prefix: Any) -> None:
+    store.put_in_force(found, prefix / "var")
+    assert policy.load(str(prefix)) == found.policy
+    for name, one in found.profiles.items():
+        assert policy.load_profile(str(prefix), name, "enforce") == one
+
+
+documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(document).encode())
+
+
+@given(own=st.dictionaries(st.sampled_from(["a", "b/c.json", "%2F"]), documents, max_size=2))
+@settings(max_examples=30, deadline=None)
+def test_what_is_compiled_reads_back_equal(
+    own: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        found = compiled(own_profiles=own)
+    except PolicyError:
+        return
+    _read_back(found, tmp_path_factory.mktemp("prefix"))
+
+
+hostile = st.text("a/.%\u00e9\u4e2d\n\\ ", max_size=12) | st.builds(
+    lambda part, times: part * times,
+    st.sampled_from(["a/", "%", "ab", "\u4e2d"]),
+    st.integers(1, 130),
+)
+
+
+@given(name=hostile)
+@settings(max_examples=60, deadline=None)
+def test_a_name_is_taken_only_if_every_create_finds_it(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    prefix = tmp_path_factory.mktemp("prefix")
+    try:
+        found = compiled(own_profiles={name: PROFILE})
+    except PolicyError:
+        with pytest.raises(Refusal):
+            policy.load_profile(str(prefix), f"localhost/{name}", "enforce")
+    else:
+        _read_back(found, prefix)
+
+
+def test_compiling_is_a_function_of_its_input() -> None:
+    own = {"b": PROFILE, "a": PROFILE}
+    assert compiled(own_profiles=own) == compiled(own_profiles=dict(reversed(own.items())))
+    assert facts() == facts()
+
+
+def test_a_built_in_source_is_what_builtin_loads() -> None:
+    found = compiled(own_profiles={"a": PROFILE})
+    assert found.sources["moby"] == builtin.load("moby")
+    assert found.sources["localhost/a"] == formats.parse(PROFILE, "a")

@@ -1,0 +1,89 @@
+"""Reading config.toml and conf.d."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.policy import schema, source
+from runc_wrap.policy.source import PolicyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.policy.source import Values
+
+
+def _read(tmp_path: Path, **files: str | bytes) -> Values:
+    (tmp_path / "conf.d").mkdir(exist_ok=True)
+    for name, text in files.items():
+        folder = tmp_path if name == "config" else tmp_path / "conf.d"
+        data = text if isinstance(text, bytes) else text.encode()
+        (folder / f"{name}.toml").write_bytes(data)
+    return source.read(tmp_path / "config.toml", tmp_path / "conf.d")
+
+
+def test_nothing_written_is_all_defaults(tmp_path: Path) -> None:
+    assert source.read(tmp_path / "none.toml", tmp_path / "none.d") == schema.defaults()
+
+
+def test_the_last_word_holds_and_the_rest_stays(tmp_path: Path) -> None:
+    values = _read(
+        tmp_path,
+        config='on_error = "run-unmodified"\n[default]\nprofile = "moby"\n',
+        b='[default]\nprofile = "crio"\n',
+        a='[default]\nprofile = "containerd"\n',
+    )
+    assert (values["default.profile"], values["on_error"]) == ("crio", "run-unmodified")
+
+
+def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as told:
+        _read(tmp_path, config="on_error = 1\n", a='[defualt]\nprofile = "x"\n', b="[default]\nx=1")
+    lines = str(told.value).splitlines()
+    assert [line.split(": ")[1].split(" is ")[0] for line in lines] == [
+        "on_error",
+        "defualt",
+        "default.x",
+    ]
+    assert "default.profile" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = ", "Invalid value"),
+        ("on_error = 'refuse'\non_error = 'refuse'\n", "Cannot overwrite"),
+        (b"\xff\xfe", "utf-8"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("a = " + "9" * 5000, "integer string conversion"),
+        ("on_error = 0x" + "f" * 5000, "on_error is a huge number"),
+        ("#" * 1024 * 1024 + "\n", "larger than 1048576 bytes"),
+        ("default = 'moby'\n", "default is no setting"),
+        ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(
+    text: str | bytes, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PolicyError) as told:
+        _read(tmp_path, a=text)
+    assert str(told.value).startswith(f"{tmp_path}/conf.d/a.toml: ")
+    assert said in str(told.value)
+
+
+def test_a_fifo_a_directory_and_a_link_to_nothing_are_told_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.symlink_to("nowhere")
+    with pytest.raises(PolicyError, match=r"config\.toml: cannot be read: No such file"):
+        _read(tmp_path)
+    config.unlink()
+    os.mkfifo(config)
+    with pytest.raises(PolicyError, match=r"config\.toml: not a regular file"):
+        _read(tmp_path)
+    config.unlink()
+    (tmp_path / "conf.d/x.toml").mkdir()
+    with pytest.raises(PolicyError, match=r"x\.toml: not a regular file"):
+        _read(tmp_path)
