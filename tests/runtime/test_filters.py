@@ -152,6 +152,46 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return denials.build(tmp_path_factory.mktemp("denials") / "denials")
 
 
+def running_probe(bundle: Bundle, pair: Pair, probe: Path) -> None:
+    """Start a container that has the probe."""
+    target = bundle.path / "rootfs/bin/denials"
+    target.write_bytes(probe.read_bytes())
+    target.chmod(0o755)
+    bundle.create(pair.wrapped)
+
+
+def test_calls_through_an_abi_left_out_are_killed_by_both_runtimes(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
+) -> None:
+    requires("/proc/sys/abi/vsyscall32")
+    block = {**containerd(frozenset()), "architectures": ["SCMP_ARCH_X86_64"]}
+    bundle = make_bundle(pair.kind, seccomp=block)
+    running_probe(bundle, pair, probe)
+    for word in ("i386", "x32"):
+        done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
+        assert done.stdout == "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
+    native = bundle.call(pair.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
+    assert native.stdout == "native 39 ok\n"
+
+
+def test_the_probe_tells_a_filter_from_another(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
+) -> None:
+    block = denials.with_sentinels(containerd(frozenset()))
+    rules = [
+        {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
+        for rule in block["syscalls"]
+    ]
+    extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
+    bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*rules, extra]})
+    running_probe(bundle, pair, probe)
+    native = syscalls.native()
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(native)))
+    expectation = compare.Expectation(block, loader_of(pair))
+    wrong = {one.name for one in denials.parse(done.stdout) if not agrees(one, expectation)}
+    assert wrong == {"mkdir", "getpid", "mount"}
+
+
 @pytest.mark.parametrize("abi", denials.WORDS)
 @pytest.mark.parametrize("caps", ["none", "all"])
 def test_every_call_made_in_a_container_gets_what_the_simulation_says(
@@ -161,10 +201,7 @@ def test_every_call_made_in_a_container_gets_what_the_simulation_says(
     block = denials.with_sentinels(containerd(SETS[caps]))
     bundle = make_bundle(pair.kind, seccomp=block)
     give(bundle, SETS[caps])
-    target = bundle.path / "rootfs/bin/denials"
-    target.write_bytes(probe.read_bytes())
-    target.chmod(0o755)
-    bundle.create(pair.wrapped)
+    running_probe(bundle, pair, probe)
     done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(ABIS[abi])))
     expectation = compare.Expectation(block, loader_of(pair))
     wrong = [one for one in denials.parse(done.stdout) if not agrees(one, expectation)]
@@ -269,3 +306,23 @@ def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes])
     assert time.monotonic() - begun < 1
     wait_until(lambda: filters.status(confined.pid).tracer == 0, "the detaching")
     assert len(filters.read(confined.pid)) == 2
+
+
+def test_a_paused_container_is_read_or_refused_in_time_and_goes_on_afterwards(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    pid = bundle.create(runc.wrapped)
+    paused = bundle.call(runc.wrapped, "pause")
+    assert paused.returncode == 0, paused.stdout
+    begun = time.monotonic()
+    try:
+        assert len(filters.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
+    except filters.FiltersUnreadableError as error:  # that of version 1
+        assert "frozen" in str(error)  # noqa: PT017 (either is right)
+    finally:
+        assert bundle.call(runc.wrapped, "resume").returncode == 0
+    assert time.monotonic() - begun < 2
+    wait_until(lambda: status(pid)["State"].startswith("S"), "the process going on")
+    assert filters.status(pid).tracer == 0
+    assert len(filters.read(pid)) == 1
