@@ -9,36 +9,61 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.node import facts
 from runc_wrap.node.programs import RuntimeNotUsable
-from runc_wrap.policy import checking, compiling, source, store
+from runc_wrap.policy import checking, compiling, freshness, source, store
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runc_wrap.node.places import Places
+    from runc_wrap.policy.compiling import Compiled
 
 
 @click.command()
+@click.option("--check", "only_check", is_flag=True, help="Only check; change nothing.")
 @click.pass_obj
-def apply(places: Places) -> None:
+def apply(places: Places, *, only_check: bool) -> None:
     """Check the policy as a whole, compile it and put it in force, for the next container on.
 
     If anything is wrong, nothing changes: the policy in force stays in force.
     """
     try:
-        values = source.read(places.config, places.config_directory)
-        node = facts.gather(places, list(values["runtime"]))
-        compiled = compiling.compile_policy(values, node)
-        remarks = checking.check(compiled, node)
-        store.put_in_force(compiled, places.var)
+        seen = freshness.snapshot(places.etc)
+        compiled, remarks = check(places)
+        if not only_check:
+            store.put_in_force(compiled, places.var, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         output.fail(error)
+    for line in [*_summary(compiled), *remarks]:
+        output.say(line)
+    if only_check:
+        output.say("Only checked: nothing was changed.")
+
+
+def check(places: Places) -> tuple[Compiled, list[str]]:
+    """Return what the sources compile to, and what the owner should know.
+
+    Raises PolicyError, ProfileError, RuntimeNotUsable and OSError.
+    """
+    values = source.read(places.config, places.config_directory)
+    node = facts.gather(places, list(values["runtime"]))
+    compiled = compiling.compile_policy(values, node)
+    return compiled, [*compiled.remarks, *checking.check(compiled, node)]
+
+
+def _summary(compiled: Compiled) -> Iterator[str]:
     policy = compiled.policy
-    output.say(f"runtime          {node.runtime_path} ({node.runtime_kind} {node.runtime_version})")
-    output.say(f"on_error         {policy['on_error']}")
-    output.say(f"default profile  {policy['default']['profile']}")
+    runtime = policy["runtime"]
+    yield f"runtime          {runtime['path']} ({runtime['kind']} {runtime['version']})"
+    yield f"on_error         {policy['on_error']}"
+    yield f"default profile  {policy['default']['profile']} ({policy['default']['mode']})"
     for engine, profile in policy["runtime_default"].items():
-        output.say(f"  called by {engine:<11} {profile}")
-    own = [name for name in compiled.profiles if name.startswith("localhost/")]
-    output.say(f"own profiles     {', '.join(own) or 'none'}")
-    for remark in remarks:
-        output.say(remark)
+        yield f"  called by {engine:<11} {profile}"
+    own = [name for name in compiled.sources if name.startswith("localhost/")]
+    yield f"own profiles     {', '.join(own) or 'none'}"
+    for number, rule in enumerate(policy["rules"], 1):
+        yield f"rule {number:<11} {rule['name']} ({rule.get('mode', policy['default']['mode'])})"
+    if over := policy["overlay"]:
+        families = [f"socket family {family}" for family in over["deny_sockets"]]
+        yield f"overlay          denies {', '.join([*over['deny'], *families])}"

@@ -12,8 +12,10 @@ from runc_wrap.node import places
 # name -> (module with a click command of that name, summary)
 COMMANDS = {
     "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
+    "doctor": ("runc_wrap.cli.doctor", "Look for what is wrong on this node, and say what to do."),
     "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker; undo it."),
     "explain": ("runc_wrap.cli.explain", "Say what would be decided for a config.json, and why."),
+    "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
     "status": ("runc_wrap.cli.status", "Show each container: decided, and in the kernel."),
     "verify": ("runc_wrap.cli.verify", "Check the kernel against what was decided."),

@@ -8,6 +8,7 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.node import status as node_status
+from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -31,6 +32,7 @@ def status(places: Places, *, as_json: bool) -> None:
     A container that was not started through runc-wrap has no decision, and AGREES is "-".
     """
     node = look(places)
+    _say_what_is_newer(places)
     if as_json:
         output.document([as_document(entry) for entry in node.entries])
     else:
@@ -48,6 +50,16 @@ def look(places: Places) -> Node:
     if node.damaged:
         output.warn(f"{node.damaged} lines of the ledger are damaged and were passed over")
     return node
+
+
+def _say_what_is_newer(places: Places) -> None:
+    """Warn that what is in force is not what the sources say; without a policy nothing is."""
+    if not places.current.exists():
+        return
+    changed = freshness.changes(places.etc, places.current)
+    if changed:
+        what = "; ".join(changed)
+        output.warn(f"not in force yet: {what}. Run `runc-wrapctl apply`.")
 
 
 def as_document(entry: Entry) -> dict[str, Any]:

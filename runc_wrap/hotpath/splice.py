@@ -66,31 +66,34 @@ def _values(text: bytes, key: bytes) -> "Iterator[int]":
 
 
 def _end(text: bytes, start: int) -> int:
-    """Return where the value at `start` ends; 0 if it is neither null nor a small object."""
+    """Return where the value at `start` ends; 0 if it is neither null nor an object."""
     if text.startswith(b"null", start):
         return start + len(b"null")
     if text[start : start + 1] != b"{":
         return 0
-    end = start
-    for _ in range(_MOST_CANDIDATES):
-        end = text.find(b"}", end) + 1
-        if not end or _is_json(text[start:end]):
-            return end
-    return 0
+    depth = 0
+    at = start
+    while True:
+        byte = text[at : at + 1]
+        if byte == b'"':
+            at = _closing_quote(text, at)
+        depth += (byte == b"{") - (byte == b"}")
+        at += 1
+        if depth == 0:
+            return at
+
+
+def _closing_quote(text: bytes, opening: int) -> int:
+    at = opening + 1
+    while text[at : at + 1] != b'"':
+        at += 2 if text[at : at + 1] == b"\\" else 1
+    return at
 
 
 def _skip(text: bytes, at: int) -> int:
     while text[at : at + 1] and text[at] in _SPACE:
         at += 1
     return at
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        codec.loads(text)
-    except codec.Unreadable:
-        return False
-    return True
 
 
 def _parses_to(text: bytes, wanted: "Json") -> bool:

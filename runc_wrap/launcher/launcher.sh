@@ -21,13 +21,14 @@ search() {
 }
 
 find_runtime() {
-    for kind in runc crun; do
-        [ -L "$prefix/var/current/$kind" ] || continue
-        runtime=$(/usr/bin/readlink "$prefix/var/current/$kind")
+    for name in runc crun; do
+        [ -L "$prefix/var/current/$name" ] || continue
+        applied=$(/usr/bin/readlink "$prefix/var/current/$name")
+        kind=$name runtime=$applied
         if [ "$runtime" -ef "$0" ]; then
             kind=self
-        elif ! [ -x "$runtime" ]; then
-            search "$kind" || :
+        elif ! [ -x "$runtime" ] && ! search "$name"; then
+            kind=$name runtime=$applied
         fi
         return
     done
@@ -56,4 +57,5 @@ done
 [ "$kind" != self ] || fail "its runtime $runtime is runc-wrap itself; name the real one in \
 $prefix/etc/config.toml and run \`runc-wrapctl apply\`."
 [ -n "$runtime" ] || fail "no runc or crun is found; install one."
+[ -x "$runtime" ] || fail "the runtime $runtime cannot be executed."
 exec "$runtime" "$@"

@@ -104,7 +104,7 @@ class Expectation:
             found = bpf.combined(programs, bpf.Call(abi.audit, number, args))
             expected = self.code(abi, number, args)
             if found != expected:
-                shown = args if interest.values else None
+                shown = args if interest.indexes else None
                 name = syscalls.name_of(abi, number)
                 return Difference(abi.name, name, number, expected, found, shown)
         return None

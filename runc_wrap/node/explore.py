@@ -15,7 +15,6 @@ from runc_wrap.node import bpf
 from runc_wrap.profiles.loading import MASKED_EQ, Comparison
 
 _MASK = 0xFFFFFFFF
-_EVERY_BIT = (1 << 64) - 1
 MOST_CALLS = 4096  # argument patterns tried for one number
 _AND_K = 0x54
 _UNKNOWN = 99  # no word of seccomp_data: the accumulator may hold anything
@@ -23,38 +22,52 @@ _UNKNOWN = 99  # no word of seccomp_data: the accumulator may hold anything
 
 @dataclass(slots=True)
 class Interest:
-    """Values that arguments are compared with: `values` by index, `halves` for one half only."""
+    """Values that arguments are compared with, {argument index: values}, by halves of 32 bits."""
 
-    values: dict[int, set[int]] = field(default_factory=dict)
+    low: dict[int, set[int]] = field(default_factory=dict)
+    high: dict[int, set[int]] = field(default_factory=dict)
 
-    def note(self, index: int, value: int) -> None:
-        """Note a value of an argument, its neighbours, and the same with other upper halves."""
-        near = {value - 1, value, value + 1}
-        self.values.setdefault(index, {0, _EVERY_BIT}).update(one & _EVERY_BIT for one in near)
+    def note(self, index: int, value: int, *, high: bool) -> None:
+        """Note a value of half an argument, with its neighbours."""
+        mine, other = (self.high, self.low) if high else (self.low, self.high)
+        near = {value & _MASK, value - 1 & _MASK, value + 1 & _MASK}
+        mine.setdefault(index, {0, _MASK}).update(near)
+        other.setdefault(index, {0, _MASK})
 
     def note_condition(self, one: Comparison) -> None:
         """Note what a profile's condition compares with, masks with bits to spare."""
-        self.note(one.index, one.value)
+        values = [one.value]
         if one.op == MASKED_EQ:
             wanted = one.value_two & one.value
-            self.note(one.index, wanted)
-            self.note(one.index, wanted | (~one.value & _EVERY_BIT))
-            self.note(one.index, wanted ^ (one.value & -one.value))
+            values += [wanted, wanted | ~one.value, wanted ^ (one.value & -one.value)]
+        for value in values:
+            self.note(one.index, value & _MASK, high=False)
+            self.note(one.index, value >> 32 & _MASK, high=True)
+
+    @property
+    def indexes(self) -> list[int]:
+        """Return the arguments that matter."""
+        return sorted(self.low)
+
+    def values(self, index: int) -> list[int]:
+        """Return the values of an argument to try: every pair of halves."""
+        return [
+            high << 32 | low for high in sorted(self.high[index]) for low in sorted(self.low[index])
+        ]
 
     def calls(self) -> Iterator[bpf.Args]:
         """Give argument patterns: each value alone, then combinations, at most MOST_CALLS."""
         yield bpf.NO_ARGS
-        for index, values in self.values.items():
-            for value in sorted(values):
+        for index in self.indexes:
+            for value in self.values(index):
                 yield _with({index: value})
-        if len(self.values) > 1:
+        if len(self.indexes) > 1:
             yield from self._combinations()
 
     def _combinations(self) -> Iterator[bpf.Args]:
-        indexes = list(self.values)
-        columns = [sorted(self.values[index]) for index in indexes]
+        columns = [self.values(index) for index in self.indexes]
         for chosen in islice(product(*columns), MOST_CALLS):
-            yield _with(dict(zip(indexes, chosen, strict=True)))
+            yield _with(dict(zip(self.indexes, chosen, strict=True)))
 
 
 def _with(chosen: dict[int, int]) -> bpf.Args:
@@ -142,7 +155,8 @@ def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
 def _note(found: Interest, word: int | None, k: int) -> None:
     if word is None or word == _UNKNOWN:
         for index in range(6):
-            found.note(index, k)
+            found.note(index, k, high=False)
+            found.note(index, k, high=True)
         return
     index = (word - bpf.FIRST_ARGUMENT) // 2
-    found.note(index, k << 32 if word == bpf.argument_word(index, high=True) else k)
+    found.note(index, k, high=word == bpf.argument_word(index, high=True))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import programs
+from runc_wrap.node import abis, features, programs
 from runc_wrap.policy.compiling import Facts
 from runc_wrap.profiles import files, machine
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def gather(places: Places, runtimes: list[str]) -> Facts:
     """Look at the node. Raises ProfileError, RuntimeNotUsable."""
     runtime = programs.find_runtime(runtimes)
+    can = features.of(runtime, machine.kernel())
     return Facts(
         runtime_path=str(runtime.path),
         runtime_kind=runtime.kind,
@@ -24,4 +26,10 @@ def gather(places: Places, runtimes: list[str]) -> Facts:
         engines=programs.engine_versions(),
         own_profiles=files.beneath(places.profiles),
         system_profile=files.system(),
+        flags=can.flags,
+        actions=can.actions,
+        logged="log" in can.logged,
+        errors_logged="errno" in can.logged,
+        abis=abis.runnable(machine.goarch()),
+        now=dt.datetime.now(dt.UTC),
     )

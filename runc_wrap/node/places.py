@@ -21,6 +21,11 @@ class Places:
         return self.prefix / "bin" / "runc-wrap"
 
     @property
+    def etc(self) -> Path:
+        """What the owner writes: all that is compiled comes from beneath it."""
+        return self.prefix / "etc"
+
+    @property
     def config(self) -> Path:
         """The owner's policy; need not exist."""
         return self.prefix / "etc" / "config.toml"

@@ -1,104 +1,107 @@
-"""The settings of config.toml, each declared once: name, what it takes, default, meaning."""
+"""The settings of config.toml, each declared once: name, what it takes, default, meaning.
+
+Parsing, error messages, `runc-wrapctl policy reference` and the compiled form all come from here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.caller import ENGINES
+from runc_wrap.policy import kinds
+from runc_wrap.policy.texts import MEANINGS
+
+if TYPE_CHECKING:
+    from runc_wrap.policy.kinds import Kind
 
 AUTO = "auto"
 SYSTEM = "system"
 BUILTIN = "builtin"
 RUN_UNMODIFIED = "run-unmodified"
+RULES = "rule"
+OBSERVE = {"observe": "observe comes with a later release; use audit"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting.
-
-    `name` is its dotted TOML key, `takes` says in words what is allowed; with `choices` only those
-    strings are. The type of `default` (str or list of str) is the type of the setting.
-    """
+    """One setting. `name` is its dotted TOML key; `default` None means that it may be left out."""
 
     name: str
-    default: str | list[str]
-    takes: str
-    meaning: str
-    choices: tuple[str, ...] = ()
+    default: Any
+    kind: Kind
 
+    @property
+    def takes(self) -> str:
+        """What the setting takes, in words."""
+        return self.kind.takes
+
+    @property
+    def meaning(self) -> str:
+        """What the setting does, for its reader."""
+        return MEANINGS[self.name]
+
+
+_MODE = kinds.choice("enforce", "enforce-log", "audit", "off", refused=OBSERVE)
+_PROFILE = kinds.word("runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>")
+_VERSION = kinds.word("auto or a version")
+_LISTS = "a list of patterns"
 
 SETTINGS = (
-    Setting(
-        "runtime",
-        ["runc", "crun"],
-        "a list of names or absolute paths",
-        "The real runtime: the first that is found. Names are looked up in a fixed path.",
-    ),
-    Setting(
-        "on_error",
-        "refuse",
-        "refuse or run-unmodified",
-        "What a create does when it cannot be decided or carried out.",
-        ("refuse", RUN_UNMODIFIED),
-    ),
-    Setting(
-        "default.profile",
-        "runtime-default",
-        "runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>",
-        "The profile of a container that brings none and asks for none.",
-    ),
-    Setting(
-        "runtime_default.engine",
-        AUTO,
-        f"auto or one of {', '.join(ENGINES)}",
-        "Whose default runtime-default is: the calling engine's, or always this one's.",
-        (AUTO, *ENGINES),
-    ),
-    Setting(
-        "runtime_default.containerd",
-        AUTO,
-        "auto or a version",
-        "Which containerd's default profile: the installed one's, or this version's.",
-    ),
-    Setting(
-        "runtime_default.docker",
-        AUTO,
-        "auto or a version",
-        "Which Docker Engine's default profile.",
-    ),
-    Setting(
-        "runtime_default.crio",
-        AUTO,
-        "auto or a version",
-        "Which CRI-O's default profile.",
-    ),
+    Setting("runtime", ["runc", "crun"], kinds.WORDS),
+    Setting("on_error", "refuse", kinds.choice("refuse", RUN_UNMODIFIED)),
+    Setting("default.profile", "runtime-default", _PROFILE),
+    Setting("default.mode", "enforce", _MODE),
+    Setting("default.abis", "engine", kinds.choice("engine", "kernel", "native")),
+    Setting("default.privileged", "leave", kinds.choice("leave", "audit", "confine")),
+    Setting("runtime_default.engine", AUTO, kinds.choice(AUTO, *ENGINES)),
+    Setting("runtime_default.containerd", AUTO, _VERSION),
+    Setting("runtime_default.docker", AUTO, _VERSION),
+    Setting("runtime_default.crio", AUTO, _VERSION),
     Setting(
         "runtime_default.containers_common",
         AUTO,
-        "auto, system, builtin or a version of containers/common (0.62.3; it is not Podman's)",
-        "Podman's and Buildah's default. system: this node's seccomp.json, which they read "
-        "themselves. builtin: the profile of the containers/common that the installed Podman or "
-        "Buildah is built with, the newest if none is installed. auto: system if there is such a "
-        "file, else builtin.",
+        kinds.word(
+            "auto, system, builtin or a version of containers/common (0.62.3; not Podman's)"
+        ),
     ),
+    Setting("opt_out.annotations", default=True, kind=kinds.FLAG),
+    Setting("opt_out.namespaces", ["*"], kinds.patterns("namespace", _LISTS)),
+    Setting("opt_out.images", ["*"], kinds.patterns("image", _LISTS)),
+    Setting("overlay.deny", [], kinds.CALLS),
+    Setting("overlay.deny_sockets", [], kinds.SOCKETS),
+    Setting("overlay.existing", default=False, kind=kinds.FLAG),
 )
-BY_NAME = {setting.name: setting for setting in SETTINGS}
-SECTIONS = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name)
+RULE_SETTINGS = (
+    Setting("rule.name", None, kinds.word("a name, each rule its own")),
+    *(
+        Setting(f"rule.{of}", None, kinds.patterns(of, _LISTS))
+        for of in ("namespace", "pod", "container", "image", "engine", "handler")
+    ),
+    Setting("rule.mode", None, _MODE),
+    Setting("rule.profile", None, _PROFILE),
+    Setting("rule.percent", None, kinds.PERCENT),
+    Setting("rule.until", None, kinds.UNTIL),
+)
+BY_NAME = {setting.name: setting for setting in (*SETTINGS, *RULE_SETTINGS)}
+SECTIONS = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name) - {RULES}
 
 
-def defaults() -> dict[str, str | list[str]]:
-    """Return {name: value} of a node whose owner wrote nothing."""
-    return {setting.name: setting.default for setting in SETTINGS}
+def defaults() -> dict[str, Any]:
+    """Return {name: value} of a node whose owner wrote nothing; the rules are under RULES."""
+    return {setting.name: setting.default for setting in SETTINGS} | {RULES: []}
 
 
 def problem(name: str, value: object) -> str | None:
     """Return what is wrong with a setting of this name and value, None if nothing is."""
     setting = BY_NAME.get(name)
     if setting is None:
-        return f"{name:.80} is no setting; there are {', '.join(sorted(BY_NAME))}"
-    if not _fits(setting, value):
+        known = ", ".join(sorted(BY_NAME))
+        return f"{name:.80} is no setting{kinds.near(name, BY_NAME)}; there are {known}"
+    if not setting.kind.fits(value):
         return f"{name} is {_shown(value)}; it takes {setting.takes}"
-    return None
+    wrong = setting.kind.problem(value)
+    return f"{name} is {_shown(value)}; {wrong}" if wrong else None
 
 
 def _shown(value: object) -> str:
@@ -106,13 +109,3 @@ def _shown(value: object) -> str:
         return f"{value!r:.80}"
     except ValueError:  # Python does not print integers of thousands of digits
         return "a huge number"
-
-
-def _fits(setting: Setting, value: object) -> bool:
-    if isinstance(setting.default, list):
-        return isinstance(value, list) and bool(value) and all(map(_is_word, value))
-    return _is_word(value) and (not setting.choices or value in setting.choices)
-
-
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()

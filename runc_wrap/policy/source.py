@@ -1,12 +1,16 @@
-"""Reading what the owner wrote: config.toml, then conf.d/*.toml; the last word holds."""
+"""Reading what the owner wrote: config.toml, then conf.d/*.toml.
+
+Of a setting the last word holds; rules follow one another in the order of the files.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy import schema
+from runc_wrap.policy import lines, ruling, schema
+from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import files
 from runc_wrap.profiles.model import ProfileError
 
@@ -14,26 +18,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    Values = dict[str, str | list[str]]
+    from runc_wrap.policy.lines import Key
+
+__all__ = ["PolicyError", "Values", "read"]
 
 _LARGEST = 1024 * 1024
 
 
-class PolicyError(ValueError):
-    """The policy cannot be put in force; the message has one line for each problem."""
+class Values(dict[str, Any]):
+    """Every setting's value by its name, and the rules as a list of objects under "rule".
+
+    `places` has {name of a setting, ("rule", its number) or ("rule", its number, key): file:line}
+    of what is written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(schema.defaults())
+        self.places: dict[Key, str] = {}
+
+    def place(self, *key: str | int) -> str:
+        """Return "file:line: " of a setting, or of a rule if its key is not written; else ""."""
+        found = self.places.get(key) or self.places.get(key[:2])
+        return f"{found}: " if found else ""
 
 
 def read(config: Path, directory: Path) -> Values:
     """Return every setting's value, defaults where nothing is written. Raises PolicyError."""
-    values = schema.defaults()
-    problems: list[str] = []
-    for file in _sources(config, directory):
-        for name, value in _flattened(_parsed(file)):
-            wrong = schema.problem(name, value)
-            if wrong:
-                problems.append(f"{file}: {wrong}.")
-            else:
-                values[name] = value  # type: ignore[assignment]  # schema.problem checked its type
+    values = Values()
+    problems = [wrong for file in _sources(config, directory) for wrong in _take(file, values)]
+    problems += ruling.problems(values[schema.RULES], values.place)
     if problems:
         raise PolicyError("\n".join(problems))
     return values
@@ -43,14 +56,54 @@ def _sources(config: Path, directory: Path) -> list[Path]:
     return [*([config] if os.path.lexists(config) else []), *sorted(directory.glob("*.toml"))]
 
 
-def _parsed(file: Path) -> dict[str, object]:
+def _take(file: Path, values: Values) -> Iterator[str]:
+    """Take one file's settings into the values; yield what is wrong."""
+    text = _text(file)
+    parsed = _parsed(file, text)
+    numbers = lines.of(text)
+    rules = parsed.pop(schema.RULES, [])
+    for name, value in _flattened(parsed):
+        place = f"{file}:{lines.line(numbers, tuple(name.split('.')))}"
+        if wrong := schema.problem(name, value):
+            yield f"{place}: {wrong}."
+        else:
+            values[name] = value
+            values.places[name,] = place
+    yield from _take_rules(file, rules, numbers, values)
+
+
+def _take_rules(
+    file: Path, rules: object, numbers: dict[Key, int], values: Values
+) -> Iterator[str]:
+    if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
+        yield f"{file}:{lines.line(numbers, (schema.RULES,))}: a rule is written under [[rule]]."
+        return
+    for number, rule in enumerate(rules):
+        own = len(values[schema.RULES])
+        values[schema.RULES].append(rule)
+        values.places[schema.RULES, own] = f"{file}:{lines.line(numbers, (schema.RULES, number))}"
+        for key, value in rule.items():
+            place = f"{file}:{lines.line(numbers, (schema.RULES, number, key))}"
+            values.places[schema.RULES, own, key] = place
+            if wrong := schema.problem(f"{schema.RULES}.{key}", value):
+                yield f"{place}: {wrong}."
+
+
+def _text(file: Path) -> str:
     try:
-        return tomllib.loads(files.read_bytes(file, _LARGEST).decode())
+        return files.read_bytes(file, _LARGEST).decode()
     except ProfileError as error:  # names the file
         raise PolicyError(f"{error}.") from None
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{file}: {error}.") from None
+
+
+def _parsed(file: Path, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
     except RecursionError:
         raise PolicyError(f"{file}: nested too deeply for a policy.") from None
-    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
+    except ValueError as error:  # not TOML (with the line), or a number of thousands of digits
         raise PolicyError(f"{file}: {error}.") from None
 
 

@@ -1,6 +1,6 @@
 """Putting a compiled policy in force: a directory of its own, and one link that is switched.
 
-var/compiled/N/policy.json  profiles/*.json  runc|crun -> the real runtime
+var/compiled/N/policy.json  sources.json  profiles/*.json  runc|crun -> the real runtime
 var/current -> compiled/N
 """
 
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import file_name
 from runc_wrap.policy.disk import locked, sync
+from runc_wrap.policy.freshness import SOURCES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from runc_wrap.policy.compiling import Compiled
@@ -22,19 +24,22 @@ if TYPE_CHECKING:
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: rootless engines read it too
 
 
-def put_in_force(compiled: Compiled, var: Path) -> None:
-    """Write the compiled policy and switch to it at once; on any error the old one stays."""
+def put_in_force(compiled: Compiled, var: Path, sources: Mapping[str, str] | None = None) -> None:
+    """Write the compiled policy and switch to it at once; on any error the old one stays.
+
+    `sources` is what `freshness.snapshot` saw before they were read.
+    """
     directory = var / "compiled"
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory):
-        _replace(compiled, var / "current", directory)
+        _replace(compiled, var / "current", directory, dict(sources or {}))
 
 
-def _replace(compiled: Compiled, link: Path, directory: Path) -> None:
+def _replace(compiled: Compiled, link: Path, directory: Path, sources: dict[str, str]) -> None:
     before = link.readlink().name if link.is_symlink() else ""
     target = directory / str(_highest(directory) + 1)
     try:
-        _write(compiled, target)
+        _write(compiled, target, sources)
         _switch(link, f"{directory.name}/{target.name}")
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
@@ -54,7 +59,7 @@ def _clear(directory: Path, kept: set[str]) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(compiled: Compiled, target: Path) -> None:
+def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
     runtime = compiled.policy["runtime"]
     profiles = target / "profiles"
     for made in (target, profiles):
@@ -62,8 +67,9 @@ def _write(compiled: Compiled, target: Path) -> None:
         made.chmod(_DIRECTORY_MODE)
     (target / runtime["kind"]).symlink_to(runtime["path"])
     _write_synced(target / "policy.json", codec.dumps(compiled.policy))
-    for name, profile in compiled.profiles.items():
-        _write_synced(profiles / file_name(name, "enforce"), codec.dumps(profile))
+    _write_synced(target / SOURCES, codec.dumps(sources))
+    for (name, mode), profile in compiled.profiles.items():
+        _write_synced(profiles / file_name(name, mode), codec.dumps(profile))
     for written in (profiles, target, target.parent):
         sync(written)
 

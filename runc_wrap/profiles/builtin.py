@@ -39,6 +39,11 @@ def names() -> list[str]:
     return sorted(_SOURCES)
 
 
+def oldest(name: str) -> str:
+    """Return the oldest version known of a built-in profile; its name is one of names()."""
+    return _SOURCES[name].oldest
+
+
 def load(spec: str) -> Profile:
     """Return the built-in profile that a spec names: "containerd" or "containerd@1.7.24".
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.versions import Version, reached
+from runc_wrap.profiles.versions import Version, parse, reached
 from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]
@@ -39,6 +39,18 @@ class Loader:
 
     kind: Literal["runc", "crun"]
     version: Version | None = None
+
+    @classmethod
+    def of(cls, kind: str, version: str) -> "Loader":
+        """Return a loader for what `runc --version` or `crun --version` says.
+
+        Raises ProfileError for another runtime, or words that are no version.
+        """
+        if kind == "runc":
+            return cls("runc", parse(version))
+        if kind == "crun":
+            return cls("crun", parse(version))
+        raise ProfileError(f"how {kind!r} loads profiles is not known; runc and crun are")
 
 
 @dataclass(frozen=True, slots=True)

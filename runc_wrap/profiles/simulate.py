@@ -7,10 +7,15 @@ How libseccomp resolves several rules for one call (src/db.c db_rule_add, 2.5.0 
 * Conditional rules of one action hold where any of them does.
 * Conditional rules of different actions that overlap are asked in the order of libseccomp's tree
   (by argument, operator and value), not in the profile's.
-* Several range comparisons on 64-bit arguments are sometimes compiled wrongly (tests/unit show
-  a case): the filter then does not do what the rules say.
+* Several rules of which one compares a range, or two arguments, are sometimes compiled wrongly:
+  after a comparison has failed halfway, the next is made with the wrong half or argument
+  (src/gen_bpf.c; tests/unit show a case), and the filter does not do what the rules say.
 
-In the last two cases a verdict is not `certain`: whoever needs the truth asks the filter that
+* Names that an ABI lacks stay in its list under their pseudo numbers. Where such a name leads the
+  list, because no call there has an unconditional rule, src/gen_bpf.c forgets to load the number
+  (2.6.0), and the filter lets the default happen to every call of that ABI.
+
+In the last three cases a verdict is not `certain`: whoever needs the truth asks the filter that
 libseccomp makes (runc_wrap.node.reference).
 
 Then the ABIs: calls through one that is not listed get KILL_THREAD; x32 counts as one of its own
@@ -22,7 +27,7 @@ also becomes one for the multiplexer, with the call's number as its first argume
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
 from runc_wrap.profiles import actions, syscalls
@@ -64,12 +69,16 @@ class _Call:
         if self.action is not None:
             return Verdict(self.action)
         found = [code for rule, code in self.conditional if _holds(rule, args, mask)]
-        certain = len(set(found)) <= 1 and (len(self.conditional) == 1 or self._is_plain)
+        certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self._is_plain)
         return Verdict(found[0] if found else default, certain)
 
     @property
     def _is_plain(self) -> bool:
-        return all(one.op in _TELLS_EQUALITY for rule, _ in self.conditional for one in rule)
+        return all(len(rule) == 1 and rule[0].op in _TELLS_EQUALITY for rule, _ in self.conditional)
+
+
+_UNNAMED = _Call()
+_ONE_LIST = {ABIS["x86_64"], ABIS["x32"]}  # libseccomp makes one list of these
 
 
 class Simulation:
@@ -78,6 +87,9 @@ class Simulation:
     def __init__(self, block: Block, loader: Loader) -> None:
         self.load = load(block, loader)
         self._calls = {abi: _calls(self.load, abi) for abi in self.load.abis}
+        self._led_by_pseudo = {abi for abi in self._calls if self._may_lack_number(abi)}
+        if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
+            self._led_by_pseudo |= _ONE_LIST
 
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
         """Return what a call gets; `args` are six unsigned numbers of 64 bits."""
@@ -85,10 +97,9 @@ class Simulation:
             return self._unlisted(abi, number)
         if _is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
-        call = self._calls[abi].get(number)
-        if call is None:
-            return Verdict(self.load.default)
-        return call.verdict(args, self.load.default, (1 << abi.bits) - 1)
+        call = self._calls[abi].get(number, _UNNAMED)
+        verdict = call.verdict(args, self.load.default, (1 << abi.bits) - 1)
+        return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
 
     def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
         """Return the same for a name, None where the ABI has no such call."""
@@ -99,6 +110,11 @@ class Simulation:
         """Return the conditions that a number's outcome depends on; none if on no argument."""
         call = self._calls.get(abi, {}).get(number)
         return [rule for rule, _ in call.conditional] if call and call.action is None else []
+
+    def _may_lack_number(self, abi: Abi) -> bool:
+        if any(call.action is not None for call in self._calls[abi].values()):
+            return False
+        return any(syscalls.resolved(abi, rule.name) < 0 for rule in self.load.rules)
 
     def _unlisted(self, abi: Abi, number: int) -> Verdict:
         if abi is ABIS["x32"] and number == syscalls.SKIPPED and ABIS["x86_64"] in self._calls:

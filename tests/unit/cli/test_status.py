@@ -184,3 +184,14 @@ def test_deep_tells_a_changed_config(
     monkeypatch.setattr(deep, "Comparing", _Fake)
     said = node.ctl("verify", "--deep").stdout
     assert "is not the one that was decided (digest bb, recorded aa)" in said
+
+
+def test_sources_that_are_newer_than_what_is_in_force_are_named(applied: Node) -> None:
+    assert applied.ctl("status").stderr == ""
+    applied.configure('on_error = "run-unmodified"\n')
+    result = applied.ctl("status", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    said = "not in force yet: config.toml is new. Run `runc-wrapctl apply`."
+    assert result.stderr == f"{said}\n"
+    assert applied.ctl("apply").exit_code == 0
+    assert applied.ctl("status").stderr == ""

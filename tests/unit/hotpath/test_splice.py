@@ -93,7 +93,7 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=20,
 )
-_EMPTY: st.SearchStrategy[Json | None] = st.sampled_from([None, {}, {"architectures": []}])
+_REPLACED: st.SearchStrategy[Json | None] = st.none() | st.dictionaries(_KEYS, _VALUES, max_size=3)
 _SECTIONS = st.dictionaries(_KEYS.filter(lambda key: key != "seccomp"), _VALUES, max_size=4)
 _CONFIGS = st.builds(
     lambda before, section, seccomp, after: {
@@ -103,7 +103,7 @@ _CONFIGS = st.builds(
     },
     st.dictionaries(_KEYS, _VALUES, max_size=3),
     _SECTIONS,
-    st.lists(_EMPTY, max_size=1),
+    st.lists(_REPLACED, max_size=1),
     st.dictionaries(_KEYS, _VALUES, max_size=3),
 )
 

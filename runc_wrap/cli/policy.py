@@ -1,0 +1,19 @@
+"""runc-wrapctl policy reference."""
+
+from __future__ import annotations
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.policy import reference as written
+
+
+@click.group()
+def policy() -> None:
+    """Say what a policy can say."""
+
+
+@policy.command()
+def reference() -> None:
+    """Print the documentation of every setting, as Markdown."""
+    output.say(written.markdown())

@@ -1,0 +1,103 @@
+"""What the installed runtime and this kernel can do for a seccomp profile.
+
+runc 1.1 knows `features` but refuses any flag in a profile; 1.2 lists the flags that it supports.
+crun takes flags in every release that has `features`, and lists none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node import programs
+from runc_wrap.profiles import versions
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.words import ACTIONS
+
+if TYPE_CHECKING:
+    from runc_wrap.node.programs import Runtime
+    from runc_wrap.profiles.model import Kernel
+
+_KERNEL = Path("/proc/sys/kernel/seccomp")
+_PREFIX = "SECCOMP_FILTER_FLAG_"
+_FLAGS_SINCE = {
+    "LOG": (4, 14),
+    "SPEC_ALLOW": (4, 17),
+    "TSYNC": (3, 17),
+    "WAIT_KILLABLE_RECV": (5, 19),
+}
+_RUNC_TAKES_FLAGS = "1.2.0"
+_KILLABLE = _PREFIX + "WAIT_KILLABLE_RECV"
+
+# the kernel's words for what profiles write
+_WORDS = {
+    "SCMP_ACT_KILL": "kill_thread",
+    "SCMP_ACT_KILL_THREAD": "kill_thread",
+    "SCMP_ACT_KILL_PROCESS": "kill_process",
+    "SCMP_ACT_TRAP": "trap",
+    "SCMP_ACT_ERRNO": "errno",
+    "SCMP_ACT_NOTIFY": "user_notif",
+    "SCMP_ACT_TRACE": "trace",
+    "SCMP_ACT_LOG": "log",
+    "SCMP_ACT_ALLOW": "allow",
+}
+
+
+@dataclass(frozen=True)
+class Features:
+    """What can be used: flags and actions in the runtime-spec's words; what the kernel logs."""
+
+    flags: frozenset[str]
+    actions: frozenset[str]
+    logged: frozenset[str]
+
+
+def of(runtime: Runtime, kernel: Kernel) -> Features:
+    """Ask the runtime and the kernel."""
+    said = _said(runtime)
+    available = _words("actions_avail")
+    of_kernel = {action for action, word in _WORDS.items() if not available or word in available}
+    listed = said.get("actions")
+    of_runtime = frozenset(listed) if isinstance(listed, list) else ACTIONS
+    return Features(
+        flags=_flags(runtime, said) & _kernels_flags(kernel),
+        actions=of_runtime & of_kernel,
+        logged=_words("actions_logged") or frozenset(_WORDS.values()),
+    )
+
+
+def _said(runtime: Runtime) -> dict[str, Any]:
+    """Return linux.seccomp of `runtime features`, {} where it says nothing."""
+    try:
+        found = json.loads(programs.output(str(runtime.path), "features") or "{}")
+        seccomp = found["linux"]["seccomp"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return seccomp if isinstance(seccomp, dict) else {}
+
+
+def _flags(runtime: Runtime, said: dict[str, Any]) -> frozenset[str]:
+    listed = said.get("supportedFlags", said.get("knownFlags"))
+    if isinstance(listed, list):
+        return frozenset(listed)
+    every = frozenset(_PREFIX + name for name in _FLAGS_SINCE)
+    if runtime.kind == "crun":
+        return every
+    try:
+        takes = versions.reached(versions.parse(runtime.version), _RUNC_TAKES_FLAGS)
+    except ProfileError:
+        takes = False
+    return every - {_KILLABLE} if takes else frozenset()
+
+
+def _kernels_flags(kernel: Kernel) -> frozenset[str]:
+    return frozenset(_PREFIX + name for name, since in _FLAGS_SINCE.items() if kernel >= since)
+
+
+def _words(name: str) -> frozenset[str]:
+    try:
+        return frozenset((_KERNEL / name).read_text().split())
+    except OSError:
+        return frozenset()

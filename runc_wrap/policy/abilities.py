@@ -1,0 +1,81 @@
+"""What the installed runtime and this kernel must be able to do for a policy. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.policy import schema
+from runc_wrap.policy.naming import placing
+from runc_wrap.profiles import modes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from runc_wrap.policy.compiling import Facts
+    from runc_wrap.profiles.model import Profile
+
+
+def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> Iterator[str]:
+    """Yield what a mode needs and is not there, each with what to use instead."""
+    runtime = f"{facts.runtime_kind} {facts.runtime_version}"
+    if modes.ENFORCE_LOG in used and modes.LOG_FLAG not in facts.flags:
+        yield (
+            f"{_where(values, modes.ENFORCE_LOG)}the mode enforce-log needs a runtime and a kernel "
+            f"that take the flag {modes.LOG_FLAG}, and {runtime} with this kernel does not. Use "
+            'audit, or install runc 1.2 or later, or crun (runtime = ["crun"]).'
+        )
+    if modes.AUDIT in used and modes.LOG not in facts.actions:
+        yield (
+            f"{_where(values, modes.AUDIT)}the mode audit needs the action {modes.LOG}, which "
+            f"{runtime} or this kernel does not have (Linux 4.14, libseccomp 2.4). Use enforce."
+        )
+
+
+def _where(values: Mapping[str, Any], mode: str) -> str:
+    """Return the place of the first setting that asks for a mode."""
+    place = placing(values)
+    for number, rule in enumerate(values[schema.RULES]):
+        if rule.get("mode") == mode:
+            return place(schema.RULES, number, "mode")
+    asked = "default.mode" if values["default.mode"] == mode else "default.privileged"
+    return place(asked)
+
+
+def remarks(
+    values: Mapping[str, Any], used: Collection[str], sources: Mapping[str, Profile], facts: Facts
+) -> Iterator[str]:
+    """Yield what works otherwise here than it reads."""
+    if modes.AUDIT in used and not facts.logged:
+        yield (
+            f"warning: {_where(values, modes.AUDIT)}this kernel logs nothing of audit: "
+            "kernel.seccomp.actions_logged lacks log; add it by sysctl."
+        )
+    if modes.ENFORCE_LOG in used and not facts.errors_logged:
+        yield (
+            f"warning: {_where(values, modes.ENFORCE_LOG)}this kernel logs no denial of "
+            "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
+        )
+    if values["default.abis"] == "kernel" and facts.abis is None:
+        yield (
+            f"warning: {placing(values)('default.abis')}what ABIs this kernel runs could not be "
+            "found out; profiles keep those that they list."
+        )
+    if modes.AUDIT in used and facts.abis is not None:
+        yield from _unseen(values, sources, facts, facts.abis)
+
+
+def _unseen(
+    values: Mapping[str, Any],
+    sources: Mapping[str, Profile],
+    facts: Facts,
+    runnable: frozenset[str],
+) -> Iterator[str]:
+    """Yield the ABIs whose calls an enforced profile kills and audit does not log."""
+    for name, profile in sources.items():
+        narrow = values["default.abis"] == "native"
+        kept = modes.with_abis(profile, facts.arch, ()) if narrow else profile
+        if out := modes.left_out(kept, facts.arch, runnable):
+            yield (
+                f"note: profile {name}: calls through {', '.join(out)} kill under enforce; audit "
+                "lets them through, and logs only those whose names the profile does not allow."
+            )

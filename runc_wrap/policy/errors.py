@@ -1,0 +1,5 @@
+"""What is raised when a policy cannot be put in force."""
+
+
+class PolicyError(ValueError):
+    """The policy cannot be put in force; the message has one line for each problem."""

@@ -1,0 +1,177 @@
+"""What values settings can have: each kind tells what fits, in words what it takes, a near word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
+from runc_wrap.hotpath.rules import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def is_word(value: object) -> bool:
+    """Tell whether a value is a string with something printable in it, and nothing else."""
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _fits(_: object) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value: `takes` in words; `problem` says what else is wrong with one that fits."""
+
+    takes: str
+    fits: Callable[[object], bool] = is_word
+    problem: Callable[[object], str | None] = field(default=_fits)
+
+
+def near(word: object, words: Iterable[str]) -> str:
+    """Return ", did you mean ...?" for what looks like a misspelling, else nothing."""
+    found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def choice(*words: str, refused: dict[str, str] | None = None) -> Kind:
+    """Return the kind of one of these words; `refused` says of others why not."""
+    reasons = refused or {}
+
+    def problem(value: object) -> str | None:
+        if value in words:
+            return None
+        return reasons.get(str(value)) or f"it takes {takes}{near(value, words)}"
+
+    takes = f"{', '.join(words[:-1])} or {words[-1]}"
+    return Kind(takes, is_word, problem)
+
+
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+WORDS = Kind(
+    "a list of names or absolute paths",
+    lambda value: isinstance(value, list) and bool(value) and all(map(is_word, value)),
+)
+PERCENT = Kind(
+    "a whole number from 0 to 100",
+    lambda value: _is_integer(value) and 0 <= value <= 100,  # type: ignore[operator]  # noqa: PLR2004
+)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def word(takes: str) -> Kind:
+    """Return the kind of any word."""
+    return Kind(takes)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, dt.date)  # a datetime is one too
+
+
+def _untimely(value: object) -> str | None:
+    if isinstance(value, dt.date) and value.year >= dt.MAXYEAR:
+        return "there is no day after it; leave it out for no end"
+    if isinstance(value, dt.datetime) and value.tzinfo is None:
+        return "a time needs its offset from UTC: write 2027-01-31T18:00:00Z, or the day alone"
+    return None
+
+
+UNTIL = Kind(
+    "a day (2027-01-31) or a time with its offset (2027-01-31T18:00:00Z)", _is_time, _untimely
+)
+
+_CALL = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def _list_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _twice(value: object) -> str | None:
+    found = value if isinstance(value, list) else []
+    again = next((item for item in found if found.count(item) > 1), None)
+    return None if again is None else f"{again!r:.80} stands twice"
+
+
+CALLS = Kind(
+    'a list of system calls (["io_uring_setup"])',
+    _list_of(lambda item: isinstance(item, str) and bool(_CALL.fullmatch(item))),
+    _twice,
+)
+
+# linux:include/linux/socket.h, to AF_MAX
+FAMILIES = {
+    f"AF_{name}": number
+    for number, name in enumerate(
+        "UNSPEC UNIX INET AX25 IPX APPLETALK NETROM BRIDGE ATMPVC X25 INET6 ROSE DECnet NETBEUI "
+        "SECURITY KEY NETLINK PACKET ASH ECONET ATMSVC RDS SNA IRDA PPPOX WANPIPE LLC IB MPLS CAN "
+        "TIPC BLUETOOTH IUCV RXRPC ISDN PHONET IEEE802154 CAIF ALG NFC VSOCK KCM QIPCRTR SMC XDP "
+        "MCTP".split()
+    )
+}
+
+
+def family(value: object) -> int | None:
+    """Return the number of a socket family, None for what is none."""
+    if _is_integer(value) and value in FAMILIES.values():
+        return int(value)  # type: ignore[call-overload,no-any-return]
+    return FAMILIES.get(value) if isinstance(value, str) else None
+
+
+def _families(value: object) -> str | None:
+    found = value if isinstance(value, list) else []
+    strange = next((item for item in found if family(item) is None), None)
+    if strange is not None:
+        return f"{strange!r:.80} is no socket family{near(strange, FAMILIES)}"
+    return _twice([family(item) for item in found])
+
+
+SOCKETS = Kind(
+    'a list of socket families, by name or number (["AF_ALG", 40])',
+    lambda value: isinstance(value, list),
+    _families,
+)
+
+# what a pattern for each can be made of; the rest is in nobody's name (RFC 1123, OCI references)
+_MADE_OF = {
+    "namespace": re.compile(r"[a-z0-9*?-]*"),
+    "pod": re.compile(r"[a-z0-9.*?-]*"),
+    "container": re.compile(r"[a-z0-9*?-]*"),
+    "image": re.compile(r"[A-Za-z0-9._/:@+*?-]*"),
+    "engine": re.compile(r"[a-z*?]*"),
+    "handler": re.compile(r"[^/]*"),
+}
+
+
+def patterns(of: str, takes: str) -> Kind:
+    """Return the kind of a list of patterns for a namespace, pod, ..., `of` being which."""
+
+    def problem(value: object) -> str | None:
+        items = value if isinstance(value, list) else []
+        return next(filter(None, (_pattern(of, item) for item in items)), None) or _twice(value)
+
+    return Kind(takes, _list_of(is_word), problem)
+
+
+def _pattern(of: str, pattern: str) -> str | None:
+    begin = _MADE_OF[of].match(pattern)
+    if begin and begin.end() < len(pattern):
+        return (
+            f"the pattern {pattern!r:.80} matches nothing: no {of} has {pattern[begin.end()]!a} in "
+            "its name; * is any run of characters, ? is one, all else is itself"
+        )
+    if of == "engine" and not any(matches(pattern, engine) for engine in (*ENGINES, UNKNOWN)):
+        known = (*ENGINES, UNKNOWN)
+        return (
+            f"there is no engine {pattern!r:.80}; there are {', '.join(known)}"
+            f"{near(pattern, known)}"
+        )
+    return None

@@ -1,0 +1,123 @@
+"""The rules together: what cannot be meant, what can never hold, the compiled form. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath.rules import ANYTHING, SELECTORS, matches
+from runc_wrap.policy import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Place = Callable[..., str]
+
+Rule = dict[str, Any]
+_ALL = 100
+_OF_KUBERNETES = ("namespace", "pod", "container", "image")
+_TELLS_NO_NAMES = frozenset({"docker", "podman", "buildah", "unknown"})
+_ONE_DAY = dt.timedelta(days=1)
+
+
+def problems(rules: list[Rule], place: Place) -> Iterator[str]:
+    """Yield what is wrong with rules whose settings fit or have been told to be wrong."""
+    fitting = [(number, rule) for number, rule in enumerate(rules) if _fits(rule)]
+    for number, rule in fitting:
+        for key, wrong in _of_one(rule):
+            yield f"{place(schema.RULES, number, key)}{wrong}."
+    for at, (number, rule) in enumerate(fitting):
+        found = filter(None, (_after(earlier, rule) for _, earlier in fitting[:at]))
+        if first := next(found, None):
+            yield f"{place(schema.RULES, number)}{first}."
+
+
+def _fits(rule: Rule) -> bool:
+    return not any(schema.problem(f"{schema.RULES}.{key}", value) for key, value in rule.items())
+
+
+def _of_one(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong) of one rule."""
+    if "name" not in rule:
+        yield "name", 'the rule has no name; write name = "what it is for"'
+    if rule.get("mode") == "off":
+        for key in ("profile", "percent"):
+            if key in rule:
+                yield key, _OFF[key]
+    empty = next((key for key in SELECTORS if rule.get(key) == []), None)
+    if empty:
+        yield empty, f"rule.{empty} is an empty list, which selects nothing; leave it out for any"
+    named = next((key for key in _OF_KUBERNETES if ANYTHING not in rule.get(key, [ANYTHING])), None)
+    if named and "engine" in rule and _TELLS_NO_NAMES.issuperset(rule["engine"]):
+        yield (
+            named,
+            (
+                f"rule.{named} never matches for {', '.join(rule['engine'])}: there anybody can "
+                f"write what a {named} is called, so it does not count; select by engine or handler"
+            ),
+        )
+
+
+_OFF = {
+    "profile": "rule.profile has no meaning with mode off; drop one of the two",
+    "percent": "rule.percent with mode off would exempt whom nobody chose; select by name, or "
+    "turn the rule round: the new mode with a percentage, off afterwards",
+}
+
+
+def _after(earlier: Rule, later: Rule) -> str | None:
+    """Return why a rule can never hold after another, or cannot be told from it."""
+    if earlier.get("name") == later.get("name") and "name" in later:
+        return f"there is a rule {later['name']!r:.80} already; each has a name of its own"
+    if earlier.get("percent", _ALL) < _ALL or "until" in earlier or not _covers(earlier, later):
+        return None
+    return (
+        f"the rule is never reached: {earlier.get('name')!r:.80} before it selects all that it "
+        "does; put it before that one, or drop it"
+    )
+
+
+def _covers(earlier: Rule, later: Rule) -> bool:
+    """Tell whether whatever the later rule selects, the earlier one does (not: if and only if)."""
+    return all(
+        ANYTHING in earlier[key]
+        or (key in later and all(_within(pattern, earlier[key]) for pattern in later[key]))
+        for key in SELECTORS
+        if key in earlier
+    )
+
+
+def _within(pattern: str, patterns: list[str]) -> bool:
+    plain = "*" not in pattern and "?" not in pattern
+    return pattern in patterns or (plain and any(matches(one, pattern) for one in patterns))
+
+
+def remarks(rules: list[Rule], place: Place, now: dt.datetime) -> Iterator[str]:
+    """Yield what an owner should know of rules that are right."""
+    for number, rule in enumerate(rules):
+        if "until" in rule and ends(rule["until"]) <= int(now.timestamp()):
+            yield (
+                f"warning: {place(schema.RULES, number, 'until')}the rule {rule['name']!r:.80} has "
+                f"ended ({rule['until']}); drop it, or give it a later day."
+            )
+        if rule.get("percent") == 0:
+            yield (
+                f"note: {place(schema.RULES, number, 'percent')}the rule {rule['name']!r:.80} "
+                "holds for 0 percent, which is nobody."
+            )
+
+
+def ends(until: dt.date) -> int:
+    """Return the first second, since the epoch, in which a rule no longer holds."""
+    if isinstance(until, dt.datetime):
+        return int(until.timestamp())
+    midnight = dt.datetime.combine(until, dt.time(), dt.UTC)
+    return int((midnight + _ONE_DAY).timestamp())
+
+
+def compiled(rules: list[Rule]) -> list[Rule]:
+    """Return the rules as the hot path reads them."""
+    return [
+        {key: ends(value) if key == "until" else value for key, value in rule.items()}
+        for rule in rules
+    ]

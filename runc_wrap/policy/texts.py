@@ -1,0 +1,97 @@
+"""What each setting means, for `runc-wrapctl policy reference`. Text only; facts were tried."""
+
+_GLOB = "`*` is any run of characters (`/` too), `?` is one, all else is itself."
+
+MEANINGS = {
+    "runtime": "The real runtime: the first that is found. Names are looked up in a fixed path.",
+    "on_error": "What a create does when it cannot be decided or carried out.",
+    "default.profile": "The profile of a container that brings none and asks for none.",
+    "default.mode": (
+        "How the profile is applied where no rule says otherwise. `enforce`: as it is. "
+        "`enforce-log`: as it is, and the kernel logs every denial (needs crun, or runc 1.2 or "
+        "later). `audit`: every call is let through, and those that the profile would have denied "
+        "are logged, whichever way it denies them (error numbers, kills and traps). `off`: the "
+        "config is left alone. `observe` comes with a later release.\n\n"
+        "`audit` lists all ABIs of the machine, since a filter kills whoever calls through one "
+        "that is not listed; a call that the profile allows by name is then not logged, though "
+        "under `enforce` its ABI alone would have it killed. runc adds nothing to an audit "
+        "profile: a call newer than the profile, which runc would answer with ENOSYS, is let "
+        "through and logged."
+    ),
+    "default.abis": (
+        "Through which ABIs a container may make system calls. `engine`: those that the profile "
+        "lists. `kernel`: of these, those that this kernel can run. `native`: only the machine's "
+        "own. Fewer ABIs mean a smaller filter and a faster start.\n\n"
+        "A call through an ABI left out kills the thread that makes it with SIGSYS, under runc "
+        "and crun alike, even where the profile's default action is to allow: a 32-bit program "
+        "does not start (`native` on x86_64), and a program that tries an x32 call number dies, "
+        "where it would have seen an error with x32 listed (ENOSYS from the kernel, runc's stub or "
+        "the profile). In `audit` nothing is left out."
+    ),
+    "default.privileged": (
+        "What happens to a privileged container, which Kubernetes promises to leave unconfined. "
+        "`leave`: nothing. `audit`: the default profile in mode `audit`. `confine`: as any other."
+    ),
+    "runtime_default.engine": (
+        "Whose default `runtime-default` is: the calling engine's, or always this one's."
+    ),
+    "runtime_default.containerd": (
+        "Which containerd's default profile: the installed one's, or this version's."
+    ),
+    "runtime_default.docker": "Which Docker Engine's default profile.",
+    "runtime_default.crio": "Which CRI-O's default profile.",
+    "runtime_default.containers_common": (
+        "Podman's and Buildah's default. `system`: this node's seccomp.json, which they read "
+        "themselves. `builtin`: the profile of the containers/common that the installed Podman or "
+        "Buildah is built with, the newest if none is installed. `auto`: `system` if there is such "
+        "a file, else `builtin`. (A version here is containers/common's, not Podman's.)"
+    ),
+    "opt_out.annotations": (
+        "Whether annotations count at all: those that opt out, and those that ask for a profile."
+    ),
+    "opt_out.namespaces": (
+        "In which Kubernetes namespaces they count; an empty list: in none. Where an engine does "
+        f"not tell the namespace so that nobody can forge it, only `*` matches. {_GLOB}"
+    ),
+    "opt_out.images": f"For which images they count, likewise. {_GLOB}",
+    "overlay.deny": (
+        "System calls denied in every container that runc-wrap gives a profile, whatever the "
+        "profile and in every mode but `off`: `audit` too denies what stands here. The call fails "
+        "with EPERM (clone3 with ENOSYS, so that libc falls back to clone); where the profile "
+        "denies it already, unconditionally, it stays as it is. What was opted out is not touched. "
+        "Running containers keep what they started with."
+    ),
+    "overlay.deny_sockets": (
+        "Socket families denied likewise, for socket(2) and socketpair(2), with EPERM. The family "
+        "is compared as the kernel takes it, the lower 32 bits of the argument. Families unknown "
+        "to Linux 6.18 (46 and above) are no longer allowed by name-wide rules.\n\n"
+        "Two ways lead around it. A 32-bit program on x86 may use socketcall(2), whose family no "
+        'filter can see: `abis = "native"` closes that, or add `socketcall` to `deny`. io_uring '
+        "makes sockets without socket(2): add `io_uring_setup` to `deny` where the profile allows "
+        "it. `apply` says when either is open."
+    ),
+    "overlay.existing": (
+        "Whether the overlay is put on profiles too that containers bring themselves (an engine's "
+        "own default, a Localhost profile)."
+    ),
+    "rule.name": "What the rule is called in decisions and the ledger. Every rule has one.",
+    "rule.namespace": f"Holds for these Kubernetes namespaces. {_GLOB}",
+    "rule.pod": "Holds for pods of these names.",
+    "rule.container": "Holds for containers of these names within their pod.",
+    "rule.image": "Holds for these images, as the engine writes them.",
+    "rule.engine": "Holds for what these engines create.",
+    "rule.handler": (
+        "Holds where the runtime was called by one of these names: `engine add --handler NAME` "
+        "registers one."
+    ),
+    "rule.mode": "As `default.mode`, which holds if this is left out.",
+    "rule.profile": "As `default.profile`, which holds if this is left out.",
+    "rule.percent": (
+        "For how many of a hundred containers that it selects the rule holds. The draw is by the "
+        "rule's name and the container's (namespace and name), so a restart does not draw again. "
+        "The others go on to the next rule."
+    ),
+    "rule.until": (
+        "The rule holds to the end of this day (UTC), or to this time; then it is passed over."
+    ),
+}

@@ -1,0 +1,98 @@
+"""A profile as another mode or other ABIs have it: derived from the very same rules. Pure.
+
+Every mode but `off` is a profile of its own; `observe` comes with a later release.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from runc_wrap.profiles.model import Kernel, Profile, Rule
+from runc_wrap.profiles.words import ALLOW, OCI
+
+ENFORCE, ENFORCE_LOG, AUDIT, OFF = "enforce", "enforce-log", "audit", "off"
+MODES = (ENFORCE, ENFORCE_LOG, AUDIT, OFF)
+LOG = "SCMP_ACT_LOG"
+LOG_FLAG = "SECCOMP_FILTER_FLAG_LOG"
+SPEC_ALLOW_FLAG = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
+_LISTENER_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+_SPEC_ALLOW_SINCE = (4, 17)
+
+# GOARCH -> what else its kernel may run
+_SIBLINGS = {
+    "amd64": "X86 X32",
+    "arm64": "ARM",
+    "mips64": "MIPS MIPS64N32",
+    "mips64le": "MIPSEL MIPSEL64N32",
+    "ppc64": "PPC",
+    "s390x": "S390",
+}
+
+
+def in_mode(profile: Profile, mode: str, arch: str, kernel: Kernel) -> Profile:
+    """Return the profile as a mode has it; `arch` is a GOARCH."""
+    if mode == AUDIT:
+        return audit(profile, arch)
+    return enforce_log(profile, kernel) if mode == ENFORCE_LOG else profile
+
+
+def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
+    """Return the profile with the kernel's log flag.
+
+    Runtimes add SPEC_ALLOW only where no flags are given, so it is written beside; a profile with
+    flags of its own, even none, keeps its choice.
+    """
+    flags = profile.flags
+    if flags is None:
+        flags = (SPEC_ALLOW_FLAG,) if kernel >= _SPEC_ALLOW_SINCE else ()
+    return replace(profile, flags=tuple(dict.fromkeys((*flags, LOG_FLAG))))
+
+
+def audit(profile: Profile, arch: str) -> Profile:
+    """Return a profile that lets every call through and logs what this one does not.
+
+    All ABIs are listed: a filter kills whoever calls through one that is not, whatever its default.
+    """
+    flags = profile.flags
+    return replace(
+        profile,
+        default_action=_audited(profile.default_action),
+        default_errno_ret=None,
+        rules=tuple(_audited_rule(rule) for rule in profile.rules),
+        architectures=_all_abis(profile, arch),
+        arch_map={},
+        flags=None if flags is None else tuple(flag for flag in flags if flag != _LISTENER_FLAG),
+        listener_path=None,
+        listener_metadata=None,
+    )
+
+
+def _audited(action: str) -> str:
+    return action if action == ALLOW else LOG
+
+
+def _audited_rule(rule: Rule) -> Rule:
+    return replace(rule, action=_audited(rule.action), errno_ret=None)
+
+
+def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:
+    siblings = _SIBLINGS.get(arch, "").split()
+    every = [OCI[arch], *(f"SCMP_ARCH_{name}" for name in siblings)] if siblings else []
+    return tuple(dict.fromkeys((*listed(profile, arch), *every)))
+
+
+def listed(profile: Profile, arch: str) -> tuple[str, ...]:
+    """Return the ABIs that a profile lists on a machine; none means the native one alone."""
+    return profile.architectures or profile.arch_map.get(arch, ())
+
+
+def left_out(profile: Profile, arch: str, runnable: Collection[str]) -> list[str]:
+    """Return the runnable ABIs that a profile does not list: calls through them are killed."""
+    known = {*listed(profile, arch), OCI[arch]}
+    return sorted(set(runnable) - known)
+
+
+def with_abis(profile: Profile, arch: str, kept: Collection[str]) -> Profile:
+    """Return the profile for those of its ABIs that are in `kept`, and always the native one."""
+    wanted = {*kept, OCI[arch]}
+    abis = tuple(abi for abi in listed(profile, arch) if abi in wanted)
+    return replace(profile, architectures=abis, arch_map={})

@@ -1,0 +1,162 @@
+"""The launcher: what it does when something of the installation is broken or changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import bundles, install
+from tests.support.processes import attempt
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+
+@pytest.fixture(params=["compiled", "shell"])
+def broken(
+    request: pytest.FixtureRequest, own_installation: install.Installed
+) -> install.Installed:
+    """An installation for the test to break, with each of the two launchers."""
+    if request.param == "shell":
+        install.use_shell_launcher(own_installation)
+    return own_installation
+
+
+def _no_policy(installed: install.Installed) -> None:
+    shutil.rmtree(installed.prefix / "var")
+
+
+def _no_python(installed: install.Installed) -> None:
+    (installed.prefix / "lib" / "current").unlink()
+
+
+def _nonsense_policy(installed: install.Installed) -> None:
+    (installed.prefix / "var" / "current" / "policy.json").write_text("nonsense")
+
+
+BREAKAGES = [_no_policy, _no_python, _nonsense_policy]
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_other_commands_work_whatever_is_broken(
+    broken: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    breakage: Callable[[install.Installed], None],
+) -> None:
+    bundle = make_bundle("runc")
+    bundle.create(broken.wrapper)
+    breakage(broken)
+    assert json.loads(bundle.call(broken.wrapper, "state").stdout)["status"] == "running"
+    executed = bundle.call(broken.wrapper, "exec", after=("/bin/echo", "hello"))
+    assert executed.stdout == "hello\n"
+    assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0
+    assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
+    assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_create_is_refused_with_a_sentence_when_something_is_broken(
+    broken: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    breakage: Callable[[install.Installed], None],
+) -> None:
+    bundle = make_bundle("runc")
+    breakage(broken)
+    done = attempt(bundle.argv(broken.wrapper, "create"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("runc-wrap: ")
+    assert "install.sh" in done.stderr or "runc-wrapctl apply" in done.stderr
+    assert bundle.call("runc", "state").returncode == 1
+
+
+def test_a_wrapper_that_finds_itself_as_its_runtime_says_so(
+    broken: install.Installed, tmp_path: Path
+) -> None:
+    link = broken.prefix / "var" / "current" / "runc"
+    link.unlink()
+    link.symlink_to(broken.wrapper)
+    bundle = bundles.make(tmp_path / "b", "runc")
+    for command in ("state", "create"):
+        done = attempt(bundle.argv(broken.wrapper, command))
+        assert done.returncode == 1
+        assert "is runc-wrap itself" in done.stderr
+    assert "is runc-wrap itself" in json.loads(bundle.log.read_text())["msg"]
+
+
+def test_apply_refuses_itself_as_runtime(broken: install.Installed) -> None:
+    (broken.prefix / "etc" / "config.toml").write_text(f'runtime = ["{broken.wrapper}"]\n')
+    done = broken.control("apply", ok=False)
+    assert done.returncode == 2
+    assert "is runc-wrap itself" in done.stderr
+
+
+def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
+    link = broken.prefix / "var" / "current" / "runc"
+    link.unlink()
+    link.symlink_to("/where/it/was/runc")
+    assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
+
+
+def test_another_kind_does_not_take_the_place_of_a_runtime_that_is_gone(
+    broken: install.Installed, tmp_path: Path
+) -> None:
+    link = broken.prefix / "var" / "current" / "runc"
+    link.unlink()
+    link.symlink_to("/where/it/was/runc")
+    hide = f'mount --bind /dev/null {program("runc")} && exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
+    done = attempt([*prefix, broken.wrapper, "--version"])
+    assert done.returncode == 1
+    assert "/where/it/was/runc" in done.stderr
+    bundle = bundles.make(tmp_path / "b", "runc")
+    done = attempt([*prefix, *bundle.argv(broken.wrapper, "create")])
+    assert done.returncode == 1
+    assert "/where/it/was/runc" in done.stderr
+
+
+def test_a_handlers_name_reaches_the_policy_through_a_link(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    link = pair.installed.prefix / "bin" / "strict"
+    link.symlink_to("runc-wrap")
+    try:
+        bundle = make_bundle(pair.kind)
+        bundle.create(link)
+        assert bundle.read()["linux"]["seccomp"]
+    finally:
+        link.unlink()
+
+
+def test_creates_go_on_while_a_new_release_is_installed(tmp_path: Path) -> None:
+    installed = install.install(tmp_path / "prefix")
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    before = bundle.config.read_bytes()
+    upgrade = threading.Thread(target=install.install, args=(tmp_path / "prefix",))
+    upgrade.start()
+    creates, null = 0, subprocess.DEVNULL
+    while upgrade.is_alive():
+        bundle.config.write_bytes(before)
+        done = subprocess.run(
+            bundle.argv(installed.wrapper, "create"),
+            stdin=null,
+            stdout=null,
+            stderr=null,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, bundle.log.read_text()
+        assert "seccomp" in bundle.read()["linux"]
+        bundle.delete("runc")
+        creates += 1
+    upgrade.join()
+    assert creates > 20
