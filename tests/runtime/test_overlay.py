@@ -124,7 +124,7 @@ def test_socketcall_leads_round_a_family_until_the_abi_is_left_out(
     over = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
     assert call(with_overlay(block, over), socketcall)[socketcall] == "errno 14"
     denied = {**over, "deny": ["socketcall"]}
-    assert call(with_overlay(block, denied), socketcall)[socketcall] == "errno 1"
+    assert call(with_overlay(block, denied), socketcall)[socketcall] == "errno 38"
     native = {**with_overlay(block, over), "architectures": ["SCMP_ARCH_X86_64"]}
     assert call(native, socketcall)[socketcall] == "killed by 31"
 
