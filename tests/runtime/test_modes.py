@@ -9,7 +9,6 @@ import pytest
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node import abis
 from runc_wrap.profiles import builtin, modes
-from runc_wrap.profiles.compiling import compile_profile
 from tests.support import calling
 from tests.support.requirements import unmet
 
@@ -35,8 +34,7 @@ def _block(mode: str, abi: str = "engine", spec: str = "moby") -> dict[str, Any]
         kept = abis.runnable("amd64") if abi == "kernel" else frozenset()
         assert kept is not None
         profile = modes.with_abis(profile, "amd64", kept)
-    made = modes.in_mode(profile, mode, "amd64", KERNEL)
-    return resolve(compile_profile(made, arch="amd64", kernel=KERNEL), frozenset())
+    return resolve(modes.compiled(profile, mode, arch="amd64", kernel=KERNEL), frozenset())
 
 
 @pytest.fixture

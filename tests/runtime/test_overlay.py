@@ -9,7 +9,6 @@ import pytest
 from runc_wrap.hotpath.overlay import with_overlay
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.profiles import builtin, modes
-from runc_wrap.profiles.compiling import compile_profile
 from tests.support import calling
 
 if TYPE_CHECKING:
@@ -54,8 +53,8 @@ ALLOWING = {
 
 
 def _resolved(spec: str, mode: str, *caps: str) -> dict[str, Any]:
-    made = modes.in_mode(builtin.load(spec), mode, "amd64", (6, 12))
-    return resolve(compile_profile(made, arch="amd64", kernel=(6, 12)), frozenset(caps))
+    made = modes.compiled(builtin.load(spec), mode, arch="amd64", kernel=(6, 12))
+    return resolve(made, frozenset(caps))
 
 
 @pytest.fixture
