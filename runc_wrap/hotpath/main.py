@@ -17,6 +17,7 @@ from runc_wrap.hotpath import (
     failure,
     ledger,
     names,
+    overlay,
     policy,
     profile,
     splice,
@@ -79,19 +80,31 @@ def confine(launch: Launch, invocation: "Invocation", compiled: "Json") -> "Json
     who = caller.identify(invocation, checked_annotations(config), launch.called_as)
     node = Node(launch.kind, own_capabilities, time.time())
     decision = decide(config, who, compiled, node)
-    block = final_block(launch.prefix, config, decision)
-    if decision.action == "inject":
+    block = final_block(launch.prefix, config, decision, compiled["overlay"])
+    if block and block != existing_block(config):
         bundle.replace(found, splice.with_seccomp(found.text, config, block))
     return ledger.record(invocation, who, decision, block)
 
 
-def final_block(prefix: str, config: "Json", decision: Decision) -> "Json":
-    """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
+def final_block(prefix: str, config: "Json", decision: Decision, denials: "Json | None") -> "Json":
+    """Return the linux.seccomp that the container will have, {} for none. Raises Refusal.
+
+    `denials` is the policy's overlay; in a compiled profile it is already contained.
+    """
     if decision.action == "inject" and decision.profile and decision.mode:
         compiled = policy.load_profile(prefix, decision.profile, decision.mode)
         return profile.resolve(compiled, bounding(config))
-    kept = config["linux"].get("seccomp") if decision.action == "keep" else None
-    return kept if isinstance(kept, dict) else {}
+    existing = existing_block(config)
+    if decision.action == "keep" and existing and denials and denials["existing"]:
+        return overlay.with_overlay(existing, denials)
+    return existing if decision.action == "keep" else {}
+
+
+def existing_block(config: "Json") -> "Json":
+    """Return the config's own linux.seccomp, {} for none."""
+    linux = config.get("linux")
+    found = linux.get("seccomp") if isinstance(linux, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def parsed(text: bytes) -> "Json":

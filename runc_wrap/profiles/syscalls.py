@@ -1,17 +1,112 @@
-"""Asking libseccomp which system calls it knows. libseccomp may be absent."""
+"""Asking libseccomp which system calls it knows, and their numbers. libseccomp may be absent.
 
-from collections.abc import Iterable
+Numbers are those of one ABI; x32's carry bit 30, as the kernel sees them. Names that exist
+on other architectures only resolve to negative pseudo numbers (libseccomp include/seccomp.h):
+-101 to -120 are socket calls and -201 to -224 are IPC calls of ABIs that have socketcall(2) and
+ipc(2), where libseccomp hides the direct number, if there is one, behind the pseudo number.
+"""
 
-# NR_SCMP_ERROR: the name is known for no architecture. Names that exist elsewhere only resolve
-# to other negative numbers (libseccomp include/seccomp.h).
-_UNKNOWN = -1
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from runc_wrap.profiles import abis
+from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from runc_wrap.profiles.model import ProfileError
+
+# NR_SCMP_ERROR: the name is known for no architecture.
+UNKNOWN = -1
+# seccomp_data.nr of a call that a tracer made the kernel skip: -1, unsigned
+SKIPPED = 0xFFFFFFFF
+_COMMON = range(1200)
+# MIPS' three ABIs number from bases of their own, and ARM has a few private calls far above
+_ELSEWHERE = {
+    "mips": (range(4000, 5000),),
+    "mipsel": (range(4000, 5000),),
+    "mips64": (range(5000, 6000),),
+    "mipsel64": (range(5000, 6000),),
+    "mips64n32": (range(6000, 7000),),
+    "mipsel64n32": (range(6000, 7000),),
+    "arm": (_COMMON, range(0xF0000, 0xF0010)),
+}
 
 
-def known_to_libseccomp(names: Iterable[str]) -> frozenset[str] | None:
-    """Return those of the names that libseccomp knows, None where it is not installed."""
+def _library() -> Any:  # noqa: ANN401 (pyseccomp ships no types)
+    """Return pyseccomp, None where it or libseccomp is not installed."""
     try:
         import pyseccomp  # noqa: PLC0415 (importing it loads the library)
     except (ImportError, RuntimeError, OSError, AttributeError):
         return None
-    native = pyseccomp.Arch.NATIVE
-    return frozenset(name for name in names if pyseccomp.resolve_syscall(native, name) != _UNKNOWN)
+    return pyseccomp
+
+
+def known_to_libseccomp(names: Iterable[str]) -> frozenset[str] | None:
+    """Return those of the names that libseccomp knows, None where it is not installed."""
+    library = _library()
+    if library is None:
+        return None
+    native = library.Arch.NATIVE
+    return frozenset(name for name in names if library.resolve_syscall(native, name) != UNKNOWN)
+
+
+def _required() -> Any:  # noqa: ANN401 (as above)
+    library = _library()
+    if library is None:
+        raise ProfileError("the numbers of system calls come from libseccomp, which is not there")
+    return library
+
+
+@cache
+def native() -> Abi:
+    """Return this machine's ABI. Raises ProfileError without libseccomp."""
+    return abis.of_token(_required().system_arch())
+
+
+@cache
+def resolved(abi: Abi, name: str) -> int:
+    """Return what libseccomp makes of a name: a number, a negative pseudo number or UNKNOWN.
+
+    Raises ProfileError without libseccomp.
+    """
+    return int(_required().resolve_syscall(abi.token, name))
+
+
+def ranges(abi: Abi) -> tuple[range, ...]:
+    """Return where an ABI has its numbers, with room for newer ones; x32's are without bit 30."""
+    return _ELSEWHERE.get(abi.name, (_COMMON,))
+
+
+@cache
+def table(abi: Abi) -> Mapping[int, str]:
+    """Return {number: name} of one ABI. Raises ProfileError without libseccomp."""
+    library = _required()
+    bit = X32_BIT if abi is ABIS["x32"] else 0
+    found = {}
+    for part in ranges(abi):
+        for number in part:
+            if name := _name(library, abi, number | bit):
+                found[number | bit] = name
+    return MappingProxyType(found)
+
+
+def _name(library: Any, abi: Abi, number: int) -> str | None:  # noqa: ANN401 (as above)
+    try:
+        name = library.resolve_syscall(abi.token, number)
+    except ValueError:
+        return None
+    return name.decode() if name else None
+
+
+@cache
+def numbers(abi: Abi) -> Mapping[str, int]:
+    """Return {name: number} of one ABI, direct numbers of multiplexed calls included."""
+    return MappingProxyType({name: number for number, name in table(abi).items()})
+
+
+def name_of(abi: Abi, number: int) -> str:
+    """Return the name of a call, "#NUMBER" where libseccomp knows none (for x32 without bit 30)."""
+    if number == SKIPPED:
+        return "#-1"
+    shown = number & ~X32_BIT if abi is ABIS["x32"] else number
+    return table(abi).get(number, f"#{shown}")

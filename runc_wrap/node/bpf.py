@@ -1,0 +1,200 @@
+"""Evaluating seccomp's classic BPF as the kernel would: pure, and bounded in steps.
+
+Facts: struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h; which
+instructions a filter may have is kernel/seccomp.c seccomp_check_filter; that there are at most
+4096 and that jumps lead forward only is net/core/filter.c bpf_check_classic. Several filters:
+kernel/seccomp.c seccomp_run_filters, see `combined`.
+"""
+
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from runc_wrap.profiles import actions
+
+Args = tuple[int, int, int, int, int, int]
+NO_ARGS: Args = (0, 0, 0, 0, 0, 0)
+
+_INSTRUCTION = struct.Struct("=HBBI")  # code, jt, jf, k
+_DATA = struct.Struct("=iIQ6Q")  # nr, arch, instruction_pointer, args[6]
+_WORDS = struct.Struct("=16I")
+_MOST = 4096  # BPF_MAXINSNS
+_MASK = 0xFFFFFFFF
+_MEMORY = 16  # BPF_MEMWORDS
+FIRST_ARGUMENT = 4  # the word of seccomp_data at which args begin, two words each
+_LOW = 0 if sys.byteorder == "little" else 1
+
+# Codes that seccomp allows, written out: class | size or operation | source.
+LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60
+LDX_LEN, LDX_IMM, LDX_MEM, ST, STX = 0x81, 0x01, 0x61, 0x02, 0x03
+RET_K, RET_A, TAX, TXA, NEG, JA = 0x06, 0x16, 0x07, 0x87, 0x84, 0x05
+_JUMPS = {0x10: "eq", 0x20: "gt", 0x30: "ge", 0x40: "set"}
+_OPERATIONS = {0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0}
+_ADD, _SUB, _MUL, _DIV, _OR, _AND, _LSH, _RSH, _XOR = sorted(_OPERATIONS)
+FROM_X = 0x08
+_JMP, ALU = 0x05, 0x04
+_OTHERS = {
+    LD_ABS, LD_LEN, LD_IMM, LD_MEM, LDX_LEN, LDX_IMM, LDX_MEM, ST, STX, RET_K, RET_A, TAX, TXA,
+    NEG, JA,
+}  # fmt: skip
+
+Instruction = tuple[int, int, int, int]
+Program = tuple[Instruction, ...]
+
+
+class BpfError(ValueError):
+    """Bytes that are no seccomp filter; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One system call as struct seccomp_data has it; `arch` is AUDIT_ARCH_*, x32 in the number."""
+
+    arch: int
+    number: int
+    args: Args = NO_ARGS
+
+    def words(self) -> tuple[int, ...]:
+        """Return seccomp_data as 16 words of 32 bits, in this machine's byte order."""
+        number = self.number - (1 << 32) if self.number >> 31 else self.number
+        return _WORDS.unpack(_DATA.pack(number, self.arch, 0, *self.args))
+
+
+def argument_word(index: int, *, high: bool) -> int:
+    """Return the word of seccomp_data where half of an argument (0 to 5) stands."""
+    return FIRST_ARGUMENT + 2 * index + (_LOW if not high else 1 - _LOW)
+
+
+@lru_cache(maxsize=256)
+def program(data: bytes) -> Program:
+    """Return the instructions in a filter's bytes (struct sock_filter[], this machine's order).
+
+    Every instruction is checked as the kernel does at load. Raises BpfError.
+    """
+    if not data or len(data) % _INSTRUCTION.size or len(data) > _MOST * _INSTRUCTION.size:
+        raise BpfError(f"{len(data)} bytes are no filter of 1 to {_MOST} instructions of 8 bytes")
+    found = tuple(_INSTRUCTION.iter_unpack(data))
+    for place, instruction in enumerate(found):
+        _check(place, instruction, len(found))
+    if found[-1][0] not in (RET_K, RET_A):
+        raise BpfError("the filter's last instruction is no return")
+    return found
+
+
+def _check(place: int, instruction: Instruction, length: int) -> None:
+    code, true, false, k = instruction
+    if not _is_allowed(code):
+        raise BpfError(f"instruction {place} has the code {code:#x}, which seccomp refuses")
+    if code == LD_ABS and (k % 4 or k >= _DATA.size):
+        raise BpfError(f"instruction {place} loads offset {k}, outside struct seccomp_data")
+    if code in (LD_MEM, LDX_MEM, ST, STX) and k >= _MEMORY:
+        raise BpfError(f"instruction {place} uses memory word {k}, but there are {_MEMORY}")
+    if code == (ALU | _DIV) and k == 0:
+        raise BpfError(f"instruction {place} divides by zero")
+    furthest = k if code == JA else max(true, false) if is_branch(code) else 0
+    if place + 1 + furthest >= length and code not in (RET_K, RET_A):
+        raise BpfError(f"instruction {place} leads past the end of the filter")
+
+
+def _is_allowed(code: int) -> bool:
+    operation, kind = code & 0xF0, code & 0x07
+    arithmetic = code < 0x100 and kind == ALU and operation in _OPERATIONS  # noqa: PLR2004
+    return code in _OTHERS or is_branch(code) or arithmetic
+
+
+def is_branch(code: int) -> bool:
+    """Tell whether an instruction jumps on a comparison."""
+    return code & 0x07 == _JMP and code & ~FROM_X & 0xFFF8 in _JUMPS
+
+
+def evaluate(instructions: Program, call: Call) -> int:
+    """Return what one filter returns for a call: action and data, SECCOMP_RET_*.
+
+    Never takes more steps than there are instructions, for jumps lead forward only.
+    """
+    return _run(instructions, call.words())
+
+
+def _run(instructions: Program, words: Sequence[int]) -> int:  # noqa: C901, PLR0912 (a machine)
+    a = x = place = 0
+    memory = [0] * _MEMORY
+    while True:
+        code, true, false, k = instructions[place]
+        place += 1
+        if code == 0x15:  # noqa: PLR2004 (JEQ K: nearly all there is)
+            place += true if a == k else false
+        elif code == LD_ABS:
+            a = words[k >> 2]
+        elif code == RET_K:
+            return k
+        elif code == JA:
+            place += k
+        elif code & 7 == _JMP:
+            place += true if holds(code, a, x if code & FROM_X else k) else false
+        elif code == NEG:
+            a = -a & _MASK
+        elif code & 7 == ALU:
+            operand = x if code & FROM_X else k
+            if code & 0xF0 == _DIV and operand == 0:
+                return 0
+            a = arithmetic(code, a, operand)
+        elif code == RET_A:
+            return a
+        elif code in (LD_IMM, LD_LEN, LD_MEM, TXA):
+            a = _loaded(code, k, x, memory)
+        elif code in (LDX_IMM, LDX_LEN, LDX_MEM, TAX):
+            x = _loaded(code, k, a, memory)
+        else:
+            memory[k] = a if code == ST else x
+
+
+def _loaded(code: int, k: int, other: int, memory: list[int]) -> int:
+    if code in (TAX, TXA):
+        return other
+    if code in (LD_LEN, LDX_LEN):
+        return _DATA.size
+    return memory[k] if code in (LD_MEM, LDX_MEM) else k
+
+
+def holds(code: int, a: int, operand: int) -> bool:
+    """Tell whether a branch takes its true side for this accumulator and operand."""
+    kind = _JUMPS[code & 0xF0]
+    if kind == "eq":
+        return a == operand
+    if kind == "gt":
+        return a > operand
+    return a >= operand if kind == "ge" else bool(a & operand)
+
+
+def arithmetic(code: int, a: int, operand: int) -> int:
+    """Return the accumulator after an ALU instruction; shifts take five bits, as the kernel's."""
+    shift = operand & 31
+    return {
+        _ADD: lambda: a + operand,
+        _SUB: lambda: a - operand,
+        _MUL: lambda: a * operand,
+        _DIV: lambda: a // operand,
+        _OR: lambda: a | operand,
+        _AND: lambda: a & operand,
+        _LSH: lambda: a << shift,
+        _RSH: lambda: a >> shift,
+        _XOR: lambda: a ^ operand,
+    }[code & 0xF0]() & _MASK
+
+
+def combined(programs: Sequence[Program], call: Call) -> int:
+    """Return what the kernel makes of several filters, oldest first as PTRACE counts them.
+
+    seccomp_run_filters asks the newest first and keeps a later answer only if its action, as a
+    signed number, is smaller: KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOG,
+    ALLOW. Of equal actions the newest filter's data stays. Without filters all is allowed.
+    """
+    words = call.words()
+    returned = actions.ALLOW
+    for one in reversed(programs):
+        answer = _run(one, words)
+        if actions.restriction(answer) < actions.restriction(returned):
+            returned = answer
+    return returned

@@ -1,0 +1,172 @@
+"""What runc and crun tell libseccomp when they load a resolved linux.seccomp block.
+
+Sources: runc libcontainer/specconv SetupSeccomp, libcontainer/seccomp/seccomp_linux.go
+(InitSeccomp, matchCall) and patchbpf of 1.1.15 to 1.5.1; crun src/libcrun/seccomp.c
+libcrun_generate_seccomp of 1.21. Both:
+
+* add the listed ABIs to the machine's own, which libseccomp always has;
+* leave the action for other ABIs as libseccomp sets it: KILL_THREAD (src/db.c, act_badarch);
+* drop rules whose action, errno included, is the default's;
+* pass over names that libseccomp does not know;
+* make one rule of each condition (so: or) if one argument is compared more than once,
+  else one rule of all of them (and). crun looks at six conditions only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles.abis import Abi
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.versions import Version, parse, reached
+from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
+
+Block = Mapping[str, Any]
+ARGUMENTS = 6
+MASKED_EQ = "SCMP_CMP_MASKED_EQ"
+# runc patchbpf isAllowAction, since 1.0.0-rc93
+_WITHOUT_STUB = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"})
+# The stub covers the machine's own ABI though it is not listed
+_STUB_NATIVE_SINCE = "1.1.15 1.2.0"
+# defaultErrnoRet is compared with the encoded action, so that plain 38 does not count (runc's slip)
+_STUB_SKIPPED_FOR = actions.ERRNO | 38
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """The runtime that loads the profile; a `version` of None is taken for a current one."""
+
+    kind: Literal["runc", "crun"]
+    version: Version | None = None
+
+    @classmethod
+    def of(cls, kind: str, version: str) -> "Loader":
+        """Return a loader for what `runc --version` or `crun --version` says.
+
+        Raises ProfileError for another runtime, or words that are no version.
+        """
+        if kind == "runc":
+            return cls("runc", parse(version))
+        if kind == "crun":
+            return cls("crun", parse(version))
+        raise ProfileError(f"how {kind!r} loads profiles is not known; runc and crun are")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One condition for libseccomp; for MASKED_EQ `value` is the mask, `value_two` the datum."""
+
+    index: int
+    op: str
+    value: int
+    value_two: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """One seccomp_rule_add: `code` is what the filter returns where all conditions hold."""
+
+    name: str
+    code: int
+    conditions: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """All that libseccomp is told, and what runc puts before the filter.
+
+    `abis` begins with the machine's own. `stub` is {ABI: largest number named}: runc answers
+    ENOSYS to numbers above; empty without a stub. `optimized` is runc's binary tree (from 1.2).
+    """
+
+    default: int
+    abis: tuple[Abi, ...]
+    rules: tuple[Added, ...]
+    stub: Mapping[Abi, int]
+    optimized: bool = False
+
+
+def load(block: Block, loader: Loader) -> Load:
+    """Return what the runtime tells libseccomp. Raises ProfileError for what it refuses."""
+    action = block.get("defaultAction")
+    if not isinstance(action, str) or not action:
+        raise ProfileError("the profile has no defaultAction")
+    if loader.kind == "runc" and action == NOTIFY:
+        raise ProfileError("runc refuses SCMP_ACT_NOTIFY as the default action")
+    default = _code(action, block.get("defaultErrnoRet"), loader)
+    listed = [abis.of_oci(name) for name in block.get("architectures") or ()]
+    entries = list(block.get("syscalls") or ())
+    count = sum(len(entry["names"]) for entry in entries)
+    return Load(
+        default=default,
+        abis=_with_native(listed),
+        rules=tuple(rule for entry in entries for rule in _rules(entry, default, loader)),
+        stub=_stub(block, listed, loader),
+        optimized=loader.kind == "runc" and _is_at_least(loader, "1.2.0") and count > 32,  # noqa: PLR2004
+    )
+
+
+def _is_at_least(loader: Loader, first: str) -> bool:
+    return loader.version is None or reached(loader.version, first)
+
+
+def _code(action: str, errno_ret: int | None, loader: Loader) -> int:
+    if errno_ret is not None and loader.kind == "crun" and action not in ACTIONS_WITH_ERRNO:
+        raise ProfileError(f"crun refuses an errno for the action {action}")
+    return actions.code(action, errno_ret)
+
+
+def _with_native(listed: list[Abi]) -> tuple[Abi, ...]:
+    native = syscalls.native()
+    for abi in listed:
+        if abi.little != native.little:
+            raise ProfileError(f"libseccomp refuses {abi.oci} on a machine of other byte order")
+    return tuple(dict.fromkeys([native, *listed]))
+
+
+def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added]:
+    code = _code(entry["action"], entry.get("errnoRet"), loader)
+    if code == default:
+        return []
+    alternatives = _alternatives(entry, loader)
+    return [
+        Added(name, code, conditions)
+        for name in entry["names"]
+        if syscalls.resolved(syscalls.native(), name) != syscalls.UNKNOWN
+        for conditions in alternatives
+    ]
+
+
+def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Comparison, ...]]:
+    arguments = entry.get("args") or ()
+    if loader.kind == "crun":
+        arguments = arguments[:ARGUMENTS]
+    conditions = tuple(_comparison(argument) for argument in arguments)
+    if len({one.index for one in conditions}) < len(conditions):
+        return [(one,) for one in conditions]
+    return [conditions]
+
+
+def _comparison(argument: Mapping[str, Any]) -> Comparison:
+    index, op = argument["index"], argument["op"]
+    if not 0 <= index < ARGUMENTS:
+        raise ProfileError(f"the argument index {index} is not one of 0 to 5")
+    if op not in OPERATORS:
+        raise ProfileError(f"the operator {op!r} is not known")
+    return Comparison(index, op, argument["value"], argument.get("valueTwo") or 0)
+
+
+def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
+    """Return runc's stub (patchbpf findLastSyscalls): dropped rules' names count too."""
+    skipped = block.get("defaultErrnoRet") == _STUB_SKIPPED_FOR
+    if loader.kind != "runc" or block["defaultAction"] in _WITHOUT_STUB or skipped:
+        return {}
+    covered = dict.fromkeys(listed)
+    if _is_at_least(loader, _STUB_NATIVE_SINCE):
+        covered[syscalls.native()] = None
+    names = {name for entry in block.get("syscalls") or () for name in entry["names"]}
+    largest = {
+        abi: max((syscalls.resolved(abi, name) for name in names), default=0) for abi in covered
+    }
+    return {abi: number for abi, number in largest.items() if number > 0}

@@ -1,0 +1,182 @@
+"""What a resolved linux.seccomp block does for a given call, loaded by runc or by crun.
+
+How libseccomp resolves several rules for one call (src/db.c db_rule_add, 2.5.0 to 2.6.1):
+
+* An unconditional rule beats every conditional one, wherever it stands; of several unconditional
+  rules the first wins. No action has precedence over another.
+* Conditional rules of one action hold where any of them does.
+* Conditional rules of different actions that overlap are asked in the order of libseccomp's tree
+  (by argument, operator and value), not in the profile's.
+* Several rules of which one compares a range, or two arguments, are sometimes compiled wrongly:
+  after a comparison has failed halfway, the next is made with the wrong half or argument
+  (src/gen_bpf.c; tests/unit show a case), and the filter does not do what the rules say.
+
+* Names that an ABI lacks stay in its list under their pseudo numbers. Where such a name leads the
+  list, because no call there has an unconditional rule, src/gen_bpf.c forgets to load the number
+  (2.6.0), and the filter lets the default happen to every call of that ABI.
+
+In the last three cases a verdict is not `certain`: whoever needs the truth asks the filter that
+libseccomp makes (runc_wrap.node.reference).
+
+Then the ABIs: calls through one that is not listed get KILL_THREAD; x32 counts as one of its own
+where it is listed, else x32 numbers are such calls, but for -1 (seccomp_data.nr of a tracer's
+skipped call), which gets the default. On 32-bit ABIs, x32 included, only the lower half of
+arguments is compared. Where an ABI has socketcall(2) or ipc(2), a rule for socket(2) and its like
+also becomes one for the multiplexer, with the call's number as its first argument
+(src/syscalls.c).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from errno import ENOSYS
+
+from runc_wrap.profiles import actions, syscalls
+from runc_wrap.profiles.abis import ABIS, Abi
+from runc_wrap.profiles.loading import MASKED_EQ, Block, Comparison, Load, Loader, load
+
+_TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
+# libseccomp include/seccomp.h __PNR_*: pseudo numbers of what socketcall(2) and ipc(2) do
+_SOCKET_CALLS = range(-120, -100)
+_IPC_CALLS = range(-224, -200)
+_S390 = frozenset({ABIS["s390"], ABIS["s390x"]})
+_ENOSYS = actions.ERRNO | ENOSYS
+
+Conditions = tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a call gets: SECCOMP_RET_* with data; `certain` is explained above."""
+
+    code: int
+    certain: bool = True
+
+
+@dataclass(slots=True)
+class _Call:
+    """The rules of one number on one ABI, in the order added."""
+
+    action: int | None = None
+    conditional: list[tuple[Conditions, int]] = field(default_factory=list)
+
+    def add(self, conditions: Conditions, code: int) -> None:
+        if conditions:
+            self.conditional.append((conditions, code))
+        elif self.action is None:
+            self.action = code
+
+    def verdict(self, args: Sequence[int], default: int, mask: int) -> Verdict:
+        if self.action is not None:
+            return Verdict(self.action)
+        found = [code for rule, code in self.conditional if _holds(rule, args, mask)]
+        certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self._is_plain)
+        return Verdict(found[0] if found else default, certain)
+
+    @property
+    def _is_plain(self) -> bool:
+        return all(len(rule) == 1 and rule[0].op in _TELLS_EQUALITY for rule, _ in self.conditional)
+
+
+_UNNAMED = _Call()
+_ONE_LIST = {ABIS["x86_64"], ABIS["x32"]}  # libseccomp makes one list of these
+
+
+class Simulation:
+    """A block as loaded. Building one raises ProfileError where the runtime would refuse."""
+
+    def __init__(self, block: Block, loader: Loader) -> None:
+        self.load = load(block, loader)
+        self._calls = {abi: _calls(self.load, abi) for abi in self.load.abis}
+        self._led_by_pseudo = {abi for abi in self._calls if self._may_lack_number(abi)}
+        if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
+            self._led_by_pseudo |= _ONE_LIST
+
+    def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
+        """Return what a call gets; `args` are six unsigned numbers of 64 bits."""
+        if abi not in self._calls:
+            return self._unlisted(abi, number)
+        if _is_beyond(self.load.stub, abi, number):
+            return Verdict(_ENOSYS)
+        call = self._calls[abi].get(number, _UNNAMED)
+        verdict = call.verdict(args, self.load.default, (1 << abi.bits) - 1)
+        return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
+
+    def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
+        """Return the same for a name, None where the ABI has no such call."""
+        number = syscalls.numbers(abi).get(name)
+        return None if number is None else self.verdict(abi, number, args)
+
+    def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
+        """Return the conditions that a number's outcome depends on; none if on no argument."""
+        call = self._calls.get(abi, {}).get(number)
+        return [rule for rule, _ in call.conditional] if call and call.action is None else []
+
+    def _may_lack_number(self, abi: Abi) -> bool:
+        if any(call.action is not None for call in self._calls[abi].values()):
+            return False
+        return any(syscalls.resolved(abi, rule.name) < 0 for rule in self.load.rules)
+
+    def _unlisted(self, abi: Abi, number: int) -> Verdict:
+        if abi is ABIS["x32"] and number == syscalls.SKIPPED and ABIS["x86_64"] in self._calls:
+            return Verdict(self.load.default)
+        return Verdict(actions.KILL_THREAD)
+
+
+def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
+    """Tell whether runc's stub answers (patchbpf generateEnosysStub): ENOSYS, s390's 0 too."""
+    return abi in stub and (number > stub[abi] or (abi in _S390 and number == 0))
+
+
+def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
+    calls: dict[int, _Call] = {}
+    for rule in loaded.rules:
+        for number, conditions in _targets(abi, rule.name, rule.conditions):
+            calls.setdefault(number, _Call()).add(_meaningful(conditions, abi), rule.code)
+    return calls
+
+
+def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Conditions]]:
+    """Return the numbers that a rule is for, with its conditions there (arch_filter_rule_add)."""
+    resolved = syscalls.resolved(abi, _translated(abi, name))
+    if resolved >= 0:
+        return [(resolved, conditions)]
+    if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
+        return []
+    through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
+    numbers = syscalls.numbers(abi)
+    which = Comparison(0, "SCMP_CMP_EQ", -resolved % base)
+    inner = (which, *(one for one in conditions if one.index))
+    muxed = [(numbers[through], inner)] if through in numbers else []
+    return muxed + ([(numbers[name], conditions)] if name in numbers else [])
+
+
+def _translated(abi: Abi, name: str) -> str:
+    """Return the name by which libseccomp finds a native call on another ABI."""
+    native = syscalls.native()
+    number = syscalls.resolved(native, name)
+    return name if abi is native or number < 0 else syscalls.table(native).get(number, name)
+
+
+def _multiplexes(abi: Abi) -> bool:
+    return syscalls.resolved(abi, "socket") in _SOCKET_CALLS
+
+
+def _meaningful(conditions: Conditions, abi: Abi) -> Conditions:
+    """Return the conditions without those that always hold: masks without a bit."""
+    mask = (1 << abi.bits) - 1
+    return tuple(one for one in conditions if one.op != MASKED_EQ or one.value & mask)
+
+
+def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
+    return all(_compares(one, args[one.index] & mask, mask) for one in conditions)
+
+
+def _compares(one: Comparison, given: int, mask: int) -> bool:
+    value = one.value & mask
+    if one.op == MASKED_EQ:
+        return given & value == one.value_two & value
+    if one.op in ("SCMP_CMP_EQ", "SCMP_CMP_NE"):
+        return (given == value) == (one.op == "SCMP_CMP_EQ")
+    if one.op in ("SCMP_CMP_LT", "SCMP_CMP_GE"):
+        return (given < value) == (one.op == "SCMP_CMP_LT")
+    return (given > value) == (one.op == "SCMP_CMP_GT")

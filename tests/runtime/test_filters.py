@@ -1,0 +1,215 @@
+"""The filter that the kernel has, read back from containers of real runc and crun."""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath.main import own_capabilities
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import compare, filters, programs, reference
+from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.builtin import load
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.loading import Loader
+from runc_wrap.profiles.machine import goarch, kernel
+from tests.support import denials
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+CRI_DEFAULT = frozenset(
+    "CAP_" + name
+    for name in """
+    CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
+    SYS_CHROOT KILL AUDIT_WRITE
+    """.split()
+)
+# all: what this machine has to give
+SETS = {"cri": CRI_DEFAULT, "none": frozenset[str](), "all": own_capabilities()}
+# Linux lets these through without asking any filter (kernel/seccomp.c seccomp_uprobe_exception)
+EXEMPT = {"uretprobe": 335, "uprobe": 336}
+
+
+def loader_of(pair: Pair) -> Loader:
+    found = programs.find_runtime([pair.kind])
+    return Loader.of(found.kind, found.version)
+
+
+def containerd(bounding: frozenset[str]) -> dict[str, Any]:
+    made = compile_profile(load("containerd"), arch=goarch(), kernel=kernel())
+    return resolve(made, bounding)
+
+
+def give(bundle: Bundle, bounding: frozenset[str]) -> None:
+    """Give a bundle's container these capabilities."""
+    config = bundle.read()
+    kinds = ("bounding", "effective", "permitted")
+    config["process"]["capabilities"] = {kind: sorted(bounding) for kind in kinds}
+    bundle.config.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("caps", SETS)
+def test_the_filter_read_back_is_the_one_simulated(
+    pair: Pair, make_bundle: Callable[..., Bundle], caps: str
+) -> None:
+    bundle = make_bundle(pair.kind)
+    give(bundle, SETS[caps])
+    pid = bundle.create(pair.wrapped)
+    block = bundle.read()["linux"]["seccomp"]
+    read = filters.read(pid)
+    assert len(read) == filters.status(pid).count == 1
+    expectation = compare.Expectation(block, loader_of(pair))
+    assert [one.as_json() for one in expectation.differences(read)] == []
+    made = reference.filter_bytes(expectation.simulation.load)
+    assert read[0] == made if pair.kind == "crun" else read[0].endswith(made)
+    if pair.kind == "runc":
+        assert len(read[0]) > len(made)
+
+
+def test_each_runtimes_filter_differs_from_the_others_by_the_stub_only(
+    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
+) -> None:
+    read = {}
+    for kind, pair in pairs.items():
+        bundle = make_bundle(kind)
+        read[kind] = filters.read(bundle.create(pair.wrapped))
+        block = bundle.read()["linux"]["seccomp"]
+    found = compare.Expectation(block, loader_of(pairs["runc"])).differences(read["crun"])
+    assert {(one.expected, one.found) for one in found} == {
+        (actions.code("SCMP_ACT_ERRNO", errno.ENOSYS), actions.code("SCMP_ACT_ERRNO"))
+    }
+    stub = compare.Expectation(block, loader_of(pairs["runc"])).simulation.load.stub
+    assert all(one.number > stub[ABIS[one.abi]] for one in found)
+
+
+def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    block = containerd(frozenset())
+    rules = [
+        {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
+        for rule in block["syscalls"]
+    ]
+    only_inet = [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]
+    swapped = [
+        {**rule, "args": only_inet} if rule["names"] == ["socket"] else rule for rule in rules
+    ]
+    extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
+    bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*swapped, extra]})
+    read = filters.read(bundle.create(pair.wrapped))
+    found = compare.Expectation(block, loader_of(pair)).differences(read)
+    for abi in abis.runnable(syscalls.native()):
+        calls = {one.syscall: one for one in found if one.abi == abi.name}
+        assert set(calls) == {"mkdir", "getpid", "socket", "mount"}
+        assert {name for name, one in calls.items() if one.is_weaker} == {"mount"}
+        assert calls["socket"].args is not None
+        assert calls["mkdir"].expected == actions.ALLOW
+
+
+def test_a_stripped_filter_differs_in_everything_denied(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    pid = make_bundle(pair.kind).create(pair.bare)
+    assert filters.read(pid) == ()
+    found = compare.Expectation(containerd(frozenset()), loader_of(pair)).differences(())
+    assert all(one.is_weaker for one in found)
+    assert {"mount", "bpf", "kexec_load"} <= {one.syscall for one in found}
+
+
+def test_a_process_execd_into_the_container_has_the_same_filter(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind)
+    bundle.create(pair.wrapped)
+    expectation = compare.Expectation(bundle.read()["linux"]["seccomp"], loader_of(pair))
+    pid_file = bundle.path / "exec.pid"
+    flags = ("--detach", "--pid-file", str(pid_file))
+    bundle.call(pair.wrapped, "exec", *flags, after=("/bin/sleep", "100"))
+    read = filters.read(int(pid_file.read_text()))  # runc's stub has its ABIs in random order
+    assert len(read) == 1
+    assert expectation.differences(read) == ()
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return denials.build(tmp_path_factory.mktemp("denials") / "denials")
+
+
+def running_probe(bundle: Bundle, pair: Pair, probe: Path) -> None:
+    """Start a container that has the probe."""
+    target = bundle.path / "rootfs/bin/denials"
+    target.write_bytes(probe.read_bytes())
+    target.chmod(0o755)
+    bundle.create(pair.wrapped)
+
+
+def test_calls_through_an_abi_left_out_are_killed_by_both_runtimes(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
+) -> None:
+    requires("/proc/sys/abi/vsyscall32")
+    block = {**containerd(frozenset()), "architectures": ["SCMP_ARCH_X86_64"]}
+    bundle = make_bundle(pair.kind, seccomp=block)
+    running_probe(bundle, pair, probe)
+    for word in ("i386", "x32"):
+        done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
+        assert done.stdout == "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
+    native = bundle.call(pair.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
+    assert native.stdout == "native 39 ok\n"
+
+
+def test_the_probe_tells_a_filter_from_another(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
+) -> None:
+    block = denials.with_sentinels(containerd(frozenset()))
+    rules = [
+        {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
+        for rule in block["syscalls"]
+    ]
+    extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
+    bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*rules, extra]})
+    running_probe(bundle, pair, probe)
+    native = syscalls.native()
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(native)))
+    expectation = compare.Expectation(block, loader_of(pair))
+    wrong = {one.name for one in denials.parse(done.stdout) if not agrees(one, expectation)}
+    assert wrong == {"mkdir", "getpid", "mount"}
+
+
+@pytest.mark.parametrize("abi", denials.WORDS)
+@pytest.mark.parametrize("caps", ["none", "all"])
+def test_every_call_made_in_a_container_gets_what_the_simulation_says(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str, caps: str
+) -> None:
+    requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
+    block = denials.with_sentinels(containerd(SETS[caps]))
+    bundle = make_bundle(pair.kind, seccomp=block)
+    give(bundle, SETS[caps])
+    running_probe(bundle, pair, probe)
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(ABIS[abi])))
+    expectation = compare.Expectation(block, loader_of(pair))
+    wrong = [one for one in denials.parse(done.stdout) if not agrees(one, expectation)]
+    assert [(one.name, one.kind, one.value) for one in wrong] == []
+
+
+def agrees(result: denials.Result, expectation: compare.Expectation) -> bool:
+    """Tell whether a call got what it must: the errno of its denial, or none of ours."""
+    exempt = result.abi is ABIS["x86_64"] and result.number in EXEMPT.values()
+    if result.kind == "skipped" or (exempt and not result.is_denied):
+        return True
+    minus = (1 << (32 if result.abi is ABIS["x86"] else 64)) - 1
+    args = (minus, minus, minus, minus, minus, minus)
+    code = expectation.code(result.abi, result.number, args)
+    if code == actions.ALLOW:
+        return not result.is_denied
+    assert code & actions.ACTION_MASK == actions.ERRNO
+    return (result.kind, result.value) == ("errno", code & actions.DATA_MASK)

@@ -1,0 +1,128 @@
+"""Reading filters back leaves the process as it was, and says in a sentence why it cannot."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import bpf, filters
+from runc_wrap.profiles import actions
+from tests.support.kernel import status
+from tests.support.processes import wait_until
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+
+@pytest.fixture
+def confined() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this machine under a filter that allows everything."""
+    requires(root=True)
+    code = (
+        "import pyseccomp, time\nf = pyseccomp.SyscallFilter(pyseccomp.ALLOW)\n"
+        "f.add_rule(pyseccomp.ERRNO(111), 'mount')\nf.load()\nprint('x', flush=True)\n"
+        "f.load()\nprint('y', flush=True)\ntime.sleep(100)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    wait_until(lambda: filters.status(process.pid).count == 2, "two filters")
+    yield process
+    process.kill()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def test_every_filter_of_a_process_is_read_and_it_runs_on(
+    confined: subprocess.Popen[bytes],
+) -> None:
+    read = filters.read(confined.pid)
+    assert len(read) == 2
+    code = bpf.combined([bpf.program(one) for one in read], bpf.Call(0xC000003E, 165))
+    assert code == actions.code("SCMP_ACT_ERRNO", 111)
+    assert filters.status(confined.pid).tracer == 0
+    assert status(confined.pid)["State"].startswith("S")
+
+
+def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:
+    confined.send_signal(signal.SIGSTOP)
+    wait_until(lambda: status(confined.pid)["State"].startswith("T"), "the stop")
+    assert len(filters.read(confined.pid)) == 2
+    assert status(confined.pid)["State"].startswith("T (stopped)")
+
+
+def test_a_traced_process_is_refused_by_name_of_its_tracer(
+    confined: subprocess.Popen[bytes],
+) -> None:
+    requires("strace")
+    tracer = subprocess.Popen(
+        ["strace", "-o", "/dev/null", "-p", str(confined.pid)], stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: filters.status(confined.pid).tracer == tracer.pid, "strace")
+        with pytest.raises(filters.FiltersUnreadableError, match=f"process {tracer.pid}"):
+            filters.read(confined.pid)
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def test_a_process_that_is_gone_is_an_error() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with pytest.raises(filters.FiltersUnreadableError, match="not there") as caught:
+        filters.read(process.pid)
+    assert caught.value.errno == errno.ESRCH
+
+
+def test_without_privileges_reading_is_refused_in_a_sentence(
+    confined: subprocess.Popen[bytes],
+) -> None:
+    child = os.fork()
+    if child == 0:
+        os.setresuid(65534, 65534, 65534)
+        try:
+            filters.read(confined.pid)
+        except filters.FiltersUnreadableError as error:
+            os._exit(3 if "not permitted" in str(error) else 4)
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes]) -> None:
+    begun = time.monotonic()
+    with pytest.raises(filters.FiltersUnreadableError, match="did not stop"):
+        filters.read(confined.pid, seconds=-1)
+    assert time.monotonic() - begun < 1
+    wait_until(lambda: filters.status(confined.pid).tracer == 0, "the detaching")
+    assert len(filters.read(confined.pid)) == 2
+
+
+def test_a_paused_container_is_read_or_refused_in_time_and_goes_on_afterwards(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    pid = bundle.create(runc.wrapped)
+    paused = bundle.call(runc.wrapped, "pause")
+    assert paused.returncode == 0, paused.stdout
+    begun = time.monotonic()
+    try:
+        assert len(filters.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
+    except filters.FiltersUnreadableError as error:  # that of version 1
+        assert "frozen" in str(error)  # noqa: PT017 (either is right)
+    finally:
+        assert bundle.call(runc.wrapped, "resume").returncode == 0
+    assert time.monotonic() - begun < 2
+    wait_until(lambda: status(pid)["State"].startswith("S"), "the process going on")
+    assert filters.status(pid).tracer == 0
+    assert len(filters.read(pid)) == 1
