@@ -6,11 +6,21 @@ denied name leaves every rule that lets it through or compares, and one denial i
 named also keeps runc's boundary for calls unknown to the profile where it was (runc answers
 ENOSYS above the largest number named).
 
-The kernel takes the family of socket(2) as an int, a filter sees 64 bits: under "all but 40",
-40 + 2**32 passes and is 40. So rules on socket are written anew, one for each family, comparing the
-lower 32 bits. No rule compares one argument twice: runtimes would take either.
+On x86 libseccomp makes of every rule on socket one on socketcall too, without its arguments, unless
+a rule on socketcall came first; and runtimes drop a rule that does what the default does. So the
+rule on socketcall is put first, and a denial of it differs from the default.
 """
 
+from runc_wrap.hotpath.contradictions import (
+    DENYING,
+    EPERM,
+    SOCKETS,
+    by_family,
+    calls_of,
+    errno_of,
+    is_family,
+    renamed,
+)
 from runc_wrap.hotpath.failure import Refusal, quoted
 
 TYPE_CHECKING = False
@@ -20,18 +30,9 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-SOCKETS = ("socket", "socketpair")
-FAMILIES = 46  # AF_MAX of Linux 6.18; from there on the kernel knows no family
-_DENYING = (
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_TRAP",
-)
-_EPERM, _ENOSYS = 1, 38
+_MULTIPLEXED = ("socketcall", "ipc")
+_ENOSYS = 38
 _CLONE3 = "clone3"  # libc falls back to clone on ENOSYS only
-_INT = 0xFFFFFFFF
 _RULE = ("names", "action", "errnoRet", "args")
 _ARGUMENT = ("index", "value", "valueTwo", "op")
 
@@ -41,35 +42,44 @@ def with_overlay(block: "Json", overlay: "Json") -> "Json":
 
     `overlay` is the compiled policy's: "deny" and "deny_sockets".
     """
-    rules = _checked(block)
-    kept = [changed for rule in rules for changed in without(rule, overlay)]
-    return {**block, "syscalls": [*kept, *denials(overlay)]}
+    entries = [{"rule": rule} for rule in _checked(block)]
+    return {**block, "syscalls": [entry["rule"] for entry in overlaid(entries, block, overlay)]}
 
 
-def without(rule: "Json", overlay: "Json") -> "list[Json]":
-    """Return what is left of one rule, its rules on sockets family by family."""
+def overlaid(entries: "list[Json]", block: "Json", overlay: "Json") -> "list[Json]":
+    """Return a profile's entries with the overlay among them; `block` has the default action."""
     denied, families = overlay["deny"], overlay["deny_sockets"]
-    loose = rule["action"] not in _DENYING or rule.get("args")
-    names = [name for name in rule["names"] if not (loose and name in denied)]
-    sockets = [name for name in names if name in SOCKETS and name not in denied and families]
-    if len(names) == len(rule["names"]) and not sockets:
-        return [rule]
-    rest = [name for name in names if name not in sockets]
-    left = [{**rule, "names": rest}] if rest else []
-    return left + (_by_family({**rule, "names": sockets}, families) if sockets else [])
+    sockets = [name for name in SOCKETS if families and name not in denied]
+    left = [renamed(entry, _kept(entry["rule"], [*denied])) for entry in entries]
+    rest = [renamed(entry, [n for n in calls_of(entry) if n not in sockets]) for entry in left]
+    on_sockets = [
+        item
+        for name in sockets
+        for item in by_family([renamed(e, [name]) for e in left if name in calls_of(e)], families)
+    ]
+    return [
+        *_first(rest, block, overlay),
+        *(entry for entry in rest if calls_of(entry)),
+        *on_sockets,
+        *({"rule": rule} for rule in _denials(denied, sockets, families)),
+    ]
 
 
-def denials(overlay: "Json") -> "list[Json]":
-    """Return the rules that deny, to stand after all others."""
-    denied = overlay["deny"]
-    plain = [name for name in denied if name != _CLONE3]
-    rules = [_denial(plain, _EPERM)] if plain else []
+def _kept(rule: "Json", denied: "list[str]") -> "list[str]":
+    """Return the names that stay in a rule: all of a plain denial, else those not denied."""
+    names = rule.get("names") or []
+    if rule["action"] in DENYING and not rule.get("args"):
+        return [*names]
+    return [name for name in names if name not in denied]
+
+
+def _denials(denied: "list[str]", sockets: "list[str]", families: "list[int]") -> "list[Json]":
+    plain = [name for name in denied if name not in (_CLONE3, *_MULTIPLEXED)]
+    rules = [_denial(plain, EPERM)] if plain else []
     if _CLONE3 in denied:
         rules.append(_denial([_CLONE3], _ENOSYS))
-    sockets = [name for name in SOCKETS if name not in denied]
     if sockets:
-        for family in overlay["deny_sockets"]:
-            rules.append({**_denial(sockets, _EPERM), "args": [_is(family)]})  # noqa: PERF401
+        rules += [{**_denial(sockets, EPERM), "args": [is_family(family)]} for family in families]
     return rules
 
 
@@ -77,43 +87,18 @@ def _denial(names: "list[str]", number: int) -> "Json":
     return {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": number}
 
 
-def _is(family: int) -> "Json":
-    return {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}
-
-
-def _by_family(rule: "Json", denied: "list[int]") -> "list[Json]":
-    return [
-        {**rule, "args": [_is(family), *others]}
-        for first, others in _alternatives(rule.get("args") or [])
-        for family in range(FAMILIES)
-        if family not in denied and all(_accepts(argument, family) for argument in first)
-    ]
-
-
-def _alternatives(arguments: "list[Json]") -> "Iterator[tuple[list[Json], list[Json]]]":
-    """Yield (comparisons of argument 0, the others) of each rule that a runtime makes of one."""
-    indexes = [argument.get("index", 0) for argument in arguments]
-    together = len(set(indexes)) == len(indexes)
-    for group in [arguments] if together else [[argument] for argument in arguments]:
-        first = [argument for argument in group if argument.get("index", 0) == 0]
-        yield first, [argument for argument in group if argument not in first]
-
-
-def _accepts(argument: "Json", family: int) -> bool:
-    value: int = argument.get("value", 0)
-    second: int = argument.get("valueTwo", 0)
-    accepted = {
-        "SCMP_CMP_NE": family != value,
-        "SCMP_CMP_LT": family < value,
-        "SCMP_CMP_LE": family <= value,
-        "SCMP_CMP_EQ": family == value,
-        "SCMP_CMP_GE": family >= value,
-        "SCMP_CMP_GT": family > value,
-        "SCMP_CMP_MASKED_EQ": family & value == second,
-    }.get(argument.get("op", ""))
-    if accepted is None:
-        raise Refusal(f"a rule on socket has the comparison {quoted(argument.get('op'))}.")
-    return accepted
+def _first(entries: "list[Json]", block: "Json", overlay: "Json") -> "Iterator[Json]":
+    """Yield what must stand before all rules on sockets and the like."""
+    denied = [name for name in _MULTIPLEXED if name in overlay["deny"]]
+    if overlay["deny_sockets"] and "socketcall" not in denied:
+        of_all = [entry for entry in entries if "socketcall" in calls_of(entry)]
+        plain = [entry for entry in of_all if not entry["rule"].get("args")]
+        yield from (renamed(entry, ["socketcall"]) for entry in plain)
+        denied += [] if plain else ["socketcall"]
+    if denied:
+        by_default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
+        number = _ENOSYS if by_default == ("SCMP_ACT_ERRNO", EPERM) else EPERM
+        yield {"rule": _denial(denied, number)}
 
 
 def _checked(block: "Json") -> "list[Json]":
@@ -123,7 +108,7 @@ def _checked(block: "Json") -> "list[Json]":
         raise Refusal(_not("a list", "syscalls"))
     for rule in rules:
         _check_names(rule, _RULE, "a rule")
-        names = rule.get("names")
+        names = rule.get("names") or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise Refusal(_not("a list of strings", "names"))
         if not (isinstance(rule.get("action"), str) and isinstance(rule.get("args") or [], list)):

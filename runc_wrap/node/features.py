@@ -57,14 +57,14 @@ class Features:
 def of(runtime: Runtime, kernel: Kernel) -> Features:
     """Ask the runtime and the kernel."""
     said = _said(runtime)
-    available = _words("actions_avail")
-    of_kernel = {action for action, word in _WORDS.items() if not available or word in available}
+    available = of_kernel("actions_avail")
+    kernels = {action for action, word in _WORDS.items() if not available or word in available}
     listed = said.get("actions")
     of_runtime = frozenset(listed) if isinstance(listed, list) else ACTIONS
     return Features(
         flags=_flags(runtime, said) & _kernels_flags(kernel),
-        actions=of_runtime & of_kernel,
-        logged=_words("actions_logged") or frozenset(_WORDS.values()),
+        actions=of_runtime & kernels,
+        logged=of_kernel("actions_logged") or frozenset(_WORDS.values()),
     )
 
 
@@ -96,7 +96,8 @@ def _kernels_flags(kernel: Kernel) -> frozenset[str]:
     return frozenset(_PREFIX + name for name, since in _FLAGS_SINCE.items() if kernel >= since)
 
 
-def _words(name: str) -> frozenset[str]:
+def of_kernel(name: str) -> frozenset[str]:
+    """Return the words of actions_avail or actions_logged; none where the kernel has neither."""
     try:
         return frozenset((_KERNEL / name).read_text().split())
     except OSError:

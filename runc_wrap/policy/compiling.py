@@ -10,7 +10,7 @@ from runc_wrap.hotpath.policy import VERSION
 from runc_wrap.policy import abilities, naming, overlaying, ruling, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.policy.naming import SYSTEM, load
-from runc_wrap.profiles import compiling, modes
+from runc_wrap.profiles import modes
 from runc_wrap.profiles.words import ACTIONS
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def _profile(source: Profile, mode: str, values: Mapping[str, Any], facts: Facts
     """Compile one profile for one mode: first the ABIs, then the mode, the overlay on top."""
     kept = _kept_abis(values["default.abis"], facts)
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
-    made = modes.in_mode(chosen, mode, facts.arch, facts.kernel)
-    compiled = compiling.compile_profile(made, arch=facts.arch, kernel=facts.kernel)
+    compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel)
     return overlaying.put_on(compiled, overlaying.overlay(values))
 
 

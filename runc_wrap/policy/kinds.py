@@ -34,9 +34,9 @@ class Kind:
 
 
 def near(word: object, words: Iterable[str]) -> str:
-    """Return ", did you mean ...?" for what looks like a misspelling, else nothing."""
+    """Return " (did you mean ...?)" for what looks like a misspelling, else nothing."""
     found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
-    return f"; did you mean {found[0]}?" if found else ""
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def choice(*words: str, refused: dict[str, str] | None = None) -> Kind:

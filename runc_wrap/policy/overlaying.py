@@ -34,12 +34,7 @@ def put_on(compiled: Json, over: Json | None) -> Json:
     """Return a compiled profile with the overlay in it: whatever the capabilities, it denies."""
     if over is None:
         return compiled
-    rules = [
-        {**entry, "rule": rule}
-        for entry in compiled["rules"]
-        for rule in hot.without(entry["rule"], over)
-    ]
-    return {**compiled, "rules": [*rules, *({"rule": rule} for rule in hot.denials(over))]}
+    return {**compiled, "rules": hot.overlaid(compiled["rules"], compiled["block"], over)}
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -89,13 +84,13 @@ def _ways_round(
     if through_x86:
         yield (
             f"warning: {place}32-bit programs can still make the denied sockets by socketcall(2), "
-            f'under {through_x86}: write default.abis = "native", or add socketcall to deny.'
+            f'under {through_x86}; write default.abis = "native", or add socketcall to deny.'
         )
     through_uring = _open(profiles, "io_uring_setup", "")
     if through_uring:
         yield (
             f"warning: {place}programs can still make the denied sockets by io_uring, under "
-            f"{through_uring}: add io_uring_setup to deny."
+            f"{through_uring}; add io_uring_setup to deny."
         )
 
 

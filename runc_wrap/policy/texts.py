@@ -57,14 +57,17 @@ MEANINGS = {
     "overlay.deny": (
         "System calls denied in every container that runc-wrap gives a profile, whatever the "
         "profile and in every mode but `off`: `audit` too denies what stands here. The call fails "
-        "with EPERM (clone3 with ENOSYS, so that libc falls back to clone); where the profile "
-        "denies it already, unconditionally, it stays as it is. What was opted out is not touched. "
+        "with EPERM (clone3 with ENOSYS, so that libc falls back to clone; socketcall and ipc with "
+        "ENOSYS where the profile's default is EPERM); where the profile denies it already, "
+        "whatever the arguments, it stays so. What was opted out is not touched. "
         "Running containers keep what they started with."
     ),
     "overlay.deny_sockets": (
         "Socket families denied likewise, for socket(2) and socketpair(2), with EPERM. The family "
         "is compared as the kernel takes it, the lower 32 bits of the argument. Families unknown "
-        "to Linux 6.18 (46 and above) are no longer allowed by name-wide rules.\n\n"
+        "to Linux 6.18 (46 and above) get the profile's default action; where rules of the profile "
+        "contradict each other about a family, a denial wins. A profile that does not name "
+        "socketcall has it denied.\n\n"
         "Two ways lead around it. A 32-bit program on x86 may use socketcall(2), whose family no "
         'filter can see: `abis = "native"` closes that, or add `socketcall` to `deny`. io_uring '
         "makes sockets without socket(2): add `io_uring_setup` to `deny` where the profile allows "

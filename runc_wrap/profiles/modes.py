@@ -5,9 +5,15 @@ Every mode but `off` is a profile of its own; `observe` comes with a later relea
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
-from runc_wrap.profiles.model import Kernel, Profile, Rule
+from runc_wrap.hotpath.contradictions import disjoint
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.model import Kernel, Profile
 from runc_wrap.profiles.words import ALLOW, OCI
+
+Json = dict[str, Any]
+
 
 ENFORCE, ENFORCE_LOG, AUDIT, OFF = "enforce", "enforce-log", "audit", "off"
 MODES = (ENFORCE, ENFORCE_LOG, AUDIT, OFF)
@@ -15,6 +21,7 @@ LOG = "SCMP_ACT_LOG"
 LOG_FLAG = "SECCOMP_FILTER_FLAG_LOG"
 SPEC_ALLOW_FLAG = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
 _LISTENER_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+_OF_DENIALS = ("defaultErrnoRet", "listenerPath", "listenerMetadata")
 _SPEC_ALLOW_SINCE = (4, 17)
 
 # GOARCH -> what else its kernel may run
@@ -28,11 +35,12 @@ _SIBLINGS = {
 }
 
 
-def in_mode(profile: Profile, mode: str, arch: str, kernel: Kernel) -> Profile:
-    """Return the profile as a mode has it; `arch` is a GOARCH."""
-    if mode == AUDIT:
-        return audit(profile, arch)
-    return enforce_log(profile, kernel) if mode == ENFORCE_LOG else profile
+def compiled(profile: Profile, mode: str, *, arch: str, kernel: Kernel) -> Json:
+    """Return the compiled profile as a mode has it; `arch` is a GOARCH. Raises ProfileError."""
+    if mode == ENFORCE_LOG:
+        profile = enforce_log(profile, kernel)
+    made = compile_profile(profile, arch=arch, kernel=kernel)
+    return audited(made, _all_abis(profile, arch)) if mode == AUDIT else made
 
 
 def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
@@ -47,31 +55,30 @@ def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
     return replace(profile, flags=tuple(dict.fromkeys((*flags, LOG_FLAG))))
 
 
-def audit(profile: Profile, arch: str) -> Profile:
-    """Return a profile that lets every call through and logs what this one does not.
+def audited(made: Json, abis: tuple[str, ...]) -> Json:
+    """Return a compiled profile that lets every call through and logs what this one denies.
 
     All ABIs are listed: a filter kills whoever calls through one that is not, whatever its default.
     """
-    flags = profile.flags
-    return replace(
-        profile,
-        default_action=_audited(profile.default_action),
-        default_errno_ret=None,
-        rules=tuple(_audited_rule(rule) for rule in profile.rules),
-        architectures=_all_abis(profile, arch),
-        arch_map={},
-        flags=None if flags is None else tuple(flag for flag in flags if flag != _LISTENER_FLAG),
-        listener_path=None,
-        listener_metadata=None,
-    )
+    block = {key: value for key, value in made["block"].items() if key not in _OF_DENIALS}
+    block["defaultAction"] = _audited(block["defaultAction"])
+    if abis:
+        block["architectures"] = list(abis)
+    if "flags" in block:
+        block["flags"] = [flag for flag in block["flags"] if flag != _LISTENER_FLAG]
+    rules = [{**entry, "rule": _audited_rule(entry["rule"])} for entry in disjoint(made["rules"])]
+    return {**made, "block": block, "rules": rules}
 
 
 def _audited(action: str) -> str:
     return action if action == ALLOW else LOG
 
 
-def _audited_rule(rule: Rule) -> Rule:
-    return replace(rule, action=_audited(rule.action), errno_ret=None)
+def _audited_rule(rule: Json) -> Json:
+    kept = {key: value for key, value in rule.items() if key != "errnoRet"}
+    if not kept.get("args"):
+        kept.pop("args", None)
+    return {**kept, "action": _audited(rule["action"])}
 
 
 def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:

@@ -1,0 +1,183 @@
+"""Rules that contradict each other, told apart; rules on sockets, family by family. Pure.
+
+Two rules of a profile may speak of one call and say different things. libseccomp has its own order
+for that, and refuses what it takes for a conflict; whoever changes rules needs them apart first.
+
+The kernel takes the family of socket(2) as an int, a filter sees 64 bits: under "all but 40",
+40 + 2**32 passes and is 40. Family by family the lower 32 bits are compared. No rule compares one
+argument twice: runtimes would take either.
+
+Rules are handled as entries of a compiled profile (see hotpath.profile): {"rule", "all", "none"}.
+"""
+
+from runc_wrap.hotpath.failure import Refusal, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Json = dict[str, Any]
+
+SOCKETS = ("socket", "socketpair")
+FAMILIES = 46  # AF_MAX of Linux 6.18; from there on the kernel knows no family
+EPERM = 1
+DENYING = (
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+)
+_INT = 0xFFFFFFFF
+_OPPOSITE = {
+    "SCMP_CMP_NE": "SCMP_CMP_EQ",
+    "SCMP_CMP_EQ": "SCMP_CMP_NE",
+    "SCMP_CMP_LT": "SCMP_CMP_GE",
+    "SCMP_CMP_GE": "SCMP_CMP_LT",
+    "SCMP_CMP_GT": "SCMP_CMP_LE",
+    "SCMP_CMP_LE": "SCMP_CMP_GT",
+}
+
+
+def disjoint(entries: "list[Json]") -> "list[Json]":
+    """Return entries that say the same, no two of which contradict each other.
+
+    For audit, which makes the default of what was denied: a runtime then drops those rules, and
+    what they took from other rules would be allowed unseen.
+    """
+    denied = {name for entry in entries if _denies(entry) for name in calls_of(entry)}
+    passed = {name for entry in entries if not _denies(entry) for name in calls_of(entry)}
+    disputed = sorted(denied & passed)
+    rest = [renamed(entry, [n for n in calls_of(entry) if n not in disputed]) for entry in entries]
+    settled = []
+    for name in disputed:
+        own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
+        compared = name in SOCKETS and any(entry["rule"].get("args") for entry in own)
+        settled += by_family(own, []) if compared else _settled(_each(own))
+    return [*(entry for entry in rest if calls_of(entry)), *settled]
+
+
+def _each(entries: "list[Json]") -> "list[Json]":
+    return [
+        {**entry, "rule": {**entry["rule"], "args": group}}
+        for entry in entries
+        for group in _alternatives(entry["rule"].get("args") or [])
+    ]
+
+
+def calls_of(entry: "Json") -> "list[str]":
+    """Return the calls that an entry's rule is about."""
+    names: list[str] = entry["rule"].get("names") or []
+    return names
+
+
+def renamed(entry: "Json", names: "list[str]") -> "Json":
+    """Return an entry for other calls."""
+    if names == calls_of(entry):
+        return entry
+    return {**entry, "rule": {**entry["rule"], "names": names}}
+
+
+def is_family(family: int) -> "Json":
+    """Return the comparison that holds for a family as the kernel takes it."""
+    return {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}
+
+
+def by_family(entries: "list[Json]", denied: "list[int]") -> "list[Json]":
+    """Return the entries of one call on sockets, family by family and free of contradictions."""
+    result = []
+    for family in range(FAMILIES):
+        if family not in denied:
+            found = [item for entry in entries for item in _of_family(entry, family)]
+            result += [_compared(item, family) for item in _settled(found)]
+    return result
+
+
+def _settled(found: "list[Json]") -> "list[Json]":
+    """Return what is decided by items that may contradict each other.
+
+    A denial that compares arguments wins, as libseccomp has it for equality; else the first.
+    """
+    denials = [item for item in found if _denies(item) and item["rule"]["args"]]
+    settled: list[Json] = []
+    for item in [*denials, *(item for item in found if item not in denials)]:
+        settled += _less(item, settled)
+    return settled
+
+
+def _denies(entry: "Json") -> bool:
+    return entry["rule"]["action"] in DENYING
+
+
+def _compared(item: "Json", family: int) -> "Json":
+    return {**item, "rule": {**item["rule"], "args": [is_family(family), *item["rule"]["args"]]}}
+
+
+def _of_family(entry: "Json", family: int) -> "Iterator[Json]":
+    """Yield an entry as it is for a family, its comparisons of other arguments left."""
+    for group in _alternatives(entry["rule"].get("args") or []):
+        first = [argument for argument in group if argument.get("index", 0) == 0]
+        if all(_accepts(argument, family) for argument in first):
+            others = [argument for argument in group if argument not in first]
+            yield {**entry, "rule": {**entry["rule"], "args": others}}
+
+
+def _alternatives(arguments: "list[Json]") -> "list[list[Json]]":
+    """Return the comparisons of each rule that a runtime makes of one."""
+    indexes = [argument.get("index", 0) for argument in arguments]
+    if len(set(indexes)) == len(indexes):
+        return [arguments]
+    return [[argument] for argument in arguments]
+
+
+def _less(item: "Json", settled: "list[Json]") -> "list[Json]":
+    """Return an item without what those settled before it decide otherwise."""
+    left = [item]
+    for other in settled:
+        if _outcome(other) != _outcome(item):
+            left = [piece for one in left for piece in _without(one, other)]
+    return left
+
+
+def _outcome(item: "Json") -> "tuple[str, int]":
+    return item["rule"]["action"], errno_of(item["rule"].get("errnoRet"))
+
+
+def errno_of(errno_ret: "int | None") -> int:
+    """Return the error number that a rule means."""
+    return EPERM if errno_ret is None else errno_ret
+
+
+def _without(item: "Json", other: "Json") -> "Iterator[Json]":
+    """Yield the pieces of an item where another does not hold; what cannot be said is left out."""
+    have, given, refused = item["rule"]["args"], item.get("all") or [], item.get("none") or []
+    lacking, barring = other.get("all") or [], other.get("none") or []
+    comparisons = [one for one in other["rule"]["args"] if one not in have]
+    opposites = [{**one, "op": _OPPOSITE.get(one.get("op", ""))} for one in comparisons]
+    if any(one in have for one in opposites) or {*lacking} & {*refused} or {*barring} & {*given}:
+        yield item  # the two never hold together
+        return
+    yield from ({**item, "none": [*refused, cap]} for cap in lacking if cap not in given)
+    yield from ({**item, "all": [*given, cap]} for cap in barring if cap not in refused)
+    used = [argument.get("index", 0) for argument in have]
+    for one in opposites:
+        if one["op"] and one.get("index", 0) not in used:
+            yield {**item, "rule": {**item["rule"], "args": [*have, one]}}
+
+
+def _accepts(argument: "Json", family: int) -> bool:
+    value: int = argument.get("value", 0)
+    second: int = argument.get("valueTwo", 0)
+    accepted = {
+        "SCMP_CMP_NE": family != value,
+        "SCMP_CMP_LT": family < value,
+        "SCMP_CMP_LE": family <= value,
+        "SCMP_CMP_EQ": family == value,
+        "SCMP_CMP_GE": family >= value,
+        "SCMP_CMP_GT": family > value,
+        "SCMP_CMP_MASKED_EQ": family & value == second,
+    }.get(argument.get("op", ""))
+    if accepted is None:
+        raise Refusal(f"a rule on socket has the comparison {quoted(argument.get('op'))}.")
+    return accepted

@@ -1,0 +1,45 @@
+"""Whether there is a compiled policy, whole, as this release reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.decide import RUNTIME_DEFAULT
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node.checks.finding import Finding
+from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from runc_wrap.node.places import Places
+
+NAME = "in-force"
+_REMEDY = "run runc-wrapctl apply"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a policy that no create could read, and profiles that it names and are not there."""
+    prefix = str(places.prefix)
+    try:
+        compiled = policy.load(prefix)
+    except Refusal as refusal:
+        yield Finding(NAME, "error", str(refusal), _REMEDY)
+        return
+    for name, mode in sorted(_reached(compiled)):
+        try:
+            policy.load_profile(prefix, name, mode)
+        except Refusal as refusal:
+            yield Finding(NAME, "error", str(refusal), _REMEDY)
+
+
+def _reached(compiled: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return (profile, mode) of whatever policy alone, without annotations, can decide."""
+    rules = compiled["rules"]
+    modes = {ENFORCE, compiled["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
+    modes |= {AUDIT} if compiled["privileged"] == AUDIT else set()
+    named = {compiled["default"]["profile"], *compiled["runtime_default"].values()}
+    named |= {rule["profile"] for rule in rules if "profile" in rule}
+    return {(name, mode) for name in named - {RUNTIME_DEFAULT} for mode in modes - {OFF}}

@@ -1,0 +1,47 @@
+"""Whether the kernel can filter, and whether it would say what a filter denied or let through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import features
+from runc_wrap.node.checks.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.places import Places
+
+NAME = "kernel"
+_WANTED_BY = {"audit": "log", "enforce-log": "errno"}
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a kernel without filters, and one whose log lacks what a mode is for."""
+    available = features.of_kernel("actions_avail")
+    if "errno" not in available:
+        sentence = "this kernel does not say that it can filter (CONFIG_SECCOMP_FILTER)"
+        yield Finding(NAME, "error", sentence, "boot a kernel with CONFIG_SECCOMP_FILTER=y")
+        return
+    logged = features.of_kernel("actions_logged")
+    for mode in sorted(_used(places)):
+        if _WANTED_BY.get(mode, "") not in {"", *logged}:
+            words = " ".join(sorted(available - {"allow"}))
+            yield Finding(
+                NAME,
+                "warning",
+                f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
+                f"{_WANTED_BY[mode]}: the kernel logs nothing of it",
+                f"sysctl -w kernel.seccomp.actions_logged='{words}'",
+            )
+
+
+def _used(places: Places) -> set[str]:
+    try:
+        compiled = policy.load(str(places.prefix))
+    except Refusal:
+        return set()
+    rules = {rule["mode"] for rule in compiled["rules"] if "mode" in rule}
+    return {compiled["default"]["mode"], compiled["privileged"], *rules}

@@ -1,0 +1,46 @@
+"""Whether the real runtime is there, and which other ones its name could mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import programs
+from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.programs import RuntimeNotUsable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.places import Places
+
+NAME = "runtime"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a runtime that is gone or is no runtime, and others of its name."""
+    try:
+        named = policy.load(str(places.prefix))["runtime"]
+    except Refusal:
+        return  # in-force tells
+    try:
+        programs.find_runtime([named["path"]])
+    except (RuntimeNotUsable, OSError) as error:
+        yield Finding(NAME, "error", str(error), "install it again, then run runc-wrapctl apply")
+        return
+    others = _others(named["kind"], Path(named["path"]))
+    if others:
+        yield Finding(
+            NAME,
+            "note",
+            f"beside {named['path']} there are {', '.join(others)}",
+            "name the one you mean by its whole path in config.toml, and remove the others",
+        )
+
+
+def _others(kind: str, used: Path) -> list[str]:
+    candidates = [Path(place) / kind for place in programs.FIXED_PATH]
+    real = {path.resolve() for path in candidates if path.is_file()} - {used.resolve()}
+    return sorted(map(str, real))

@@ -1,0 +1,65 @@
+"""Whether what is in force is still what its sources and this node would compile to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import facts
+from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.policy import checking, compiling, freshness, source
+from runc_wrap.policy.errors import PolicyError
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.places import Places
+
+NAME = "sources"
+_APPLY = "run runc-wrapctl apply"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find sources that changed, that are broken, and a node that is not what it was."""
+    for change in freshness.changes(places.etc, places.current):
+        yield Finding(NAME, "warning", f"{change} since the policy in force was compiled", _APPLY)
+    try:
+        values = source.read(places.config, places.config_directory)
+        node = facts.gather(places, list(values["runtime"]))
+        compiled = compiling.compile_policy(values, node)
+        remarks = [*compiled.remarks, *checking.check(compiled, node)]
+    except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
+        for line in str(error).splitlines():
+            yield Finding(NAME, "error", line, f"mend it, then {_APPLY}; what is in force stays")
+        return
+    yield from _moved(places, compiled.policy)
+    for remark in remarks:
+        yield _told(remark)
+
+
+def _told(remark: str) -> Finding:
+    severity, _, text = remark.partition(": ")
+    sentence, _, remedy = text.rstrip(".").rpartition("; ")
+    kind: Literal["warning", "note"] = "warning" if severity == "warning" else "note"
+    return Finding(NAME, kind, sentence or text, remedy if sentence else "nothing need be done")
+
+
+def _moved(places: Places, fresh: dict[str, Any]) -> Iterator[Finding]:
+    """Find what an upgrade of an engine or of the runtime changed."""
+    try:
+        before = policy.load(str(places.prefix))
+    except Refusal:
+        return
+    old, new = before["runtime_default"], fresh["runtime_default"]
+    for engine in sorted(new):
+        if old.get(engine) != new[engine]:
+            sentence = f"runtime-default of {engine} is {old.get(engine)}, and would be now"
+            yield Finding(NAME, "warning", f"{sentence} {new[engine]}", _APPLY)
+    if before["runtime"] != fresh["runtime"]:
+        was, now = (
+            "{path} ({kind} {version})".format(**each["runtime"]) for each in (before, fresh)
+        )
+        yield Finding(NAME, "warning", f"the runtime was {was}, and is now {now}", _APPLY)

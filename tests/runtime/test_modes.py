@@ -1,0 +1,140 @@
+"""Modes and ABIs as the kernel sees them: what is denied, what is let through, what is logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import abis
+from runc_wrap.profiles import builtin, modes
+from tests.support import calling
+from tests.support.requirements import unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
+MOUNT_X86, GETPID, GETPID_X86, GETPID_X32 = "x86:21:0", "x86_64:39", "x86:20", "x32:39"
+DENIED = {MOUNT: 1, CLONE3: 38, KEYCTL: 1, VSOCK: 1, MOUNT_X86: 1}
+LOGGED, ERRNO = "7ffc0000", "50000"
+KILLED = "killed by 31"
+KERNEL = (6, 12)
+
+
+def _block(mode: str, abi: str = "engine", spec: str = "moby") -> dict[str, Any]:
+    profile = builtin.load(spec)
+    if abi != "engine":
+        kept = abis.runnable("amd64") if abi == "kernel" else frozenset()
+        assert kept is not None
+        profile = modes.with_abis(profile, "amd64", kept)
+    return resolve(modes.compiled(profile, mode, arch="amd64", kernel=KERNEL), frozenset())
+
+
+@pytest.fixture
+def call(
+    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> Callable[..., dict[str, str]]:
+    def called(block: dict[str, Any] | None, *calls: str) -> dict[str, str]:
+        linux = {} if block is None else {"seccomp": block}
+        bundle = make_bundle(pair.kind, **linux)
+        return calling.make(bundle, pair.bare, built("calls"), *calls)
+
+    return called
+
+
+@pytest.mark.parametrize("spec", ["moby", "containerd@1.7.24", "containers-common", "crio"])
+def test_audit_denies_nothing_and_logs_all_that_enforce_denies(
+    call: Callable[..., dict[str, str]], spec: str
+) -> None:
+    calls = (*DENIED, GETPID)
+    enforced: dict[str, str] = call(_block("enforce", spec=spec), *calls)
+    free = call(None, *calls)
+    with calling.audited() as log:
+        audited = call(_block("audit", spec=spec), *calls)
+    assert audited == free
+    assert enforced[GETPID] == "returned"
+    denied = {each for each in DENIED if enforced[each] != free[each]}
+    assert VSOCK in denied
+    assert {(*calling.number(each), LOGGED) for each in denied} <= log
+    assert calling.number(GETPID) not in {(arch, number) for arch, number, _ in log}
+
+
+def test_enforce_denies_with_each_rules_own_error(call: Callable[..., dict[str, str]]) -> None:
+    enforced = call(_block("enforce"), *DENIED)
+    assert enforced == {each: f"errno {number}" for each, number in DENIED.items()}
+
+
+def test_enforce_log_denies_the_same_and_logs_it(
+    pair: Pair, call: Callable[..., dict[str, str]]
+) -> None:
+    if pair.kind == "runc":
+        return  # 1.1 refuses any flag, so apply refuses the mode: see below
+    with calling.audited() as log:
+        found = call(_block("enforce-log"), *DENIED, GETPID)
+    assert found == {**call(_block("enforce"), *DENIED), GETPID: "returned"}
+    assert {(*calling.number(each), ERRNO) for each in DENIED} <= log
+
+
+@pytest.mark.parametrize("default", ["SCMP_ACT_KILL", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_PROCESS"])
+def test_audit_lets_even_kills_and_unlisted_abis_through(
+    call: Callable[..., dict[str, str]], default: str
+) -> None:
+    block = {**_block("enforce", "native"), "defaultAction": default}
+    del block["defaultErrnoRet"]
+    assert call(block, KEYCTL, GETPID_X86) == {KEYCTL: KILLED, GETPID_X86: KILLED}
+    found = call(_block("audit", "native"), KEYCTL, GETPID_X86, GETPID_X32)
+    assert found == call(None, KEYCTL, GETPID_X86, GETPID_X32)
+
+
+@pytest.mark.parametrize(
+    ("abi", "through_x86", "through_x32"),
+    [
+        ("engine", "returned", "errno 38"),
+        ("kernel", "returned", KILLED),
+        ("native", KILLED, KILLED),
+    ],
+)
+def test_a_call_through_an_abi_left_out_is_killed(
+    call: Callable[..., dict[str, str]], abi: str, through_x86: str, through_x32: str
+) -> None:
+    if abis.runnable("amd64") != frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}):
+        unmet("needs a kernel with 32-bit programs and without x32")
+    found = call(_block("enforce", abi), GETPID, GETPID_X86, GETPID_X32)
+    assert found == {GETPID: "returned", GETPID_X86: through_x86, GETPID_X32: through_x32}
+
+
+def test_apply_refuses_what_the_runtime_cannot_do_and_keeps_what_is_in_force(
+    own_installation: Installed,
+) -> None:
+    own_installation.configure('runtime = ["crun"]\n[default]\nmode = "enforce-log"\n')
+    before = (own_installation.prefix / "var/current/policy.json").read_bytes()
+    config = own_installation.prefix / "etc" / "config.toml"
+    config.write_text('runtime = ["runc"]\n[default]\nmode = "enforce-log"\n')
+    done = own_installation.control("apply", ok=False)
+    if done.returncode == 0:
+        pytest.skip("this runc takes flags")
+    assert done.returncode == 2
+    assert f"{config}:3: the mode enforce-log needs" in done.stderr
+    assert "Use audit, or install runc 1.2 or later, or crun" in done.stderr
+    assert (own_installation.prefix / "var/current/policy.json").read_bytes() == before
+
+
+def test_a_container_in_audit_mode_is_started_by_the_wrapper(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    own_installation.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
+    bundle = make_bundle(pair.kind)
+    with calling.audited() as log:
+        calling.make(bundle, own_installation.wrapper, built("calls"), MOUNT, CLONE3)
+    assert bundle.read()["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
+    assert {(*calling.number(each), LOGGED) for each in (MOUNT, CLONE3)} <= log

@@ -1,0 +1,149 @@
+"""The overlay on real runtimes: a container tries what is denied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath.overlay import with_overlay
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.profiles import builtin, modes
+from tests.support import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+AF_UNIX, AF_INET = 1, 2
+UNAME, UNAME_X86, CLONE3, NEWEST = "x86_64:63:0", "x86:122:0", "x86_64:435:0", "x86_64:9999"
+UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
+INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
+INET_X86, INET_PAIR = "x86:359:2:1:0", "x86_64:53:2:1:0"
+CALLS = (UNAME, UNAME_X86, CLONE3, UNIX, UNIX_HIGH, INET, INET_HIGH, INET_X86, INET_PAIR)
+OVERLAY = {"deny": ["uname", "clone3"], "deny_sockets": [AF_INET], "existing": True}
+EXPECTED = {
+    UNAME: "errno 1",
+    UNAME_X86: "errno 1",
+    CLONE3: "errno 38",
+    UNIX: "returned",
+    UNIX_HIGH: "returned",
+    INET: "errno 1",
+    INET_HIGH: "errno 1",
+    INET_X86: "errno 1",
+    INET_PAIR: "errno 1",
+}
+ALLOWING = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+    "syscalls": [
+        {"names": ["uname"], "action": "SCMP_ACT_LOG"},
+        {
+            "names": ["socket"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 111,
+            "args": [{"index": 0, "value": 16, "op": "SCMP_CMP_EQ"}],
+        },
+    ],
+}
+
+
+def _resolved(spec: str, mode: str, *caps: str) -> dict[str, Any]:
+    made = modes.compiled(builtin.load(spec), mode, arch="amd64", kernel=(6, 12))
+    return resolve(made, frozenset(caps))
+
+
+@pytest.fixture
+def call(
+    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> Callable[..., dict[str, str]]:
+    def called(block: dict[str, Any], *calls: str) -> dict[str, str]:
+        bundle = make_bundle(pair.kind, seccomp=block)
+        return calling.make(bundle, pair.bare, built("calls"), *calls)
+
+    return called
+
+
+@pytest.mark.parametrize("spec", ["moby", "containers-common", "containers-common@0.49.0", "crio"])
+@pytest.mark.parametrize("mode", ["enforce", "audit"])
+@pytest.mark.parametrize("caps", [(), ("CAP_AUDIT_WRITE", "CAP_SYS_ADMIN")])
+def test_what_is_denied_is_denied_on_every_profile_in_every_mode(
+    call: Callable[..., dict[str, str]], spec: str, mode: str, caps: tuple[str, ...]
+) -> None:
+    block = _resolved(spec, mode, *caps)
+    assert call(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
+
+
+def test_a_profile_that_allows_by_default_denies_what_is_denied(
+    call: Callable[..., dict[str, str]],
+) -> None:
+    assert call(with_overlay(ALLOWING, OVERLAY), *CALLS) == EXPECTED
+    netlink = "x86_64:41:16:3:0"
+    assert call(with_overlay(ALLOWING, OVERLAY), netlink) == {netlink: "errno 111"}
+
+
+def test_a_family_with_high_bits_passes_a_plain_comparison_and_not_the_overlay(
+    call: Callable[..., dict[str, str]],
+) -> None:
+    block = _resolved("moby", "enforce")  # "all above 40": AF_VSOCK
+    plain, high = "x86_64:41:40:99:0", "x86_64:41:0x100000028:99:0"
+    assert call(block, plain)[plain] == "errno 1"
+    assert call(block, high)[high] != "errno 1"
+    over = {"deny": [], "deny_sockets": [40], "existing": False}
+    assert call(with_overlay(block, over), plain, high) == {plain: "errno 1", high: "errno 1"}
+
+
+def test_calls_newer_than_the_profile_fail_as_before(
+    pair: Pair, call: Callable[..., dict[str, str]]
+) -> None:
+    newest = max(_resolved("moby", "enforce")["syscalls"][0]["names"], key=_native)
+    over = {"deny": [newest], "deny_sockets": [], "existing": False}
+    block = _resolved("moby", "enforce")
+    after = f"x86_64:{_native(newest) + 1}"
+    before = call(block, after, NEWEST)
+    assert call(with_overlay(block, over), after, NEWEST) == before
+    assert before[NEWEST] == ("errno 38" if pair.kind == "runc" else "errno 1")
+
+
+def _native(name: str) -> int:
+    import pyseccomp  # noqa: PLC0415 - loads the library
+
+    return int(pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, name))
+
+
+def test_socketcall_leads_round_a_family_until_the_abi_is_left_out(
+    call: Callable[..., dict[str, str]],
+) -> None:
+    socketcall = "x86:102:1:0"  # SYS_SOCKET with no arguments behind it: EFAULT if it is let in
+    block = _resolved("moby", "enforce")
+    over = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
+    assert call(with_overlay(block, over), socketcall)[socketcall] == "errno 14"
+    denied = {**over, "deny": ["socketcall"]}
+    assert call(with_overlay(block, denied), socketcall)[socketcall] == "errno 38"
+    native = {**with_overlay(block, over), "architectures": ["SCMP_ARCH_X86_64"]}
+    assert call(native, socketcall)[socketcall] == "killed by 31"
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit"])
+def test_two_lines_in_the_policy_deny_from_the_next_container_on(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    mode: str,
+) -> None:
+    settings = f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n'
+    over = '[overlay]\ndeny = ["uname"]\ndeny_sockets = ["AF_INET"]\n'
+    said = {}
+    for text in (settings, settings + over):
+        own_installation.configure(text)
+        bundle = make_bundle(pair.kind)
+        said[text] = calling.make(
+            bundle, own_installation.wrapper, built("calls"), UNAME, UNIX, INET
+        )
+    assert said[settings] == {UNAME: "errno 14", UNIX: "returned", INET: "returned"}
+    assert said[settings + over] == {UNAME: "errno 1", UNIX: "returned", INET: "errno 1"}

@@ -1,0 +1,66 @@
+"""Calls made in a container by a static program, and what the kernel's audit says of them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.support.requirements import unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.bundles import Bundle
+
+PROGRAM = "calls"
+_NETLINK_AUDIT, _READLOG, _SECCOMP, _HEADER = 9, 1, 1326, 16
+_RECORD = re.compile(rb'exe="/calls".* arch=(\w+) syscall=(\d+).* code=0x(\w+)')
+_ARCH = {"x86_64": "c000003e", "x86": "40000003", "x32": "c000003e"}
+
+
+def make(bundle: Bundle, runtime: Path | str, program: Path, *calls: str) -> dict[str, str]:
+    """Run a container that makes these calls ("ABI:NUMBER:ARGUMENT..."); return what each got."""
+    if platform.machine() != "x86_64":
+        unmet("needs x86_64: the calls are written for it")
+    (bundle.path / "rootfs" / PROGRAM).write_bytes(program.read_bytes())
+    (bundle.path / "rootfs" / PROGRAM).chmod(0o755)
+    config = bundle.read()
+    config["process"]["args"] = [f"/{PROGRAM}", *calls]
+    bundle.config.write_text(json.dumps(config))
+    done = bundle.call(runtime, "run")
+    assert done.returncode == 0, done.stdout
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def number(call: str) -> tuple[str, int]:
+    """Return a call as audit records have it: (arch, number)."""
+    abi, word = call.split(":")[:2]
+    return _ARCH[abi], int(word) | (0x40000000 if abi == "x32" else 0)
+
+
+@contextmanager
+def audited() -> Iterator[set[tuple[str, int, str]]]:
+    """Collect the seccomp records of our program: {(arch, number, code)} once the block ends."""
+    found: set[tuple[str, int, str]] = set()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
+        audit.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        audit.bind((0, _READLOG))
+        yield found
+        audit.settimeout(1)
+        found.update(_records(audit))
+
+
+def _records(audit: socket.socket) -> Iterator[tuple[str, int, str]]:
+    while True:
+        try:
+            message: Any = audit.recv(9000)
+        except TimeoutError:
+            return
+        record = _RECORD.search(message[_HEADER:])
+        if int.from_bytes(message[4:6], "little") == _SECCOMP and record:
+            yield record[1].decode(), int(record[2]), record[3].decode()
