@@ -17,15 +17,20 @@ fail() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --prefix) prefix=${2:?--prefix needs a directory}; shift 2 ;;
+            --prefix) prefix=${2:-}; shift; [ $# -eq 0 ] || shift ;;
             --prefix=*) prefix=${1#--prefix=}; shift ;;
             *) fail "unknown argument $1; there is --prefix DIR" ;;
         esac
+        [ -n "$prefix" ] || fail "--prefix needs a directory"
     done
-    case $prefix in
-        /*) ;;
-        *) prefix=$PWD/$prefix ;;
-    esac
+}
+
+# One spelling of the directory, and one installer at a time.
+take_prefix() {
+    mkdir -p "$prefix"
+    prefix=$(cd "$prefix" && pwd -P)
+    exec 9> "$prefix/.install.lock"
+    flock -n 9 || fail "another install.sh is working on $prefix"
 }
 
 # Debian's own packages, where something that cannot be missed is missing.
@@ -42,10 +47,13 @@ is_usable() {
 
 # The distribution's interpreter first: it is the one that stays when a developer's goes.
 find_python() {
-    for python in ${PYTHON:-/usr/bin/python3 python3}; do
+    if [ -n "${PYTHON:-}" ]; then
+        python=$(command -v "$PYTHON") && is_usable "$python" && return
+        fail "$PYTHON is no Python of 3.11 or newer"
+    fi
+    for python in /usr/bin/python3 python3; do
         python=$(command -v "$python") && is_usable "$python" && return
     done
-    [ -z "${PYTHON:-}" ] || fail "$PYTHON is no Python of 3.11 or newer"
     provide python3
     python=/usr/bin/python3
     is_usable "$python" || fail "$python is older than 3.11; name a newer one in PYTHON"
@@ -87,11 +95,19 @@ for path in map(pathlib.Path, sys.argv[1:]):
 END
 }
 
+compile_launcher() {
+    compiler=$(command -v cc || command -v gcc || command -v clang) || return 1
+    for static in -static ''; do
+        "$compiler" -std=gnu11 -O2 $static -Wall -Wextra -o "$release/runc-wrap" "$1" \
+            2> "$release/compiler.log" && return
+    done
+    cat "$release/compiler.log" >&2
+    return 1
+}
+
 make_launcher() {
     launcher=$source/runc_wrap/launcher
-    compiler=$(command -v cc || command -v gcc || command -v clang || :)
-    if [ -n "$compiler" ] && "$compiler" -std=gnu11 -O2 -static -Wall -Wextra \
-        -o "$release/runc-wrap" "$launcher/launcher.c"; then
+    if compile_launcher "$launcher/launcher.c"; then
         return
     fi
     printf 'No C compiler: the launcher is a shell script, which costs some milliseconds a call.\n'
@@ -108,17 +124,17 @@ switch_link() {
     mv -fT "$2.new" "$2"
 }
 
-# Every create in between finds either the old release whole or the new one.
+# Every create in between finds either the old release whole or the new one. The release before is
+# kept for creates under way; only what lies in our own directory of releases is ever removed.
 switch_release() {
     previous=$(readlink "$prefix/lib/current" || :)
     cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"
-    switch_link "$release" "$prefix/lib/current"
+    switch_link "releases/${release##*/}" "$prefix/lib/current"
     mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
     switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
-    switch_link lib/current/hooks "$prefix/hooks"
-    for old in "$prefix"/lib/*; do
-        case $old in
-            "$prefix/lib/current" | "$release" | "$previous") ;;
+    for old in "$releases"/[0-9]*.??????; do
+        case ${old##*/} in
+            "${release##*/}" | "${previous##*/}") ;;
             *) rm -rf "$old" ;;
         esac
     done
@@ -132,12 +148,15 @@ link_commands() {
 
 parse_arguments "$@"
 umask 022
+take_prefix
 find_python
 command -v runc >/dev/null || command -v crun >/dev/null || provide runc
-mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib" "$prefix/var"
-release=$(mktemp -d "$prefix/lib/$(date +%Y%m%d%H%M%S).XXXXXX")
+mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/var"
+releases=$prefix/lib/releases
+mkdir -p "$releases"
+release=$(mktemp -d "$releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
-trap '[ "$(readlink "$prefix/lib/current")" = "$release" ] || rm -rf "$release"' EXIT
+trap '[ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] || rm -rf "$release"' EXIT
 make_venv
 copy_hot_path
 copy_hooks

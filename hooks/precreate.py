@@ -59,7 +59,7 @@ def confined(
     config = main.parsed(text)
     who = caller.identify(invocation, checked_annotations(config), "")
     decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
-    block = main.final_block(prefix, config, decision)
+    block = main.final_block(compiled, config, decision)
     if decision.action == "inject":
         block = as_written(block)
         text = splice.with_seccomp(text, config, block)

@@ -32,7 +32,7 @@ def apply(places: Places, *, only_check: bool) -> None:
         seen = freshness.snapshot(places.etc)
         compiled, remarks = check(places)
         if not only_check:
-            store.put_in_force(compiled, places.var, seen)
+            store.put_in_force(compiled, places.prefix, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         output.fail(error)
     for line in [*_summary(compiled), *remarks]:

@@ -51,7 +51,7 @@ def _decision(places: Places, path: Path, handler: str) -> Decision:
     who = caller.identify(called, checked_annotations(config), handler)
     node = Node(compiled["runtime"]["kind"], main.own_capabilities, time.time())
     decision = decide(config, who, compiled, node)
-    main.final_block(prefix, config, decision, compiled["overlay"])
+    main.final_block(compiled, config, decision)
     return decision
 
 

@@ -82,18 +82,35 @@ _ARGP_COMMANDS = {
     "run": {**_ARGP_CREATE, "detach": 0, "keep": 0},
     "restore": _ARGP_RESTORE,
 }
+_NO_FILES = ("journald:", "syslog:")  # other destinations that crun's --log knows
 _ARGP_SHORT = {"b": "bundle", "f": "config", "d": "detach", "?": "help"}
 _ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
+
+
+UNKNOWN = "unknown flag"
+_ANY_VALUES = _GO_GLOBAL_VALUES | _GO_CREATE_VALUES | _GO_RESTORE_VALUES
+_ANY_VALUES |= {"cgroup-manager", "log-level", "config", "f"}
 
 
 class Invocation:
     """A create, run or restore that the runtime will accept.
 
-    `bundle`, `config` and `pid_file` are as written, "" when not given; `root`, `log` and
-    `log_format` are the runtime's own flags; `id` is the container's.
+    `bundle`, `config` and `pid_file` are as written, "" when not given; `root`, `log` (a file) and
+    `log_format` are the runtime's own flags; `id` is the container's. `is_guess` tells that a flag
+    is not known to us: a newer runtime may accept the line, or refuse it.
     """
 
-    __slots__ = ("bundle", "command", "config", "id", "log", "log_format", "pid_file", "root")
+    __slots__ = (
+        "bundle",
+        "command",
+        "config",
+        "id",
+        "is_guess",
+        "log",
+        "log_format",
+        "pid_file",
+        "root",
+    )
 
     def __init__(self, command: str, flags: "Found", container: str) -> None:
         self.command = command
@@ -104,6 +121,7 @@ class Invocation:
         self.log_format = flags.get("log-format", "")
         self.root = flags.get("root", "")
         self.pid_file = flags.get("pid-file", "")
+        self.is_guess = UNKNOWN in flags
 
 
 def parse(arguments: "list[str]", kind: str) -> "Invocation | None":
@@ -112,17 +130,13 @@ def parse(arguments: "list[str]", kind: str) -> "Invocation | None":
     None: not a create, run or restore, or not acceptable; the words go through as they are.
     """
     if kind == "crun":
-        return _crun(arguments)
-    return _runc_v1(arguments) or _runc_v3(arguments)
+        return _crun(arguments) or _guess(arguments)
+    return _runc_v1(arguments) or _runc_v3(arguments) or _guess(arguments)
 
 
 def config_path(invocation: Invocation) -> str:
-    """Return the path of the file that the runtime will read, relative paths to the caller's cwd.
-
-    crun resolves --config before it enters the bundle, unless it is literally "config.json"
-    (crun:src/run_create.c).
-    """
-    if invocation.config not in ("", "config.json"):
+    """Return the path of the file that the runtime will read, seen from the caller's cwd."""
+    if invocation.config:
         return invocation.config
     return f"{invocation.bundle}/config.json" if invocation.bundle else "config.json"
 
@@ -215,10 +229,13 @@ def _runc_v3(arguments: "list[str]") -> "Invocation | None":
 def _mixed_flags(
     words: "list[str]",
     values: "frozenset[str]",
-    booleans: "frozenset[str]",
+    booleans: "frozenset[str] | None",
     commands: "frozenset[str]",
 ) -> "Parsed":
-    """urfave/cli v3: flags and positionals mixed, until "--" or a command (command_parse.go)."""
+    """urfave/cli v3: flags and positionals mixed, until "--" or a command (command_parse.go).
+
+    Without `booleans` every other flag is let pass as an UNKNOWN one.
+    """
     found: Found = {}
     others: list[str] = []
     at = 0
@@ -238,11 +255,29 @@ def _mixed_flags(
             if at == len(words):
                 return None
             value = words[at]
-        elif name not in values and (name not in booleans or not _is_boolean(value, value)):
+        elif booleans is None and name not in values:
+            found[UNKNOWN] = name
+        elif name not in values and (
+            not booleans or name not in booleans or not _is_boolean(value, value)
+        ):
             return None
         found["bundle" if name == "b" else name] = value
         at += 1
     return found, others
+
+
+def _guess(arguments: "list[str]") -> "Invocation | None":
+    """Read a line with a flag that we do not know, but a newer runtime might.
+
+    Whether the word behind that flag is its value cannot be told; the id is the last word.
+    """
+    parsed = _mixed_flags(arguments, _ANY_VALUES, None, frozenset())
+    if not parsed or UNKNOWN not in parsed[0] or _asks_for_help(parsed[0]):
+        return None
+    command, container = parsed[1][:1], parsed[1][1:]
+    if not container or command[0] not in EDITED:
+        return None
+    return Invocation(command[0], parsed[0], container[-1])
 
 
 def _crun(arguments: "list[str]") -> "Invocation | None":
@@ -253,7 +288,13 @@ def _crun(arguments: "list[str]") -> "Invocation | None":
     inner = _argp(rest, _ARGP_COMMANDS[command], _ARGP_SHORT)
     if not inner or len(inner[1]) != 1:
         return None
-    return Invocation(command, {**outer[0], **inner[0]}, inner[1][0])
+    flags = {**outer[0], **inner[0]}
+    if flags.get("config") == "config.json":  # the bundle's; all others are the caller's
+        del flags["config"]
+    flags["log"] = flags.get("log", "").removeprefix("file:")
+    if flags["log"].startswith(_NO_FILES):
+        del flags["log"]
+    return Invocation(command, flags, inner[1][0])
 
 
 def _argp(words: "list[str]", options: "dict[str, int]", short: "dict[str, str]") -> "Parsed":

@@ -11,12 +11,13 @@ _MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h M
 
 
 class Found:
-    """A config file as it was: its path behind any symbolic link, its text, its inode's data."""
+    """A config file as it was: `path` as the runtime opens it, `real` behind symbolic links."""
 
-    __slots__ = ("path", "stat", "text")
+    __slots__ = ("path", "real", "stat", "text")
 
-    def __init__(self, path: str, text: bytes, stat: posix.stat_result) -> None:
+    def __init__(self, path: str, real: str, text: bytes, stat: posix.stat_result) -> None:
         self.path = path
+        self.real = real
         self.text = text
         self.stat = stat
 
@@ -30,7 +31,7 @@ def read(path: str) -> Found:
         raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
     try:
         stat = posix.fstat(descriptor)
-        return Found(real, _read_regular(descriptor, stat, path), stat)
+        return Found(path, real, _read_regular(descriptor, stat, path), stat)
     except OSError as error:
         raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
     finally:
@@ -66,15 +67,33 @@ def replace(found: Found, text: bytes) -> None:
 
     Not synced to disk: after a power cut every engine writes its bundles anew. Raises Refusal.
     """
-    temporary = f"{directory(found.path)}/.config.json.runc-wrap.{posix.getpid()}"
+    _rename_over(found, text)
+    if not _opens_as(found.path, text):
+        _rename_over(found, found.text)
+        raise Refusal(
+            f"{quoted(found.path)} still leads to the old file after its replacement, as a "
+            "descriptor in /proc does; a runtime's config must be given by a path."
+        )
+
+
+def _rename_over(found: Found, text: bytes) -> None:
+    temporary = f"{directory(found.real)}/.config.json.runc-wrap.{posix.getpid()}"
     try:
+        _remove(temporary)  # of a process with our number that was killed
         _write_new(temporary, text, found.stat)
-        posix.rename(temporary, found.path)
+        posix.rename(temporary, found.real)
     except OSError as error:
         _remove(temporary)
         raise Refusal(
-            f"{quoted(found.path)} cannot be replaced by its confined form: {because(error)}."
+            f"{quoted(found.real)} cannot be replaced by its confined form: {because(error)}."
         ) from None
+
+
+def _opens_as(path: str, text: bytes) -> bool:
+    try:
+        return read(path).text == text
+    except Refusal:
+        return False
 
 
 def _write_new(path: str, text: bytes, like: posix.stat_result) -> None:

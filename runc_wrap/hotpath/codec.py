@@ -74,9 +74,15 @@ def loads(text: bytes) -> "Any":
     try:
         return _decode(text)
     except (ValueError, RecursionError) as error:
-        position = getattr(error, "pos", None)
-        where = f" at character {position}" if isinstance(position, int) else ""
-        raise Unreadable(f"{getattr(error, 'msg', error)}{where}") from None
+        raise Unreadable(_without_the_text(error)) from None
+
+
+def _without_the_text(error: Exception) -> str:
+    """Return what is wrong and where: both decoders carry the whole text along, secrets and all."""
+    position = getattr(error, "pos", error.args[2] if len(error.args) > 2 else None)  # noqa: PLR2004 - (message, text, position)
+    where = f" at character {position}" if isinstance(position, int) else ""
+    message = getattr(error, "msg", error.args[0] if error.args else "")
+    return f"{message if isinstance(message, str) else type(error).__name__}{where}"
 
 
 def loads_with(make_object: "Callable[[list[tuple[str, Any]]], Any]", text: bytes) -> "Any":
@@ -90,5 +96,8 @@ def loads_with(make_object: "Callable[[list[tuple[str, Any]]], Any]", text: byte
 
 
 def dumps(value: "Any") -> bytes:
-    """Serialise compactly, keys in the order they have."""
-    return _encode(value)
+    """Serialise compactly, keys in the order they have. Raises Unreadable if nested too deeply."""
+    try:
+        return _encode(value)
+    except (TypeError, RecursionError):
+        raise Unreadable("it is nested too deeply") from None

@@ -73,12 +73,22 @@ def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decis
     if not _is_empty(_object(linux, "seccomp")):
         return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
     if node.kind == "crun" and CRUN_BPF_KEY in annotations:
-        reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
-        return Decision("keep", reason, OWN_PROFILE)
-    privileged = is_privileged(config, annotations, node.capabilities)
+        return _ready_made(who, policy)
+    privileged = is_privileged(config, who, annotations, node.capabilities)
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
     return _by_policy(annotations, who, policy, node.now, privileged=privileged)
+
+
+def _ready_made(who: "Identity", policy: "Json") -> Decision:
+    """Decide for crun's annotation with a filter of its own, which may allow anything."""
+    if not _counts(who, policy["opt_out"]):
+        raise Refusal(
+            f"the annotation {CRUN_BPF_KEY} would replace the profile that policy decides on, and "
+            "the annotations of this container do not count. Remove it, or have them count."
+        )
+    reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
+    return Decision("keep", reason, OWN_PROFILE)
 
 
 def _by_policy(

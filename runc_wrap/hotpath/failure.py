@@ -21,17 +21,29 @@ _WORDS = {
     2: "it does not exist",  # ENOENT
     13: "access to it is denied",  # EACCES
     20: "a part of its path is no directory",  # ENOTDIR
-    21: "it is a directory",  # EISDIR
+    21: "a directory is in its place",  # EISDIR
     28: "no space is left on the device",  # ENOSPC
     30: "the file system is read-only",  # EROFS
     40: "its path has too many symbolic links",  # ELOOP
 }
 
-_NO_FILES = ("journald:", "syslog:")  # other destinations that crun's --log knows
-
 
 class Refusal(Exception):
     """The container must not start; the message says what was found, wanted, and to be tried."""
+
+
+class Malformed(Exception):
+    """The command line is one that only the real runtime can judge; it gets it unchanged."""
+
+
+def where(error: Exception) -> str:
+    """Return the place of an error in our own code: file name and line."""
+    found = "?"
+    step = error.__traceback__
+    while step:
+        found = f"{step.tb_frame.f_code.co_filename.rpartition('/')[2]}:{step.tb_lineno}"
+        step = step.tb_next
+    return found
 
 
 def because(error: OSError) -> str:
@@ -55,8 +67,8 @@ def _shown(character: str) -> str:
 def report(message: str, invocation: "Invocation | None", *, level: str = "error") -> None:
     """Append one line to the engine's --log; if it is an error, write it to stderr as well."""
     text = f"runc-wrap: {message}"[:_LONGEST]
-    if invocation and invocation.log and not invocation.log.startswith(_NO_FILES):
-        _append(invocation.log.removeprefix("file:"), _line(text, level, invocation.log_format))
+    if invocation and invocation.log:
+        _append(invocation.log, _line(text, level, invocation.log_format))
     if level == "error":
         _write(2, f"{text}\n".encode("utf-8", "backslashreplace"))
 

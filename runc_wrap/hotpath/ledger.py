@@ -16,6 +16,7 @@ from runc_wrap.hotpath.digest import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from runc_wrap.hotpath.argv import Invocation
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-LARGEST = 16 * 1024 * 1024 - 64 * 1024  # bytes; a rotation reads it again, and more is not read
+LARGEST = 16 * 1024 * 1024  # bytes
+_CHUNK = 1024 * 1024
 _STALE = 60  # seconds after which a rotation that did not end is taken for dead
 
 
@@ -59,32 +61,36 @@ def record(
 
 def append(prefix: str, line: "Json") -> None:
     """Write the line; whatever goes wrong is not the container's problem."""
-    try:
-        directory = _directory(prefix)
-        size = _write(directory, codec.dumps({k: _plain(v) for k, v in line.items()}) + b"\n")
-        if size > LARGEST:
-            _rotate(directory)
-    except Exception:  # noqa: BLE001 - see above
+    text = codec.dumps({key: _plain(value) for key, value in line.items()}) + b"\n"
+    for directory in _directories(prefix):
+        try:
+            if _write(directory, text) > LARGEST:
+                _rotate(directory)
+        except PermissionError:
+            continue
         return
 
 
-def _directory(prefix: str) -> str:
-    if posix.getuid() == 0:
-        return f"{prefix}/var/ledger"
-    return f"{posix.environ[b'XDG_RUNTIME_DIR'].decode()}/runc-wrap/ledger"
+def _directories(prefix: str) -> "list[str]":
+    """Return the node's, then a user's: rootless Podman may be uid 0 of a user namespace."""
+    own = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
+    return [f"{prefix}/var/ledger", *([f"{own}/runc-wrap/ledger"] if own else [])]
 
 
 def _write(directory: str, line: bytes) -> int:
-    """Append in one write; return the file's size."""
-    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW
+    """Append in one write; return the file's size. A line that has no room leaves nothing."""
+    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK
     try:
         descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
     except FileNotFoundError:
         _make(directory)
         descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
     try:
-        posix.write(descriptor, line)
-        return posix.lseek(descriptor, 0, 1)
+        written = posix.write(descriptor, line)
+        end = posix.lseek(descriptor, 0, 1)
+        if written < len(line) and posix.fstat(descriptor).st_size == end:
+            posix.ftruncate(descriptor, end - written)
+        return end
     finally:
         posix.close(descriptor)
 
@@ -140,8 +146,19 @@ def _container(line: bytes) -> "tuple[str, str] | None":
         return None
 
 
-def _lines(path: str) -> "list[bytes]":
-    return bundle.read(path).text.split(b"\n")[:-1] if _exists(path) else []
+def _lines(path: str) -> "Iterator[bytes]":
+    """Yield the whole lines of a file of any size."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    rest = b""
+    try:
+        while part := posix.read(descriptor, _CHUNK):
+            *lines, rest = (rest + part).split(b"\n")
+            yield from lines
+    finally:
+        posix.close(descriptor)
 
 
 def _exists(path: str) -> bool:

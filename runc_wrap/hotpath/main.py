@@ -23,7 +23,7 @@ from runc_wrap.hotpath import (
     splice,
 )
 from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
 
@@ -32,71 +32,92 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.caller import Identity
 
     Json = dict[str, Any]
 
 
 def main() -> "NoReturn":
     """Confine what is to be created, then become the real runtime; or say why not and exit 1."""
-    started = time.perf_counter()
     launch = Launch(sys.argv[1:])
     invocation = None
     try:
         invocation = argv.parse(launch.arguments, launch.kind)
         if invocation:
-            line = confine_or_pass(launch, invocation)
-            line["seconds"] = round(time.perf_counter() - started, 6)
-            ledger.append(launch.prefix, line)
+            confine_or_pass(launch, invocation)
         hand_over(launch)
     except Refusal as refusal:
         failure.report(str(refusal), invocation)
-        posix._exit(1)  # noqa: SLF001 - os._exit by its own name
+    except Exception as error:  # noqa: BLE001 - a fault of ours must be told as any other failure
+        failure.report(f"an error in runc-wrap itself: {described(error)}.", invocation)
+    posix._exit(1)  # noqa: SLF001 - os._exit by its own name
 
 
-def confine_or_pass(launch: Launch, invocation: "Invocation") -> "Json":
-    """Confine; where the owner chose on_error = "run-unmodified", a failure is only recorded.
-
-    Returns the ledger's line.
-    """
-    compiled = policy.load(launch.prefix)
+def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
+    """Confine; where the owner chose on_error = "run-unmodified", a failure is only recorded."""
+    started = time.perf_counter()
+    rules = policy.load(launch.prefix)
     try:
-        return confine(launch, invocation, compiled)
-    except Refusal as refusal:
-        if compiled["on_error"] != "run-unmodified":
+        outcome = confine(launch, invocation, rules)
+    except Malformed:
+        return
+    except Exception as error:
+        if rules["on_error"] != "run-unmodified":
             raise
-        failure.report(f"started unmodified: {refusal}", invocation, level="warning")
-        decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
+        reason = str(error) if isinstance(error, Refusal) else described(error)
+        failure.report(f"started unmodified: {reason}", invocation, level="warning")
         who = caller.identify(invocation, {}, launch.called_as)
-        return ledger.record(invocation, who, decision, None)
+        outcome = who, Decision("leave", f"Started unmodified: {reason}", "unset"), {}
+    try:
+        line = ledger.record(invocation, *outcome)
+        line["seconds"] = round(time.perf_counter() - started, 6)
+        ledger.append(launch.prefix, line)
+    except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+        return
 
 
-def confine(launch: Launch, invocation: "Invocation", compiled: "Json") -> "Json":
-    """Put the profile that policy decides on into the config; return the ledger's line.
+def confine(
+    launch: Launch, invocation: "Invocation", rules: "Json"
+) -> "tuple[Identity, Decision, Json]":
+    """Put the profile that policy decides on into the config; say for whom, what and which block.
 
-    Raises Refusal.
+    `rules` is the compiled policy. Raises Refusal, and Malformed where nothing can be decided.
     """
-    found = bundle.read(argv.config_path(invocation))
+    found = read_config(invocation)
     config = parsed(found.text)
+    if launch.kind == "crun":
+        names.check_nul(found.text)
     who = caller.identify(invocation, checked_annotations(config), launch.called_as)
-    node = Node(launch.kind, own_capabilities, time.time())
-    decision = decide(config, who, compiled, node)
-    block = final_block(launch.prefix, config, decision, compiled["overlay"])
+    decision = decide(config, who, rules, Node(launch.kind, own_capabilities, time.time()))
+    block = final_block(rules, config, decision)
     if block and block != existing_block(config):
         bundle.replace(found, splice.with_seccomp(found.text, config, block))
-    return ledger.record(invocation, who, decision, block)
+    return who, decision, block
 
 
-def final_block(prefix: str, config: "Json", decision: Decision, denials: "Json | None") -> "Json":
-    """Return the linux.seccomp that the container will have, {} for none. Raises Refusal.
+def read_config(invocation: "Invocation") -> bundle.Found:
+    """Read the config that the runtime will read. Raises Refusal, and Malformed for a guess."""
+    try:
+        return bundle.read(argv.config_path(invocation))
+    except Refusal:
+        if invocation.is_guess:
+            raise Malformed from None
+        raise
 
-    `denials` is the policy's overlay; in a compiled profile it is already contained.
-    """
+
+def described(error: Exception) -> str:
+    """Return an unexpected error in a few words, without anybody's text."""
+    return f"{type(error).__name__} in {failure.where(error)}"
+
+
+def final_block(rules: "Json", config: "Json", decision: Decision) -> "Json":
+    """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
-        compiled = policy.load_profile(prefix, decision.profile, decision.mode)
+        compiled = policy.load_profile(rules, decision.profile, decision.mode)
         return profile.resolve(compiled, bounding(config))
     existing = existing_block(config)
-    if decision.action == "keep" and existing and denials and denials["existing"]:
-        return overlay.with_overlay(existing, denials)
+    if decision.action == "keep" and existing and rules["overlay"] and rules["overlay"]["existing"]:
+        return overlay.with_overlay(existing, rules["overlay"])
     return existing if decision.action == "keep" else {}
 
 
@@ -116,7 +137,7 @@ def parsed(text: bytes) -> "Json":
     if not isinstance(config, dict):
         raise Refusal("config.json is not a JSON object.")
     names.check_case(config)
-    names.check_twice(text, codec.dumps(config))
+    names.check_twice(text, config)
     return config
 
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 # path of an object -> the names in it that a decision rests on
 DECISIVE = {
     (): ("linux", "annotations", "process", "mounts"),
-    ("linux",): ("seccomp", "maskedPaths", "readonlyPaths"),
+    ("linux",): ("seccomp", "maskedPaths", "readonlyPaths", "resources"),
     ("linux", "seccomp"): ("defaultAction", "syscalls"),
+    ("linux", "resources"): ("devices",),
     ("process",): ("capabilities",),
     ("process", "capabilities"): ("bounding",),
 }
@@ -40,14 +41,13 @@ def check_case(config: "Json") -> None:
                 )
 
 
-def check_twice(text: bytes, encoded: bytes) -> None:
+def check_twice(text: bytes, config: "Json") -> None:
     r"""Raise Refusal for a decisive name that stands twice in one object of the text.
 
-    `encoded` is the parsed text serialised again. A name that was read once but written twice
-    leaves fewer quotes there than in `text`, unless quotes are written as \u0022: such a text is
-    read again, more slowly.
+    A name that was read once but written twice leaves fewer quotes in `config`, serialised again,
+    than in `text`, unless quotes are written as \u0022: such a text is read again, more slowly.
     """
-    if text.count(b'"') == encoded.count(b'"') and b"\\u0022" not in text:
+    if b"\\u0022" not in text and text.count(b'"') == _quotes(config):
         return
     again = codec.loads_with(_Repeats, text)
     for path, wanted in {**DECISIVE, ("annotations",): None}.items():
@@ -59,6 +59,19 @@ def check_twice(text: bytes, encoded: bytes) -> None:
                     f"config.json has {quoted(name)} twice in one object, and runtimes differ in "
                     "which of the two they take. Write it once."
                 )
+
+
+def _quotes(config: "Json") -> int:
+    try:
+        return codec.dumps(config).count(b'"')
+    except codec.Unreadable:  # it can be read, but is nested too deeply for orjson to write
+        return -1
+
+
+def check_nul(text: bytes) -> None:
+    """Raise Refusal for a NUL: crun compares names as C strings, which end there."""
+    if b"\\u0000" in text:
+        raise Refusal("config.json has a NUL character, at which crun would stop reading a name.")
 
 
 class _Repeats(dict):  # type: ignore[type-arg]  # dict[str, Any] cannot be subscripted at no cost

@@ -1,14 +1,17 @@
 """The compiled policy: what `runc-wrapctl apply` wrote, the only policy that a create reads.
 
-    DIR/var/current/policy.json           {"version", "runtime", "on_error", "default", ...}
-    DIR/var/current/profiles/*.json       a compiled profile each, as `hotpath.profile` has it
+    DIR/var/policy.2/current -> N           the number is the compiled form's version: while a new
+    DIR/var/policy.2/N/policy.json          release is put in place, the old one still finds its own
+    DIR/var/policy.2/N/profiles/*.json      a compiled profile each, as `hotpath.profile` has it
 
 Its text comes from us alone, but a file can be missing or damaged.
 """
 
+import posix
+
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.decide import LOCALHOST
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath.failure import Refusal, because, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,23 +19,30 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-VERSION = 2  # of the compiled form; another one is another release's
+VERSION = 2  # of the compiled form
+_KEYS = frozenset(
+    {"on_error", "default", "privileged", "runtime_default", "opt_out", "rules", "overlay"}
+)
 _LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX is 255 bytes)
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
 def load(prefix: str) -> "Json":
-    """Read DIR/var/current/policy.json. Raises Refusal."""
-    policy = _object(f"{prefix}/var/current/policy.json", "the compiled policy")
-    if policy.get("version") != VERSION:
-        raise Refusal(
-            f"the compiled policy has version {quoted(policy.get('version'))}, this release reads "
-            f"{VERSION}. {_AGAIN}"
-        )
+    """Read the compiled policy in force; "directory" is added, where it lies. Raises Refusal.
+
+    The link is read once for each create: `apply` may switch it at any moment.
+    """
+    policies = f"{prefix}/var/policy.{VERSION}"
+    try:
+        directory = f"{policies}/{posix.readlink(f'{policies}/current')}"
+    except OSError as error:
+        raise Refusal(f"there is no compiled policy: {because(error)}. {_AGAIN}") from None
+    policy = _object(f"{directory}/policy.json", "the compiled policy", _KEYS)
+    policy["directory"] = directory
     return policy
 
 
-def load_profile(prefix: str, name: str, mode: str) -> "Json":
+def load_profile(policy: "Json", name: str, mode: str) -> "Json":
     """Read the profile of this name as compiled for this mode. Raises Refusal.
 
     A name from an annotation is hostile: it may only lead to a file beneath the profiles.
@@ -42,9 +52,8 @@ def load_profile(prefix: str, name: str, mode: str) -> "Json":
             f"the profile {quoted(name)} is not a path beneath the profile directory: "
             'it may have no "..", no empty part and no control character.'
         )
-    return _object(
-        f"{prefix}/var/current/profiles/{file_name(name, mode)}", f"the profile {quoted(name)}"
-    )
+    path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
+    return _object(path, f"the profile {quoted(name)}", frozenset({"block", "rules"}))
 
 
 def file_name(name: str, mode: str) -> str:
@@ -61,11 +70,11 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _object(path: str, what: str) -> "Json":
+def _object(path: str, what: str, keys: "frozenset[str]") -> "Json":
     try:
         found = codec.loads(bundle.read(path).text)
     except (Refusal, codec.Unreadable) as error:
         raise Refusal(f"{what} is not there or cannot be read ({error}). {_AGAIN}") from None
-    if not isinstance(found, dict):
-        raise Refusal(f"{what} is damaged: it is not an object. {_AGAIN}")
+    if not isinstance(found, dict) or not keys <= found.keys():
+        raise Refusal(f"{what} is damaged. {_AGAIN}")
     return found

@@ -1,8 +1,8 @@
 """Telling a privileged container from its config. Pure.
 
-CRI-O and Podman say so in an annotation. containerd and Docker write nothing: there the whole
-signature counts (containerd:internal/cri/server/container_create.go, moby:daemon/oci_linux.go),
-since every part of it alone also occurs without privilege.
+Podman, and CRI-O for a sandbox, say so in an annotation; under other engines anybody could write
+it. For all others the whole signature counts, since every part of it alone also occurs without
+privilege (containerd:internal/cri/server/container_create.go, moby:daemon/oci_linux.go).
 """
 
 TYPE_CHECKING = False
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from runc_wrap.hotpath.caller import Identity
+
     Json = dict[str, Any]
+    Capabilities = Callable[[], frozenset[str]]
 
 # linux:include/uapi/linux/capability.h, by bit
 _NAMES = """
@@ -22,28 +25,29 @@ PERFMON BPF CHECKPOINT_RESTORE
 """
 CAPABILITIES = tuple(f"CAP_{name}" for name in _NAMES.split())
 
-_SAYS_SO = {
-    "io.kubernetes.cri-o.PrivilegedRuntime": "true",  # on a sandbox
-    "io.podman.annotations.privileged": "TRUE",
+_CRIO_SANDBOX = {
+    "io.kubernetes.cri-o.PrivilegedRuntime": "true",
+    "io.kubernetes.cri-o.ContainerType": "sandbox",
 }
+_SAYS_SO = {"crio": _CRIO_SANDBOX, "podman": {"io.podman.annotations.privileged": "TRUE"}}
 
 
 def is_privileged(
-    config: "Json", annotations: "dict[str, str]", engine_has: "Callable[[], frozenset[str]]"
+    config: "Json", who: "Identity", annotations: "dict[str, str]", engine_has: "Capabilities"
 ) -> bool:
     """Tell whether the engine made this container privileged.
 
     `engine_has` returns the capabilities that the engine itself could give: a privileged container
-    has all of those, which on some nodes is not all there are. Devices do not count: with
-    privileged_without_host_devices a privileged container has none.
+    has all of those, which on some nodes is not all there are.
     """
-    if any(annotations.get(key) == value for key, value in _SAYS_SO.items()):
-        return True
     linux = config["linux"]
-    if linux.get("maskedPaths") or linux.get("readonlyPaths") or not _has_writable_sys(config):
+    if linux.get("maskedPaths") or linux.get("readonlyPaths"):
         return False
+    said = _SAYS_SO.get(who.engine)
+    if said and said.items() <= annotations.items():
+        return True
     given = bounding(config)
-    return "CAP_SYS_ADMIN" in given and given >= engine_has()
+    return "CAP_SYS_ADMIN" in given and given >= engine_has() and _has_a_privileged_view(config)
 
 
 def bounding(config: "Json") -> "frozenset[str]":
@@ -51,16 +55,32 @@ def bounding(config: "Json") -> "frozenset[str]":
     process = config.get("process")
     capabilities = process.get("capabilities") if isinstance(process, dict) else None
     given = capabilities.get("bounding") if isinstance(capabilities, dict) else None
-    names = given if isinstance(given, list) else ()
-    return frozenset(name for name in names if isinstance(name, str))
+    return frozenset(name for name in _list(given) if isinstance(name, str))
 
 
-def _has_writable_sys(config: "Json") -> bool:
-    """Tell whether /sys is mounted, and not read-only: only a privileged container has that."""
-    mounts = config.get("mounts")
-    at_sys = [
-        mount.get("options") or ()
-        for mount in (mounts if isinstance(mounts, list) else ())
-        if isinstance(mount, dict) and mount.get("destination") == "/sys"
-    ]
-    return bool(at_sys) and "ro" not in at_sys[-1]
+def _has_a_privileged_view(config: "Json") -> bool:
+    """Tell by what engines do for privileged containers only: sysfs and cgroups are writable.
+
+    A pod may bind something over /sys, which says nothing. Where both are covered, the device rules
+    tell; alone they do not, as with privileged_without_host_devices there are none.
+    """
+    mounts = [mount for mount in _list(config.get("mounts")) if isinstance(mount, dict)]
+    for kinds in (("sysfs",), ("cgroup", "cgroup2")):
+        for mount in mounts:
+            if mount.get("type") in kinds:
+                return "ro" not in _list(mount.get("options"))
+    return _all_devices(config["linux"])
+
+
+def _all_devices(linux: "Json") -> bool:
+    """Tell whether the last device rule that speaks of all devices allows them."""
+    resources = linux.get("resources")
+    rules = _list(resources.get("devices") if isinstance(resources, dict) else None)
+    for rule in reversed(rules):
+        if isinstance(rule, dict) and rule.get("type", "a") in ("a", "") and "major" not in rule:
+            return rule.get("allow") is True
+    return False
+
+
+def _list(value: object) -> "list[Any]":
+    return value if isinstance(value, list) else []

@@ -55,12 +55,12 @@ def _replacements(text: bytes, block: bytes) -> "Iterator[bytes]":
 
 def _values(text: bytes, key: bytes) -> "Iterator[int]":
     """Yield where the value starts, for the first occurrences of `key` that a colon follows."""
+    found = 0
     at = text.find(key)
-    for _ in range(_MOST_CANDIDATES):
-        if at < 0:
-            return
+    while at >= 0 and found < _MOST_CANDIDATES:
         colon = _skip(text, at + len(key))
         if text[colon : colon + 1] == b":":
+            found += 1
             yield _skip(text, colon + 1)
         at = text.find(key, at + len(key))
 

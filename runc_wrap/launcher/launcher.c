@@ -4,11 +4,12 @@
  * cold.py, which decides. Nothing about policy is decided here.
  *
  * PREFIX is the directory above the one that this program lies in:
- *   PREFIX/var/current/runc or .../crun   symbolic link to the real runtime, made by `apply`
- *   PREFIX/lib/current                    symbolic link to this release's directory, with
+ *   PREFIX/lib/runtime/runc or .../crun   symbolic link to the real runtime, made by `apply`
+ *   PREFIX/lib/current                    symbolic link to the release in PREFIX/lib, which has
  *                                         python (a symbolic link) and hotpath/cold.py
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *const KINDS[] = {"runc", "crun"};
@@ -90,7 +92,7 @@ static bool search(struct runtime *found, const char *kind)
 static void find_runtime(struct runtime *found, const char *prefix)
 {
     char links[PATH_MAX], link[PATH_MAX];
-    join(links, prefix, "var/current");
+    join(links, prefix, "lib/runtime");
     for (size_t i = 0; i < COUNT(KINDS); i++) {
         join(link, links, KINDS[i]);
         if (!read_link(link, found->path))
@@ -106,12 +108,31 @@ static void find_runtime(struct runtime *found, const char *prefix)
     *found = (struct runtime){.kind = ""};
 }
 
+static const char *const EDITED[] = {"create", "run", "restore"};
+static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  "features",
+                                     "help",       "kill",   "list",   "mounts", "pause",
+                                     "ps",         "resume", "spec",   "start", "state",
+                                     "update"};
+
+static bool is_one_of(const char *word, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A word behind a flag may be the flag's value: only one that cannot be is another command. */
 static bool reads_config(char **words)
 {
-    for (; *words != NULL; words++)
-        if (strcmp(*words, "create") == 0 || strcmp(*words, "run") == 0 ||
-            strcmp(*words, "restore") == 0)
+    bool may_be_value = false;
+    for (; *words != NULL; words++) {
+        if (is_one_of(*words, EDITED, COUNT(EDITED)))
             return true;
+        if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
+            return false;
+        may_be_value = **words == '-' && strchr(*words, '=') == NULL;
+    }
     return false;
 }
 
@@ -135,15 +156,62 @@ static const char *locale_given(void)
     return "";
 }
 
+/* containerd shows the last line of the file behind --log; it must be JSON, with a time. */
+static void write_log(char **words, const char *message)
+{
+    const char *path = NULL;
+    for (; *words != NULL; words++)
+        if (strncmp(*words, "--log=", 6) == 0)
+            path = *words + 6;
+        else if (strcmp(*words, "--log") == 0 && words[1] != NULL)
+            path = words[1];
+    if (path == NULL)
+        return;
+    char line[2 * PATH_MAX], now[32];
+    time_t seconds = time(NULL);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    int length = snprintf(line, sizeof line,
+                          "{\"level\":\"error\",\"msg\":\"runc-wrap: %s\",\"time\":\"%s\"}\n",
+                          message, now);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+    if (log < 0)
+        return;
+    if (length > 0 && (size_t)length < sizeof line && write(log, line, (size_t)length) < 0)
+        fputs("runc-wrap: its log cannot be written.\n", stderr);
+    close(log);
+}
+
+/* A create that cannot be decided is refused, in the log as on stderr. */
+__attribute__((noreturn, format(printf, 2, 3))) static void refuse(char **words,
+                                                                const char *format, ...)
+{
+    char message[PATH_MAX + 256];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(message, sizeof message, format, values);
+    va_end(values);
+    message[strcspn(message, "\n")] = '\0';
+    for (char *c = message; *c != '\0'; c++)
+        if (*c < ' ' || *c == '"' || *c == '\\')
+            *c = '?'; /* a prefix with such characters must not spoil the line */
+    write_log(words, message);
+    fail("%s\n", message);
+}
+
 static void start_python(const char *prefix, const struct runtime *runtime, int count, char **words)
 {
-    char release[PATH_MAX], link[PATH_MAX], python[PATH_MAX], script[PATH_MAX];
-    join(link, prefix, "lib/current");
-    if (!read_link(link, release))
-        fail("%s cannot be read (errno %d); run install.sh again.\n", link, errno);
+    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX];
+    char link[PATH_MAX], python[PATH_MAX], script[PATH_MAX];
+    join(library, prefix, "lib");
+    join(link, library, "current");
+    if (!read_link(link, name))
+        refuse(words, "%s cannot be read (errno %d); run install.sh again.\n", link, errno);
+    join(release, library, name);
     join(link, release, "python");
     if (!read_link(link, python))
-        fail("%s cannot be read (errno %d); run install.sh again.\n", link, errno);
+        refuse(words, "%s cannot be read (errno %d); run install.sh again.\n", link, errno);
     join(script, release, "hotpath/cold.py");
 
     const char *first[] = {python,        "-I",         "-S",          "-B",
@@ -156,8 +224,8 @@ static void start_python(const char *prefix, const struct runtime *runtime, int 
     memcpy(all, first, sizeof first);
     memcpy(all + COUNT(first), words + 1, (size_t)count * sizeof *all); /* with the last NULL */
     execv(python, (char **)all);
-    fail("the interpreter %s cannot be executed (errno %d); run install.sh again.\n", python,
-         errno);
+    refuse(words, "the interpreter %s cannot be executed (errno %d); run install.sh again.\n",
+           python, errno);
 }
 
 int main(int argc, char **argv)

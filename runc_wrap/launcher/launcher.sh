@@ -22,8 +22,8 @@ search() {
 
 find_runtime() {
     for name in runc crun; do
-        [ -L "$prefix/var/current/$name" ] || continue
-        applied=$(/usr/bin/readlink "$prefix/var/current/$name")
+        [ -L "$prefix/lib/runtime/$name" ] || continue
+        applied=$(/usr/bin/readlink "$prefix/lib/runtime/$name")
         kind=$name runtime=$applied
         if [ "$runtime" -ef "$0" ]; then
             kind=self
@@ -36,7 +36,7 @@ find_runtime() {
 }
 
 start_python() {
-    release=$(/usr/bin/readlink "$prefix/lib/current") || fail "run install.sh again."
+    release=$prefix/lib/$(/usr/bin/readlink "$prefix/lib/current") || fail "run install.sh again."
     python=$(/usr/bin/readlink "$release/python") || fail "run install.sh again."
     ignored=''
     while read -r name mask; do
@@ -49,10 +49,21 @@ start_python() {
 }
 
 find_runtime
+before=''
 for word in "$@"; do
     case $word in
         create | run | restore) start_python "$@" ;;
+        checkpoint | delete | events | exec | features | help | kill | list | mounts | pause | ps | \
+            resume | spec | start | state | update)
+            # behind a flag it may be the flag's value
+            case $before in
+                -*=*) break ;;
+                -*) ;;
+                *) break ;;
+            esac
+            ;;
     esac
+    before=$word
 done
 [ "$kind" != self ] || fail "its runtime $runtime is runc-wrap itself; name the real one in \
 $prefix/etc/config.toml and run \`runc-wrapctl apply\`."

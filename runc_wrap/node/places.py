@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from runc_wrap.hotpath.policy import VERSION
+
 DEFAULT_PREFIX = Path("/opt/runc-wrap")
 
 
@@ -48,7 +50,12 @@ class Places:
     @property
     def current(self) -> Path:
         """A symbolic link to the compiled policy in force."""
-        return self.var / "current"
+        return self.var / f"policy.{VERSION}" / "current"
+
+    @property
+    def runtime(self) -> Path:
+        """Holds one symbolic link, runc or crun, to the real runtime: made by `apply`."""
+        return self.prefix / "lib" / "runtime"
 
     @property
     def ledger(self) -> Path:
@@ -62,8 +69,8 @@ class Places:
 
 
 def installed() -> Places:
-    """Return the installation that this program runs from: PREFIX/lib/RELEASE/venv."""
+    """Return the installation that this program runs from: PREFIX/lib/releases/RELEASE/venv."""
     venv = Path(sys.prefix)
-    if venv.name == "venv" and venv.parent.parent.name == "lib":
-        return Places(venv.parents[2])
+    if venv.name == "venv" and venv.parents[1].name == "releases":
+        return Places(venv.parents[3])
     return Places(DEFAULT_PREFIX)

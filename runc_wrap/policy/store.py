@@ -1,7 +1,8 @@
 """Putting a compiled policy in force: a directory of its own, and one link that is switched.
 
-var/compiled/N/policy.json  sources.json  profiles/*.json  runc|crun -> the real runtime
-var/current -> compiled/N
+var/policy.2/N/policy.json  sources.json  profiles/*.json     the number: hotpath.policy.VERSION
+var/policy.2/current -> N
+lib/runtime/runc or crun -> the real runtime, which the launcher follows
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.policy import file_name
+from runc_wrap.hotpath.policy import VERSION, file_name
 from runc_wrap.policy.disk import locked, sync
 from runc_wrap.policy.freshness import SOURCES
 
@@ -24,28 +25,42 @@ if TYPE_CHECKING:
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: rootless engines read it too
 
 
-def put_in_force(compiled: Compiled, var: Path, sources: Mapping[str, str] | None = None) -> None:
+def put_in_force(
+    compiled: Compiled, prefix: Path, sources: Mapping[str, str] | None = None
+) -> None:
     """Write the compiled policy and switch to it at once; on any error the old one stays.
 
     `sources` is what `freshness.snapshot` saw before they were read.
     """
-    directory = var / "compiled"
+    directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory):
-        _replace(compiled, var / "current", directory, dict(sources or {}))
+        _replace(compiled, directory, dict(sources or {}))
+        _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
 
 
-def _replace(compiled: Compiled, link: Path, directory: Path, sources: dict[str, str]) -> None:
+def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> None:
+    link = directory / "current"
     before = link.readlink().name if link.is_symlink() else ""
     target = directory / str(_highest(directory) + 1)
     try:
         _write(compiled, target, sources)
-        _switch(link, f"{directory.name}/{target.name}")
+        _switch(link, target.name)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    sync(link.parent)
+    sync(directory)
     _clear(directory, {before, target.name})
+
+
+def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
+    """Make the launcher's link; it lies apart, so that a lost policy does not change runtimes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _switch(directory / runtime["kind"], runtime["path"])
+    for other in directory.iterdir():
+        if other.name != runtime["kind"]:
+            other.unlink()
+    sync(directory)
 
 
 def _highest(directory: Path) -> int:
@@ -55,17 +70,15 @@ def _highest(directory: Path) -> int:
 def _clear(directory: Path, kept: set[str]) -> None:
     """Remove all but what is in force and what creates under way may still be reading."""
     for old in directory.iterdir():
-        if old.name not in kept:
+        if old.name.isdecimal() and old.name not in kept:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
-    runtime = compiled.policy["runtime"]
     profiles = target / "profiles"
     for made in (target, profiles):
         made.mkdir()
         made.chmod(_DIRECTORY_MODE)
-    (target / runtime["kind"]).symlink_to(runtime["path"])
     _write_synced(target / "policy.json", codec.dumps(compiled.policy))
     _write_synced(target / SOURCES, codec.dumps(sources))
     for (name, mode), profile in compiled.profiles.items():

@@ -7,12 +7,13 @@ that cuts config.json short or fills the disk.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support import images, recorder
+from tests.support import calling, images, recorder
 from tests.support.buildah import Buildah, buildah
 from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
 from tests.support.cri import Cri, client
@@ -42,10 +43,10 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def image(place: Path) -> Path:
-    """The docker-archive of busybox."""
+def image(place: Path, built: Callable[[str], Path]) -> Path:
+    """The docker-archive of busybox and the program that makes calls."""
     (place / "image").mkdir()
-    return images.archive(place / "image")
+    return images.archive(place / "image", built(calling.PROGRAM))
 
 
 @pytest.fixture(scope="session")
@@ -64,15 +65,56 @@ def before_crun(place: Path, installed: Installed) -> Installed:
     return chosen
 
 
+RULES = """
+runtime = ["{kind}"]
+[opt_out]
+namespaces = ["trusted"]
+[[rule]]
+name = "batch jobs: look first"
+namespace = ["batch-*"]
+mode = "audit"
+[[rule]]
+name = "not yet"
+namespace = ["legacy"]
+mode = "off"
+"""
+WATCHED = """
+[[rule]]
+name = "watched"
+namespace = ["watched"]
+mode = "enforce-log"
+"""
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """Installations with rules, by the real runtime's name, and their handlers' names."""
+
+    installations: dict[str, Installed]
+    handlers: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def ruled(place: Path, installed: Installed) -> Ruled:
+    """Two nodes' policies: runc 1.1 can't do enforce-log, so only crun's has it."""
+    requires("crun")
+    made = {}
+    for kind in ("runc", "crun"):
+        made[kind] = copy_of(installed, place / f"ruled-{kind}")
+        made[kind].configure(RULES.format(kind=kind) + (WATCHED if kind == "crun" else ""))
+    return Ruled(made, {kind: f"ruled-{kind}" for kind in made})
+
+
 @pytest.fixture(scope="session")
 def runtimes(
-    place: Path, recorded: Recorder, installed: Installed, before_crun: Installed
+    place: Path, recorded: Recorder, installed: Installed, before_crun: Installed, ruled: Ruled
 ) -> Runtimes:
     """Name to path of every runtime but `runc`, as the engines get them."""
     renamed = place / "confined-by-default"
     renamed.symlink_to(installed.wrapper)
     return {
         "crun": Path(program("crun")),
+        **{ruled.handlers[kind]: ruled.installations[kind].wrapper for kind in ruled.handlers},
         "wrapped": installed.wrapper,
         "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,

@@ -142,7 +142,7 @@ def test_words_that_only_look_like_a_create_load_no_more(
 
 
 def test_a_missing_policy_loads_nothing_more(interpreter: Interpreter, bundle: Bundle) -> None:
-    current = interpreter.installed.prefix / "var" / "current"
+    current = interpreter.installed.prefix / "var" / "policy.2" / "current"
     aside = current.rename(current.with_name("aside"))
     try:
         found = interpreter.modules(_create(bundle))
@@ -164,9 +164,10 @@ def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Pa
     own = install.copy_of(interpreter.installed, tmp_path / "own")
     release = tmp_path / "release"
     shutil.copytree(interpreter.installed.release, release, symlinks=True)
-    link = own.prefix / "lib" / "current"
-    link.unlink()
-    link.symlink_to(release)
+    for name, target in (("releases", tmp_path), ("current", f"releases/{release.name}")):
+        link = own.prefix / "lib" / name
+        link.unlink()
+        link.symlink_to(target)
     return Interpreter(interpreter.version, own), release / "hotpath"
 
 

@@ -196,7 +196,7 @@ def test_killed_at_any_call_the_config_is_the_old_or_the_new_one(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "bundle", "runc")
-    link = own_installation.prefix / "var" / "current" / "runc"
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to("/bin/true")
     words = bundle.argv(own_installation.wrapper, "create")

@@ -31,7 +31,7 @@ def wrapper(
     built: Callable[[str], Path],
 ) -> install.Installed:
     """An installation whose runtime is the probe, with each of the two launchers."""
-    link = own_installation.prefix / "var" / "current" / "runc"
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to(built("probe"))
     if request.param == "shell":
@@ -59,7 +59,7 @@ def _seen(argv: list[str], **options: object) -> tuple[Seen, int]:
 
 def _same(wrapper: install.Installed, words: list[str], **options: object) -> Seen:
     """Start the probe bare and through the wrapper; return what both saw, if it is the same."""
-    probe = str((wrapper.prefix / "var/current/runc").readlink())
+    probe = str((wrapper.prefix / "lib/runtime/runc").readlink())
     bare, _ = _seen([probe, *words], **options)
     wrapped, pid = _seen([str(wrapper.wrapper), *words], **options)
     assert wrapped.pop("pid") == [str(pid)]
@@ -80,13 +80,13 @@ def test_pid_argv_environment_and_cwd_are_the_same(
     environment = {"PATH": "/nowhere", "EMPTY": "", "PWD": str(tmp_path), "LC_CTYPE": "C"}
     _same(wrapper, created, cwd=tmp_path, env=environment)
     seen = _same(wrapper, words, cwd=tmp_path, env=environment)
-    assert seen["argv"][0] == str((wrapper.prefix / "var/current/runc").readlink())
+    assert seen["argv"][0] == str((wrapper.prefix / "lib/runtime/runc").readlink())
 
 
 def test_an_empty_environment_stays_empty(
     own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
 ) -> None:
-    link = own_installation.prefix / "var" / "current" / "runc"
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to(built("probe"))
     seen = _same(own_installation, created, env={})  # Python would have set LC_CTYPE
@@ -96,7 +96,7 @@ def test_an_empty_environment_stays_empty(
 def test_variables_with_odd_names_survive(
     own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
 ) -> None:
-    link = own_installation.prefix / "var" / "current" / "runc"
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to(built("probe"))
     odd = {b"a.b": b"1", b"LC_CTYPE": b"", b"n": b"\xff\xfe", b"=x": b"y"}

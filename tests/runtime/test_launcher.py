@@ -41,7 +41,7 @@ def _no_python(installed: install.Installed) -> None:
 
 
 def _nonsense_policy(installed: install.Installed) -> None:
-    (installed.prefix / "var" / "current" / "policy.json").write_text("nonsense")
+    (installed.prefix / "var" / "policy.2" / "current" / "policy.json").write_text("nonsense")
 
 
 BREAKAGES = [_no_policy, _no_python, _nonsense_policy]
@@ -82,7 +82,7 @@ def test_a_create_is_refused_with_a_sentence_when_something_is_broken(
 def test_a_wrapper_that_finds_itself_as_its_runtime_says_so(
     broken: install.Installed, tmp_path: Path
 ) -> None:
-    link = broken.prefix / "var" / "current" / "runc"
+    link = broken.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to(broken.wrapper)
     bundle = bundles.make(tmp_path / "b", "runc")
@@ -101,7 +101,7 @@ def test_apply_refuses_itself_as_runtime(broken: install.Installed) -> None:
 
 
 def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
-    link = broken.prefix / "var" / "current" / "runc"
+    link = broken.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to("/where/it/was/runc")
     assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
@@ -110,7 +110,7 @@ def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Instal
 def test_another_kind_does_not_take_the_place_of_a_runtime_that_is_gone(
     broken: install.Installed, tmp_path: Path
 ) -> None:
-    link = broken.prefix / "var" / "current" / "runc"
+    link = broken.prefix / "lib" / "runtime" / "runc"
     link.unlink()
     link.symlink_to("/where/it/was/runc")
     hide = f'mount --bind /dev/null {program("runc")} && exec "$@"'

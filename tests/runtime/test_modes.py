@@ -114,7 +114,7 @@ def test_apply_refuses_what_the_runtime_cannot_do_and_keeps_what_is_in_force(
     own_installation: Installed,
 ) -> None:
     own_installation.configure('runtime = ["crun"]\n[default]\nmode = "enforce-log"\n')
-    before = (own_installation.prefix / "var/current/policy.json").read_bytes()
+    before = (own_installation.prefix / "var/policy.2/current/policy.json").read_bytes()
     config = own_installation.prefix / "etc" / "config.toml"
     config.write_text('runtime = ["runc"]\n[default]\nmode = "enforce-log"\n')
     done = own_installation.control("apply", ok=False)
@@ -123,7 +123,7 @@ def test_apply_refuses_what_the_runtime_cannot_do_and_keeps_what_is_in_force(
     assert done.returncode == 2
     assert f"{config}:3: the mode enforce-log needs" in done.stderr
     assert "Use audit, or install runc 1.2 or later, or crun" in done.stderr
-    assert (own_installation.prefix / "var/current/policy.json").read_bytes() == before
+    assert (own_installation.prefix / "var/policy.2/current/policy.json").read_bytes() == before
 
 
 def test_a_container_in_audit_mode_is_started_by_the_wrapper(

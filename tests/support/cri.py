@@ -98,8 +98,9 @@ class Cri:
         *,
         privileged: bool = False,
         seccomp: str = RUNTIME_DEFAULT,
+        namespace: str = "team",
     ) -> Pod:
-        """RunPodSandbox as for a pod of a namespace `team` with a new uid."""
+        """RunPodSandbox as for a pod of this namespace with a new uid."""
         make = self.api.messages
         uid = str(uuid.uuid4())
         context = make.LinuxSandboxSecurityContext(
@@ -108,9 +109,9 @@ class Cri:
             seccomp=self.profile(UNCONFINED if privileged else seccomp),
         )
         config = make.PodSandboxConfig(
-            metadata=make.PodSandboxMetadata(name=f"pod-{uid[:8]}", namespace="team", uid=uid),
+            metadata=make.PodSandboxMetadata(name=f"pod-{uid[:8]}", namespace=namespace, uid=uid),
             log_directory=str(logs),
-            labels=_labels(uid),
+            labels=_labels(uid, namespace),
             annotations={"kubernetes.io/config.source": "api", **(annotations or {})},
             linux=make.LinuxPodSandboxConfig(
                 cgroup_parent=f"{self.cgroup}/pod{uid}", security_context=context
@@ -210,10 +211,10 @@ class Cri:
         self.channel.close()
 
 
-def _labels(uid: str) -> dict[str, str]:
+def _labels(uid: str, namespace: str) -> dict[str, str]:
     return {
         "io.kubernetes.pod.name": f"pod-{uid[:8]}",
-        "io.kubernetes.pod.namespace": "team",
+        "io.kubernetes.pod.namespace": namespace,
         "io.kubernetes.pod.uid": uid,
     }
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import platform
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -44,9 +45,15 @@ def root_directory(target: Path) -> Path:
     return target
 
 
-def archive(directory: Path) -> Path:
-    """Write `directory`/image.tar, a docker-archive of one layer tagged REFERENCE."""
-    layer = _layer(root_directory(directory / "rootfs"))
+def archive(directory: Path, *programs: Path) -> Path:
+    """Write `directory`/image.tar, a docker-archive of one layer tagged REFERENCE.
+
+    The programs lie at its root, by their own names.
+    """
+    root = root_directory(directory / "rootfs")
+    for program_file in programs:
+        shutil.copy(program_file, root)
+    layer = _layer(root)
     config = _json(_config(hashlib.sha256(layer).hexdigest()))
     name = hashlib.sha256(config).hexdigest()
     manifest = [{"Config": f"{name}.json", "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]

@@ -63,7 +63,9 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
     for name in ("bin", "etc", "var"):
         shutil.copytree(installed.prefix / name, prefix / name, symlinks=True)
     (prefix / "lib").mkdir()
-    (prefix / "lib" / "current").symlink_to(installed.release)
+    (prefix / "lib" / "releases").symlink_to(installed.release.parent)
+    (prefix / "lib" / "current").symlink_to(f"releases/{installed.release.name}")
+    shutil.copytree(installed.prefix / "lib/runtime", prefix / "lib/runtime", symlinks=True)
     (prefix / "hooks").symlink_to("lib/current/hooks")
     (prefix / "bin" / "runc-wrapctl").unlink()
     script = f'#!/bin/sh\nexec {installed.ctl} --prefix {prefix} "$@"\n'

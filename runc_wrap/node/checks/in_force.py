@@ -30,7 +30,7 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for name, mode in sorted(_reached(compiled)):
         try:
-            policy.load_profile(prefix, name, mode)
+            policy.load_profile(compiled, name, mode)
         except Refusal as refusal:
             yield Finding(NAME, "error", str(refusal), _REMEDY)
 

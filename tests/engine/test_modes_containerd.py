@@ -1,0 +1,87 @@
+"""Modes by rule, through CRI: who is confined how follows from the pod's namespace."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import calling, kernel
+from tests.support.cri import Ask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine.conftest import Ruled
+    from tests.support.cri import Cri
+
+# keyctl(99) and mount: with senseless arguments, so the kernel's own answers are harmless
+KEYCTL, MOUNT = "x86_64:250:99", "x86_64:165:0"
+DENIED, LET_THROUGH = "1", {KEYCTL: "95", MOUNT: "14"}  # EPERM; EOPNOTSUPP, EFAULT
+LOGGED, DENIED_AND_LOGGED = "7ffc0000", "50000"
+PROBE = [f"/{calling.PROGRAM}", KEYCTL, MOUNT]
+# with CAP_SYS_ADMIN a mount comes to its arguments; without, the kernel denies it too
+CAPABLE = ("SYS_ADMIN",)
+
+
+def _answers(cri: Cri, handler: str, namespace: str, logs: Path) -> dict[str, str]:
+    logs.mkdir()
+    pod = cri.run_pod(handler, logs, namespace=namespace)
+    container = cri.run(pod, Ask())
+    return dict(line.split(" ", 1) for line in cri.exec(container, *PROBE).splitlines())
+
+
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_a_rule_decides_by_namespace_what_is_denied_and_what_is_logged(
+    cri: Cri, ruled: Ruled, tmp_path: Path, runtime: str
+) -> None:
+    free = _answers(cri, runtime, "team", tmp_path / "free")
+    assert free[KEYCTL] not in (DENIED, "38"), "the kernel itself must let keyctl through"
+    with calling.audited() as silent:
+        enforced = _answers(cri, ruled.handlers[runtime], "team", tmp_path / "enforced")
+    assert enforced[KEYCTL] == DENIED
+    with calling.audited() as audit:
+        looked = _answers(cri, ruled.handlers[runtime], "batch-7", tmp_path / "audit")
+    assert looked == free
+    assert _answers(cri, ruled.handlers[runtime], "legacy", tmp_path / "off") == free
+    assert (*calling.number(KEYCTL), LOGGED) in audit
+    assert not {record for record in silent if record[:2] == calling.number(KEYCTL)}
+
+
+def test_enforce_log_denies_and_logs_where_the_runtime_can(
+    cri: Cri, ruled: Ruled, tmp_path: Path
+) -> None:
+    with calling.audited() as log:
+        answers = _answers(cri, ruled.handlers["crun"], "watched", tmp_path / "log")
+    assert answers[KEYCTL] == DENIED
+    assert (*calling.number(KEYCTL), DENIED_AND_LOGGED) in log
+
+
+def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
+    pod = cri.run_pod(ruled.handlers["runc"], tmp_path, namespace="batch-7")
+    container = cri.run(pod, Ask(name="app"))
+    ledger = ruled.installations["runc"].prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    line: dict[str, Any] = next(line for line in lines if line["id"] == container)
+    assert (line["namespace"], line["container"]) == ("batch-7", "app")
+    assert (line["mode"], line["rule"]) == ("audit", "batch jobs: look first")
+    assert line["engine"] == "containerd"
+
+
+def test_a_pod_cannot_write_itself_into_an_exemption(
+    cri: Cri, ruled: Ruled, tmp_path: Path
+) -> None:
+    forged = {"io.kubernetes.cri.sandbox-namespace": "legacy"}
+    pod = cri.run_pod(ruled.handlers["runc"], tmp_path, forged, namespace="team")
+    container = cri.run(pod, Ask(annotations=forged))
+    assert kernel.seccomp(cri.pid(container)) == 2
+
+
+def test_whose_opt_out_counts_is_the_owners_choice(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
+    asks = {"runc-wrap/seccomp": "unconfined"}
+    found = {}
+    for namespace in ("trusted", "team"):
+        pod = cri.run_pod(ruled.handlers["runc"], tmp_path, asks, namespace=namespace)
+        found[namespace] = kernel.seccomp(cri.pid(cri.run(pod, Ask())))
+    assert found == {"trusted": 0, "team": 2}
