@@ -30,7 +30,6 @@ DENYING = (
     "SCMP_ACT_TRAP",
 )
 _INT = 0xFFFFFFFF
-_EQUAL = "SCMP_CMP_EQ"
 _OPPOSITE = {
     "SCMP_CMP_NE": "SCMP_CMP_EQ",
     "SCMP_CMP_EQ": "SCMP_CMP_NE",
@@ -167,12 +166,22 @@ def _without(item: "Json", other: "Json") -> "Iterator[Json]":
 
 def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
     """Tell whether two lists of comparisons cannot hold together, where that is easily told."""
-    fixed = {one.get("index", 0): one.get("value", 0) for one in have if one.get("op") == _EQUAL}
     return any(
-        _opposite(one) in have
-        or (one.get("index", 0) in fixed and not _accepts(one, fixed[one.get("index", 0)]))
-        for one in others
+        one.get("index", 0) == another.get("index", 0) and _differ(one, another)
+        for one in have
+        for another in others
     )
+
+
+def _differ(one: "Json", other: "Json") -> bool:
+    if one == _opposite(other):
+        return True
+    if one.get("op") == "SCMP_CMP_EQ":
+        return not _accepts(other, one.get("value", 0))
+    if one.get("op") != "SCMP_CMP_MASKED_EQ" or other.get("op") != "SCMP_CMP_MASKED_EQ":
+        return False
+    both: int = one.get("value", 0) & other.get("value", 0)
+    return (one.get("valueTwo", 0) ^ other.get("valueTwo", 0)) & both != 0
 
 
 def _opposite(one: "Json") -> "Json":

@@ -10,7 +10,7 @@ PASSING = {"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"
 
 def holds(argument: Json, values: dict[int, int]) -> bool:
     found, value = values.get(argument["index"], 0), argument["value"]
-    return {
+    answers: dict[str, bool] = {
         "SCMP_CMP_NE": found != value,
         "SCMP_CMP_LT": found < value,
         "SCMP_CMP_LE": found <= value,
@@ -18,7 +18,8 @@ def holds(argument: Json, values: dict[int, int]) -> bool:
         "SCMP_CMP_GE": found >= value,
         "SCMP_CMP_GT": found > value,
         "SCMP_CMP_MASKED_EQ": found & value == argument.get("valueTwo", 0),
-    }[argument["op"]]
+    }
+    return answers[argument["op"]]
 
 
 def matches(rule: Json, name: str, values: dict[int, int]) -> bool:

@@ -78,6 +78,6 @@ def test_abis_are_told_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("os.execve", fail)
 
     unable(errno.ENOEXEC)
-    assert abis.runnable("amd64") == {"SCMP_ARCH_X86_64"}
+    assert abis.runnable("amd64") == frozenset({"SCMP_ARCH_X86_64"})
     unable(errno.EACCES)
     assert abis.runnable("amd64") is None
