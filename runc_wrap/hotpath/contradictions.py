@@ -180,8 +180,9 @@ def _differ(one: "Json", other: "Json") -> bool:
         return not _accepts(other, one.get("value", 0))
     if one.get("op") != "SCMP_CMP_MASKED_EQ" or other.get("op") != "SCMP_CMP_MASKED_EQ":
         return False
-    both: int = one.get("value", 0) & other.get("value", 0)
-    return (one.get("valueTwo", 0) ^ other.get("valueTwo", 0)) & both != 0
+    mask: int = one.get("value", 0) & other.get("value", 0)
+    unlike: int = one.get("valueTwo", 0) ^ other.get("valueTwo", 0)
+    return unlike & mask != 0
 
 
 def _opposite(one: "Json") -> "Json":

@@ -104,8 +104,12 @@ def test_a_misspelt_denial_is_refused_with_the_near_name() -> None:
 def test_what_stays_open_beside_a_denied_family_is_told() -> None:
     sockets = {"overlay.deny_sockets": ["AF_ALG"], "runtime_default.containerd": "1.7.24"}
     found = "\n".join(compiled(sockets).remarks)
-    assert "socketcall(2), under containerd@1.7.24" in found
+    assert "the denied sockets by socketcall(2), under containerd@1.7.24" in found
     assert "io_uring, under containerd@1.7.24; add" in found
+    by_name = "\n".join(compiled({"overlay.deny": ["shmget", "socket"]}).remarks)
+    assert "32-bit programs still have shmget by ipc(2), under" in by_name
+    assert "32-bit programs still have socket by socketcall(2), under" in by_name
+    assert compiled({"overlay.deny": ["shmget", "ipc"]}).remarks == ()
     closed = {"overlay.deny": ["io_uring_setup"], "default.abis": "native"}
     assert compiled({**sockets, **closed}).remarks == ()
 
