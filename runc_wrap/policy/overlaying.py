@@ -18,15 +18,12 @@ _VITAL = "execve"
 _X86 = "SCMP_ARCH_X86"
 
 # ipc(2), socketcall(2): what each stands for on 32-bit x86
-_MULTIPLEXED = {
-    "ipc": frozenset(
-        "msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget".split()
-    ),
-    "socketcall": frozenset(
-        "accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom "
-        "recvmmsg recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair".split()
-    ),
-}
+_IPC = "msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget"
+_SOCKETCALL = """
+accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg
+send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
+"""
+_MULTIPLEXED = {"ipc": frozenset(_IPC.split()), "socketcall": frozenset(_SOCKETCALL.split())}
 
 
 def overlay(values: Mapping[str, Any]) -> Json | None:
