@@ -153,20 +153,44 @@ def _without(item: "Json", other: "Json") -> "Iterator[Json]":
     """Yield the pieces of an item where another does not hold; what cannot be said is left out."""
     have, given, refused = item["rule"]["args"], item.get("all") or [], item.get("none") or []
     lacking, barring = other.get("all") or [], other.get("none") or []
-    comparisons = [one for one in other["rule"]["args"] if one not in have]
-    opposites = [{**one, "op": _OPPOSITE.get(one.get("op", ""))} for one in comparisons]
-    if any(one in have for one in opposites) or {*lacking} & {*refused} or {*barring} & {*given}:
-        yield item  # the two never hold together
+    if {*lacking} & {*refused} or {*barring} & {*given} or _exclude(have, other["rule"]["args"]):
+        yield item
         return
     yield from ({**item, "none": [*refused, cap]} for cap in lacking if cap not in given)
     yield from ({**item, "all": [*given, cap]} for cap in barring if cap not in refused)
     used = [argument.get("index", 0) for argument in have]
-    for one in opposites:
-        if one["op"] and one.get("index", 0) not in used:
-            yield {**item, "rule": {**item["rule"], "args": [*have, one]}}
+    for one in other["rule"]["args"]:
+        if one.get("index", 0) not in used and one.get("op") in _OPPOSITE:
+            yield {**item, "rule": {**item["rule"], "args": [*have, _opposite(one)]}}
+
+
+def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
+    """Tell whether two lists of comparisons cannot hold together, where that is easily told."""
+    return any(
+        one.get("index", 0) == another.get("index", 0) and _differ(one, another)
+        for one in have
+        for another in others
+    )
+
+
+def _differ(one: "Json", other: "Json") -> bool:
+    if one == _opposite(other):
+        return True
+    if one.get("op") == "SCMP_CMP_EQ":
+        return not _accepts(other, one.get("value", 0))
+    if one.get("op") != "SCMP_CMP_MASKED_EQ" or other.get("op") != "SCMP_CMP_MASKED_EQ":
+        return False
+    mask: int = one.get("value", 0) & other.get("value", 0)
+    unlike: int = one.get("valueTwo", 0) ^ other.get("valueTwo", 0)
+    return unlike & mask != 0
+
+
+def _opposite(one: "Json") -> "Json":
+    return {**one, "op": _OPPOSITE.get(one.get("op", ""))}
 
 
 def _accepts(argument: "Json", family: int) -> bool:
+    """Tell whether a comparison holds for a value, of a family or else."""
     value: int = argument.get("value", 0)
     second: int = argument.get("valueTwo", 0)
     accepted = {

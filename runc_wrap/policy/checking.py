@@ -24,6 +24,7 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     """
     found = list(_findings(compiled, facts))
     errors = [_told(name, finding) for name, finding in found if finding.severity == "error"]
+    errors += [line for name in compiled.sources for line in _beyond(name, compiled, facts)]
     if errors:
         raise PolicyError("\n".join(errors))
     default = compiled.policy["default"]["profile"]
@@ -32,6 +33,18 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
         for name, finding in found
         if _is_own(name, default)
     ]
+
+
+def _beyond(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
+    """Yield what a profile uses and the installed runtime or this kernel does not have."""
+    profile = compiled.sources[name]
+    where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel"
+    used = {profile.default_action, *(rule.action for rule in profile.rules)}
+    for action in sorted(used - facts.actions):
+        yield f"profile {name}: uses {action}, which {where} does not have; use SCMP_ACT_ERRNO."
+    for flag in profile.flags or ():
+        if facts.flags and flag not in facts.flags:
+            yield f"profile {name}: flags: {where} does not take {flag}; remove it."
 
 
 def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, lint.Finding]]:

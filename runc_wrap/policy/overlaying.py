@@ -17,6 +17,14 @@ _DENY = "overlay.deny"
 _VITAL = "execve"
 _X86 = "SCMP_ARCH_X86"
 
+# ipc(2), socketcall(2): what each stands for on 32-bit x86
+_IPC = "msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget"
+_SOCKETCALL = """
+accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg
+send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
+"""
+_MULTIPLEXED = {"ipc": frozenset(_IPC.split()), "socketcall": frozenset(_SOCKETCALL.split())}
+
 
 def overlay(values: Mapping[str, Any]) -> Json | None:
     """Return the overlay's compiled form, None where it denies nothing."""
@@ -72,25 +80,28 @@ def remarks(values: Mapping[str, Any], profiles: Mapping[tuple[str, str], Json])
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "
             "needs once the filter is loaded; containers may not start."
         )
-    if values["overlay.deny_sockets"]:
-        yield from _ways_round(values, profiles)
-
-
-def _ways_round(
-    values: Mapping[str, Any], profiles: Mapping[tuple[str, str], Json]
-) -> Iterator[str]:
-    place = placing(values)("overlay.deny_sockets")
-    through_x86 = _open(profiles, "socketcall", _X86)
-    if through_x86:
+    for multiplexer in _MULTIPLEXED:
+        yield from _round_by(multiplexer, values, profiles)
+    if values["overlay.deny_sockets"] and (under := _open(profiles, "io_uring_setup", "")):
         yield (
-            f"warning: {place}32-bit programs can still make the denied sockets by socketcall(2), "
-            f'under {through_x86}; write default.abis = "native", or add socketcall to deny.'
+            f"warning: {placing(values)('overlay.deny_sockets')}programs can still make the denied "
+            f"sockets by io_uring, under {under}; add io_uring_setup to deny."
         )
-    through_uring = _open(profiles, "io_uring_setup", "")
-    if through_uring:
+
+
+def _round_by(
+    multiplexer: str, values: Mapping[str, Any], profiles: Mapping[tuple[str, str], Json]
+) -> Iterator[str]:
+    """Yield what a 32-bit program can still do by a call that stands for many."""
+    denied = sorted(_MULTIPLEXED[multiplexer].intersection(values[_DENY]))
+    setting = _DENY if denied else "overlay.deny_sockets"
+    if values["overlay.deny_sockets"] and multiplexer == "socketcall":
+        denied.append("the denied sockets")
+    if denied and (under := _open(profiles, multiplexer, _X86)):
         yield (
-            f"warning: {place}programs can still make the denied sockets by io_uring, under "
-            f"{through_uring}; add io_uring_setup to deny."
+            f"warning: {placing(values)(setting)}32-bit programs still have {', '.join(denied)} by "
+            f'{multiplexer}(2), under {under}; write default.abis = "native", or add {multiplexer} '
+            "to deny."
         )
 
 

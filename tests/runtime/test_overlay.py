@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,3 +148,34 @@ def test_two_lines_in_the_policy_deny_from_the_next_container_on(
         )
     assert said[settings] == {UNAME: "errno 14", UNIX: "returned", INET: "returned"}
     assert said[settings + over] == {UNAME: "errno 1", UNIX: "returned", INET: "errno 1"}
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_profile_of_the_containers_own_is_overlaid_only_if_asked(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    *,
+    existing: bool,
+) -> None:
+    own_installation.configure(
+        f'runtime = ["{pair.kind}"]\n'
+        f'[overlay]\ndeny = ["uname"]\nexisting = {str(existing).lower()}\n'
+    )
+    bundle = make_bundle(pair.kind, seccomp=ALLOWING)
+    found = calling.make(bundle, own_installation.wrapper, built("calls"), UNAME, UNIX)
+    assert found == {UNAME: "errno 1" if existing else "errno 14", UNIX: "returned"}
+
+
+def test_the_doctor_of_a_fresh_installation_finds_nothing_wrong(
+    own_installation: Installed,
+) -> None:
+    own_installation.configure("")
+    document = json.loads(own_installation.control("doctor", "--json").stdout)
+    assert [each for each in document["findings"] if each["severity"] != "note"] == []
+    (own_installation.prefix / "etc" / "config.toml").write_text("on_eror = 1\n")
+    done = own_installation.control("doctor", ok=False)
+    assert done.returncode == 1
+    assert "config.toml has changed since the policy in force was compiled" in done.stdout
+    assert "on_eror is no setting (did you mean on_error?)" in done.stdout

@@ -21,10 +21,33 @@ def test_no_configuration_is_a_valid_one(node: Node) -> None:
     assert result.stdout.splitlines()[:3] == [
         f"runtime          {node.programs}/runc (runc 1.1.15)",
         "on_error         refuse",
-        "default profile  runtime-default",
+        "default profile  runtime-default (enforce)",
     ]
     assert result.stdout.endswith("own profiles     none\n")
     assert policy.load(str(node.places.prefix))["on_error"] == "refuse"
+
+
+def test_check_only_checks(applied: Node) -> None:
+    before = applied.places.current.resolve()
+    applied.configure("on_error = 'run-unmodified'")
+    result = applied.ctl("apply", "--check")
+    assert result.exit_code == 0
+    assert "on_error         run-unmodified\n" in result.stdout
+    assert result.stdout.endswith("Only checked: nothing was changed.\n")
+    assert applied.places.current.resolve() == before
+    applied.configure("on_error = 'no'")
+    assert "config.toml:1: on_error is 'no'" in applied.failure("apply", "--check")
+
+
+def test_rules_and_overlay_are_printed(node: Node) -> None:
+    node.configure(
+        "[overlay]\ndeny = ['swapon']\ndeny_sockets = ['AF_ALG']\n"
+        "[[rule]]\nname = 'look'\nmode = 'audit'\nuntil = 2020-01-01"
+    )
+    printed = node.ctl("apply").stdout
+    assert "rule 1           look (audit)\n" in printed
+    assert "overlay          denies swapon, socket family 38\n" in printed
+    assert f"warning: {node.places.config}:7: the rule 'look' has ended (2020-01-01)" in printed
 
 
 def test_remarks_on_own_profiles_are_printed_and_do_not_fail(node: Node) -> None:
@@ -39,7 +62,11 @@ def test_remarks_on_own_profiles_are_printed_and_do_not_fail(node: Node) -> None
 @pytest.mark.parametrize(
     ("text", "profiles", "said"),
     [
-        ("runtim = 'runc'", {}, "config.toml: runtim is no setting; there are default.profile"),
+        (
+            "runtim = 'runc'",
+            {},
+            "config.toml:1: runtim is no setting (did you mean runtime?); there are default.abis",
+        ),
         ("runtime = ['none']", {}, "none of the runtimes none is found"),
         ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
         ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON at line 1"),

@@ -9,6 +9,7 @@ import pytest
 from runc_wrap.policy import checking
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles.words import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
 
 FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])
@@ -39,6 +40,16 @@ def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
 )
 def test_what_only_an_old_runc_refuses_is_none_of_anothers(changes: Any) -> None:
     assert _check(own_profiles={"a.json": FLAGGED}, **changes) == []
+
+
+def test_what_runtime_or_kernel_do_not_have_is_refused() -> None:
+    logging = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_LOG"}])
+    crun: dict[str, Any] = {"runtime_kind": "crun", "runtime_version": "1.21"}
+    with pytest.raises(PolicyError, match=r"a\.json: uses SCMP_ACT_LOG, which crun 1\.21 or this"):
+        _check(own_profiles={"a.json": logging}, actions=ACTIONS - {"SCMP_ACT_LOG"}, **crun)
+    flags = frozenset({"SECCOMP_FILTER_FLAG_TSYNC"})
+    with pytest.raises(PolicyError, match="does not take SECCOMP_FILTER_FLAG_LOG; remove it"):
+        _check(own_profiles={"a.json": FLAGGED}, flags=flags, **crun)
 
 
 def test_a_remark_on_the_owners_profile_is_shown() -> None:

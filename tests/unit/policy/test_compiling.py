@@ -97,11 +97,6 @@ def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
         ({}, "5.4.2", "Podman's and Buildah's own versions are others: write auto"),
         ({}, "new", "'new' is not a version"),
         ({}, "0.40", "older than the profiles known here"),
-        (
-            {"engines": {"podman": "3.4.4"}},
-            "auto",
-            f'podman 3.4.4 is not known; write {COMMON} = "',
-        ),
     ],
 )
 def test_what_cannot_be_podmans_default_is_told_with_what_to_write(
@@ -121,7 +116,8 @@ def test_one_engines_default_can_be_everybodys(engine: str) -> None:
 def test_every_profile_that_policy_names_is_compiled() -> None:
     found = compiled({"default.profile": "moby@26"}, own_profiles={"a/b.json": PROFILE})
     named = {*found.policy["runtime_default"].values(), "moby@26", "localhost/a/b.json"}
-    assert set(found.profiles) == set(found.sources) == named
+    assert set(found.sources) == named
+    assert set(found.profiles) == {(name, "enforce") for name in named}
 
 
 def test_all_broken_profiles_are_named_at_once() -> None:
@@ -162,8 +158,8 @@ def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str)
 def _read_back(found: Compiled, prefix: Any) -> None:
     store.put_in_force(found, prefix / "var")
     assert policy.load(str(prefix)) == found.policy
-    for name, one in found.profiles.items():
-        assert policy.load_profile(str(prefix), name, "enforce") == one
+    for (name, mode), one in found.profiles.items():
+        assert policy.load_profile(str(prefix), name, mode) == one
 
 
 documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(document).encode())

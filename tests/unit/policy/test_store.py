@@ -99,8 +99,8 @@ def test_a_crash_at_any_step_leaves_the_old_policy_or_the_whole_new_one(tmp_path
             done = count() < number
         found = _in_force(prefix)
         assert found in (OLD.policy, NEW.policy)
-        for name in (NEW if found == NEW.policy else OLD).profiles:
-            policy.load_profile(str(prefix), name, "enforce")
+        for name, mode in (NEW if found == NEW.policy else OLD).profiles:
+            policy.load_profile(str(prefix), name, mode)
         store.put_in_force(NEW, prefix / "var")  # and the next apply works
         assert _in_force(prefix) == NEW.policy
     assert number > 20

@@ -1,0 +1,100 @@
+"""doctor: what it finds, what it advises, how it exits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node import features
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.unit.cli.ctl import Node
+
+
+def _findings(node: Node) -> list[dict[str, Any]]:
+    result = node.ctl("doctor", "--json")
+    document = json.loads(result.stdout)
+    assert document["checks"] == ["in-force", "sources", "runtime", "kernel", "launcher"]
+    found: list[dict[str, Any]] = document["findings"]
+    wrong = any(each["severity"] != "note" for each in found)
+    assert result.exit_code == (1 if wrong else 0)
+    return found
+
+
+def _well(node: Node) -> Node:
+    machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
+    assert node.ctl("apply").exit_code == 0
+    return node
+
+
+def test_a_node_that_is_well_has_no_findings(node: Node) -> None:
+    assert _findings(_well(node)) == []
+    assert node.ctl("doctor").stdout == "5 checks, 0 findings\n"
+
+
+def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:
+    found = {(each["check"], each["severity"]) for each in _findings(node)}
+    assert {("in-force", "error"), ("launcher", "error")} <= found
+
+
+def test_newer_and_broken_sources_are_told(node: Node) -> None:
+    _well(node).configure("on_error = 'no'")
+    changed, broken = _findings(node)
+    assert changed["sentence"] == "config.toml is new since the policy in force was compiled"
+    assert changed["remedy"] == "run runc-wrapctl apply"
+    assert broken["sentence"].startswith(f"{node.places.config}:1: on_error is 'no'")
+    assert "what is in force stays" in broken["remedy"]
+
+
+def test_an_upgraded_engine_or_runtime_is_told(node: Node) -> None:
+    _well(node)
+    machine.fake(node.programs, "runc", "echo runc version 1.2.4")
+    machine.fake(node.programs, "containerd", "echo containerd v1.7.24")
+    said = [each["sentence"] for each in _findings(node)]
+    assert "runtime-default of containerd is containerd, and would be now containerd@1.7.24" in said
+    assert any("(runc 1.1.15), and is now" in sentence for sentence in said)
+
+
+def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:
+    _well(node)
+    (node.programs / "runc").unlink()
+    checks = {each["check"] for each in _findings(node) if each["severity"] == "error"}
+    assert checks == {"runtime", "sources"}
+
+
+def test_a_missing_profile_is_found(node: Node) -> None:
+    _well(node)
+    (node.places.current / "profiles" / "moby+enforce.json").unlink()
+    [missing] = _findings(node)
+    assert (missing["check"], missing["severity"]) == ("in-force", "error")
+    assert '"moby"' in missing["sentence"]
+
+
+def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
+    _well(node).places.wrapper.chmod(0o777)
+    [found] = _findings(node)
+    assert "who could then run as the engine" in found["sentence"]
+
+
+def test_an_audit_that_the_kernel_does_not_log_is_told(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    node.configure("[default]\nmode = 'audit'")
+    _well(node)
+    (tmp_path / "actions_avail").write_text("errno log allow\n")
+    (tmp_path / "actions_logged").write_text("errno\n")
+    monkeypatch.setattr(features, "_KERNEL", tmp_path)
+    found = [each for each in _findings(node) if each["check"] == "kernel"]
+    assert len(found) == 1
+    assert found[0]["remedy"] == "sysctl -w kernel.seccomp.actions_logged='errno log'"
+
+
+def test_the_reference_is_printed(node: Node) -> None:
+    result = node.ctl("policy", "reference")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# Settings of config.toml\n")

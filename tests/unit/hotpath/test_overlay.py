@@ -1,0 +1,169 @@
+"""The overlay: whatever the profile, what is denied is denied and the rest is as it was."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath.contradictions import FAMILIES, disjoint
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.overlay import overlaid, with_overlay
+from runc_wrap.hotpath.profile import resolve
+from tests.unit.hotpath import verdicts
+
+ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]
+NAMES = ["socket", "socketpair", "bind", "clone3", "read"]
+CAPS = ["CAP_BPF", "CAP_KILL"]
+FAMILY = st.integers(0, FAMILIES - 1)
+
+arguments = st.builds(
+    lambda index, value, op: {"index": index, "value": value, "valueTwo": value & 3, "op": op},
+    st.sampled_from([0, 0, 2]),
+    FAMILY | st.just(1 << 32),
+    st.sampled_from(["SCMP_CMP_" + op for op in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")]),
+)
+rules = st.builds(
+    lambda names, action, args: {"names": names, "action": action, "args": args},
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+    st.sampled_from(ACTIONS),
+    st.lists(arguments, max_size=2),
+)
+blocks = st.builds(
+    lambda default, found: {"defaultAction": default, "syscalls": found},
+    st.sampled_from(ACTIONS[:4]),
+    st.lists(rules, max_size=5),
+)
+overlays = st.fixed_dictionaries(
+    {
+        "deny": st.lists(st.sampled_from([*NAMES, "bpf"]), max_size=3, unique=True),
+        "deny_sockets": st.lists(FAMILY, max_size=3, unique=True),
+    }
+)
+calls = st.tuples(FAMILY, st.sampled_from([0, 1 << 32, 0xFFFFFFFF << 32]), st.integers(0, 3))
+
+
+@given(blocks, overlays, st.sampled_from([*NAMES, "bpf"]), calls)
+def test_what_is_denied_is_denied_and_by_no_rule_let_through(
+    block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
+) -> None:
+    family, high, protocol = call
+    found = with_overlay(block, overlay)
+    outcomes = verdicts.outcomes(found, name, {0: family | high, 2: protocol})
+    of_family = name in {"socket", "socketpair"} and family in overlay["deny_sockets"]
+    if name in overlay["deny"] or of_family:
+        assert not verdicts.PASSING & set(outcomes)
+
+
+@given(blocks, overlays, st.sampled_from(NAMES), calls)
+def test_nothing_passes_that_did_not_pass_before(
+    block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
+) -> None:
+    values = {0: call[0], 2: call[2]}
+    if verdicts.passes(with_overlay(block, overlay), name, values):
+        assert verdicts.passes(block, name, values)
+
+
+@given(blocks, overlays)
+def test_other_calls_keep_their_rules_and_nothing_is_changed_in_place(
+    block: dict[str, Any], overlay: dict[str, Any]
+) -> None:
+    before = copy.deepcopy(block)
+    found = with_overlay(block, overlay)
+    assert block == before
+    touched = {*overlay["deny"], "socketcall"}
+    touched |= {"socket", "socketpair"} if overlay["deny_sockets"] else set()
+    for name in {*NAMES} - touched:
+        assert _rules_of(found, name) == _rules_of(block, name)
+    named = {name for rule in found["syscalls"] for name in rule["names"]}
+    assert named >= {*overlay["deny"]}
+
+
+@given(blocks, overlays)
+def test_no_rule_made_here_compares_an_argument_twice(
+    block: dict[str, Any], overlay: dict[str, Any]
+) -> None:
+    found = with_overlay({**block, "syscalls": block["syscalls"]}, overlay)
+    for rule in found["syscalls"]:
+        indexes = [argument["index"] for argument in rule.get("args") or []]
+        assert (
+            len(set(indexes)) == len(indexes)
+            or not overlay["deny_sockets"]
+            or (not {"socket", "socketpair"} & {*rule["names"]})
+        )
+
+
+def _rules_of(block: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [{**rule, "names": [name]} for rule in block["syscalls"] if name in rule["names"]]
+
+
+entries = st.lists(
+    st.builds(
+        lambda rule, given, refused: {"rule": rule, "all": given, "none": refused},
+        rules,
+        st.lists(st.sampled_from(CAPS), max_size=1),
+        st.lists(st.sampled_from(CAPS), max_size=1),
+    ),
+    max_size=5,
+)
+bounding = st.frozensets(st.sampled_from(CAPS))
+
+
+@given(entries, st.sampled_from(NAMES), calls, bounding)
+def test_rules_told_apart_let_nothing_more_through_and_do_not_contradict(
+    found: list[dict[str, Any]], name: str, call: tuple[int, int, int], caps: frozenset[str]
+) -> None:
+    values = {0: call[0], 2: call[2]}
+    block = {"defaultAction": "SCMP_ACT_ERRNO"}
+    before = resolve({"block": block, "rules": found}, caps)
+    after = resolve({"block": block, "rules": disjoint(found)}, caps)
+    outcomes = set(verdicts.outcomes(after, name, values))
+    assert outcomes <= verdicts.PASSING or not outcomes & verdicts.PASSING
+    if verdicts.passes(after, name, values):
+        assert verdicts.passes(before, name, values)
+
+
+def test_an_entry_keeps_its_capabilities() -> None:
+    rule = {"names": ["bpf", "read"], "action": "SCMP_ACT_ALLOW"}
+    over = {"deny": ["bpf"], "deny_sockets": []}
+    [left, denial] = overlaid([{"rule": rule, "all": ["CAP_BPF"]}], {}, over)
+    assert left == {"rule": {**rule, "names": ["read"]}, "all": ["CAP_BPF"]}
+    assert denial["rule"] == {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+
+
+@pytest.mark.parametrize(("default", "number"), [(1, 38), (None, 38), (38, 1), (13, 1)])
+def test_a_denial_of_socketcall_stands_first_and_differs_from_the_default(
+    default: int | None, number: int
+) -> None:
+    allow = {"names": ["socketcall", "socket"], "action": "SCMP_ACT_ALLOW"}
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": default, "syscalls": [allow]}
+    found = with_overlay(block, {"deny": ["socketcall"], "deny_sockets": []})["syscalls"]
+    assert found[0]["names"] == ["socketcall"]
+    assert (found[0]["action"], found[0]["errnoRet"]) == ("SCMP_ACT_ERRNO", number)
+    kept = with_overlay(block, {"deny": [], "deny_sockets": [38]})["syscalls"]
+    assert kept[0] == {"names": ["socketcall"], "action": "SCMP_ACT_ALLOW"}
+
+
+@pytest.mark.parametrize(
+    "syscalls",
+    [
+        {"names": []},
+        ["read"],
+        [{"names": "read", "action": "SCMP_ACT_ALLOW"}],
+        [{"names": [1], "action": "SCMP_ACT_ALLOW"}],
+        [{"names": ["read"]}],
+        [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "Names": ["bpf"]}],
+        [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "name\u017f": ["bpf"]}],
+        [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": {"index": 0}}],
+        [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"index": "0"}]}],
+        [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"Index": 0}]}],
+        [{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "EQ"}]}],
+    ],
+)
+def test_a_foreign_profile_that_runtimes_might_read_otherwise_is_refused(syscalls: Any) -> None:
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}
+    with pytest.raises(Refusal):
+        with_overlay(block, {"deny": ["bpf"], "deny_sockets": [38]})

@@ -1,0 +1,43 @@
+"""What a profile says of one call, as runtimes and libseccomp read it: a model to test against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+PASSING = {"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"}
+
+
+def holds(argument: Json, values: dict[int, int]) -> bool:
+    found, value = values.get(argument["index"], 0), argument["value"]
+    answers: dict[str, bool] = {
+        "SCMP_CMP_NE": found != value,
+        "SCMP_CMP_LT": found < value,
+        "SCMP_CMP_LE": found <= value,
+        "SCMP_CMP_EQ": found == value,
+        "SCMP_CMP_GE": found >= value,
+        "SCMP_CMP_GT": found > value,
+        "SCMP_CMP_MASKED_EQ": found & value == argument.get("valueTwo", 0),
+    }
+    return answers[argument["op"]]
+
+
+def matches(rule: Json, name: str, values: dict[int, int]) -> bool:
+    arguments = rule.get("args") or []
+    indexes = [argument["index"] for argument in arguments]
+    how = all if len(set(indexes)) == len(indexes) else any
+    return name in rule["names"] and how(holds(argument, values) for argument in arguments)
+
+
+def outcomes(block: Json, name: str, values: dict[int, int]) -> list[str]:
+    """Return the actions of all rules that match, in order; the default's if there are none."""
+    found = [rule["action"] for rule in block["syscalls"] if matches(rule, name, values)]
+    return found or [block["defaultAction"]]
+
+
+def passes(block: Json, name: str, values: dict[int, int]) -> bool:
+    """Tell whether a call is let through: a denial that compares wins, else the first rule."""
+    found = [rule for rule in block["syscalls"] if matches(rule, name, values)]
+    if any(rule.get("args") and rule["action"] not in PASSING for rule in found):
+        return False
+    return (found[0]["action"] if found else block["defaultAction"]) in PASSING

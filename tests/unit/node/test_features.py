@@ -1,0 +1,83 @@
+"""What runtime and kernel can do, and which ABIs run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import abis, features
+from runc_wrap.node.programs import Runtime
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG, KILLABLE = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
+
+
+def _of(
+    tmp_path: Path, kind: str, version: str, said: object = None, kernel: tuple[int, int] = (6, 12)
+) -> features.Features:
+    document = json.dumps({"linux": {"seccomp": said}} if said else {})
+    path = machine.fake(tmp_path, kind, f"echo '{document}'")
+    return features.of(Runtime(path, kind, version), kernel)
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "takes"),
+    [
+        ("runc", "1.1.15+ds1", False),
+        ("runc", "1.2.0", True),
+        ("runc", "1.3.0-rc.1", True),
+        ("runc", "odd", False),
+        ("crun", "1.21", True),
+    ],
+)
+def test_which_runtimes_take_flags(tmp_path: Path, kind: str, version: str, takes: bool) -> None:
+    assert (LOG in _of(tmp_path, kind, version).flags) is takes
+
+
+def test_what_the_runtime_says_itself_counts_and_the_kernel_must_have_it(tmp_path: Path) -> None:
+    said = {"supportedFlags": [LOG], "actions": ["SCMP_ACT_ERRNO"]}
+    found = _of(tmp_path, "runc", "1.2.0", said)
+    assert found.flags == {LOG}
+    assert found.actions == {"SCMP_ACT_ERRNO"}
+    assert _of(tmp_path, "crun", "1.21", kernel=(4, 14)).flags >= {LOG}
+    assert SPEC_ALLOW not in _of(tmp_path, "crun", "1.21", kernel=(4, 14)).flags
+    assert LOG not in _of(tmp_path, "crun", "1.21", kernel=(4, 13)).flags
+    assert KILLABLE not in _of(tmp_path, "runc", "1.2.0").flags
+
+
+def test_what_the_kernel_lacks_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "_KERNEL", tmp_path)
+    (tmp_path / "actions_avail").write_text("kill_thread errno allow\n")
+    (tmp_path / "actions_logged").write_text("errno\n")
+    found = _of(tmp_path, "crun", "1.21")
+    expected = {"SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"}
+    assert found.actions == expected
+    assert found.logged == {"errno"}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="written for x86_64")
+def test_abis_are_told_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = abis.runnable("amd64")
+    assert found is None or "SCMP_ARCH_X86_64" in found
+    assert abis.runnable("riscv64") is None
+
+    def unable(number: int) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(number, "no")
+
+        monkeypatch.setattr("os.execve", fail)
+
+    unable(errno.ENOEXEC)
+    assert abis.runnable("amd64") == frozenset({"SCMP_ARCH_X86_64"})
+    unable(errno.EACCES)
+    assert abis.runnable("amd64") is None

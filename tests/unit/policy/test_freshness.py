@@ -1,0 +1,58 @@
+"""Whether what is in force is what its sources say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.policy import freshness, store
+from runc_wrap.profiles import files
+from tests.unit.policy.node import compiled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(files, "SYSTEM_FILES", (str(tmp_path / "seccomp.json"),))
+    etc = tmp_path / "etc"
+    (etc / "conf.d").mkdir(parents=True)
+    (etc / "profiles" / "team").mkdir(parents=True)
+    (etc / "config.toml").write_text("")
+    (etc / "profiles" / "team" / "a.json").write_text("{}")
+    store.put_in_force(compiled(), tmp_path / "var", freshness.snapshot(etc))
+    return etc
+
+
+def _changes(etc: Path) -> list[str]:
+    return freshness.changes(etc, etc.parent / "var" / "current")
+
+
+def test_nothing_touched_is_nothing_changed(etc: Path) -> None:
+    (etc / "config.toml").touch()
+    (etc / "profiles" / ".hidden").write_text("")
+    (etc / "conf.d" / "readme").write_text("")
+    assert _changes(etc) == []
+
+
+def test_every_source_is_told_by_its_name(etc: Path) -> None:
+    (etc / "config.toml").write_text("#")
+    (etc / "conf.d" / "x.toml").write_text("")
+    (etc / "profiles" / "team" / "a.json").unlink()
+    (etc.parent / "seccomp.json").write_text("{}")
+    assert _changes(etc) == [
+        f"{etc.parent}/seccomp.json is new",
+        "conf.d/x.toml is new",
+        "config.toml has changed",
+        "profiles/team/a.json is gone",
+    ]
+
+
+def test_what_cannot_be_read_is_no_reason_to_fail(etc: Path) -> None:
+    (etc / "config.toml").unlink()
+    (etc / "config.toml").symlink_to("nowhere")
+    assert _changes(etc) == ["config.toml has changed"]
+    (etc.parent / "var/current/sources.json").write_text("{")
+    assert _changes(etc) == ["what the policy in force was compiled from is not recorded"]

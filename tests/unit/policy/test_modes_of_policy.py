@@ -1,0 +1,171 @@
+"""Modes, ABIs and overlay as compiling has them: what is asked of the node, what is written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath import policy
+from runc_wrap.policy import kinds, reference, schema, store
+from runc_wrap.policy.errors import PolicyError
+from runc_wrap.profiles.words import ACTIONS, FLAGS
+from tests.unit.policy.node import PROFILE, compiled
+
+if TYPE_CHECKING:
+    from runc_wrap.policy.compiling import Compiled
+
+LOG = "SCMP_ACT_LOG"
+AUDIT = {"default.mode": "audit"}
+
+
+def _modes(found: Compiled) -> set[str]:
+    return {mode for _, mode in found.profiles}
+
+
+def _block(found: Compiled, mode: str = "enforce", name: str = "moby") -> dict[str, Any]:
+    return dict(found.profiles[name, mode]["block"])
+
+
+def test_every_mode_that_a_container_can_get_is_compiled_and_enforce_always() -> None:
+    rule = {"name": "a", "mode": "audit"}
+    assert _modes(compiled()) == {"enforce"}
+    assert _modes(compiled({"rule": [rule], "default.mode": "off"})) == {"audit", "enforce"}
+    assert _modes(compiled({"default.privileged": "audit"})) == {"audit", "enforce"}
+    found = compiled({"default.mode": "enforce-log"}, flags=FLAGS)
+    assert _modes(found) == {"enforce", "enforce-log"}
+
+
+def test_a_rules_profile_is_compiled_in_every_mode() -> None:
+    found = compiled({"rule": [{"name": "a", "profile": "crio@1.30"}], **AUDIT})
+    assert {("crio@1.30", "audit"), ("crio@1.30", "enforce")} <= set(found.profiles)
+    with pytest.raises(PolicyError, match="no built-in profile is called 'x'"):
+        compiled({"rule": [{"name": "a", "profile": "x"}]})
+
+
+def test_enforce_log_is_refused_where_flags_are() -> None:
+    with pytest.raises(PolicyError, match=r"runc 1\.1\.15 .* does not\. Use audit, or install"):
+        compiled({"default.mode": "enforce-log"})
+    found = compiled({"default.mode": "enforce-log"}, flags=FLAGS)
+    assert _block(found, "enforce-log")["flags"] == [
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        "SECCOMP_FILTER_FLAG_LOG",
+    ]
+    assert "flags" not in _block(found)
+
+
+def test_audit_is_refused_without_the_action_and_told_without_the_log() -> None:
+    with pytest.raises(PolicyError, match="audit needs the action SCMP_ACT_LOG"):
+        compiled(AUDIT, actions=ACTIONS - {LOG})
+    assert any("lacks log" in remark for remark in compiled(AUDIT, logged=False).remarks)
+
+
+def test_abis_are_those_that_the_kernel_runs_or_the_native_one() -> None:
+    runs = frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"})
+    every = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    assert _block(compiled())["architectures"] == every
+    kernel = compiled({"default.abis": "kernel"}, abis=runs)
+    assert _block(kernel)["architectures"] == every[:2]
+    native = compiled({"default.abis": "native", **AUDIT}, abis=runs)
+    assert _block(native)["architectures"] == every[:1]
+    assert _block(native, "audit")["architectures"] == every
+    assert any("calls through SCMP_ARCH_X86 kill" in remark for remark in native.remarks)
+    unknown = compiled({"default.abis": "kernel"})
+    assert _block(unknown)["architectures"] == every
+    assert any("could not be found out" in remark for remark in unknown.remarks)
+
+
+def test_an_engine_that_is_too_old_gets_the_nearest_and_a_note() -> None:
+    found = compiled(engines={"containerd": "1.5.9", "podman": "3.4.4", "docker": "1.13"})
+    defaults = found.policy["runtime_default"]
+    assert [defaults[engine] for engine in ("containerd", "podman", "docker")] == [
+        "containerd@1.6.0",
+        "containers-common@0.49.0",
+        "moby@23.0.0",
+    ]
+    assert sum("the nearest that is, stands for it" in remark for remark in found.remarks) == 3
+    with pytest.raises(PolicyError, match=r"containerd@1\.5\.9: .*older than the profiles"):
+        compiled({"runtime_default.containerd": "1.5.9"})
+
+
+def test_a_misspelt_denial_is_refused_with_the_near_name() -> None:
+    with pytest.raises(PolicyError) as told:
+        compiled({"overlay.deny": ["io_uring_stup", "execve"]})
+    first, second = str(told.value).splitlines()
+    assert "libseccomp does not know: runtimes would pass over it" in first
+    assert "(did you mean io_uring_setup?)" in first
+    assert "no container could start" in second
+
+
+def test_what_stays_open_beside_a_denied_family_is_told() -> None:
+    sockets = {"overlay.deny_sockets": ["AF_ALG"], "runtime_default.containerd": "1.7.24"}
+    found = "\n".join(compiled(sockets).remarks)
+    assert "the denied sockets by socketcall(2), under containerd@1.7.24" in found
+    assert "io_uring, under containerd@1.7.24; add" in found
+    by_name = "\n".join(compiled({"overlay.deny": ["shmget", "socket"]}).remarks)
+    assert "32-bit programs still have shmget by ipc(2), under" in by_name
+    assert "32-bit programs still have socket by socketcall(2), under" in by_name
+    assert compiled({"overlay.deny": ["shmget", "ipc"]}).remarks == ()
+    closed = {"overlay.deny": ["io_uring_setup"], "default.abis": "native"}
+    assert compiled({**sockets, **closed}).remarks == ()
+
+
+def test_an_overlay_that_denies_nothing_is_none() -> None:
+    assert compiled().policy["overlay"] is None
+    with pytest.raises(PolicyError, match="overlay denies nothing"):
+        compiled({"overlay.existing": True})
+    found = compiled({"overlay.deny_sockets": ["AF_ALG", 40]})
+    assert found.policy["overlay"] == {"deny": [], "deny_sockets": [38, 40], "existing": False}
+
+
+def test_the_reference_names_every_setting_and_choice() -> None:
+    text = reference.markdown()
+    assert text.count("\n### `") == len(schema.BY_NAME)
+    assert 'Takes engine, kernel or native. Default: `"engine"`.' in text
+
+
+values = st.fixed_dictionaries(
+    {
+        "default.mode": st.sampled_from(["enforce", "enforce-log", "audit", "off"]),
+        "default.abis": st.sampled_from(["engine", "kernel", "native"]),
+        "default.privileged": st.sampled_from(["leave", "audit", "confine"]),
+        "opt_out.annotations": st.booleans(),
+        "opt_out.namespaces": st.lists(st.sampled_from(["*", "a", "b-*"]), unique=True),
+        "overlay.deny": st.lists(st.sampled_from(["bpf", "clone3", "socket", "read"]), unique=True),
+        "overlay.deny_sockets": st.lists(
+            st.sampled_from(sorted(kinds.FAMILIES)), unique=True, max_size=3
+        ),
+        "rule": st.lists(
+            st.fixed_dictionaries(
+                {"name": st.text("ab\u00e9 ", min_size=1, max_size=3)},
+                optional={
+                    "namespace": st.just(["x-*"]),
+                    "mode": st.sampled_from(["enforce", "audit", "off"]),
+                    "percent": st.integers(0, 100),
+                    "until": st.dates(dt.date(2000, 1, 1), dt.date(9998, 1, 1)),
+                },
+            ),
+            max_size=3,
+        ),
+    }
+)
+
+
+@given(written=values)
+@settings(max_examples=25, deadline=None)
+def test_what_is_compiled_is_read_back_by_the_hot_path(
+    written: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own = {"a.json": PROFILE}
+    found = compiled(written, flags=FLAGS, own_profiles=own)
+    prefix = tmp_path_factory.mktemp("prefix")
+    store.put_in_force(found, prefix / "var")
+    assert policy.load(str(prefix)) == found.policy == json.loads(json.dumps(found.policy))
+    for (name, mode), one in found.profiles.items():
+        assert policy.load_profile(str(prefix), name, mode) == one
+        assert set(one) == {"name", "version", "block", "rules"}
+        assert {key for entry in one["rules"] for key in entry} <= {"rule", "all", "none"}

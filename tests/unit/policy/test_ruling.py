@@ -1,0 +1,121 @@
+"""Rules together: what cannot be meant, what is never reached, how they are compiled."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath import rules as hot
+from runc_wrap.hotpath.caller import Identity
+from runc_wrap.policy import ruling
+
+DAY = dt.date(2027, 1, 31)
+
+
+def _place(*key: Any) -> str:
+    return f"{key[1:]}: "
+
+
+def _problems(*rules: dict[str, Any]) -> list[str]:
+    named = [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)]
+    return list(ruling.problems(named, _place))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"mode": "off", "profile": "moby"}, "(0, 'profile'): rule.profile has no meaning"),
+        ({"mode": "off", "percent": 5}, "(0, 'percent'): rule.percent with mode off"),
+        ({"image": []}, "(0, 'image'): rule.image is an empty list"),
+        ({"engine": ["docker"], "namespace": ["x"]}, "rule.namespace never matches for docker"),
+        ({"engine": ["podman", "buildah"], "image": ["x"]}, "(0, 'image'): rule.image never"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(rule: dict[str, Any], said: str) -> None:
+    [told] = _problems(rule)
+    assert said in told
+
+
+def test_a_rule_has_a_name_of_its_own() -> None:
+    [told] = ruling.problems([{"mode": "audit"}], _place)
+    assert "the rule has no name" in told
+    [told] = _problems({"name": "a", "pod": ["x"]}, {"name": "a", "pod": ["y"]})
+    assert "(1,): there is a rule 'a' already" in told
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "reached"),
+    [
+        ({}, {"pod": ["x"]}, False),
+        ({"pod": ["*"]}, {}, False),
+        ({"pod": ["x"]}, {"pod": ["x"]}, False),
+        ({"pod": ["x-*"]}, {"pod": ["x-1", "x-*"]}, False),
+        ({"pod": ["x-*"]}, {"pod": ["x-1"], "image": ["y"]}, False),
+        ({"pod": ["x-*"]}, {"pod": ["x?1"]}, True),
+        ({"pod": ["x"], "image": ["y"]}, {"pod": ["x"]}, True),
+        ({"pod": ["x"]}, {}, True),
+        ({"percent": 99}, {}, True),
+        ({"percent": 100}, {}, False),
+        ({"until": DAY}, {}, True),
+    ],
+)
+def test_a_rule_after_one_that_takes_all_of_it_is_never_reached(
+    earlier: dict[str, Any], later: dict[str, Any], reached: bool
+) -> None:
+    told = _problems(earlier, later)
+    assert bool(told) is not reached
+    assert all("(1,): the rule is never reached: 'r0'" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        (DAY, dt.datetime(2027, 2, 1, tzinfo=dt.UTC)),
+        (dt.date(2024, 2, 29), dt.datetime(2024, 3, 1, tzinfo=dt.UTC)),
+        (
+            dt.datetime(2027, 1, 31, 18, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+            dt.datetime(2027, 1, 31, 16, tzinfo=dt.UTC),
+        ),
+    ],
+)
+def test_a_day_holds_to_its_end(until: dt.date, end: dt.datetime) -> None:
+    assert ruling.ends(until) == int(end.timestamp())
+    rule = {"name": "a", "until": until}
+    assert ruling.compiled([rule]) == [{"name": "a", "until": ruling.ends(until)}]
+    before, after = end - dt.timedelta(seconds=1), end
+    assert not list(ruling.remarks([rule], _place, before))
+    [told] = ruling.remarks([rule], _place, after)
+    assert told.startswith("warning: (0, 'until'): the rule 'a' has ended")
+
+
+patterns = st.lists(st.text("ab*?", min_size=1, max_size=3), min_size=1, max_size=2, unique=True)
+rules = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "pod": patterns,
+            "image": patterns,
+            "percent": st.integers(0, 100),
+            "until": st.dates(dt.date(2020, 1, 1), dt.date(2030, 1, 1)),
+        },
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(rules, st.text("ab", max_size=3), st.text("ab", max_size=3) | st.none(), st.integers(0))
+def test_a_rule_that_is_told_to_be_never_reached_never_decides(
+    written: list[dict[str, Any]], pod: str, image: str | None, now: int
+) -> None:
+    named = [{"name": f"r{number}", **rule} for number, rule in enumerate(written)]
+    told = "".join(ruling.problems(named, _place))
+    who = Identity("containerd", "runc", "id", {"pod": pod})
+    who.image = image
+    decided = hot.first(ruling.compiled(named), who, now)
+    if decided is not None:
+        assert f"({decided['name'][1:]},): the rule is never reached" not in told
