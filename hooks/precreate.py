@@ -59,8 +59,8 @@ def confined(
     config = main.parsed(text)
     who = caller.identify(invocation, checked_annotations(config), "")
     decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
-    block = main.final_block(prefix, config, decision)
-    if decision.action == "inject":
+    block = main.final_block(prefix, config, decision, compiled["overlay"])
+    if block and block != main.existing_block(config):
         block = as_written(block)
         text = splice.with_seccomp(text, config, block)
     return text, ledger.record(invocation, who, decision, block)
