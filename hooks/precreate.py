@@ -41,26 +41,25 @@ _ALWAYS = ("names", "action", "index", "value", "op")
 def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
     """Return the config that the container gets, and the ledger's line. Raises Refusal."""
     compiled = policy.load(prefix)
-    kind = kind or compiled["runtime"]["kind"]
     try:
-        return confined(prefix, compiled, kind, invocation, text)
+        return confined(compiled, kind or compiled["runtime"]["kind"], invocation, text)
     except Refusal as refusal:
         if compiled["on_error"] != "run-unmodified":
             raise
         decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
         who = caller.identify(invocation, {}, "")
-        return text, ledger.record(invocation, who, decision, None)
+        return text, ledger.record(invocation, who, decision, {})
 
 
 def confined(
-    prefix: str, compiled: "Json", kind: str, invocation: Invocation, text: bytes
+    compiled: "Json", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide, and put the profile into the text. Raises Refusal."""
     config = main.parsed(text)
     who = caller.identify(invocation, checked_annotations(config), "")
     decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
     block = main.final_block(compiled, config, decision)
-    if decision.action == "inject":
+    if block and block != main.existing_block(config):
         block = as_written(block)
         text = splice.with_seccomp(text, config, block)
     return text, ledger.record(invocation, who, decision, block)

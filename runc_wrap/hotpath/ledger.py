@@ -31,7 +31,7 @@ _STALE = 60  # seconds after which a rotation that did not end is taken for dead
 
 
 def record(
-    invocation: "Invocation", who: "Identity", decision: "Decision", block: "Json | None"
+    invocation: "Invocation", who: "Identity", decision: "Decision", block: "Json"
 ) -> "Json":
     """Return the line for one decision; `block` is the final linux.seccomp, empty for none."""
     return {

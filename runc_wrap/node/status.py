@@ -3,6 +3,8 @@
 `agrees` is about filters in force, told by /proc/PID/status alone: every process has as many as the
 decided config asks for, on top of those that it got from whoever started the container. A process
 may have more: programs confine themselves. Which calls a filter denies is `runc_wrap.node.deep`'s.
+Where whoever started it was itself filtered and is gone, a filter that was inherited looks like the
+decided one; `runc_wrap.node.deep` tells these apart too.
 """
 
 from __future__ import annotations

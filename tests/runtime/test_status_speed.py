@@ -1,0 +1,91 @@
+"""A thousand containers in under two seconds, with a full ledger: real processes, runc's states."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node.containers import started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+CONTAINERS = 1000
+SECONDS = 2.0
+LEDGER = 16 * 1024 * 1024  # bytes, where it rotates
+FORKS = """
+import os, signal, sys
+pids = []
+for _ in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        signal.pause()
+    pids.append(pid)
+print(*pids, flush=True)
+sys.stdin.read()
+for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def pids() -> Iterator[list[int]]:
+    """A thousand processes, which go when their parent's stdin is closed."""
+    words = [sys.executable, "-S", "-c", FORKS, str(CONTAINERS)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as parent:
+        assert parent.stdout
+        assert parent.stdin
+        yield [int(word) for word in parent.stdout.readline().split()]
+        parent.stdin.close()
+        assert parent.wait(30) == signal.SIG_DFL
+
+
+def test_a_thousand_containers(
+    runc: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    pids: list[int],
+    tmp_path: Path,
+) -> None:
+    model = make_bundle("runc")
+    model.create(runc.wrapped)  # its state has the whole profile in it
+    state = json.loads((model.path / "state" / model.name / "state.json").read_text())
+    prepare(own_installation, tmp_path / "root", state, pids)
+    for command in ("status", "verify"):
+        begun = time.perf_counter()
+        done = own_installation.control(command, "--json")
+        taken = time.perf_counter() - begun
+        shown = json.loads(done.stdout)
+        count = shown["checked"] if isinstance(shown, dict) else len(shown)
+        assert count >= CONTAINERS
+        assert taken < SECONDS, f"{command} took {taken:.2f} s"
+
+
+def prepare(installed: Installed, root: Path, state: dict[str, object], pids: list[int]) -> None:
+    """Make a state directory for each process, and a ledger as large as it gets."""
+    lines = []
+    for number, pid in enumerate(pids):
+        own = {"init_process_pid": pid, "init_process_start": started(pid)}
+        place = root / f"{number:064x}"
+        place.mkdir(parents=True)
+        (place / "state.json").write_text(json.dumps({**state, **own, "id": place.name}))
+        line = {"id": place.name, "root": str(root), "action": "leave", "filters": 0}
+        lines.append(json.dumps({**line, "reason": "x" * 300}) + "\n")
+    text = "".join(lines)
+    directory = installed.prefix / "var" / "ledger"
+    directory.mkdir(exist_ok=True)
+    (directory / "ledger.jsonl").write_text(text * (LEDGER // len(text)))
+    os.sync()
