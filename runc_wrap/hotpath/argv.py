@@ -89,7 +89,8 @@ _ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
 
 UNKNOWN = "unknown flag"
 _ANY_VALUES = _GO_GLOBAL_VALUES | _GO_CREATE_VALUES | _GO_RESTORE_VALUES
-_ANY_VALUES |= {"cgroup-manager", "log-level", "config", "f"}
+_ANY_VALUES |= {"cgroup-manager", "log-level", "config"}
+_ANY_BOOLEANS = _GO_GLOBAL_BOOLEANS | _GO_RESTORE_BOOLEANS | _GO_CREATE_BOOLEANS
 
 
 class Invocation:
@@ -229,12 +230,14 @@ def _runc_v3(arguments: "list[str]") -> "Invocation | None":
 def _mixed_flags(
     words: "list[str]",
     values: "frozenset[str]",
-    booleans: "frozenset[str] | None",
+    booleans: "frozenset[str]",
     commands: "frozenset[str]",
+    *,
+    tolerant: bool = False,
 ) -> "Parsed":
     """urfave/cli v3: flags and positionals mixed, until "--" or a command (command_parse.go).
 
-    Without `booleans` every other flag is let pass as an UNKNOWN one.
+    `tolerant`: a flag that is in neither set is let pass, as UNKNOWN.
     """
     found: Found = {}
     others: list[str] = []
@@ -255,12 +258,13 @@ def _mixed_flags(
             if at == len(words):
                 return None
             value = words[at]
-        elif booleans is None and name not in values:
-            found[UNKNOWN] = name
-        elif name not in values and (
-            not booleans or name not in booleans or not _is_boolean(value, value)
-        ):
+        elif name in booleans or name in values:
+            if name in booleans and not _is_boolean(value, value):
+                return None
+        elif not tolerant:
             return None
+        else:
+            name = UNKNOWN
         found["bundle" if name == "b" else name] = value
         at += 1
     return found, others
@@ -271,7 +275,7 @@ def _guess(arguments: "list[str]") -> "Invocation | None":
 
     Whether the word behind that flag is its value cannot be told; the id is the last word.
     """
-    parsed = _mixed_flags(arguments, _ANY_VALUES, None, frozenset())
+    parsed = _mixed_flags(arguments, _ANY_VALUES, _ANY_BOOLEANS, frozenset(), tolerant=True)
     if not parsed or UNKNOWN not in parsed[0] or _asks_for_help(parsed[0]):
         return None
     command, container = parsed[1][:1], parsed[1][1:]

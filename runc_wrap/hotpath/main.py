@@ -70,6 +70,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         outcome = who, Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
         line = ledger.record(invocation, *outcome)
+        line["root"] = line["root"] or default_root(launch.kind)
         line["seconds"] = round(time.perf_counter() - started, 6)
         ledger.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
@@ -93,6 +94,12 @@ def confine(
     if block and block != existing_block(config):
         bundle.replace(found, splice.with_seccomp(found.text, config, block))
     return who, decision, block
+
+
+def default_root(kind: str) -> str:
+    """Return where a runtime keeps its state unless told (runc:main.go, crun:libcrun/status.c)."""
+    own = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
+    return f"{own}/{kind}" if posix.getuid() != 0 and own else f"/run/{kind}"
 
 
 def read_config(invocation: "Invocation") -> bundle.Found:

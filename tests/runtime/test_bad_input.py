@@ -189,6 +189,102 @@ def test_a_symbolic_link_is_followed_as_the_runtime_does(
     assert bundle.config.is_symlink()
 
 
+def test_nothing_of_a_broken_config_is_shown(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    config = bundle.read()
+    config["process"]["env"].append("PASSWORD=hunter2 permission denied")
+    bundle.config.write_text(json.dumps(config)[:-1])
+    done = attempt(bundle.argv(runc.wrapped, "create"))
+    assert done.returncode == 1
+    assert "not valid JSON: " in done.stderr
+    assert "hunter2" not in done.stderr + bundle.log.read_text()
+
+
+def test_a_config_that_is_nested_deeper_than_orjson_writes_is_confined(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    deep: Any = 1
+    for _ in range(300):
+        deep = {"a": deep}
+    bundle.config.write_text(json.dumps({**bundle.read(), "deep": deep}))
+    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+
+
+def test_a_container_called_with_many_words_linux_is_confined(
+    runc: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    config = bundle.read()
+    config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000", *["linux"] * 200]
+    bundle.config.write_text(json.dumps(config))
+    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+
+
+def test_a_temporary_file_that_a_killed_create_left_is_no_hindrance(
+    own_installation: install.Installed, tmp_path: Path
+) -> None:
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
+    link.unlink()
+    link.symlink_to("/bin/true")
+    plant = 'touch "$1/.config.json.runc-wrap.$$"; shift; exec "$@"'
+    words = bundle.argv(own_installation.wrapper, "create")
+    run(["sh", "-c", plant, "sh", bundle.path, *words])
+    assert "seccomp" in bundle.read()["linux"]
+
+
+def test_a_config_given_as_a_descriptor_is_refused(
+    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
+) -> None:
+    """crun would read the old file through it, whatever lies at the path afterwards."""
+    bundle = make_bundle("crun")
+    before = bundle.config.read_bytes()
+    argv = bundle.argv(pairs["crun"].wrapped, "create", "--config", "/dev/fd/0")
+    with bundle.config.open() as config:
+        done = subprocess.run(
+            argv, stdin=config, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert "must be given by a path" in done.stderr
+    assert bundle.config.read_bytes() == before
+
+
+def test_a_nul_in_a_name_is_refused_for_crun(
+    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("crun")
+    bundle.config.write_text(json.dumps({"linux\0x": {}, **bundle.read()}))
+    done = attempt(bundle.argv(pairs["crun"].wrapped, "create"))
+    assert done.returncode == 1
+    assert "NUL character" in done.stderr
+
+
+def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
+    own_installation: install.Installed, tmp_path: Path, built: Callable[[str], Path]
+) -> None:
+    """A runtime that knows more flags than we do; the installed one would refuse the line."""
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    link = own_installation.prefix / "lib" / "runtime" / "runc"
+    link.unlink()
+    link.symlink_to(built("probe"))
+    run(bundle.argv(own_installation.wrapper, "create", "--flag-of-tomorrow", "value"))
+    assert "seccomp" in bundle.read()["linux"]
+
+
+def test_a_malformed_line_reaches_the_runtime_and_its_error_text_the_engine(
+    runc: Pair, tmp_path: Path
+) -> None:
+    for words in (["create", "--nonsense", "ID"], ["restore", "--lsm-mount-context"]):
+        bare = attempt(["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.bare, *words])
+        ours = attempt(
+            ["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.wrapped, *words]
+        )
+        assert (ours.returncode, ours.stdout) == (bare.returncode, bare.stdout)
+
+
 WRITING = ("openat", "fstat", "fchmod", "write", "close", "rename")
 
 

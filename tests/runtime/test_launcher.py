@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -160,3 +161,94 @@ def test_creates_go_on_while_a_new_release_is_installed(tmp_path: Path) -> None:
         creates += 1
     upgrade.join()
     assert creates > 20
+
+
+def test_an_error_of_ours_is_told_as_any_other_failure(
+    broken: install.Installed, tmp_path: Path
+) -> None:
+    bundle = bundles.make(tmp_path / "b", "runc")
+    profiles = broken.prefix / "var" / "policy.2" / "current" / "profiles"
+    for path in profiles.iterdir():
+        path.write_text('{"block": {}, "rules": 1}')
+    done = attempt(bundle.argv(broken.wrapper, "create"))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "an error in runc-wrap itself: TypeError in profile.py:" in done.stderr
+    assert json.loads(bundle.log.read_text())["level"] == "error"
+
+
+@pytest.mark.parametrize("breakage", ["a damaged profile", "a config nobody can read"])
+def test_where_the_owner_chose_so_a_failure_starts_the_container_as_it_is(
+    make_bundle: Callable[..., Bundle], own_installation: install.Installed, breakage: str
+) -> None:
+    bundle = make_bundle("runc", {"runc-wrap/seccomp": "localhost/none.json"})
+    assert bundle.call(own_installation.wrapper, "create").returncode == 1
+    own_installation.configure('on_error = "run-unmodified"\n')
+    if breakage == "a damaged profile":
+        bundle.config.write_text(json.dumps({**bundle.read(), "annotations": {}}))
+        profiles = own_installation.prefix / "var" / "policy.2" / "current" / "profiles"
+        for path in profiles.iterdir():
+            path.write_text('{"block": {}, "rules": 1}')
+    before = bundle.config.read_bytes()
+    bundle.create(own_installation.wrapper)
+    assert bundle.config.read_bytes() == before
+    warning = json.loads(bundle.log.read_text().splitlines()[-1])
+    assert warning["level"] == "warning"
+    assert "started unmodified" in warning["msg"]
+    ledger = own_installation.prefix / "var" / "ledger" / "ledger.jsonl"
+    assert json.loads(ledger.read_text().splitlines()[-1])["reason"].startswith(
+        "Started unmodified"
+    )
+
+
+def test_a_create_without_an_interpreter_says_so_in_the_engines_log(
+    own_installation: install.Installed, tmp_path: Path
+) -> None:
+    (own_installation.prefix / "lib" / "current").unlink()
+    bundle = bundles.make(tmp_path / "b", "runc")
+    done = attempt(bundle.argv(own_installation.wrapper, "create"))
+    assert done.returncode == 1
+    line = json.loads(bundle.log.read_text())
+    assert line["level"] == "error"
+    assert line["msg"] + "\n" == done.stderr
+
+
+@pytest.mark.parametrize("name", ["run", "create"])
+def test_a_container_named_like_a_command_can_be_killed_without_python(
+    broken: install.Installed, make_bundle: Callable[..., Bundle], name: str
+) -> None:
+    bundle = dataclasses.replace(make_bundle("runc"), name=name)
+    bundle.create("runc")
+    _no_python(broken)
+    assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0
+    assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
+
+
+def test_installing_removes_nothing_of_others(tmp_path: Path) -> None:
+    prefix = tmp_path / "shared"
+    for path in ("lib/precious/file", "lib/releases/mine", "var/data", "etc/other.conf"):
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text("mine")
+    before = {path: path.read_text() for path in prefix.rglob("*") if path.is_file()}
+    installed = install.install(prefix)
+    for _ in range(2):
+        install.install(tmp_path / "shared" / ".")
+    assert {path: path.read_text() for path in before} == before
+    releases = [path.name for path in (prefix / "lib" / "releases").iterdir()]
+    assert len(releases) == 3  # this one, the one before, and what is not ours
+    assert attempt([installed.wrapper, "--version"]).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--prefix="], ["--prefix", ""], ["--prefix"], ["--nonsense"]])
+def test_install_refuses_arguments_that_say_nothing(words: list[str], tmp_path: Path) -> None:
+    script = [
+        "sh",
+        "-c",
+        'cd "$1"; shift; exec "$@"',
+        "sh",
+        tmp_path,
+        install.SOURCE / "install.sh",
+    ]
+    done = attempt([*script, *words])
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []

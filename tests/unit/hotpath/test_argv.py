@@ -74,29 +74,30 @@ PASSED_ON_BY_BOTH = [
     ("exec of a program called create", "exec ID create"),
     ("no id", "create --bundle /b"),
     ("two ids", "create -b /b ID ID"),
-    ("an unknown flag", "create --nonsense -b /b ID"),
     ("a value missing at the end", "create ID --bundle"),
     ("Podman's probe", "restore --lsm-mount-context"),
     ("a request for help", "create --help"),
     ("a request for the version", "--version"),
-    ("an unknown global flag", "--nonsense create -b /b ID"),
     ("a global value flag that swallows the command", "--root create"),
 ]
 PASSED_ON_BY_RUNC = [
     ("a boolean that takes the id with it", "create --no-pivot ID --bundle /b extra"),
     ("a boolean that is neither true nor false", "create -b /b --no-pivot=maybe ID"),
-    ("clusters", "run -db /b ID"),
-    ("glued values", "create -b/b ID"),
-    ("abbreviations", "create --bun /b ID"),
-    ("three dashes", "create ---bundle /b ID"),
 ]
 PASSED_ON_BY_CRUN = [
     ("flags after the id", "create ID --bundle /b"),
     ("one dash before a long name", "create -bundle /b ID extra"),
-    ("an ambiguous abbreviation", "create --p /p ID"),
     ("a value for a boolean", "create --no-pivot=true ID"),
     ("usage", "create --usage"),
-    ("a cluster with an unknown letter", "run -dz /b ID"),
+]
+
+
+GUESSES = [
+    ("a flag of a later release", "create --nonsense -b /b ID", "/b/config.json"),
+    ("with a value of its own", "create -b /b --nonsense value ID", "/b/config.json"),
+    ("behind the id", "create ID --nonsense --bundle /b", "/b/config.json"),
+    ("a global one", "--nonsense create -b /b ID", "/b/config.json"),
+    ("another config", "create --nonsense --config /c.json ID", "/c.json"),
 ]
 
 
@@ -114,6 +115,7 @@ def _cases(kind: str, *tables: list[tuple[str, str, str]]) -> list[object]:
 def test_the_runtimes_own_config_is_found(kind: str, words: list[str], path: str) -> None:
     invocation = parse(words, kind)
     assert invocation is not None
+    assert not invocation.is_guess
     assert config_path(invocation) == path
 
 
@@ -127,6 +129,29 @@ def test_the_runtimes_own_config_is_found(kind: str, words: list[str], path: str
 )
 def test_what_the_runtime_would_not_create_is_passed_on(kind: str, words: list[str]) -> None:
     assert parse(words, kind) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "path"), [*_cases("runc", GUESSES), *_cases("crun", GUESSES)]
+)
+def test_a_line_with_a_flag_that_a_newer_runtime_may_know_is_a_guess(
+    kind: str, words: list[str], path: str
+) -> None:
+    invocation = parse(words, kind)
+    assert invocation is not None
+    assert invocation.is_guess
+    assert (config_path(invocation), invocation.id) == (path, "ID")
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [("file:/l", "/l"), ("journald:x", ""), ("syslog:x", ""), ("/l", "/l")],
+)
+def test_crun_knows_other_destinations_than_files(log: str, found: str) -> None:
+    for kind, expected in (("crun", found), ("runc", log)):
+        invocation = parse(["--log", log, "create", "ID"], kind)
+        assert invocation is not None
+        assert invocation.log == expected
 
 
 @pytest.mark.parametrize("kind", ["runc", "crun"])

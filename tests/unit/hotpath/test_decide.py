@@ -33,6 +33,11 @@ OLD = "seccomp.security.alpha.kubernetes.io/pod"
 OLD_OF = "container.seccomp.security.alpha.kubernetes.io/"
 CRI = {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "app"}
 SHIM = "/run/containerd/io.containerd.runtime.v2.task"
+PODMAN_SAYS = "io.podman.annotations.privileged"
+CRIO_SAYS = "io.kubernetes.cri-o.PrivilegedRuntime"
+BOUND = {"type": "bind", "options": ["rbind", "ro"]}
+CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rw"]}
+ALL_DEVICES = {"devices": [{"allow": True, "access": "rwm"}]}
 NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
@@ -49,12 +54,14 @@ def _config(annotations: Json | None = None, **linux: Any) -> Json:
     return {"annotations": annotations, "linux": linux}
 
 
-def _privileged(*without: str, sys: Json | None = None, **linux: Any) -> Json:
+def _privileged(
+    *without: str, sys: Json | None = None, more: list[Json] | None = None, **linux: Any
+) -> Json:
     bounding = sorted(NODE_HAS - set(without))
     sysfs = {"destination": "/sys", "type": "sysfs", "options": ["nosuid", "rw"], **(sys or {})}
     return {
         "linux": linux,
-        "mounts": [sysfs],
+        "mounts": [sysfs, *(more or [])],
         "process": {"capabilities": {"bounding": bounding}},
     }
 
@@ -106,15 +113,17 @@ def _privileged(*without: str, sys: Json | None = None, **linux: Any) -> Json:
         pytest.param(_privileged("CAP_SYSLOG"), "inject", id="one capability less"),
         pytest.param(_privileged(maskedPaths=["/x"]), "inject", id="masked paths"),
         pytest.param(_privileged(readonlyPaths=["/x"]), "inject", id="read-only paths"),
-        pytest.param(_privileged(sys={"options": ["ro"]}), "inject", id="/sys read-only"),
-        pytest.param(_privileged(sys={"destination": "/x"}), "inject", id="no /sys"),
-        pytest.param(_privileged(sys={"options": None}), "leave", id="/sys without options"),
+        pytest.param(_privileged(sys={"options": ["ro"]}), "inject", id="sysfs read-only"),
+        pytest.param(_privileged(sys={"options": None}), "leave", id="sysfs without options"),
+        pytest.param(_privileged(sys={"destination": "/sys/"}), "leave", id="sysfs at /sys/"),
+        pytest.param(_privileged(sys=BOUND), "inject", id="/sys bound, and nothing else said"),
+        pytest.param(_privileged(sys=BOUND, more=[CGROUP]), "leave", id="/sys bound, cgroups rw"),
         pytest.param(
-            _config({"io.podman.annotations.privileged": "TRUE"}), "leave", id="Podman says so"
+            _privileged(sys=BOUND, more=[{**CGROUP, "options": ["ro"]}]), "inject", id="cgroups ro"
         ),
-        pytest.param(
-            _config({"io.kubernetes.cri-o.PrivilegedRuntime": "true"}), "leave", id="CRI-O says so"
-        ),
+        pytest.param(_privileged(sys=BOUND, resources=ALL_DEVICES), "leave", id="all devices"),
+        pytest.param(_config({PODMAN_SAYS: "TRUE"}), "inject", id="Podman's word from nobody"),
+        pytest.param(_config({CRIO_SAYS: "true"}), "inject", id="CRI-O's word from nobody"),
         pytest.param(
             _config({"io.kubernetes.cri.container-type": "sandbox"}), "inject", id="a sandbox"
         ),
@@ -127,8 +136,37 @@ def test_what_is_done(config: Json, action: str) -> None:
     assert decision.reason.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("annotations", "masked", "action"),
+    [
+        ({"io.container.manager": "libpod", PODMAN_SAYS: "TRUE"}, [], "leave"),
+        ({"io.container.manager": "libpod", PODMAN_SAYS: "TRUE"}, ["/proc/kcore"], "inject"),
+        (
+            {
+                "io.container.manager": "cri-o",
+                CRIO_SAYS: "true",
+                "io.kubernetes.cri-o.ContainerType": "sandbox",
+            },
+            [],
+            "leave",
+        ),
+        ({"io.container.manager": "cri-o", CRIO_SAYS: "true"}, [], "inject"),
+    ],
+)
+def test_an_engines_own_word_for_privilege(
+    annotations: Json, masked: list[str], action: str
+) -> None:
+    assert _decide(_config(annotations, maskedPaths=masked)).action == action
+
+
 def test_a_ready_made_filter_counts_for_crun() -> None:
     assert _decide(_config({"run.oci.seccomp_bpf_data": "x"}), kind="crun").action == "keep"
+
+
+def test_a_ready_made_filter_of_a_container_whose_annotations_do_not_count_is_refused() -> None:
+    nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
+    with pytest.raises(Refusal, match="do not count"):
+        _decide(_config({"run.oci.seccomp_bpf_data": "x"}), kind="crun", opt_out=nobody)
 
 
 @pytest.mark.parametrize(

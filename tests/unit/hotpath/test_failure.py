@@ -47,12 +47,7 @@ def test_the_log_is_text_unless_json_is_asked_for(tmp_path: Path) -> None:
     assert 'level=error msg="runc-wrap: x"' in (tmp_path / "log").read_text()
 
 
-def test_crun_writes_to_the_path_behind_file(tmp_path: Path) -> None:
-    failure.report("x", _called(f"file:{tmp_path}/log"))
-    assert (tmp_path / "log").exists()
-
-
-@pytest.mark.parametrize("log", ["journald:x", "syslog:x", "", "/nowhere/at/all"])
+@pytest.mark.parametrize("log", ["", "/nowhere/at/all"])
 def test_a_log_that_is_no_file_of_ours_does_no_harm(
     log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
