@@ -40,7 +40,7 @@ _OPPOSITE = {
 }
 
 
-def disjoint(entries: "list[Json]") -> "list[Json]":
+def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
     """Return entries that say the same, no two of which contradict each other.
 
     For audit, which makes the default of what was denied: a runtime then drops those rules, and
@@ -52,7 +52,7 @@ def disjoint(entries: "list[Json]") -> "list[Json]":
     rest = [renamed(entry, [n for n in calls_of(entry) if n not in disputed]) for entry in entries]
     settled = []
     for name in disputed:
-        own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
+        own = ruling(entries, name, block)
         compared = name in SOCKETS and any(entry["rule"].get("args") for entry in own)
         settled += by_family(own, []) if compared else _settled(_each(own))
     return [*(entry for entry in rest if calls_of(entry)), *settled]
@@ -95,15 +95,24 @@ def by_family(entries: "list[Json]", denied: "list[int]") -> "list[Json]":
 
 
 def _settled(found: "list[Json]") -> "list[Json]":
-    """Return what is decided by items that may contradict each other.
-
-    A denial that compares arguments wins, as libseccomp has it for equality; else the first.
-    """
-    denials = [item for item in found if _denies(item) and item["rule"]["args"]]
+    """Return what is decided by items that may contradict each other: the first wins."""
     settled: list[Json] = []
-    for item in [*denials, *(item for item in found if item not in denials)]:
+    for item in found:
         settled += _less(item, settled)
     return settled
+
+
+def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
+    """Return the entries that speak of a call, alone and in the order in which they win.
+
+    Runtimes drop what does as the default does. A denial that compares arguments wins, as
+    libseccomp has it for equality; else the first.
+    """
+    default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
+    own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
+    told = [entry for entry in own if _outcome(entry) != default]
+    first = [entry for entry in told if _denies(entry) and entry["rule"].get("args")]
+    return [*first, *(entry for entry in told if entry not in first)]
 
 
 def _denies(entry: "Json") -> bool:

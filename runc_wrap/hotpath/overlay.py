@@ -20,6 +20,7 @@ from runc_wrap.hotpath.contradictions import (
     errno_of,
     is_family,
     renamed,
+    ruling,
 )
 from runc_wrap.hotpath.failure import Refusal, quoted
 
@@ -53,9 +54,7 @@ def overlaid(entries: "list[Json]", block: "Json", overlay: "Json") -> "list[Jso
     left = [renamed(entry, _kept(entry["rule"], [*denied])) for entry in entries]
     rest = [renamed(entry, [n for n in calls_of(entry) if n not in sockets]) for entry in left]
     on_sockets = [
-        item
-        for name in sockets
-        for item in by_family([renamed(e, [name]) for e in left if name in calls_of(e)], families)
+        item for name in sockets for item in by_family(ruling(left, name, block), families)
     ]
     return [
         *_first(rest, block, overlay),

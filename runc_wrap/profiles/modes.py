@@ -66,7 +66,10 @@ def audited(made: Json, abis: tuple[str, ...]) -> Json:
         block["architectures"] = list(abis)
     if "flags" in block:
         block["flags"] = [flag for flag in block["flags"] if flag != _LISTENER_FLAG]
-    rules = [{**entry, "rule": _audited_rule(entry["rule"])} for entry in disjoint(made["rules"])]
+    rules = [
+        {**entry, "rule": _audited_rule(entry["rule"])}
+        for entry in disjoint(made["rules"], made["block"])
+    ]
     return {**made, "block": block, "rules": rules}
 
 

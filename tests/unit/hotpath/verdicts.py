@@ -36,8 +36,13 @@ def outcomes(block: Json, name: str, values: dict[int, int]) -> list[str]:
 
 
 def passes(block: Json, name: str, values: dict[int, int]) -> bool:
-    """Tell whether a call is let through: a denial that compares wins, else the first rule."""
-    found = [rule for rule in block["syscalls"] if matches(rule, name, values)]
+    """Tell whether a call is let through: a denial that compares wins, else the first rule.
+
+    Rules that do as the default does are dropped first.
+    """
+    default = block["defaultAction"], block.get("defaultErrnoRet") or 1
+    told = [r for r in block["syscalls"] if (r["action"], r.get("errnoRet") or 1) != default]
+    found = [rule for rule in told if matches(rule, name, values)]
     if any(rule.get("args") and rule["action"] not in PASSING for rule in found):
         return False
     return (found[0]["action"] if found else block["defaultAction"]) in PASSING
