@@ -17,7 +17,6 @@ from runc_wrap.hotpath import (
     failure,
     ledger,
     names,
-    overlay,
     policy,
     profile,
     splice,
@@ -123,8 +122,11 @@ def final_block(rules: "Json", config: "Json", decision: Decision) -> "Json":
         compiled = policy.load_profile(rules, decision.profile, decision.mode)
         return profile.resolve(compiled, bounding(config))
     existing = existing_block(config)
-    if decision.action == "keep" and existing and rules["overlay"] and rules["overlay"]["existing"]:
-        return overlay.with_overlay(existing, rules["overlay"])
+    denials = rules["overlay"]
+    if decision.action == "keep" and existing and denials and denials["existing"]:
+        from runc_wrap.hotpath import overlay  # noqa: PLC0415 - rare, and costs at every create
+
+        return overlay.with_overlay(existing, denials)
     return existing if decision.action == "keep" else {}
 
 

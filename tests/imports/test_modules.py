@@ -34,7 +34,7 @@ BARE = frozenset(_START.split())
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
     for name in "argv bundle caller codec decide digest failure handover ledger main names "
-    "contradictions overlay policy privileged profile rules splice".split()
+    "policy privileged profile rules splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_stat", "_blake2"}
 # orjson's own, which differ: 3.11 has the Python half of datetime load its C half.
 ORJSON = {
