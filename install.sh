@@ -132,6 +132,7 @@ switch_release() {
     switch_link "releases/${release##*/}" "$prefix/lib/current"
     mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
     switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
+    switch_link lib/current/hooks "$prefix/hooks"
     for old in "$releases"/[0-9]*.??????; do
         case ${old##*/} in
             "${release##*/}" | "${previous##*/}") ;;
