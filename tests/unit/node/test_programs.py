@@ -111,5 +111,5 @@ def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_
     assert programs.runtime_kind(tmp_path) is None
     machine.fake(folder, "crun", CRUN)
     assert programs.runtime_kind(tmp_path) == "crun"
-    store.put_in_force(compiled(runtime_kind="runc"), tmp_path / "var")
+    store.put_in_force(compiled(runtime_kind="runc"), tmp_path)
     assert programs.runtime_kind(tmp_path) == "runc"
