@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.hotpath import bundle, caller, main, policy
-from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath import policy
 from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import again
 
 if TYPE_CHECKING:
+    from runc_wrap.hotpath.decide import Decision
     from runc_wrap.node.places import Places
 
 _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave"}
@@ -22,7 +21,9 @@ _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--handler", default="runc-wrap", help="The name that the runtime is called by.")
+@click.option(
+    "--handler", default=again.DEFAULT_HANDLER, help="The name that the runtime is called by."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> None:
@@ -36,6 +37,8 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         decision = _decision(places, path.absolute(), handler)
     except Refusal as refusal:
         raise output.Failure(f"a create would be refused: {refusal}") from None
+    except OSError as error:
+        output.fail(error)
     if as_json:
         output.document(_as_json(decision))
     else:
@@ -44,14 +47,12 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
 
 
 def _decision(places: Places, path: Path, handler: str) -> Decision:
-    prefix = str(places.prefix)
-    compiled = policy.load(prefix)
-    config = main.parsed(bundle.read(str(path)).text)
-    called = Invocation("create", {"bundle": str(path.parent)}, path.parent.name)
-    who = caller.identify(called, checked_annotations(config), handler)
-    node = Node(compiled["runtime"]["kind"], main.own_capabilities, time.time())
-    decision = decide(config, who, compiled, node)
-    main.final_block(compiled, config, decision)
+    """Decide; a block that a create through us put in before does not count as the config's own."""
+    rules = policy.load(str(places.prefix))
+    record = again.last_of(places.ledger, str(path.parent))
+    decision = again.decide_again(rules, str(path), record, handler)
+    if decision.profile and decision.mode:
+        policy.load_profile(rules, decision.profile, decision.mode)
     return decision
 
 

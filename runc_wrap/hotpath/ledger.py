@@ -55,6 +55,7 @@ def record(
         "via": "cold",
         "declared": decision.declared,
         "ignored": decision.ignored,
+        "handler": who.handler,
         "filters": 0 if decision.action == "leave" else 1,
     }
 

@@ -40,7 +40,7 @@ def test_a_line_has_what_other_programs_read(prefix: str) -> None:
     ledger.append(prefix, _line())
     (found,) = _read(prefix)
     wanted = "time id engine root bundle pid_file namespace pod container image action mode profile"
-    wanted += " digest rule reason seconds via declared ignored filters"
+    wanted += " digest rule reason seconds via declared ignored handler filters"
     assert list(found) == wanted.split()
     assert found["pid_file"] == f"{Path.cwd()}/pid"
     assert len(found["digest"]) == 64
