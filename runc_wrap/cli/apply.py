@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node import facts
+from runc_wrap.node import facts, switching
 from runc_wrap.node.programs import RuntimeNotUsable
 from runc_wrap.policy import checking, compiling, freshness, source, store
 from runc_wrap.policy.source import PolicyError
@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--check", "only_check", is_flag=True, help="Only check; change nothing.")
+@click.option(
+    "--force", is_flag=True, help="Change between runc and crun even if containers are orphaned."
+)
 @click.pass_obj
-def apply(places: Places, *, only_check: bool) -> None:
+def apply(places: Places, *, only_check: bool, force: bool) -> None:
     """Check the policy as a whole, compile it and put it in force, for the next container on.
 
-    If anything is wrong, nothing changes: the policy in force stays in force.
+    If anything is wrong, nothing changes: the policy in force stays in force. Nor does runc become
+    crun, or crun runc, while there are containers that the one before made.
     """
     try:
         seen = freshness.snapshot(places.etc)
         compiled, remarks = check(places)
+        if not force:
+            switching.check(places, compiled.policy["runtime"]["kind"])
         if not only_check:
             store.put_in_force(compiled, places.prefix, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
@@ -47,7 +53,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     Raises PolicyError, ProfileError, RuntimeNotUsable and OSError.
     """
     values = source.read(places.config, places.config_directory)
-    node = facts.gather(places, list(values["runtime"]))
+    node = facts.gather(places, values.written("runtime"))
     compiled = compiling.compile_policy(values, node)
     return compiled, [*compiled.remarks, *checking.check(compiled, node)]
 

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from runc_wrap.node.places import Places
 
 
-def gather(places: Places, runtimes: list[str]) -> Facts:
-    """Look at the node. Raises ProfileError, RuntimeNotUsable."""
-    runtime = programs.find_runtime(runtimes)
+def gather(places: Places, runtimes: list[str] | None) -> Facts:
+    """Look at the node; `runtimes` are those that the owner wrote, None if nothing is written.
+
+    Raises ProfileError, RuntimeNotUsable.
+    """
+    names = programs.default_runtimes(places.runtime) if runtimes is None else runtimes
+    runtime = programs.find_runtime(names)
     can = features.of(runtime, machine.kernel())
     return Facts(
         runtime_path=str(runtime.path),

@@ -71,6 +71,6 @@ class Places:
 def installed() -> Places:
     """Return the installation that this program runs from: PREFIX/lib/releases/RELEASE/venv."""
     venv = Path(sys.prefix)
-    if venv.name == "venv" and venv.parents[1].name == "releases":
+    if venv.match("lib/releases/*/venv"):
         return Places(venv.parents[3])
     return Places(DEFAULT_PREFIX)

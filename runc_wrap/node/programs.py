@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runc_wrap.hotpath import policy
 from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node.places import Places
 from runc_wrap.policy import schema
 
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -20,6 +21,7 @@ PROGRAMS = {
     "podman": "podman",
     "buildah": "buildah",
 }
+KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _SECONDS = 20
@@ -99,6 +101,26 @@ def _is_ours(path: Path) -> bool:
         return _MARK in file.read(_READ_AT_MOST)
 
 
+def kind_in_force(links: Path) -> str | None:
+    """Return "runc" or "crun", whose link the launcher follows, None before the first `apply`.
+
+    `links` is PREFIX/lib/runtime.
+    """
+    return next((kind for kind in KINDS if (links / kind).is_symlink()), None)
+
+
+def default_runtimes(links: Path) -> list[str]:
+    """Return the names to look up where the owner wrote none: first the kind in force.
+
+    So installing another runtime does not switch. One whose program is gone has no preference.
+    """
+    names = list(schema.defaults()["runtime"])
+    kind = kind_in_force(links)
+    if kind is None or not (links / kind).exists():
+        return names
+    return [kind, *(name for name in names if name != kind)]
+
+
 def runtime_kind(prefix: Path) -> str | None:
     """Return "runc" or "crun": the one in force, else the one that no policy would give.
 
@@ -109,8 +131,7 @@ def runtime_kind(prefix: Path) -> str | None:
     except Refusal:
         pass
     try:
-        names = schema.defaults()["runtime"]
-        return find_runtime(list(names)).kind
+        return find_runtime(default_runtimes(Places(prefix).runtime)).kind
     except (RuntimeNotUsable, OSError):
         return None
 

@@ -1,7 +1,7 @@
 """Whether what is in force still is what its sources say: by content, not by time.
 
-var/current/sources.json has {name of a source: digest}, taken before the sources were read: a file
-that changes while it is being compiled shows as changed afterwards.
+var/policy.2/current/sources.json has {name of a source: digest}, taken before the sources were
+read: a file that changes while it is being compiled shows as changed afterwards.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _digest(path: Path) -> str:
 def changes(etc: Path, current: Path) -> list[str]:
     """Return one sentence for each source that is not as it was when the policy was compiled.
 
-    `current` is var/current. None at all: what is in force is what the sources say.
+    `current` is var/policy.2/current. None at all: what is in force is what the sources say.
     """
     then = _recorded(current)
     if then is None:

@@ -36,6 +36,10 @@ class Values(dict[str, Any]):
         super().__init__(schema.defaults())
         self.places: dict[Key, str] = {}
 
+    def written(self, name: str) -> Any:  # noqa: ANN401 - any TOML value
+        """Return a setting's value if its owner wrote one, None where it is the default."""
+        return self[name] if (name,) in self.places else None
+
     def place(self, *key: str | int) -> str:
         """Return "file:line: " of a setting, or of a rule if its key is not written; else ""."""
         found = self.places.get(key) or self.places.get(key[:2])

@@ -3,7 +3,12 @@
 _GLOB = "`*` is any run of characters (`/` too), `?` is one, all else is itself."
 
 MEANINGS = {
-    "runtime": "The real runtime: the first that is found. Names are looked up in a fixed path.",
+    "runtime": (
+        "The real runtime: the first that is found. Names are looked up in a fixed path. Where "
+        "nothing is written, the kind in force (runc or crun) comes first, so that installing "
+        "another does not switch. `apply` refuses to change the kind while containers that the "
+        "one before made are there, unless told `--force`: the other cannot manage them."
+    ),
     "on_error": "What a create does when it cannot be decided or carried out.",
     "default.profile": "The profile of a container that brings none and asks for none.",
     "default.mode": (

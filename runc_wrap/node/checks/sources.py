@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "warning", f"{change} since the policy in force was compiled", _APPLY)
     try:
         values = source.read(places.config, places.config_directory)
-        node = facts.gather(places, list(values["runtime"]))
+        node = facts.gather(places, values.written("runtime"))
         compiled = compiling.compile_policy(values, node)
         remarks = [*compiled.remarks, *checking.check(compiled, node)]
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:

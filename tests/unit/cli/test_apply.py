@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from runc_wrap.hotpath import policy
 from runc_wrap.profiles import machine
 from runc_wrap.profiles.model import ProfileError
+from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE, profile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.cli.ctl import Node
 
 
@@ -110,3 +114,52 @@ def test_a_machine_that_no_engine_is_built_for_is_told(
 
     monkeypatch.setattr(machine, "goarch", unknown)
     assert "the machine 'vax' is not known" in node.failure("apply")
+
+
+@pytest.fixture
+def with_container(applied: Node, tmp_path: Path) -> Node:
+    """A node with runc in force and a container of it; crun is installed since."""
+    fake(applied.programs, "crun", "echo crun version 1.21")
+    (tmp_path / "root/abc").mkdir(parents=True)
+    applied.places.ledger.mkdir(parents=True)
+    line = json.dumps({"id": "abc", "root": str(tmp_path / "root")})
+    (applied.places.ledger / "ledger.jsonl").write_text(line + "\n")
+    return applied
+
+
+def _kinds(node: Node) -> list[str]:
+    return [link.name for link in node.places.runtime.iterdir()]
+
+
+def test_the_kind_does_not_change_while_containers_are_there(
+    with_container: Node, tmp_path: Path
+) -> None:
+    before = with_container.places.current.resolve()
+    with_container.configure("runtime = ['crun']")
+    for words in (["apply"], ["apply", "--check"]):
+        said = with_container.failure(*words)
+        assert f"from runc to crun, which cannot manage what runc made: {tmp_path}/root/abc" in said
+        assert "Stop and delete these first" in said
+    assert _kinds(with_container) == ["runc"]
+    assert with_container.places.current.resolve() == before
+    (tmp_path / "root/abc").rmdir()
+    assert with_container.ctl("apply").exit_code == 0
+    assert _kinds(with_container) == ["crun"]
+
+
+def test_force_changes_the_kind_all_the_same(with_container: Node) -> None:
+    with_container.configure("runtime = ['crun']")
+    assert with_container.ctl("apply", "--force").exit_code == 0
+    assert _kinds(with_container) == ["crun"]
+
+
+def test_installing_another_runtime_does_not_switch(node: Node) -> None:
+    (node.programs / "runc").rename(node.programs / "away")
+    fake(node.programs, "crun", "echo crun version 1.21")
+    assert node.ctl("apply").exit_code == 0
+    (node.programs / "away").rename(node.programs / "runc")
+    assert node.ctl("apply").exit_code == 0
+    assert _kinds(node) == ["crun"]
+    node.configure("runtime = ['runc', 'crun']")
+    assert node.ctl("apply").exit_code == 0
+    assert _kinds(node) == ["runc"]

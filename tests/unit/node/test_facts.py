@@ -45,3 +45,16 @@ def test_a_node_without_anything_but_a_runtime_is_one(
     machine.fake(machine.empty(tmp_path, monkeypatch), "crun", "echo crun version 1.21")
     found = facts.gather(Places(tmp_path), ["runc", "crun"])
     assert (found.engines, found.own_profiles, found.system_profile) == ({}, {}, None)
+
+
+def test_what_is_not_written_keeps_the_kind_in_force_and_what_is_written_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine.empty(tmp_path, monkeypatch)
+    crun = machine.fake(folder, "crun", "echo crun version 1.21")
+    places = Places(tmp_path)
+    places.runtime.mkdir(parents=True)
+    (places.runtime / "crun").symlink_to(crun)
+    machine.fake(folder, "runc", "echo runc version 1.2.3")
+    assert facts.gather(places, None).runtime_kind == "crun"
+    assert facts.gather(places, ["runc", "crun"]).runtime_kind == "runc"

@@ -20,8 +20,11 @@ def test_everything_is_beneath_the_prefix() -> None:
 @pytest.mark.parametrize(
     ("venv", "prefix"),
     [
-        ("/srv/x/lib/0.1.0-abc/venv", "/srv/x"),
-        ("/srv/x/lib/0.1.0-abc/env", "/opt/runc-wrap"),
+        ("/srv/x/lib/releases/0.1.0-abc/venv", "/srv/x"),
+        ("/srv/x/lib/releases/0.1.0-abc/env", "/opt/runc-wrap"),
+        ("/srv/x/lib/0.1.0-abc/venv", "/opt/runc-wrap"),
+        ("/srv/x/releases/0.1.0-abc/venv", "/opt/runc-wrap"),
+        ("/releases/0.1.0-abc/venv", "/opt/runc-wrap"),
         ("/srv/x/.venv", "/opt/runc-wrap"),
         ("/usr", "/opt/runc-wrap"),
         ("/venv", "/opt/runc-wrap"),

@@ -10,7 +10,7 @@ from runc_wrap.node import programs
 from runc_wrap.node.programs import RuntimeNotUsable
 from runc_wrap.policy import store
 from tests.unit.node import machine
-from tests.unit.policy.node import compiled
+from tests.unit.policy.node import compiled, policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,5 +111,33 @@ def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_
     assert programs.runtime_kind(tmp_path) is None
     machine.fake(folder, "crun", CRUN)
     assert programs.runtime_kind(tmp_path) == "crun"
-    store.put_in_force(compiled(runtime_kind="runc"), tmp_path / "var")
+    store.put_in_force(compiled(runtime_kind="runc"), tmp_path)
     assert programs.runtime_kind(tmp_path) == "runc"
+
+
+def _applied(prefix: Path, runtime: Path) -> Path:
+    kind = runtime.name
+    store.put_in_force(compiled(runtime_kind=kind, runtime_path=str(runtime)), prefix)
+    return prefix / "lib/runtime"
+
+
+def test_the_kind_in_force_goes_first_while_its_program_is_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    links = tmp_path / "lib/runtime"
+    assert programs.kind_in_force(links) is None
+    assert programs.default_runtimes(links) == ["runc", "crun"]
+    crun = machine.fake(folder, "crun", CRUN)
+    assert programs.default_runtimes(_applied(tmp_path, crun)) == ["crun", "runc"]
+    crun.unlink()
+    assert programs.kind_in_force(links) == "crun"
+    assert programs.default_runtimes(links) == ["runc", "crun"]
+    runc = machine.fake(folder, "runc", RUNC)
+    assert programs.default_runtimes(_applied(tmp_path, runc)) == ["runc", "crun"]
+
+
+def test_without_a_policy_the_link_still_tells_the_kind(folder: Path, tmp_path: Path) -> None:
+    machine.fake(folder, "runc", RUNC)
+    _applied(tmp_path, machine.fake(folder, "crun", CRUN))
+    (policies(tmp_path) / "current").unlink()
+    assert programs.runtime_kind(tmp_path) == "crun"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from runc_wrap.hotpath import policy
 from runc_wrap.policy import schema
 from runc_wrap.policy.compiling import Compiled, Facts, compile_policy
 
@@ -24,6 +26,25 @@ def facts(**changes: Any) -> Facts:
 
 def compiled(settings: dict[str, Any] | None = None, **changes: Any) -> Compiled:
     return compile_policy({**schema.defaults(), **(settings or {})}, facts(**changes))
+
+
+def policies(prefix: Path) -> Path:
+    """Return where the compiled policies of one installation lie."""
+    return prefix / "var/policy.2"
+
+
+def in_force(prefix: Path) -> dict[str, Any]:
+    """Return the policy that the hot path reads, without where it lies: checked here."""
+    found = dict(policy.load(str(prefix)))
+    directory = Path(found.pop("directory"))
+    assert directory.parent == policies(prefix)
+    assert directory.name.isdecimal()
+    return found
+
+
+def load_profile(prefix: Path, name: str, mode: str) -> dict[str, Any]:
+    """Return a profile of the policy in force as the hot path reads it."""
+    return dict(policy.load_profile(policy.load(str(prefix)), name, mode))
 
 
 def profile(**members: Any) -> bytes:

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import policy
 from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.policy import store
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import builtin, formats
-from tests.unit.policy.node import PROFILE, compiled, facts, profile
+from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 
 if TYPE_CHECKING:
@@ -156,10 +155,10 @@ def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str)
 
 
 def _read_back(found: Compiled, prefix: Any) -> None:
-    store.put_in_force(found, prefix / "var")
-    assert policy.load(str(prefix)) == found.policy
+    store.put_in_force(found, prefix)
+    assert in_force(prefix) == found.policy
     for (name, mode), one in found.profiles.items():
-        assert policy.load_profile(str(prefix), name, mode) == one
+        assert load_profile(prefix, name, mode) == one
 
 
 documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(document).encode())
@@ -190,11 +189,12 @@ def test_a_name_is_taken_only_if_every_create_finds_it(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     prefix = tmp_path_factory.mktemp("prefix")
+    store.put_in_force(compiled(), prefix)
     try:
         found = compiled(own_profiles={name: PROFILE})
     except PolicyError:
         with pytest.raises(Refusal):
-            policy.load_profile(str(prefix), f"localhost/{name}", "enforce")
+            load_profile(prefix, f"localhost/{name}", "enforce")
     else:
         _read_back(found, prefix)
 

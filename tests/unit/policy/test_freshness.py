@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.policy import freshness, store
 from runc_wrap.profiles import files
-from tests.unit.policy.node import compiled
+from tests.unit.policy.node import compiled, policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +22,12 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (etc / "profiles" / "team").mkdir(parents=True)
     (etc / "config.toml").write_text("")
     (etc / "profiles" / "team" / "a.json").write_text("{}")
-    store.put_in_force(compiled(), tmp_path / "var", freshness.snapshot(etc))
+    store.put_in_force(compiled(), tmp_path, freshness.snapshot(etc))
     return etc
 
 
 def _changes(etc: Path) -> list[str]:
-    return freshness.changes(etc, etc.parent / "var" / "current")
+    return freshness.changes(etc, policies(etc.parent) / "current")
 
 
 def test_nothing_touched_is_nothing_changed(etc: Path) -> None:
@@ -54,5 +54,5 @@ def test_what_cannot_be_read_is_no_reason_to_fail(etc: Path) -> None:
     (etc / "config.toml").unlink()
     (etc / "config.toml").symlink_to("nowhere")
     assert _changes(etc) == ["config.toml has changed"]
-    (etc.parent / "var/current/sources.json").write_text("{")
+    (policies(etc.parent) / "current/sources.json").write_text("{")
     assert _changes(etc) == ["what the policy in force was compiled from is not recorded"]

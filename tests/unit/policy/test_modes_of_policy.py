@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import policy
 from runc_wrap.policy import kinds, reference, schema, store
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles.words import ACTIONS, FLAGS
-from tests.unit.policy.node import PROFILE, compiled
+from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
 if TYPE_CHECKING:
     from runc_wrap.policy.compiling import Compiled
@@ -163,9 +162,9 @@ def test_what_is_compiled_is_read_back_by_the_hot_path(
     own = {"a.json": PROFILE}
     found = compiled(written, flags=FLAGS, own_profiles=own)
     prefix = tmp_path_factory.mktemp("prefix")
-    store.put_in_force(found, prefix / "var")
-    assert policy.load(str(prefix)) == found.policy == json.loads(json.dumps(found.policy))
+    store.put_in_force(found, prefix)
+    assert in_force(prefix) == found.policy == json.loads(json.dumps(found.policy))
     for (name, mode), one in found.profiles.items():
-        assert policy.load_profile(str(prefix), name, mode) == one
+        assert load_profile(prefix, name, mode) == one
         assert set(one) == {"name", "version", "block", "rules"}
         assert {key for entry in one["rules"] for key in entry} <= {"rule", "all", "none"}

@@ -88,3 +88,9 @@ def test_a_fifo_a_directory_and_a_link_to_nothing_are_told_at_once(tmp_path: Pat
     (tmp_path / "conf.d/x.toml").mkdir()
     with pytest.raises(PolicyError, match=r"x\.toml: not a regular file"):
         _read(tmp_path)
+
+
+def test_what_is_written_is_told_from_the_default_even_if_it_is_the_same(tmp_path: Path) -> None:
+    assert _read(tmp_path).written("runtime") is None
+    values = _read(tmp_path, config='runtime = ["runc", "crun"]\n')
+    assert values.written("runtime") == ["runc", "crun"] == values["runtime"]

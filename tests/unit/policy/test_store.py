@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import codec, policy
+from runc_wrap.hotpath import codec
 from runc_wrap.policy import disk, store
-from tests.unit.policy.node import PROFILE, compiled
+from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,40 +21,66 @@ OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
 
 
-def _in_force(prefix: Path) -> dict[str, Any]:
-    return dict(policy.load(str(prefix)))
-
-
 def test_the_first_policy_makes_its_directories(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path / "not/yet/var")
-    assert _in_force(tmp_path / "not/yet") == OLD.policy
+    store.put_in_force(OLD, tmp_path / "not/yet")
+    assert in_force(tmp_path / "not/yet") == OLD.policy
 
 
 def test_the_runtime_is_a_link_of_its_kind(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path / "var")
-    assert (tmp_path / "var/current/runc").readlink() == Path("/usr/sbin/runc")
+    store.put_in_force(OLD, tmp_path)
+    assert (tmp_path / "lib/runtime/runc").readlink() == Path("/usr/sbin/runc")
+
+
+def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None:
+    store.put_in_force(OLD, tmp_path)
+    crun = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_version="1.21")
+    store.put_in_force(crun, tmp_path)
+    links = list((tmp_path / "lib/runtime").iterdir())
+    assert links == [tmp_path / "lib/runtime/crun"]
+    assert links[0].readlink() == Path("/usr/bin/crun")
 
 
 def test_the_policy_before_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:
-    var = tmp_path / "var"
-    store.put_in_force(OLD, var)
-    first = (var / "current").resolve()
-    (var / "compiled/7").mkdir()  # what a crash left
-    (var / "compiled/junk").mkdir()
-    store.put_in_force(NEW, var)
-    assert {path.name for path in (var / "compiled").iterdir()} == {first.name, "8"}
-    store.put_in_force(OLD, var)
+    where = policies(tmp_path)
+    store.put_in_force(OLD, tmp_path)
+    first = (where / "current").resolve()
+    (where / "7").mkdir()  # what a crash left
+    store.put_in_force(NEW, tmp_path)
+    assert {path.name for path in where.iterdir()} == {first.name, "8", "current"}
+    assert (where / "current").readlink() == Path("8")
+    store.put_in_force(OLD, tmp_path)
     assert not first.exists()
 
 
+def test_other_files_beside_the_policy_and_the_runtime_are_never_removed(tmp_path: Path) -> None:
+    others = [
+        policies(tmp_path) / "notes/1/policy.json",
+        policies(tmp_path) / "1.old/policy.json",
+        policies(tmp_path) / "readme",
+        tmp_path / "var/policy.1/1/policy.json",
+        tmp_path / "var/compiled/1/policy.json",
+        tmp_path / "lib/readme",
+        tmp_path / "lib/1/file",
+        tmp_path / "lib/releases/1/venv/bin/python",
+    ]
+    for other in others:
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_text("another's")
+    (tmp_path / "lib/current").symlink_to("releases/1")
+    for what in (OLD, NEW, OLD, compiled(runtime_kind="crun"), NEW):
+        store.put_in_force(what, tmp_path)
+    assert [other.read_text() for other in others] == ["another's"] * len(others)
+    assert (tmp_path / "lib/current").readlink() == Path("releases/1")
+
+
 def test_rootless_engines_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
-    (tmp_path / "var/compiled").mkdir(parents=True)
+    policies(tmp_path).mkdir(parents=True)
     before = os.umask(0o077)
     try:
-        store.put_in_force(NEW, tmp_path / "var")
+        store.put_in_force(NEW, tmp_path)
     finally:
         os.umask(before)
-    current = (tmp_path / "var/current").resolve()
+    current = (policies(tmp_path) / "current").resolve()
     for path in (current, *current.rglob("*.json"), current / "profiles"):
         assert path.stat().st_mode & 0o044 == 0o044
 
@@ -91,54 +117,60 @@ def test_a_crash_at_any_step_leaves_the_old_policy_or_the_whole_new_one(tmp_path
     while not done:
         number += 1
         prefix = tmp_path / str(number)
-        store.put_in_force(OLD, prefix / "var")
+        store.put_in_force(OLD, prefix)
         with pytest.MonkeyPatch.context() as patch:
             count = _crash_at(patch, number)
             with contextlib.suppress(_Crash):
-                store.put_in_force(NEW, prefix / "var")
+                store.put_in_force(NEW, prefix)
             done = count() < number
-        found = _in_force(prefix)
+        found = in_force(prefix)
         assert found in (OLD.policy, NEW.policy)
         for name, mode in (NEW if found == NEW.policy else OLD).profiles:
-            policy.load_profile(str(prefix), name, mode)
-        store.put_in_force(NEW, prefix / "var")  # and the next apply works
-        assert _in_force(prefix) == NEW.policy
+            load_profile(prefix, name, mode)
+        store.put_in_force(NEW, prefix)  # and the next apply works
+        assert in_force(prefix) == NEW.policy
     assert number > 20
 
 
+def _seen(prefix: Path) -> list[tuple[Path, Path | None]]:
+    found = sorted(prefix.rglob("*"))
+    return [(path, path.readlink() if path.is_symlink() else None) for path in found]
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put_in_force(OLD, tmp_path / "var")
-    before = sorted((tmp_path / "var").rglob("*"))
+    store.put_in_force(OLD, tmp_path)
+    before = _seen(tmp_path)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        store.put_in_force(NEW, tmp_path / "var")
-    assert sorted((tmp_path / "var").rglob("*")) == before
+        store.put_in_force(NEW, tmp_path)
+    assert _seen(tmp_path) == before
 
 
 def test_two_at_once_end_with_one_of_them_whole(tmp_path: Path) -> None:
-    var = tmp_path / "var"
-    store.put_in_force(OLD, var)
+    store.put_in_force(OLD, tmp_path)
     failed: list[BaseException] = []
 
     def put(what: Any) -> None:
         try:
-            store.put_in_force(what, var)
+            store.put_in_force(what, tmp_path)
         except BaseException as error:  # noqa: BLE001 - shown below
             failed.append(error)
 
     threads = [threading.Thread(target=put, args=(what,)) for what in (OLD, NEW) * 5]
     for thread in threads:
         thread.start()
-    seen = [_in_force(tmp_path) for _ in range(200)]
+    seen = [in_force(tmp_path) for _ in range(200)]
     for thread in threads:
         thread.join()
     assert not failed
     assert all(found in (OLD.policy, NEW.policy) for found in seen)
-    assert len(list((var / "compiled").iterdir())) == 2
+    left = [path.name for path in policies(tmp_path).iterdir()]
+    assert len(left) == 3
+    assert "current" in left
 
 
 def test_a_lock_is_waited_for(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Whether the runtime's kind may change: neither runc nor crun manages what the other made.
+
+A container made before would go on running, and no engine could stop, exec into or delete it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import ledger
+from runc_wrap.node import programs
+from runc_wrap.policy.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from runc_wrap.evidence.ledger import Key
+    from runc_wrap.node.places import Places
+
+_NAMED = 3
+_LONGEST = 200  # characters of a name shown: whoever writes a ledger chooses it
+
+
+def check(places: Places, kind: str) -> None:
+    """Refuse another kind than the one in force while containers of the ledger are there.
+
+    Raises PolicyError, and OSError for a ledger that cannot be read.
+    """
+    before = programs.kind_in_force(places.runtime)
+    if before in (None, kind):
+        return
+    if there := sorted(_still_there(ledger.read(places.ledger).records)):
+        raise PolicyError(
+            f"the runtime would change from {before} to {kind}, which cannot manage what {before} "
+            f"made: {_named(there)} would be orphaned. Stop and delete these first, or keep "
+            f'{before} (runtime = ["{before}"] in config.toml), or change it all the same with '
+            f"--force."
+        )
+
+
+def _still_there(keys: Iterable[Key]) -> Iterator[str]:
+    """Yield <root>/<id> of those that their runtime has not deleted."""
+    for root, name in keys:
+        path = f"{root}/{name}"
+        if root.startswith("/") and _is_plain(name) and os.path.lexists(path):
+            yield path
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and "/" not in name
+
+
+def _named(paths: list[str]) -> str:
+    shown = ", ".join(f"{path:.{_LONGEST}}" for path in paths[:_NAMED])
+    more = len(paths) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

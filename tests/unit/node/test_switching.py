@@ -1,0 +1,109 @@
+"""A change of the runtime's kind orphans no container."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import switching
+from runc_wrap.node.places import Places
+from runc_wrap.policy.errors import PolicyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """An installation with runc in force."""
+    found = Places(tmp_path / "prefix")
+    found.runtime.mkdir(parents=True)
+    (found.runtime / "runc").symlink_to("/usr/sbin/runc")
+    found.ledger.mkdir(parents=True)
+    return found
+
+
+def _decided(places: Places, root: object, name: str) -> None:
+    with (places.ledger / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps({"id": name, "root": root, "action": "inject"}) + "\n")
+
+
+def _made(places: Places, root: Path, name: str) -> Path:
+    _decided(places, str(root), name)
+    (root / name).mkdir(parents=True)
+    return root / name
+
+
+def _refusal(places: Places, kind: str = "crun") -> str:
+    with pytest.raises(PolicyError) as told:
+        switching.check(places, kind)
+    return str(told.value)
+
+
+def test_a_container_that_is_there_is_named_with_what_to_do(places: Places, tmp_path: Path) -> None:
+    made = _made(places, tmp_path / "root", "a")
+    said = _refusal(places)
+    assert f"from runc to crun, which cannot manage what runc made: {made} would be" in said
+    assert "Stop and delete these first" in said
+    assert "--force" in said
+
+
+def test_up_to_three_are_named_and_the_others_counted(places: Places, tmp_path: Path) -> None:
+    made = [_made(places, tmp_path / "root", name) for name in "abc"]
+    every = ", ".join(map(str, made))
+    assert f"{every} would" in _refusal(places)
+    _made(places, tmp_path / "root", "d")
+    _made(places, tmp_path / "root", "e")
+    assert f"{every} and 2 more would" in _refusal(places)
+
+
+def test_a_container_counts_once_however_often_its_id_was_used(
+    places: Places, tmp_path: Path
+) -> None:
+    made = _made(places, tmp_path / "root", "a")
+    _decided(places, str(tmp_path / "root"), "a")
+    assert f"made: {made} would" in _refusal(places)
+
+
+def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_path: Path) -> None:
+    _made(places, tmp_path / "root", "a")
+    switching.check(places, "runc")
+    (places.runtime / "runc").unlink()
+    switching.check(places, "crun")
+
+
+def test_a_kind_whose_program_is_gone_still_has_its_containers(
+    places: Places, tmp_path: Path
+) -> None:
+    made = _made(places, tmp_path / "root", "a")
+    (places.runtime / "runc").unlink()
+    (places.runtime / "crun").symlink_to(tmp_path / "gone")
+    assert f"from crun to runc, which cannot manage what crun made: {made}" in _refusal(
+        places, "runc"
+    )
+
+
+def test_containers_that_are_gone_hold_nothing_up(places: Places, tmp_path: Path) -> None:
+    _made(places, tmp_path / "root", "a").rmdir()
+    switching.check(places, "crun")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../root", "a/b", "a\0"])
+def test_an_id_that_leads_elsewhere_is_no_container(
+    name: str, places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / "root/a/b").mkdir(parents=True)
+    _decided(places, str(tmp_path / "root"), name)
+    switching.check(places, "crun")
+
+
+@pytest.mark.parametrize("root", ["", None, ".", 7])
+def test_a_record_that_tells_no_root_is_no_container(
+    root: object, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    _decided(places, root, "a")
+    switching.check(places, "crun")
