@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output
-from runc_wrap.node import facts, switching
+from runc_wrap.cli import output, status
+from runc_wrap.node import again, facts, switching
 from runc_wrap.node.programs import RuntimeNotUsable
 from runc_wrap.policy import checking, compiling, freshness, source, store
 from runc_wrap.policy.source import PolicyError
@@ -16,6 +16,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.hotpath.decide import Decision
     from runc_wrap.node.places import Places
     from runc_wrap.policy.compiling import Compiled
 
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--check", "only_check", is_flag=True, help="Only check; change nothing.")
 @click.option(
+    "--diff", is_flag=True, help="Say which running containers would be decided otherwise."
+)
+@click.option(
     "--force", is_flag=True, help="Change between runc and crun even if containers are orphaned."
 )
 @click.pass_obj
-def apply(places: Places, *, only_check: bool, force: bool) -> None:
+def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     """Check the policy as a whole, compile it and put it in force, for the next container on.
 
     If anything is wrong, nothing changes: the policy in force stays in force. Nor does runc become
@@ -43,6 +47,9 @@ def apply(places: Places, *, only_check: bool, force: bool) -> None:
         output.fail(error)
     for line in [*_summary(compiled), *remarks]:
         output.say(line)
+    if diff:
+        for line in _differences(places, compiled):
+            output.say(line)
     if only_check:
         output.say("Only checked: nothing was changed.")
 
@@ -56,6 +63,21 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     node = facts.gather(places, values.written("runtime"))
     compiled = compiling.compile_policy(values, node)
     return compiled, [*compiled.remarks, *checking.check(compiled, node)]
+
+
+def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
+    """Yield a line for each running container that this policy would decide otherwise."""
+    changes = list(again.changes(compiled.policy, status.look(places).entries))
+    for change in changes:
+        then = change.then
+        now = f"refused ({change.refused})" if then is None else _words(then)
+        yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
+    yield f"{len(changes)} running containers would be decided otherwise; they keep what they have."
+
+
+def _words(then: Decision) -> str:
+    decided = f"{then.profile} ({then.mode})" if then.action == "inject" else then.action
+    return f"{decided}: {then.reason}"
 
 
 def _summary(compiled: Compiled) -> Iterator[str]:

@@ -110,14 +110,15 @@ def _row(entry: Entry) -> tuple[str, ...]:
         named(entry),
         str(entry.container.pid or entry.container.state),
         (record and record.declared) or "-",
-        _decided(entry),
+        decided(entry),
         _kernel(entry),
         _AGREES[entry.agrees],
         _reason(entry),
     )
 
 
-def _decided(entry: Entry) -> str:
+def decided(entry: Entry) -> str:
+    """Return what was decided for a container, in a few words."""
     record = entry.record
     if record is None or record.action is None:
         return "-"

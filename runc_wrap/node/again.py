@@ -31,7 +31,7 @@ class Change:
     `then` is None where the policy would refuse it, and `refused` says why.
     """
 
-    record: Record
+    entry: Entry
     then: Decision | None
     refused: str = ""
 
@@ -74,7 +74,7 @@ def changes(rules: Json, entries: Iterable[Entry]) -> Iterator[Change]:
         try:
             then = decide_again(rules, f"{record.bundle}/config.json", record, str(handler))
         except Refusal as refusal:
-            yield Change(record, None, str(refusal))
+            yield Change(entry, None, str(refusal))
             continue
         if (then.action, then.mode, then.profile) != (record.action, record.mode, record.profile):
-            yield Change(record, then)
+            yield Change(entry, then)

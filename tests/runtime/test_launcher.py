@@ -241,7 +241,7 @@ def test_installing_removes_nothing_of_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--prefix="], ["--prefix", ""], ["--prefix"], ["--nonsense"]])
 def test_install_refuses_arguments_that_say_nothing(words: list[str], tmp_path: Path) -> None:
-    script = [
+    script: list[str | Path] = [
         "sh",
         "-c",
         'cd "$1"; shift; exec "$@"',

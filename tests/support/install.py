@@ -61,7 +61,12 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
     """Make an installation that a test may configure or break, from one that others share."""
     prefix.mkdir(parents=True)
     for name in ("bin", "etc", "var"):
-        shutil.copytree(installed.prefix / name, prefix / name, symlinks=True)
+        shutil.copytree(
+            installed.prefix / name,
+            prefix / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("ledger"),
+        )
     (prefix / "lib").mkdir()
     (prefix / "lib" / "releases").symlink_to(installed.release.parent)
     (prefix / "lib" / "current").symlink_to(f"releases/{installed.release.name}")
