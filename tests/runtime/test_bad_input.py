@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import bundles, kernel
+from tests.support import bundles, install, kernel
 from tests.support.processes import attempt, run
 from tests.support.requirements import program
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.runtime.conftest import Pair
-    from tests.support import install
     from tests.support.bundles import Bundle
 
 Spoil = "Callable[[Bundle], object]"
@@ -227,9 +226,7 @@ def test_a_temporary_file_that_a_killed_create_left_is_no_hindrance(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "bundle", "runc")
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to("/bin/true")
+    install.use_runtime(own_installation, "/bin/true")
     plant = 'touch "$1/.config.json.runc-wrap.$$"; shift; exec "$@"'
     words = bundle.argv(own_installation.wrapper, "create")
     run(["sh", "-c", plant, "sh", bundle.path, *words])
@@ -267,9 +264,7 @@ def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
 ) -> None:
     """A runtime that knows more flags than we do; the installed one would refuse the line."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to(built("probe"))
+    install.use_runtime(own_installation, built("probe"))
     run(bundle.argv(own_installation.wrapper, "create", "--flag-of-tomorrow", "value"))
     assert "seccomp" in bundle.read()["linux"]
 
@@ -292,9 +287,7 @@ def test_killed_at_any_call_the_config_is_the_old_or_the_new_one(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "bundle", "runc")
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to("/bin/true")
+    install.use_runtime(own_installation, "/bin/true")
     words = bundle.argv(own_installation.wrapper, "create")
     strace = [program("strace"), "-o", str(tmp_path / "trace"), "-e", f"trace={','.join(WRITING)}"]
     old = bundle.config.read_bytes()

@@ -33,23 +33,15 @@ def test_a_container_without_a_profile_gets_one(
     assert seccomp_of_exec(wrapped, pair.wrapped) == 2
 
 
-@pytest.mark.parametrize("seccomp", [None, {}])
-def test_null_and_empty_are_no_profile(
+@pytest.mark.parametrize(
+    "seccomp", [None, {}, {"architectures": ["SCMP_ARCH_X86_64"]}], ids=["null", "empty", "blank"]
+)
+def test_what_runc_takes_for_no_profile_is_none(
     runc: Pair, make_bundle: Callable[..., Bundle], seccomp: Any
 ) -> None:
     bare = make_bundle("runc", seccomp=seccomp)
     assert kernel.seccomp(bare.create(runc.bare)) == 0
     wrapped = make_bundle("runc", seccomp=seccomp)
-    assert kernel.seccomp(wrapped.create(runc.wrapped)) == 2
-
-
-def test_a_block_that_only_names_architectures_is_none_to_runc(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    block = {"architectures": ["SCMP_ARCH_X86_64"]}
-    bare = make_bundle("runc", seccomp=block)
-    assert kernel.seccomp(bare.create(runc.bare)) == 0
-    wrapped = make_bundle("runc", seccomp=block)
     assert kernel.seccomp(wrapped.create(runc.wrapped)) == 2
 
 

@@ -31,9 +31,7 @@ def wrapper(
     built: Callable[[str], Path],
 ) -> install.Installed:
     """An installation whose runtime is the probe, with each of the two launchers."""
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to(built("probe"))
+    install.use_runtime(own_installation, built("probe"))
     if request.param == "shell":
         install.use_shell_launcher(own_installation)
     return own_installation
@@ -86,9 +84,7 @@ def test_pid_argv_environment_and_cwd_are_the_same(
 def test_an_empty_environment_stays_empty(
     own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
 ) -> None:
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to(built("probe"))
+    install.use_runtime(own_installation, built("probe"))
     seen = _same(own_installation, created, env={})  # Python would have set LC_CTYPE
     assert "env" not in seen
 
@@ -96,9 +92,7 @@ def test_an_empty_environment_stays_empty(
 def test_variables_with_odd_names_survive(
     own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
 ) -> None:
-    link = own_installation.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to(built("probe"))
+    install.use_runtime(own_installation, built("probe"))
     odd = {b"a.b": b"1", b"LC_CTYPE": b"", b"n": b"\xff\xfe", b"=x": b"y"}
     seen = _same(own_installation, created, env=odd)
     assert sorted(seen["env"]) == sorted(["a.b=1", "LC_CTYPE=", "n=\udcff\udcfe", "=x=y"])

@@ -83,9 +83,7 @@ def test_a_create_is_refused_with_a_sentence_when_something_is_broken(
 def test_a_wrapper_that_finds_itself_as_its_runtime_says_so(
     broken: install.Installed, tmp_path: Path
 ) -> None:
-    link = broken.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to(broken.wrapper)
+    install.use_runtime(broken, broken.wrapper)
     bundle = bundles.make(tmp_path / "b", "runc")
     for command in ("state", "create"):
         done = attempt(bundle.argv(broken.wrapper, command))
@@ -102,18 +100,14 @@ def test_apply_refuses_itself_as_runtime(broken: install.Installed) -> None:
 
 
 def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
-    link = broken.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to("/where/it/was/runc")
+    install.use_runtime(broken, "/where/it/was/runc")
     assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
 
 
 def test_another_kind_does_not_take_the_place_of_a_runtime_that_is_gone(
     broken: install.Installed, tmp_path: Path
 ) -> None:
-    link = broken.prefix / "lib" / "runtime" / "runc"
-    link.unlink()
-    link.symlink_to("/where/it/was/runc")
+    install.use_runtime(broken, "/where/it/was/runc")
     hide = f'mount --bind /dev/null {program("runc")} && exec "$@"'
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
     done = attempt([*prefix, broken.wrapper, "--version"])
@@ -138,9 +132,11 @@ def test_a_handlers_name_reaches_the_policy_through_a_link(
         link.unlink()
 
 
-def test_creates_go_on_while_a_new_release_is_installed(tmp_path: Path) -> None:
+def test_creates_go_on_while_a_new_release_is_installed(
+    make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
     installed = install.install(tmp_path / "prefix")
-    bundle = bundles.make(tmp_path / "bundle", "runc")
+    bundle = make_bundle("runc")
     before = bundle.config.read_bytes()
     upgrade = threading.Thread(target=install.install, args=(tmp_path / "prefix",))
     upgrade.start()

@@ -86,3 +86,10 @@ def use_shell_launcher(installed: Installed) -> None:
     installed.wrapper.unlink()
     installed.wrapper.write_text(text)
     installed.wrapper.chmod(0o755)
+
+
+def use_runtime(installed: Installed, path: Path | str, kind: str = "runc") -> None:
+    """Have the launcher take another program for the real runtime."""
+    link = installed.prefix / "lib" / "runtime" / kind
+    link.unlink()
+    link.symlink_to(path)
