@@ -52,7 +52,6 @@ class Container:
     state: str
     pid: int | None
     bundle: str | None
-    created: str | None
     owner: int
 
 
@@ -121,7 +120,6 @@ def _read(root: str, entry: os.DirEntry[str]) -> Container | None:
             state=CREATED if waiting else RUNNING if there else STOPPED,
             pid=pid if there else None,
             bundle=_bundle(kind, said),
-            created=_text(said.get("created")),
             owner=owner,
         )
     return None

@@ -6,7 +6,7 @@ The public interface, by module:
     builtin    names() and load("containerd@1.7.24"): the profiles that engines apply by default
     formats    parse(data, source): a profile file, OCI's, moby's or containers/common's
     files      read(path), beneath(directory), system(): the same from the disk, bounded
-    compiling  compile_profile(profile, arch=, kernel=), to_bytes(compiled)
+    compiling  compile_profile(profile, arch=, kernel=)
     machine    goarch(), kernel(): what this node is, in the words that compiling wants
     lint       check(profile, context): what a runtime or libseccomp will make of a profile
 

@@ -94,10 +94,3 @@ def runnable(native: Abi) -> tuple[Abi, ...]:
     """Return the ABIs whose calls can reach a kernel of this machine, its own first."""
     family = next((names for names in _FAMILIES if names[0] == native.name), (native.name,))
     return tuple(ABIS[name] for name in family)
-
-
-def of_call(audit: int, number: int) -> Abi | None:
-    """Return the ABI of a call as the kernel reports it: audit architecture and number."""
-    if audit == ABIS["x86_64"].audit:
-        return ABIS["x32" if number & X32_BIT else "x86_64"]
-    return _BY_TOKEN.get(audit)

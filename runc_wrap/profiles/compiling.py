@@ -3,7 +3,6 @@
 Architecture and kernel are decided here; what is left to decide are bounding capabilities.
 """
 
-import json
 from typing import Any
 
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, ProfileError, Rule
@@ -27,11 +26,6 @@ def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> Json:
         "block": _block(profile, arch),
         "rules": rules,
     }
-
-
-def to_bytes(compiled: Json) -> bytes:
-    """Return a compiled profile as JSON: equal profiles give equal bytes."""
-    return json.dumps(compiled, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _holds(rule: Rule, native: str, kernel: Kernel) -> bool:

@@ -36,7 +36,7 @@ def process(pid: int, parent: int = 1, **changes: Any) -> Process:
 
 
 def container(pid: int | None, owner: int = 0) -> Container:
-    return Container("/r", f"c{pid}", "runc", "running", pid, "/b", None, owner)
+    return Container("/r", f"c{pid}", "runc", "running", pid, "/b", owner)
 
 
 def members(containers: list[Container], *others: Process) -> list[set[int]]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.compiling import compile_profile, to_bytes
+from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.model import Profile, ProfileError
 from runc_wrap.profiles.words import NATIVE
@@ -66,7 +67,7 @@ def test_a_rule_holds_with_all_it_includes_and_none_that_it_excludes(
 @given(strategies.moby_profiles(), st.sampled_from(sorted(NATIVE)))
 def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: str) -> None:
     first, second = (
-        to_bytes(compile_profile(_read(document), arch=arch, kernel=(6, 12))) for _ in range(2)
+        codec.dumps(compile_profile(_read(document), arch=arch, kernel=(6, 12))) for _ in range(2)
     )
     assert first == second
     assert json.loads(first) == compile_profile(_read(document), arch=arch, kernel=(6, 12))
@@ -75,7 +76,7 @@ def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: s
 def test_built_in_profiles_compile_to_equal_bytes_each_time() -> None:
     for spec in ENGINES:
         first, second = (
-            to_bytes(compile_profile(builtin.load(spec), arch="amd64", kernel=(6, 12)))
+            codec.dumps(compile_profile(builtin.load(spec), arch="amd64", kernel=(6, 12)))
             for _ in range(2)
         )
         assert first == second
@@ -143,6 +144,6 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 def test_resolving_leaves_the_compiled_form_alone() -> None:
     compiled = compile_profile(builtin.load("moby"), arch="amd64", kernel=(6, 12))
-    before = to_bytes(compiled)
+    before = codec.dumps(compiled)
     resolve(compiled, frozenset({"CAP_SYS_ADMIN"}))
-    assert to_bytes(compiled) == before
+    assert codec.dumps(compiled) == before
