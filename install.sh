@@ -19,6 +19,7 @@ parse_arguments() {
         case $1 in
             --prefix) prefix=${2:-}; shift; [ $# -eq 0 ] || shift ;;
             --prefix=*) prefix=${1#--prefix=}; shift ;;
+            --help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
             *) fail "unknown argument $1; there is --prefix DIR" ;;
         esac
         [ -n "$prefix" ] || fail "--prefix needs a directory"
@@ -27,7 +28,7 @@ parse_arguments() {
 
 # One spelling of the directory, and one installer at a time.
 take_prefix() {
-    mkdir -p "$prefix"
+    mkdir -p "$prefix" && [ -w "$prefix" ] || fail "$prefix cannot be written; run it as root"
     prefix=$(cd "$prefix" && pwd -P)
     exec 9> "$prefix/.install.lock"
     flock -n 9 || fail "another install.sh is working on $prefix"

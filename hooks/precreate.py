@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import bundle, caller, ledger, main, policy, splice
+from runc_wrap.hotpath import bundle, caller, ledger, main, names, policy, splice
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.failure import Refusal
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _BUNDLE = "userdata"
+STRICTEST = "crun"  # what a config must stand up to where nobody says which runtime follows
 _CHUNK = 1024 * 1024
 # runtime-spec:specs-go/config.go LinuxSeccomp, LinuxSyscall, LinuxSeccompArg
 _BLOCK = (
@@ -42,7 +43,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
     """Return the config that the container gets, and the ledger's line. Raises Refusal."""
     compiled = policy.load(prefix)
     try:
-        return confined(compiled, kind or compiled["runtime"]["kind"], invocation, text)
+        return confined(compiled, kind or STRICTEST, invocation, text)
     except Refusal as refusal:
         if compiled["on_error"] != "run-unmodified":
             raise
@@ -56,6 +57,8 @@ def confined(
 ) -> "tuple[bytes, Json]":
     """Decide, and put the profile into the text. Raises Refusal."""
     config = main.parsed(text)
+    if kind == STRICTEST:
+        names.check_nul(text)
     who = caller.identify(invocation, checked_annotations(config), "")
     decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
     block = main.final_block(compiled, config, decision)

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from runc_wrap.policy.compiling import Compiled
 
 
+_NOT_IN_FORCE = "Only checked: nothing was changed."
+
+
 @click.command()
 @click.option("--check", "only_check", is_flag=True, help="Only check; change nothing.")
 @click.option(
-    "--diff", is_flag=True, help="Say which running containers would be decided otherwise."
+    "--diff", is_flag=True, help="Only check, and say which running containers would change."
 )
 @click.option(
     "--force", is_flag=True, help="Change between runc and crun even if containers are orphaned."
@@ -41,7 +44,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
         compiled, remarks = check(places)
         if not force:
             switching.check(places, compiled.policy["runtime"]["kind"])
-        if not only_check:
+        if not (only_check or diff):
             store.put_in_force(compiled, places.prefix, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         output.fail(error)
@@ -50,8 +53,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     if diff:
         for line in _differences(places, compiled):
             output.say(line)
-    if only_check:
-        output.say("Only checked: nothing was changed.")
+    output.say(_NOT_IN_FORCE if only_check or diff else "In force, for the next container on.")
 
 
 def check(places: Places) -> tuple[Compiled, list[str]]:
@@ -67,12 +69,12 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
 
 def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
     """Yield a line for each running container that this policy would decide otherwise."""
-    changes = list(again.changes(compiled.policy, status.look(places).entries))
+    changes = list(again.changes(compiled, status.look(places).entries))
     for change in changes:
         then = change.then
         now = f"refused ({change.refused})" if then is None else _words(then)
         yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
-    yield f"{len(changes)} running containers would be decided otherwise; they keep what they have."
+    yield f"Running containers that would get another filter or none: {len(changes)}"
 
 
 def _words(then: Decision) -> str:

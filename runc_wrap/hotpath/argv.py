@@ -88,8 +88,10 @@ _ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
 
 
 UNKNOWN = "unknown flag"
+_COMMAND_AND_ID = 2
+_SHORT = {"b": "bundle", "f": "config"}
 _ANY_VALUES = _GO_GLOBAL_VALUES | _GO_CREATE_VALUES | _GO_RESTORE_VALUES
-_ANY_VALUES |= {"cgroup-manager", "log-level", "config"}
+_ANY_VALUES |= {"cgroup-manager", "log-level", "config", "f"}
 _ANY_BOOLEANS = _GO_GLOBAL_BOOLEANS | _GO_RESTORE_BOOLEANS | _GO_CREATE_BOOLEANS
 
 
@@ -265,7 +267,7 @@ def _mixed_flags(
             return None
         else:
             name = UNKNOWN
-        found["bundle" if name == "b" else name] = value
+        found[_SHORT.get(name, name)] = value
         at += 1
     return found, others
 
@@ -273,15 +275,16 @@ def _mixed_flags(
 def _guess(arguments: "list[str]") -> "Invocation | None":
     """Read a line with a flag that we do not know, but a newer runtime might.
 
-    Whether the word behind that flag is its value cannot be told; the id is the last word.
+    Whether the word behind that flag is its value cannot be told; the id is the last word, and one
+    word may stand before the command.
     """
     parsed = _mixed_flags(arguments, _ANY_VALUES, _ANY_BOOLEANS, frozenset(), tolerant=True)
     if not parsed or UNKNOWN not in parsed[0] or _asks_for_help(parsed[0]):
         return None
-    command, container = parsed[1][:1], parsed[1][1:]
-    if not container or command[0] not in EDITED:
+    words = parsed[1] if parsed[1][:1] and parsed[1][0] in EDITED else parsed[1][1:]
+    if len(words) < _COMMAND_AND_ID or words[0] not in EDITED:
         return None
-    return Invocation(command[0], parsed[0], container[-1])
+    return Invocation(words[0], parsed[0], words[-1])
 
 
 def _crun(arguments: "list[str]") -> "Invocation | None":

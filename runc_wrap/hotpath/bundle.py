@@ -24,6 +24,8 @@ class Found:
 
 def read(path: str) -> Found:
     """Read the file that the runtime would read at `path`. Raises Refusal."""
+    if "\0" in path:
+        raise Refusal(f"{quoted(path)} is no path: it has a NUL character.")
     try:
         real = _behind_links(path)
         descriptor = posix.open(real, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)

@@ -52,13 +52,19 @@ class Identity:
         self.image = named.get("image")
 
 
-def identify(invocation: "Invocation", annotations: "Annotations", called_as: str) -> Identity:
-    """Return who is to be created; `called_as` is the path that the engine called."""
+def identify(
+    invocation: "Invocation", annotations: "Annotations", called_as: str, only: str = ""
+) -> Identity:
+    """Return who is to be created; `called_as` is the path that the engine called.
+
+    CRI-O's command line is like Podman's, whose user could write CRI-O's annotations: a pod's names
+    count only where the owner says that CRI-O is the `only` engine of this node.
+    """
     calling = engine(invocation, annotations)
     keys: dict[str, str] = {}
     if calling == "containerd" and _shim_namespace(invocation) == _CRI_NAMESPACE:
         keys = _OF_CONTAINERD
-    elif calling == "crio":
+    elif calling == only == "crio":
         keys = _OF_CRIO
     named = {name: annotations[key] for name, key in keys.items() if key in annotations}
     return Identity(calling, called_as.rpartition("/")[2], invocation.id, named)
@@ -71,8 +77,7 @@ def engine(invocation: "Invocation", annotations: "Annotations") -> str:
         return "docker" if namespace == "moby" else "containerd"
     if invocation.id == f"buildah-{_parts(invocation)[-1]}":  # buildah:run_common.go
         return "buildah"
-    manager = annotations.get("io.container.manager", "")
-    return _MANAGERS.get(manager) or ("containerd" if _is_cri(annotations) else UNKNOWN)
+    return _MANAGERS.get(annotations.get("io.container.manager", ""), UNKNOWN)
 
 
 def _shim_namespace(invocation: "Invocation") -> str:
@@ -83,10 +88,6 @@ def _shim_namespace(invocation: "Invocation") -> str:
 
 def _parts(invocation: "Invocation") -> "list[str]":
     return invocation.bundle.rstrip("/").split("/")
-
-
-def _is_cri(annotations: "Annotations") -> bool:
-    return "io.kubernetes.cri.container-type" in annotations
 
 
 def container_name(annotations: "Annotations") -> str:

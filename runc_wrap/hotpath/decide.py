@@ -23,6 +23,7 @@ RUNTIME_DEFAULT = "runtime-default"
 LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
 OWN_PROFILE = "own profile"
+READY_MADE = "ready-made filter"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
@@ -70,10 +71,11 @@ def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decis
     if linux is None:
         return Decision("leave", "The config has no linux section.", "unset")
     annotations = checked_annotations(config)
-    if not _is_empty(_object(linux, "seccomp")):
-        return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
+    seccomp = _object(linux, "seccomp")
     if node.kind == "crun" and CRUN_BPF_KEY in annotations:
         return _ready_made(who, policy)
+    if not _is_empty(seccomp):
+        return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
     privileged = is_privileged(config, who, annotations, node.capabilities)
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
@@ -81,14 +83,14 @@ def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decis
 
 
 def _ready_made(who: "Identity", policy: "Json") -> Decision:
-    """Decide for crun's annotation with a filter of its own, which may allow anything."""
-    if not _counts(who, policy["opt_out"]):
+    """Decide for crun's annotation with a filter, which crun takes before any block."""
+    if not _counts(who, policy["opt_out"]) or policy["overlay"]:
         raise Refusal(
-            f"the annotation {CRUN_BPF_KEY} would replace the profile that policy decides on, and "
-            "the annotations of this container do not count. Remove it, or have them count."
+            f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. Here it "
+            "may not: this container's annotations do not count, or an overlay is in force."
         )
     reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
-    return Decision("keep", reason, OWN_PROFILE)
+    return Decision("keep", reason, READY_MADE)
 
 
 def _by_policy(

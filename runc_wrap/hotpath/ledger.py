@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST = 16 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024
+_LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
 _STALE = 60  # seconds after which a rotation that did not end is taken for dead
 
 
@@ -175,7 +176,8 @@ def _absolute(path: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return text that JSON can hold: what is no UTF-8 is escaped."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    """Return text that JSON can hold, what is no UTF-8 escaped, and that fits into a line."""
+    if not isinstance(value, str):
+        return value
+    shown = value if len(value) <= _LONGEST else value[:_LONGEST] + "..."
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -21,7 +21,7 @@ from runc_wrap.hotpath import (
     profile,
     splice,
 )
-from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.decide import READY_MADE, Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
@@ -87,7 +87,9 @@ def confine(
     config = parsed(found.text)
     if launch.kind == "crun":
         names.check_nul(found.text)
-    who = caller.identify(invocation, checked_annotations(config), launch.called_as)
+    who = caller.identify(
+        invocation, checked_annotations(config), launch.called_as, rules["engine"]
+    )
     decision = decide(config, who, rules, Node(launch.kind, own_capabilities, time.time()))
     block = final_block(rules, config, decision)
     if block and block != existing_block(config):
@@ -121,6 +123,8 @@ def final_block(rules: "Json", config: "Json", decision: Decision) -> "Json":
     if decision.action == "inject" and decision.profile and decision.mode:
         compiled = policy.load_profile(rules, decision.profile, decision.mode)
         return profile.resolve(compiled, bounding(config))
+    if decision.declared == READY_MADE:
+        return {}
     existing = existing_block(config)
     denials = rules["overlay"]
     if decision.action == "keep" and existing and denials and denials["existing"]:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of the compiled form
 _KEYS = frozenset(
-    {"on_error", "default", "privileged", "runtime_default", "opt_out", "rules", "overlay"}
+    {
+        "engine",
+        "on_error",
+        "default",
+        "privileged",
+        "runtime_default",
+        "opt_out",
+        "rules",
+        "overlay",
+    }
 )
 _LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX is 255 bytes)
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
@@ -53,12 +62,26 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
             'it may have no "..", no empty part and no control character.'
         )
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
-    return _object(path, f"the profile {quoted(name)}", frozenset({"block", "rules"}))
+    what = f"the profile {quoted(name)}"
+    if not _exists(path):
+        raise Refusal(
+            f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
+            "found by `runc-wrapctl apply`; `runc-wrapctl profile list` shows all."
+        )
+    return _object(path, what, frozenset({"block", "rules"}))
 
 
 def file_name(name: str, mode: str) -> str:
     """Return the compiled profile's file name: one component, so that no name leads elsewhere."""
     return f"{name.replace('%', '%25').replace('/', '%2F')}+{mode}.json"
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def _is_plain(name: str) -> bool:

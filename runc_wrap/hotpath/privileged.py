@@ -1,7 +1,7 @@
 """Telling a privileged container from its config. Pure.
 
-Podman, and CRI-O for a sandbox, say so in an annotation; under other engines anybody could write
-it. For all others the whole signature counts, since every part of it alone also occurs without
+Podman, and CRI-O for a sandbox, say so in an annotation; but anybody could write it, so it stands
+only for how the container sees the machine. Every part of the signature alone also occurs without
 privilege (containerd:internal/cri/server/container_create.go, moby:daemon/oci_linux.go).
 """
 
@@ -43,11 +43,11 @@ def is_privileged(
     linux = config["linux"]
     if linux.get("maskedPaths") or linux.get("readonlyPaths"):
         return False
-    said = _SAYS_SO.get(who.engine)
-    if said and said.items() <= annotations.items():
-        return True
     given = bounding(config)
-    return "CAP_SYS_ADMIN" in given and given >= engine_has() and _has_a_privileged_view(config)
+    if "CAP_SYS_ADMIN" not in given or not given >= engine_has():
+        return False
+    said = _SAYS_SO.get(who.engine)
+    return bool(said and said.items() <= annotations.items()) or _has_a_privileged_view(config)
 
 
 def bounding(config: "Json") -> "frozenset[str]":

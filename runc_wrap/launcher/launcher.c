@@ -160,13 +160,17 @@ static const char *locale_given(void)
 static void write_log(char **words, const char *message)
 {
     const char *path = NULL;
-    for (; *words != NULL; words++)
-        if (strncmp(*words, "--log=", 6) == 0)
-            path = *words + 6;
-        else if (strcmp(*words, "--log") == 0 && words[1] != NULL)
+    for (; *words != NULL; words++) {
+        const char *word = **words == '-' ? *words + 1 + ((*words)[1] == '-') : "";
+        if (strncmp(word, "log=", 4) == 0)
+            path = word + 4;
+        else if (strcmp(word, "log") == 0 && words[1] != NULL)
             path = words[1];
-    if (path == NULL)
+    }
+    if (path == NULL || strncmp(path, "journald:", 9) == 0 || strncmp(path, "syslog:", 7) == 0)
         return;
+    if (strncmp(path, "file:", 5) == 0)
+        path += 5;
     char line[2 * PATH_MAX], now[32];
     time_t seconds = time(NULL);
     struct tm parts;

@@ -11,7 +11,9 @@ from runc_wrap.hotpath import bundle, caller, codec, main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.digest import digest
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath.privileged import bounding
+from runc_wrap.hotpath.profile import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.ledger import Record
     from runc_wrap.node.status import Entry
+    from runc_wrap.policy.compiling import Compiled
 
 Json = dict[str, Any]
 DEFAULT_HANDLER = "runc-wrap"
@@ -28,7 +31,8 @@ DEFAULT_HANDLER = "runc-wrap"
 class Change:
     """A running container that a policy would decide otherwise than it was decided.
 
-    `then` is None where the policy would refuse it, and `refused` says why.
+    `then` is None where the policy would refuse it, and `refused` says why. Where the words are
+    the same, it is the filter that would be another.
     """
 
     entry: Entry
@@ -47,13 +51,18 @@ def decide_again(rules: Json, path: str, record: Record | None, handler: str) ->
 
     Without a record the config is taken as it is. A profile that it would get is not looked up.
     """
+    return _decided(rules, path, record, handler)[0]
+
+
+def _decided(rules: Json, path: str, record: Record | None, handler: str) -> tuple[Decision, Json]:
+    """Return the decision, and the config that it is for."""
     directory, _, _ = path.rpartition("/")
     config = as_it_came(main.parsed(bundle.read(path).text), record)
     name = record.id if record else directory.rpartition("/")[2]
     called = Invocation("create", {"bundle": directory}, name)
-    who = caller.identify(called, checked_annotations(config), handler)
+    who = caller.identify(called, checked_annotations(config), handler, rules["engine"])
     node = Node(rules["runtime"]["kind"], main.own_capabilities, time.time())
-    return decide(config, who, rules, node)
+    return decide(config, who, rules, node), config
 
 
 def as_it_came(config: Json, record: Record | None) -> Json:
@@ -64,17 +73,35 @@ def as_it_came(config: Json, record: Record | None) -> Json:
     return {**config, "linux": {k: v for k, v in config["linux"].items() if k != "seccomp"}}
 
 
-def changes(rules: Json, entries: Iterable[Entry]) -> Iterator[Change]:
+def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
     """Yield the running containers that this compiled policy would decide otherwise."""
     for entry in entries:
         record = entry.record
         if record is None or not record.bundle:
             continue
-        handler = record.line.get("handler") or DEFAULT_HANDLER
         try:
-            then = decide_again(rules, f"{record.bundle}/config.json", record, str(handler))
+            then, found = _again(compiled, record)
         except Refusal as refusal:
             yield Change(entry, None, str(refusal))
             continue
-        if (then.action, then.mode, then.profile) != (record.action, record.mode, record.profile):
+        words = (then.action, then.mode, then.profile)
+        if (*words, found) != (record.action, record.mode, record.profile, record.digest):
             yield Change(entry, then)
+
+
+def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
+    """Return what would be decided, and the digest of the block that it comes to."""
+    handler = str(record.line.get("handler") or DEFAULT_HANDLER)
+    path = f"{record.bundle}/config.json"
+    then, config = _decided(compiled.policy, path, record, handler)
+    block = _block(compiled, then, config)
+    return then, digest(codec.dumps(block)) if block else None
+
+
+def _block(compiled: Compiled, then: Decision, config: Json) -> Json:
+    if then.action != "inject":
+        return main.final_block(compiled.policy, config, then)
+    profile = compiled.profiles.get((str(then.profile), str(then.mode)))
+    if profile is None:
+        raise Refusal(f"the profile {quoted(then.profile)} is not there any more")
+    return resolve(profile, bounding(config))

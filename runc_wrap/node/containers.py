@@ -161,6 +161,17 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _has_a_living_thread(pid: int) -> bool:
+    """Tell whether a process goes on although its first thread has ended."""
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            if path.read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def started(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; None if it is not there."""
     try:
@@ -168,6 +179,6 @@ def started(pid: int) -> int | None:
     except OSError:
         return None
     fields = said.rpartition(b")")[2].split()
-    if fields[0] in (b"Z", b"X"):  # ended, and nobody has asked yet
+    if fields[0] in (b"Z", b"X") and not _has_a_living_thread(pid):
         return None
     return int(fields[_START_FIELD - _AFTER_NAME])

@@ -124,6 +124,7 @@ def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: F
         "on_error": values["on_error"],
         "default": {"profile": values["default.profile"], "mode": values["default.mode"]},
         "privileged": values["default.privileged"],
+        "engine": values["runtime_default.engine"],
         "runtime_default": runtime_default,
         "opt_out": {
             name: values[f"opt_out.{name}"] for name in ("annotations", "namespaces", "images")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
+
+COUNT = "Running containers that would get another filter or none:"
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +23,35 @@ def test_the_running_containers_that_a_new_policy_would_change_are_named(
     opted_out = make_bundle("runc", {"runc-wrap/seccomp": "unconfined"})
     for bundle in (plain, opted_out):
         bundle.create(own_installation.wrapper)
-    assert "0 running containers" in own_installation.control("apply", "--check", "--diff").stdout
+    assert f"{COUNT} 0\n" in own_installation.control("apply", "--diff").stdout
     config = own_installation.prefix / "etc" / "config.toml"
     config.write_text('[opt_out]\nannotations = false\n[default]\nmode = "audit"\n')
-    said = own_installation.control("apply", "--check", "--diff").stdout
+    said = own_installation.control("apply", "--diff").stdout
     assert f"{plain.name}: containerd@1.7.24 (enforce) -> containerd@1.7.24 (audit)" in said
     assert f"{opted_out.name}: leave -> containerd@1.7.24 (audit)" in said
-    assert "2 running containers would be decided otherwise" in said
+    assert f"{COUNT} 2\n" in said
     assert "Only checked" in said
+
+
+def test_another_filter_under_the_same_name_is_a_change(
+    own_installation: Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    profile = own_installation.prefix / "etc" / "profiles" / "mine.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}))
+    own_installation.control("apply")
+    mine = make_bundle("runc", {"runc-wrap/seccomp": "localhost/mine.json"})
+    plain = make_bundle("runc")
+    for bundle in (mine, plain):
+        bundle.create(own_installation.wrapper)
+    config = own_installation.prefix / "etc" / "config.toml"
+    config.write_text('[overlay]\ndeny = ["mkdir"]\n')
+    assert f"{COUNT} 2\n" in own_installation.control("apply", "--diff").stdout
+    config.unlink()
+    assert f"{COUNT} 0\n" in own_installation.control("apply", "--diff").stdout
+    profile.unlink()
+    said = own_installation.control("apply", "--diff").stdout
+    assert f"{COUNT} 1\n" in said
+    assert f"{mine.name}: localhost/mine.json (enforce) -> refused" in said
 
 
 def test_explain_sees_through_the_block_that_we_put_in(

@@ -19,6 +19,7 @@ POLICY: Json = {
     "privileged": "leave",
     "opt_out": {"annotations": True, "namespaces": ["*"], "images": ["*"]},
     "rules": [],
+    "overlay": None,
     "runtime_default": {
         "containerd": "containerd@1.7.24",
         "docker": "moby@26.1.5",
@@ -47,7 +48,8 @@ def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) 
     annotations = config.get("annotations")
     called = Invocation("create", {"bundle": bundle}, name)
     known = annotations if isinstance(annotations, dict) else {}
-    return decide(config, identify(called, known, "/bin/runc-wrap"), {**POLICY, **changes}, node)
+    who = identify(called, known, "/bin/runc-wrap", changes.pop("only", ""))
+    return decide(config, who, {**POLICY, **changes}, node)
 
 
 def _config(annotations: Json | None = None, **linux: Any) -> Json:
@@ -156,7 +158,10 @@ def test_what_is_done(config: Json, action: str) -> None:
 def test_an_engines_own_word_for_privilege(
     annotations: Json, masked: list[str], action: str
 ) -> None:
-    assert _decide(_config(annotations, maskedPaths=masked)).action == action
+    config = {**_privileged(sys=BOUND, maskedPaths=masked), "annotations": annotations}
+    assert _decide(config).action == action
+    few = {**_privileged("CAP_SYSLOG", sys=BOUND), "annotations": annotations}
+    assert _decide(few).action == "inject"
 
 
 def test_a_ready_made_filter_counts_for_crun() -> None:
@@ -165,8 +170,13 @@ def test_a_ready_made_filter_counts_for_crun() -> None:
 
 def test_a_ready_made_filter_of_a_container_whose_annotations_do_not_count_is_refused() -> None:
     nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
-    with pytest.raises(Refusal, match="do not count"):
-        _decide(_config({"run.oci.seccomp_bpf_data": "x"}), kind="crun", opt_out=nobody)
+    overlay = {"deny": ["mkdir"], "deny_sockets": [], "existing": False}
+    for block in (None, {"defaultAction": "SCMP_ACT_ALLOW"}):
+        config = _config({"run.oci.seccomp_bpf_data": "x"}, seccomp=block)
+        with pytest.raises(Refusal, match="do not count, or"):
+            _decide(config, kind="crun", opt_out=nobody)
+        with pytest.raises(Refusal, match="an overlay is in force"):
+            _decide(config, kind="crun", overlay=overlay)
 
 
 @pytest.mark.parametrize(
@@ -277,14 +287,18 @@ def _rule(**selectors: Any) -> Json:
     ("annotations", "bundle"), [(POD, f"{SHIM}/k8s.io/ID"), (CRIO, "/s/ID/userdata")]
 )
 def test_which_rule_holds(rule: Json, annotations: Json, bundle: str, holds: bool) -> None:
-    decision = _decide(_config(annotations), bundle, now=100, rules=[rule])
+    decision = _decide(_config(annotations), bundle, now=100, rules=[rule], only="crio")
     assert decision.mode == ("audit" if holds else "enforce")
     assert decision.rule == ("r" if holds else None)
 
 
 @pytest.mark.parametrize("bundle", [f"{SHIM}/moby/ID", f"{SHIM}/default/ID", "/s/ID/userdata"])
 def test_who_could_write_the_annotations_is_nobody_to_a_rule(bundle: str) -> None:
-    annotations = {**POD, **CRIO, "io.container.manager": "libpod"}
+    for manager in ("libpod", "cri-o"):
+        _check_nobody({**POD, **CRIO, "io.container.manager": manager}, bundle)
+
+
+def _check_nobody(annotations: Json, bundle: str) -> None:
     for selector in ("namespace", "pod", "container", "image"):
         rules = [_rule(**{selector: ["?*"]})]
         assert _decide(_config(annotations), bundle, rules=rules).mode == "enforce"
