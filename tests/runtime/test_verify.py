@@ -263,3 +263,54 @@ def test_a_bare_container_in_a_known_root_has_no_decision(
     shown = node.status(bare)
     assert (shown["action"], shown["declared"], shown["agrees"]) == (None, None, None)
     assert shown["effective"] == {"seccomp": 0, "filters": 0}
+
+
+def _runs(bundle: Bundle, program_file: Path, *words: str) -> None:
+    """Have the container run a static program of ours."""
+    (bundle.path / "rootfs" / program_file.name).write_bytes(program_file.read_bytes())
+    (bundle.path / "rootfs" / program_file.name).chmod(0o755)
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program_file.name}", *words]
+    for kind in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][kind] = ["CAP_SETGID"]
+    bundle.config.write_text(json.dumps(config))
+
+
+def test_a_process_whose_first_thread_ended_is_seen(
+    node: Fresh, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    bundle = make_bundle(node.kind)
+    _runs(bundle, built("leaderless"))
+    bundle.create(node.wrapper)
+    assert node.verify()[0] == 0
+    bundle.delete(node.bare)
+    config = bundle.read()
+    del config["linux"]["seccomp"]
+    bundle.config.write_text(json.dumps(config))
+    pid = bundle.create(node.bare)  # unconfined, where the ledger says otherwise
+    wait_until(lambda: kernel.status(pid)["State"].startswith("Z"), "the first thread's end")
+    status, found = node.verify()
+    assert (status, differing(found)) == (1, [bundle.name])
+
+
+def test_a_process_of_many_groups_is_no_mismatch(
+    node: Fresh, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    """Its /proc/PID/status is hundreds of kilobytes long, with Seccomp at the end."""
+    bundle = make_bundle(node.kind)
+    _runs(bundle, built("leaderless"), "groups")
+    pid = bundle.create(node.wrapper)
+    wait_until(lambda: len(kernel.status(pid)["Groups"]) > 100_000, "the groups")
+    status, found = node.verify()
+    assert (status, found["checked"], differing(found)) == (0, 1, [])
+
+
+def test_a_users_damaged_ledger_does_not_stop_the_nodes_verify(
+    node: Fresh, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(node.kind)
+    bundle.create(node.wrapper)
+    with node.ledger.open("a") as file:
+        file.write('{"id":"x","root":"/a\\u0000b","action":"inject"}\n')
+    status, found = node.verify()
+    assert (status, found["checked"]) == (0, 1)
