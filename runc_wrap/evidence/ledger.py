@@ -118,8 +118,8 @@ def _parsed(line: bytes) -> Json | None:
         return None
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         return None
-    root = _text(found.get("root")) or ""
-    return None if "\0" in root + found["id"] else {**found, "root": root or None}
+    root = _text(found.get("root"))
+    return None if "\0" in f"{root}{found['id']}" else {**found, "root": root}
 
 
 def _bounded(path: Path) -> bytes:

@@ -116,3 +116,10 @@ def test_no_bytes_break_the_reader(text: bytes) -> None:
         (Path(name) / "ledger.jsonl").write_bytes(text)
         found = ledger.read(Path(name))
     assert found.damaged + len(found.records) <= text.count(b"\n") + 1
+
+
+@pytest.mark.parametrize("line", [{"id": "a", "root": "/r\0x"}, {"id": "a\0", "root": "/r"}])
+def test_a_line_with_a_nul_in_a_path_is_damaged(line: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
+    found = ledger.read(tmp_path)
+    assert (found.records, found.damaged) == ({}, 1)
