@@ -120,6 +120,15 @@ def _remove(path: str) -> None:
         return
 
 
+def exists(path: str) -> bool:
+    """Tell whether there is something at a path that can be looked at."""
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def directory(path: str) -> str:
     """Return the directory part of a path, "." if it has none."""
     head, slash, _ = path.rpartition("/")

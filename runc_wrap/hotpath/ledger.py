@@ -127,7 +127,7 @@ def _keep_those_still_there(directory: str) -> None:
     for name in ("ledger.2.jsonl", "ledger.1.jsonl"):
         for line in _lines(f"{directory}/{name}"):
             whose = _container(line)
-            if whose and _exists("/".join(whose)):
+            if whose and bundle.exists("/".join(whose)):
                 kept[whose] = line
     new = f"{directory}/ledger.2.new"
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
@@ -161,14 +161,6 @@ def _lines(path: str) -> "Iterator[bytes]":
             yield from lines
     finally:
         posix.close(descriptor)
-
-
-def _exists(path: str) -> bool:
-    try:
-        posix.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _absolute(path: str) -> str:

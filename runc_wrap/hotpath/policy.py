@@ -63,7 +63,7 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
         )
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
     what = f"the profile {quoted(name)}"
-    if not _exists(path):
+    if not bundle.exists(path):
         raise Refusal(
             f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
             "found by `runc-wrapctl apply`; `runc-wrapctl profile list` shows all."
@@ -74,14 +74,6 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
 def file_name(name: str, mode: str) -> str:
     """Return the compiled profile's file name: one component, so that no name leads elsewhere."""
     return f"{name.replace('%', '%25').replace('/', '%2F')}+{mode}.json"
-
-
-def _exists(path: str) -> bool:
-    try:
-        posix.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _is_plain(name: str) -> bool:

@@ -41,6 +41,7 @@ def test_a_name_in_another_case_is_refused(text: str) -> None:
         '{"process":{"capabilities":{"bounding":[],"bounding":["x"]}}}',
         '{"annotations":{"a":"1","a":"2"}}',
         '{"linux":{},"x":"\\u0022\\u0022\\u0022\\u0022","linux":1}',
+        '{"linux":{},"x":"\\u0022\\u0022","linux":1}',
     ],
 )
 def test_a_decisive_name_given_twice_is_refused(text: str) -> None:
