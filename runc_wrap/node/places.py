@@ -63,6 +63,16 @@ class Places:
         return self.var / "ledger"
 
     @property
+    def agent(self) -> Path:
+        """The agent's sockets, root's alone: decide.sock, notify.sock, metrics.sock."""
+        return self.var / "agent"
+
+    @property
+    def evidence(self) -> Path:
+        """What the agent saw of each container's calls."""
+        return self.var / "evidence"
+
+    @property
     def engines(self) -> Path:
         """What `engine add` changed, and how to undo it."""
         return self.var / "engines"

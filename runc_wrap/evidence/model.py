@@ -1,0 +1,35 @@
+"""What the kernel said about one call, whichever way it came to us. Data only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+AUDIT, OBSERVE = "audit", "observe"
+
+
+class Sighting(NamedTuple):
+    """One call that a filter logged, denied or sent to us.
+
+    `comm` and `exe` are the workload's own choice: never print them but through cli.output.
+    """
+
+    time: float  # seconds since the epoch; audit's header has milliseconds
+    serial: int  # of the audit record; 0 for observe
+    pid: int  # the process (tgid), in the initial pid namespace
+    uid: int
+    comm: str
+    exe: str  # "" where the record has none
+    arch: int  # AUDIT_ARCH_* (linux:include/uapi/linux/audit.h)
+    number: int  # of the call, x32's bit 0x40000000 included
+    code: int  # SECCOMP_RET_* without data
+    args: tuple[int, ...] | None  # six of 64 bits; None from audit, whose records have none
+    source: str  # AUDIT or OBSERVE
+
+
+class Lost(NamedTuple):
+    """Records that the kernel or a reader is known to have dropped."""
+
+    time: float
+    count: int
+    source: str
+    why: str
