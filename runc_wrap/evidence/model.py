@@ -30,6 +30,6 @@ class Lost(NamedTuple):
     """Records that the kernel or a reader is known to have dropped."""
 
     time: float
-    count: int
+    records: int
     source: str
     why: str
