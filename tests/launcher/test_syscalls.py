@@ -85,9 +85,9 @@ def test_with_an_agent_a_create_takes_these_calls(node: install.Installed, verdi
     new = node.prefix / "new"
     config.write_text("old")
     new.write_text("new")
-    fields: list[str | bytes | int] = [VERSION, verdict, str(config), *identity(config)]
+    fields: list[str | bytes | int | Path] = [VERSION, verdict, config, *identity(config)]
     if verdict == "rename":
-        fields += [str(new), str(config), identity(new)[1]]
+        fields += [new, config, identity(new)[1]]
     with agent(node, lambda _: [message(*fields)]):
         calls = _calls(node, "create", "ID")
     assert calls == (GO if verdict == "go" else RENAME)

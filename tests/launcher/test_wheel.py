@@ -114,6 +114,5 @@ def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:
         shutil.copy(install.SOURCE / name, tmp_path)
     shutil.copytree(install.SOURCE / "runc_wrap", tmp_path / "runc_wrap")
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    site = ["--target", tmp_path / "site", "--editable", tmp_path]
-    run([sys.executable, *words, *site])
+    run([sys.executable, *words, "--target", tmp_path / "site", "--editable", tmp_path])
     assert not (tmp_path / LAUNCHER).exists()

@@ -165,7 +165,7 @@ def test_what_is_no_file_is_not_written(
     own: install.Installed, tmp_path: Path, flags: list[str]
 ) -> None:
     _killed(own)
-    argv = [own.wrapper, *flags, "create", "--bundle", tmp_path, "ID"]
+    argv = [str(own.wrapper), *flags, "create", "--bundle", str(tmp_path), "ID"]
     before = sorted(tmp_path.iterdir())
     subprocess.run(argv, cwd=tmp_path, capture_output=True, check=False, timeout=30)
     assert sorted(tmp_path.iterdir()) == before

@@ -31,7 +31,7 @@ def compiled(target: Path, *flags: str, sources: list[Path] | None = None) -> Pa
     return target
 
 
-def message(*fields: str | bytes | int) -> bytes:
+def message(*fields: str | bytes | int | Path) -> bytes:
     """Return the fields as one message has them, each ended by NUL."""
     words = (field if isinstance(field, bytes) else str(field).encode() for field in fields)
     return b"".join(word + b"\0" for word in words)
