@@ -16,8 +16,8 @@ UNPRINTED = "not printed by the kernel (rate limit of printk)"
 _RECORDS = (b"type=", b"node=")
 
 _BEFORE = (
-    rb"(?:[0-7],\d{1,20},\d{1,20},[^;\n]{1,80};|(?:<\d{1,3}>)?(?:1 )?[^\n]{1,300}? kernel(?:: | - - - )"
-    rb"|<[0-7]>|)(?:\[[^\]\n]{1,40}\](?:\[ *[TC]\d{1,10}\])? )?"
+    rb"(?:[0-7],\d{1,20},\d{1,20},[^;\n]{1,80};|[^\n]{1,300}? kernel(?:: | - - - )|<[0-7]>|)"
+    rb"(?:\[[^\]\n]{1,40}\](?:\[ *[TC]\d{1,10}\])? )?"
 )
 _SUM = re.compile(_BEFORE + rb"audit: audit_lost=(\d{1,10}) audit_rate_limit=").match
 _SUPPRESSED = re.compile(
@@ -62,7 +62,8 @@ class Notices:
         # A smaller sum is that of a new boot.
         more = self._sum - before if self._sum >= before else self._sum
         self._explains = more > 0
-        return Lost(time, more, AUDIT, "dropped by the kernel (audit_lost)") if more else None
+        why = f"dropped by the kernel (audit_lost reached {self._sum})"
+        return Lost(time, more, AUDIT, why) if more else None
 
     def _suppressed(self, line: bytes, time: float) -> Lost | None:
         found = _SUPPRESSED(line)

@@ -1,6 +1,6 @@
 """From a stream of bytes to Sighting and Lost, chunk by chunk. Lean.
 
-A line over records.LONGEST is passed over, whatever its length, and counted if it began as a record.
+A line over records.LONGEST is passed over and counted if it began as a record.
 """
 
 from __future__ import annotations
