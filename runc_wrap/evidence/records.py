@@ -55,6 +55,9 @@ _CLAIM = re.compile(_HEAD).match
 _PAYLOAD = re.compile(rb"audit\(" + _STAMP + _BODY).match
 _FIELDS = re.compile(_BODY).match
 
+# What /dev/kmsg makes of a backslash and all that is not printable (linux:msg_add_ext_text)
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
 _kept: dict[bytes, tuple[str, str, int, int]] = {}
 
 
@@ -65,6 +68,8 @@ def parse(line: bytes) -> Sighting | None:
     """
     if len(line) > LONGEST:
         return None
+    if line[1:2] == b",":
+        line = _ESCAPE.sub(_byte, line)
     found = _LINE(line)
     return _sighting(*found.groups()) if found else None
 
@@ -93,6 +98,10 @@ def _sighting(*groups: bytes) -> Sighting:
     comm, exe, arch, number = _kept.get(program) or _program(program)
     stamp = float(time), int(serial)
     return Sighting(*stamp, int(pid), int(uid), comm, exe, arch, number, int(code, 16), None, AUDIT)
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 16)])
 
 
 def _program(text: bytes) -> tuple[str, str, int, int]:
