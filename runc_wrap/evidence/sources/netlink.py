@@ -41,6 +41,8 @@ class Live:
     def __init__(self) -> None:
         self._socket = opened()
         try:
+            # Without a port of its own a socket passes for the kernel's, and gets nothing.
+            self._socket.bind((0, 0))
             _enlarge(self._socket)
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG)
         except OSError as error:
