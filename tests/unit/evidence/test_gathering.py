@@ -135,7 +135,9 @@ def peak():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 """
 # Reads the same file with one fixed expression line by line, and as records in order; interleaved.
-_READING = _PEAK + r"""
+_READING = (
+    _PEAK
+    + r"""
 import re, sys, time
 from math import inf
 from pathlib import Path
@@ -155,6 +157,7 @@ for _ in range(3):
     ours, theirs = ours + middle - start, theirs + time.process_time() - middle
 print(found, matched, ours / 3, theirs / 3, peak() - before)
 """
+)
 
 
 def other(number: int) -> bytes:
@@ -183,7 +186,9 @@ def _fill(file: SupportsWrite[bytes], count: int, share: int) -> None:
         file.write(b"\n".join(lines) + b"\n")
 
 
-_KEEPING = _PEAK + """
+_KEEPING = (
+    _PEAK
+    + """
 import sys
 sys.path.insert(0, sys.argv[1])
 from runc_wrap.evidence.model import Sighting
@@ -191,6 +196,7 @@ before = peak()
 kept = [Sighting(n + .5, n, n, 0, "a", "b", 1, 2, 3, None, "audit") for n in range(1_000_000)]
 print(peak() - before)
 """
+)
 
 
 def test_the_measure_of_memory_would_show_a_million_records_kept() -> None:
