@@ -50,11 +50,18 @@ def test_copies_of_a_record_count_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"time": 5.0}, {"serial": 9}, {"pid": 9}, {"number": 9}, {"code": 0}]
+    "other",
+    [
+        sighting(1)._replace(time=5.0),
+        sighting(1)._replace(serial=9),
+        sighting(1)._replace(pid=9),
+        sighting(1)._replace(number=9),
+        sighting(1)._replace(code=0),
+    ],
+    ids=["time", "serial", "pid", "number", "code"],
 )
-def test_records_that_differ_are_no_copies(changes: dict[str, float]) -> None:
+def test_records_that_differ_are_no_copies(other: Sighting) -> None:
     one = sighting(1)
-    other = one._replace(**changes)
     assert len(list(gathering.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
 
 
@@ -114,7 +121,7 @@ def test_a_source_that_is_missing_is_named_and_the_others_read() -> None:
 
 
 def test_nothing_to_read_at_all_is_said() -> None:
-    with pytest.raises(Unavailable, match="^no journal; no file$"):
+    with pytest.raises(Unavailable, match=r"^no journal; no file$"):
         list(gathering.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
     assert list(gathering.gather([], 0, inf)) == []
 
@@ -170,10 +177,12 @@ def test_a_million_lines_are_read_fast_and_in_bounded_memory(tmp_path: Path, sha
     with log.open("wb") as file:
         _fill(file, count, share)
     root = str(Path(runc_wrap.__file__).parents[1])
-    argv = [sys.executable, "-c", _READING, log, root]
+    argv = [sys.executable, "-c", _READING, str(log), root]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=250, check=True)
     found, matched, ours, theirs, grown = map(float, done.stdout.split())
-    print(f"{count / ours:,.0f} lines/s of CPU time, {grown / 1024:.0f} MiB")
+    print(  # noqa: T201 - the measure
+        f"{count / ours:,.0f} lines/s of CPU time, {grown / 1024:.0f} MiB"
+    )
     assert found == matched == count / share
     assert grown < 64 * 1024, "in KiB; a million records as objects are some 300 MiB"
     assert ours < 12 * theirs

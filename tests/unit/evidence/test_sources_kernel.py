@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from math import inf
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_kernel_without_audit_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_words: object) -> None:
         raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
 
-    monkeypatch.setattr(netlink.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(Unavailable, match="audit=0"):
         netlink.Live()
     assert netlink.kernel_lost() is None
@@ -95,7 +96,7 @@ class Ring:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *results: bytes | OSError) -> None:
         self._results = iter(results)
-        monkeypatch.setattr(kmsg.os, "read", self.read)
+        monkeypatch.setattr(os, "read", self.read)
 
     def read(self, _descriptor: int, _size: int) -> bytes:
         result = next(self._results, BlockingIOError())
