@@ -1,0 +1,100 @@
+"""From a stream of bytes to Sighting and Lost, chunk by chunk. Lean.
+
+A line over records.LONGEST is passed over and counted if it began as a record.
+
+A program with CAP_AUDIT_WRITE may put newlines into a message of its own. auditd, journald and
+/dev/kmsg keep that on one line; a syslog fed from /proc/kmsg has each of its lines in the kernel's
+name. So lines after a printed user message that is not closed are not believed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from runc_wrap.evidence import losses, records
+from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+
+_BEGINNING = 1024  # bytes that tell what a line is
+_UNCLOSED = 8  # lines that the rest of a message may be: the kernel prints at most 1 KiB of it
+_USERS = re.compile(
+    rb"[^\n]{0,400}?audit: type=(?:11\d\d|2[1-9]\d\d) audit\([\d.:]{1,40}\): [^\n]*(?<!')\Z"
+).match
+
+
+class Lines:
+    """One stream's reader; `name` is what a Lost calls it. Holds at most one unfinished line."""
+
+    def __init__(self, name: str, notices: losses.Notices | None = None) -> None:
+        self._name = name
+        self._notices = notices or losses.Notices()
+        self._rest = b""
+        self._overlong = False
+        self._time = 0.0
+        self._damaged = 0
+        self._doubtful = 0
+
+    def feed(self, chunk: bytes) -> list[Sighting | Lost]:
+        """Return what the lines say that this chunk completes, in their order."""
+        head, newline, rest = chunk.rpartition(b"\n")
+        if not newline:
+            self._keep(chunk)
+            return []
+        lines = (self._rest + head).split(b"\n")
+        if self._overlong:  # its beginning has been judged
+            del lines[0]
+        self._rest, self._overlong = b"", False
+        self._keep(rest)
+        return self._read(lines)
+
+    def end(self) -> list[Sighting | Lost]:
+        """Forget an unfinished line that nothing will complete; say if it was a record."""
+        self._judge(self._rest[:_BEGINNING])
+        self._rest, self._overlong = b"", False
+        return self._damage()
+
+    def _keep(self, rest: bytes) -> None:
+        if self._overlong:
+            return
+        self._rest += rest
+        if len(self._rest) > records.LONGEST:
+            self._judge(self._rest[:_BEGINNING])
+            self._rest, self._overlong = b"", True
+
+    def _read(self, lines: list[bytes]) -> list[Sighting | Lost]:
+        found: list[Sighting | Lost] = []
+        parse, add = records.parse, found.append
+        for line in lines:
+            sighting = parse(line)
+            if self._doubtful and self._continues(line):
+                continue
+            if sighting is not None:
+                add(sighting)
+                self._time = sighting.time
+            elif line:
+                found += self._other(line)
+        return found + self._damage()
+
+    def _other(self, line: bytes) -> list[Lost]:
+        if records.claims(line[:_BEGINNING]):
+            self._damaged += 1
+            return []
+        if b"audit: type=" in line and len(line) <= records.LONGEST and _USERS(line):
+            self._doubtful = _UNCLOSED
+            return []
+        lost = self._notices.lost(line, self._time)
+        return [lost] if lost else []
+
+    def _continues(self, line: bytes) -> bool:
+        """Tell whether a line may be the rest of a user's message, and must not be believed."""
+        self._doubtful = 0 if line.endswith(b"'") else self._doubtful - 1
+        doubted = records.claims(line[:_BEGINNING])
+        self._damaged += doubted
+        return doubted
+
+    def _judge(self, beginning: bytes) -> None:
+        self._damaged += records.claims(beginning)
+
+    def _damage(self) -> list[Sighting | Lost]:
+        damaged, self._damaged = self._damaged, 0
+        why = f"damaged SECCOMP records in {self._name}"
+        return [Lost(self._time, damaged, AUDIT, why)] if damaged else []
