@@ -24,14 +24,14 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/runtime tests/engine
 	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
 
 test-runtime: .venv/ready   ## real runc and crun only; root
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/runtime
 	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
