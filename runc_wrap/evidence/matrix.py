@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 WORST_FIRST = ("denied", "depends", "degrades")
 ROWS, COLUMNS = 60, 40
-CELL, ROW, HEADER, SLANT, MARGIN = 30, 36, 116, 76, 8
+CELL, ROW, HEADER, SLANT, MARGIN = 30, 36, 132, 84, 8
 _LABEL = 20  # characters that fit
 _MORE = "more"
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from runc_wrap.evidence import inert, matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 Json = dict[str, Any]
 
@@ -30,9 +30,9 @@ ORDER = (*matrix.WORST_FIRST, UNKNOWN, "safe")
 MOST_WORKLOADS = 500  # shown one by one; the page says how many more there are
 MOST_CALLS = 40  # of one workload
 _MOST_PROGRAMS = 4
-_OPEN = 20  # so many workloads are shown with their paste blocks unfolded
+_OPEN = 20  # so many workloads are shown unfolded
 _LONGEST_SENTENCE = 600
-_TEMPLATES = ("page.html.jinja", "macros.html.jinja", "matrix.svg.jinja")
+_TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
 _EVERYONE = ("namespace", "pod", "container", "image")
 
 
@@ -67,8 +67,8 @@ def view(report: Sequence[Json], meta: Json) -> Json:
         "meta": _meta(meta),
         "total": len(workloads),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
-        "number": counts,
-        "calls": _total(call["count"] for one in affected for call in one["calls"]),
+        "noticing": len(affected),
+        "calls": sum(one["times"] for one in affected),
         "affected": affected[:MOST_WORKLOADS],
         "others": [one for one in workloads if one not in affected][:MOST_WORKLOADS],
         "hidden": sum(
@@ -108,6 +108,7 @@ def _workload(at: int, workload: Json) -> Json:
         "first": _moment(workload.get("first")),
         "last": _moment(workload.get("last")),
         "calls": calls,
+        "times": sum(call["count"] for call in calls),
         "shown": calls[:MOST_CALLS],
         "addition": inert.paste(workload.get("addition")),
         "rule": inert.paste(workload.get("rule")),
@@ -182,10 +183,6 @@ def _counted(value: object) -> int:
 
 def _number(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
-
-
-def _total(numbers: Iterable[int]) -> int:
-    return sum(numbers)
 
 
 def _moment(value: object) -> Json | None:
