@@ -1,4 +1,4 @@
-"""Which containers the ledger knows, followed as it grows, and what tells that a process is theirs.
+"""Which containers the ledger knows, followed as it grows, and how a process is known as theirs.
 
 A process is a container's if a part of its cgroup's path is the container's id, as engines write it:
 
@@ -70,7 +70,8 @@ class Known:
         """Return the container of an id; of several roots' the one that is there, or the newest."""
         keys = list(self._keys.get(name, ()))
         there = [key for key in keys if state_directory(key)] if len(keys) > 1 else keys
-        return (there or keys or [None])[-1]
+        found = there or keys
+        return found[-1] if found else None
 
     def of_cgroups(self, text: str) -> Key | None:
         """Return the container that a /proc/PID/cgroup tells of, None if it tells of none."""

@@ -1,4 +1,4 @@
-"""What a call that was seen would get under enforce: EPERM, ENOSYS, a signal, or that depends. Pure.
+"""What a call that was seen would get under enforce: an error, a signal, or that depends. Pure.
 
 Audit records have no arguments. Where a profile looks at them, all that it could answer is tried;
 what it lets through needs no record. A call that was logged was not let through, but the record
@@ -37,10 +37,13 @@ _KILLS = {
 }
 
 
+Six = tuple[int, int, int, int, int, int]
+
+
 class Filter(Protocol):
     """What a profile does once loaded (runc_wrap.node.compare.Expectation)."""
 
-    def code(self, abi: Abi, number: int, args: tuple[int, ...]) -> int:
+    def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""
 
     def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
@@ -103,7 +106,7 @@ def _how(code: int) -> str:
     return _errno(code) or _KILLS.get(code & actions.ACTION_MASK, f"{code:#x}")
 
 
-def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[tuple[int, ...]]:
+def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[Six]:
     """Yield arguments that between them meet each condition and do not; known ones stay."""
     values: list[set[int]] = [{0} for _ in range(_ARGUMENTS)]
     for condition in (one for rule in rules for one in rule):
@@ -111,7 +114,8 @@ def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterat
     for place, given in enumerate((args or ())[:_ARGUMENTS]):
         if given is not None:
             values[place] = {given}
-    return islice(product(*(sorted(one) for one in values)), _MOST_TRIED)
+    a, b, c, d, e, f = (sorted(one) for one in values)
+    return islice(product(a, b, c, d, e, f), _MOST_TRIED)
 
 
 def _around(one: Comparison) -> set[int]:

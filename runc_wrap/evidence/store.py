@@ -108,7 +108,7 @@ class Store:
         self._changed.add(key)
 
     def lost(self, one: Lost) -> None:
-        """Note lost records: what comes afterwards is not covered together with what came before."""
+        """Note lost records: what comes afterwards is covered apart from what came before."""
         _lose(self._state.lost, one)
         self._state_changed = True
         if one.source == AUDIT:

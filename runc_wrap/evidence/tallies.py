@@ -1,7 +1,7 @@
 """How often each call was seen in one container: counts of bounded variety, and their JSON.
 
-Arguments are kept where they tell something: those that profiles ask about, for calls which profiles
-are known to ask about; of other calls those that cannot be addresses. A workload chooses numbers,
+Arguments are kept where they tell something: for calls that profiles are known to ask about, those
+that they ask about; of other calls those that cannot be addresses. A workload chooses numbers,
 arguments and names, so nothing here grows with what it chooses. Lean: the agent keeps it in memory.
 """
 
@@ -22,6 +22,7 @@ _MOST_ARGS = 32  # of one call
 _LONGEST = 256  # characters of comm and exe
 _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
+_X32_BIT = 1 << 30
 
 # Which arguments profiles ask about: in x86_64's numbers, i386's and the generic ones
 _X86_64, _X86, _GENERIC = 0xC000003E, 0x40000003, (0xC00000B7, 0xC00000F3, 0xC0000102)
@@ -84,7 +85,7 @@ class Tallies:
     arguments are no longer told apart; beyond as many again, only `dropped` counts.
     """
 
-    __slots__ = ("calls", "dropped", "ended", "_variety")
+    __slots__ = ("_variety", "calls", "dropped", "ended")
 
     def __init__(self) -> None:
         self.calls: dict[Call, Tally] = {}
@@ -161,11 +162,16 @@ def _rows(said: Iterable[Any]) -> Iterable[list[Any]]:
         yield row
 
 
+def asked(arch: int, number: int) -> tuple[int, ...]:
+    """Return which arguments profiles are known to ask about; () for none."""
+    return _INDEXES.get((arch, number & ~_X32_BIT), ())
+
+
 def told(s: Sighting) -> Args:
     """Return the arguments that tell something, None in the place of others."""
     args = s.args or ()
-    indexes = _INDEXES.get((s.arch, s.number & ~(1 << 30)))
-    if indexes is not None:
+    indexes = asked(s.arch, s.number)
+    if indexes:
         return tuple(value if place in indexes else None for place, value in enumerate(args))
     return tuple(value if value < _SMALL else None for value in args)
 

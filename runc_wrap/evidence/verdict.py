@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import outcomes, watching, workloads
 from runc_wrap.evidence.outcomes import LOG, NOTIFY, SAFE, WORST_FIRST, Outcome
-from runc_wrap.evidence.store import Evidence
 from runc_wrap.evidence.tallies import Call, Tallies, Tally
 from runc_wrap.profiles import actions, modes, syscalls
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.store import Evidence
     from runc_wrap.evidence.workloads import Workload
 
 Json = dict[str, Any]

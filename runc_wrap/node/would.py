@@ -1,4 +1,4 @@
-"""What the profile that was decided for a container would do under enforce, as its runtime loads it.
+"""What a container's decided profile would do under enforce, as its runtime loads it.
 
 The ledger has the block's digest and not the bounding capabilities that it was resolved for. They
 are taken from the bundle while that is there; else those are tried that engines give: the digest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.evidence.ledger import Record
+    from runc_wrap.node.bpf import Args
     from runc_wrap.profiles.abis import Abi
     from runc_wrap.profiles.loading import Comparison, Loader
 
@@ -45,13 +46,14 @@ _USUAL = tuple(
 
 
 class Enforced:
-    """A profile as loaded: an outcomes.Filter."""
+    """A profile as loaded: an outcomes.Filter. Raises ProfileError where the runtime would not."""
 
     def __init__(self, block: Json, loader: Loader) -> None:
         self.block = block
+        self.loader = loader
         self._expectation = Expectation(block, loader)
 
-    def code(self, abi: Abi, number: int, args: tuple[int, ...]) -> int:
+    def code(self, abi: Abi, number: int, args: Args) -> int:
         """Return SECCOMP_RET_* with data."""
         return self._expectation.code(abi, number, args)
 
