@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
 from runc_wrap.evidence.model import Lost
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 SOURCE = "processes"
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 65_536
-_COARSE = 0.02  # seconds that a record's time, the kernel's coarse clock, can be behind
-_TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
@@ -79,7 +78,7 @@ class Tree:
         self._over: list[tuple[Key, float]] = []
         self._leaderless: set[int] = set()
         self._awaited: dict[Key, float] = {}
-        self._strangers: dict[int, int] = {}
+        self._present = Present(known_containers)
         self.problem = ""
         self._socket: socket.socket | None = None
         try:
@@ -146,9 +145,9 @@ class Tree:
         for pid in [pid for pid in self._alive if pid not in found]:
             self._end(pid, time.time())
         for pid, (start, _) in found.items():
-            key = self._by_cgroup(pid) or firsts.get((pid, start))
+            key = by_cgroup(self._known, pid) or firsts.get((pid, start))
             if key:
-                self._begin(pid, _epoch(start), key)
+                self._begin(pid, epoch(start), key)
         for pid in found:
             self._inherit(pid, found)
 
@@ -183,9 +182,9 @@ class Tree:
         """Look where a process is that execs: perhaps a container begins."""
         self._refresh(when)
         there = known.born(pid)
-        key = self._by_cgroup(pid)
+        key = by_cgroup(self._known, pid)
         if key:
-            self._begin(pid, _epoch(there[0]) if there else when, key)
+            self._begin(pid, epoch(there[0]) if there else when, key)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)
 
@@ -200,48 +199,19 @@ class Tree:
         first = known.first_process(key)
         there = known.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
-            self._begin(first[0], _epoch(there[0]), key)
+            self._begin(first[0], epoch(there[0]), key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
 
-    def _by_cgroup(self, pid: int) -> Key | None:
-        text = known.cgroups(pid)
-        return self._known.of_cgroups(text) if text else None
-
     def _ask(self, pid: int, when: float) -> Key | None:
         """Ask /proc about a process that is not known; it must have been there then."""
-        there = known.born(pid)
-        if not there or _epoch(there[0]) > when + _COARSE + _TICK:
-            return None
-        if self._strangers.get(pid) == there[0]:
-            return None
         self._refresh(when)
-        key = self._by_cgroup(pid) or self._by_ancestors(pid, there)
-        if key is None or known.born(pid) != there:
-            self._strange(pid, there[0])
+        found = self._present.of(pid, when)
+        if found is None:
             return None
+        start, key = found
         if self._socket:  # else nobody would tell of its end
-            self._begin(pid, _epoch(there[0]), key)
-        return key
-
-    def _strange(self, pid: int, start: int) -> None:
-        """Remember who is in no container: services have filters of their own that log."""
-        if len(self._strangers) >= _MOST_LEADERLESS:
-            self._strangers.clear()
-        self._strangers[pid] = start
-
-    def _by_ancestors(self, pid: int, there: tuple[int, int]) -> Key | None:
-        key = self._known.of_first_process(pid, there[0])
-        for _ in range(_MOST_ANCESTORS):
-            parent = there[1]
-            if key or parent <= 1:
-                break
-            life = self._alive.get(parent)
-            above = known.born(parent)
-            if life or not above:
-                return life.key if life else None
-            key = self._by_cgroup(parent)
-            there = above
+            self._begin(pid, start, key)
         return key
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
@@ -252,11 +222,11 @@ class Tree:
             pid = found[pid][1]
         life = self._alive.get(pid)
         for child in path if life else ():
-            self._begin(child, _epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
+            self._begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
 
     def _begin(self, pid: int, when: float, key: Key) -> None:
         before = self._alive.get(pid)
-        if before and before.key == key and abs(before.start - when) <= _TICK + _COARSE:
+        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
             return
         if before:
             self._end(pid, when)
@@ -292,7 +262,7 @@ class Tree:
         self._ended = {pid: left for pid, left in lives if left}
 
 
-def _lived(life: Life, when: float, slack: float = _COARSE) -> bool:
+def _lived(life: Life, when: float, slack: float = COARSE) -> bool:
     """Tell whether a process was there at a record's time, which may be a little early."""
     return life.start - slack <= when and (life.end is None or when <= life.end + 0.001)
 
@@ -371,9 +341,3 @@ def _filter() -> Iterator[bytes]:
 
 def _offset() -> float:
     return time.time() - time.monotonic()
-
-
-def _epoch(ticks: int) -> float:
-    """Return a start time of /proc, in clock ticks since boot, as seconds since the epoch."""
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot + ticks / os.sysconf("SC_CLK_TCK")

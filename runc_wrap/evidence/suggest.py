@@ -177,9 +177,7 @@ def _take_out(block: Json, name: str) -> None:
 
 def _lets_through(profile: Filter, row: Row) -> bool:
     return all(
-        outcomes.of(
-            tallies.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile
-        ).verdict
+        outcomes.of(tallies.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile).verdict
         == outcomes.SAFE
         for args in row.args
     )
@@ -201,7 +199,11 @@ def policy_rule(judged: Judged) -> str:
         return ""
     pods = {one.record.pod for one in judged.containers}
     pod = whose.pod if pods == {whose.pod} else f"{whose.pod}-*"
-    selectors = {"namespace": whose.namespace, "pod": whose.pod and pod, "container": whose.container}
+    selectors = {
+        "namespace": whose.namespace,
+        "pod": whose.pod and pod,
+        "container": whose.container,
+    }
     lines = [
         "[[rule]]",
         f"name = {json.dumps(f'{whose.name}: what it was seen to need')}",
