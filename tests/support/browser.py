@@ -115,9 +115,10 @@ def page(scratch: Path) -> Iterator[Page]:
     # it reads descriptor 3 and writes 4: moved there by the shell, as both may be in use here
     move = f'exec 3<&{read_commands} 4>&{write_answers}; exec "$@"'
     program = shutil.which("chromium") or "chromium"
+    directory = f"--user-data-dir={scratch}/chromium"
+    chromium = [program, *_FLAGS, "--remote-debugging-pipe", directory, "about:blank"]
     running = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", move, "sh", program, *_FLAGS, "--remote-debugging-pipe"]
-        + [f"--user-data-dir={scratch}/chromium", "about:blank"],
+        ["unshare", "--net", "sh", "-c", move, "sh", *chromium],
         pass_fds=(read_commands, write_answers),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
