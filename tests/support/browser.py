@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from select import select
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,15 @@ Json = dict[str, Any]
 PHONE, DESKTOP = (390, 844), (1280, 900)
 _PATIENCE = 60  # seconds for one answer
 _FLAGS = "--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run".split()
+
+# Chromium reads descriptor 3 and writes 4, which both may be in use here
+_MOVE = """
+import os, sys
+given = [os.dup(os.dup(os.dup(int(end)))) for end in sys.argv[1:3]]
+for place, end in enumerate(given, 3):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -59,6 +69,14 @@ class Page:
     def evaluate(self, script: str) -> Any:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def evaluate_later(self, script: str) -> Any:
+        """Evaluate when what the page is about to do has been done."""
+        turn = f"new Promise(done => setTimeout(() => done({script}), 300))"
+        answer = self.call(
+            "Runtime.evaluate", expression=turn, awaitPromise=True, returnByValue=True
+        )
         return answer["result"].get("value")
 
     def screenshot(self, path: Path, *, top: int = 0, height: int = 2400) -> None:
@@ -112,13 +130,12 @@ def page(scratch: Path) -> Iterator[Page]:
     """Run Chromium, without any network, while the block lasts."""
     read_commands, commands = os.pipe()
     answers, write_answers = os.pipe()
-    # it reads descriptor 3 and writes 4: moved there by the shell, as both may be in use here
-    move = f'exec 3<&{read_commands} 4>&{write_answers}; exec "$@"'
     program = shutil.which("chromium") or "chromium"
     directory = f"--user-data-dir={scratch}/chromium"
     chromium = [program, *_FLAGS, "--remote-debugging-pipe", directory, "about:blank"]
+    ends = (str(read_commands), str(write_answers))
     running = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", move, "sh", *chromium],
+        ["unshare", "--net", sys.executable, "-c", _MOVE, *ends, *chromium],
         pass_fds=(read_commands, write_answers),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
