@@ -96,7 +96,9 @@ def test_a_page_that_does_not_fit_or_asks_is_noticed(tab: browser.Page, tmp_path
 def test_hostile_markup_does_not_run(tab: browser.Page, tmp_path: Path) -> None:
     tab.open(written(tmp_path, "hostile"), browser.DESKTOP)
     assert tab.evaluate("document.title") == f"What would break? {reports.HOSTILE[0]}"
-    counts = "['script', 'img', 'iframe', '[onerror]'].map(s => document.querySelectorAll(s).length)"
+    counts = (
+        "['script', 'img', 'iframe', '[onerror]'].map(s => document.querySelectorAll(s).length)"
+    )
     assert tab.evaluate(counts) == [1, 0, 0, 0]
     shown = tab.evaluate("document.documentElement.textContent")
     assert not set("\x1b\0\u202e\u2066\u2069\u2028\x85\x07") & set(shown)
