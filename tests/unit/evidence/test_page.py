@@ -95,7 +95,10 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
         reports.WEEK,
         reports.MINUTE,
         "a0=0x26 a1=0x5 a2=0x0",
-        "mode = &#34;audit&#34;",
+        "mode = &#34;enforce&#34;",
+        reports.MANY[0],
+        "runc-wrap/seccomp: localhost/ci-runner-builds-buildkit.json",
+        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci-",
         "230 records were lost",
         "14 records could not be given to a container",
     ):
@@ -156,3 +159,22 @@ def test_many_workloads_are_cut_and_said_so() -> None:
     written = page.render(reports.large(page.MOST_WORKLOADS + 7, 1), {})
     assert "7 more workloads are" in written
     assert f"<strong>{page.MOST_WORKLOADS + 7} of" in written
+
+
+@pytest.mark.parametrize(
+    ("pod", "command"),
+    [
+        ("web", "suggest n/web/c > /etc/p/x.json"),
+        ("$(reboot)", "suggest 'n/$(reboot)/c' > /etc/p/x.json"),
+        ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
+        ("a\nreboot\n", ""),
+        ("a\u202e", ""),
+        ("p" * 200, ""),
+    ],
+    ids=range(6),
+)
+def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
+    one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
+    one |= {"pod": pod, "annotation": "runc-wrap/seccomp: localhost/x.json"}
+    (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
+    assert shown["command"] == (command and f"runc-wrapctl {command}")
