@@ -12,6 +12,7 @@ import pytest
 
 from runc_wrap.agent import loopback, metrics
 from runc_wrap.agent.scrape import DEADLINE
+from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 def curl(*words: str) -> tuple[str, str]:
     """Return status and body."""
     ended = subprocess.run(
-        ["curl", "--silent", "--noproxy", "*", "--write-out", "\n%{http_code}", *words],
+        [program("curl"), "--silent", "--noproxy", "*", "--write-out", "\n%{http_code}", *words],
         capture_output=True,
         text=True,
         check=False,
