@@ -56,10 +56,10 @@ def running(installed: Installed) -> Iterator[Daemon | None]:
         agent.stop()
 
 
-def decided(installed: Installed, name: str) -> Counter[str]:
+def decided(installed: Installed, name: str) -> dict[str, int]:
     """Return who decided the containers whose id begins with `name`: "agent" or "cold"."""
     records = ledger.read(installed.prefix / "var" / "ledger").records.values()
-    return Counter(record.via or "" for record in records if record.id.startswith(name))
+    return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
 
 
 def at_rest(pid: int, seconds: float) -> AtRest:
