@@ -7,7 +7,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev strace criu util-linux golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
-.PHONY: help check test test-unit test-runtime test-engine packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-perf bench picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -21,7 +21,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/runtime tests/engine
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
@@ -32,6 +32,15 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
 
+test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
+	.venv/bin/pytest tests/perf
+
+bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, some minutes
+	.venv/bin/python -m bench $(BENCH)
+
+picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
+	.venv/bin/python -m bench.picture docs/cold-create.svg
+
 packages:       ## what the tests need from Debian
 	dpkg-query -W $(DEBIAN_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); }
@@ -39,6 +48,10 @@ packages:       ## what the tests need from Debian
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/bench-ready: .venv/ready
+	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@
 
 .venv-other/ready: pyproject.toml constraints.txt

@@ -1,7 +1,9 @@
 """The config.json that is created from: what containerd's CRI plugin writes for a plain container.
 
 Without a seccomp profile, as for a pod that asks for none (containerd pkg/cri/server
-container_create_linux.go; its defaults are in oci/spec.go).
+container_create_linux.go; its defaults are in oci/spec.go). Network, IPC and UTS namespaces are
+the pod's sandbox's: a container makes none. That matters here, as the kernel takes a network
+namespace down long after its container was deleted, and makes the next create wait for it.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ def plain(name: str, rootfs: str, args: list[str], size: int = 0) -> bytes:
         "ociVersion": "1.0.2",
         "process": _process(args),
         "root": {"path": rootfs},
-        "hostname": name,
         "mounts": [
             {"destination": place, "type": kind, "source": source, "options": options}
             for place, kind, source, options in _MOUNTS
@@ -83,7 +84,7 @@ def _linux(name: str) -> Json:
     return {
         "resources": {"devices": [{"allow": False, "access": "rwm"}], "cpu": {"shares": 2}},
         "cgroupsPath": f"/{name}",
-        "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+        "namespaces": [{"type": kind} for kind in ("pid", "mount")],
         "maskedPaths": [f"/proc/{entry}" for entry in _MASKED],
         "readonlyPaths": [f"/proc/{entry}" for entry in _READ_ONLY],
     }

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+PAUSE = 0.05  # seconds
+WARM_UP = 2  # rounds
 Rounds = list[dict[str, float]]  # one round: variant -> seconds
 
 
@@ -72,10 +75,21 @@ def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
 
 
 def interleaved(
-    measures: dict[str, Callable[[], float]], count: int, seed: int, warm_up: int = 2
+    measures: dict[str, Callable[[], float]], count: int, seed: int
 ) -> Rounds:
-    """Measure each variant once a round. The first rounds, which fill caches, do not count."""
-    rounds = []
-    for order in orders(list(measures), warm_up + count, seed):
-        rounds.append({name: measures[name]() for name in order})
-    return rounds[warm_up:]
+    """Measure each variant once a round. The first rounds, which fill caches, do not count.
+
+    Each begins after a pause. A process that is put into a cgroup waits for an RCU grace period
+    (10 to 20 ms), unless another was put into one just before (linux kernel/rcu/sync.c): without
+    the pause the faster variant would be spared what the slower one has to wait for.
+    """
+
+    def rested(name: str) -> float:
+        time.sleep(PAUSE)
+        return measures[name]()
+
+    rounds = [
+        {name: rested(name) for name in order}
+        for order in orders(list(measures), WARM_UP + count, seed)
+    ]
+    return rounds[WARM_UP:]
