@@ -72,9 +72,7 @@ def _process(args: list[str]) -> Json:
         "args": args,
         "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "cwd": "/",
-        "capabilities": {
-            kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted")
-        },
+        "capabilities": {kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted")},
         "noNewPrivileges": True,
         "oomScoreAdj": 1000,
     }

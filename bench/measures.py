@@ -86,8 +86,10 @@ def burst(subjects: list[Subject]) -> dict[str, Any]:
     """Create all at once; return the wall time, and what each took from the first start on."""
     argvs = [subject.prepared_create(number) for number, subject in enumerate(subjects)]
     begin = time.perf_counter()
-    pending = {spawned(argv, subject.log): number
-               for number, (argv, subject) in enumerate(zip(argvs, subjects, strict=True))}
+    pending = {
+        spawned(argv, subject.log): number
+        for number, (argv, subject) in enumerate(zip(argvs, subjects, strict=True))
+    }
     ends: dict[int, float] = {}
     while pending:
         pid, status = os.waitpid(-1, 0)
@@ -135,4 +137,3 @@ def rest(places: Places) -> agents.AtRest | None:
     """Weigh the agent that decided everything above."""
     agent = places.agents["runc-agent"]
     return agents.at_rest(agent.pid, REST) if agent else None
-

@@ -1,4 +1,4 @@
-"""Medians, quartiles, and comparisons within one round. Pure.
+"""Medians, quartiles, and comparisons within one round.
 
 A round measures every variant once, shortly after one another: what the machine does meanwhile
 hits all alike, so ratios and differences are taken within a round and only then summed up.
@@ -74,9 +74,7 @@ def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
         yield order
 
 
-def interleaved(
-    measures: dict[str, Callable[[], float]], count: int, seed: int
-) -> Rounds:
+def interleaved(measures: dict[str, Callable[[], float]], count: int, seed: int) -> Rounds:
     """Measure each variant once a round. The first rounds, which fill caches, do not count.
 
     Each begins after a pause. A process that is put into a cgroup waits for an RCU grace period

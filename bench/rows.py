@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from bench import numbers
 
 if TYPE_CHECKING:
-
     from bench.agents import AtRest
     from bench.numbers import Rounds
 
@@ -51,9 +50,11 @@ class Measured:
 def rows(measured: Measured) -> list[Row]:
     """Return the whole table."""
     agent = measured.rest is not None
-    found = [untouched(runtime, way, measured.commands[runtime])
-             for way in (("agent",) if agent else ("cold",))
-             for runtime in measured.commands]
+    found = [
+        untouched(runtime, way, measured.commands[runtime])
+        for way in (("agent",) if agent else ("cold",))
+        for runtime in measured.commands
+    ]
     return [
         *found,
         create_added(measured.commands["runc"]["create"]),

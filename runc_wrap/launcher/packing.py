@@ -44,7 +44,9 @@ def entries(directory: Path) -> list[Entry]:
             super().exec_module(module)
             ended.append(module.__name__)
 
-    finder = FileFinder.path_hook((Recording, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES))
+    finder = FileFinder.path_hook(
+        (Recording, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES)
+    )
     sys.path_hooks.insert(0, finder)
     sys.path.insert(0, str(directory))
     __import__(MAIN)
