@@ -39,7 +39,7 @@ _READ_ONLY = "bus fs irq sys sysrq-trigger".split()
 
 def plain(name: str, rootfs: str, args: list[str], size: int = 0) -> bytes:
     """Return a config of at least `size` bytes, as compact JSON."""
-    config = {
+    config: Json = {
         "ociVersion": "1.0.2",
         "process": _process(args),
         "root": {"path": rootfs},
@@ -72,7 +72,7 @@ def _process(args: list[str]) -> Json:
         "args": args,
         "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "cwd": "/",
-        "capabilities": {kind: _CAPABILITIES for kind in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
         "noNewPrivileges": True,
         "oomScoreAdj": 1000,
     }

@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench import agents, numbers
+from bench.subjects import Subject
 from bench.timing import FailedError, seconds_of, spawned, timed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.numbers import Rounds
     from bench.places import Places
-    from bench.subjects import Subject
 
 WAYS = ("bare", "shell", "cold", "agent")
+COMMANDS: dict[str, Callable[[Subject], float]] = {
+    "create": Subject.create,
+    "run": Subject.run,
+    "state": Subject.state,
+    "exec": Subject.execute,
+}
 SIZES = (3 * 1024, 300 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
 REST = 10.0  # seconds that the agent is watched
@@ -41,18 +50,10 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
     subjects = {way: places.subjects[f"{runtime}/{way}"] for way in ways}
     for subject in subjects.values():
         subject.start()
-    methods = {
-        "create": lambda subject: subject.create,
-        "run": lambda subject: subject.run,
-        "state": lambda subject: subject.state,
-        "exec": lambda subject: subject.execute,
-    }
-    found = {
-        command: numbers.interleaved(
-            {way: method(subject) for way, subject in subjects.items()}, plan.rounds, plan.seed
-        )
-        for command, method in methods.items()
-    }
+    found = {}
+    for command, method in COMMANDS.items():
+        ways_of = {way: partial(method, subject) for way, subject in subjects.items()}
+        found[command] = numbers.interleaved(ways_of, plan.rounds, plan.seed)
     for subject in subjects.values():
         subject.stop()
     return found
@@ -69,17 +70,12 @@ def sizes(places: Places, plan: Plan) -> dict[int, Rounds]:
     """Measure create with small and large configs."""
     ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
 
-    def measure(way: str, size: int) -> float:
-        return places.subjects[f"runc/{way}"].create(size)
-
-    return {
-        size: numbers.interleaved(
-            {way: lambda way=way: measure(way, size) for way in ways},  # type: ignore[misc]
-            plan.rounds,
-            plan.seed,
-        )
-        for size in SIZES
-    }
+    subjects = {way: places.subjects[f"runc/{way}"] for way in ways}
+    found = {}
+    for size in SIZES:
+        ways_of = {way: partial(subject.create, size) for way, subject in subjects.items()}
+        found[size] = numbers.interleaved(ways_of, plan.rounds, plan.seed)
+    return found
 
 
 def burst(subjects: list[Subject]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PAUSE = 0.05  # seconds
 WARM_UP = 2  # rounds
@@ -74,7 +74,7 @@ def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
         yield order
 
 
-def interleaved(measures: dict[str, Callable[[], float]], count: int, seed: int) -> Rounds:
+def interleaved(measures: Mapping[str, Callable[[], float]], count: int, seed: int) -> Rounds:
     """Measure each variant once a round. The first rounds, which fill caches, do not count.
 
     Each begins after a pause. A process that is put into a cgroup waits for an RCU grace period

@@ -114,17 +114,20 @@ def svg(found: list[Step]) -> str:
     whole = found[-1].begin + found[-1].length
     scale = (WIDTH - LEFT - 170) / whole
     height = ROW * (len(found) + 3)
+    note = (
+        f"Medians of {RUNS} runs; shares under strace, scaled to the time without it. "
+        "/bin/true stands in for the runtime."
+    )
     bars = [_bar(step, row, scale) for row, step in enumerate(found)]
     title = f"One cold create up to the exec of the runtime: {whole:.1f} ms"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"',
             'font-family="sans-serif" font-size="12">',
             f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
             f'<text x="12" y="24" font-size="15">{escape(title)}</text>',
             *bars,
-            f'<text x="12" y="{height - 14}" fill="#666">Medians of {RUNS} runs; shares under '
-            "strace, scaled to the time without it. /bin/true stands in for the runtime.</text>",
+            f'<text x="12" y="{height - 14}" fill="#666">{note}</text>',
             "</svg>\n",
         ]
     )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import agents
 from bench.subjects import Subject, checked
 from tests.support import images, install
-from tests.support.processes import environment, run, short_directory
+from tests.support.processes import run, short_directory
 from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from bench.configs import Json
     from tests.support.processes import Daemon
@@ -82,7 +81,7 @@ def prepared() -> Iterator[Places]:
 def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:
     """Bundles and states lie in memory, as beneath /run on a node."""
     run(["mount", "-t", "tmpfs", "-o", "size=1g", "bench", place])
-    stack.callback(subprocess.run, ["umount", "--lazy", place], env=environment(), check=True)
+    stack.callback(run, ["umount", "--lazy", place])
 
 
 def _install(

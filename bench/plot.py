@@ -9,7 +9,7 @@ import matplotlib as mpl
 from bench import numbers
 
 mpl.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402 - after the choice that no screen is needed
+from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -31,6 +31,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
+        """Return it in words."""
         return {True: "met", False: "NOT met", None: "not measured"}[self.met]
 
 
@@ -78,7 +79,7 @@ def quotient(found: numbers.Summary) -> str:
 
 
 def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
-    """What a command costs that is none of create, run, restore."""
+    """Tell what a command costs that is none of create, run, restore."""
     found = {
         command: numbers.summary(numbers.differences(commands[command], way, "bare"))
         for command in UNTOUCHED
@@ -89,7 +90,7 @@ def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
 
 
 def create_added(create: Rounds) -> Row:
-    """What the wrapper adds to a create where its agent runs."""
+    """Tell what the wrapper adds to a create where its agent runs."""
     name = "runc: create, agent running: added"
     must = f"under {CREATE_ADDED} ms"
     if "agent" not in create[0]:
@@ -99,14 +100,14 @@ def create_added(create: Rounds) -> Row:
 
 
 def create_cold(create: Rounds) -> Row:
-    """How much longer a create takes where no agent runs."""
+    """Tell how much longer a create takes where no agent runs."""
     found = numbers.summary(numbers.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
     return Row("runc: create, no agent", must, quotient(found), found.median < COLD_RATIO)
 
 
 def one_abi(rounds: Rounds | None) -> Row:
-    """Whether leaving out ABIs that the kernel has not makes up for the wrapper."""
+    """Tell whether leaving out ABIs that the kernel has not makes up for the wrapper."""
     name = 'runc: create with abis = "kernel", agent running'
     must = "faster than bare with the engine's profile"
     if rounds is None:
@@ -116,14 +117,14 @@ def one_abi(rounds: Rounds | None) -> Row:
 
 
 def cached(way: str, found: dict[str, Any]) -> Row:
-    """Whether crun compiles the same profile once."""
+    """Tell whether crun compiles the same profile once."""
     first, second = found["inodes"]
     figure = f"filter files' inodes {first} and {second}"
     return Row(f"crun, {way}: second container's filter", "from its cache", figure, found["hit"])
 
 
 def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
-    """Whether the agent helps, and answers all, when everything starts at once."""
+    """Tell whether the agent helps, and answers all, when everything starts at once."""
     if "agent" not in bursts[0]:
         return Row("runc: 100 creates at once", "none slower than without", NOT_MEASURED, None)
     wall, slowest, slower = _compared(bursts)
@@ -150,7 +151,7 @@ def _compared(bursts: list[dict[str, Any]]) -> tuple[numbers.Summary, numbers.Su
 
 
 def growth(way: str, sizes: dict[int, Rounds]) -> Row:
-    """What a larger config.json costs more than it costs the bare runtime."""
+    """Tell what a larger config.json costs more than it costs the bare runtime."""
     name = f"runc: create, {way}: added for 3 KB, 300 KB, 3 MB"
     if any(way not in rounds[0] for rounds in sizes.values()):
         return Row(name, "stated, linear", NOT_MEASURED, None)
@@ -166,7 +167,7 @@ def growth(way: str, sizes: dict[int, Rounds]) -> Row:
 
 
 def at_rest(found: AtRest | None) -> Row:
-    """What the agent takes when nothing is asked of it."""
+    """Tell what the agent takes when nothing is asked of it."""
     must = f"under {RESIDENT:.0f} MB, no CPU"
     if found is None:
         return Row("agent at rest", must, NOT_MEASURED, None)

@@ -44,6 +44,7 @@ class Subject:
 
     @property
     def bundle(self) -> Path:
+        """Return the directory of config.json."""
         return self.directory / "bundle"
 
     @property

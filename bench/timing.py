@@ -38,7 +38,9 @@ def spawned(argv: Sequence[str], output: str = NULL) -> int:
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     python_ignores = [signal.SIGPIPE, signal.SIGXFSZ]
-    return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsigdef=python_ignores)
+    return os.posix_spawn(
+        argv[0], list(argv), os.environ, file_actions=actions, setsigdef=python_ignores
+    )
 
 
 def timed(argv: Sequence[str], output: str = NULL) -> Timed:

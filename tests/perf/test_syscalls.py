@@ -57,7 +57,8 @@ def bundle(tmp_path: Path) -> Bundle:
 def _calls(installed: install.Installed, bundle: Bundle) -> Counter[str]:
     """Return how often each call is made, between cold.py's opening and the runtime's exec."""
     output = bundle.path / "trace"
-    argv = ["strace", "-o", output, installed.wrapper, "create", "--bundle", bundle.path, "ID"]
+    argv: list[str | Path] = ["strace", "-o", output]
+    argv += [installed.wrapper, "create", "--bundle", bundle.path, "ID"]
     subprocess.run(argv, check=True, timeout=60)
     trace = output.read_text()
     assert '"seccomp"' in bundle.config.read_text()
