@@ -1,7 +1,7 @@
 """Generated input for the launcher's C, with sanitizers, against a model of it in Python.
 
 LAUNCHER_FUZZ_SECONDS sets how long (default 3 each), LAUNCHER_FUZZ_SEED repeats a run: the seed is
-in each failure. `-DPLANTED` leaves a check out, and the fuzzer must find that.
+in each failure. Checks that are left out on purpose must be found.
 """
 
 from __future__ import annotations
@@ -153,20 +153,30 @@ def test_generated_input_is_read_as_the_model_reads_it(
     assert min(seen.values()) > BATCH / 100  # each verdict is really reached
 
 
-def test_a_check_left_out_is_found(directory: Path) -> None:
-    planted = _harness(directory, "planted", "-DPLANTED")
-    differences, _ = _differences(planted, "a", 30)
+def _planted(directory: Path, check: str, instead: str) -> Path:
+    """Return a harness whose ask.c lacks a check."""
+    source = (launchers.DIRECTORY / "ask.c").read_text()
+    assert source.count(check) == 1
+    (directory / "ask.c").write_text(source.replace(check, instead))
+    return _harness(directory, "planted", "-I", str(directory))
+
+
+LEFT_OUT = [
+    ("*value > (UINT64_MAX - (uint64_t)(*digits - '0')) / 10", "false"),
+    ("*digits < '0' || *digits > '9'", "*digits < '0'"),
+    ("fields[6][0] != '/' || ", ""),
+    ("count == 5", "count >= 5"),
+]
+
+
+@pytest.mark.parametrize(("check", "instead"), LEFT_OUT)
+def test_a_check_left_out_is_found(tmp_path: Path, check: str, instead: str) -> None:
+    differences, _ = _differences(_planted(tmp_path, check, instead), "a", 30)
     assert differences
 
 
-def test_a_read_of_one_byte_too_many_is_found(directory: Path) -> None:
+def test_a_read_of_one_byte_too_many_is_found(tmp_path: Path) -> None:
     """The sanitizer's own test: an answer that does not end in NUL, believed to."""
-    source = (launchers.DIRECTORY / "ask.c").read_text()
-    check = "length == 0 || text[length - 1] != '\\0'"
-    assert check in source
-    unsound = directory / "unsound"
-    unsound.mkdir()
-    (unsound / "ask.c").write_text(source.replace(check, "length == 0"))
-    planted = _harness(directory, "overrun", "-I", str(unsound), "-iquote", str(unsound))
+    planted = _planted(tmp_path, "length == 0 || text[length - 1] != '\\0'", "length == 0")
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         _differences(planted, "a", 30)

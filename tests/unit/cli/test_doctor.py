@@ -88,7 +88,7 @@ def test_the_shell_launcher_is_noted_with_what_it_costs(node: Node) -> None:
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("launcher", "note")
     assert "is a shell script" in found["sentence"]
-    assert "2.6 ms" in found["sentence"]
+    assert "2.0 ms" in found["sentence"]
 
 
 def test_an_audit_that_the_kernel_does_not_log_is_told(
