@@ -11,7 +11,7 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 # Once more with an agent running for each installation: what creates do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check test test-unit test-runtime test-engine test-page packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-page test-perf bench picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -25,7 +25,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/page tests/runtime tests/engine
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine
 	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
@@ -41,6 +41,15 @@ test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; roo
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page
 
+test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
+	.venv/bin/pytest tests/perf
+
+bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, some minutes
+	.venv/bin/python -m bench $(BENCH)
+
+picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
+	.venv/bin/python -m bench.picture docs/cold-create.svg
+
 packages:       ## what the tests need from Debian
 	dpkg-query -W $(DEBIAN_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); }
@@ -48,6 +57,10 @@ packages:       ## what the tests need from Debian
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/bench-ready: .venv/ready
+	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@
 
 .venv-other/ready: pyproject.toml constraints.txt

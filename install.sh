@@ -80,6 +80,7 @@ copy_hot_path() {
     cp -R "$packages/runc_wrap/hotpath" "$release/hotpath/runc_wrap/"
     cp -R "$packages/orjson" "$release/hotpath/"
     "$release/venv/bin/python" -m compileall -q "$release/hotpath"
+    "$release/venv/bin/python" -I -S -B "$packages/runc_wrap/launcher/packing.py" "$release/hotpath"
     ln -s "$("$release/venv/bin/python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
         "$release/python"
 }

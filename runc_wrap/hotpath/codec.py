@@ -2,7 +2,8 @@
 
 orjson looks up uuid.UUID, enum.EnumMeta, dataclasses._FIELD and json.JSONDecodeError while it is
 imported (orjson src/typeref.rs); the modules behind them cost more than all the rest of a create.
-We give it nothing but dicts, lists, strings and numbers, so empty stand-ins serve it.
+We give it nothing but dicts, lists, strings and numbers, so empty stand-ins serve it. Of datetime
+it takes the C half alone, so that stands in for the whole.
 """
 
 import sys
@@ -30,6 +31,10 @@ def _stand_ins() -> "dict[str, Any]":
     made = {name: module(name) for name in needed if name not in sys.modules}
     for name, stand_in in made.items():
         stand_in.__dict__.update(needed[name])
+    if "datetime" not in sys.modules:
+        import _datetime  # type: ignore[import-not-found]  # noqa: PLC0415 - typeshed lacks it
+
+        made["datetime"] = _datetime
     return made
 
 

@@ -73,11 +73,13 @@ def _no_hot_path(own: install.Installed) -> None:
 
 
 def _a_module_less(own: install.Installed) -> None:
+    (own.release / "hotpath" / "hotpath.packed").unlink()
     shutil.rmtree(own.release / "hotpath" / "runc_wrap" / "hotpath" / "__pycache__")
     (own.release / "hotpath" / "runc_wrap" / "hotpath" / "splice.py").unlink()
 
 
 def _a_damaged_module(own: install.Installed) -> None:
+    (own.release / "hotpath" / "hotpath.packed").unlink()
     (own.release / "hotpath" / "runc_wrap" / "hotpath" / "codec.py").write_text("def")
 
 

@@ -1,0 +1,133 @@
+"""`python -m bench`: measure, print the table, write bench.json and bench.svg.
+
+Runs as root in a mount namespace of its own, in which crun finds cgroups as it wants them; what it
+installs, mounts and starts is gone at its end, also after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import agents, measures, numbers, places, report, rows
+from tests.support.namespaces import UNIFIED
+from tests.support.processes import environment
+
+INSIDE = "RUNC_WRAP_BENCH_INSIDE"
+
+
+def main() -> int:
+    """Measure; exit status 1 if a figure is not met."""
+    options = _options()
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root, as the runtimes do")
+    if INSIDE not in os.environ:
+        _enter_namespace()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    plan = measures.Plan(options.rounds, options.bursts, options.seed)
+    with places.prepared() as place:
+        harness = numbers.summary(numbers.column(measures.harness(plan), "true"))
+        _say(f"{options.rounds} rounds. /bin/true by the same clock: {harness.median * 1e3:.2f} ms")
+        measured = _measure(place, plan)
+    found = rows.rows(measured)
+    _say(f"\n{report.medians(measured.commands)}\n\n{report.table(found)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    _write(options.out / "bench.json", measured, found, options)
+    _draw(options.out / "bench.svg", measured)
+    return int(not all(row.met for row in found))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="What does runc-wrap cost?")
+    parser.add_argument("--rounds", type=int, default=60, help="of each measurement")
+    parser.add_argument("--bursts", type=int, default=5, help="rounds of 100 creates at once")
+    parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
+    return parser.parse_args()
+
+
+def _enter_namespace() -> None:
+    """Begin again in a private mount namespace, without the hierarchy that crun refuses."""
+    inner = f'mountpoint -q {UNIFIED} && umount {UNIFIED}; exec "$@"'
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner, "sh"]
+    again = [*words, sys.executable, "-m", "bench", *sys.argv[1:]]
+    os.execvpe(again[0], again, {**environment(), INSIDE: "1"})  # noqa: S606 - no shell is wanted
+
+
+def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
+    commands = {}
+    for runtime in places.RUNTIMES:
+        _say(f"{runtime}: create, run, state, exec")
+        commands[runtime] = measures.commands(place, runtime, plan)
+    _say("configs of 3 KB, 300 KB, 3 MB")
+    sizes = measures.sizes(place, plan)
+    one_abi = measures.one_abi(place, plan) if place.has_agent else None
+    _say(f"{measures.AT_ONCE} creates at once")
+    bursts = measures.bursts(place, plan)
+    ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
+    return rows.Measured(
+        commands=commands,
+        one_abi=one_abi,
+        sizes=sizes,
+        bursts=bursts,
+        decided=agents.decided(place.installed["runc-agent"], "bench-runc-agent-"),
+        cache={way: measures.cache(place, way) for way in ways},
+        rest=measures.rest(place),
+    )
+
+
+def _write(
+    path: Path, measured: rows.Measured, found: list[rows.Row], options: argparse.Namespace
+) -> None:
+    """Write everything that was measured, so that other questions can be asked of it later."""
+    document = {
+        "machine": _machine(),
+        "rounds": options.rounds,
+        "seed": options.seed,
+        "rows": [{**dataclasses.asdict(row), "verdict": row.verdict} for row in found],
+        **dataclasses.asdict(measured),
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    _say(f"\nall figures: {path}")
+
+
+def _machine() -> dict[str, Any]:
+    def version(name: str) -> str:
+        done = subprocess.run([name, "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.partition("\n")[0]
+
+    return {
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "python": platform.python_version(),
+        "runtimes": [version(runtime) for runtime in places.RUNTIMES],
+    }
+
+
+def _draw(path: Path, measured: rows.Measured) -> None:
+    try:
+        from bench import plot  # noqa: PLC0415 - matplotlib is an extra that may be missing
+    except ImportError:
+        _say("no picture: matplotlib is not installed (pip install '.[bench]')")
+        return
+    machine = _machine()
+    title = f"{machine['cores']} cores, {machine['system']}, {machine['runtimes'][0]}"
+    plot.draw(path, measured.commands, measured.sizes, title)
+    _say(f"picture: {path}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the bench speaks to a person
+
+
+if __name__ == "__main__":
+    sys.exit(main())

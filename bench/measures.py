@@ -1,0 +1,135 @@
+"""The measurements: what is run how often, and what comes out as plain data."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench import agents, numbers
+from bench.subjects import Subject
+from bench.timing import FailedError, seconds_of, spawned, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.numbers import Rounds
+    from bench.places import Places
+
+WAYS = ("bare", "shell", "cold", "agent")
+COMMANDS: dict[str, Callable[[Subject], float]] = {
+    "create": Subject.create,
+    "run": Subject.run,
+    "state": Subject.state,
+    "exec": Subject.execute,
+}
+SIZES = (3 * 1024, 300 * 1024, 3 * 1024 * 1024)  # bytes of config.json
+AT_ONCE = 100
+REST = 10.0  # seconds that the agent is watched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often each is measured, and the seed of the order."""
+
+    rounds: int
+    bursts: int
+    seed: int
+
+
+def harness(plan: Plan) -> Rounds:
+    """Return what timing costs itself: a program that does nothing."""
+    return numbers.interleaved({"true": lambda: timed(["/bin/true"]).seconds}, plan.rounds, 0)
+
+
+def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
+    """Measure every command in every way, bare and wrapped."""
+    ways = [way for way in WAYS if places.has_agent or way != "agent"]
+    subjects = {way: places.subjects[f"{runtime}/{way}"] for way in ways}
+    for subject in subjects.values():
+        subject.start()
+    found = {}
+    for command, method in COMMANDS.items():
+        ways_of = {way: partial(method, subject) for way, subject in subjects.items()}
+        found[command] = numbers.interleaved(ways_of, plan.rounds, plan.seed)
+    for subject in subjects.values():
+        subject.stop()
+    return found
+
+
+def one_abi(places: Places, plan: Plan) -> Rounds:
+    """Measure abis = "kernel" with the agent against the engine's own profile without wrapper."""
+    ways = {"bare": "runc/bare", "kernel": "runc/kernel"}
+    subjects = {way: places.subjects[name].create for way, name in ways.items()}
+    return numbers.interleaved(subjects, plan.rounds, plan.seed)
+
+
+def sizes(places: Places, plan: Plan) -> dict[int, Rounds]:
+    """Measure create with small and large configs."""
+    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+
+    subjects = {way: places.subjects[f"runc/{way}"] for way in ways}
+    found = {}
+    for size in SIZES:
+        ways_of = {way: partial(subject.create, size) for way, subject in subjects.items()}
+        found[size] = numbers.interleaved(ways_of, plan.rounds, plan.seed)
+    return found
+
+
+def burst(subjects: list[Subject]) -> dict[str, Any]:
+    """Create all at once; return the wall time, and what each took from the first start on."""
+    argvs = [subject.prepared_create(number) for number, subject in enumerate(subjects)]
+    begin = time.perf_counter()
+    pending = {
+        spawned(argv, subject.log): number
+        for number, (argv, subject) in enumerate(zip(argvs, subjects, strict=True))
+    }
+    ends: dict[int, float] = {}
+    while pending:
+        pid, status = os.waitpid(-1, 0)
+        if pid not in pending:
+            continue
+        ends[pending.pop(pid)] = time.perf_counter() - begin
+        if status != 0:
+            raise FailedError("one of many creates at once failed")
+    for number, subject in enumerate(subjects):
+        subject.delete(subject.numbered(number))
+    return {"wall": max(ends.values()), "each": sorted(ends.values())}
+
+
+def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
+    """Create AT_ONCE containers at once, each way in turn."""
+    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+    many = {
+        way: [places.again(f"runc/{way}", f"-{number}") for number in range(AT_ONCE)]
+        for way in ways
+    }
+    return [
+        {way: burst(many[way]) for way in order}
+        for order in numbers.orders(ways, plan.bursts, plan.seed)
+    ]
+
+
+def cache(places: Places, way: str) -> dict[str, Any]:
+    """Create two containers with crun; tell whether the second uses the first one's filter.
+
+    crun keeps a compiled filter beneath its root and links it into each container's state
+    (crun src/libcrun/seccomp.c): the same inode is the proof that it was not compiled again.
+    """
+    first, second = (places.again(f"crun/{way}", f"-cache{number}") for number in range(2))
+    second.share_state(first)
+    inodes = []
+    for number, subject in enumerate((first, second)):
+        seconds_of(subject.prepared_create(number), subject.log)
+        inodes.append(subject.filter_inode(number))
+    for number, subject in enumerate((first, second)):
+        subject.delete(subject.numbered(number))
+    return {"hit": inodes[0] == inodes[1], "inodes": inodes}
+
+
+def rest(places: Places) -> agents.AtRest | None:
+    """Weigh the agent that decided everything above."""
+    agent = places.agents["runc-agent"]
+    return agents.at_rest(agent.pid, REST) if agent else None

@@ -1,0 +1,93 @@
+"""Medians, quartiles, and comparisons within one round.
+
+A round measures every variant once, shortly after one another: what the machine does meanwhile
+hits all alike, so ratios and differences are taken within a round and only then summed up.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+PAUSE = 0.05  # seconds
+WARM_UP = 2  # rounds
+Rounds = list[dict[str, float]]  # one round: variant -> seconds
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sample's quartiles, in the unit of the sample."""
+
+    low: float
+    median: float
+    high: float
+    count: int
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Return median and quartiles. One value is all three."""
+    if len(values) == 1:
+        return Summary(values[0], values[0], values[0], 1)
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Summary(low, median, high, len(values))
+
+
+def ratios(rounds: Rounds, variant: str, base: str) -> list[float]:
+    """Return variant / base of each round."""
+    return [one[variant] / one[base] for one in rounds]
+
+
+def differences(rounds: Rounds, variant: str, base: str) -> list[float]:
+    """Return variant - base of each round, in seconds."""
+    return [one[variant] - one[base] for one in rounds]
+
+
+def column(rounds: Rounds, variant: str) -> list[float]:
+    """Return one variant's seconds."""
+    return [one[variant] for one in rounds]
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of the least-squares line through (x, y)."""
+    xs, ys = zip(*points, strict=True)
+    return statistics.linear_regression(xs, ys).slope
+
+
+def correlation(points: Sequence[tuple[float, float]]) -> float:
+    """Return Pearson's r of (x, y): 1 where y grows linearly with x."""
+    xs, ys = zip(*points, strict=True)
+    return statistics.correlation(xs, ys)
+
+
+def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
+    """Yield the order of each round: the same for the same seed, and no variant always first."""
+    generator = random.Random(seed)  # noqa: S311 - an order of measuring, no secret
+    for _ in range(count):
+        order = list(names)
+        generator.shuffle(order)
+        yield order
+
+
+def interleaved(measures: Mapping[str, Callable[[], float]], count: int, seed: int) -> Rounds:
+    """Measure each variant once a round. The first rounds, which fill caches, do not count.
+
+    Each begins after a pause. A process that is put into a cgroup waits for an RCU grace period
+    (10 to 20 ms), unless another was put into one just before (linux kernel/rcu/sync.c): without
+    the pause the faster variant would be spared what the slower one has to wait for.
+    """
+
+    def rested(name: str) -> float:
+        time.sleep(PAUSE)
+        return measures[name]()
+
+    rounds = [
+        {name: rested(name) for name in order}
+        for order in orders(list(measures), WARM_UP + count, seed)
+    ]
+    return rounds[WARM_UP:]

@@ -1,0 +1,113 @@
+"""Everything that is measured, put in place for one run of the bench and gone after it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench import agents
+from bench.subjects import Subject, checked
+from tests.support import images, install
+from tests.support.processes import run, short_directory
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.configs import Json
+    from tests.support.processes import Daemon
+
+RUNTIMES = ("runc", "crun")
+KERNEL = '[default]\nabis = "kernel"\n'
+FLOOR = '#!/bin/sh\nexec {} "$@"\n'  # the least that a wrapper in a shell can do
+
+
+@dataclass
+class Places:
+    """Installations by "runtime-way", subjects by "runtime/way", agents as installations.
+
+    The ways: bare, shell, cold, agent; for runc also kernel, which is agent with abis = "kernel".
+    """
+
+    directory: Path
+    rootfs: Path
+    bundles: Path
+    installed: dict[str, install.Installed] = field(default_factory=dict)
+    agents: dict[str, Daemon | None] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
+
+    def subject(self, name: str, program_path: str, block: Json, copy: str = "") -> Subject:
+        """Make a subject; `copy` tells several of one name apart."""
+        whole = name.replace("/", "-") + copy
+        bare = program(name.partition("/")[0])
+        return Subject(whole, program_path, bare, self.bundles / whole, self.rootfs, block)
+
+    def program_of(self, name: str) -> str:
+        """Return what is executed for "runtime/way"."""
+        runtime, _, way = name.partition("/")
+        if way == "bare":
+            return program(runtime)
+        if way == "shell":
+            return str(self.directory / f"{runtime}-shell")
+        return str(self.installed[f"{runtime}-{way}"].wrapper)
+
+    def again(self, name: str, copy: str) -> Subject:
+        """Make another subject like the one of this name."""
+        return self.subject(name, self.program_of(name), self.subjects[name].block, copy)
+
+    @property
+    def has_agent(self) -> bool:
+        """Tell whether this release has an agent at all."""
+        return all(self.agents.values())
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[Places]:
+    """Install, start agents, make bundles; end and remove all of it."""
+    with short_directory("bench") as directory, contextlib.ExitStack() as stack:
+        bundles = directory / "bundles"
+        bundles.mkdir()
+        _mount_memory(stack, bundles)
+        places = Places(directory, images.root_directory(directory / "rootfs"), bundles)
+        base = install.install(directory / "base")
+        for runtime in RUNTIMES:
+            _install(places, base, runtime, stack)
+            _add_subjects(places, runtime, stack)
+        yield places
+
+
+def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:
+    """Bundles and states lie in memory, as beneath /run on a node."""
+    run(["mount", "-t", "tmpfs", "-o", "size=1g", "bench", place])
+    stack.callback(run, ["umount", "--lazy", place])
+
+
+def _install(
+    places: Places, base: install.Installed, runtime: str, stack: contextlib.ExitStack
+) -> None:
+    policies = {"cold": "", "agent": "", **({"kernel": KERNEL} if runtime == "runc" else {})}
+    for way, policy in policies.items():
+        own = install.copy_of(base, places.directory / f"{runtime}-{way}")
+        own.configure(f'runtime = ["{runtime}"]\n{policy}')
+        places.installed[f"{runtime}-{way}"] = own
+        if way != "cold":
+            places.agents[f"{runtime}-{way}"] = stack.enter_context(agents.running(own))
+    floor = places.directory / f"{runtime}-shell"
+    floor.write_text(FLOOR.format(program(runtime)))
+    floor.chmod(0o755)
+
+
+def _add_subjects(places: Places, runtime: str, stack: contextlib.ExitStack) -> None:
+    """Bare and shell begin with the config that the wrapper makes; the wrapper with none."""
+    cold = checked(places.subject(f"{runtime}/cold", places.program_of(f"{runtime}/cold"), {}))
+    blocks = {"bare": cold.final_block(), "shell": cold.final_block(), "agent": {}}
+    if runtime == "runc":
+        blocks["kernel"] = {}
+    for way, block in blocks.items():
+        name = f"{runtime}/{way}"
+        places.subjects[name] = checked(places.subject(name, places.program_of(name), block))
+    places.subjects[f"{runtime}/cold"] = cold
+    for name in [f"{runtime}/cold", *(f"{runtime}/{way}" for way in blocks)]:
+        stack.callback(places.subjects[name].stop)

@@ -1,0 +1,53 @@
+"""What a person reads: two tables as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.numbers import Rounds
+    from bench.rows import Row
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Return the cells as columns, as wide as their widest."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def table(rows: list[Row]) -> str:
+    """Return the promised figures, each met or not."""
+    head = ["measure", "must", "measured: median [quartiles]", ""]
+    return aligned([head, *([row.measure, row.must, row.figure, row.verdict] for row in rows)])
+
+
+def medians(commands: dict[str, dict[str, Rounds]]) -> str:
+    """Return each command's times in each way, and how they compare within a round."""
+    head = ["runtime", "command", "way", "ms: median [quartiles]", "added ms", "ratio"]
+    lines = [
+        [runtime, command, *line]
+        for runtime, of_runtime in commands.items()
+        for command, rounds in of_runtime.items()
+        for line in _lines(rounds)
+    ]
+    return aligned([head, *lines])
+
+
+def _lines(rounds: Rounds) -> Iterator[list[str]]:
+    for way in (way for way in ("bare", "shell", "cold", "agent") if way in rounds[0]):
+        found = numbers.summary(numbers.column(rounds, way))
+        added = numbers.summary(numbers.differences(rounds, way, "bare")).median
+        ratio = numbers.summary(numbers.ratios(rounds, way, "bare")).median
+        yield [
+            way,
+            f"{found.median * 1e3:7.2f} [{found.low * 1e3:.2f} {found.high * 1e3:.2f}]",
+            "" if way == "bare" else f"{added * 1e3:+.2f}",
+            "" if way == "bare" else f"{ratio:.3f}",
+        ]

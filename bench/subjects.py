@@ -1,0 +1,142 @@
+"""What is measured: one runtime, bare or wrapped, with a bundle and a state directory of its own.
+
+What prepares or clears up lies outside the timing, and is done by the bare runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench import configs
+from bench.timing import FailedError, seconds_of, timed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.configs import Json
+
+SLEEP = ["/bin/sleep", "1000000"]
+TRUE = ["/bin/true"]
+
+
+@dataclass
+class Subject:
+    """A variant: `program` is executed, `bare` is the real runtime behind it.
+
+    `block` is the linux.seccomp that config.json has before the call: the final one for a bare
+    runtime, none where the wrapper is to put it in.
+    """
+
+    name: str
+    program: str
+    bare: str
+    directory: Path
+    rootfs: Path
+    block: Json
+    running: str = ""
+    root: Path = field(init=False)
+    texts: dict[tuple[str, ...], bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bundle.mkdir(parents=True)
+        self.root = self.directory / "state"
+
+    @property
+    def bundle(self) -> Path:
+        """Return the directory of config.json."""
+        return self.directory / "bundle"
+
+    @property
+    def log(self) -> str:
+        """Return the file that the runtime logs to, and everything it prints goes to."""
+        return str(self.directory / "log")
+
+    def words(self, program: str, *command: str) -> list[str]:
+        """Return an argv as containerd's shim writes it."""
+        return [
+            *(program, "--root", str(self.root)),
+            *("--log", self.log, "--log-format", "json", *command),
+        ]
+
+    def write_config(self, identity: str, args: list[str], size: int = 0) -> None:
+        """Write config.json anew, as an engine does before each create."""
+        key = (identity, *args, str(size))
+        if key not in self.texts:
+            text = configs.plain(identity, str(self.rootfs), args, size)
+            self.texts[key] = configs.with_block(text, self.block)
+        (self.bundle / "config.json").write_bytes(self.texts[key])
+
+    def create(self, size: int = 0) -> float:
+        """Create a container, and delete it after the clock has stopped."""
+        identity = f"bench-{self.name}"
+        self.write_config(identity, SLEEP, size)
+        try:
+            return seconds_of(self._create_words(self.program, identity), self.log)
+        finally:
+            self.delete(identity)
+
+    def numbered(self, number: int) -> str:
+        """Return the id of one of several containers."""
+        return f"bench-{self.name}-{number}"
+
+    def prepared_create(self, number: int) -> list[str]:
+        """Write the config of one of several; return the argv that creates it."""
+        self.write_config(self.numbered(number), SLEEP)
+        return self._create_words(self.program, self.numbered(number))
+
+    def run(self) -> float:
+        """Run a container that ends at once."""
+        identity = f"bench-{self.name}-run"
+        self.write_config(identity, TRUE)
+        words = self.words(self.program, "run", "--bundle", str(self.bundle), identity)
+        return seconds_of(words, self.log)
+
+    def state(self) -> float:
+        """Ask for the state of the container that `start` started."""
+        return seconds_of(self.words(self.program, "state", self.running), self.log)
+
+    def execute(self) -> float:
+        """Execute /bin/true in it, as a probe does."""
+        return seconds_of(self.words(self.program, "exec", self.running, *TRUE), self.log)
+
+    def start(self) -> None:
+        """Start the container that `state` and `execute` need."""
+        self.running = f"bench-{self.name}-running"
+        self.write_config(self.running, SLEEP)
+        seconds_of(self._create_words(self.program, self.running), self.log)
+        seconds_of(self.words(self.bare, "start", self.running), self.log)
+
+    def stop(self) -> None:
+        """Delete it."""
+        if self.running:
+            self.delete(self.running)
+            self.running = ""
+
+    def delete(self, identity: str) -> None:
+        """Delete a container that may be there."""
+        timed(self.words(self.bare, "delete", "--force", identity), self.log)
+
+    def share_state(self, other: Subject) -> None:
+        """Use another subject's state directory, as all containers of one engine do."""
+        self.root = other.root
+
+    def filter_inode(self, number: int) -> int:
+        """Return the inode of the compiled filter that crun keeps with a container."""
+        return (self.root / self.numbered(number) / "seccomp.bpf").stat().st_ino
+
+    def final_block(self) -> Json:
+        """Return the linux.seccomp that a create through `program` leaves in config.json."""
+        self.create()
+        return configs.block_of(self.bundle / "config.json")
+
+    def _create_words(self, program: str, identity: str) -> list[str]:
+        files = ("--bundle", str(self.bundle), "--pid-file", str(self.directory / "pid"))
+        return self.words(program, "create", *files, identity)
+
+
+def checked(subject: Subject) -> Subject:
+    """Return a subject whose create works and ends with a profile. Raises FailedError."""
+    if not subject.final_block():
+        raise FailedError(f"{subject.name} leaves no seccomp profile in config.json")
+    return subject

@@ -1,0 +1,87 @@
+"""Which system calls a cold create makes from cold.py to the exec of the runtime, exactly.
+
+Those of memory management are left out: how often an allocator asks the kernel is its own affair.
+A call more here is a file more that is looked for, opened or written at every container start.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import bundles, install
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bundles import Bundle
+
+MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "getrandom"}
+_OURS = {
+    "rename": 1, "unlink": 1, "fchmod": 1, "write": 2,  # the new config.json, the ledger
+    "readlink": 5, "getpid": 1, "getuid": 1, "rt_sigaction": 2,
+}  # fmt: skip
+# The rest goes by pairs and is the interpreter's as well as ours, so it differs between versions.
+EXPECTED = {
+    (3, 11): Counter(
+        openat=15, close=16, read=21, fstat=19, newfstatat=25, lseek=15, ioctl=4, getdents64=6,
+        **_OURS,
+    ),
+    (3, 13): Counter(
+        openat=12, close=13, read=18, fstat=15, newfstatat=16, lseek=12, ioctl=4, getdents64=4,
+        **_OURS,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
+    requires("strace", root=True)
+    python = f"{sys.base_prefix}/bin/python3"
+    made = install.install(tmp_path_factory.mktemp("syscalls") / "prefix", python)
+    install.use_runtime(made, "/bin/true")
+    return made
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return bundles.make(tmp_path / "bundle", "runc")
+
+
+def _calls(installed: install.Installed, bundle: Bundle) -> Counter[str]:
+    """Return how often each call is made, between cold.py's opening and the runtime's exec."""
+    output = bundle.path / "trace"
+    argv: list[str | Path] = ["strace", "-o", output]
+    argv += [installed.wrapper, "create", "--bundle", bundle.path, "ID"]
+    subprocess.run(argv, check=True, timeout=60)
+    trace = output.read_text()
+    assert '"seccomp"' in bundle.config.read_text()
+    ours = trace.partition('cold.py", O_RDONLY')[2].rpartition('execve("/bin/true"')[0]
+    names = re.findall(r"^(\w+)\(", ours, re.MULTILINE)
+    return Counter(name for name in names if name not in MEMORY)
+
+
+def test_a_cold_create_makes_these_system_calls_and_no_other(
+    installed: install.Installed, bundle: Bundle
+) -> None:
+    _calls(installed, bundle)  # the first one makes the ledger's directory
+    bundle.config.write_text(bundles.make(bundle.path / "again", "runc").config.read_text())
+    assert _calls(installed, bundle) == EXPECTED[sys.version_info[:2]]
+
+
+def test_a_file_more_that_is_looked_for_would_be_seen(
+    installed: install.Installed, bundle: Bundle, tmp_path: Path
+) -> None:
+    """The control: without the packed modules, each is looked for."""
+    packed = installed.release / "hotpath" / "hotpath.packed"
+    aside = packed.rename(tmp_path / "aside")
+    try:
+        assert _calls(installed, bundle).total() > EXPECTED[sys.version_info[:2]].total() + 100
+    finally:
+        aside.rename(packed)
