@@ -1,6 +1,6 @@
-"""Which containers the ledger knows, followed as it grows, and how a process is known as theirs.
+"""Which containers the ledger knows, followed as it grows, and how processes are told as theirs.
 
-A process is a container's if a part of its cgroup's path is the container's id, as engines write it:
+A process is a container's if a part of its cgroup's path is the container's id, as they write it:
 
     .../ID                       cgroupfs, of every engine
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
