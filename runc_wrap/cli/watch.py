@@ -96,7 +96,7 @@ class _Teller:
 
     def _row(self, one: Seen, record: Record | None) -> Row | None:
         profile = self._profile_of(record) if record else ""
-        tally = Tally(one.count, one.time, one.time)
+        tally = Tally(one.times, one.time, one.time)
         if isinstance(profile, str):
             return verdict.row_of(one.call, tally, verdict.UNKNOWN)
         outcome = outcomes.of(one.call, profile)
@@ -117,7 +117,7 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "count": one.count,
+        "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
 

@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     time: float
     key: Key | None
     call: Call
-    count: int
+    times: int
 
 
 class Watching:
@@ -59,7 +59,9 @@ class Watching:
         lost: list[Lost] = []
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            waited = [self._live, self.tree] if self.tree.fileno() >= 0 else [self._live]
+            waited: list[Live | Tree] = (
+                [self._live, self.tree] if self.tree.fileno() >= 0 else [self._live]
+            )
             if select.select(waited, [], [], left)[0]:
                 self._read(found, lost)
         news = [Seen(times[0], key, call, len(times)) for (key, call), times in found.items()]
