@@ -129,12 +129,17 @@ class Tree:
 
         Read what there is first: a record may be here before the news of its process.
         """
-        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
-        around = [life for life in lives if _lived(life, when)]
-        if around:
-            keys = {life.key for life in around}
-            return around[0].key if len(keys) == 1 else None
+        keys = self._remembered(pid, when)
+        if not keys:
+            self._refresh(when)
+            keys = self._remembered(pid, when)
+        if keys:
+            return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
+
+    def _remembered(self, pid: int, when: float) -> set[Key]:
+        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
+        return {life.key for life in lives if _lived(life, when)}
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
@@ -211,10 +216,14 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
-        for one in self._strangers.created(pid, second):
+        family = list(self._strangers.created(pid, second))
+        ends: list[tuple[float, int]] = []
+        for one in family:  # in the order of their beginning; a pid may occur twice
             self._begin(one.pid, one.start, key)
             if one.end is not None:
-                self._end(one.pid, one.end)
+                ends.append((one.end, one.pid))
+        for end, gone in sorted(ends):
+            self._end(gone, end)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
@@ -226,7 +235,6 @@ class Tree:
 
     def _ask(self, pid: int, when: float) -> Key | None:
         """Ask /proc about a process that is not known; it must have been there then."""
-        self._refresh(when)
         found = self._present.of(pid, when)
         if found is None:
             return None
