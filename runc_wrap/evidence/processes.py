@@ -216,14 +216,18 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
-        family = list(self._strangers.created(pid, second))
-        ends: list[tuple[float, int]] = []
-        for one in family:  # in the order of their beginning; a pid may occur twice
-            self._begin(one.pid, one.start, key)
+        events: list[tuple[float, bool, int]] = []
+        for one in self._strangers.created(pid, second):
+            events.append((one.start, True, one.pid))
             if one.end is not None:
-                ends.append((one.end, one.pid))
-        for end, gone in sorted(ends):
-            self._end(gone, end)
+                events.append((one.end, False, one.pid))
+        self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
+        for when, begins, whose in sorted(events):
+            if begins:
+                self._begin(whose, when, key)
+            else:
+                self._end(whose, when)
+        self._left(key, max(events)[0] if events else None)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
@@ -269,11 +273,16 @@ class Tree:
             return
         self._ended.setdefault(pid, []).append(life._replace(end=when))
         self._order.append((when, pid))
-        self._counts[life.key] -= 1
-        if not self._counts[life.key]:
-            del self._counts[life.key]
-            self._over = [*self._over[-MOST_ENDED:], (life.key, when)]
+        self._left(life.key, when)
         self._forget(when)
+
+    def _left(self, key: Key, when: float | None) -> None:
+        """Count one process less; with the last the container has ended."""
+        self._counts[key] -= 1
+        if not self._counts[key]:
+            del self._counts[key]
+            if when is not None:
+                self._over = [*self._over[-MOST_ENDED:], (key, when)]
 
     def _forget(self, now: float) -> None:
         """Forget who ended long ago, a batch at a time."""
