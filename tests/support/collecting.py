@@ -30,7 +30,7 @@ class Collector:
         self.live = Live()
         self.seen = 0
         self._stopping = threading.Event()
-        self._begin = time.time()
+        self.begin = time.time()
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -67,7 +67,7 @@ def collecting(prefix: Path) -> Iterator[Collector]:
         collector.stop()
         thread.join()
         collector.step()
-        collector.store.watched("audit", collector._begin, time.time())
+        collector.store.watched("audit", collector.begin, time.time())
         collector.store.flush()
         collector.live.close()
         collector.tree.close()
