@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -133,13 +132,13 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
     assert reported.returncode == 1
     (row,) = [line for line in reported.stdout.splitlines() if line.startswith(seen.name)]
     assert "DENIED" in row
-    assert "unshare: EPERM, 1 times by /bin/" in row
+    assert "unshare: EPERM, once by /bin/" in row
 
     suggested = auditing.control("suggest", seen.name)
     assert "unshare is dangerous: it makes namespaces" in suggested.stderr
     (added,) = [one for one in json.loads(suggested.stdout)["syscalls"] if "comment" in one]
     assert added["names"] == ["unshare"]
-    assert added["comment"].startswith("EPERM; seen 1 times, by /bin/")
+    assert added["comment"].startswith("EPERM; seen once, by /bin/")
     name = f"localhost/{seen.name}.json"
     assert f"runc-wrap/seccomp: {name}" in suggested.stderr
     profiles = auditing.prefix / "etc" / "profiles"
@@ -204,7 +203,7 @@ def test_an_audit_log_tells_of_what_still_runs_and_no_record_is_counted_twice(
     (found,) = json.loads(done.stdout)
     assert _syscalls(found) == {"unshare": 2}
     shown = auditing.control("report", "--audit-log", log, ok=False).stdout
-    assert "2 calls belong to no container that is known (" in shown
+    assert "2 calls of no container that is known (" in shown
 
 
 @contextmanager
@@ -237,9 +236,12 @@ def test_a_pid_that_is_given_again_at_once_never_names_the_wrong_container(
         name: _with_program(make_bundle(pair.kind), built("short"), "1500", str(number))
         for name, number in calls.items()
     }
-    with collecting.collecting(auditing.prefix) as collector, ThreadPoolExecutor(2) as pool:
-        with _pids_come_again(20_000):
-            list(pool.map(lambda one: one.call(auditing.wrapper, "run"), made.values()))
+    with (
+        collecting.collecting(auditing.prefix) as collector,
+        ThreadPoolExecutor(2) as pool,
+        _pids_come_again(20_000),
+    ):
+        list(pool.map(lambda one: one.call(auditing.wrapper, "run"), made.values()))
     shared = collector.pids[UNSHARE] & collector.pids[MOUNT]
     assert len(shared) >= 10  # pids that both had
     report = _report(auditing)
@@ -287,10 +289,8 @@ def _listens(pid: int) -> bool:
 
 def _netlink(pid: int) -> bool:
     lines = Path("/proc/net/netlink").read_text().splitlines()[1:]
-    ours = {
-        os.readlink(link)[len("socket:[") : -1]
-        for link in Path(f"/proc/{pid}/fd").glob("*")
-        if link.is_symlink() and os.readlink(link).startswith("socket:[")
-    }
+    links = [link for link in Path(f"/proc/{pid}/fd").glob("*") if link.is_symlink()]
+    targets = [str(link.readlink()) for link in links]
+    ours = {target[len("socket:[") : -1] for target in targets if target.startswith("socket:[")}
     kinds = {line.split()[1] for line in lines if line.split()[-1] in ours}
     return {"9", "11"} <= kinds

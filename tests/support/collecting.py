@@ -35,7 +35,8 @@ class Collector:
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            if select.select([self.live, self.tree], [], [], 0.1)[0]:
+            both: list[Live | Tree] = [self.live, self.tree]
+            if select.select(both, [], [], 0.1)[0]:
                 self.step()
 
     def step(self) -> None:

@@ -112,7 +112,9 @@ def test_a_container_begins_with_the_runtime_that_the_ledger_names(
     kernel.exit(INIT, after=0.002)
     kernel.exit(RUNTIME)
     assert tree.container_of(INIT, born) == ("/run/test", "new")  # read when all were gone
-    assert tree.ended() == [(("/run/test", "new"), pytest.approx(kernel.now, abs=0.001))]
+    ((key, end),) = tree.ended()
+    assert key == ("/run/test", "new")
+    assert end == pytest.approx(kernel.now, abs=0.001)
 
 
 def test_a_runtimes_pid_that_comes_again_creates_nothing(
@@ -132,7 +134,9 @@ def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel
     kernel.exit(INIT)
     assert tree.ended() == []
     end = kernel.exit(CHILD)
-    assert tree.ended() == [(KEY, pytest.approx(end, abs=0.001))]
+    ((key, told),) = tree.ended()
+    assert key == KEY
+    assert told == pytest.approx(end, abs=0.001)
     assert tree.ended() == []
 
 
