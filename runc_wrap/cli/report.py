@@ -206,6 +206,6 @@ def _strays(rows: list[Row]) -> str:
     total = sum(row.tally.count for row in rows)
     names = ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
     return (
-        f"\n{watching.counted(total, 'call')} of no container that is known ({names}): by programs outside of "
-        "containers, or by processes that had ended before anybody looked."
+        f"\n{watching.counted(total, 'call')} of no container that is known ({names}): by programs "
+        "outside of containers, or by processes that had ended before anybody looked."
     )

@@ -48,6 +48,7 @@ class Known:
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._directories = [os.fspath(one) for one in directories]
         self._keys: dict[str, dict[Key, tuple[int, float] | None]] = {}
+        self._news: list[Key] = []
         self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
         self.refresh()
 
@@ -60,7 +61,14 @@ class Known:
                     key = self._note(line)
                     if key:
                         found[key] = None
+        self._news = [*self._news, *found][-MOST:]
         return list(found)
+
+    def news(self) -> list[Key]:
+        """Read on; return the containers of what is new since this was last asked."""
+        self.refresh()
+        found, self._news = self._news, []
+        return found
 
     def newest(self) -> Iterator[Key]:
         """Yield all containers, the newest first."""

@@ -88,6 +88,7 @@ class Tree:
             self._socket = connector()
         except OSError as error:
             self.problem = error.strerror or str(error)
+        self.known.news()  # what began before us, the scan finds
         self.scan()
 
     @property
@@ -148,7 +149,7 @@ class Tree:
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
-        self.known.refresh()
+        self._refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
         for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
             there = known.born(pid)
@@ -211,7 +212,7 @@ class Tree:
 
     def _refresh(self, when: float) -> None:
         """Take in new containers; each is awaited: its first process may be there before us."""
-        for key in self.known.refresh()[-_MOST_AWAITED:]:
+        for key in self.known.news()[-_MOST_AWAITED:]:
             self._awaited[key] = when + _AWAITED
             creator = self.known.creator(key)
             if creator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.processes import Tree
 from tests.support import collecting
 from tests.support.processes import wait_until
 
@@ -294,3 +297,24 @@ def _netlink(pid: int) -> bool:
     ours = {target[len("socket:[") : -1] for target in targets if target.startswith("socket:[")}
     kinds = {line.split()[1] for line in lines if line.split()[-1] in ours}
     return {"9", "11"} <= kinds
+
+
+def test_more_processes_than_fit_are_a_known_loss_and_what_lives_is_found_again(
+    auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    tree = Tree(Known(auditing.prefix / "var" / "ledger"))
+    try:
+        small = socket.fromfd(tree.fileno(), socket.AF_NETLINK, socket.SOCK_DGRAM)
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.close()
+        bundle = make_bundle(pair.kind)
+        pid = bundle.create(auditing.wrapper)
+        for _ in range(100):
+            subprocess.run(["true"], check=True)
+        (lost, *_) = tree.read()
+        assert (lost.source, lost.records) == ("processes", 1)
+        key = (str(bundle.path / "state"), bundle.name)
+        assert tree.container_of(pid, time.time()) == key
+        assert tree.read() == []
+    finally:
+        tree.close()

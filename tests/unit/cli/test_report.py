@@ -11,6 +11,8 @@ from runc_wrap.evidence import known
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import files, kmsg
 from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.tallies import Call, Tally
+from runc_wrap.evidence.verdict import UNKNOWN, row_of
 from runc_wrap.evidence.watching import rfc3339
 from tests.unit.evidence.making import (
     CLONE3,
@@ -278,9 +280,6 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
 
 
 def test_a_call_in_words_names_the_abi_where_it_is_not_the_usual() -> None:
-    from runc_wrap.evidence.tallies import Call, Tally
-    from runc_wrap.evidence.verdict import UNKNOWN, row_of
-
     row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
     row.programs["/x"] = 1
     assert cli_report.call_words(row) == "unshare (x86): not known, once by /x"

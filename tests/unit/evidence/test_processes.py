@@ -117,6 +117,17 @@ def test_a_container_begins_with_the_runtime_that_the_ledger_names(
     assert end == pytest.approx(kernel.now, abs=0.001)
 
 
+def test_a_container_that_others_have_read_of_begins_all_the_same(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    tree.known.refresh()
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    assert tree.container_of(INIT, born) == ("/run/test", "new")
+
+
 def test_a_runtimes_pid_that_comes_again_creates_nothing(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:

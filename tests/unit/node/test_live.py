@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence import store
-from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.store import Store
 from runc_wrap.node import live
@@ -16,6 +15,8 @@ from tests.unit.evidence.making import NEWUSER, NOTIFY, UNSHARE, observed, sight
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.evidence.known import Known
 
 KEY = ("/run/test", "c1")
 
