@@ -117,6 +117,9 @@ class Known:
 
     def _appended(self, path: str) -> Iterator[bytes]:
         try:
+            found = os.lstat(path)
+            if self._read.get(path) == (found.st_ino, found.st_size):
+                return
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError:
             return

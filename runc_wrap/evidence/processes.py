@@ -203,9 +203,9 @@ class Tree:
     def _look(self, pid: int, when: float) -> None:
         """Look where a process is that execs: perhaps a container begins."""
         self._refresh(when)
-        there = known.born(pid)
         key = by_cgroup(self.known, pid)
         if key:
+            there = known.born(pid)
             self.begin(pid, epoch(there[0]) if there else when, key)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)

@@ -297,11 +297,11 @@ def _verdict(
 
 
 def _lost(group: list[Container], evidence: Evidence) -> int:
-    """Return how many records were lost while one of these ran."""
+    """Return how many records were lost while one of these ran, or nobody knows when (time 0)."""
     return sum(
         count
         for count, first, last in evidence.lost.values()
-        if any(one.begin <= last and first <= one.end for one in group if one.looks)
+        if any(not first or (one.begin <= last and first <= one.end) for one in group if one.looks)
     )
 
 

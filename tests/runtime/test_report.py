@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence import processes, store
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.processes import Tree
 from tests.support import collecting
@@ -92,6 +93,27 @@ def test_children_of_a_moment_are_told_apart_by_workload(
     assert found[quiet.name]["verdict"] == "safe"
     assert found[made["unshare"].name]["calls"][0]["programs"] == ["/short"]
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
+
+
+def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobodys(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused() -> None:
+        raise processes.Unavailable(1, "not for this test")
+
+    monkeypatch.setattr(processes, "connector", refused)
+    bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))
+    with collecting.collecting(auditing.prefix):
+        bundle.call(auditing.wrapper, "run")
+    counted = _syscalls(_report(auditing)[bundle.name]).get("unshare", 0)
+    assert counted < 50
+    strays = store.load(auditing.prefix / "var" / "evidence").unattributed.calls.items()
+    assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
+    assert "of no container that is known (" in auditing.control("report", ok=False).stdout
 
 
 def test_without_a_watcher_the_same_containers_are_not_called_safe(

@@ -36,6 +36,8 @@ class Collector:
     def run(self) -> None:
         while not self._stopping.is_set():
             both: list[Live | Tree] = [self.live, self.tree]
+            if self.tree.fileno() < 0:
+                both.remove(self.tree)
             if select.select(both, [], [], 0.1)[0]:
                 self.step()
 

@@ -189,6 +189,12 @@ def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
     assert case.one()["lost"] == 0
 
 
+def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
+    case.container()
+    case.evidence.add_lost(Lost(0, 2, AUDIT, "of so many files some are not read"))
+    assert case.one()["lost"] == 2
+
+
 def test_containers_and_restarts_of_one_workload_stand_together(case: Case) -> None:
     names = {"namespace": "shop", "container": "app", "image": "web:1"}
     for name in ("c1", "c2", "c2"):
