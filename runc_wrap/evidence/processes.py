@@ -13,21 +13,30 @@ cgroup, which is looked at when a process outside of containers execs. Lean: the
 
 from __future__ import annotations
 
-import array
 import errno
 import os
-import socket
-import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence import known
 from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
+from runc_wrap.evidence.connector import (
+    BODY,
+    EVENT,
+    EXEC,
+    EXIT,
+    FORK,
+    FOUR,
+    TWO,
+    WHAT,
+    Unavailable,
+    connector,
+)
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
 
     from runc_wrap.evidence.known import Key, Known
 
@@ -38,22 +47,6 @@ _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
 _AWAITED = 60.0  # seconds from a decision to the container's first process
-_BUFFER = 4 << 20
-
-_NETLINK_CONNECTOR, _CN_IDX_PROC, _CN_VAL_PROC, _LISTEN = 11, 1, 1, 1
-_HEADER, _CN = 16, 20  # struct nlmsghdr, struct cn_msg
-_EVENT = _HEADER + _CN
-_WHAT = struct.Struct("=IIQ")  # struct proc_event: what, cpu, timestamp_ns (CLOCK_MONOTONIC)
-_FOUR, _TWO = struct.Struct("=iiii"), struct.Struct("=ii")
-_BODY = _EVENT + _WHAT.size
-_FORK, _EXEC, _EXIT = 1, 2, 0x80000000
-_NLMSG_DONE = 3
-_SO_ATTACH_FILTER = 26
-_SO_RCVBUFFORCE = 33
-
-
-class Unavailable(OSError):
-    """There is no process connector for us; the text says why."""
 
 
 class Life(NamedTuple):
@@ -86,7 +79,7 @@ class Tree:
         self._socket: socket.socket | None = None
         try:
             self._socket = connector()
-        except OSError as error:
+        except Unavailable as error:
             self.problem = error.strerror or str(error)
         self.known.news()  # what began before us, the scan finds
         self.scan()
@@ -167,12 +160,12 @@ class Tree:
 
     def take(self, message: bytes) -> None:
         """Take in one message of the connector."""
-        if len(message) < _BODY + _FOUR.size:
+        if len(message) < BODY + FOUR.size:
             return
-        what, _, ticks = _WHAT.unpack_from(message, _EVENT)
+        what, _, ticks = WHAT.unpack_from(message, EVENT)
         when = ticks / 1e9 + _offset()
-        if what == _FORK:
-            _, parent, child, process = _FOUR.unpack_from(message, _BODY)
+        if what == FORK:
+            _, parent, child, process = FOUR.unpack_from(message, BODY)
             life = self._alive.get(parent)
             if child != process:
                 return
@@ -180,12 +173,12 @@ class Tree:
                 self.begin(child, when, life.key)
             else:
                 self._strangers.forked(parent, child, when)
-        elif what == _EXEC:
-            _, process = _TWO.unpack_from(message, _BODY)
+        elif what == EXEC:
+            _, process = TWO.unpack_from(message, BODY)
             if process not in self._alive:
                 self._look(process, when)
-        elif what == _EXIT:
-            thread, process = _TWO.unpack_from(message, _BODY)
+        elif what == EXIT:
+            thread, process = TWO.unpack_from(message, BODY)
             if thread != process:
                 return
             if process in self._alive:
@@ -317,71 +310,6 @@ def _threads(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - lean
     except OSError:
         return 0
-
-
-def connector() -> socket.socket:
-    """Return a socket that hears of forks, execs and exits. Raises Unavailable."""
-    if not _is_initial():
-        raise Unavailable(errno.EPERM, "the process connector is for the initial namespaces alone")
-    try:
-        made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
-    except OSError as error:
-        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
-    try:
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        _attach_filter(made)
-        made.bind((0, _CN_IDX_PROC))
-        made.send(_listen())
-        made.setblocking(False)  # noqa: FBT003 - socket's own
-    except OSError as error:
-        made.close()
-        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
-    return made
-
-
-def _listen() -> bytes:
-    body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
-    return struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body
-
-
-def _is_initial() -> bool:
-    """Tell whether pids here are those of the whole machine (linux:include/linux/proc_ns.h)."""
-    initial = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
-    try:
-        found = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in initial}  # noqa: PTH116
-    except OSError:
-        return False
-    return found == initial
-
-
-def _attach_filter(of: socket.socket) -> None:
-    """Have the kernel pass on whole processes' forks, execs and exits only, not each thread's."""
-    program = array.array("B", b"".join(_filter()))
-    where, length = program.buffer_info()
-    of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", length // 8, where))
-
-
-def _filter() -> Iterator[bytes]:
-    """Yield the instructions of linux/filter.h; words are loaded in network order."""
-    load, to_x, go, equal, equal_x, back = 0x20, 0x07, 0x05, 0x15, 0x1D, 0x06
-    lines = [
-        (load, 0, 0, _EVENT),
-        (equal, 10, 0, socket.htonl(_EXEC)),
-        (equal, 0, 4, socket.htonl(_FORK)),
-        (load, 0, 0, _BODY + 8),  # child_pid
-        (to_x, 0, 0, 0),
-        (load, 0, 0, _BODY + 12),  # child_tgid
-        (go, 0, 0, 4),
-        (equal, 0, 5, socket.htonl(_EXIT)),
-        (load, 0, 0, _BODY),  # process_pid
-        (to_x, 0, 0, 0),
-        (load, 0, 0, _BODY + 4),  # process_tgid
-        (equal_x, 0, 1, 0),
-        (back, 0, 0, 0xFFFFFFFF),
-        (back, 0, 0, 0),
-    ]
-    for code, jump, other, value in lines:
-        yield struct.pack("=HBBI", code, jump, other, value)
 
 
 def _offset() -> float:
