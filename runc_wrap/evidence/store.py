@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import tallies
@@ -42,6 +43,7 @@ _APART = 5.0  # seconds: what is nearer is one time of watching
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _USER_NOTIF = 0x7FC00000
 _HEX = 64
+_NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 
 
 class Evidence:
@@ -56,6 +58,7 @@ class Evidence:
         self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
+        self._begins: list[float] = []
         self.damaged = 0
 
     def add(self, key: Key | None, sighting: Sighting) -> None:
@@ -66,9 +69,15 @@ class Evidence:
 
     def has(self, s: Sighting) -> bool:
         """Tell whether the agent has counted this very audit record."""
-        return s.source == AUDIT and any(
+        if s.source != AUDIT or not self.covered:
+            return False
+        if len(self._begins) != len(self.covered):
+            self.covered.sort(key=lambda one: one[2])
+            self._begins = [one[2] for one in self.covered]
+        place = bisect_right(self._begins, s.time + _SLACK)
+        return any(
             first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
-            for first, last, begin, end in self.covered
+            for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]
         )
 
     def add_lost(self, one: Lost) -> None:
@@ -160,7 +169,7 @@ class Store:
         return f"{self._directory}/{file_name(key)}"
 
     def _write(self, key: Key | None) -> None:
-        root, name = key or ("", "")
+        root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
         _replace(self._path(key), found)
 
@@ -196,18 +205,23 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     return found
 
 
-def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+def container(path: str) -> tuple[Key, Tallies] | None:
+    """Read one container's file, None if it is damaged or gone."""
     try:
         said = _object(path)
-        read = tallies.of_json(said)
-        key = (said["root"] + "", said["id"] + "")
+        return (said["root"] + "", said["id"] + ""), tallies.of_json(said)
     except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+        return None
+
+
+def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+    read = container(path)
+    if read is None:
         found.damaged += 1
-        return
-    if known:
-        found.containers[key] = read
+    elif known:
+        found.containers[read[0]] = read[1]
     else:
-        found.unattributed = read
+        found.unattributed = read[1]
 
 
 def _load_state(directory: str, found: Evidence) -> None:

@@ -35,6 +35,7 @@ Key = tuple[str, str]
 OBSERVE = "observe"
 _LOOKING = (modes.AUDIT, OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 _PROCESSES = "processes"  # a source that sees no calls
+UNKNOWN = Outcome("", None, "not known", frozenset())
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -211,7 +212,7 @@ class Judging:
         known: dict[tuple[object, ...], Outcome] = {}
         for call, tally in calls:
             if isinstance(profile, str):
-                _add(rows, call, tally, Outcome("", None, "not known", frozenset()))
+                _add(rows, call, tally, UNKNOWN)
                 continue
             key = call[:4]
             if key not in known:
@@ -271,7 +272,7 @@ def strays(seen: Tallies) -> list[Row]:
     """Return the calls that belong to no known container; what they would get is not known."""
     rows: dict[tuple[int, int], Row] = {}
     for call, tally in seen.calls.items():
-        _add(rows, call, tally, Outcome("", None, "not known", frozenset()))
+        _add(rows, call, tally, UNKNOWN)
     return sorted(rows.values(), key=lambda row: -row.tally.count)
 
 
@@ -301,11 +302,11 @@ def _verdict(
 
 
 def _lost(group: list[Container], evidence: Evidence) -> int:
-    """Return how many records were lost while one of these ran."""
+    """Return how many records were lost while one of these ran, or nobody knows when (time 0)."""
     return sum(
         count
         for count, first, last in evidence.lost.values()
-        if any(one.begin <= last and first <= one.end for one in group if one.looks)
+        if any(not first or (one.begin <= last and first <= one.end) for one in group if one.looks)
     )
 
 
@@ -325,16 +326,13 @@ def _confidence(
     restarts = sum(one.restarts for one in looking)
     if not watched:
         return "Nothing was watching." if looking else "Not watched: it is enforced."
-    where = f"{len(looking)} container" + "s" * (len(looking) != 1)
+    where = watching.counted(len(looking), "container")
     if restarts:
-        where += f" with {restarts} restart" + "s" * (restarts != 1)
-    doubts = [
-        f"; {number} {what}"
-        for number, what in (
-            (lost, "records were lost meanwhile"),
-            (stray, "calls meanwhile belong to no known container"),
-        )
-        if number
-    ]
+        where += f" with {watching.counted(restarts, 'restart')}"
+    doubts = ""
+    if lost:
+        doubts += f"; meanwhile {watching.counted(lost, 'record')} lost"
+    if stray:
+        doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{''.join(doubts)}."
+    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts}."
