@@ -76,7 +76,7 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
             f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
             "found by `runc-wrapctl apply`; `runc-wrapctl profile list` shows all."
         )
-    before = policy["loaded"].get(path)
+    before: tuple[object, Json] | None = policy["loaded"].get(path)
     if before and before[0] == version:
         return before[1]
     found = _object(path, what, frozenset({"block", "rules"}))
