@@ -65,8 +65,14 @@ def _where(values: Mapping[str, Any], mode: str) -> str:
     for number, rule in enumerate(values[schema.RULES]):
         if rule.get("mode") == mode:
             return place(schema.RULES, number, "mode")
+    if mode == modes.AUDIT and modes.AUDIT not in _asked(values):  # observe's stand-in
+        return _where(values, modes.OBSERVE)
     asked = "default.mode" if values["default.mode"] == mode else "default.privileged"
     return place(asked)
+
+
+def _asked(values: Mapping[str, Any]) -> tuple[Any, Any]:
+    return values["default.mode"], values["default.privileged"]
 
 
 def remarks(
