@@ -1,67 +1,22 @@
-"""What of a call's arguments counts: which are kept, and what a profile allows by them. Pure, lean.
+"""What a profile allows by arguments, as a listener's metadata have it. Pure, lean.
 
-Arguments are registers: pointers, lengths and descriptors differ each time and mean nothing to a
-reader, so only those stay that mean something small (flags, families, commands), others are 0. A
-workload can still choose what stands in them; whoever tallies bounds that.
+The form is described in runc_wrap.profiles.observing, which writes it.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
-    Json = dict[str, Any]
     Args = tuple[int, ...]
+    Groups = list[list[list[Any]]]
 
 METADATA = "runc-wrap/1"
 ARGUMENTS = 6
 _64BIT, _N32 = 0x80000000, 0x20000000  # linux/audit.h __AUDIT_ARCH_64BIT, _CONVENTION_MIPS64_N32
 _X86_64, _X32_BIT = 0xC000003E, 0x40000000
 _LOW, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
-
-# name -> the arguments that are kept (linux:include/linux/syscalls.h)
-BY_NAME = {
-    "add_key": (4,),
-    "bpf": (0,),
-    "clone": (0,),
-    "fanotify_init": (0, 1),
-    "fsmount": (1, 2),
-    "fsopen": (1,),
-    "fspick": (2,),
-    "init_module": (),
-    "finit_module": (2,),
-    "io_uring_register": (1,),
-    "io_uring_setup": (0,),
-    "ioperm": (0, 1, 2),
-    "iopl": (0,),
-    "ipc": (0,),
-    "kexec_file_load": (4,),
-    "kexec_load": (3,),
-    "keyctl": (0,),
-    "mbind": (2, 5),
-    "mount": (3,),
-    "mount_setattr": (2,),
-    "move_mount": (4,),
-    "open_tree": (2,),
-    "perf_event_open": (4,),
-    "personality": (0,),
-    "prctl": (0, 1),
-    "ptrace": (0,),
-    "quotactl": (0,),
-    "quotactl_fd": (1,),
-    "reboot": (0, 1, 2),
-    "set_mempolicy": (0,),
-    "setns": (1,),
-    "socket": (0, 1, 2),
-    "socketcall": (0,),
-    "socketpair": (0, 1, 2),
-    "syslog": (0,),
-    "umount2": (1,),
-    "unshare": (0,),
-    "userfaultfd": (0,),
-}
 
 
 def bits(arch: int, number: int) -> int:
@@ -70,13 +25,8 @@ def bits(arch: int, number: int) -> int:
     return _WHOLE if is_whole else _LOW
 
 
-def kept(args: Args, indexes: Sequence[int], mask: int) -> Args:
-    """Return the arguments with those not to be kept as 0."""
-    return tuple(args[index] & mask if index in indexes else 0 for index in range(ARGUMENTS))
-
-
-def allows(groups: list[list[list[Any]]], args: Args, mask: int) -> bool:
-    """Tell whether one of the groups of comparisons holds: runc_wrap.profiles.observing."""
+def allows(groups: Groups, args: Args, mask: int) -> bool:
+    """Tell whether one of the groups of comparisons holds."""
     return any(all(_compares(*one, args, mask) for one in group) for group in groups)
 
 
@@ -91,7 +41,7 @@ def _compares(index: int, op: str, value: int, second: int, args: Args, mask: in
     return (given > value) == (op == "GT")
 
 
-def checked(told: object) -> dict[tuple[int, int], list[list[list[Any]]]]:
+def checked(told: object) -> dict[tuple[int, int], Groups]:
     """Return {(arch, number): groups} of metadata's JSON. Raises ValueError for another form.
 
     Who writes them is the policy's compiler, but they come through the container's config.

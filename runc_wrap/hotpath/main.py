@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 def main() -> "NoReturn":
     """Confine what is to be created, then become the real runtime; or say why not and exit 1."""
+    if not sys.argv[1:]:
+        posix._exit(0)  # noqa: SLF001 - the launcher only wants to know whether we start
     launch = Launch(sys.argv[1:])
+    launch.take_back()
     invocation = None
     try:
         invocation = argv.parse(launch.arguments, launch.kind)
