@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BOUND = b"RUNC_WRAP_BOUND"  # names of the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
-_MOST_STORED = 512
+MOST_STORED = 512
 _LONGEST_NAME = 64
 _GRACE = 2.0  # seconds for workers to end
 # glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3))
@@ -188,7 +188,7 @@ class Keeper:
         handing.send(self.upstream, f"FDSTORE=1\nFDNAME={name}".encode(), fds)
 
     def _is_full(self) -> bool:
-        return len(self.held) >= _MOST_STORED + len(sockets.KINDS) + 1
+        return len(self.held) >= MOST_STORED + len(sockets.KINDS) + 1
 
     def _drop(self, name: str) -> None:
         if _is_storable(name) and name in self.held:
