@@ -19,8 +19,11 @@ COMMANDS = {
     "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
+    "report": ("runc_wrap.cli.report", "Say what would break under enforce, for each workload."),
     "status": ("runc_wrap.cli.status", "Show each container: decided, and in the kernel."),
+    "suggest": ("runc_wrap.cli.suggest", "Print a profile with what a workload was seen to need."),
     "verify": ("runc_wrap.cli.verify", "Check the kernel against what was decided."),
+    "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
     "selftest": ("runc_wrap.cli.selftest", "Run containers and print what the kernel says."),
 }
 

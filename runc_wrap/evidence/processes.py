@@ -6,8 +6,9 @@ takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once
 may still be there.
 
 A pid by itself says nothing: each has its times of life, with the container of each; ended ones are
-remembered, a bounded number and time. Processes outside of containers are not kept: when one of
-them execs, its cgroup is looked at, for that is how a container begins. Lean: the agent has it.
+remembered, a bounded number and time. A container begins with the runtime's process, whose pid the
+ledger has: its descendants are the container's. What joins later (`runc exec`) is known by its
+cgroup, which is looked at when a process outside of containers execs. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.evidence import known
 from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
 from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +81,7 @@ class Tree:
         self._leaderless: set[int] = set()
         self._awaited: dict[Key, float] = {}
         self._present = Present(known_containers)
+        self._strangers = Strangers()
         self.problem = ""
         self._socket: socket.socket | None = None
         try:
@@ -131,12 +134,17 @@ class Tree:
 
         Read what there is first: a record may be here before the news of its process.
         """
-        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
-        around = [life for life in lives if _lived(life, when)]
-        if around:
-            keys = {life.key for life in around}
-            return around[0].key if len(keys) == 1 else None
+        keys = self._remembered(pid, when)
+        if not keys:
+            self._refresh(when)
+            keys = self._remembered(pid, when)
+        if keys:
+            return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
+
+    def _remembered(self, pid: int, when: float) -> set[Key]:
+        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
+        return {life.key for life in lives if _lived(life, when)}
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
@@ -165,16 +173,24 @@ class Tree:
         if what == _FORK:
             _, parent, child, process = _FOUR.unpack_from(message, _BODY)
             life = self._alive.get(parent)
-            if child == process and life:
+            if child != process:
+                return
+            if life:
                 self._begin(child, when, life.key)
+            else:
+                self._strangers.forked(parent, child, when)
         elif what == _EXEC:
             _, process = _TWO.unpack_from(message, _BODY)
             if process not in self._alive:
                 self._look(process, when)
         elif what == _EXIT:
             thread, process = _TWO.unpack_from(message, _BODY)
-            if thread == process and process in self._alive:
+            if thread != process:
+                return
+            if process in self._alive:
                 self._leader_ended(process, when)
+            else:
+                self._strangers.exited(process, when)
 
     def _leader_ended(self, pid: int, when: float) -> None:
         """Note the end of a process, unless other threads of it go on."""
@@ -197,8 +213,26 @@ class Tree:
         """Take in new containers; each is awaited: its first process may be there before us."""
         for key in self._known.refresh()[-_MOST_AWAITED:]:
             self._awaited[key] = when + _AWAITED
+            creator = self._known.creator(key)
+            if creator:
+                self._adopt(key, *creator)
         while len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
+
+    def _adopt(self, key: Key, pid: int, second: float) -> None:
+        """Give a container the runtime's process that created it, and all its descendants."""
+        events: list[tuple[float, bool, int]] = []
+        for one in self._strangers.created(pid, second):
+            events.append((one.start, True, one.pid))
+            if one.end is not None:
+                events.append((one.end, False, one.pid))
+        self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
+        for when, begins, whose in sorted(events):
+            if begins:
+                self._begin(whose, when, key)
+            else:
+                self._end(whose, when)
+        self._left(key, max(events)[0] if events else None)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
@@ -210,7 +244,6 @@ class Tree:
 
     def _ask(self, pid: int, when: float) -> Key | None:
         """Ask /proc about a process that is not known; it must have been there then."""
-        self._refresh(when)
         found = self._present.of(pid, when)
         if found is None:
             return None
@@ -245,11 +278,16 @@ class Tree:
             return
         self._ended.setdefault(pid, []).append(life._replace(end=when))
         self._order.append((when, pid))
-        self._counts[life.key] -= 1
-        if not self._counts[life.key]:
-            del self._counts[life.key]
-            self._over = [*self._over[-MOST_ENDED:], (life.key, when)]
+        self._left(life.key, when)
         self._forget(when)
+
+    def _left(self, key: Key, when: float | None) -> None:
+        """Count one process less; with the last the container has ended."""
+        self._counts[key] -= 1
+        if not self._counts[key]:
+            del self._counts[key]
+            if when is not None:
+                self._over = [*self._over[-MOST_ENDED:], (key, when)]
 
     def _forget(self, now: float) -> None:
         """Forget who ended long ago, a batch at a time."""
