@@ -17,7 +17,6 @@ import os
 import struct
 from errno import EINPROGRESS, ENOENT
 
-
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
 _ID = struct.Struct("=Q")

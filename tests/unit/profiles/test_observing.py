@@ -14,12 +14,9 @@ from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.contradictions import FAMILIES, SOCKETS
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node import bpf, explore, reference
-from runc_wrap.profiles import abis, actions, builtin, lint, modes, observing, syscalls
+from runc_wrap.profiles import abis, actions, builtin, lint, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.loading import Loader, load
-from runc_wrap.profiles.model import ProfileError
-from tests.unit.profiles import strategies
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
