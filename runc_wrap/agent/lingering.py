@@ -1,7 +1,7 @@
 """What a keeper becomes that is told to stop while containers still send calls.
 
-The calls continue. Nothing is recorded, and no new listener is taken. It ends with the last of these containers, or at
-the next SIGTERM: from then on their calls fail with ENOSYS, as the kernel has it.
+The calls continue. Nothing is recorded, and no new listener is taken. It ends with the last of
+these containers, or at the next SIGTERM: from then on calls fail with ENOSYS, as the kernel has it.
 """
 
 from __future__ import annotations

@@ -92,10 +92,11 @@ class Listeners:
         return made
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
-        left = inflight.left
-        for listener in self.by_fd.values() if left else ():
-            if left and listener.number == left[0]:
-                notify.proceed(listener.fd, left[1])
+        number, call = inflight.left or (0, 0)
+        for listener in self.by_fd.values():
+            is_left = listener.number == number and notify.proceed(listener.fd, call)
+            if is_left and not inflight.is_counted(call):
+                inflight.count(call)
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield what is stored with the keeper: name and descriptor."""
@@ -155,7 +156,7 @@ class Listeners:
         caller = self._caller(listener, call)
         if not notify.is_valid(listener.fd, call.id):
             caller = Caller(call.tid, 0, "", "")
-        self.inflight.count()
+        self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id)
         self.record(listener.key, _sighting(call, caller))
 
