@@ -91,4 +91,4 @@ def _first(fields: dict[bytes, bytes], name: bytes, default: int) -> int:
 
 def _plain(comm: str) -> str:
     r"""Return a name as it is: the kernel escapes \ and newline (fs/proc/array.c)."""
-    return comm.replace("\\n", "\n").replace("\\\\", "\\") if "\\" in comm else comm
+    return "\\".join(part.replace("\\n", "\n") for part in comm.split("\\\\"))

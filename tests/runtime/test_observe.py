@@ -196,7 +196,7 @@ def _upgrade(agent: Agent) -> None:
     ("strike", "times", "exact"),
     [(_kill_evidence, 5, False), (_kill_keeper, 3, True), (_upgrade, 4, True)],
 )
-def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(
+def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(  # noqa: PLR0917 - fixtures
     pair: Pair,
     node: install.Installed,
     agent: Agent,
@@ -210,7 +210,7 @@ def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(
     bundle = make_bundle(pair.kind)
     running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
     wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
-    drawn = random.Random(times)
+    drawn = random.Random(times)  # noqa: S311 - no secret
     for _ in range(times):
         time.sleep(drawn.uniform(0.05, 0.4))
         with contextlib.suppress(ProcessLookupError):
