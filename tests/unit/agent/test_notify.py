@@ -1,4 +1,4 @@
-"""What the kernel does with calls that are sent, and that none is lost with the process answering."""
+"""What the kernel does with calls that are sent; none is lost with the process that answers."""
 
 from __future__ import annotations
 
