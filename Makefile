@@ -5,7 +5,8 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev strace criu util-linux chromium fonts-dejavu-core prometheus curl golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
+	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
+	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
 # Once more with an agent running for each installation: what creates do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)

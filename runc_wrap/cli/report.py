@@ -180,10 +180,9 @@ def _show(found: Report) -> None:
 
 
 def _row(one: Judged) -> tuple[str, ...]:
-    number = len(one.containers)
     return (
         one.workload.name,
-        f"{number} container" + "s" * (number != 1),
+        watching.counted(len(one.containers), "container"),
         _WORDS[one.verdict],
         _calls(one.rows) or "-",
         one.reason or one.confidence,
@@ -200,13 +199,13 @@ def call_words(row: Row) -> str:
     """Return a call in words: which, what it would get, how often, by which programs."""
     programs = ", ".join(sorted(row.programs, key=lambda name: -row.programs[name])[:3])
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
-    return f"{row.syscall}{abi}: {row.how}, {row.tally.count} times by {programs}"
+    return f"{row.syscall}{abi}: {row.how}, {watching.times(row.tally.count)} by {programs}"
 
 
 def _strays(rows: list[Row]) -> str:
     total = sum(row.tally.count for row in rows)
     names = ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
     return (
-        f"\n{total} calls belong to no container that is known ({names}): by programs outside of "
-        "containers, or by processes that had ended before anybody looked."
+        f"\n{watching.counted(total, 'call')} of no container that is known ({names}): by programs "
+        "outside of containers, or by processes that had ended before anybody looked."
     )

@@ -9,6 +9,7 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.cli.report import gathered, sources, suggested
 from runc_wrap.evidence import suggest as evidence_suggest
+from runc_wrap.evidence import watching
 from runc_wrap.evidence.outcomes import DEGRADES
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def _has(one: Judged, name: str) -> bool:
 def _what_next(places: Places, one: Judged, made: evidence_suggest.Suggestion) -> str:
     left = sum(row.verdict == DEGRADES for row in one.rows)
     if not made.added:
-        more = f" {left} calls would get ENOSYS; --degrading allows those." if left else ""
-        return f"nothing was added: nothing was seen that would be denied.{more}"
+        more = f" {watching.counted(left, 'call')} would get ENOSYS; --degrading allows that."
+        return f"nothing was added: nothing was seen that would be denied.{more if left else ''}"
     path = places.profiles / evidence_suggest.file_name(one)
     number = len(made.added)
     lines = [

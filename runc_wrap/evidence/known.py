@@ -48,6 +48,7 @@ class Known:
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._directories = [os.fspath(one) for one in directories]
         self._keys: dict[str, dict[Key, tuple[int, float] | None]] = {}
+        self._news: list[Key] = []
         self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
         self.refresh()
 
@@ -60,9 +61,16 @@ class Known:
                     key = self._note(line)
                     if key:
                         found[key] = None
+        self._news = [*self._news, *found][-MOST:]
         return list(found)
 
-    def keys(self) -> Iterator[Key]:
+    def news(self) -> list[Key]:
+        """Read on; return the containers of what is new since this was last asked."""
+        self.refresh()
+        found, self._news = self._news, []
+        return found
+
+    def newest(self) -> Iterator[Key]:
         """Yield all containers, the newest first."""
         for keys in reversed(list(self._keys.values())):
             yield from reversed(list(keys))
@@ -89,7 +97,7 @@ class Known:
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
         """Return the container whose first process by the runtime's word is this one."""
-        newest = islice(self.keys(), _MOST_ASKED)
+        newest = islice(self.newest(), _MOST_ASKED)
         return next((key for key in newest if first_process(key) == (pid, start)), None)
 
     def _note(self, line: bytes) -> Key | None:

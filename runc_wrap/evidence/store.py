@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import tallies
@@ -42,6 +43,7 @@ _APART = 5.0  # seconds: what is nearer is one time of watching
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _USER_NOTIF = 0x7FC00000
 _HEX = 64
+_NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 
 
 class Evidence:
@@ -56,6 +58,7 @@ class Evidence:
         self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
+        self._begins: list[float] = []
         self.damaged = 0
 
     def add(self, key: Key | None, sighting: Sighting) -> None:
@@ -66,9 +69,15 @@ class Evidence:
 
     def has(self, s: Sighting) -> bool:
         """Tell whether the agent has counted this very audit record."""
-        return s.source == AUDIT and any(
+        if s.source != AUDIT or not self.covered:
+            return False
+        if len(self._begins) != len(self.covered):
+            self.covered.sort(key=lambda one: one[2])
+            self._begins = [one[2] for one in self.covered]
+        place = bisect_right(self._begins, s.time + _SLACK)
+        return any(
             first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
-            for first, last, begin, end in self.covered
+            for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]
         )
 
     def add_lost(self, one: Lost) -> None:

@@ -161,7 +161,7 @@ def comment(row: Row) -> str:
     shown = ", ".join(programs[:_MOST_SHOWN]) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
     first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
-    return f"{row.how}; seen {row.tally.count} times, by {shown}{more}, {first} to {last}"
+    return f"{row.how}; seen {watching.times(row.tally.count)}, by {shown}{more}, {first} to {last}"
 
 
 def _take_out(block: Json, name: str) -> None:

@@ -326,16 +326,13 @@ def _confidence(
     restarts = sum(one.restarts for one in looking)
     if not watched:
         return "Nothing was watching." if looking else "Not watched: it is enforced."
-    where = f"{len(looking)} container" + "s" * (len(looking) != 1)
+    where = watching.counted(len(looking), "container")
     if restarts:
-        where += f" with {restarts} restart" + "s" * (restarts != 1)
-    doubts = [
-        f"; {number} {what}"
-        for number, what in (
-            (lost, "records were lost meanwhile"),
-            (stray, "calls meanwhile belong to no known container"),
-        )
-        if number
-    ]
+        where += f" with {watching.counted(restarts, 'restart')}"
+    doubts = ""
+    if lost:
+        doubts += f"; meanwhile {watching.counted(lost, 'record')} lost"
+    if stray:
+        doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{''.join(doubts)}."
+    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts}."

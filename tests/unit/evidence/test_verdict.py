@@ -33,10 +33,9 @@ class Case:
         self.there: set[tuple[str, str]] = set()
         self.now = BEGIN + WEEK
 
-    def container(self, name: str = "c1", *, there: bool = True, **changes: Any) -> None:
+    def container(self, name: str = "c1", **changes: Any) -> None:
         self.lines.append(line(name, **changes))
-        if there:
-            self.there.add(("/run/test", name))
+        self.there.add(("/run/test", name))
 
     def judge(self, since: float = 0.0) -> list[dict[str, Any]]:
         starts: dict[Any, Any] = {}
@@ -142,7 +141,8 @@ def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
 
 
 def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case: Case) -> None:
-    case.container(there=False)
+    case.container()
+    case.there.clear()
     assert case.one()["verdict"] is None
     case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 60))
     assert case.one()["watched"] == 60
@@ -168,8 +168,8 @@ def test_with_enforce_log_what_is_being_denied_is_told(case: Case) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("lost", "; 3 records were lost meanwhile."),
-        ("stray", "; 1 calls meanwhile belong to no known container."),
+        ("lost", "; meanwhile 3 records lost."),
+        ("stray", "; meanwhile 1 call of no known container."),
     ],
 )
 def test_doubts_take_a_grade_off_and_are_named(case: Case, kind: str, words: str) -> None:

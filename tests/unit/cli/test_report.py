@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.cli import report as cli_report
+from runc_wrap.evidence import known
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sources import files, kmsg
+from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.tallies import Call, Tally
+from runc_wrap.evidence.verdict import UNKNOWN, row_of
+from runc_wrap.evidence.watching import rfc3339
+from tests.unit.evidence.making import (
+    CLONE3,
+    MOUNT,
+    NEWUSER,
+    UNSHARE,
+    line,
+    observed,
+    sighting,
+    write_ledger,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.places import Places
+    from tests.unit.cli.ctl import Node
+
+KEYS = """
+namespace pod container image verdict containers first last lost calls
+""".split()
+CALL_KEYS = "abi syscall errno args count programs first last".split()
+ESCAPE = "\x1b[31m"
+
+
+class Evidence:
+    """Writes what an agent would have seen."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.store = Store(places.evidence)
+        self.now = time.time()
+        self.store.watched(AUDIT, self.now - 3600, self.now)
+
+    def container(self, name: str, *sightings: Any, **changes: Any) -> None:
+        begin = rfc3339(self.now - 1800)
+        write_ledger(self.places.ledger, line(name, time=begin, **changes))
+        for place, one in enumerate(sightings):
+            at = self.now - 600 + place
+            self.store.add(("/run/test", name), one._replace(time=at, serial=place))
+        self.store.ended(("/run/test", name), self.now)
+        self.store.flush()
+
+    def stray(self, one: Any) -> None:
+        self.store.add(None, one._replace(time=self.now - 500))
+        self.store.flush()
+
+    def lost(self, number: int) -> None:
+        self.store.lost(Lost(self.now - 500, number, AUDIT, "they came too fast"))
+        self.store.flush()
+
+
+@pytest.fixture(autouse=True)
+def _no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "absent")
+    monkeypatch.setattr(files, "SYSLOGS", ())
+    monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
+
+
+@pytest.fixture
+def evidence(applied: Node) -> Evidence:
+    return Evidence(applied.places)
+
+
+def _documents(node: Node, *words: str, status: int = 0) -> list[dict[str, Any]]:
+    result = node.ctl("report", "--json", *words)
+    assert result.exit_code == status, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+def test_the_document_has_the_keys_that_other_programs_read(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", sighting())
+    (found,) = _documents(applied, status=1)
+    assert set(KEYS) <= found.keys()
+    assert set(CALL_KEYS) <= found["calls"][0].keys()
+    assert (found["verdict"], found["calls"][0]["syscall"]) == ("denied", "unshare")
+
+
+@pytest.mark.parametrize(
+    ("sightings", "verdict", "status"),
+    [([], "safe", 0), ([sighting(CLONE3)], "degrades", 0), ([sighting(56)], "depends", 1)],
+)
+def test_the_exit_status_says_whether_something_would_break(
+    applied: Node, evidence: Evidence, sightings: list[Any], verdict: str, status: int
+) -> None:
+    evidence.container("c1", *sightings)
+    (found,) = _documents(applied, status=status)
+    assert found["verdict"] == verdict
+
+
+def test_the_table_names_workload_calls_programs_and_what_the_verdict_is_worth(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", sighting(), sighting())
+    evidence.container("c2")
+    evidence.stray(sighting(MOUNT))
+    result = applied.ctl("report")
+    bad, good = (one for one in result.stdout.splitlines() if one.startswith(("c1 ", "c2 ")))
+    assert "DENIED" in bad
+    assert "unshare: EPERM, 2 times by /usr/bin/unshare" in bad
+    assert "safe" in good
+    assert (
+        "Hardly watched: 30 minutes in 1 container; meanwhile 1 call of no known container" in good
+    )
+    assert "1 call of no container that is known (mount)" in result.stdout
+
+
+def test_nothing_to_report_is_said_in_a_sentence(applied: Node) -> None:
+    result = applied.ctl("report")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "No container was started through runc-wrap with a profile of its choice.\n",
+    )
+    assert _documents(applied) == []
+
+
+def test_nothing_watched_is_no_success(applied: Node) -> None:
+    write_ledger(applied.places.ledger, line("c1"))
+    result = applied.ctl("report")
+    assert result.exit_code == 1
+    assert "Unknown: nothing was watching" in result.stdout
+
+
+def test_what_is_enforced_is_no_failure(applied: Node) -> None:
+    write_ledger(applied.places.ledger, line("c1", mode="enforce"))
+    assert applied.ctl("report").exit_code == 0
+
+
+@pytest.mark.parametrize("name", [f"{ESCAPE}evil", "<script>alert(1)</script>", "[red]x[/red]"])
+def test_names_of_the_workloads_choice_stay_text(
+    applied: Node, evidence: Evidence, tmp_path: Path, name: str
+) -> None:
+    evidence.container("c1", sighting(exe=name, comm=name), container=name, image=name)
+    page = tmp_path / "out.html"
+    shown = [applied.ctl("report"), applied.ctl("report", "--json"), applied.ctl("suggest", name)]
+    shown.append(applied.ctl("report", "--html", str(page)))
+    text = "".join(one.output for one in shown) + page.read_text()
+    assert "\x1b" not in text
+    assert "<script>alert(1)" not in page.read_text()
+    if name.startswith("["):
+        assert name in shown[0].stdout
+
+
+def test_losses_are_told(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1")
+    evidence.lost(5)
+    result = applied.ctl("report")
+    assert "note: 5 records were lost (they came too fast)" in result.stderr
+    assert "meanwhile 5 records lost" in result.stdout
+
+
+def test_damaged_files_are_told(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting())
+    for path in (applied.places.evidence / "containers").iterdir():
+        path.write_bytes(b"{")
+    with (applied.places.ledger / "ledger.jsonl").open("a") as file:
+        file.write("nonsense\n")
+    stderr = applied.ctl("report").stderr
+    assert "note: 1 lines of the ledger are damaged" in stderr
+    assert "note: 1 files are damaged" in stderr
+
+
+@pytest.mark.parametrize("since", ["1m", "2027-13-45x", "yesterday", "-5m", "5", "9999999m"])
+def test_since_takes_spans_and_times_and_refuses_others(applied: Node, since: str) -> None:
+    result = applied.ctl("report", "--since", since)
+    assert result.exit_code == (0 if since == "1m" else 2)
+
+
+def test_since_leaves_out_older_calls(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting())
+    assert _documents(applied, "--since", "1h", status=1)[0]["verdict"] == "denied"
+    assert _documents(applied, "--since", "2m")[0]["verdict"] == "safe"
+
+
+def test_a_log_that_cannot_be_read_is_told_and_the_rest_is_shown(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    evidence.container("c1", sighting())
+    result = applied.ctl("report", "--audit-log", str(tmp_path / "nowhere"))
+    assert result.exit_code == 1
+    assert "nowhere" in result.stderr
+    assert "DENIED" in result.stdout
+
+
+def test_a_process_of_a_log_that_is_still_there_is_attributed(
+    applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    monkeypatch.setattr(known, "born", lambda _: (1, 1))
+    write_ledger(applied.places.ledger, line("c1", time=rfc3339(time.time() - 60)))
+    log = tmp_path / "audit.log"
+    log.write_text(
+        f"type=SECCOMP msg=audit({int(time.time())}.000:7): auid=0 uid=0 gid=0 ses=1 pid=42 "
+        'comm="x" exe="/x" sig=0 arch=c000003e syscall=165 compat=0 ip=0x1 code=0x7ffc0000\n'
+    )
+    (found,) = _documents(applied, "--audit-log", str(log), status=1)
+    assert [call["syscall"] for call in found["calls"]] == ["mount"]
+
+
+def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path: Path) -> None:
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
+    evidence.container("c1", sighting(), **names)
+    page = tmp_path / "out.html"
+    result = applied.ctl("report", "--html", str(page))
+    assert (result.exit_code, result.stdout) == (1, "")
+    text = page.read_text()
+    assert "localhost/shop-web-app.json" in text
+    assert "unshare" in text
+
+
+def test_a_page_that_cannot_be_written_is_a_failure(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    evidence.container("c1")
+    result = applied.ctl("report", "--html", str(tmp_path / "no" / "out.html"))
+    assert result.exit_code == 2
+
+
+def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(), mode="audit")
+    result = applied.ctl("suggest", "c1")
+    assert result.exit_code == 0
+    applied.configure("", c1=result.stdout.encode())
+    assert applied.ctl("apply").exit_code == 0
+    again = applied.ctl("profile", "show", "localhost/c1.json")
+    allowed = [one for one in json.loads(again.stdout)["syscalls"] if one["names"] == ["unshare"]]
+    assert [one["action"] for one in allowed] == ["SCMP_ACT_ALLOW"]
+
+
+def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:
+    evidence.container("a" * 64, sighting(), container="app", image="web:1")
+    for word in ("app", "web:1", "aaaa"):
+        assert applied.ctl("suggest", word).exit_code == 0
+    assert "there is no such workload; there are: app" in applied.failure("suggest", "aab")
+
+
+def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence) -> None:
+    for name in ("a1", "a2"):
+        evidence.container(name, container=name, image="web:1")
+    assert "several are called so; there are: a" in applied.failure("suggest", "web:1")
+
+
+def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(CLONE3))
+    result = applied.ctl("suggest", "c1")
+    assert "nothing was added" in result.stderr
+    assert "1 call would get ENOSYS; --degrading allows that." in result.stderr
+
+
+def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
+    evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
+    result = applied.ctl("suggest", "shop/web/app")
+    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
+    profile = {"shop-web-app": result.stdout.encode()}
+    applied.configure(rule, **profile)
+    assert applied.ctl("apply").exit_code == 0
+    (added,) = [one for one in json.loads(result.stdout)["syscalls"] if "comment" in one]
+    assert added["args"] == [{"index": 0, "value": NEWUSER, "op": "SCMP_CMP_EQ"}]
+
+
+def test_a_call_in_words_names_the_abi_where_it_is_not_the_usual() -> None:
+    row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
+    row.programs["/x"] = 1
+    assert cli_report.call_words(row) == "unshare (x86): not known, once by /x"
