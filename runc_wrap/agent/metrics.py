@@ -20,6 +20,7 @@ _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from runc_wrap.agent.scrape import main; main(sys.argv[2])"
 )
+_REQUEST = 8192  # bytes
 _running: set[int] = set()
 
 
@@ -32,6 +33,7 @@ def serve(connection: socket, prefix: str) -> None:
         else:
             connection.setblocking(False)  # noqa: FBT003 - its only parameter
             connection.send(_BUSY)
+            connection.recv(_REQUEST)  # what is left unread would reach the other side as an error
     except OSError:
         pass  # whoever scrapes sees the connection end
     finally:

@@ -37,6 +37,7 @@ class _Answer(MetricsHandler):
     """GET /metrics by prometheus_client's own handler, which also knows OpenMetrics and gzip."""
 
     timeout = _SILENCE
+    default_request_version = "HTTP/1.0"  # an answer to nonsense has a status line too
 
     def __init__(self, connection: socket.socket, places: Places) -> None:
         self._places = places

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 from functools import cache
@@ -33,7 +34,9 @@ _MOST_PROGRAMS = 4
 _MOST_ARGS = 3
 _NOTICING = ("denied", "depends", "degrades")
 _OPEN = 20  # so many workloads are shown unfolded
+_MOST_WARNINGS = 20
 _LONGEST_SENTENCE = 600
+_LOCALHOST = "localhost/"
 _TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
 _EVERYONE = ("namespace", "pod", "container", "image")
 
@@ -62,11 +65,12 @@ def render(report: Sequence[Json], meta: Json) -> str:
 def view(report: Sequence[Json], meta: Json) -> Json:
     """Return what the template shows, every foreign text made inert, the worst first."""
     ordered = sorted(report, key=_weight)
-    workloads = [_workload(at, one) for at, one in enumerate(ordered)]
+    shown = _meta(meta)
+    workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
     affected = [one for one in workloads if one["calls"] or one["verdict"] in _NOTICING]
     counts = Counter(one["verdict"] for one in workloads)
     return {
-        "meta": _meta(meta),
+        "meta": shown,
         "total": len(workloads),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
         "noticing": sum(counts[verdict] for verdict in _NOTICING),
@@ -76,6 +80,7 @@ def view(report: Sequence[Json], meta: Json) -> Json:
         "hidden": sum(
             max(0, n - MOST_WORKLOADS) for n in (len(affected), len(workloads) - len(affected))
         ),
+        "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
         "open": len(affected) <= _OPEN,
         "picture": matrix.picture(affected),
         "cell": matrix,
@@ -93,7 +98,7 @@ def _verdict(workload: Json) -> str:
     return found if found in ORDER else UNKNOWN
 
 
-def _workload(at: int, workload: Json) -> Json:
+def _workload(at: int, workload: Json, profiles: str) -> Json:
     calls = sorted(map(_call, _calls(workload)), key=_call_weight)
     namespace, pod, container, image = (inert.name(workload.get(name)) for name in _EVERYONE)
     return {
@@ -115,7 +120,27 @@ def _workload(at: int, workload: Json) -> Json:
         "shown": calls[:MOST_CALLS],
         "addition": inert.paste(workload.get("addition")),
         "rule": inert.paste(workload.get("rule")),
+        "annotation": inert.paste(workload.get("annotation")),
+        "warnings": _warnings(workload.get("warnings")),
+        "command": _command(workload, profiles),
     }
+
+
+def _warnings(value: object) -> list[str]:
+    lines = value if isinstance(value, list) else []
+    return [inert.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
+
+
+def _command(workload: Json, profiles: str) -> str:
+    """Return the command that writes the profile, "" where it could not be pasted unchanged."""
+    parts = [workload.get(name) for name in _EVERYONE[:3]]
+    name = "/".join(part for part in parts if isinstance(part, str) and part)
+    file = str(workload.get("annotation") or "").partition(_LOCALHOST)[2]
+    whole = name and inert.name(name) == name and inert.name(file) == file and "…" not in profiles
+    if not (whole and file and workload.get("addition")):
+        return ""
+    words = ["--", name] if name.startswith("-") else [name]
+    return f"runc-wrapctl suggest {shlex.join(words)} > {shlex.quote(f'{profiles}/{file}')}"
 
 
 def _calls(workload: Json) -> list[Json]:

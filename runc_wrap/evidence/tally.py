@@ -142,17 +142,16 @@ def _save(directory: Path, tally: Tally) -> None:
 
 
 def replace(path: Path, data: bytes, mode: int) -> None:
-    """Write a file beside and rename it over, whatever the umask. Raises OSError."""
+    """Write a file beside and rename it over, whatever the umask. Raises OSError that names it."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with suppress(FileNotFoundError):
-        new.unlink()
-    descriptor = os.open(new, flags, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        new.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(new, flags, mode), "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(data)
         new.rename(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error

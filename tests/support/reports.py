@@ -24,6 +24,10 @@ shop/cart/redis|redis:8.2 shop/checkout/app|registry.example/shop/checkout:2026.
 monitoring/node-exporter/exporter|quay.example/node-exporter:1.9
 kube-system/coredns/coredns|coredns:1.13
 """.split()
+MANY = [
+    "mount: it changes what is mounted where",
+    "unshare: it makes namespaces, and with a user namespace all capabilities within",
+]
 EXTREMELY = 100_000
 HOSTILE = [
     "<script>document.title='ran'</script>",
@@ -75,15 +79,18 @@ def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
         "reason": None,
         "calls": list(calls),
         "addition": json.dumps(addition, indent=2) if calls else "",
-        "rule": _rule(namespace, container) if calls else "",
+        "rule": _rule(namespace, pod, container) if calls else "",
+        "annotation": f"runc-wrap/seccomp: localhost/{namespace}-{pod}-{container}.json",
+        "warnings": [],
         **more,
     }
 
 
-def _rule(namespace: str, container: str) -> str:
+def _rule(namespace: str, pod: str, container: str) -> str:
     return (
-        f'[[rule]]\nname = "{container} keeps its calls"\nnamespace = ["{namespace}"]\n'
-        f'container = ["{container}"]\nmode = "audit"\n'
+        f'[[rule]]\nname = "{namespace}/{pod}/{container}: what it was seen to need"\n'
+        f'namespace = ["{namespace}"]\npod = ["{pod}-*"]\ncontainer = ["{container}"]\n'
+        f'profile = "localhost/{namespace}-{pod}-{container}.json"\nmode = "enforce"\n'
     )
 
 
@@ -100,7 +107,14 @@ def usual() -> list[Json]:
         "socket", "depends", 12, "/usr/bin/python3.13", args=[[38, 5, 0, None, None, None]]
     )
     return [
-        workload("ci/runner-builds/buildkit|moby/buildkit:0.26", "denied", unshare, mount, clone),
+        workload(
+            "ci/runner-builds/buildkit|moby/buildkit:0.26",
+            "denied",
+            unshare,
+            mount,
+            clone,
+            warnings=MANY,
+        ),
         workload("storage/bench/fio|registry.example/bench/fio:3.41", "denied", *uring),
         workload("debug/profiler/perf|registry.example/debug/perf:6.12", "denied", perf, unshare),
         workload("legacy/auth-gateway/keys|registry.example/legacy/auth:7", "denied", key),
@@ -144,6 +158,7 @@ def hostile() -> list[Json]:
                 ),
                 text,
             ),
+            "warnings": [text] * 30,
             "calls": [
                 call("mount", "denied", 1)
                 | dict.fromkeys(("syscall", "abi", "errno", "outcome", "first", "last"), text)

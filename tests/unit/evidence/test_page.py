@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import tomllib
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence import inert, matrix, page
+from tests.support import reports
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@given(ANY_TEXT)
+def test_nothing_in_a_name_acts_or_hides(text: str) -> None:
+    shown = inert.name(text)
+    assert len(shown) < inert.LONGEST_NAME * 13
+    assert all(unicodedata.category(c)[0] != "C" for c in shown)
+    assert shown.encode().decode() == shown
+
+
+@given(st.dictionaries(ANY_TEXT.filter(lambda t: t.isprintable()), ANY_TEXT, max_size=3))
+def test_what_is_pasted_means_what_was_written(value: dict[str, str]) -> None:
+    written = json.dumps(value, ensure_ascii=False)
+    shown = inert.paste(written)
+    assert shown is not None
+    assert json.loads(shown) == json.loads(json.dumps(value))
+    assert shown.encode().decode() == shown
+
+
+def test_a_bidirectional_control_in_a_rule_is_pasted_as_toml_escapes_it() -> None:
+    shown = inert.paste('name = "gpj.\u202eexe"')
+    assert shown == 'name = "gpj.\\u202eexe"'
+    assert tomllib.loads(shown) == {"name": "gpj.\u202eexe"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("naïve 日本", "naïve 日本"),
+        ("\x1b[31m", "\\u001b[31m"),
+        ("a\nb", "a\\u000ab"),
+        ("\U000e0041", "\\udb40\\udc41"),
+        ("blank\u3164", "blank\\u3164"),
+        ("a\u0301\u0302\u0303", "a\u0301\u0302\\u0303"),
+        ("n" * 121, "n" * 120 + "… (1 more characters)"),
+        (None, ""),
+        (13, "13"),
+    ],
+    ids=range(10),
+)
+def test_names_are_shown_escaped_and_shortened(text: object, shown: str) -> None:
+    assert inert.name(text) == shown
+
+
+def test_what_is_too_long_to_paste_whole_is_not_shown_in_part() -> None:
+    one = reports.usual()[0] | {"addition": "x" * (inert.LONGEST_PASTE + 1)}
+    written = page.render([one], {})
+    assert "x" * 1000 not in written
+    assert "too long to show whole" in written
+
+
+@pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
+def test_a_hostile_report_stays_text(text: str) -> None:
+    written = page.render(reports.hostile(), {"node": text, "version": text, "policy": text})
+    assert written.count("<script") == written.count("</script") == 1
+    assert "<img" not in written
+    assert "<iframe" not in written
+    assert len(written) < 200_000
+    assert all(c.isprintable() or c == "\n" for c in written)
+
+
+def test_a_report_with_nothing_but_nulls_can_be_shown() -> None:
+    nothing = dict.fromkeys(reports.usual()[0])
+    call = dict.fromkeys(reports.usual()[0]["calls"][0])
+    written = page.render([nothing, nothing | {"calls": [call]}, {}], dict.fromkeys(reports.META))
+    assert written.count("without a name") >= 3
+    assert "not known" in written
+
+
+def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -> None:
+    written = page.render(reports.usual(), reports.META)
+    for wanted in (
+        "<strong>6 of 13 workloads</strong>",
+        "<code>unshare</code>",
+        "<b>EPERM</b>: the call fails",
+        "<b>ENOSYS</b>: as if the kernel had no such call",
+        "/usr/bin/buildctl-daemonless.sh",
+        ">20,418<",
+        '<time datetime="2026-11-17T09:12:40.120000+00:00">17 Nov 2026, 09:12</time>',
+        reports.WEEK,
+        reports.MINUTE,
+        "a0=0x26 a1=0x5 a2=0x0",
+        "mode = &#34;enforce&#34;",
+        reports.MANY[0],
+        "runc-wrap/seccomp: localhost/ci-runner-builds-buildkit.json",
+        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci-",
+        "230 records were lost",
+        "14 records could not be given to a container",
+    ):
+        assert wanted in written, wanted
+
+
+def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
+    shown = page.view(reports.usual(), {})
+    assert [one["short"] for one in shown["affected"]] == [
+        "fio",
+        "buildkit",
+        "perf",
+        "keys",
+        "crypto-worker",
+        "elastic",
+    ]
+    assert [one["verdict"] for one in shown["others"]] == ["unknown", *["safe"] * 6]
+
+
+def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
+    unknown = reports.call("keyctl", "unknown", 3, errno=None, outcome="not known")
+    shown = page.view([reports.workload("a/b/c|d", None, unknown | {"verdict": None})], {})
+    assert shown["noticing"] == 0
+    assert [one["verdict"] for one in shown["affected"][0]["calls"]] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("workloads", "calls", "rows", "columns"),
+    [(1, 1, 1, 1), (60, 40, 60, 40), (200, 100, 61, 41)],
+)
+def test_the_picture_is_bounded_and_says_how_many_more_there_are(
+    workloads: int, calls: int, rows: int, columns: int
+) -> None:
+    shown = page.view(reports.large(workloads, calls), {})
+    drawn: matrix.Picture = shown["picture"]
+    with_calls = sum(1 for one in shown["affected"] if one["calls"])
+    assert len(drawn.rows) == min(with_calls, rows)
+    assert len(drawn.columns) == columns
+    assert drawn.hidden_rows == max(0, with_calls - matrix.ROWS)
+    assert drawn.hidden_columns == max(0, calls - matrix.COLUMNS)
+    if drawn.hidden_columns:
+        assert drawn.columns[-1].text == f"{drawn.hidden_columns} more"
+    places = {(cell.x, cell.y) for cell in drawn.cells}
+    assert len(places) == len(drawn.cells)
+    assert max(x for x, _ in places) < len(drawn.columns) * matrix.CELL
+
+
+def test_a_cell_for_several_has_the_worst_of_them() -> None:
+    several = [
+        reports.workload(f"n/p{at}/c|i", kind, reports.call("mount", kind, 1))
+        for at, kind in enumerate(["denied"] * matrix.ROWS + ["degrades", "depends"])
+    ]
+    (last,) = [one for one in page.view(several, {})["picture"].cells if one.y == 60 * matrix.ROW]
+    assert (last.verdict, last.title) == ("depends", "2 more, at worst: depends on arguments")
+
+
+def test_many_workloads_are_cut_and_said_so() -> None:
+    written = page.render(reports.large(page.MOST_WORKLOADS + 7, 1), {})
+    assert "7 more workloads are" in written
+    assert f"<strong>{page.MOST_WORKLOADS + 7} of" in written
+
+
+@pytest.mark.parametrize(
+    ("pod", "command"),
+    [
+        ("web", "suggest n/web/c > /etc/p/x.json"),
+        ("$(reboot)", "suggest 'n/$(reboot)/c' > /etc/p/x.json"),
+        ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
+        ("a\nreboot\n", ""),
+        ("a\u202e", ""),
+        ("p" * 200, ""),
+    ],
+    ids=range(6),
+)
+def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
+    one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
+    one |= {"pod": pod, "annotation": "runc-wrap/seccomp: localhost/x.json"}
+    (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
+    assert shown["command"] == (command and f"runc-wrapctl {command}")

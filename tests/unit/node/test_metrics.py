@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence import metrics as told
+from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.store import Store
+from runc_wrap.node import metrics
+from runc_wrap.node.places import Places
+from tests.unit.cli import ctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG, X86_64 = 0x7FFC0000, 0xC000003E
+MOUNT, CLONE3, GETPID = 165, 435, 39
+LINE = {
+    "id": "c1",
+    "root": "/run/runc",
+    "engine": "containerd",
+    "namespace": "shop",
+    "pod": "web-7d9c8b5f6-x2k4p",
+    "container": "nginx",
+    "action": "inject",
+    "mode": "audit",
+    "profile": "containerd",
+    "via": "cold",
+}
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    found = ctl.node(tmp_path, monkeypatch)
+    found.configure("[default]\nmode = 'audit'\n")
+    assert found.ctl("apply").exit_code == 0
+    return found
+
+
+def decided(node: ctl.Node, *lines: dict[str, Any]) -> None:
+    node.places.ledger.mkdir(parents=True, exist_ok=True)
+    with (node.places.ledger / "ledger.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def seen(number: int, pid: int = 5) -> Sighting:
+    return Sighting(1.5, 0, pid, 0, "x", "/x", X86_64, number, LOG, None, AUDIT)
+
+
+def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
+    found = metrics.gather(node.places, now=100.0)
+    (family,) = [one for one in found.collect() if one.name == f"runc_wrap_{metric}"]
+    return {tuple(one.labels.values()): one.value for one in family.samples}
+
+
+def test_denied_calls_are_told_by_workload_call_and_what_they_would_get(node: ctl.Node) -> None:
+    decided(node, LINE)
+    store = Store(node.places.evidence)
+    key = ("/run/runc", "c1")
+    for number in (MOUNT, MOUNT, CLONE3, GETPID):
+        store.add(key, seen(number))
+    store.add(None, seen(MOUNT))
+    store.flush()
+    wanted = {
+        ("shop", "web/nginx", "mount", "denied"): 2,
+        ("shop", "web/nginx", "clone3", "degrades"): 1,
+        ("", "unknown", "mount", "unknown"): 1,
+    }
+    assert samples(node, "denied_calls") == wanted
+    assert samples(node, "denied_calls") == wanted
+    store.add(key, seen(MOUNT))
+    store.flush()
+    assert samples(node, "denied_calls")["shop", "web/nginx", "mount", "denied"] == 3
+
+
+def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
+    decided(node, LINE)
+    store = Store(node.places.evidence)
+    store.add(("/run/runc", "c1"), seen(MOUNT))
+    store.flush()
+    before = samples(node, "denied_calls")
+    for path in (node.places.evidence / "containers").iterdir():
+        path.unlink()
+    assert before
+    assert samples(node, "denied_calls") == before
+
+
+def test_losses_are_told_once(node: ctl.Node) -> None:
+    store = Store(node.places.evidence)
+    store.lost(Lost(1.0, 40, "audit", "backlog"))
+    store.flush()
+    assert samples(node, "lost_records") == {("audit",): 40}
+    assert samples(node, "lost_records") == {("audit",): 40}
+
+
+def test_beyond_the_bound_a_container_counts_as_one(
+    node: ctl.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "MOST_KINDS", 1)
+    decided(node, LINE)
+    store = Store(node.places.evidence)
+    for number in (MOUNT, CLONE3):
+        store.add(("/run/runc", "c1"), seen(number))
+    store.flush()
+    assert samples(node, "denied_calls") == {("other",) * 4: 2}
+
+
+def test_the_policy_s_generation_is_told(node: ctl.Node) -> None:
+    assert samples(node, "policy_generation") == {(): 1}
+    assert node.ctl("apply").exit_code == 0
+    assert samples(node, "policy_generation") == {(): 2}
+
+
+def test_a_node_without_anything_has_metrics(tmp_path: Path) -> None:
+    found = metrics.gather(Places(tmp_path / "nothing"))
+    assert b"runc_wrap_opted_out_total 0.0" in told.text(found)
+    assert b"policy_generation" not in told.text(found)
+
+
+def test_the_command_prints_and_writes_a_file_for_node_exporter(
+    node: ctl.Node, tmp_path: Path
+) -> None:
+    decided(node, LINE)
+    line = 'mode="audit",reason_kind="default",via="cold"} 1.0'
+    assert line in node.ctl("metrics").stdout
+    path = tmp_path / "runc-wrap.prom"
+    path.write_text("old")
+    path.chmod(0o600)
+    result = node.ctl("metrics", "--textfile", str(path))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert line in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [one.name for one in tmp_path.glob("*runc-wrap.prom*")] == ["runc-wrap.prom"]
+
+
+@pytest.mark.parametrize("name", ["metrics.txt", "none/metrics.prom"])
+def test_a_file_that_cannot_be_is_refused(node: ctl.Node, tmp_path: Path, name: str) -> None:
+    assert str(tmp_path / name) in node.failure("metrics", "--textfile", str(tmp_path / name))
