@@ -65,6 +65,7 @@ class Listeners:
         self.directory = f"{prefix}/var/agent/listeners"
         self.by_fd: dict[int, Listener] = {}
         self.inflight: notify.Inflight | None = None
+        self._is_memory_kept = False
         self._next = 1
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
@@ -85,11 +86,8 @@ class Listeners:
         return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
-        if stored:
-            return notify.Inflight(stored[0])
-        made = notify.Inflight.new()
-        self._store(INFLIGHT, made.fd)
-        return made
+        self._is_memory_kept = bool(stored)
+        return notify.Inflight(stored[0]) if stored else notify.Inflight.new()
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
         number, call = inflight.left or (0, 0)
@@ -109,6 +107,9 @@ class Listeners:
         """Have the keeper hold a listener, as soon as it has come; return its number."""
         number, self._next = self._next, self._next + 1
         self._store(f"{LISTENER}{number}", fd)
+        if self.inflight and not self._is_memory_kept:
+            self._store(INFLIGHT, self.inflight.fd)
+            self._is_memory_kept = True
         return number
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
