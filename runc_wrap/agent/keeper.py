@@ -16,6 +16,7 @@ from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-
 from runc_wrap.agent import handing, placing, signals, sockets, workers
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
+from runc_wrap.agent.stored import needed_to_linger
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ BOUND = b"RUNC_WRAP_BOUND"  # names of the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
 MOST_STORED = 512
 _LONGEST_NAME = 64
+_CALLS_WAIT = 1.0  # seconds at most for calls that nobody answers
 _GRACE = 2.0  # seconds for workers to end
 # glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3))
 _FRUGAL = {
@@ -60,7 +62,10 @@ class Keeper:
         sockets.remove(prefix, ["keeper"])
         self.taker = handing.listen(self.address)
         self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its end is how ours is seen
-        self.decisions, self.evidence = self.workers = [Worker("decisions"), Worker("evidence")]
+        self.decisions, self.evidence = self.workers = [
+            Worker("decisions"),
+            Worker("evidence", _CALLS_WAIT),
+        ]
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
         self.turned_away: _socket.socket | None = None
@@ -134,9 +139,23 @@ class Keeper:
 
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
+        sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
         workers.stop(self.workers, _GRACE)
-        sockets.remove(self.prefix, [*self.bound, "keeper"])
+        sockets.remove(self.prefix, ["keeper"])
+        self._linger()
         sys.exit(0)
+
+    def _linger(self) -> None:
+        """Go on for containers whose calls would fail, unless systemd keeps their listeners."""
+        needed = needed_to_linger(self.held)
+        if needed and not posix.environ.get(b"FDSTORE"):
+            kept = [each for each in self._kept() if each.name in needed]
+            complain(
+                f"{len(needed) - 1} processes started in mode observe still send calls. These are "
+                "let continue, unrecorded, until the last has ended; SIGTERM again ends that."
+            )
+            signals.hold()
+            handing.become(placing.command(self.prefix, "lingering"), kept, posix.environ)
 
     def _follow_upgrade(self) -> None:
         """Begin anew if another release is installed, and has an agent."""

@@ -21,7 +21,15 @@ from runc_wrap.hotpath import (
     profile,
     splice,
 )
-from runc_wrap.hotpath.decide import READY_MADE, Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.decide import (
+    AUDIT,
+    OBSERVE,
+    READY_MADE,
+    Decision,
+    Node,
+    checked_annotations,
+    decide,
+)
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
@@ -123,10 +131,25 @@ def consider(
     who = caller.identify(invocation, checked_annotations(config), called_as, rules["engine"])
     decision = decide(config, who, rules, Node(kind, engine_has, time.time()))
     block = final_block(rules, config, decision)
+    if decision.mode == OBSERVE:
+        block = _observed_or_audited(rules, config, decision, block)
     text = None
     if block and block != existing_block(config):
         text = splice.with_seccomp(found.text, config, block)
     return Outcome(found, who, decision, block, text)
+
+
+def _observed_or_audited(
+    rules: "Json", config: "Json", decision: Decision, block: "Json"
+) -> "Json":
+    """Return the block for observe; where no agent listens, audit is decided on instead."""
+    from runc_wrap.hotpath import listening  # noqa: PLC0415 - dear, and for this mode only
+
+    if listening.hears(block.get("listenerPath", "")):
+        return block
+    decision.mode = AUDIT
+    decision.reason = listening.told(decision.reason)
+    return final_block(rules, config, decision)
 
 
 def default_root(kind: str) -> str:

@@ -1,0 +1,240 @@
+"""observe sends what enforce denies: asked of the filters that libseccomp makes of both."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.agent import arguments
+from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.contradictions import FAMILIES, SOCKETS
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import bpf, explore, reference
+from runc_wrap.profiles import abis, actions, builtin, lint, modes, observing, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.loading import Loader, load
+from runc_wrap.profiles.simulate import Simulation
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
+BUILT_IN += ["containers-common@0.49.0"]
+CAPS = [
+    frozenset(),
+    frozenset({"CAP_SYS_ADMIN"}),
+    frozenset({"CAP_AUDIT_WRITE", "CAP_SYS_PTRACE", "CAP_BPF"}),
+]
+PATH = "/var/agent/notify.sock"
+NOTIFY, LOG = (actions.code(f"SCMP_ACT_{word}") for word in ("NOTIFY", "LOG"))
+PASSES = {actions.ALLOW, LOG}
+VALUES = [0, 1, 8, 9, 16, 37, 38, 39, 40, 41, 45, 0x20008, 0x10000000, 2**32 - 1, 2**32 + 40]
+_args = st.tuples(*[st.sampled_from(VALUES) | st.integers(0, 2**64 - 1)] * 6)
+
+
+class Both:
+    """A profile's filters for one container: enforced, and observed."""
+
+    def __init__(self, profile: Any, bounding: frozenset[str]) -> None:
+        self.blocks = {mode: block(profile, mode, bounding) for mode in ("enforce", "observe")}
+        self.programs = {
+            mode: bpf.program(reference.filter_bytes(load(one, Loader("runc"))))
+            for mode, one in self.blocks.items()
+        }
+        self.by_family = any(
+            item["value"] == 0xFFFFFFFF
+            for one in self.blocks["observe"]["syscalls"]
+            for item in one.get("args", ())
+            if item["op"] == "SCMP_CMP_MASKED_EQ"
+        )
+        told = self.blocks["observe"]["listenerMetadata"].partition(" ")[2]
+        self.whole = arguments.checked(codec.loads(told.encode())) if told else {}
+
+    def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
+        """Return what a call gets, enforced and observed; what the agent lets pass is allowed."""
+        call = bpf.Call(abi.audit, number, args)
+        enforced, seen = (bpf.evaluate(self.programs[m], call) for m in ("enforce", "observe"))
+        groups = self.whole.get((abi.audit, number))
+        if seen == NOTIFY and groups is not None:
+            mask = arguments.bits(abi.audit, number)
+            seen = actions.ALLOW if arguments.allows(groups, args, mask) else seen
+        return enforced, seen
+
+    def listed(self) -> list[abis.Abi]:
+        return [abis.of_oci(one) for one in self.blocks["enforce"]["architectures"]]
+
+    def classes(self, abi: abis.Abi, number: int) -> list[bpf.Args]:
+        """Return arguments that reach every outcome of either filter."""
+        return list(explore.interest(self.programs.values(), abi.audit, number).calls())
+
+
+def block(profile: Any, mode: str, bounding: frozenset[str]) -> dict[str, Any]:
+    listener = modes.Listener(PATH)
+    made = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12), listener=listener)
+    return resolve(made, bounding)
+
+
+@cache
+def both(spec: str, bounding: frozenset[str]) -> Both:
+    return Both(builtin.load(spec), bounding)
+
+
+def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
+    """Say what is wrong with a call, "" if nothing is."""
+    enforced, seen = found.asked(abi, number, args)
+    is_allowed = enforced in PASSES
+    name = syscalls.table(abi).get(number)
+    if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
+        return ""  # no family of the kernel's; rules are compared as the kernel takes it
+    may = {enforced} if is_allowed else {NOTIFY} if _must_be_sent(name) else {NOTIFY, LOG}
+    if seen in may:
+        return ""
+    return f"{abi.name} {name} {args}: {actions.describe(enforced)}, {actions.describe(seen)}"
+
+
+def _must_be_sent(name: str | None) -> bool:
+    return name is not None and name not in lint.RUNTIME_CALLS
+
+
+@pytest.mark.parametrize("bounding", CAPS, ids=lambda caps: ",".join(sorted(caps)) or "none")
+@pytest.mark.parametrize("spec", BUILT_IN)
+def test_every_call_that_enforce_denies_is_sent_and_no_other(
+    spec: str, bounding: frozenset[str]
+) -> None:
+    found = both(spec, bounding)
+    odd = [
+        wrong(found, abi, number, args)
+        for abi in found.listed()
+        for number in [*syscalls.table(abi), 1000, 0x3FFFFFFF]
+        for args in found.classes(abi, number)
+    ]
+    assert [one for one in odd if one] == []
+
+
+CONDITIONAL = ["clone", "personality", "socket", "socketpair", "clone3"]
+
+
+@given(
+    st.sampled_from(BUILT_IN),
+    st.sampled_from(CAPS),
+    st.sampled_from(["x86_64", "x86", "x32"]),
+    st.sampled_from(CONDITIONAL),
+    _args,
+)
+@settings(max_examples=500)
+def test_whatever_the_arguments_what_is_denied_is_sent(
+    spec: str, bounding: frozenset[str], abi: str, name: str, args: bpf.Args
+) -> None:
+    number = syscalls.numbers(ABIS[abi])[name]
+    assert wrong(both(spec, bounding), ABIS[abi], number, args) == ""
+
+
+def _conditional(*args: dict[str, Any], action: str = "SCMP_ACT_ALLOW") -> dict[str, Any]:
+    return {"names": ["personality"], "action": action, "args": list(args)}
+
+
+def _compare(op: str, value: int, two: int = 0) -> dict[str, Any]:
+    return {"index": 0, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
+
+
+_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+_values = st.sampled_from([0, 1, 8, 40, 41, 2**31, 2**32 - 1, 2**32, 2**64 - 1])
+_comparisons = st.builds(_compare, st.sampled_from(_OPS), _values, _values)
+
+
+@given(st.lists(st.lists(_comparisons, min_size=1, max_size=1), max_size=3), _values)
+def test_a_complement_holds_exactly_where_nothing_of_it_does(
+    groups: list[list[dict[str, Any]]], value: int
+) -> None:
+    found = observing.complement(groups)
+    if found is not None:
+        assert _any_holds(groups, value) != _any_holds(found, value)
+
+
+def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
+    told = [
+        [[one["index"], one["op"][9:], one["value"], one.get("valueTwo", 0)] for one in group]
+        for group in groups
+    ]
+    return arguments.allows(told, (value,) * 6, 2**64 - 1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "left"),
+    [
+        ([], [[]]),
+        ([[_compare("LT", 38)], [_compare("EQ", 39)], [_compare("GT", 40)]], [38, 40]),
+        ([[_compare("NE", 40)]], [40]),
+        ([[_compare("EQ", 0)], [_compare("EQ", 100)]], None),  # between them two comparisons
+        ([[_compare("EQ", 5), {**_compare("EQ", 6), "index": 1}]], None),
+        ([[_compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
+        ([[_compare("MASKED_EQ", 3, 4)]], None),  # holds for nothing
+    ],
+)
+def test_what_cannot_be_written_is_not_guessed(
+    groups: list[list[dict[str, Any]]], left: list[Any] | None
+) -> None:
+    found = observing.complement(groups)
+    if left and left != [[]]:
+        assert found is not None
+        assert [one["value"] for group in found for one in group] == left
+    else:
+        assert found == left
+
+
+def own(document: dict[str, Any]) -> Any:
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    return parse(json.dumps({**document, "architectures": architectures}).encode(), "own")
+
+
+_actions = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_LOG"])
+_rules = st.lists(
+    st.builds(lambda one, action: _conditional(one, action=action), _comparisons, _actions)
+    | st.builds(lambda action: {"names": ["mount", "write"], "action": action}, _actions),
+    max_size=4,
+)
+
+
+@given(_rules, st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]), _args)
+def test_nothing_that_an_own_profile_denies_passes_unseen(
+    rules: list[dict[str, Any]], default: str, args: bpf.Args
+) -> None:
+    document = {"defaultAction": default, "syscalls": rules}
+    blocks = [block(own(document), mode, frozenset()) for mode in ("enforce", "observe")]
+    enforced, seen = (Simulation(one, Loader("runc")) for one in blocks)
+    for name in ("personality", "mount", "write"):
+        wanted = enforced.named(ABIS["x86_64"], name, args)
+        found = seen.named(ABIS["x86_64"], name, args)
+        assert wanted is not None
+        assert found is not None
+        if wanted.certain and found.certain and wanted.code not in PASSES:
+            assert found.code in (NOTIFY, LOG), (name, found)
+            assert found.code != NOTIFY or name != "write"
+        if wanted.certain and found.certain and wanted.code in PASSES and found.code == NOTIFY:
+            assert _excused(blocks[1], name, args), (name, found)
+
+
+def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
+    """Tell whether the agent will find that the profile allows a call by its arguments."""
+    told = observed["listenerMetadata"].partition(" ")[2]
+    number = syscalls.numbers(ABIS["x86_64"])[name]
+    groups = arguments.checked(codec.loads(told.encode() or b"{}"))
+    return arguments.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
+
+
+def test_what_is_received_waits_out_signals_where_runtime_and_kernel_can() -> None:
+    def flags(killable: bool) -> Any:
+        listener = modes.Listener(PATH, killable=killable)
+        profile = builtin.load("containerd")
+        made = modes.compiled(profile, "observe", arch="amd64", kernel=(6, 12), listener=listener)
+        return made["block"].get("flags")
+
+    both_flags = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+    assert (flags(killable=False), flags(killable=True)) == (None, both_flags)
