@@ -6,8 +6,11 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev strace criu util-linux golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
+# The programs that tests/corpus runs under every mode
+CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
+	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
 
-.PHONY: help check test test-unit test-runtime test-engine packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-corpus packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -21,7 +24,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine tests/corpus
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
@@ -32,9 +35,13 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
 
+test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
+	.venv/bin/pytest tests/corpus
+
 packages:       ## what the tests need from Debian
-	dpkg-query -W $(DEBIAN_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); }
+	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	$(DEBIAN_PACKAGES) $(CORPUS_PACKAGES); }
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

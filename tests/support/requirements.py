@@ -4,6 +4,7 @@ RUNC_WRAP_REQUIRE_ALL=1 (set in CI) turns every such skip into a failure.
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,3 +46,9 @@ def _missing(needs: tuple[str, ...], *, root: bool) -> Iterator[str]:
                 yield f"needs the file {need}, which does not exist"
         elif shutil.which(need, path=SEARCH) is None:
             yield f"needs the program {need}, which is not installed"
+
+
+def machine(name: str) -> None:
+    """Skip unless the machine is of this architecture, as uname has it."""
+    if platform.machine() != name:
+        unmet(f"needs {name}")
