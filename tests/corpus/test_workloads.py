@@ -74,9 +74,7 @@ WORKLOADS = [
     Workload("Go", "/work/main", "main", "child exit status 0 <nil>\n", "go", denied=""),
     Workload("strace", "strace -f -o /tmp/log sh -c 'true; true'", "", "", "strace", denied=""),
     # Its own filter, beneath ours; the clock is the host's and stays alone.
-    Workload(
-        "chrony", "sh /work/chrony.sh", "chrony.sh", "ended\n", "chronyd chronyc", denied=""
-    ),
+    Workload("chrony", "sh /work/chrony.sh", "chrony.sh", "ended\n", "chronyd chronyc", denied=""),
 ]
 
 
