@@ -49,7 +49,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
             raise
         decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
         who = caller.identify(invocation, {}, "")
-        return text, ledger.record(invocation, who, decision, {})
+        return text, ledger.record(invocation, who, decision, {}, "hook")
 
 
 def confined(
@@ -65,7 +65,7 @@ def confined(
     if block and block != main.existing_block(config):
         block = as_written(block)
         text = splice.with_seccomp(text, config, block)
-    return text, ledger.record(invocation, who, decision, block)
+    return text, ledger.record(invocation, who, decision, block, "hook")
 
 
 def called(directory: str) -> Invocation:
@@ -128,7 +128,6 @@ def run(prefix: str, options: "list[str]") -> int:
         refuse(f"runc-wrap: {refusal}")
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
-    line["via"] = "hook"
     ledger.append(prefix, line)
     rest = memoryview(text)
     while rest:

@@ -11,6 +11,7 @@ from runc_wrap.node import places
 
 # name -> (module with a click command of that name, summary)
 COMMANDS = {
+    "agent": ("runc_wrap.cli.agent", "Run the service: fast decisions, live evidence, metrics."),
     "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
     "doctor": ("runc_wrap.cli.doctor", "Look for what is wrong on this node, and say what to do."),
     "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker; undo it."),

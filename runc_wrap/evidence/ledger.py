@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import codec
@@ -64,10 +64,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The last record of each container, and how many lines were none."""
+    """The last record of each container, and how many lines were none.
+
+    `starts` tells when each was first decided and how often: an engine may start it again.
+    """
 
     records: dict[Key, Record]
     damaged: int = 0
+    starts: dict[Key, tuple[str | None, int]] = field(default_factory=dict)
 
     def of(self, root: str, container: str) -> Record | None:
         """Return the record that counts for a container, None if there is none."""
@@ -86,14 +90,18 @@ def read(directory: Path) -> Ledger:
     """
     texts = [_bounded(directory / name) for name in NEWEST_FIRST]
     last: dict[Key, Json] = {}
+    starts: dict[Key, tuple[str | None, int]] = {}
     damaged = 0
     for line in (line for text in reversed(texts) for line in text.split(b"\n") if line):
         found = _parsed(line)
         if found is None:
             damaged += 1
         else:
-            last[found["root"] or "", found["id"]] = found
-    return Ledger({key: record(line) for key, line in last.items()}, damaged)
+            key = (found["root"] or "", found["id"])
+            last[key] = found
+            first, often = starts.get(key, (_text(found.get("time")), 0))
+            starts[key] = (first, often + 1)
+    return Ledger({key: record(line) for key, line in last.items()}, damaged, starts)
 
 
 def record(line: Json) -> Record:

@@ -79,16 +79,32 @@ def replace(found: Found, text: bytes) -> None:
 
 
 def _rename_over(found: Found, text: bytes) -> None:
-    temporary = f"{directory(found.real)}/.config.json.runc-wrap.{posix.getpid()}"
+    temporary = write_beside(found, text, str(posix.getpid()))[0]
     try:
-        _remove(temporary)  # of a process with our number that was killed
-        _write_new(temporary, text, found.stat)
         posix.rename(temporary, found.real)
     except OSError as error:
-        _remove(temporary)
-        raise Refusal(
-            f"{quoted(found.real)} cannot be replaced by its confined form: {because(error)}."
-        ) from None
+        remove(temporary)
+        raise _irreplaceable(found, error) from None
+
+
+def write_beside(found: Found, text: bytes, name: str) -> "tuple[str, int]":
+    """Write `text` to a file beside the config, with its owner and mode; return path and inode.
+
+    `name` is the writer's own, so that no two write to one file. Raises Refusal.
+    """
+    temporary = f"{directory(found.real)}/.config.json.runc-wrap.{name}"
+    try:
+        remove(temporary)  # of a process with our number that was killed
+        return temporary, _write_new(temporary, text, found.stat)
+    except OSError as error:
+        remove(temporary)
+        raise _irreplaceable(found, error) from None
+
+
+def _irreplaceable(found: Found, error: OSError) -> Refusal:
+    return Refusal(
+        f"{quoted(found.real)} cannot be replaced by its confined form: {because(error)}."
+    )
 
 
 def _opens_as(path: str, text: bytes) -> bool:
@@ -98,7 +114,7 @@ def _opens_as(path: str, text: bytes) -> bool:
         return False
 
 
-def _write_new(path: str, text: bytes, like: posix.stat_result) -> None:
+def _write_new(path: str, text: bytes, like: posix.stat_result) -> int:
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW
     descriptor = posix.open(path, flags, 0o600)
     try:
@@ -109,11 +125,13 @@ def _write_new(path: str, text: bytes, like: posix.stat_result) -> None:
         rest = memoryview(text)
         while rest:
             rest = rest[posix.write(descriptor, rest) :]
+        return made.st_ino
     finally:
         posix.close(descriptor)
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Remove a file; that there is none is as well."""
     try:
         posix.unlink(path)
     except OSError:
@@ -122,11 +140,16 @@ def _remove(path: str) -> None:
 
 def exists(path: str) -> bool:
     """Tell whether there is something at a path that can be looked at."""
+    return version(path) is not None
+
+
+def version(path: str) -> "tuple[int, ...] | None":
+    """Return what differs once a file was replaced or written to, None if there is none."""
     try:
-        posix.stat(path)
+        stat = posix.stat(path)
     except OSError:
-        return False
-    return True
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def directory(path: str) -> str:

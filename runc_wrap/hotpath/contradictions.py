@@ -62,7 +62,7 @@ def _each(entries: "list[Json]") -> "list[Json]":
     return [
         {**entry, "rule": {**entry["rule"], "args": group}}
         for entry in entries
-        for group in _alternatives(entry["rule"].get("args") or [])
+        for group in alternatives(entry["rule"].get("args") or [])
     ]
 
 
@@ -125,14 +125,14 @@ def _compared(item: "Json", family: int) -> "Json":
 
 def _of_family(entry: "Json", family: int) -> "Iterator[Json]":
     """Yield an entry as it is for a family, its comparisons of other arguments left."""
-    for group in _alternatives(entry["rule"].get("args") or []):
+    for group in alternatives(entry["rule"].get("args") or []):
         first = [argument for argument in group if argument.get("index", 0) == 0]
         if all(_accepts(argument, family) for argument in first):
             others = [argument for argument in group if argument not in first]
             yield {**entry, "rule": {**entry["rule"], "args": others}}
 
 
-def _alternatives(arguments: "list[Json]") -> "list[list[Json]]":
+def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
     """Return the comparisons of each rule that a runtime makes of one."""
     indexes = [argument.get("index", 0) for argument in arguments]
     if len(set(indexes)) == len(indexes):

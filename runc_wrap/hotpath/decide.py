@@ -24,6 +24,7 @@ LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
 OWN_PROFILE = "own profile"
 READY_MADE = "ready-made filter"
+AUDIT, OBSERVE = "audit", "observe"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 

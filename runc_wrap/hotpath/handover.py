@@ -24,15 +24,26 @@ class Launch:
     `prefix` is the installation's directory; `runtime` the real runtime's path and `kind` "runc"
     or "crun", or SELF, or both "" where there is none; `called_as` the path that the engine called.
     `ignored` ("", "p", "x", "px") says whether SIGPIPE and SIGXFSZ were ignored, `locale` what
-    LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three.
+    LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three. `ahead` is
+    "DESCRIPTOR:LENGTH" of an engine's log where the launcher wrote that we did not start, or "".
     """
 
-    __slots__ = ("arguments", "called_as", "ignored", "kind", "locale", "prefix", "runtime")
+    __slots__ = ("ahead", "arguments", "called_as", "ignored", "kind", "locale", "prefix", "runtime")
 
     def __init__(self, words: "list[str]") -> None:
         self.prefix, self.kind, self.runtime, self.called_as = words[:4]
         self.ignored, self.locale = words[4:6]
-        self.arguments = words[6:]
+        # The launcher of the release before has no such word; it runs until ours is in its place.
+        told = words[6:7] and (not words[6] or words[6][0].isdigit())
+        self.ahead = words[6] if told else ""
+        self.arguments = words[7 if told else 6 :]
+
+    def take_back(self) -> None:
+        """Empty the log that the launcher wrote to, unless others have written since; close it."""
+        if self.ahead:
+            descriptor, length = map(int, self.ahead.split(":"))
+            _empty(descriptor, length)
+            posix.close(descriptor)
 
 
 def hand_over(launch: Launch) -> "NoReturn":
@@ -47,6 +58,14 @@ def hand_over(launch: Launch) -> "NoReturn":
             f"the runtime {quoted(launch.runtime)} cannot be executed: {because(error)}. Install "
             "it, or name another in config.toml, and run `runc-wrapctl apply`."
         ) from None
+
+
+def _empty(descriptor: int, length: int) -> None:
+    try:
+        if posix.fstat(descriptor).st_size == length:
+            posix.ftruncate(descriptor, 0)
+    except OSError:  # a log that may only grow keeps the line
+        return
 
 
 def _check_runtime(launch: Launch) -> None:

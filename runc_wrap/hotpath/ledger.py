@@ -32,9 +32,12 @@ _STALE = 60  # seconds after which a rotation that did not end is taken for dead
 
 
 def record(
-    invocation: "Invocation", who: "Identity", decision: "Decision", block: "Json"
+    invocation: "Invocation", who: "Identity", decision: "Decision", block: "Json", via: str
 ) -> "Json":
-    """Return the line for one decision; `block` is the final linux.seccomp, empty for none."""
+    """Return the line for one decision; `block` is the final linux.seccomp, empty for none.
+
+    `via` says who decided: "cold", "agent" or "hook".
+    """
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "id": who.id,
@@ -53,7 +56,7 @@ def record(
         "rule": decision.rule,
         "reason": decision.reason,
         "seconds": 0.0,
-        "via": "cold",
+        "via": via,
         "declared": decision.declared,
         "ignored": decision.ignored,
         "handler": who.handler,

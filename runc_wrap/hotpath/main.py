@@ -21,7 +21,7 @@ from runc_wrap.hotpath import (
     profile,
     splice,
 )
-from runc_wrap.hotpath.decide import READY_MADE, Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.decide import AUDIT, OBSERVE, READY_MADE, Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.privileged import Capabilities
 
     Json = dict[str, Any]
 
 
 def main() -> "NoReturn":
     """Confine what is to be created, then become the real runtime; or say why not and exit 1."""
+    if not sys.argv[1:]:
+        posix._exit(0)  # noqa: SLF001 - the launcher only wants to know whether we start
     launch = Launch(sys.argv[1:])
+    launch.take_back()
     invocation = None
     try:
         invocation = argv.parse(launch.arguments, launch.kind)
@@ -57,7 +61,10 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     started = time.perf_counter()
     rules = policy.load(launch.prefix)
     try:
-        outcome = confine(launch, invocation, rules)
+        outcome = consider(invocation, launch.kind, launch.called_as, rules, own_capabilities)
+        if outcome.text is not None:
+            bundle.replace(outcome.found, outcome.text)
+        who, decision, block = outcome.who, outcome.decision, outcome.block
     except Malformed:
         return
     except Exception as error:
@@ -66,9 +73,9 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         reason = str(error) if isinstance(error, Refusal) else described(error)
         failure.report(f"started unmodified: {reason}", invocation, level="warning")
         who = caller.identify(invocation, {}, launch.called_as)
-        outcome = who, Decision("leave", f"Started unmodified: {reason}", "unset"), {}
+        decision, block = Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
-        line = ledger.record(invocation, *outcome)
+        line = ledger.record(invocation, who, decision, block, "cold")
         line["root"] = line["root"] or default_root(launch.kind)
         line["seconds"] = round(time.perf_counter() - started, 6)
         ledger.append(launch.prefix, line)
@@ -76,25 +83,64 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         return
 
 
-def confine(
-    launch: Launch, invocation: "Invocation", rules: "Json"
-) -> "tuple[Identity, Decision, Json]":
-    """Put the profile that policy decides on into the config; say for whom, what and which block.
+class Outcome:
+    """What a create comes to: who is created, what is decided and the final block, {} for none.
 
-    `rules` is the compiled policy. Raises Refusal, and Malformed where nothing can be decided.
+    `found` is the config as it was read, `text` what is to be in its place, None to leave it.
+    """
+
+    __slots__ = ("block", "decision", "found", "text", "who")
+
+    def __init__(
+        self,
+        found: bundle.Found,
+        who: "Identity",
+        decision: Decision,
+        block: "Json",
+        text: "bytes | None",
+    ) -> None:
+        self.found = found
+        self.who = who
+        self.decision = decision
+        self.block = block
+        self.text = text
+
+
+def consider(
+    invocation: "Invocation", kind: str, called_as: str, rules: "Json", engine_has: "Capabilities"
+) -> Outcome:
+    """Decide for one create, as a cold start and the agent do. It reads and changes nothing.
+
+    `kind` is the runtime's, `called_as` the path that the engine called, `rules` the compiled
+    policy, and `engine_has` returns what the engine itself could give. Raises Refusal, and
+    Malformed where nothing can be decided.
     """
     found = read_config(invocation)
     config = parsed(found.text)
-    if launch.kind == "crun":
+    if kind == "crun":
         names.check_nul(found.text)
-    who = caller.identify(
-        invocation, checked_annotations(config), launch.called_as, rules["engine"]
-    )
-    decision = decide(config, who, rules, Node(launch.kind, own_capabilities, time.time()))
+    who = caller.identify(invocation, checked_annotations(config), called_as, rules["engine"])
+    decision = decide(config, who, rules, Node(kind, engine_has, time.time()))
     block = final_block(rules, config, decision)
+    if decision.mode == OBSERVE:
+        block = _observed_or_audited(rules, config, decision, block)
+    text = None
     if block and block != existing_block(config):
-        bundle.replace(found, splice.with_seccomp(found.text, config, block))
-    return who, decision, block
+        text = splice.with_seccomp(found.text, config, block)
+    return Outcome(found, who, decision, block, text)
+
+
+def _observed_or_audited(
+    rules: "Json", config: "Json", decision: Decision, block: "Json"
+) -> "Json":
+    """Return the block for observe; where no agent listens, audit is decided on instead."""
+    from runc_wrap.hotpath import listening  # noqa: PLC0415 - dear, and for this mode only
+
+    if listening.hears(block.get("listenerPath", "")):
+        return block
+    decision.mode = AUDIT
+    decision.reason = listening.told(decision.reason)
+    return final_block(rules, config, decision)
 
 
 def default_root(kind: str) -> str:
@@ -156,6 +202,11 @@ def parsed(text: bytes) -> "Json":
 
 def own_capabilities() -> "frozenset[str]":
     """Return our bounding set, which is what the engine that called us can give."""
-    status = bundle.read("/proc/self/status").text
+    return capabilities_of("self")
+
+
+def capabilities_of(process: str) -> "frozenset[str]":
+    """Return the bounding set of a process, by its name in /proc. Raises Refusal if it is gone."""
+    status = bundle.read(f"/proc/{process}/status").text
     mask = int(status.partition(b"\nCapBnd:")[2].split(None, 1)[0], 16)
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)

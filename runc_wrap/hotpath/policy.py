@@ -4,7 +4,8 @@
     DIR/var/policy.2/N/policy.json          release is put in place, the old one still finds its own
     DIR/var/policy.2/N/profiles/*.json      a compiled profile each, as `hotpath.profile` has it
 
-Its text comes from us alone, but a file can be missing or damaged.
+Its text comes from us alone, but a file can be missing or damaged. A create reads each file once;
+the agent keeps what it read, and changes nothing in it, until a file's version is another.
 """
 
 import posix
@@ -36,18 +37,24 @@ _LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX i
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
-def load(prefix: str) -> "Json":
+def load(prefix: str, known: "Json | None" = None) -> "Json":
     """Read the compiled policy in force; "directory" is added, where it lies. Raises Refusal.
 
-    The link is read once for each create: `apply` may switch it at any moment.
+    The link is read once for each create: `apply` may switch it at any moment. `known` is what was
+    loaded before: it is returned if it is still what would be read, and holds what was read of
+    profiles since ("loaded"); "seen" is its version.
     """
     policies = f"{prefix}/var/policy.{VERSION}"
     try:
         directory = f"{policies}/{posix.readlink(f'{policies}/current')}"
     except OSError as error:
         raise Refusal(f"there is no compiled policy: {because(error)}. {_AGAIN}") from None
-    policy = _object(f"{directory}/policy.json", "the compiled policy", _KEYS)
-    policy["directory"] = directory
+    path = f"{directory}/policy.json"
+    version = bundle.version(path)
+    if known and known["directory"] == directory and version and known["seen"] == version:
+        return known
+    policy = _object(path, "the compiled policy", _KEYS)
+    policy.update(directory=directory, seen=version, loaded={})
     return policy
 
 
@@ -63,12 +70,18 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
         )
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
     what = f"the profile {quoted(name)}"
-    if not bundle.exists(path):
+    version = bundle.version(path)
+    if not version:
         raise Refusal(
             f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
             "found by `runc-wrapctl apply`; `runc-wrapctl profile list` shows all."
         )
-    return _object(path, what, frozenset({"block", "rules"}))
+    before: tuple[object, Json] | None = policy["loaded"].get(path)
+    if before and before[0] == version:
+        return before[1]
+    found = _object(path, what, frozenset({"block", "rules"}))
+    policy["loaded"][path] = version, found
+    return found
 
 
 def file_name(name: str, mode: str) -> str:

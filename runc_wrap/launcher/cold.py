@@ -1,4 +1,7 @@
-"""Starts the hot path. Launched by path and so compiled at every start: the work is in modules."""
+"""Starts the hot path. Launched by path and so compiled at every start: the work is in modules.
+
+Without any words it ends well once all is imported: the launcher's question whether we start.
+"""
 
 import sys
 

@@ -1,35 +1,36 @@
 /* What the engine executes. It knows one thing: is one of the words create, run, restore among
  * the arguments? If not, it becomes the real runtime at once: kill, delete, exec and state need
- * neither Python nor policy. If so (a mistaken yes only costs time), it becomes Python with
- * cold.py, which decides. Nothing about policy is decided here.
+ * neither Python nor policy. If so (a mistaken yes only costs time), it asks the agent (ask.c);
+ * and where there is none, or no clear answer, it becomes Python with cold.py, which decides.
+ * Nothing about policy is decided here.
  *
  * PREFIX is the directory above the one that this program lies in:
  *   PREFIX/lib/runtime/runc or .../crun   symbolic link to the real runtime, made by `apply`
  *   PREFIX/lib/current                    symbolic link to the release in PREFIX/lib, which has
  *                                         python (a symbolic link) and hotpath/cold.py
+ *   PREFIX/var/policy.N/current/          the policy in force; a file run-unmodified is in it
+ *                                         where its owner chose that a failure stops no container
  */
+#include "launcher.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#define UNMODIFIED "var/policy.2/current/run-unmodified" /* the number: hotpath/policy.py VERSION */
+#define PATIENCE 10 /* seconds for an interpreter to start */
 
 static const char *const KINDS[] = {"runc", "crun"};
 static const char *const FIXED_PATH[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
                                          "/usr/bin",        "/sbin",          "/bin"};
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-struct runtime {
-    const char *kind; /* "runc", "crun", "self", or "" if there is none */
-    char path[PATH_MAX];
-};
 
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
 {
@@ -77,11 +78,11 @@ static bool is_self(const char *path)
 
 /* A runtime that was moved, by an upgrade say, is looked for under its own name only: another kind
  * does not know the containers of this one. */
-static bool search(struct runtime *found, const char *kind)
+static bool search(struct launch *found, const char *kind)
 {
     for (size_t i = 0; i < COUNT(FIXED_PATH); i++) {
-        join(found->path, FIXED_PATH[i], kind);
-        if (access(found->path, X_OK) == 0 && !is_self(found->path)) {
+        join(found->runtime, FIXED_PATH[i], kind);
+        if (access(found->runtime, X_OK) == 0 && !is_self(found->runtime)) {
             found->kind = kind;
             return true;
         }
@@ -89,23 +90,24 @@ static bool search(struct runtime *found, const char *kind)
     return false;
 }
 
-static void find_runtime(struct runtime *found, const char *prefix)
+static void find_runtime(struct launch *found)
 {
     char links[PATH_MAX], link[PATH_MAX];
-    join(links, prefix, "lib/runtime");
+    join(links, found->prefix, "lib/runtime");
     for (size_t i = 0; i < COUNT(KINDS); i++) {
         join(link, links, KINDS[i]);
-        if (!read_link(link, found->path))
+        if (!read_link(link, found->runtime))
             continue;
-        found->kind = is_self(found->path) ? "self" : KINDS[i];
-        if (access(found->path, X_OK) != 0 && !search(found, KINDS[i]))
-            read_link(link, found->path); /* the exec's error names what `apply` found */
+        found->kind = is_self(found->runtime) ? "self" : KINDS[i];
+        if (access(found->runtime, X_OK) != 0 && !search(found, KINDS[i]))
+            read_link(link, found->runtime); /* the exec's error names what `apply` found */
         return;
     }
     for (size_t i = 0; i < COUNT(KINDS); i++)
         if (search(found, KINDS[i]))
             return;
-    *found = (struct runtime){.kind = ""};
+    found->kind = "";
+    found->runtime[0] = '\0';
 }
 
 static const char *const EDITED[] = {"create", "run", "restore"};
@@ -114,7 +116,7 @@ static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  
                                      "ps",         "resume", "spec",   "start", "state",
                                      "update"};
 
-static bool is_one_of(const char *word, const char *const *names, size_t count)
+bool is_one_of(const char *word, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(word, names[i]) == 0)
@@ -122,12 +124,17 @@ static bool is_one_of(const char *word, const char *const *names, size_t count)
     return false;
 }
 
+bool is_edited(const char *word)
+{
+    return is_one_of(word, EDITED, COUNT(EDITED));
+}
+
 /* A word behind a flag may be the flag's value: only one that cannot be is another command. */
-static bool reads_config(char **words)
+bool reads_config(char **words)
 {
     bool may_be_value = false;
     for (; *words != NULL; words++) {
-        if (is_one_of(*words, EDITED, COUNT(EDITED)))
+        if (is_edited(*words))
             return true;
         if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
             return false;
@@ -156,99 +163,167 @@ static const char *locale_given(void)
     return "";
 }
 
-/* containerd shows the last line of the file behind --log; it must be JSON, with a time. */
-static void write_log(char **words, const char *message)
+static bool has_runtime(const struct launch *launch)
 {
-    const char *path = NULL;
-    for (; *words != NULL; words++) {
-        const char *word = **words == '-' ? *words + 1 + ((*words)[1] == '-') : "";
-        if (strncmp(word, "log=", 4) == 0)
-            path = word + 4;
-        else if (strcmp(word, "log") == 0 && words[1] != NULL)
-            path = words[1];
-    }
-    if (path == NULL || strncmp(path, "journald:", 9) == 0 || strncmp(path, "syslog:", 7) == 0)
-        return;
-    if (strncmp(path, "file:", 5) == 0)
-        path += 5;
-    char line[2 * PATH_MAX], now[32];
-    time_t seconds = time(NULL);
-    struct tm parts;
-    gmtime_r(&seconds, &parts);
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    int length = snprintf(line, sizeof line,
-                          "{\"level\":\"error\",\"msg\":\"runc-wrap: %s\",\"time\":\"%s\"}\n",
-                          message, now);
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
-    if (log < 0)
-        return;
-    if (length > 0 && (size_t)length < sizeof line && write(log, line, (size_t)length) < 0)
-        fputs("runc-wrap: its log cannot be written.\n", stderr);
-    close(log);
+    return is_one_of(launch->kind, KINDS, COUNT(KINDS));
 }
 
-/* A create that cannot be decided is refused, in the log as on stderr. */
-__attribute__((noreturn, format(printf, 2, 3))) static void refuse(char **words,
-                                                                const char *format, ...)
+/* Return only if that is impossible, with errno; argv[0] is then as it was. */
+static void become_runtime(struct launch *launch)
 {
-    char message[PATH_MAX + 256];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(message, sizeof message, format, values);
-    va_end(values);
-    message[strcspn(message, "\n")] = '\0';
-    for (char *c = message; *c != '\0'; c++)
+    char *none[] = {launch->runtime, NULL};
+    if (launch->count == 0) {
+        execv(launch->runtime, none);
+        return;
+    }
+    char *called_as = launch->words[0];
+    launch->words[0] = launch->runtime;
+    execv(launch->runtime, launch->words);
+    launch->words[0] = called_as;
+}
+
+static bool runs_unmodified(const struct launch *launch)
+{
+    char marker[PATH_MAX];
+    join(marker, launch->prefix, UNMODIFIED);
+    return has_runtime(launch) && access(marker, F_OK) == 0;
+}
+
+static void print_line(char *line, size_t size, const char *format, va_list values)
+{
+    vsnprintf(line, size, format, values);
+    for (char *c = line; *c != '\0'; c++)
         if (*c < ' ' || *c == '"' || *c == '\\')
             *c = '?'; /* a prefix with such characters must not spoil the line */
-    write_log(words, message);
+}
+
+/* A create that cannot be decided is refused, in the log as on stderr; or started as it is. */
+__attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launch *launch,
+                                                                 const char *format, ...)
+{
+    char message[PATH_MAX + 256], warning[PATH_MAX + 300];
+    va_list values;
+    va_start(values, format);
+    print_line(message, sizeof message, format, values);
+    va_end(values);
+    if (runs_unmodified(launch)) {
+        snprintf(warning, sizeof warning, "started unmodified: %s", message);
+        write_log(launch->words + 1, "warning", warning);
+        become_runtime(launch);
+    }
+    write_log(launch->words + 1, "error", message);
     fail("%s\n", message);
 }
 
-static void start_python(const char *prefix, const struct runtime *runtime, int count, char **words)
+__attribute__((noreturn)) static void try_python(const char *const *words, pid_t launcher)
 {
-    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX];
-    char link[PATH_MAX], python[PATH_MAX], script[PATH_MAX];
-    join(library, prefix, "lib");
+    sigset_t alarms;
+    int null = open("/dev/null", O_RDWR);
+    for (int descriptor = 0; descriptor < 3; descriptor++)
+        dup2(null, descriptor);
+    signal(SIGALRM, SIG_DFL);
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+    alarm(PATIENCE); /* stays through the exec, as does the next */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == launcher)
+        execv(words[0], (char **)words);
+    _exit(1);
+}
+
+/* Whether the interpreter comes as far as our code: without the caller's words cold.py ends there,
+ * with status 0. It is a start more, and only those pay for it who chose run-unmodified: once we
+ * have become Python it is too late to become the runtime. */
+static bool python_starts(const char *const *words)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    struct sigaction before;
+    sigset_t children, mask;
+    int status = 1;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigaction(SIGCHLD, &usual, &before); /* one that ignores its children learns no status */
+    sigprocmask(SIG_UNBLOCK, &children, &mask);
+    pid_t launcher = getpid(), child = fork();
+    if (child == 0)
+        try_python(words, launcher);
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    sigaction(SIGCHLD, &before, NULL);
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void find_python(struct launch *launch, char *python, char *script)
+{
+    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX], link[PATH_MAX];
+    join(library, launch->prefix, "lib");
     join(link, library, "current");
     if (!read_link(link, name))
-        refuse(words, "%s cannot be read (errno %d); run install.sh again.\n", link, errno);
+        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
     join(release, library, name);
     join(link, release, "python");
     if (!read_link(link, python))
-        refuse(words, "%s cannot be read (errno %d); run install.sh again.\n", link, errno);
+        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
     join(script, release, "hotpath/cold.py");
+}
 
-    const char *first[] = {python,        "-I",         "-S",          "-B",
-                           "-X",          "utf8",       script,        prefix,
-                           runtime->kind, runtime->path, words[0],     ignored_signals(),
-                           locale_given()};
-    const char **all = calloc(COUNT(first) + (size_t)count, sizeof *all);
+#define NOT_STARTED                                                                             \
+    "the interpreter %s was started and did not come as far as runc-wrap's own code%s; run "    \
+    "install.sh again."
+
+/* Say beforehand what nobody could say afterwards. */
+static struct ahead foretell(const struct launch *launch, const char *python)
+{
+    char message[PATH_MAX + 256];
+    snprintf(message, sizeof message, NOT_STARTED, python, " (its own words are on stderr)");
+    return write_ahead(launch->words + 1, message);
+}
+
+static void start_python(struct launch *launch)
+{
+    char python[PATH_MAX], script[PATH_MAX];
+    find_python(launch, python, script);
+    const char *const trial[] = {python, "-I", "-S", "-B", "-X", "utf8", script, NULL};
+    if (runs_unmodified(launch) && !python_starts(trial))
+        give_up(launch, NOT_STARTED, python, "");
+
+    struct ahead ahead = foretell(launch, python);
+    const char *const own[] = {launch->prefix,    launch->kind,  launch->runtime, launch->words[0],
+                               ignored_signals(), locale_given(), ahead.word};
+    size_t before = COUNT(trial) - 1 + COUNT(own);
+    const char **all = calloc(before + (size_t)launch->count, sizeof *all);
     if (all == NULL)
         fail("no memory for the arguments.\n");
-    memcpy(all, first, sizeof first);
-    memcpy(all + COUNT(first), words + 1, (size_t)count * sizeof *all); /* with the last NULL */
+    memcpy(all, trial, sizeof trial);
+    memcpy(all + COUNT(trial) - 1, own, sizeof own);
+    memcpy(all + before, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
     execv(python, (char **)all);
-    refuse(words, "the interpreter %s cannot be executed (errno %d); run install.sh again.\n",
-           python, errno);
+    int error = errno;
+    take_back(&ahead);
+    give_up(launch, "the interpreter %s cannot be executed (errno %d); run install.sh again.",
+            python, error);
 }
 
 int main(int argc, char **argv)
 {
-    char prefix[PATH_MAX];
-    struct runtime runtime = {.kind = ""};
-    find_prefix(prefix);
-    find_runtime(&runtime, prefix);
-    if (argc > 0 && reads_config(argv + 1))
-        start_python(prefix, &runtime, argc, argv);
-    if (strcmp(runtime.kind, "self") == 0)
+    static struct launch launch;
+    launch.words = argv;
+    launch.count = argc;
+    find_prefix(launch.prefix);
+    find_runtime(&launch);
+    if (argc > 0 && reads_config(argv + 1)) {
+        if (has_runtime(&launch) && agent_agrees(&launch))
+            become_runtime(&launch);
+        start_python(&launch);
+    }
+    if (strcmp(launch.kind, "self") == 0)
         fail("its runtime %s is runc-wrap itself; name the real one in "
              "%s/etc/config.toml and run `runc-wrapctl apply`.\n",
-             runtime.path, prefix);
-    if (runtime.path[0] == '\0')
+             launch.runtime, launch.prefix);
+    if (!has_runtime(&launch))
         fail("no runc or crun is found; install one.\n");
-    char *none[] = {runtime.path, NULL};
-    char **words = argc > 0 ? argv : none;
-    words[0] = runtime.path;
-    execv(runtime.path, words);
-    fail("the runtime %s cannot be executed (errno %d).\n", runtime.path, errno);
+    become_runtime(&launch);
+    fail("the runtime %s cannot be executed (errno %d).\n", launch.runtime, errno);
 }

@@ -1,7 +1,8 @@
 # What the engine executes where no compiler was at hand: launcher.c, in words of POSIX sh.
 # install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'.
-# Differences to launcher.c: it costs some milliseconds more, the shell adds PWD to the environment
-# and drops variables whose names are no identifiers.
+# Differences to launcher.c: it costs some milliseconds more, it does not ask the agent, so that
+# every create starts Python, it writes nothing to the engine's log, the shell adds PWD to the
+# environment and drops variables whose names are no identifiers.
 
 fail() {
     printf 'runc-wrap: %s\n' "$1" >&2
@@ -35,9 +36,27 @@ find_runtime() {
     search runc || search crun || :
 }
 
+# A create that cannot be decided is refused, or started as it is where the owner chose so.
+give_up() {
+    reason=$1
+    shift
+    case $kind in
+        runc | crun) [ ! -e "$unmodified" ] || exec "$runtime" "$@" ;;
+    esac
+    fail "$reason"
+}
+
 start_python() {
-    release=$prefix/lib/$(/usr/bin/readlink "$prefix/lib/current") || fail "run install.sh again."
-    python=$(/usr/bin/readlink "$release/python") || fail "run install.sh again."
+    release=$prefix/lib/$(/usr/bin/readlink "$prefix/lib/current") ||
+        give_up "there is no $prefix/lib/current; run install.sh again." "$@"
+    python=$(/usr/bin/readlink "$release/python") ||
+        give_up "there is no $release/python; run install.sh again." "$@"
+    [ -x "$python" ] ||
+        give_up "the interpreter $python cannot be executed; run install.sh again." "$@"
+    if [ -e "$unmodified" ]; then # a start more, only for those who chose so
+        "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" < /dev/null > /dev/null 2>&1 ||
+            give_up "the interpreter $python does not start; run install.sh again." "$@"
+    fi
     ignored=''
     while read -r name mask; do
         [ "$name" = SigIgn: ] || continue
@@ -45,9 +64,10 @@ start_python() {
         [ $((0x$mask >> 24 & 1)) = 0 ] || ignored=${ignored}x # SIGXFSZ is 25
     done < /proc/self/status
     exec "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" "$prefix" "$kind" "$runtime" "$0" \
-        "$ignored" "${LC_CTYPE+=$LC_CTYPE}" "$@"
+        "$ignored" "${LC_CTYPE+=$LC_CTYPE}" '' "$@"
 }
 
+unmodified=$prefix/var/policy.2/current/run-unmodified
 find_runtime
 before=''
 for word in "$@"; do

@@ -35,5 +35,6 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
         logged="log" in can.logged,
         errors_logged="errno" in can.logged,
         abis=abis.runnable(machine.goarch()),
+        listener=str(places.notify),
         now=dt.datetime.now(dt.UTC),
     )

@@ -68,6 +68,11 @@ class Places:
         return self.var / "agent"
 
     @property
+    def notify(self) -> Path:
+        """Where the agent takes runtimes' seccomp listeners; as hotpath.listening has it."""
+        return self.agent / "notify.sock"
+
+    @property
     def evidence(self) -> Path:
         """What the agent saw of each container's calls."""
         return self.var / "evidence"

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy import schema
 from runc_wrap.policy.naming import placing
-from runc_wrap.profiles import modes
+from runc_wrap.profiles import modes, syscalls
+from runc_wrap.profiles.words import NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from runc_wrap.policy.compiling import Facts
     from runc_wrap.profiles.model import Profile
+
+_SUN_PATH = 107  # bytes, unix(7)
 
 
 def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> Iterator[str]:
@@ -31,14 +34,45 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
         )
 
 
+    if modes.OBSERVE in used:
+        yield from _problems_of_observe(values, runtime, facts)
+
+
+def _problems_of_observe(
+    values: Mapping[str, Any], runtime: str, facts: Facts
+) -> Iterator[str]:
+    where = _where(values, modes.OBSERVE)
+    if not {NOTIFY, modes.LOG} <= facts.actions:
+        yield (
+            f"{where}the mode observe needs the action {NOTIFY}, which {runtime} or this kernel "
+            "does not have (Linux 5.7, libseccomp 2.5). Use audit."
+        )
+    if syscalls.known_to_libseccomp([]) is None:
+        yield (
+            f"{where}the mode observe lists calls one by one, and their names come from "
+            "libseccomp, which is not there. Install it, or use audit."
+        )
+    if len(facts.listener.encode()) > _SUN_PATH:
+        yield (
+            f"{where}the mode observe needs the socket {facts.listener}, whose path is longer than "
+            f"a socket's can be ({_SUN_PATH} bytes). Install to a shorter prefix, or use audit."
+        )
+
+
 def _where(values: Mapping[str, Any], mode: str) -> str:
     """Return the place of the first setting that asks for a mode."""
     place = placing(values)
     for number, rule in enumerate(values[schema.RULES]):
         if rule.get("mode") == mode:
             return place(schema.RULES, number, "mode")
+    if mode == modes.AUDIT and modes.AUDIT not in _asked(values):  # observe's stand-in
+        return _where(values, modes.OBSERVE)
     asked = "default.mode" if values["default.mode"] == mode else "default.privileged"
     return place(asked)
+
+
+def _asked(values: Mapping[str, Any]) -> tuple[Any, Any]:
+    return values["default.mode"], values["default.privileged"]
 
 
 def remarks(

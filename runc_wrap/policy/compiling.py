@@ -32,7 +32,8 @@ class Facts:
     seccomp.json, if there is one; `arch` in Go's words; `kernel` (major, minor). `flags` and
     `actions` are what runtime and kernel both take; `logged` tells whether the kernel logs
     SCMP_ACT_LOG, `errors_logged` whether it logs errors where a filter's flag asks for that;
-    `abis` are those that the kernel runs, None if that is not known; `now` is when.
+    `abis` are those that the kernel runs, None if that is not known; `listener` is the agent's socket
+    for runtimes; `now` is when.
     """
 
     runtime_path: str
@@ -48,6 +49,7 @@ class Facts:
     logged: bool = True
     errors_logged: bool = True
     abis: frozenset[str] | None = None
+    listener: str = ""
     now: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -92,7 +94,7 @@ def _modes(values: Mapping[str, Any]) -> list[str]:
     """Return the modes that a container can get, enforce always among them."""
     used = {modes.ENFORCE, values["default.mode"]}
     used |= {rule["mode"] for rule in values[schema.RULES] if "mode" in rule}
-    if values["default.privileged"] == modes.AUDIT:
+    if values["default.privileged"] == modes.AUDIT or modes.OBSERVE in used:
         used.add(modes.AUDIT)
     return sorted(used - {modes.OFF})
 
@@ -101,7 +103,10 @@ def _profile(source: Profile, mode: str, values: Mapping[str, Any], facts: Facts
     """Compile one profile for one mode: first the ABIs, then the mode, the overlay on top."""
     kept = _kept_abis(values["default.abis"], facts)
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
-    compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel)
+    listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
+    compiled = modes.compiled(
+        chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener
+    )
     return overlaying.put_on(compiled, overlaying.overlay(values))
 
 

@@ -39,14 +39,13 @@ def near(word: object, words: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def choice(*words: str, refused: dict[str, str] | None = None) -> Kind:
-    """Return the kind of one of these words; `refused` says of others why not."""
-    reasons = refused or {}
+def choice(*words: str) -> Kind:
+    """Return the kind of one of these words."""
 
     def problem(value: object) -> str | None:
         if value in words:
             return None
-        return reasons.get(str(value)) or f"it takes {takes}{near(value, words)}"
+        return f"it takes {takes}{near(value, words)}"
 
     takes = f"{', '.join(words[:-1])} or {words[-1]}"
     return Kind(takes, is_word, problem)

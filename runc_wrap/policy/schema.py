@@ -20,7 +20,6 @@ SYSTEM = "system"
 BUILTIN = "builtin"
 RUN_UNMODIFIED = "run-unmodified"
 RULES = "rule"
-OBSERVE = {"observe": "observe comes with a later release; use audit"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Setting:
         return MEANINGS[self.name]
 
 
-_MODE = kinds.choice("enforce", "enforce-log", "audit", "off", refused=OBSERVE)
+_MODE = kinds.choice("enforce", "enforce-log", "audit", "observe", "off")
 _PROFILE = kinds.word("runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>")
 _VERSION = kinds.word("auto or a version")
 _LISTS = "a list of patterns"

@@ -1,27 +1,41 @@
 """A profile as another mode or other ABIs have it: derived from the very same rules. Pure.
 
-Every mode but `off` is a profile of its own; `observe` comes with a later release.
+Every mode but `off` is a profile of its own.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runc_wrap.hotpath.contradictions import disjoint
+from runc_wrap.profiles import observing
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile
-from runc_wrap.profiles.words import ALLOW, OCI
+from runc_wrap.profiles.words import ALLOW, LOG, OCI
 
 Json = dict[str, Any]
 
 
-ENFORCE, ENFORCE_LOG, AUDIT, OFF = "enforce", "enforce-log", "audit", "off"
-LOG = "SCMP_ACT_LOG"
+ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = "enforce enforce-log audit observe off".split()
 LOG_FLAG = "SECCOMP_FILTER_FLAG_LOG"
 SPEC_ALLOW_FLAG = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
-_LISTENER_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+KILLABLE_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _OF_DENIALS = ("defaultErrnoRet", "listenerPath", "listenerMetadata")
 _SPEC_ALLOW_SINCE = (4, 17)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where the agent listens, and whether a call that it has received waits out signals.
+
+    `killable` needs a runtime and a kernel that take the flag WAIT_KILLABLE_RECV.
+    """
+
+    path: str
+    killable: bool = False
+
+
+NOWHERE = Listener("")
 
 # GOARCH -> what else its kernel may run
 _SIBLINGS = {
@@ -34,11 +48,15 @@ _SIBLINGS = {
 }
 
 
-def compiled(profile: Profile, mode: str, *, arch: str, kernel: Kernel) -> Json:
+def compiled(
+    profile: Profile, mode: str, *, arch: str, kernel: Kernel, listener: Listener = NOWHERE
+) -> Json:
     """Return the compiled profile as a mode has it; `arch` is a GOARCH. Raises ProfileError."""
     if mode == ENFORCE_LOG:
         profile = enforce_log(profile, kernel)
     made = compile_profile(profile, arch=arch, kernel=kernel)
+    if mode == OBSERVE:
+        return observed(made, _all_abis(profile, arch), listener)
     return audited(made, _all_abis(profile, arch)) if mode == AUDIT else made
 
 
@@ -64,12 +82,28 @@ def audited(made: Json, abis: tuple[str, ...]) -> Json:
     if abis:
         block["architectures"] = list(abis)
     if "flags" in block:
-        block["flags"] = [flag for flag in block["flags"] if flag != _LISTENER_FLAG]
+        block["flags"] = [flag for flag in block["flags"] if flag != KILLABLE_FLAG]
     rules = [
         {**entry, "rule": _audited_rule(entry["rule"])}
         for entry in disjoint(made["rules"], made["block"])
     ]
     return {**made, "block": block, "rules": rules}
+
+
+def observed(made: Json, abis: tuple[str, ...], listener: Listener) -> Json:
+    """Return a compiled profile that sends the agent what this one denies; see `observing`.
+
+    Unless a received call waits out signals, one that interrupts it restarts the call, or ends it
+    with EINTR, as any call that sleeps.
+    """
+    block = audited(made, abis)["block"]
+    rules = disjoint(made["rules"], made["block"])
+    sent, metadata = observing.observed(rules, made["block"]["defaultAction"], abis)
+    if listener.killable:
+        flags = block.get("flags", [SPEC_ALLOW_FLAG])
+        block["flags"] = [*flags, KILLABLE_FLAG]
+    block |= {"listenerPath": listener.path, "listenerMetadata": metadata}
+    return {**made, "block": block, "rules": sent}
 
 
 def _audited(action: str) -> str:

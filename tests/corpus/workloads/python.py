@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - what it prints is what the test compares
 """Threads, processes, asyncio, a subprocess, SQLite and a listening socket."""
 
 import asyncio

@@ -28,7 +28,7 @@ def _line(root: str = "/r", name: str = "ID") -> dict[str, Any]:
     flags = {"bundle": "/b", "root": root, "pid-file": "pid"}
     called = Invocation("create", flags, name)
     decision = Decision("inject", "Because.", "unset")
-    return ledger.record(called, identify(called, {}, "/x/runc-wrap"), decision, {"a": 1})
+    return ledger.record(called, identify(called, {}, "/x/runc-wrap"), decision, {"a": 1}, "cold")
 
 
 def _read(prefix: str, name: str = "ledger.jsonl") -> list[dict[str, Any]]:

@@ -39,6 +39,8 @@ def in_force(prefix: Path) -> dict[str, Any]:
     directory = Path(found.pop("directory"))
     assert directory.parent == policies(prefix)
     assert directory.name.isdecimal()
+    assert found.pop("loaded") == {}
+    found.pop("seen")
     return found
 
 

@@ -1,0 +1,112 @@
+"""One launcher's request, answered by the same function that decides on the cold path.
+
+No config is changed here: the new text is put beside it, and the launcher renames. Whatever is odd
+is answered "cold": the cold path then decides anew, and it alone refuses.
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from runc_wrap.agent import placing, requests
+from runc_wrap.hotpath import argv, bundle, ledger, policy
+from runc_wrap.hotpath.failure import Malformed, Refusal
+from runc_wrap.hotpath.main import capabilities_of, consider, default_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runc_wrap.agent.requests import Request
+    from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.main import Outcome
+
+    Json = dict[str, Any]
+
+_NOT_OURS = ("/proc/", "/dev/fd/")  # what lies there may be another file for each process
+
+
+class Answer:
+    """A packet, and the path of the file that was made for it, "" for none."""
+
+    __slots__ = ("made", "packet")
+
+    def __init__(self, packet: bytes, made: str = "") -> None:
+        self.packet = packet
+        self.made = made
+
+
+COLD = Answer(requests.COLD)
+
+
+class Answerer:
+    """Answers for one installation; what it keeps is used only while its files are the same."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._release = placing.own_release(prefix)
+        self._rules: Json | None = None
+        self._number = 0
+
+    def is_current(self) -> bool:
+        """Tell whether this is still the installed release: only that knows its policy's form."""
+        return placing.release(self.prefix) == self._release
+
+    def answer(self, packet: bytes, pid: int) -> Answer:
+        """Return the answer to a request from the process `pid`."""
+        started = time.perf_counter()
+        request = requests.parsed(packet)
+        invocation = argv.parse(request.words, request.kind) if request else None
+        if not request or not invocation or not _is_plain(invocation):
+            return COLD
+        try:
+            outcome = self._consider(request, invocation, pid)
+            answer = self._answer(outcome)
+        except (Refusal, Malformed):
+            return COLD
+        self._record(request, invocation, outcome, started)
+        return answer
+
+    def _consider(self, request: Request, invocation: Invocation, pid: int) -> Outcome:
+        rules = self._rules = policy.load(self.prefix, self._rules)
+
+        def engine_has() -> frozenset[str]:
+            return capabilities_of(str(pid))
+
+        return consider(invocation, request.kind, request.called_as, rules, engine_has)
+
+    def _answer(self, outcome: Outcome) -> Answer:
+        found = outcome.found
+        if _is_elsewhere(found.real):
+            return COLD
+        was = found.path, found.stat.st_dev, found.stat.st_ino
+        if outcome.text is None:
+            return Answer(requests.go(*was))
+        self._number += 1
+        name = f"agent.{posix.getpid()}.{self._number}"
+        new = bundle.write_beside(found, outcome.text, name)
+        return Answer(requests.rename(*was, new, found.real), new[0])
+
+    def _record(
+        self, request: Request, invocation: Invocation, outcome: Outcome, started: float
+    ) -> None:
+        try:
+            who, decision, block = outcome.who, outcome.decision, outcome.block
+            line = ledger.record(invocation, who, decision, block, "agent")
+            line["root"] = line["root"] or default_root(request.kind)
+            line["seconds"] = round(time.perf_counter() - started, 6)
+            ledger.append(self.prefix, line)
+        except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+            return
+
+
+def _is_plain(invocation: Invocation) -> bool:
+    """Tell whether the line means the same here as in the launcher's directory and mounts."""
+    paths = (argv.config_path(invocation), invocation.bundle, invocation.pid_file or "/")
+    absolute = all(path.startswith("/") and not _is_elsewhere(path) for path in paths)
+    return absolute and not invocation.is_guess
+
+
+def _is_elsewhere(path: str) -> bool:
+    return any(part in path for part in _NOT_OURS)

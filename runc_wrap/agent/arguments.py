@@ -1,0 +1,65 @@
+"""What a profile allows by arguments, as a listener's metadata have it. Pure, lean.
+
+The form is described in runc_wrap.profiles.observing, which writes it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Args = tuple[int, ...]
+    Groups = list[list[list[Any]]]
+
+METADATA = "runc-wrap/1"
+ARGUMENTS = 6
+_64BIT, _N32 = 0x80000000, 0x20000000  # linux/audit.h __AUDIT_ARCH_64BIT, _CONVENTION_MIPS64_N32
+_X86_64, _X32_BIT = 0xC000003E, 0x40000000
+_LOW, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
+
+
+def bits(arch: int, number: int) -> int:
+    """Return how much of an argument counts in a call, as a mask: 32 bits on 32-bit ABIs."""
+    is_whole = arch & _64BIT and not arch & _N32 and not (arch == _X86_64 and number & _X32_BIT)
+    return _WHOLE if is_whole else _LOW
+
+
+def allows(groups: Groups, args: Args, mask: int) -> bool:
+    """Tell whether one of the groups of comparisons holds."""
+    return any(all(_compares(*one, args, mask) for one in group) for group in groups)
+
+
+def _compares(index: int, op: str, value: int, second: int, args: Args, mask: int) -> bool:  # noqa: PLR0913, PLR0917 - what the metadata have, and the call
+    given, value, second = args[index] & mask, value & mask, second & mask
+    if op == "MASKED_EQ":
+        return given & value == second & value
+    if op in {"EQ", "NE"}:
+        return (given == value) == (op == "EQ")
+    if op in {"LT", "GE"}:
+        return (given < value) == (op == "LT")
+    return (given > value) == (op == "GT")
+
+
+def checked(told: object) -> dict[tuple[int, int], Groups]:
+    """Return {(arch, number): groups} of metadata's JSON. Raises ValueError for another form.
+
+    Who writes them is the policy's compiler, but they come through the container's config.
+    """
+    if not isinstance(told, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - about others' text
+    found = {}
+    for key, groups in told.items():
+        arch, _, number = key.partition(":")
+        if not all(_is_comparison(one) for group in groups for one in group):
+            raise ValueError("it has something that is no comparison")
+        found[int(arch, 16), int(number)] = groups
+    return found
+
+
+def _is_comparison(one: object) -> bool:
+    return (
+        isinstance(one, list)
+        and [type(part) for part in one] == [int, str, int, int]
+        and 0 <= one[0] < ARGUMENTS
+    )

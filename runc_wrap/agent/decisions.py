@@ -1,0 +1,215 @@
+"""The decisions worker: answers launchers, one request for each connection.
+
+Requests are answered one after the other. A file system that hangs makes the others wait, too; a
+launcher waits a second at most and then decides itself, so no bound is needed here.
+
+A connection is kept after its answer until the launcher has become the runtime, which closes it:
+only then is it known whether the launcher took the file that was made for it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import posix
+import select
+import time
+from _signal import SIGTERM  # type: ignore[import-not-found]
+
+from runc_wrap.agent import handing, requests
+from runc_wrap.agent.answering import COLD, Answer, Answerer
+from runc_wrap.agent.saying import complain
+from runc_wrap.agent.signals import Signals
+from runc_wrap.hotpath import bundle
+from runc_wrap.hotpath.main import described
+
+REQUEST_SECONDS = 1.0  # for a request to come after its connection
+KEPT_SECONDS = 10.0  # for a launcher to become the runtime
+MOST = 256  # connections; more wait to be accepted
+_DRAIN_SECONDS = 0.1
+_COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
+_COLLECT_EVERY = 1000  # requests
+_PRIORITY = -10
+
+
+class Connection:
+    """One launcher: `pid` its process, `made` the file made for it, `until` when it is given up."""
+
+    __slots__ = ("fd", "is_answered", "made", "pid", "socket", "until")
+
+    def __init__(self, fd: int, pid: int, socket: _socket.socket) -> None:
+        self.fd = fd
+        self.pid = pid
+        self.socket = socket
+        self.made = ""
+        self.is_answered = False
+        self.until = time.monotonic() + REQUEST_SECONDS
+
+
+def main(prefix: str) -> None:
+    """Be the decisions worker, until the keeper ends it or ends."""
+    handed = {each.name: each.fd for each in handing.received(posix.environ)}
+    _come_first()
+    signals = Signals(SIGTERM)
+    address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
+    server = Server(Answerer(prefix), handed["decide"], address)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    handing.send(address, handing.READY)
+    server.serve({handed["keeper"], signals.fd})
+
+
+def _come_first() -> None:
+    """Go before other work, as a container waits; where that may not be, it is only slower."""
+    try:
+        posix.setpriority(posix.PRIO_PROCESS, 0, _PRIORITY)
+    except OSError:
+        return
+
+
+class Server:
+    """Answers at a listening socket; `address` is the keeper's."""
+
+    def __init__(self, answerer: Answerer, listening: int, address: str) -> None:
+        self.answerer = answerer
+        self.address = address
+        self.listening = _socket.socket(fileno=listening)
+        self.listening.settimeout(0)
+        self.connections: dict[int, Connection] = {}
+        self.poll = select.epoll()
+        self._accepts = False
+        self._requests = 0
+        self._errors = 0
+        self._complained = -_COMPLAINT_SECONDS
+        self._asked = -_COMPLAINT_SECONDS
+
+    def serve(self, ends: set[int]) -> None:
+        """Serve until one of these descriptors is readable."""
+        for fd in ends:
+            self.poll.register(fd, select.EPOLLIN)
+        while not self._turn(ends):
+            pass
+        self._drain()
+
+    def _turn(self, ends: set[int]) -> bool:
+        """Wait for something and do it; tell whether it is the end."""
+        self._accept_if_room()
+        for fd, _ in self.poll.poll(self._seconds()):
+            if fd in ends:
+                return True
+            connection = self.connections.get(fd)
+            if connection:
+                self._hear(connection)
+            else:
+                self._accept()
+        self._give_up_late_ones()
+        return False
+
+    def _accept_if_room(self) -> None:
+        if self._accepts != (len(self.connections) < MOST):
+            self._accepts = not self._accepts
+            change = self.poll.register if self._accepts else self._forget
+            change(self.listening.fileno(), select.EPOLLIN)
+
+    def _forget(self, fd: int, _events: int) -> None:
+        self.poll.unregister(fd)
+
+    def _seconds(self) -> float | None:
+        """Return how long to wait; None, for ever, at rest."""
+        untils = [connection.until for connection in self.connections.values()]
+        return max(min(untils) - time.monotonic(), 0.0) if untils else None
+
+    def _accept(self) -> None:
+        try:
+            fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+        except OSError:
+            return
+        socket = _socket.socket(fileno=fd)
+        socket.settimeout(0)
+        pid, uid = _peer(socket)
+        if uid != 0 or pid <= 0:
+            socket.close()
+            return
+        self.connections[fd] = Connection(fd, pid, socket)
+        self.poll.register(fd, select.EPOLLIN)
+
+    def _hear(self, connection: Connection) -> None:
+        if connection.is_answered:
+            self._close(connection)
+            return
+        try:
+            packet = connection.socket.recv(requests.LARGEST + 1)
+        except BlockingIOError:  # the event was of a connection before, with the same number
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            self._close(connection)
+            return
+        answer = self._answer(packet, connection.pid)
+        connection.made = answer.made
+        connection.is_answered = True
+        connection.until = time.monotonic() + KEPT_SECONDS
+        try:
+            connection.socket.send(answer.packet, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+        except OSError:
+            self._close(connection)
+        self._tidy()
+
+    def _answer(self, packet: bytes, pid: int) -> Answer:
+        try:
+            if self.answerer.is_current():
+                return self.answerer.answer(packet, pid)
+            self._ask_for_upgrade()
+        except Exception as error:  # noqa: BLE001 - the cold path tells it as its own, if it is there too
+            self._errors += 1
+            self._complain(described(error))
+        return COLD
+
+    def _ask_for_upgrade(self) -> None:
+        now = time.monotonic()
+        if now - self._asked >= _COMPLAINT_SECONDS:
+            self._asked = now
+            handing.send(self.address, handing.CHANGED)
+
+    def _complain(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._complained >= _COMPLAINT_SECONDS:
+            self._complained = now
+            complain(f"{self._errors} requests failed by an error of its own, at last {what}.")
+
+    def _tidy(self) -> None:
+        """Collect garbage when nobody waits for it: after an answer."""
+        self._requests += 1
+        if self._requests % _COLLECT_EVERY == 0:
+            gc.collect()
+
+    def _give_up_late_ones(self) -> None:
+        now = time.monotonic()
+        late = [each for each in self.connections.values() if each.until <= now]
+        for connection in late:
+            self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        """Forget a connection; what its launcher did not take is removed first."""
+        if connection.made:
+            bundle.remove(connection.made)
+        del self.connections[connection.fd]
+        connection.socket.close()
+
+    def _drain(self) -> None:
+        """Let launchers that were answered take what was made for them."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        while self.connections and time.monotonic() < until:
+            for fd, _ in self.poll.poll(0.01):
+                if fd in self.connections:
+                    self._hear(self.connections[fd])
+        for connection in [*self.connections.values()]:
+            self._close(connection)
+
+
+def _peer(socket: _socket.socket) -> tuple[int, int]:
+    """Return pid and uid of who connected (unix(7), struct ucred)."""
+    raw = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")

@@ -1,0 +1,146 @@
+"""Seccomp's user notifications: receiving a call, and letting it continue (seccomp_unotify(2)).
+
+What has been received and is not answered belongs to nobody else: the kernel gives it to no second
+receiver, and its caller waits for ever. So a notification is received straight into memory that
+outlives this process (`Inflight`): the kernel writes it in the very system call that marks it as
+received, and takes that mark back if it cannot write. Whoever comes next answers what it finds.
+
+An answer for a call that is gone fails with ENOENT, for one that was not received with EINPROGRESS;
+neither does harm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from errno import EINPROGRESS, ENOENT
+
+
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
+_RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
+_ID = struct.Struct("=Q")
+_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
+
+# asm-generic/ioctl.h, and the three architectures that have other bits for the direction
+_OTHERS = ("mips", "ppc", "sparc")
+_READ, _WRITE = (2, 4) if os.uname().machine.startswith(_OTHERS) else (2, 1)
+_SHIFT = 29 if _WRITE == 4 else 30  # noqa: PLR2004 - as above
+
+
+def _request(direction: int, number: int, size: int) -> int:
+    return direction << _SHIFT | size << 16 | ord("!") << 8 | number
+
+
+RECV = _request(_READ | _WRITE, 0, _NOTIFICATION.size)
+SEND = _request(_READ | _WRITE, 1, _RESPONSE.size)
+ID_VALID = _request(_WRITE, 2, _ID.size)
+SET_FLAGS = _request(_WRITE, 4, _ID.size)
+
+
+class Call:
+    """One call that waits for an answer; `tid` is the calling thread, 0 if it is beyond our sight.
+
+    `args` are the six registers.
+    """
+
+    __slots__ = ("arch", "args", "id", "number", "tid")
+
+    def __init__(self, raw: tuple[int, ...]) -> None:
+        self.id, self.tid, _, self.number, self.arch, _ = raw[:6]
+        self.args = raw[6:]
+
+
+class Inflight:
+    """Memory that outlives the process: the call that is being answered, and what is not on disk.
+
+        0  struct seccomp_notif     80 bytes
+      128  the listener's number    8 bytes
+      136  calls answered, and not written to the store yet   8 bytes
+
+    It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
+    ones it copies.
+    """
+
+    SIZE = 4096
+    _WHOSE, _UNWRITTEN = 128, 136
+    _EMPTY = bytes(_NOTIFICATION.size)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        if os.fstat(fd).st_size < self.SIZE:
+            os.ftruncate(fd, self.SIZE)
+        self.memory = mmap.mmap(fd, self.SIZE)
+
+    @classmethod
+    def new(cls) -> Inflight:
+        """Return new memory; `fd` is to be stored where it outlives this process."""
+        return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
+
+    @property
+    def left(self) -> tuple[int, int] | None:
+        """The listener's number and the id of the call that was received last, None if none was."""
+        call = _NOTIFICATION.unpack_from(self.memory)
+        return (self._number(self._WHOSE), call[0]) if any(call) else None
+
+    @property
+    def unwritten(self) -> int:
+        """How many calls were answered that the store has not on disk."""
+        return self._number(self._UNWRITTEN)
+
+    def count(self) -> None:
+        """Count a call, before it is answered."""
+        _ID.pack_into(self.memory, self._UNWRITTEN, self.unwritten + 1)
+
+    def written(self) -> None:
+        """Note that the store is on disk."""
+        _ID.pack_into(self.memory, self._UNWRITTEN, 0)
+
+    def receive(self, listener: int, number: int) -> Call | None:
+        """Receive a call from a listener that is readable; None if the call is gone.
+
+        The one before must have been answered. Raises OSError.
+        """
+        self.memory[: _NOTIFICATION.size] = self._EMPTY  # first: it is another listener's
+        _ID.pack_into(self.memory, self._WHOSE, number)
+        try:
+            fcntl.ioctl(listener, RECV, self.memory, True)  # noqa: FBT003 - takes it by position only
+        except OSError as error:
+            if error.errno == ENOENT:
+                return None
+            raise
+        return Call(_NOTIFICATION.unpack_from(self.memory))
+
+    def _number(self, at: int) -> int:
+        found: int = _ID.unpack_from(self.memory, at)[0]
+        return found
+
+
+def is_valid(listener: int, call: int) -> bool:
+    """Tell whether a call still waits: what was read of its process until now is its own."""
+    try:
+        fcntl.ioctl(listener, ID_VALID, _ID.pack(call))
+    except OSError:
+        return False
+    return True
+
+
+def proceed(listener: int, call: int) -> bool:
+    """Let a call continue as if nothing had been; False if it waits no more, or does not yet."""
+    try:
+        fcntl.ioctl(listener, SEND, _RESPONSE.pack(call, 0, 0, _CONTINUE))
+    except OSError as error:
+        if error.errno not in (ENOENT, EINPROGRESS):
+            raise
+        return False
+    return True
+
+
+def wake_here(listener: int) -> None:
+    """Ask the kernel to run caller and listener one after the other on one CPU, if it can."""
+    try:
+        fcntl.ioctl(listener, SET_FLAGS, _SYNC_WAKE_UP)
+    except (OSError, OverflowError):
+        return

@@ -1,0 +1,121 @@
+"""The agent's listening sockets: handed over by systemd, or bound here. One agent on one prefix."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import posix
+import time
+
+from runc_wrap.agent import placing
+from runc_wrap.agent.handing import Named
+
+# name -> type; each is PREFIX/var/agent/NAME.sock
+KINDS = {
+    "decide": _socket.SOCK_SEQPACKET,
+    "notify": _socket.SOCK_STREAM,
+    "metrics": _socket.SOCK_STREAM,
+}
+LOCK = "lock"
+_LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
+_BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
+_PATIENCE = 1.0  # seconds for a worker of an agent that was killed to end
+
+
+class Unusable(Exception):
+    """The agent cannot start; the message says why."""
+
+
+def path(prefix: str, name: str) -> str:
+    """Return a socket's path."""
+    return f"{placing.directory(prefix)}/{name}.sock"
+
+
+def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], list[str]]:
+    """Return all descriptors by name, `given` ones among them, and the names bound here.
+
+    Raises Unusable.
+    """
+    held = {each.name: each.fd for each in given}
+    longest = max((path(prefix, name) for name in KINDS), key=len)
+    if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
+        raise Unusable(
+            f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
+            "Install runc-wrap beneath a shorter path."
+        )
+    try:
+        _make_directory(placing.directory(prefix))
+        if LOCK not in held:
+            held[LOCK] = _locked(f"{placing.directory(prefix)}/{LOCK}")
+        bound = [name for name in KINDS if name not in held]
+        for name in bound:
+            held[name] = _listening(path(prefix, name), KINDS[name])
+    except OSError as error:
+        raise Unusable(f"{placing.directory(prefix)}: {error.strerror}. Run it as root.") from None
+    for name in KINDS:
+        posix.set_blocking(held[name], False)
+    return held, bound
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        posix.mkdir(directory, 0o700)
+    except FileExistsError:
+        posix.chmod(directory, 0o700)
+
+
+def _locked(name: str) -> int:
+    flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    descriptor = posix.open(name, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f"another agent runs here: it holds {name}.") from None
+    return descriptor
+
+
+def _listening(name: str, kind: int) -> int:
+    _clear(name, kind)
+    made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
+    before = posix.umask(0o177)
+    try:
+        made.bind(name)
+    finally:
+        posix.umask(before)
+    made.listen(_BACKLOG)
+    return made.detach()
+
+
+def _clear(name: str, kind: int) -> None:
+    """Remove a socket at which nobody listens."""
+    until = time.monotonic() + _PATIENCE
+    while _answers(name, kind):
+        if time.monotonic() > until:
+            raise Unusable(f"another program listens at {name}.")
+        time.sleep(0.05)
+    try:
+        posix.unlink(name)
+    except FileNotFoundError:
+        return
+
+
+def _answers(name: str, kind: int) -> bool:
+    caller = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
+    caller.settimeout(0)
+    try:
+        caller.connect(name)
+    except OSError as error:
+        return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
+    finally:
+        caller.close()
+    return True
+
+
+def remove(prefix: str, names: list[str]) -> None:
+    """Remove the sockets that this agent bound."""
+    for name in names:
+        try:
+            posix.unlink(path(prefix, name))
+        except OSError:
+            continue

@@ -1,0 +1,19 @@
+"""Starts one of the agent's processes: python -I -S -B -X utf8 start.py ROLE PREFIX.
+
+Launched by path, and without `site`: what a role imports decides how much memory it takes.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 3)[0])
+
+ROLES = {
+    "keeper": "runc_wrap.agent.keeper",
+    "decisions": "runc_wrap.agent.decisions",
+    "evidence": "runc_wrap.agent.evidence_worker",
+}
+
+if __name__ == "__main__":
+    from importlib import import_module
+
+    import_module(ROLES[sys.argv[1]]).main(sys.argv[2])

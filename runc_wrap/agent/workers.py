@@ -1,0 +1,92 @@
+"""The keeper's workers: starting them, and starting them again at a bounded rate."""
+
+from __future__ import annotations
+
+import posix
+import time
+from _signal import SIGKILL, SIGTERM  # type: ignore[import-not-found]
+
+from runc_wrap.agent import handing, signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runc_wrap.agent.handing import Named
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds, before a worker that ended soon starts again
+_SOON = 10.0  # seconds
+
+
+class Worker:
+    """One role's process: `pid` is 0 while there is none, `due` says when one is to be started."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.pid = 0
+        self.is_ready = False
+        self.due = 0.0
+        self._started = 0.0
+        self._pause = 0.0
+
+    def start(
+        self, argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
+    ) -> None:
+        """Start the process."""
+        signals.hold()
+        self._started = time.monotonic()
+        self.pid = posix.fork()
+        if self.pid == 0:
+            try:
+                signals.fresh()
+                handing.become(argv, handed, environment)
+            finally:
+                posix._exit(127)  # noqa: SLF001 - os._exit by its own name
+        signals.release()
+
+    def ended(self) -> None:
+        """Take note that the process is gone: it is due again, later if it lived shortly."""
+        now = time.monotonic()
+        if now - self._started > _SOON:
+            self._pause = 0.0
+        self.pid, self.is_ready, self.due = 0, False, now + self._pause
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+
+    def tell(self, number: int) -> None:
+        """Send the process a signal, if there is one."""
+        if self.pid:
+            posix.kill(self.pid, number)
+
+
+def stop(workers: Sequence[Worker], seconds: float) -> None:
+    """End all of them, and wait for that."""
+    for worker in workers:
+        worker.tell(SIGTERM)
+    until = time.monotonic() + seconds
+    for worker in workers:
+        while worker.pid and not _is_over(worker.pid):
+            if time.monotonic() > until:
+                worker.tell(SIGKILL)
+                posix.waitpid(worker.pid, 0)
+                break
+            time.sleep(0.005)
+        worker.pid = 0
+
+
+def _is_over(pid: int) -> bool:
+    return posix.waitpid(pid, posix.WNOHANG)[0] == pid
+
+
+def gone(workers: Sequence[Worker]) -> list[Worker]:
+    """Return the workers that have ended, each once; other children are only taken note of."""
+    found = []
+    while pid := _any_child():
+        found += [worker for worker in workers if worker.pid == pid]
+    return found
+
+
+def _any_child() -> int:
+    try:
+        return posix.waitpid(-1, posix.WNOHANG)[0]
+    except ChildProcessError:
+        return 0

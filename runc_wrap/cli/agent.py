@@ -1,0 +1,31 @@
+"""runc-wrapctl agent."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.agent import placing
+from runc_wrap.cli import output
+
+if TYPE_CHECKING:
+    from runc_wrap.node.places import Places
+
+
+@click.command()
+@click.pass_obj
+def agent(places: Places) -> None:
+    """Run the agent, until a signal ends it: fast decisions, live evidence, metrics.
+
+    Nothing depends on it; without it each create takes some milliseconds longer. systemd starts it
+    by deploy/runc-wrap-agent.service. SIGHUP changes to the installed release, SIGTERM ends it.
+    """
+    if os.geteuid() != 0:
+        raise output.Failure("The agent answers root's creates only; run it as root.")
+    words = placing.command_anew(str(places.prefix), "keeper")
+    try:
+        os.execv(words[0], words)  # noqa: S606 - no shell, on purpose
+    except OSError as error:
+        output.fail(error)

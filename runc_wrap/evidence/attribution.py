@@ -1,0 +1,89 @@
+"""Which container a record's process is of, asked afterwards: of what is still there.
+
+A pid by itself says nothing, since pids come again: the process that has it now must have started
+before the record was written. It is a container's by its cgroup, by the runtime's own word, or by
+an ancestor's. Who is gone is nobody's: such records are counted as unattributed. The agent's
+process connector (evidence.processes) knows those too. Lean: the agent falls back to it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import known
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.known import Key, Known
+
+COARSE = 0.02  # seconds that a record's time, the kernel's coarse clock, can be behind
+TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
+_MOST_ANCESTORS = 64
+_MOST_REMEMBERED = 4096
+
+
+class Present:
+    """Asks /proc. `of` asks each time, `container_of` once for each pid: for a report."""
+
+    def __init__(self, known_containers: Known) -> None:
+        self._known = known_containers
+        self._strangers: dict[int, int] = {}
+        self._asked: dict[int, tuple[float, Key] | None] = {}
+
+    def container_of(self, pid: int, when: float) -> Key | None:
+        """Return whose process had this pid at a time (seconds since the epoch), None if unknown.
+
+        What a pid is now is asked once: records come by the million.
+        """
+        if pid not in self._asked:
+            if len(self._asked) >= 16 * _MOST_REMEMBERED:
+                self._asked.clear()
+            self._asked[pid] = self.of(pid, time.time())
+        found = self._asked[pid]
+        return found[1] if found and found[0] <= when + COARSE + TICK else None
+
+    def of(self, pid: int, when: float) -> tuple[float, Key] | None:
+        """Return since when a process is there and whose it is, if it was there at `when`."""
+        there = known.born(pid)
+        if not there or epoch(there[0]) > when + COARSE + TICK:
+            return None
+        if self._strangers.get(pid) == there[0]:
+            return None
+        key = by_cgroup(self._known, pid) or self._by_relation(pid, there)
+        if known.born(pid) != there:
+            return None
+        if key is None:
+            self._remember_stranger(pid, there[0])
+            return None
+        return epoch(there[0]), key
+
+    def _by_relation(self, pid: int, there: tuple[int, int]) -> Key | None:
+        """Ask the runtimes about a process, then about its ancestors."""
+        key = self._known.of_first_process(pid, there[0])
+        for _ in range(_MOST_ANCESTORS):
+            parent = there[1]
+            above = known.born(parent) if parent > 1 and not key else None
+            if above is None:
+                break
+            key = by_cgroup(self._known, parent)
+            there = above
+        return key
+
+    def _remember_stranger(self, pid: int, start: int) -> None:
+        """Remember who is in no container: services have filters of their own that log."""
+        if len(self._strangers) >= _MOST_REMEMBERED:
+            self._strangers.clear()
+        self._strangers[pid] = start
+
+
+def by_cgroup(known_containers: Known, pid: int) -> Key | None:
+    """Return the container in whose cgroup a process is now."""
+    text = known.cgroups(pid)
+    return known_containers.of_cgroups(text) if text else None
+
+
+def epoch(ticks: int) -> float:
+    """Return a start time of /proc, in clock ticks since boot, as seconds since the epoch."""
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot + ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,114 @@
+"""One stream, in time order, out of several sources that hold copies of the same records.
+
+A record is the same if stamp (time in ms and serial), process and call are the same: a serial
+starts anew at every boot, a stamp does not come again. Memory is bounded: sources are put in order
+within a window, and the last SEEN records are known again, as hashes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import islice
+from math import inf
+from operator import itemgetter
+from typing import TYPE_CHECKING, Protocol
+
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+WINDOW = 4096  # records by which one source may be out of order
+SEEN = 131072  # records by which copies may lie apart, at least
+
+_time = itemgetter(0)
+_order = itemgetter(0, 1)
+_same = itemgetter(0, 1, 2, 7, 8)  # time, serial, pid, number, code
+_FIELDS = len(Sighting._fields)  # a Lost has fewer
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield about in time order; may yield more than was asked for. May raise Unavailable."""
+
+
+def gather(
+    sources: Iterable[Source], since: float, until: float, missing: list[str] | None = None
+) -> Iterator[Sighting | Lost]:
+    """Yield records with since <= time < until once each, in time order, and what was lost.
+
+    Why a source cannot be read is appended to `missing`; Unavailable is raised if none can. What a
+    source brings later than WINDOW others is not left out but comes when it comes.
+    """
+    absent: list[str] = [] if missing is None else missing
+    streams = [_Stream(_read(source, since, until, absent)) for source in sources]
+    seen = _Seen()
+    while items := _settled(streams):
+        for item in seen.new(items):
+            if since <= item.time < until or (item.time == 0 and isinstance(item, Lost)):
+                yield item
+    if streams and len(absent) == len(streams):
+        raise Unavailable("; ".join(absent))
+
+
+def _read(
+    source: Source, since: float, until: float, missing: list[str]
+) -> Iterator[Sighting | Lost]:
+    try:
+        yield from source.read(since, until)
+    except Unavailable as error:
+        missing.append(str(error))
+
+
+class _Stream:
+    """One source; holds at most some 3 * WINDOW items, in order."""
+
+    def __init__(self, items: Iterator[Sighting | Lost]) -> None:
+        self._items = items
+        self._held: list[Sighting | Lost] = []
+        self._ended = False
+
+    def settled(self) -> float:
+        """Return the time up to which nothing more is expected."""
+        while not self._ended and len(self._held) < 2 * WINDOW:
+            more = list(islice(self._items, 2 * WINDOW))
+            self._ended = not more
+            self._held += more
+            self._held.sort(key=_order)
+        return inf if self._ended else self._held[-WINDOW].time
+
+    def take(self, until: float) -> list[Sighting | Lost]:
+        """Return what is not later, and hold it no longer."""
+        end = bisect_right(self._held, until, key=_time)
+        taken = self._held[:end]
+        del self._held[:end]
+        return taken
+
+
+def _settled(streams: list[_Stream]) -> list[Sighting | Lost]:
+    until = min((stream.settled() for stream in streams), default=inf)
+    items = [item for stream in streams for item in stream.take(until)]
+    items.sort(key=_order)
+    return items
+
+
+class _Seen:
+    """The last records, in two generations: SEEN to 2 * SEEN of them, some 16 MB."""
+
+    def __init__(self) -> None:
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def new(self, items: list[Sighting | Lost]) -> Iterator[Sighting | Lost]:
+        """Yield the items that did not come before."""
+        for item in items:
+            key = hash(_same(item) if len(item) == _FIELDS else item)
+            if key in self._newer or key in self._older:
+                continue
+            self._newer.add(key)
+            if len(self._newer) >= SEEN:
+                self._older, self._newer = self._newer, set()
+            yield item

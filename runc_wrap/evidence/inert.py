@@ -1,0 +1,54 @@
+"""Other people's text made harmless to look at: shortened, and nothing in it acts. Pure.
+
+A workload chooses its program's name, a pod's owner its labels. HTML is Jinja's to escape; here is
+what HTML lets through: control characters, bidirectional controls, letters that cannot be seen, and
+marks piled up over the neighbouring lines.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST_NAME = 120  # characters
+LONGEST_PASTE = 32 * 1024  # characters; what is longer is not cut, as half of it would be wrong
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by category, seen by nobody
+_MARKS = 2  # on one letter; no script needs more in a name
+
+
+def name(value: object, limit: int = LONGEST_NAME) -> str:
+    """Return one line of at most `limit` characters and a statement of how many were left out."""
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    shown = _visible(text[:limit], keep="")
+    return f"{shown}… ({len(text) - limit} more characters)" if len(text) > limit else shown
+
+
+def fitted(text: str, limit: int) -> str:
+    """Return harmless text cut to a label's length; the whole of it must stand elsewhere."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def paste(value: object) -> str | None:
+    r"""Return JSON or TOML that means the same, \u escapes in place of what acts; None if too long.
+
+    Both languages read \uXXXX inside a string; outside of one neither has such a character.
+    """
+    text = value if isinstance(value, str) else ""
+    return None if len(text) > LONGEST_PASTE else _visible(text, keep="\n")
+
+
+def _visible(text: str, keep: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    shown = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        plain = character.isprintable() and character not in _BLANK and marks <= _MARKS
+        shown.append(character if plain or character in keep else _escaped(character))
+    return "".join(shown)
+
+
+def _escaped(character: str) -> str:
+    r"""Return \uXXXX, a surrogate pair's two beyond the first plane."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -1,0 +1,195 @@
+"""Which containers the ledger knows, followed as it grows, and how a process is known as theirs.
+
+A process is a container's if a part of its cgroup's path is the container's id, as engines write it:
+
+    .../ID                       cgroupfs, of every engine
+    .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
+    .../crio-conmon-ID.scope     not in it: the monitor, which is outside
+
+or if it is the container's first process by the runtime's own word (runc's state.json, crun's
+status), start time included. Only ids of the ledger count, so that a path says nothing by itself.
+Of several the last in the path counts, a container within a container. Lean: the agent has it.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import bundle, codec
+from runc_wrap.hotpath.failure import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # the runtime's root, the container's id
+
+MOST = 20_000  # containers remembered, the newest
+_MOST_ASKED = 500  # runtimes' states looked at for one process, the newest
+_FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
+_CHUNK = 1 << 20
+_LONGEST_LINE = 64 * 1024
+_LARGEST = 64 * 1024  # of a file in /proc
+_START_FIELD, _AFTER_NAME = 22, 3  # proc_pid_stat(5): counted from 1; the first behind the name
+_PARENT_FIELD = 4
+_DEFAULT_ROOTS = ("/run/runc", "/run/crun")
+_STATES = (
+    ("state.json", "init_process_pid", "init_process_start"),  # runc
+    ("status", "pid", "process-start-time"),  # crun
+)
+
+
+class Known:
+    """The containers of these ledgers; `refresh` reads what was appended since."""
+
+    def __init__(self, *directories: str | os.PathLike[str]) -> None:
+        self._directories = [os.fspath(one) for one in directories]
+        self._keys: dict[str, dict[Key, None]] = {}
+        self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
+        self.refresh()
+
+    def refresh(self) -> list[Key]:
+        """Read on; return the containers of what is new. What cannot be read is not there."""
+        found: dict[Key, None] = {}
+        for directory in self._directories:
+            for name in _FILES:
+                for line in self._appended(f"{directory}/{name}"):
+                    key = self._note(line)
+                    if key:
+                        found[key] = None
+        return list(found)
+
+    def keys(self) -> Iterator[Key]:
+        """Yield all containers, the newest first."""
+        for keys in reversed(list(self._keys.values())):
+            yield from reversed(list(keys))
+
+    def of_id(self, name: str) -> Key | None:
+        """Return the container of an id; of several roots' the one that is there, or the newest."""
+        keys = list(self._keys.get(name, ()))
+        there = [key for key in keys if state_directory(key)] if len(keys) > 1 else keys
+        found = there or keys
+        return found[-1] if found else None
+
+    def of_cgroups(self, text: str) -> Key | None:
+        """Return the container that a /proc/PID/cgroup tells of, None if it tells of none."""
+        for line in text.splitlines():
+            for name in ids(line.split(":", 2)[-1]):
+                key = self.of_id(name)
+                if key is not None:
+                    return key
+        return None
+
+    def of_first_process(self, pid: int, start: int) -> Key | None:
+        """Return the container whose first process by the runtime's word is this one."""
+        newest = islice(self.keys(), _MOST_ASKED)
+        return next((key for key in newest if first_process(key) == (pid, start)), None)
+
+    def _note(self, line: bytes) -> Key | None:
+        try:
+            said = codec.loads(line)
+            key = ((said["root"] or "") + "", said["id"] + "")
+        except (codec.Unreadable, KeyError, TypeError):
+            return None
+        if "\0" in "".join(key):
+            return None
+        keys = self._keys.pop(key[1], {})
+        keys.pop(key, None)
+        self._keys[key[1]] = {**keys, key: None}
+        if len(self._keys) > MOST:
+            del self._keys[next(iter(self._keys))]
+        return key
+
+    def _appended(self, path: str) -> Iterator[bytes]:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
+            return
+        try:
+            found = os.fstat(descriptor)
+            inode, done = self._read.get(path, (0, 0))
+            done = done if inode == found.st_ino and done <= found.st_size else 0
+            rest = b""
+            os.lseek(descriptor, done, os.SEEK_SET)
+            while part := os.read(descriptor, _CHUNK):
+                *lines, rest = (rest + part).split(b"\n")
+                done += sum(map(len, lines)) + len(lines)
+                yield from (line for line in lines if len(line) <= _LONGEST_LINE)
+                if len(rest) > _CHUNK:  # no line of ours
+                    done, rest = done + len(rest), b""
+            self._read[path] = (found.st_ino, done)
+        finally:
+            os.close(descriptor)
+
+
+def ids(path: str) -> Iterator[str]:
+    """Yield what may be a container's id in a cgroup's path, the innermost first."""
+    for part in reversed(path.split("/")):
+        if not part:
+            continue
+        yield part
+        name = part.removesuffix(".scope")
+        before, dash, after = name.partition("-")
+        while dash:
+            if not before.endswith("conmon"):
+                yield after
+            word, dash, after = after.partition("-")
+            before = f"{before}-{word}"
+
+
+def state_directory(key: Key) -> str | None:
+    """Return where the runtime keeps a container's state, None if that is gone."""
+    root, name = key
+    if "/" in name or name in ("", ".", ".."):
+        return None
+    places = [f"{one}/{name}" for one in ([root] if root else _DEFAULT_ROOTS)]
+    return next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112 - lean
+
+
+def first_process(key: Key) -> tuple[int, int] | None:
+    """Return the pid and start time (clock ticks since boot) that the runtime wrote down."""
+    place = state_directory(key)
+    for name, pid_name, start_name in _STATES if place else ():
+        try:
+            said = codec.loads(bundle.read(f"{place}/{name}").text)
+            pid, start = said[pid_name], said[start_name]
+        except (Refusal, codec.Unreadable, KeyError, TypeError):
+            continue
+        if isinstance(pid, int) and isinstance(start, int) and pid > 0:
+            return pid, start
+    return None
+
+
+def first_processes(keys: Iterable[Key]) -> dict[tuple[int, int], Key]:
+    """Return {(pid, start time): container} of those that are still there."""
+    found = ((first_process(key), key) for key in keys)
+    return {first: key for first, key in found if first}
+
+
+def cgroups(pid: int) -> str | None:
+    """Return /proc/PID/cgroup, None if the process is gone."""
+    return _proc(f"/proc/{pid}/cgroup")
+
+
+def born(pid: int) -> tuple[int, int] | None:
+    """Return a process' start time (clock ticks since boot) and parent; None if it is gone."""
+    said = _proc(f"/proc/{pid}/stat")
+    if said is None:
+        return None
+    fields = said.rpartition(")")[2].split()
+    return int(fields[_START_FIELD - _AFTER_NAME]), int(fields[_PARENT_FIELD - _AFTER_NAME])
+
+
+def _proc(path: str) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
+    except OSError:  # ESRCH: it ended meanwhile
+        return None
+    finally:
+        os.close(descriptor)

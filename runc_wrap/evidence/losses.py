@@ -1,0 +1,80 @@
+"""Noticing, in the lines of one source, that records were lost, and how many. Lean: `re` only.
+
+Sources of fact: linux:kernel/audit.c (audit_log_lost prints the sum since boot, then why;
+kauditd_printk_skb is rate limited), linux:lib/ratelimit.c, audit-userspace:src/auditd-event.c.
+"""
+
+from __future__ import annotations
+
+import re
+
+from runc_wrap.evidence import records
+from runc_wrap.evidence.model import AUDIT, Lost
+
+UNPRINTED = "not printed by the kernel (rate limit of printk)"
+
+_RECORDS = (b"type=", b"node=")
+
+_BEFORE = (
+    rb"(?:[0-7],\d{1,20},\d{1,20},[^;\n]{1,80};|[^\n]{1,300}? kernel(?:: | - - - )|<[0-7]>|)"
+    rb"(?:\[[^\]\n]{1,40}\](?:\[ *[TC]\d{1,10}\])? )?"
+)
+_SUM = re.compile(_BEFORE + rb"audit: audit_lost=(\d{1,10}) audit_rate_limit=").match
+_SUPPRESSED = re.compile(
+    _BEFORE + rb"(?:audit: )?kauditd_printk_skb: (\d{1,10}) callbacks suppressed"
+).match
+_WHY = re.compile(
+    _BEFORE + rb"audit: ((?:backlog|rate|printk) limit exceeded|kauditd hold queue overflow"
+    rb"|out of memory in audit_log_start)"
+).match
+_DAEMON = re.compile(
+    rb"[^\n]{1,300}? auditd(?:\[\d{1,10}\])?: "
+    rb"(dispatch err \(pipe full\) event lost"
+    rb"|Audit daemon has no space left on logging partition"
+    rb"|Audit daemon is suspending logging[ -~]{0,80})"
+).match
+
+
+class Notices:
+    """Reads one source's lines in order: the kernel's sum of lost records only means something so.
+
+    `unprinted` False leaves out what the kernel did not print: for a source that has another copy.
+    """
+
+    def __init__(self, *, unprinted: bool = True) -> None:
+        self._unprinted = unprinted
+        self._sum = 0
+        self._explains = False
+
+    def lost(self, line: bytes, time: float) -> Lost | None:
+        """Return what a line that is no record says of losses, dated by its neighbour's time."""
+        if line.startswith(_RECORDS) or b"audit" not in line or b"audit: type=" in line:
+            return None  # what most lines are; the rest is searched, which takes longer
+        if len(line) > records.LONGEST:
+            return None
+        return self._summed(line, time) or self._suppressed(line, time) or self._other(line, time)
+
+    def _summed(self, line: bytes, time: float) -> Lost | None:
+        found = _SUM(line)
+        if not found:
+            return None
+        before, self._sum = self._sum, int(found[1])
+        # A smaller sum is that of a new boot.
+        more = self._sum - before if self._sum >= before else self._sum
+        self._explains = more > 0
+        why = f"dropped by the kernel (audit_lost reached {self._sum})"
+        return Lost(time, more, AUDIT, why) if more else None
+
+    def _suppressed(self, line: bytes, time: float) -> Lost | None:
+        found = _SUPPRESSED(line)
+        return Lost(time, int(found[1]), AUDIT, UNPRINTED) if found and self._unprinted else None
+
+    def _other(self, line: bytes, time: float) -> Lost | None:
+        found = _WHY(line)
+        if found and self._explains:  # the sum, printed just before, has counted it
+            self._explains = False
+            return None
+        found = found or _DAEMON(line)
+        if not found:
+            return None
+        return Lost(time, 1, AUDIT, f"at least one record: {found[1].decode('ascii')}")

@@ -1,0 +1,127 @@
+"""What a call that was seen would get under enforce: an error, a signal, or that depends. Pure.
+
+Audit records have no arguments. Where a profile looks at them, all that it could answer is tried;
+what it lets through needs no record. A call that was logged was not let through, but the record
+does not say with which arguments, and so not whether the profile could be told to allow just those.
+"""
+
+from __future__ import annotations
+
+from errno import ENOSYS, errorcode
+from itertools import islice, product
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from runc_wrap.profiles import actions
+from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runc_wrap.evidence.tallies import Args, Call
+    from runc_wrap.profiles.loading import Comparison
+
+SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
+WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
+LOG = 0x7FFC0000
+NOTIFY = 0x7FC00000
+_LET_THROUGH = (actions.ALLOW, LOG)
+_ARGUMENTS = 6
+_MOST_TRIED = 512
+_BITS = 64
+_KILLS = {
+    actions.KILL_PROCESS: "the process is killed",
+    actions.KILL_THREAD: "the thread is killed",
+    0x30000: "SIGSYS",
+    0x7FF00000: "a tracer decides",
+    NOTIFY: "an agent decides",
+}
+
+
+Six = tuple[int, int, int, int, int, int]
+
+
+class Filter(Protocol):
+    """What a profile does once loaded (runc_wrap.node.compare.Expectation)."""
+
+    def code(self, abi: Abi, number: int, args: Six) -> int:
+        """Return SECCOMP_RET_* with data."""
+
+    def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
+        """Return the conditions that the outcome depends on."""
+
+
+class Outcome(NamedTuple):
+    """What a call gets; `verdict` SAFE means that it is let through.
+
+    `errno` is a name, None for what is no error, or where several are possible; `how` in words.
+    `codes` are those that it can get, without being let through.
+    """
+
+    verdict: str
+    errno: str | None
+    how: str
+    codes: frozenset[int]
+
+
+def abi_of(arch: int, number: int) -> Abi | None:
+    """Return the ABI that a number is a number of, None for an architecture that is not known."""
+    native = next((abi for abi in ABIS.values() if abi.token == abi.audit == arch), None)
+    if native is ABIS["x86_64"] and number >= 0 and number & X32_BIT:
+        return ABIS["x32"]
+    return native
+
+
+def of(call: Call, profile: Filter) -> Outcome:
+    """Return what a call would get from a profile."""
+    abi = abi_of(call.arch, call.number)
+    if abi is None:
+        return Outcome(DEPENDS, None, "an unknown architecture", frozenset())
+    number = call.number & 0xFFFFFFFF
+    rules = profile.rules(abi, number)
+    codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}
+    stopped = frozenset(code for code in codes if code & actions.ACTION_MASK not in _LET_THROUGH)
+    if not stopped:
+        return Outcome(SAFE, None, "let through", stopped)
+    if codes == stopped and len(codes) == 1:
+        (code,) = codes
+        return Outcome(_verdict(code), _errno(code), _how(code), stopped)
+    errnos = {_errno(code) for code in stopped}
+    words = " or ".join(sorted(_how(code) for code in stopped))
+    errno = errnos.pop() if len(errnos) == 1 else None
+    return Outcome(DEPENDS, errno, f"{words}, depending on arguments", stopped)
+
+
+def _verdict(code: int) -> str:
+    return DEGRADES if code == actions.ERRNO | ENOSYS else DENIED
+
+
+def _errno(code: int) -> str | None:
+    if code & actions.ACTION_MASK != actions.ERRNO:
+        return None
+    data = code & actions.DATA_MASK
+    return errorcode.get(data, str(data))
+
+
+def _how(code: int) -> str:
+    return _errno(code) or _KILLS.get(code & actions.ACTION_MASK, f"{code:#x}")
+
+
+def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[Six]:
+    """Yield arguments that between them meet each condition and do not; known ones stay."""
+    values: list[set[int]] = [{0} for _ in range(_ARGUMENTS)]
+    for condition in (one for rule in rules for one in rule):
+        values[condition.index] |= _around(condition)
+    for place, given in enumerate((args or ())[:_ARGUMENTS]):
+        if given is not None:
+            values[place] = {given}
+    a, b, c, d, e, f = (sorted(one) for one in values)
+    return islice(product(a, b, c, d, e, f), _MOST_TRIED)
+
+
+def _around(one: Comparison) -> set[int]:
+    """Return values that meet a condition, and values that do not."""
+    limit = (1 << _BITS) - 1
+    if one.op == "SCMP_CMP_MASKED_EQ":
+        bit = one.value & -one.value
+        return {one.value_two, one.value_two ^ bit, one.value, 0}
+    return {one.value, max(one.value - 1, 0), min(one.value + 1, limit)}

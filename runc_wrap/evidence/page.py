@@ -1,0 +1,223 @@
+"""The page of `report --html`: one file for a workload's owner, which needs no network. Pure.
+
+All texts in a report may be chosen by whoever runs the workload: they reach the template through
+evidence.inert, and there Jinja escapes them. The page's own style and script are let through by
+their hashes; its Content-Security-Policy forbids everything else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from runc_wrap.evidence import inert, matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Json = dict[str, Any]
+
+UNKNOWN = "unknown"  # the verdict of a workload that nothing watched
+ORDER = (*matrix.WORST_FIRST, UNKNOWN, "safe")
+MOST_WORKLOADS = 500  # shown one by one; the page says how many more there are
+MOST_CALLS = 40  # of one workload
+_MOST_PROGRAMS = 4
+_OPEN = 20  # so many workloads are shown with their paste blocks unfolded
+_LONGEST_SENTENCE = 600
+_TEMPLATES = ("page.html.jinja", "macros.html.jinja", "matrix.svg.jinja")
+_EVERYONE = ("namespace", "pod", "container", "image")
+
+
+def render(report: Sequence[Json], meta: Json) -> str:
+    """Return the page, a whole HTML document.
+
+    `report` is the list of `report --json`; `meta` may have node, generated, since, until (RFC
+    3339), version, policy, profiles (paths), unattributed (records of no known container), lost.
+    """
+    style, script = _text("page.css"), _text("page.js")
+    page: str = (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            view(report, meta),
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+    return page
+
+
+def view(report: Sequence[Json], meta: Json) -> Json:
+    """Return what the template shows, every foreign text made inert, the worst first."""
+    ordered = sorted(report, key=_weight)
+    workloads = [_workload(at, one) for at, one in enumerate(ordered)]
+    affected = [one for one in workloads if one["verdict"] in matrix.WORST_FIRST]
+    counts = Counter(one["verdict"] for one in workloads)
+    return {
+        "meta": _meta(meta),
+        "total": len(workloads),
+        "counts": [(verdict, counts[verdict]) for verdict in ORDER],
+        "number": counts,
+        "calls": _total(call["count"] for one in affected for call in one["calls"]),
+        "affected": affected[:MOST_WORKLOADS],
+        "others": [one for one in workloads if one not in affected][:MOST_WORKLOADS],
+        "hidden": sum(
+            max(0, n - MOST_WORKLOADS) for n in (len(affected), len(workloads) - len(affected))
+        ),
+        "open": len(affected) <= _OPEN,
+        "picture": matrix.picture(affected),
+        "cell": matrix,
+    }
+
+
+def _weight(workload: Json) -> tuple[int, int, str]:
+    counts = sum(_number(call.get("count")) for call in _calls(workload))
+    names = "/".join(str(workload.get(name) or "") for name in _EVERYONE)
+    return ORDER.index(_verdict(workload)), -counts, names
+
+
+def _verdict(workload: Json) -> str:
+    found = workload.get("verdict")
+    return found if found in ORDER else UNKNOWN
+
+
+def _workload(at: int, workload: Json) -> Json:
+    calls = sorted(map(_call, _calls(workload)), key=_call_weight)
+    namespace, pod, container, image = (inert.name(workload.get(name)) for name in _EVERYONE)
+    return {
+        "anchor": f"w{at + 1}",
+        "verdict": _verdict(workload),
+        "name": "/".join(filter(None, (namespace, pod, container))) or image or "without a name",
+        "short": container or pod or image or "without a name",
+        "where": "/".join(filter(None, (namespace, pod if container else ""))),
+        "image": image,
+        "confidence": inert.name(workload.get("confidence"), _LONGEST_SENTENCE),
+        "containers": _number(workload.get("containers")),
+        "restarts": _number(workload.get("restarts")),
+        "lost": _number(workload.get("lost")),
+        "first": _moment(workload.get("first")),
+        "last": _moment(workload.get("last")),
+        "calls": calls,
+        "shown": calls[:MOST_CALLS],
+        "addition": inert.paste(workload.get("addition")),
+        "rule": inert.paste(workload.get("rule")),
+    }
+
+
+def _calls(workload: Json) -> list[Json]:
+    found = workload.get("calls")
+    return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
+
+
+def _call(call: Json) -> Json:
+    programs = [_program(one) for one in call.get("programs") or []]
+    return {
+        "syscall": inert.name(call.get("syscall"), 64),
+        "abi": inert.name(call.get("abi"), 32),
+        "errno": inert.name(call.get("errno"), 32),
+        "args": _arguments(call.get("args")),
+        "count": _number(call.get("count")),
+        "verdict": _call_verdict(call),
+        "programs": programs[:_MOST_PROGRAMS],
+        "more_programs": len(programs[_MOST_PROGRAMS:]),
+        "first": _moment(call.get("first")),
+        "last": _moment(call.get("last")),
+    }
+
+
+def _call_weight(call: Json) -> tuple[int, int, str]:
+    return matrix.WORST_FIRST.index(call["verdict"]), -call["count"], call["syscall"]
+
+
+def _call_verdict(call: Json) -> str:
+    """Return the call's own verdict; a report without one says enough to tell."""
+    if call.get("verdict") in matrix.WORST_FIRST:
+        return str(call["verdict"])
+    return "degrades" if call.get("errno") == "ENOSYS" else "denied"
+
+
+def _program(program: object) -> str:
+    if isinstance(program, dict):
+        names = (program.get(key) for key in ("program", "exe", "comm"))
+        return inert.name(next(filter(None, names), None))
+    return inert.name(program)
+
+
+def _arguments(args: object) -> str:
+    if isinstance(args, list):
+        return inert.name(", ".join(str(one) for one in args))
+    return inert.name(args)
+
+
+def _meta(meta: Json) -> Json:
+    return {
+        "node": inert.name(meta.get("node")),
+        "generated": _moment(meta.get("generated")),
+        "since": _moment(meta.get("since")),
+        "until": _moment(meta.get("until")),
+        "version": inert.name(meta.get("version")),
+        "policy": inert.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
+        "profiles": inert.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
+        "unattributed": _counted(meta.get("unattributed")),
+        "lost": _number(meta.get("lost")),
+    }
+
+
+def _counted(value: object) -> int:
+    """Return a number of records, which may be given as the calls themselves."""
+    if isinstance(value, list):
+        return sum(_number(one.get("count", 1)) for one in value if isinstance(one, dict))
+    return _number(value)
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _total(numbers: Iterable[int]) -> int:
+    return sum(numbers)
+
+
+def _moment(value: object) -> Json | None:
+    """Return a time as machines and as people read it, None for none."""
+    if not value:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value))
+        utc = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return {"iso": "", "text": inert.name(value, 40)}
+    return {"iso": utc.isoformat(), "text": f"{utc.day} {utc:%b %Y, %H:%M}"}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=DictLoader({name: _text(name) for name in _TEMPLATES}),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    grouped: Callable[[int], str] = "{:,}".format
+    environment.filters["grouped"] = grouped
+    return environment
+
+
+def _text(name: str) -> str:
+    return (resources.files("runc_wrap.evidence") / "templates" / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

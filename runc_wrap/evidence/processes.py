@@ -1,0 +1,343 @@
+"""Which container a process belongs or belonged to, told by the kernel as processes come and go.
+
+The process connector (linux/cn_proc.h) reports each fork, exec and exit with its time, so that a
+child of one millisecond is known by its parent though nobody could have asked /proc in time. It
+takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once, while the process
+may still be there.
+
+A pid by itself says nothing: each has its times of life, with the container of each; ended ones are
+remembered, a bounded number and time. Processes outside of containers are not kept: when one of
+them execs, its cgroup is looked at, for that is how a container begins. Lean: the agent has it.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
+from runc_wrap.evidence.model import Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.evidence.known import Key, Known
+
+SOURCE = "processes"
+REMEMBERED = 60.0  # seconds after the end of a process
+MOST_ENDED = 65_536
+_MOST_ANCESTORS = 64
+_MOST_LEADERLESS = 4096
+_MOST_AWAITED = 64
+_AWAITED = 60.0  # seconds from a decision to the container's first process
+_BUFFER = 4 << 20
+
+_NETLINK_CONNECTOR, _CN_IDX_PROC, _CN_VAL_PROC, _LISTEN = 11, 1, 1, 1
+_HEADER, _CN = 16, 20  # struct nlmsghdr, struct cn_msg
+_EVENT = _HEADER + _CN
+_WHAT = struct.Struct("=IIQ")  # struct proc_event: what, cpu, timestamp_ns (CLOCK_MONOTONIC)
+_FOUR, _TWO = struct.Struct("=iiii"), struct.Struct("=ii")
+_BODY = _EVENT + _WHAT.size
+_FORK, _EXEC, _EXIT = 1, 2, 0x80000000
+_NLMSG_DONE = 3
+_SO_ATTACH_FILTER = 26
+_SO_RCVBUFFORCE = 33
+
+
+class Unavailable(OSError):
+    """There is no process connector for us; the text says why."""
+
+
+class Life(NamedTuple):
+    """One process in a container, from when to when; `end` is None while it is there."""
+
+    start: float
+    end: float | None
+    key: Key
+
+
+class Tree:
+    """The processes of containers. `fileno` is readable when there is something to `read`.
+
+    `problem` says why there is no process connector, and is "" where there is one; then `fileno`
+    is -1, and `container_of` asks /proc.
+    """
+
+    def __init__(self, known_containers: Known) -> None:
+        self._known = known_containers
+        self._alive: dict[int, Life] = {}
+        self._ended: dict[int, list[Life]] = {}
+        self._order: list[tuple[float, int]] = []
+        self._counts: dict[Key, int] = {}
+        self._over: list[tuple[Key, float]] = []
+        self._leaderless: set[int] = set()
+        self._awaited: dict[Key, float] = {}
+        self._present = Present(known_containers)
+        self.problem = ""
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = connector()
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+        self.scan()
+
+    def fileno(self) -> int:
+        """Return the connector's descriptor, -1 where there is none."""
+        return self._socket.fileno() if self._socket else -1
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._socket:
+            self._socket.close()
+
+    def read(self) -> list[Lost]:
+        """Take in all that the kernel has told; return what it could not tell for want of room."""
+        lost: list[Lost] = []
+        while self._socket:
+            try:
+                message = self._socket.recv(4096)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost.append(Lost(time.time(), 1, SOURCE, "more processes came and went than fit"))
+                continue
+            self.take(message)
+        if lost:
+            self.scan()
+        return lost
+
+    def ended(self) -> list[tuple[Key, float]]:
+        """Return the containers whose last process has ended since this was last asked."""
+        for pid in [pid for pid in self._leaderless if not _threads(pid)]:
+            self._end(pid, time.time())
+        found, self._over = self._over, []
+        return found
+
+    def container_of(self, pid: int, when: float) -> Key | None:
+        """Return whose process had this pid then (seconds since the epoch), None if not known.
+
+        Read what there is first: a record may be here before the news of its process.
+        """
+        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
+        around = [life for life in lives if _lived(life, when)]
+        if around:
+            keys = {life.key for life in around}
+            return around[0].key if len(keys) == 1 else None
+        return self._ask(pid, when)
+
+    def scan(self) -> None:
+        """Look at all processes there are; what is known already stays."""
+        self._known.refresh()
+        found: dict[int, tuple[int, int]] = {}
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
+            there = known.born(pid)
+            if there:
+                found[pid] = there
+        firsts = known.first_processes(self._known.keys())
+        for pid in [pid for pid in self._alive if pid not in found]:
+            self._end(pid, time.time())
+        for pid, (start, _) in found.items():
+            key = by_cgroup(self._known, pid) or firsts.get((pid, start))
+            if key:
+                self._begin(pid, epoch(start), key)
+        for pid in found:
+            self._inherit(pid, found)
+
+    def take(self, message: bytes) -> None:
+        """Take in one message of the connector."""
+        if len(message) < _BODY + _FOUR.size:
+            return
+        what, _, ticks = _WHAT.unpack_from(message, _EVENT)
+        when = ticks / 1e9 + _offset()
+        if what == _FORK:
+            _, parent, child, process = _FOUR.unpack_from(message, _BODY)
+            life = self._alive.get(parent)
+            if child == process and life:
+                self._begin(child, when, life.key)
+        elif what == _EXEC:
+            _, process = _TWO.unpack_from(message, _BODY)
+            if process not in self._alive:
+                self._look(process, when)
+        elif what == _EXIT:
+            thread, process = _TWO.unpack_from(message, _BODY)
+            if thread == process and process in self._alive:
+                self._leader_ended(process, when)
+
+    def _leader_ended(self, pid: int, when: float) -> None:
+        """Note the end of a process, unless other threads of it go on."""
+        if _threads(pid) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
+            self._leaderless.add(pid)
+        else:
+            self._end(pid, when)
+
+    def _look(self, pid: int, when: float) -> None:
+        """Look where a process is that execs: perhaps a container begins."""
+        self._refresh(when)
+        there = known.born(pid)
+        key = by_cgroup(self._known, pid)
+        if key:
+            self._begin(pid, epoch(there[0]) if there else when, key)
+        for waiting in list(self._awaited):
+            self._look_for_first(waiting, when)
+
+    def _refresh(self, when: float) -> None:
+        """Take in new containers; each is awaited: its first process may be there before us."""
+        for key in self._known.refresh()[-_MOST_AWAITED:]:
+            self._awaited[key] = when + _AWAITED
+        while len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    def _look_for_first(self, key: Key, when: float) -> None:
+        first = known.first_process(key)
+        there = known.born(first[0]) if first else None
+        if first and there and there[0] == first[1]:
+            self._begin(first[0], epoch(there[0]), key)
+        if self._awaited[key] < when or first:
+            del self._awaited[key]
+
+    def _ask(self, pid: int, when: float) -> Key | None:
+        """Ask /proc about a process that is not known; it must have been there then."""
+        self._refresh(when)
+        found = self._present.of(pid, when)
+        if found is None:
+            return None
+        start, key = found
+        if self._socket:  # else nobody would tell of its end
+            self._begin(pid, start, key)
+        return key
+
+    def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
+        """Give a process the container of the nearest ancestor that has one."""
+        path: list[int] = []
+        while pid in found and pid not in self._alive and len(path) < _MOST_ANCESTORS:
+            path.append(pid)
+            pid = found[pid][1]
+        life = self._alive.get(pid)
+        for child in path if life else ():
+            self._begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
+
+    def _begin(self, pid: int, when: float, key: Key) -> None:
+        before = self._alive.get(pid)
+        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
+            return
+        if before:
+            self._end(pid, when)
+        self._alive[pid] = Life(when, None, key)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _end(self, pid: int, when: float) -> None:
+        life = self._alive.pop(pid, None)
+        self._leaderless.discard(pid)
+        if life is None:
+            return
+        self._ended.setdefault(pid, []).append(life._replace(end=when))
+        self._order.append((when, pid))
+        self._counts[life.key] -= 1
+        if not self._counts[life.key]:
+            del self._counts[life.key]
+            self._over = [*self._over[-MOST_ENDED:], (life.key, when)]
+        self._forget(when)
+
+    def _forget(self, now: float) -> None:
+        """Forget who ended long ago, a batch at a time."""
+        if len(self._order) < MOST_ENDED and (
+            not self._order or self._order[0][0] > now - 2 * REMEMBERED
+        ):
+            return
+        kept = [one for one in self._order if one[0] > now - REMEMBERED][-MOST_ENDED // 2 :]
+        oldest = kept[0][0] if kept else now
+        self._order = kept
+        lives = (
+            (pid, [life for life in lives if life.end is not None and life.end >= oldest])
+            for pid, lives in self._ended.items()
+        )
+        self._ended = {pid: left for pid, left in lives if left}
+
+
+def _lived(life: Life, when: float, slack: float = COARSE) -> bool:
+    """Tell whether a process was there at a record's time, which may be a little early."""
+    return life.start - slack <= when and (life.end is None or when <= life.end + 0.001)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - lean
+    except OSError:
+        return 0
+
+
+def connector() -> socket.socket:
+    """Return a socket that hears of forks, execs and exits. Raises Unavailable."""
+    if not _is_initial():
+        raise Unavailable(errno.EPERM, "the process connector is for the initial namespaces alone")
+    try:
+        made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
+    except OSError as error:
+        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
+    try:
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        _attach_filter(made)
+        made.bind((0, _CN_IDX_PROC))
+        made.send(_listen())
+        made.setblocking(False)  # noqa: FBT003 - socket's own
+    except OSError as error:
+        made.close()
+        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
+    return made
+
+
+def _listen() -> bytes:
+    body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
+    return struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body
+
+
+def _is_initial() -> bool:
+    """Tell whether pids here are those of the whole machine (linux:include/linux/proc_ns.h)."""
+    initial = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+    try:
+        found = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in initial}  # noqa: PTH116
+    except OSError:
+        return False
+    return found == initial
+
+
+def _attach_filter(of: socket.socket) -> None:
+    """Have the kernel pass on whole processes' forks, execs and exits only, not each thread's."""
+    program = array.array("B", b"".join(_filter()))
+    where, length = program.buffer_info()
+    of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", length // 8, where))
+
+
+def _filter() -> Iterator[bytes]:
+    """Yield the instructions of linux/filter.h; words are loaded in network order."""
+    load, to_x, go, equal, equal_x, back = 0x20, 0x07, 0x05, 0x15, 0x1D, 0x06
+    lines = [
+        (load, 0, 0, _EVENT),
+        (equal, 10, 0, socket.htonl(_EXEC)),
+        (equal, 0, 4, socket.htonl(_FORK)),
+        (load, 0, 0, _BODY + 8),  # child_pid
+        (to_x, 0, 0, 0),
+        (load, 0, 0, _BODY + 12),  # child_tgid
+        (go, 0, 0, 4),
+        (equal, 0, 5, socket.htonl(_EXIT)),
+        (load, 0, 0, _BODY),  # process_pid
+        (to_x, 0, 0, 0),
+        (load, 0, 0, _BODY + 4),  # process_tgid
+        (equal_x, 0, 1, 0),
+        (back, 0, 0, 0xFFFFFFFF),
+        (back, 0, 0, 0),
+    ]
+    for code, jump, other, value in lines:
+        yield struct.pack("=HBBI", code, jump, other, value)
+
+
+def _offset() -> float:
+    return time.time() - time.monotonic()

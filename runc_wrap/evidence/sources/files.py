@@ -1,0 +1,189 @@
+"""Audit records from files: audit.log or a syslog with what rotation made of it, and one followed.
+
+Files are opened newest first, so that a rotation in between shows one twice, never hides one, and
+read oldest first. All stay open meanwhile: an inode's number then stays its own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import stat
+import zlib
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AUDIT_LOG = Path("/var/log/audit/audit.log")
+SYSLOGS = (Path("/var/log/syslog"), Path("/var/log/messages"), Path("/var/log/kern.log"))
+MOST = 64  # files of one log that are read
+CHUNK = 1024 * 1024
+_ROUNDS = 16  # looks for what rotation made meanwhile
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class _Opened:
+    descriptor: int
+    name: str
+    identity: tuple[int, int]  # device and inode
+    changed: float
+
+    @property
+    def compressed(self) -> bool:
+        return self.name.endswith(".gz")
+
+
+class Log:
+    """One log's files: NAME, NAME.1, NAME.2.gz … or logrotate's NAME-20260131."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
+        """Yield what the files hold, but files that were last written before `since`.
+
+        An unfinished last line is left out. Raises Unavailable if the log cannot be opened.
+        """
+        with ExitStack() as opened:
+            seen: set[tuple[int, int]] = set()
+            for _ in range(_ROUNDS):
+                files = [file for file in _open(self.path, opened) if file.identity not in seen]
+                if seen:  # what is compressed was read before it was
+                    files = [file for file in files if not file.compressed]
+                if not files:
+                    return
+                seen |= {file.identity for file in files}
+                yield from self._files([file for file in files if file.changed >= since])
+
+    def _files(self, files: list[_Opened]) -> Iterator[Sighting | Lost]:
+        if len(files) > MOST:
+            yield Lost(0, 1, AUDIT, f"at least one record: of {self.path}, {MOST} files are read")
+        for file in reversed(files[:MOST]):
+            yield from _whole(file)
+
+
+class Tail:
+    """One log as it grows, from its end on, through rotation and truncation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = Lines(path.name)
+        self._stack = ExitStack()
+        files = _open(path, self._stack)
+        self._file = next((file for file in files if file.name == path.name), None)
+        if self._file:
+            os.lseek(self._file.descriptor, 0, os.SEEK_END)
+
+    def read(self) -> list[Sighting | Lost]:
+        """Return what came since; never waits, and keeps an unfinished line for the next time."""
+        found = self._grown()
+        for file in self._newer():
+            found += self._lines.end()
+            self._file = file
+            found += self._grown()
+        return found
+
+    def close(self) -> None:
+        """Close the files; nothing can be read afterwards."""
+        self._stack.close()
+
+    def _grown(self) -> list[Sighting | Lost]:
+        if self._file is None:
+            return []
+        descriptor, found = self._file.descriptor, []
+        if os.fstat(descriptor).st_size < os.lseek(descriptor, 0, os.SEEK_CUR):
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            found += self._lines.end()
+        while chunk := os.read(descriptor, CHUNK):
+            found += self._lines.feed(chunk)
+        return found
+
+    def _newer(self) -> Iterator[_Opened]:
+        """Yield the files that rotation put after ours, oldest first."""
+        with suppress(OSError):
+            status = self._path.stat()
+            if self._file and self._file.identity == (status.st_dev, status.st_ino):
+                return
+        with ExitStack() as stack:
+            try:
+                files = [file for file in _open(self._path, stack) if not file.compressed]
+            except Unavailable:  # between the old name's end and the new one's beginning
+                return
+            names = [file.identity for file in files]
+            ours = (
+                names.index(self._file.identity)
+                if self._file and self._file.identity in names
+                else 1
+            )
+            if ours == 0:
+                return
+            before, self._stack = self._stack, stack.pop_all()
+            before.close()
+            yield from reversed(files[:ours])
+
+
+def _open(path: Path, stack: ExitStack) -> list[_Opened]:
+    """Open a log's files, newest first, each inode once. Raises Unavailable if there is none."""
+    found: dict[tuple[int, int], _Opened] = {}
+    try:
+        for name in _names(path):
+            file = _opened(path.with_name(name), stack)
+            if file:
+                found.setdefault(file.identity, file)
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from None
+    if not found:
+        raise Unavailable(f"{path}: no such file")
+    return list(found.values())
+
+
+def _names(path: Path) -> list[str]:
+    """Return the newest names of a log's files, newest first; one over MOST, to be noticed."""
+    form = re.compile(re.escape(path.name) + r"(?:\.(\d{1,4})|-(\d{8,10}))(?:\.gz)?")
+    rotated = filter(None, map(form.fullmatch, os.listdir(path.parent)))  # noqa: PTH208 - names
+    order = sorted(rotated, key=lambda name: (int(name[1] or 0), -int(name[2] or 0)))
+    return [path.name, *(name[0] for name in order)][: MOST + 1]
+
+
+def _opened(path: Path, stack: ExitStack) -> _Opened | None:
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        return None
+    stack.callback(os.close, descriptor)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return _Opened(descriptor, path.name, (status.st_dev, status.st_ino), status.st_mtime)
+
+
+def _whole(file: _Opened) -> Iterator[Sighting | Lost]:
+    lines = Lines(file.name)
+    try:
+        for chunk in _unpacked(file.descriptor) if file.compressed else _chunks(file.descriptor):
+            yield from lines.feed(chunk)
+    except (OSError, EOFError, zlib.error):
+        yield Lost(
+            file.changed, 1, AUDIT, f"at least one record: {file.name} cannot be read to its end"
+        )
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    while chunk := os.read(descriptor, CHUNK):
+        yield chunk
+
+
+def _unpacked(descriptor: int) -> Iterator[bytes]:
+    with open(descriptor, "rb", closefd=False) as raw, gzip.GzipFile(fileobj=raw) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,0 +1,96 @@
+"""Whether the kernel can be expected to log what filters log at all, in words."""
+
+from __future__ import annotations
+
+import operator
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import records
+from runc_wrap.evidence.sources import Unavailable, netlink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COMMAND_LINE = Path("/proc/cmdline")
+_LOGGED = Path("/proc/sys/kernel/seccomp/actions_logged")
+_NEEDED = {
+    "log": "mode audit leaves no trace",
+    "errno": "mode enforce-log leaves no trace of denials",
+}
+# struct audit_rule_data (linux:include/uapi/linux/audit.h): words before, and places of them
+_FIELDS = 64
+_WORDS = struct.Struct(f"={3 + 64 + 3 * _FIELDS}I")
+_EXCLUDE, _PREPEND = 5, 0x10
+_MESSAGE_TYPE = 12
+_OPERATORS: dict[int, Callable[[int, int], bool]] = {
+    0x40000000: operator.eq,
+    0x30000000: operator.ne,
+    0x10000000: operator.lt,
+    0x20000000: operator.gt,
+    0x50000000: operator.le,
+    0x60000000: operator.ge,
+}
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each reason why audit records may not come; needs root to see all."""
+    found = [*_switched_off(), *_not_logged(_text(_LOGGED))]
+    rules = netlink.asked(netlink.AUDIT_LIST_RULES)
+    if rules is None:
+        found.append("the kernel's audit rules could not be read: one may exclude SECCOMP records")
+    return found + [excluded for _, rule in rules or () if (excluded := excludes(rule))]
+
+
+def excludes(rule: bytes) -> str:
+    """Return what one audit rule (struct audit_rule_data) keeps from the log, "" if nothing."""
+    if len(rule) < _WORDS.size:
+        return ""
+    words = _WORDS.unpack_from(rule)
+    if words[0] & ~_PREPEND != _EXCLUDE:
+        return ""
+    count = min(words[2], _FIELDS)
+    names, values, operators = (
+        words[67 + i * _FIELDS : 67 + i * _FIELDS + count] for i in range(3)
+    )
+    tests = list(zip(names, values, operators, strict=True))
+    types = [_holds(value, how) for name, value, how in tests if name == _MESSAGE_TYPE]
+    if not all(types):
+        return ""
+    if len(types) == len(tests):
+        return "an audit rule excludes SECCOMP records: none is logged (auditctl -l shows it)"
+    return "an audit rule excludes some records, perhaps SECCOMP ones (auditctl -l shows it)"
+
+
+def _holds(value: int, how: int) -> bool:
+    test = _OPERATORS.get(how)
+    return test is None or test(records.TYPE, value)
+
+
+def _switched_off() -> list[str]:
+    words = _text(_COMMAND_LINE).split()
+    last = [word.partition("=")[2] for word in words if word.startswith("audit=")][-1:]
+    if last in (["0"], ["off"]):
+        return ["the kernel was started with audit=0: it logs nothing"]
+    try:
+        netlink.opened().close()
+    except Unavailable as error:
+        return [f"{error}: nothing is logged"]
+    return []
+
+
+def _not_logged(text: str) -> list[str]:
+    logged = text.split()
+    return [
+        f"kernel.seccomp.actions_logged lacks {action}: {meaning}"
+        for action, meaning in _NEEDED.items()
+        if action not in logged
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

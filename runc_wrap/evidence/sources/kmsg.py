@@ -1,0 +1,77 @@
+"""Audit records from /dev/kmsg, the kernel's own log: there as long as the ring is, rate limited.
+
+The kernel prints records only while no auditd is connected (linux:kernel/audit.c,
+kauditd_printk_skb). What programs write into /dev/kmsg is not the kernel's: facility 0 is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATH = Path("/dev/kmsg")
+MOST = 65536  # records that one read() takes
+_LARGEST = 16 * 1024  # bytes of a record, twice the kernel's CONSOLE_EXT_LOG_MAX
+
+
+class Ring:
+    """The ring from its oldest record on; `read_new` goes on where the last call ended."""
+
+    def __init__(self, path: Path = PATH) -> None:
+        self._path = path
+        self._lines = Lines("/dev/kmsg")
+        self._sequence: int | None = None
+        self._descriptor = -1
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; raises Unavailable if it cannot be opened."""
+        if self._descriptor < 0:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                raise Unavailable(f"{self._path}: {error.strerror}") from None
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close it; it may be opened again, from the ring's oldest record on."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
+        """Yield what the ring holds. Raises Unavailable."""
+        while found := self.read_new():
+            yield from found
+
+    def read_new(self) -> list[Sighting | Lost]:
+        """Return what came since the last call, at most MOST records; never waits."""
+        found: list[Sighting | Lost] = []
+        for _ in range(MOST):
+            try:
+                record = os.read(self.fileno(), _LARGEST)
+            except BlockingIOError:
+                break
+            except BrokenPipeError:  # overrun: the next record's sequence number says by how much
+                continue
+            found += self._one(record)
+        return found
+
+    def _one(self, record: bytes) -> list[Sighting | Lost]:
+        line = record.partition(b"\n")[0]
+        sequence = int(line.split(b",", 2)[1])
+        missed = sequence - self._sequence - 1 if self._sequence is not None else 0
+        self._sequence = sequence
+        found = self._lines.feed(line + b"\n")
+        if missed <= 0:
+            return found
+        why = "messages of all kinds, overwritten in the kernel's ring before they were read"
+        return [Lost(time.time(), missed, AUDIT, why), *found]

@@ -1,0 +1,293 @@
+"""What the agent saw, on disk: one file for each container, and one for all that is not theirs.
+
+    DIR/containers/DIGEST.json    {version, root, id, seen, ended, dropped, calls}; of root NUL id
+    DIR/unattributed.json         the same, of calls whose container is not known
+    DIR/state.json                {version, lost, watched, covered}
+
+`watched` are the times in which somebody looked, for each source. `covered` are audit records that
+were counted: [first serial, last serial, first time, last time]; serials begin anew at each boot,
+times tell boots apart. Files are replaced whole; one that is damaged is counted and passed over.
+Lean: it lives in the agent, which is always there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import tallies
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.tallies import Tallies
+from runc_wrap.hotpath import bundle, codec
+from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.failure import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.evidence.model import Sighting
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # the runtime's root, the container's id
+Interval = tuple[float, float]
+
+VERSION = 1
+DAYS = 30
+MOST_CONTAINERS = 10_000
+_IN_MEMORY = 256
+_MOST_INTERVALS = 1000
+_MOST_LOST = 200  # kinds
+_APART = 5.0  # seconds: what is nearer is one time of watching
+_SLACK = 1.0  # seconds between a record's own time and when it was counted
+_USER_NOTIF = 0x7FC00000
+_HEX = 64
+
+
+class Evidence:
+    """All that was seen; `damaged` files could not be read.
+
+    `lost` is (source, why) -> (records, first, last).
+    """
+
+    def __init__(self) -> None:
+        self.containers: dict[Key, Tallies] = {}
+        self.unattributed = Tallies()
+        self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
+        self.watched: dict[str, list[Interval]] = {}
+        self.covered: list[tuple[int, int, float, float]] = []
+        self.damaged = 0
+
+    def add(self, key: Key | None, sighting: Sighting) -> None:
+        """Count a record from elsewhere, unless the agent has counted it."""
+        if not self.has(sighting):
+            of = self.unattributed if key is None else self.containers.setdefault(key, Tallies())
+            _count(of, sighting)
+
+    def has(self, s: Sighting) -> bool:
+        """Tell whether the agent has counted this very audit record."""
+        return s.source == AUDIT and any(
+            first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
+            for first, last, begin, end in self.covered
+        )
+
+    def add_lost(self, one: Lost) -> None:
+        """Count records that are known to be lost."""
+        _lose(self.lost, one)
+
+    def add_watched(self, source: str, begin: float, end: float) -> None:
+        """Note that somebody looked."""
+        _watch(self.watched.setdefault(source, []), begin, end)
+
+
+class Store:
+    """Writes evidence; `flush` brings to disk what changed since. One process has one, no more.
+
+    Raises OSError where the directory cannot be made, and from `flush` where it cannot be written;
+    what was not written is tried again by the next flush.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], now: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = os.fspath(directory)
+        os.makedirs(f"{self._directory}/containers", 0o700, exist_ok=True)  # noqa: PTH103 - lean
+        self._now = now
+        self._seen: dict[Key | None, Tallies] = {}
+        self._changed: set[Key | None] = set()
+        self._state = Evidence()
+        _load_state(self._directory, self._state)
+        self._state_changed = False
+        self._covering = False
+
+    def add(self, key: Key | None, s: Sighting) -> None:
+        """Count one call, of nobody known where `key` is None."""
+        if s.source == AUDIT:
+            self._cover(s)
+        _count(self._of(key), s)
+        self._changed.add(key)
+
+    def lost(self, one: Lost) -> None:
+        """Note lost records: what comes afterwards is covered apart from what came before."""
+        _lose(self._state.lost, one)
+        self._state_changed = True
+        if one.source == AUDIT:
+            self._covering = False
+
+    def watched(self, source: str, begin: float, end: float) -> None:
+        """Note that `source` was looked at from `begin` to `end`; call it again as time goes on."""
+        _watch(self._state.watched.setdefault(source, []), begin, end)
+        self._state_changed = True
+
+    def ended(self, key: Key, when: float) -> None:
+        """Note that the last process of a container ended."""
+        self._of(key).ended = when
+        self._changed.add(key)
+
+    def flush(self) -> None:
+        """Write what changed; forget what is too old, and what memory need not hold."""
+        for key in list(self._changed):
+            self._write(key)
+            self._changed.discard(key)
+        if self._state_changed:
+            _replace(f"{self._directory}/state.json", _state_json(self._state))
+            self._state_changed = False
+        for key in list(self._seen)[:-_IN_MEMORY]:
+            del self._seen[key]
+
+    def clear_old(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
+        """Remove containers last written before so many days, and the oldest above so many."""
+        found = sorted(_ages(f"{self._directory}/containers"))
+        limit = self._now() - days * 86400
+        gone = [path for when, path in found if when < limit]
+        gone += [path for _, path in found[len(gone) : max(len(gone), len(found) - most)]]
+        for path in gone:
+            os.unlink(path)  # noqa: PTH108 - lean
+        return len(gone)
+
+    def _of(self, key: Key | None) -> Tallies:
+        found = self._seen.pop(key, None) or self._loaded(key)
+        self._seen[key] = found  # the last used is last
+        return found
+
+    def _loaded(self, key: Key | None) -> Tallies:
+        try:
+            return tallies.of_json(_object(self._path(key)))
+        except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+            return Tallies()
+
+    def _path(self, key: Key | None) -> str:
+        return f"{self._directory}/{file_name(key)}"
+
+    def _write(self, key: Key | None) -> None:
+        root, name = key or ("", "")
+        found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
+        _replace(self._path(key), found)
+
+    def _cover(self, s: Sighting) -> None:
+        covered = self._state.covered
+        if self._covering:
+            first, last, begin, end = covered.pop()
+            now = (min(first, s.serial), max(last, s.serial), min(begin, s.time), max(end, s.time))
+            covered.append(now)
+        else:
+            covered.append((s.serial, s.serial, s.time, s.time))
+            del covered[:-_MOST_INTERVALS]
+        self._covering = True
+        self._state_changed = True
+
+
+def file_name(key: Key | None) -> str:
+    """Return where beneath the directory a container's file is."""
+    if key is None:
+        return "unattributed.json"
+    return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
+
+
+def load(directory: str | os.PathLike[str]) -> Evidence:
+    """Read all evidence; nothing there is none. Raises PermissionError."""
+    found = Evidence()
+    where = os.fspath(directory)
+    _load_state(where, found)
+    for _, path in _ages(f"{where}/containers"):
+        _load_container(path, found)
+    if os.path.lexists(f"{where}/unattributed.json"):
+        _load_container(f"{where}/unattributed.json", found, known=False)
+    return found
+
+
+def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+    try:
+        said = _object(path)
+        read = tallies.of_json(said)
+        key = (said["root"] + "", said["id"] + "")
+    except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+        found.damaged += 1
+        return
+    if known:
+        found.containers[key] = read
+    else:
+        found.unattributed = read
+
+
+def _load_state(directory: str, found: Evidence) -> None:
+    path = f"{directory}/state.json"
+    if not os.path.lexists(path):
+        return
+    try:
+        said = _object(path)
+        lost = {
+            (str(s), str(why)): (int(n), float(b), float(e)) for s, why, n, b, e in said["lost"]
+        }
+        watched = {
+            str(source): [(float(b), float(e)) for b, e in intervals]
+            for source, intervals in said["watched"].items()
+        }
+        covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in said["covered"]]
+    except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError):
+        found.damaged += 1
+        return
+    found.lost, found.watched, found.covered = lost, watched, covered
+
+
+def _state_json(state: Evidence) -> Json:
+    return {
+        "version": VERSION,
+        "lost": [[*kind, *counted] for kind, counted in state.lost.items()],
+        "watched": state.watched,
+        "covered": state.covered,
+    }
+
+
+def _object(path: str) -> Json:
+    found = codec.loads(bundle.read(path).text)
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise ValueError("it is not of this version")
+    return found
+
+
+def _replace(path: str, value: Json) -> None:
+    new = f"{path}.new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(codec.dumps(value))
+    os.replace(new, path)  # noqa: PTH105 - lean
+
+
+def _ages(directory: str) -> Iterator[tuple[float, str]]:
+    try:
+        entries = list(os.scandir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.name.endswith(".json") and entry.is_file(follow_symlinks=False):
+            try:
+                yield entry.stat(follow_symlinks=False).st_mtime, entry.path
+            except FileNotFoundError:  # cleared meanwhile
+                continue
+
+
+def _count(of: Tallies, s: Sighting) -> None:
+    """Count a call once: of one that was sent to us, an audit record says the same again."""
+    if s.source != AUDIT or s.code != _USER_NOTIF:
+        of.add(s)
+
+
+def _lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> None:
+    kind = (one.source, tallies.text(one.why))
+    if kind not in into and len(into) >= _MOST_LOST:
+        kind = (one.source, "")
+    count, first, last = into.get(kind, (0, one.time, one.time))
+    into[kind] = (count + one.records, min(first, one.time), max(last, one.time))
+
+
+def _watch(intervals: list[Interval], begin: float, end: float) -> None:
+    """Add a time to the others, joined with what it touches; they stay in order."""
+    for place, (other_begin, other_end) in enumerate(intervals):
+        if begin <= other_end + _APART and other_begin <= end + _APART:
+            del intervals[place]
+            _watch(intervals, min(begin, other_begin), max(end, other_end))
+            return
+    intervals.append((begin, end))
+    intervals.sort()
+    del intervals[:-_MOST_INTERVALS]

@@ -1,0 +1,230 @@
+"""The smallest addition that would let a workload run: the decided profile and what was seen. Pure.
+
+Where the arguments of all calls are known and tell something (observe mode: a socket's family,
+clone's flags), the addition allows just those. Names are taken out of rules that deny them, since
+of two rules for a call libseccomp may take either; a call with other arguments then gets the
+profile's default.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import outcomes, tallies, watching
+from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.words import ALLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.verdict import Judged, Row
+
+Json = dict[str, Any]
+_MOST_SHOWN = 5  # programs in a comment
+_LONGEST_NAME = 100
+_NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
+_MOUNTS = "it changes what is mounted where"
+_MEMORY = "it reads and writes other processes' memory"
+_KERNEL = "it replaces or extends the running kernel"
+_IO_URING = "what goes through io_uring is not seen by seccomp, and it had many holes"
+_KEYS = "the kernel's keyrings know no containers"
+_CLOCK = "there is one clock for all containers"
+DANGEROUS = {
+    **dict.fromkeys(("clone", "clone3", "unshare", "setns"), _NAMESPACES),
+    **dict.fromkeys(
+        "mount umount umount2 pivot_root move_mount fsopen fsconfig fsmount fspick open_tree "
+        "mount_setattr chroot".split(),
+        _MOUNTS,
+    ),
+    **dict.fromkeys(
+        "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd".split(),
+        _MEMORY,
+    ),
+    **dict.fromkeys(
+        "kexec_load kexec_file_load init_module finit_module delete_module create_module reboot "
+        "iopl ioperm".split(),
+        _KERNEL,
+    ),
+    **dict.fromkeys(("io_uring_setup", "io_uring_enter", "io_uring_register"), _IO_URING),
+    **dict.fromkeys(("keyctl", "add_key", "request_key"), _KEYS),
+    **dict.fromkeys(
+        "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime".split(), _CLOCK
+    ),
+    "bpf": "it loads programs into the kernel",
+    "perf_event_open": "it looks into other processes and the kernel",
+    "userfaultfd": "it stops the kernel at a place of the caller's choice, which exploits use",
+    "open_by_handle_at": "it opens files outside of the container",
+    "personality": "it can switch off protections of memory",
+    "syslog": "it reads the kernel's log",
+    "swapon": "it changes the machine's memory",
+    "swapoff": "it changes the machine's memory",
+    "acct": "it has the kernel write a file for all processes",
+    "quotactl": "it changes limits of the whole file system",
+    "socket": "some families are hardly used and had many holes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A profile in OCI form, the entries that were added to it, and what its reader must know."""
+
+    profile: Json
+    added: list[Json]
+    warnings: list[str] = field(default_factory=list)
+
+
+def suggest(
+    block: Mapping[str, Any], judged: Judged, load: Loading, *, degrading: bool = False
+) -> Suggestion:
+    """Return the block with what the workload was seen to need.
+
+    `load` makes a Filter of a block, to prove that the addition does what it is for.
+    """
+    found = Suggestion(json.loads(json.dumps(block)), [])
+    wanted = (DENIED, DEPENDS, DEGRADES) if degrading else (DENIED, DEPENDS)
+    for row in judged.rows:
+        if row.verdict in wanted:
+            _add(found, row, judged.filter, load)
+    return found
+
+
+def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> None:
+    abi = outcomes.abi_of(row.arch, row.number)
+    if abi is None or row.syscall.startswith("#"):
+        found.warnings.append(
+            f"{row.abi} call {row.syscall} is left out: libseccomp knows no name for it."
+        )
+        return
+    _list_abi(found, abi.oci, row)
+    values = _values(row, profile)
+    _take_out(found.profile, row.syscall)
+    before = len(found.added)
+    _append(found, [_entry(row, one) for one in values])
+    if values != [()] and not _lets_through(load(found.profile), row):
+        del found.profile["syscalls"][before - len(found.added) :]
+        del found.added[before:]
+        _append(found, [_entry(row, ())])
+    if row.syscall in DANGEROUS:
+        found.warnings.append(f"{row.syscall} is dangerous: {DANGEROUS[row.syscall]}.")
+
+
+def _append(found: Suggestion, entries: list[Json]) -> None:
+    found.added.extend(entries)
+    found.profile.setdefault("syscalls", []).extend(entries)
+
+
+def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
+    """Have the profile list the ABI: calls through one that is not listed are killed."""
+    listed = found.profile.setdefault("architectures", [])
+    if oci not in listed and oci != syscalls.native().oci:
+        listed.append(oci)
+        found.warnings.append(f"{row.abi} is added to the architectures: {row.syscall} came so.")
+    if not listed:
+        del found.profile["architectures"]
+
+
+def _values(row: Row, profile: Filter | None) -> list[tuple[tuple[int, int], ...]]:
+    """Return the (index, value)s to allow, each its own entry; [()] for whatever arguments."""
+    abi = outcomes.abi_of(row.arch, row.number)
+    asked = tallies.asked(row.arch, row.number)[:1]
+    if abi and profile:
+        rules = profile.rules(abi, row.number & 0xFFFFFFFF)
+        asked = tuple(sorted({one.index for rule in rules for one in rule})) or asked
+    if not asked or not row.has_args or not row.args:
+        return [()]
+    found: dict[tuple[tuple[int, int], ...], None] = {}
+    for args in row.args:
+        one = tuple((index, args[index]) for index in asked if index < len(args))
+        if len(one) < len(asked) or any(value is None for _, value in one):
+            return [()]
+        found[one] = None  # type: ignore[index] # no value is None here
+    return list(found)
+
+
+def _entry(row: Row, values: tuple[tuple[int, int], ...]) -> Json:
+    entry: Json = {"names": [row.syscall], "action": ALLOW}
+    if values:
+        entry["args"] = [
+            {"index": index, "value": value, "op": "SCMP_CMP_EQ"} for index, value in values
+        ]
+    return {**entry, "comment": comment(row)}
+
+
+def comment(row: Row) -> str:
+    """Return the evidence for a call, in a sentence."""
+    programs = sorted(row.programs, key=lambda name: -row.programs[name])
+    shown = ", ".join(programs[:_MOST_SHOWN]) or "an unknown program"
+    more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
+    first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
+    return f"{row.how}; seen {row.tally.count} times, by {shown}{more}, {first} to {last}"
+
+
+def _take_out(block: Json, name: str) -> None:
+    """Take a name out of entries that do not allow it."""
+    kept = []
+    for entry in block.get("syscalls") or ():
+        if entry["action"] != ALLOW and name in entry["names"]:
+            entry["names"] = [one for one in entry["names"] if one != name]
+        if entry["names"]:
+            kept.append(entry)
+    block["syscalls"] = kept
+
+
+def _lets_through(profile: Filter, row: Row) -> bool:
+    return all(
+        outcomes.of(tallies.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile).verdict
+        == outcomes.SAFE
+        for args in row.args
+    )
+
+
+def file_name(judged: Judged) -> str:
+    """Return a name for the profile's file: plain, as localhost/<file> wants it."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", judged.workload.name).strip("-").lower()
+    return f"{plain[:_LONGEST_NAME] or 'workload'}.json"
+
+
+def policy_rule(judged: Judged) -> str:
+    """Return the smallest rule to paste into the policy, in TOML; "" where names do not count.
+
+    Outside of Kubernetes a container's names are anybody's word, so no rule selects by them.
+    """
+    whose = judged.workload
+    if whose.pod is None and whose.namespace is None:
+        return ""
+    pods = {one.record.pod for one in judged.containers}
+    pod = whose.pod if pods == {whose.pod} else f"{whose.pod}-*"
+    selectors = {
+        "namespace": whose.namespace,
+        "pod": whose.pod and pod,
+        "container": whose.container,
+    }
+    lines = [
+        "[[rule]]",
+        f"name = {json.dumps(f'{whose.name}: what it was seen to need')}",
+        *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items() if value),
+        f"profile = {json.dumps('localhost/' + file_name(judged))}",
+        'mode = "enforce"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def annotation(judged: Judged) -> str:
+    """Return the annotation that asks for the profile."""
+    return f"runc-wrap/seccomp: localhost/{file_name(judged)}"
+
+
+def addition(entries: Iterable[Json]) -> str:
+    """Return entries as text to paste into a profile's "syscalls"."""
+    return ",\n".join(json.dumps(entry, indent=2) for entry in entries)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Loading = Callable[[Mapping[str, Any]], Filter]

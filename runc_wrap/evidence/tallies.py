@@ -1,0 +1,181 @@
+"""How often each call was seen in one container: counts of bounded variety, and their JSON.
+
+Arguments are kept where they tell something: for calls that profiles are known to ask about, those
+that they ask about; of other calls those that cannot be addresses. A workload chooses numbers,
+arguments and names, so nothing here grows with what it chooses. Lean: the agent keeps it in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.evidence.model import Sighting
+
+Json = dict[str, Any]
+Args = tuple["int | None", ...]
+
+MOST = 1024  # kinds of one container's calls
+_MOST_ARGS = 32  # of one call
+_LONGEST = 256  # characters of comm and exe
+_SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
+_RECORD_LENGTH = 9
+_X32_BIT = 1 << 30
+
+# Which arguments profiles ask about: in x86_64's numbers, i386's and the generic ones
+_X86_64, _X86, _GENERIC = 0xC000003E, 0x40000003, (0xC00000B7, 0xC00000F3, 0xC0000102)
+_ASKED = (
+    # x86_64, x86, generic, indexes
+    (272, 310, 97, (0,)),  # unshare
+    (56, 120, 220, (0,)),  # clone
+    (308, 346, 268, (1,)),  # setns
+    (41, 359, 198, (0, 1, 2)),  # socket
+    (53, 360, 199, (0, 1, 2)),  # socketpair
+    (None, 102, None, (0,)),  # socketcall
+    (135, 136, 92, (0,)),  # personality
+    (250, 288, 219, (0,)),  # keyctl
+    (321, 357, 280, (0,)),  # bpf
+    (101, 26, 117, (0,)),  # ptrace
+    (157, 172, 167, (0,)),  # prctl
+    (16, 54, 29, (1,)),  # ioctl
+    (165, 21, 40, (3,)),  # mount
+    (72, 55, 25, (1,)),  # fcntl
+)
+_INDEXES: dict[tuple[int, int], tuple[int, ...]] = {}
+for _x86_64, _x86, _generic, _indexes in _ASKED:
+    for _arch, _number in ((_X86_64, _x86_64), (_X86, _x86), *((a, _generic) for a in _GENERIC)):
+        if _number is not None:
+            _INDEXES[_arch, _number] = _indexes
+
+
+class Call(NamedTuple):
+    """One kind of call; `args` are six, None in the place of one that tells nothing."""
+
+    arch: int
+    number: int
+    code: int
+    args: Args | None
+    comm: str
+    exe: str
+
+
+class Tally:
+    """How often, and when first and last, in seconds since the epoch."""
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self, count: int, first: float, last: float) -> None:
+        self.count = count
+        self.first = first
+        self.last = last
+
+    def add(self, other: Tally) -> None:
+        """Count what another has counted."""
+        self.count += other.count
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+
+
+class Tallies:
+    """The calls of one container, or of nobody known.
+
+    `ended` is when its last process ended, None if nobody saw that. Beyond MOST kinds, programs and
+    arguments are no longer told apart; beyond as many again, only `dropped` counts.
+    """
+
+    __slots__ = ("_variety", "calls", "dropped", "ended")
+
+    def __init__(self) -> None:
+        self.calls: dict[Call, Tally] = {}
+        self.dropped = 0
+        self.ended: float | None = None
+        self._variety: dict[tuple[int, int], set[Args]] = {}
+
+    @property
+    def first(self) -> float | None:
+        """When the first call was seen."""
+        return min((one.first for one in self.calls.values()), default=None)
+
+    @property
+    def last(self) -> float | None:
+        """When the last call was seen."""
+        return max((one.last for one in self.calls.values()), default=None)
+
+    def add(self, s: Sighting) -> None:
+        """Count one call."""
+        args = None if s.args is None else self._kept(s.arch, s.number, told(s))
+        call = Call(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
+        self.count(call, Tally(1, s.time, s.time))
+
+    def count(self, call: Call, tally: Tally) -> None:
+        """Count calls of one kind."""
+        found = self.calls.get(call)
+        if found is None and len(self.calls) >= MOST:
+            call = Call(call.arch, call.number, call.code, None, "", "")
+            found = self.calls.get(call)
+        if found is not None:
+            found.add(tally)
+        elif len(self.calls) < 2 * MOST:
+            self.calls[call] = Tally(tally.count, tally.first, tally.last)
+        else:
+            self.dropped += tally.count
+
+    def merge(self, other: Tallies) -> None:
+        """Count what another has counted."""
+        for call, tally in other.calls.items():
+            self.count(call, tally)
+        self.dropped += other.dropped
+
+    def _kept(self, arch: int, number: int, args: Args) -> Args:
+        seen = self._variety.setdefault((arch, number), set())
+        if args not in seen and len(seen) >= _MOST_ARGS:
+            return (None,) * len(args)
+        if len(self._variety) <= MOST:
+            seen.add(args)
+        return args
+
+    def as_json(self) -> Json:
+        """Return what `of_json` reads."""
+        rows = [[*call, tally.count, tally.first, tally.last] for call, tally in self.calls.items()]
+        return {"ended": self.ended, "dropped": self.dropped, "calls": rows}
+
+
+def of_json(said: Json) -> Tallies:
+    """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    made = Tallies()
+    made.ended = None if said["ended"] is None else float(said["ended"])
+    made.dropped = int(said["dropped"])
+    for row in _rows(said["calls"]):
+        arch, number, code, args, comm, exe, count, first, last = row
+        kept = None if args is None else tuple(None if a is None else int(a) for a in args)
+        call = Call(int(arch), int(number), int(code), kept, text(comm), text(exe))
+        made.count(call, Tally(int(count), float(first), float(last)))
+    return made
+
+
+def _rows(said: Iterable[Any]) -> Iterable[list[Any]]:
+    for row in said:
+        if not isinstance(row, list) or len(row) != _RECORD_LENGTH:
+            raise ValueError("a row that is none")
+        yield row
+
+
+def asked(arch: int, number: int) -> tuple[int, ...]:
+    """Return which arguments profiles are known to ask about; () for none."""
+    return _INDEXES.get((arch, number & ~_X32_BIT), ())
+
+
+def told(s: Sighting) -> Args:
+    """Return the arguments that tell something, None in the place of others."""
+    args = s.args or ()
+    indexes = asked(s.arch, s.number)
+    if indexes:
+        return tuple(value if place in indexes else None for place, value in enumerate(args))
+    return tuple(value if value < _SMALL else None for value in args)
+
+
+def text(value: str) -> str:
+    """Return text that JSON can hold, of bounded length."""
+    return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()

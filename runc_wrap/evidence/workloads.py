@@ -1,0 +1,63 @@
+"""Which containers are one workload: those that somebody wrote down once and that come again. Pure.
+
+In Kubernetes that is (namespace, pod name without what its owner appended, container, image):
+
+    web-7d9c8b5f6-x2k4p         Deployment: a ReplicaSet's hash and five random characters -> web
+    agent-x2k4p                 DaemonSet, Job, ReplicaSet of its own                      -> agent
+    backup-29384756-x2k4p       CronJob: the minute, then the Job's random characters      -> backup
+    db-0                        StatefulSet: an ordinal                                    -> db
+
+Random characters and hashes are from alphabets of their own (apimachinery util/rand), so words are
+rarely taken for them; a pod of one's own called redis-6 is reported as redis. Elsewhere it is the
+container's name with its image; without a name the image alone; without either, the id.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.ledger import Record
+
+# SafeEncodeString of decimal digits has these ten characters alone
+_RANDOM = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}")
+_HASH = re.compile(r"(.+)-[bcdf4-9]{5,10}")
+_MINUTE = re.compile(r"(.+)-\d{8}")
+_ORDINAL = re.compile(r"(.+)-\d{1,4}")
+_SHORT = 12  # of an id's characters, as engines show them
+
+
+class Workload(NamedTuple):
+    """Whose containers these are; what is not known is None."""
+
+    namespace: str | None
+    pod: str | None
+    container: str | None
+    image: str | None
+
+    @property
+    def name(self) -> str:
+        """What people call it: namespace/pod/container, or the image."""
+        parts = [part for part in self[:3] if part]
+        return "/".join(parts) or self.image or "-"
+
+
+def of(record: Record) -> Workload:
+    """Return the workload that a decided container belongs to."""
+    container = record.container
+    if container is None and record.image is None and record.pod is None:
+        container = record.id[:_SHORT] if len(record.id) == 64 else record.id  # noqa: PLR2004 - engines' ids are 32 bytes in hexadecimal
+    pod = None if record.pod is None else without_owner(record.pod)
+    return Workload(record.namespace, pod, container, record.image)
+
+
+def without_owner(pod: str) -> str:
+    """Return a pod's name without what its owner appended."""
+    random = _RANDOM.fullmatch(pod)
+    if random is None:
+        ordinal = _ORDINAL.fullmatch(pod)
+        return ordinal[1] if ordinal else pod
+    rest = random[1]
+    further = _HASH.fullmatch(rest) or _MINUTE.fullmatch(rest)
+    return further[1] if further else rest

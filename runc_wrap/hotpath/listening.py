@@ -1,0 +1,29 @@
+"""Whether an agent takes seccomp listeners: asked at a create in mode observe, and only there.
+
+Without one the runtime would fail the create (runc: "failed to connect with seccomp agent").
+"""
+
+import _socket
+
+_NOBODY = " No agent listens, so the mode is audit instead of observe."
+
+
+def hears(path: str) -> bool:
+    """Tell whether somebody accepts connections at this socket, as far as we may connect to it.
+
+    One with a full queue does not: a runtime would wait there.
+    """
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        probe.setblocking(False)
+        probe.connect(path)
+    except (OSError, ValueError, TypeError):  # ValueError and TypeError: a path that none can be
+        return False
+    finally:
+        probe.close()
+    return True
+
+
+def told(reason: str) -> str:
+    """Return a decision's reason where observe was asked for and nobody listens."""
+    return reason + _NOBODY

@@ -1,0 +1,149 @@
+/* Asking the agent, which decides as cold.py would but need not be started for it.
+ *
+ * One connection, one message each way (SOCK_SEQPACKET), fields ended by NUL:
+ *   runc-wrap/1 KIND RUNTIME ARGV0 WORD...
+ *   runc-wrap/1 go PATH DEVICE INODE                            nothing is to be changed
+ *   runc-wrap/1 rename PATH DEVICE INODE TEMPORARY REAL INODE   the new config lies in TEMPORARY
+ *   runc-wrap/1 cold
+ * The agent changes no config: it is renamed here, once it is known that both saw the same file.
+ * Whatever is not clearly "go" or "rename" ends on the cold path, which decides anew; up to the
+ * rename nothing has happened, and after it the config is whole.
+ */
+#include "launcher.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define VERSION "runc-wrap/1"
+#define LARGEST (64 * 1024)
+#define MOST_FIELDS 8
+
+/* A message that does not end in NUL, or has too many fields, has none. */
+static size_t split(const char *text, size_t length, const char **fields)
+{
+    size_t count = 0;
+    if (length == 0 || text[length - 1] != '\0')
+        return 0;
+    for (const char *end = text + length; text < end; text += strlen(text) + 1) {
+        if (count == MOST_FIELDS)
+            return 0;
+        fields[count++] = text;
+    }
+    return count;
+}
+
+static bool read_number(const char *digits, uint64_t *value)
+{
+    if (*digits == '\0' || (digits[0] == '0' && digits[1] != '\0'))
+        return false;
+    for (*value = 0; *digits != '\0'; digits++) {
+        if (*digits < '0' || *digits > '9')
+            return false;
+#ifndef PLANTED /* the fuzzer's own test: would it find this missing? */
+        if (*value > (UINT64_MAX - (uint64_t)(*digits - '0')) / 10)
+            return false;
+#endif
+        *value = *value * 10 + (uint64_t)(*digits - '0');
+    }
+    return true;
+}
+
+enum verdict parse_answer(const char *text, size_t length, struct answer *answer)
+{
+    const char *fields[MOST_FIELDS];
+    size_t count = split(text, length, fields);
+    if (count < 5 || strcmp(fields[0], VERSION) != 0 || fields[2][0] != '/' ||
+        !read_number(fields[3], &answer->device) || !read_number(fields[4], &answer->inode))
+        return COLD;
+    answer->path = fields[2];
+    if (count == 5 && strcmp(fields[1], "go") == 0)
+        return GO;
+    if (count != 8 || strcmp(fields[1], "rename") != 0 || fields[5][0] != '/' ||
+        fields[6][0] != '/' || !read_number(fields[7], &answer->new_inode))
+        return COLD;
+    answer->temporary = fields[5];
+    answer->real = fields[6];
+    return RENAME;
+}
+
+static bool add(char *request, size_t *length, const char *field)
+{
+    size_t size = strlen(field) + 1;
+    if (size > LARGEST - *length)
+        return false;
+    memcpy(request + *length, field, size);
+    *length += size;
+    return true;
+}
+
+/* Return the request's length, 0 if it would be too large. */
+static size_t write_request(char *request, const struct launch *launch)
+{
+    size_t length = 0;
+    const char *const first[] = {VERSION, launch->kind, launch->runtime, launch->words[0]};
+    for (size_t i = 0; i < COUNT(first); i++)
+        if (!add(request, &length, first[i]))
+            return 0;
+    for (char **word = launch->words + 1; *word != NULL; word++)
+        if (!add(request, &length, *word))
+            return 0;
+    return length;
+}
+
+/* Each of the two waits is bounded: for the connection, and for the answer. A message that does
+ * not fit into an empty queue is not waited for. A signal ends a wait, too (EINTR). */
+static bool connect_to_agent(int agent, const char *prefix)
+{
+    const struct timeval second = {.tv_sec = 1};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    int length = snprintf(address.sun_path, sizeof address.sun_path,
+                          "%s/var/agent/decide.sock", prefix);
+    return length > 0 && (size_t)length < sizeof address.sun_path &&
+           setsockopt(agent, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) == 0 &&
+           setsockopt(agent, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) == 0 &&
+           connect(agent, (struct sockaddr *)&address, sizeof address) == 0 &&
+           getsockopt(agent, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
+}
+
+static bool is_file(const char *path, uint64_t device, uint64_t inode)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && found.st_dev == device && found.st_ino == inode;
+}
+
+/* What the agent saw may lie elsewhere for us (another mount namespace), or have changed since. */
+static bool carry_out(enum verdict verdict, const struct answer *answer)
+{
+    if (verdict == COLD || !is_file(answer->path, answer->device, answer->inode))
+        return false;
+    return verdict == GO ||
+           (rename(answer->temporary, answer->real) == 0 &&
+            is_file(answer->path, answer->device, answer->new_inode));
+}
+
+/* The agent takes the temporary file away when the connection ends: not before it is renamed. */
+bool agent_agrees(const struct launch *launch)
+{
+    static char message[LARGEST];
+    struct answer answer;
+    ssize_t length = (ssize_t)write_request(message, launch);
+    int agent = length > 0 ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) : -1;
+    if (agent < 0)
+        return false;
+    bool agreed = false;
+    if (connect_to_agent(agent, launch->prefix) &&
+        send(agent, message, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) == length) {
+        length = recv(agent, message, sizeof message, MSG_TRUNC); /* the real length */
+        if (length > 0 && (size_t)length <= sizeof message)
+            agreed = carry_out(parse_answer(message, (size_t)length, &answer), &answer);
+    }
+    close(agent);
+    return agreed;
+}

@@ -1,0 +1,46 @@
+/* What the launcher's parts share. Read launcher.c first. */
+#ifndef RUNC_WRAP_LAUNCHER_H
+#define RUNC_WRAP_LAUNCHER_H
+
+#define _GNU_SOURCE /* struct ucred */
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct launch {
+    char prefix[PATH_MAX];
+    const char *kind; /* of the runtime: "runc", "crun", "self", or "" if there is none */
+    char runtime[PATH_MAX];
+    char **words; /* as we were called, with argv[0] */
+    int count;
+};
+
+/* launcher.c */
+bool is_one_of(const char *word, const char *const *names, size_t count);
+bool reads_config(char **words);
+bool is_edited(const char *word);
+
+/* ask.c: true if the agent has decided, and the config now is as it says. */
+bool agent_agrees(const struct launch *launch);
+
+enum verdict { COLD, GO, RENAME };
+struct answer {
+    const char *path, *temporary, *real;
+    uint64_t device, inode, new_inode;
+};
+enum verdict parse_answer(const char *text, size_t length, struct answer *answer);
+
+/* log.c: `words` are the caller's without argv[0]; the message is one line, nothing to escape. */
+void write_log(char **words, const char *level, const char *message);
+
+struct ahead {
+    int descriptor; /* -1: nothing was written */
+    char word[64];  /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
+};
+struct ahead write_ahead(char **words, const char *message);
+void take_back(const struct ahead *ahead);
+
+#endif

@@ -1,0 +1,148 @@
+"""What a container's decided profile would do under enforce, as its runtime loads it.
+
+The ledger has the block's digest and not the bounding capabilities that it was resolved for. They
+are taken from the bundle while that is there; else those are tried that engines give: the digest
+tells which of them it was. The block of enforce is then resolved for the same capabilities.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import known
+from runc_wrap.hotpath import bundle, codec, policy
+from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import deep
+from runc_wrap.node.compare import Expectation
+from runc_wrap.profiles import modes
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.node.bpf import Args
+    from runc_wrap.profiles.abis import Abi
+    from runc_wrap.profiles.loading import Comparison, Loader
+
+Json = dict[str, Any]
+Capabilities = frozenset[str]
+
+# what containerd and Docker give, and CRI-O and Podman (their defaults of today)
+_FOURTEEN = """
+CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
+SYS_CHROOT KILL AUDIT_WRITE
+"""
+_ELEVEN = """
+CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
+"""
+_USUAL = tuple(
+    frozenset(f"CAP_{name}" for name in words.split()) for words in (_FOURTEEN, _ELEVEN, "")
+)
+
+
+class Enforced:
+    """A profile as loaded: an outcomes.Filter. Raises ProfileError where the runtime would not."""
+
+    def __init__(self, block: Json, loader: Loader) -> None:
+        self.block = block
+        self.loader = loader
+        self._expectation = Expectation(block, loader)
+
+    def code(self, abi: Abi, number: int, args: Args) -> int:
+        """Return SECCOMP_RET_* with data."""
+        return self._expectation.code(abi, number, args)
+
+    def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
+        """Return the conditions that the outcome depends on."""
+        return self._expectation.simulation.rules(abi, number)
+
+
+class Profiles:
+    """Finds what a record's profile would do; remembers, since a node has few profiles."""
+
+    def __init__(self, prefix: str | os.PathLike[str]) -> None:
+        self._prefix = os.fspath(prefix)
+        self._policy: Json | None = None
+        self._enforced: dict[tuple[str, str], Enforced] = {}
+        self._loaders: dict[str, Loader] = {}
+
+    def of(self, record: Record) -> Enforced | str:
+        """Return the profile under enforce, or a sentence that says why that is not known."""
+        if not record.profile or not record.mode:
+            return "The ledger does not say which profile was decided."
+        try:
+            if self._policy is None:
+                self._policy = policy.load(self._prefix)
+            block = self.block_of(self._policy, record)
+            return self._made(block, self._kind(record))
+        except (Refusal, ProfileError) as error:
+            return str(error)
+
+    def block_of(self, rules: Json, record: Record) -> Json:
+        """Return the block of enforce, for the container's capabilities. Raises Refusal."""
+        enforced = policy.load_profile(rules, str(record.profile), modes.ENFORCE)
+        return resolve(enforced, _capabilities(rules, record, enforced))
+
+    def _made(self, block: Json, kind: str) -> Enforced:
+        key = (digest(codec.dumps(block)), kind)
+        if key not in self._enforced:
+            if kind not in self._loaders:
+                self._loaders[kind] = deep.loader(kind)
+            self._enforced[key] = Enforced(block, self._loaders[kind])
+        return self._enforced[key]
+
+    def _kind(self, record: Record) -> str:
+        """Return the runtime by the container's state, else the one that policy has now."""
+        place = known.state_directory((record.root or "", record.id))
+        if place:
+            return "runc" if os.path.lexists(f"{place}/state.json") else "crun"
+        return str((self._policy or {}).get("runtime", {}).get("kind", "runc"))
+
+
+def _capabilities(rules: Json, record: Record, enforced: Json) -> Capabilities:
+    """Return the capabilities that the recorded digest is of; the first candidate if none is."""
+    candidates = list(_candidates(record, enforced))
+    try:
+        compiled = policy.load_profile(rules, str(record.profile), str(record.mode))
+    except Refusal:  # the mode is no longer used
+        return candidates[0]
+    for one in candidates:
+        if digest(codec.dumps(resolve(compiled, one))) == record.digest:
+            return one
+    return candidates[0]
+
+
+def _candidates(record: Record, enforced: Json) -> Iterator[Capabilities]:
+    """Yield capabilities: the bundle's own, usual ones, those with one or two more, all."""
+    own = _own(record)
+    if own is not None:
+        yield own
+    yield from _USUAL
+    asked = sorted(
+        {
+            cap
+            for entry in enforced["rules"]
+            for side in ("all", "none")
+            for cap in entry.get(side, ())
+        }
+    )
+    for place, one in enumerate(asked):
+        yield _USUAL[0] | {one}
+        yield from (_USUAL[0] | {one, other} for other in asked[place + 1 :])
+        yield frozenset((one,))
+    yield frozenset(CAPABILITIES)
+
+
+def _own(record: Record) -> Capabilities | None:
+    if not record.bundle:
+        return None
+    try:
+        config = codec.loads(bundle.read(f"{record.bundle}/config.json").text)
+    except (Refusal, codec.Unreadable):
+        return None
+    return bounding(config) if isinstance(config, dict) else None

@@ -1,0 +1,254 @@
+"""Mode observe: what a compiled profile denies is sent to the agent, which lets it continue. Pure.
+
+The default action becomes LOG: runc refuses NOTIFY there, and a call without a name known to
+libseccomp is then at least logged. What has a name is listed, one by one, behind all rules that
+allow: of two rules without arguments libseccomp takes the first.
+
+Rules that allow by arguments stay, and what they leave out is listed by arguments, too. Where
+comparisons cannot say it (no rule compares one argument twice), the call is sent whatever its
+arguments, and the listener's metadata tell the agent which of them the profile allows:
+
+    runc-wrap/1 {"ARCH:NUMBER": [[[index, operator, value, second value], ...], ...], ...}
+
+ARCH is AUDIT_ARCH_* in hexadecimal; of the outer list one must hold, of the inner all.
+A few calls stay with LOG even where the profile denies them: see `_KEPT`.
+"""
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.contradictions import DENYING, SOCKETS, alternatives, calls_of, renamed
+from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles.lint import RUNTIME_CALLS
+from runc_wrap.profiles.words import ALLOW, LOG, NOTIFY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Json = dict[str, Any]
+Arguments = list[Json]
+
+METADATA = "runc-wrap/1"
+# runc and crun make these between loading the filter and having handed over the listener; a
+# runtime that waits for an answer then waits for itself.
+_KEPT = RUNTIME_CALLS
+_DENIES = (*DENYING, "SCMP_ACT_TRACE")
+_MOST_CAPABILITIES = 4
+_MOST_POINTS = 16  # values listed singly where a range has two ends
+_BITS = 32  # of an argument, that every ABI compares
+_TOP = (1 << 64) - 1
+_EQ, _MASKED = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
+
+
+def observed(entries: list[Json], default: str, listed: "Iterable[str]") -> tuple[list[Json], str]:
+    """Return the rules that observe what `entries` deny, and the listener's metadata.
+
+    `entries` are those of a compiled profile, no two of which contradict each other, `default` is
+    its default action, `listed` are the filter's ABIs. Raises ProfileError without libseccomp.
+    """
+    filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
+    if default not in _DENIES:
+        return [*_passing(entries), *_denials(entries, ())], METADATA
+    names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT - _open(entries)
+    by_arguments = {name for entry in _passing(entries) if _args(entry) for name in calls_of(entry)}
+    made, whole = [], []
+    for name in sorted(names & by_arguments):
+        rules = _left_out(entries, name)
+        whole += [] if rules else _whole(entries, name)
+        made += rules or ([] if name in whole else _denials(entries, {name}))
+    plain = sorted({*(names - by_arguments), *whole})
+    kept = [renamed(one, [n for n in calls_of(one) if n not in whole]) for one in _passing(entries)]
+    rules = [one for one in kept if calls_of(one)]
+    last = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
+    return [*rules, *made, *last], _metadata(entries, whole, filtered)
+
+
+def _args(entry: Json) -> Arguments:
+    found: Arguments = entry["rule"].get("args") or []
+    return found
+
+
+def _passing(entries: list[Json]) -> list[Json]:
+    """Return the rules that let something through unlogged."""
+    return [_tidy(entry) for entry in entries if entry["rule"]["action"] == ALLOW]
+
+
+def _tidy(entry: Json) -> Json:
+    rule = {key: value for key, value in entry["rule"].items() if key != "errnoRet"}
+    if not rule.get("args"):
+        rule.pop("args", None)
+    return {**entry, "rule": rule}
+
+
+def _open(entries: list[Json]) -> set[str]:
+    """Return the calls of which nothing is to be sent: allowed whatever happens, or logged."""
+    return {
+        name
+        for entry in entries
+        if entry["rule"]["action"] not in _DENIES
+        and (entry["rule"]["action"] != ALLOW or not (_args(entry) or _caps(entry)))
+        for name in calls_of(entry)
+    }
+
+
+def _denials(entries: list[Json], only: "Iterable[str]") -> list[Json]:
+    """Return the rules that deny by name, of some calls or of all, as rules that send or log."""
+    denying = [_tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
+    if not _has_socketcall(entries):
+        denying = [one for one in denying if not (_sockets(one) and _args(one))]
+    made = []
+    for entry in denying:
+        names = [name for name in calls_of(entry) if not only or name in only]
+        for action, some in ((NOTIFY, set(names) - _KEPT), (LOG, set(names) & _KEPT)):
+            one = renamed(entry, [name for name in names if name in some])
+            made += [{**one, "rule": {**one["rule"], "action": action}}] if some else []
+    return made
+
+
+def _sockets(entry: Json) -> bool:
+    return not set(SOCKETS).isdisjoint(calls_of(entry))
+
+
+def _has_socketcall(entries: list[Json]) -> bool:
+    """Tell whether socketcall is allowed as a whole.
+
+    Else libseccomp makes rules on it of ours on sockets, which it takes for contradictions.
+    """
+    return any(
+        "socketcall" in calls_of(one) and not _args(one) and not _caps(one)
+        for one in _passing(entries)
+    )
+
+
+def _caps(entry: Json) -> set[str]:
+    return {*(entry.get("all") or ()), *(entry.get("none") or ())}
+
+
+def _left_out(entries: list[Json], name: str) -> list[Json]:
+    """Return the rules for what is not allowed of a call, [] where they cannot be written."""
+    if name in SOCKETS and not _has_socketcall(entries):
+        return []
+    own = [one for one in _passing(entries) if name in calls_of(one) and _args(one)]
+    caps = sorted(set().union(*(_caps(one) for one in own)))
+    if len(caps) > _MOST_CAPABILITIES:
+        return []
+    made: list[Json] = []
+    for drawn in product((True, False), repeat=len(caps)):
+        given = {cap for cap, is_given in zip(caps, drawn, strict=True) if is_given}
+        pieces = complement([group for one in own if _holds(one, given) for group in _groups(one)])
+        if pieces is None:
+            return []
+        made += [_sent(name, piece, caps, given) for piece in pieces]
+    return made
+
+
+def _groups(entry: Json) -> list[Arguments]:
+    return alternatives(_args(entry))
+
+
+def _holds(entry: Json, given: set[str]) -> bool:
+    return given.issuperset(entry.get("all") or ()) and given.isdisjoint(entry.get("none") or ())
+
+
+def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> Json:
+    rule: Json = {"names": [name], "action": NOTIFY}
+    if arguments:
+        rule["args"] = arguments
+    entry: Json = {"rule": rule}
+    if given:
+        entry["all"] = sorted(given)
+    if refused := [cap for cap in caps if cap not in given]:
+        entry["none"] = refused
+    return entry
+
+
+def complement(groups: list[Arguments]) -> list[Arguments] | None:
+    """Return comparisons that hold where none of these does; None where that cannot be written."""
+    if not groups:
+        return [[]]
+    ones = [group[0] for group in groups if len(group) == 1]
+    if len(ones) < len(groups) or len({_index(one) for one in ones}) > 1:
+        return None
+    if [one["op"] for one in ones] == [_MASKED]:
+        return _other_bits(ones[0])
+    if any(one["op"] == _MASKED for one in ones):
+        return None
+    return _between([span for one in ones for span in _spans(one)], _index(ones[0]))
+
+
+def _index(one: Json) -> int:
+    index: int = one.get("index", 0)
+    return index
+
+
+def _other_bits(one: Json) -> list[Arguments] | None:
+    mask, wanted = one["value"], one.get("valueTwo") or 0
+    if mask >> _BITS or wanted & ~mask:
+        return None
+    bits = [1 << place for place in range(_BITS) if mask >> place & 1]
+    other = {"index": _index(one), "op": _MASKED}
+    return [[{**other, "value": bit, "valueTwo": ~wanted & bit}] for bit in bits]
+
+
+def _spans(one: Json) -> list[tuple[int, int]]:
+    """Return the values, first and last, for which a comparison holds."""
+    value = one["value"]
+    below, above = [(0, value - 1)] if value else [], [(value + 1, _TOP)] if value < _TOP else []
+    spans: dict[str, list[tuple[int, int]]] = {
+        _EQ: [(value, value)],
+        "SCMP_CMP_NE": below + above,
+        "SCMP_CMP_LT": below,
+        "SCMP_CMP_LE": [(0, value)],
+        "SCMP_CMP_GT": above,
+        "SCMP_CMP_GE": [(value, _TOP)],
+    }
+    return spans[one["op"]]
+
+
+def _between(spans: list[tuple[int, int]], index: int) -> list[Arguments] | None:
+    """Return comparisons for the values in none of the spans."""
+    found: list[Arguments] = []
+    start = 0
+    for first, last in [*sorted(spans), (_TOP + 1, _TOP + 1)]:
+        if first > start:
+            pieces = _span(start, first - 1, index)
+            if pieces is None:
+                return None
+            found += pieces
+        start = max(start, last + 1)
+    return found
+
+
+def _span(first: int, last: int, index: int) -> list[Arguments] | None:
+    if last - first < _MOST_POINTS and last < 1 << _BITS:
+        values = range(first, last + 1)
+        return [[{"index": index, "value": value, "op": _EQ}] for value in values]
+    if first == 0 and last < 1 << _BITS:
+        return [[{"index": index, "value": last, "op": "SCMP_CMP_LE"}]]
+    if last == _TOP and first < 1 << _BITS:
+        return [[{"index": index, "value": first, "op": "SCMP_CMP_GE"}]]
+    return None
+
+
+def _whole(entries: list[Json], name: str) -> list[str]:
+    """Return the call if the agent can tell by arguments alone what is allowed of it."""
+    own = [one for one in entries if name in calls_of(one)]
+    is_plain = all(one["rule"]["action"] == ALLOW and not _caps(one) for one in own)
+    return [name] if is_plain and name not in SOCKETS else []
+
+
+def _metadata(entries: list[Json], whole: list[str], filtered: list[abis.Abi]) -> str:
+    told: Json = {}
+    for name in whole:
+        own = [one for one in _passing(entries) if name in calls_of(one)]
+        groups = [[*map(_told, group)] for one in own for group in _groups(one)]
+        for abi in filtered:
+            if name in syscalls.numbers(abi):
+                told[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = groups
+    return f"{METADATA} {codec.dumps(told).decode()}" if told else METADATA
+
+
+def _told(one: Json) -> list[Any]:
+    return [_index(one), one["op"].removeprefix("SCMP_CMP_"), one["value"], one.get("valueTwo", 0)]
+

@@ -1,0 +1,113 @@
+"""An agent for an installation, and a launcher's half of the talk with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.processes import Daemon, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.install import Installed
+
+VERSION = b"runc-wrap/1"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A running agent; its keeper is replaced in place, so the pid stays unless it is killed."""
+
+    prefix: Path
+    daemon: Daemon
+
+    @property
+    def socket(self) -> Path:
+        return socket_of(self.prefix)
+
+    @property
+    def keeper(self) -> int:
+        """The keeper's pid: the one that was started, or its successor."""
+        return next(iter(processes(self.prefix, "keeper")), 0)
+
+    @property
+    def decisions(self) -> int:
+        return next(iter(processes(self.prefix, "decisions")), 0)
+
+    @property
+    def evidence(self) -> int:
+        return next(iter(processes(self.prefix, "evidence")), 0)
+
+    def wait_answering(self) -> None:
+        """Wait until a request gets an answer, be it that it is none."""
+        wait_until(lambda: ask(self.prefix, "nonsense", "") == [VERSION, b"cold"], "an answer")
+
+
+def socket_of(prefix: Path) -> Path:
+    return prefix / "var" / "agent" / "decide.sock"
+
+
+def processes(prefix: Path, role: str) -> list[int]:
+    """Return the pids of this installation's agent's processes with a role."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")[:-1]
+                if words[-2:] == [role.encode(), os.fsencode(prefix)]:
+                    found.append(int(entry.name))
+    return found
+
+
+@contextlib.contextmanager
+def running(installed: Installed) -> Iterator[Agent]:
+    """Run an agent; all its processes are gone afterwards, whatever was done to them."""
+    log = installed.prefix / "var" / "agent.log"
+    daemon = Daemon([installed.ctl, "agent"], log)
+    agent = Agent(installed.prefix, daemon)
+    try:
+        daemon.wait_ready(agent.socket.exists, "the agent's socket")
+        agent.wait_answering()
+        yield agent
+    finally:
+        end(agent)
+
+
+def end(agent: Agent) -> None:
+    """Stop the keeper that was started, then whatever carries on in its place."""
+    agent.daemon.stop()
+    for role in ("keeper", "evidence", "decisions"):
+        for pid in processes(agent.prefix, role):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+
+
+def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> bytes:
+    """Return a launcher's packet."""
+    fields = ["runc-wrap/1", kind, f"/usr/bin/{kind}", called_as, *words]
+    return b"".join(os.fsencode(field) + b"\0" for field in fields)
+
+
+@contextlib.contextmanager
+def asking(prefix: Path, packet: bytes, seconds: float = 5) -> Iterator[list[bytes]]:
+    """Give the fields of the answer, [] for none, and keep the connection meanwhile."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+        caller.settimeout(seconds)
+        try:
+            caller.connect(str(socket_of(prefix)))
+            caller.send(packet)
+            answer = caller.recv(65536)
+        except OSError:
+            answer = b""
+        yield answer.split(b"\0")[:-1]
+
+
+def ask(prefix: Path, kind: str, *words: str) -> list[bytes]:
+    """Return the fields of the answer to a create's words, [] for none."""
+    with asking(prefix, request(kind, *words)) as answer:
+        return answer

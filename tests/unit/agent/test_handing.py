@@ -1,0 +1,113 @@
+"""systemd's protocol, as the keeper and its workers speak it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import handing, keeper
+from runc_wrap.agent.handing import Named
+from tests.support.processes import short_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SHOW = """
+import os
+from runc_wrap.agent import handing
+found = handing.received(os.environb)
+print([(each.name, os.read(each.fd, 9), os.get_inheritable(each.fd)) for each in found])
+print(handing.received({**os.environb, b"LISTEN_PID": b"1"}))
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with short_directory("handing") as found:
+        yield found
+
+
+def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
+    """Among them ones whose numbers are in each other's way."""
+    pairs = [os.pipe() for _ in range(3)]
+    for at, (_, writer) in enumerate(pairs):
+        os.write(writer, b"%d" % at)
+    handed = [Named(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
+    out = tmp_path / "out"
+    child = os.fork()
+    if child == 0:
+        with out.open("w") as file:
+            os.dup2(file.fileno(), 1)
+        argv = [sys.executable, "-c", _SHOW]
+        environment = {**os.environb, b"PYTHONPATH": os.fsencode(os.pathsep.join(sys.path))}
+        handing.become(argv, handed, environment)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for fds in pairs:
+        for fd in fds:
+            os.close(fd)
+    expected = [(f"n{at}", b"%d" % at, False) for at in (2, 0, 1)]
+    assert out.read_text().splitlines() == [str(expected), "[]"]
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {b"LISTEN_FDS": b"1"}, {b"LISTEN_FDS": b"x", b"LISTEN_PID": b"-1"}]
+)
+def test_what_was_meant_for_another_process_is_not_ours(environment: dict[bytes, bytes]) -> None:
+    assert handing.received(environment) == []
+
+
+def test_a_message_comes_with_its_sender_and_its_descriptors(place: Path) -> None:
+    taker = handing.listen(str(place / "s"))
+    assert (place / "s").stat().st_mode & 0o777 == 0o600
+    assert handing.receive(taker) is None
+    reader, writer = os.pipe()
+    assert handing.send(str(place / "s"), b"FDSTORE=1\nFDNAME=a=b", [writer])
+    message = handing.receive(taker)
+    assert message
+    assert (message.pid, message.uid) == (os.getpid(), os.getuid())
+    assert (message.lines[0], message.value(b"FDNAME")) == (b"FDSTORE=1", "a=b")
+    assert message.value(b"OTHER") == ""
+    (fd,) = message.fds
+    os.write(fd, b"x")
+    assert os.read(reader, 1) == b"x"
+    assert not os.get_inheritable(fd)
+    for each in (reader, writer, fd):
+        os.close(each)
+    taker.close()
+
+
+def test_an_abstract_address_is_one_as_systemd_writes_it() -> None:
+    name = f"runc-wrap-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
+        taker.bind(f"\0{name}")
+        assert handing.send(f"@{name}", handing.READY)
+        assert taker.recv(99) == b"READY=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
+def test_nobody_to_tell_is_no_trouble(address: str) -> None:
+    assert not handing.send(address, handing.READY)
+
+
+@pytest.mark.parametrize(
+    ("name", "storable"),
+    [
+        ("seccomp-1", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("decide", False),
+        ("lock", False),
+        ("keeper", False),
+        ("a:b", False),
+        ("a\nb", False),
+        ("\u00e9", False),
+    ],
+)
+def test_only_plain_names_of_its_own_are_stored(name: str, storable: bool) -> None:
+    assert keeper._is_storable(name) == storable  # noqa: SLF001 - hostile names never come from our own workers
