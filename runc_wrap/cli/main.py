@@ -18,8 +18,11 @@ COMMANDS = {
     "explain": ("runc_wrap.cli.explain", "Say what would be decided for a config.json, and why."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
+    "report": ("runc_wrap.cli.report", "Say what would break under enforce, for each workload."),
     "status": ("runc_wrap.cli.status", "Show each container: decided, and in the kernel."),
+    "suggest": ("runc_wrap.cli.suggest", "Print a profile with what a workload was seen to need."),
     "verify": ("runc_wrap.cli.verify", "Check the kernel against what was decided."),
+    "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
     "selftest": ("runc_wrap.cli.selftest", "Run containers and print what the kernel says."),
 }
 

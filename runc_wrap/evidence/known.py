@@ -1,6 +1,6 @@
-"""Which containers the ledger knows, followed as it grows, and how a process is known as theirs.
+"""Which containers the ledger knows, followed as it grows, and how processes are told as theirs.
 
-A process is a container's if a part of its cgroup's path is the container's id, as engines write it:
+A process is a container's if a part of its cgroup's path is the container's id, as they write it:
 
     .../ID                       cgroupfs, of every engine
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
@@ -17,6 +17,7 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.evidence import watching
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
 
@@ -46,7 +47,7 @@ class Known:
 
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._directories = [os.fspath(one) for one in directories]
-        self._keys: dict[str, dict[Key, None]] = {}
+        self._keys: dict[str, dict[Key, tuple[int, float] | None]] = {}
         self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
         self.refresh()
 
@@ -65,6 +66,10 @@ class Known:
         """Yield all containers, the newest first."""
         for keys in reversed(list(self._keys.values())):
             yield from reversed(list(keys))
+
+    def creator(self, key: Key) -> tuple[int, float] | None:
+        """Return the pid of the runtime that last created a container, and when, to the second."""
+        return self._keys.get(key[1], {}).get(key)
 
     def of_id(self, name: str) -> Key | None:
         """Return the container of an id; of several roots' the one that is there, or the newest."""
@@ -97,7 +102,7 @@ class Known:
             return None
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
-        self._keys[key[1]] = {**keys, key: None}
+        self._keys[key[1]] = {**keys, key: _creator(said)}
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key
@@ -122,6 +127,11 @@ class Known:
             self._read[path] = (found.st_ino, done)
         finally:
             os.close(descriptor)
+
+
+def _creator(said: Json) -> tuple[int, float] | None:
+    pid, when = said.get("pid"), watching.epoch(said.get("time"))
+    return (pid, when) if isinstance(pid, int) and pid > 0 and when is not None else None
 
 
 def ids(path: str) -> Iterator[str]:

@@ -6,8 +6,9 @@ takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once
 may still be there.
 
 A pid by itself says nothing: each has its times of life, with the container of each; ended ones are
-remembered, a bounded number and time. Processes outside of containers are not kept: when one of
-them execs, its cgroup is looked at, for that is how a container begins. Lean: the agent has it.
+remembered, a bounded number and time. A container begins with the runtime's process, whose pid the
+ledger has: its descendants are the container's. What joins later (`runc exec`) is known by its
+cgroup, which is looked at when a process outside of containers execs. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.evidence import known
 from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
 from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +81,7 @@ class Tree:
         self._leaderless: set[int] = set()
         self._awaited: dict[Key, float] = {}
         self._present = Present(known_containers)
+        self._strangers = Strangers()
         self.problem = ""
         self._socket: socket.socket | None = None
         try:
@@ -160,16 +163,24 @@ class Tree:
         if what == _FORK:
             _, parent, child, process = _FOUR.unpack_from(message, _BODY)
             life = self._alive.get(parent)
-            if child == process and life:
+            if child != process:
+                return
+            if life:
                 self._begin(child, when, life.key)
+            else:
+                self._strangers.forked(parent, child, when)
         elif what == _EXEC:
             _, process = _TWO.unpack_from(message, _BODY)
             if process not in self._alive:
                 self._look(process, when)
         elif what == _EXIT:
             thread, process = _TWO.unpack_from(message, _BODY)
-            if thread == process and process in self._alive:
+            if thread != process:
+                return
+            if process in self._alive:
                 self._leader_ended(process, when)
+            else:
+                self._strangers.exited(process, when)
 
     def _leader_ended(self, pid: int, when: float) -> None:
         """Note the end of a process, unless other threads of it go on."""
@@ -192,8 +203,18 @@ class Tree:
         """Take in new containers; each is awaited: its first process may be there before us."""
         for key in self._known.refresh()[-_MOST_AWAITED:]:
             self._awaited[key] = when + _AWAITED
+            creator = self._known.creator(key)
+            if creator:
+                self._adopt(key, *creator)
         while len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
+
+    def _adopt(self, key: Key, pid: int, second: float) -> None:
+        """Give a container the runtime's process that created it, and all its descendants."""
+        for one in self._strangers.created(pid, second):
+            self._begin(one.pid, one.start, key)
+            if one.end is not None:
+                self._end(one.pid, one.end)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)

@@ -196,18 +196,23 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     return found
 
 
-def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+def container(path: str) -> tuple[Key, Tallies] | None:
+    """Read one container's file, None if it is damaged or gone."""
     try:
         said = _object(path)
-        read = tallies.of_json(said)
-        key = (said["root"] + "", said["id"] + "")
+        return (said["root"] + "", said["id"] + ""), tallies.of_json(said)
     except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+        return None
+
+
+def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+    read = container(path)
+    if read is None:
         found.damaged += 1
-        return
-    if known:
-        found.containers[key] = read
+    elif known:
+        found.containers[read[0]] = read[1]
     else:
-        found.unattributed = read
+        found.unattributed = read[1]
 
 
 def _load_state(directory: str, found: Evidence) -> None:

@@ -34,6 +34,7 @@ Key = tuple[str, str]
 OBSERVE = "observe"
 _LOOKING = (modes.AUDIT, OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 _PROCESSES = "processes"  # a source that sees no calls
+UNKNOWN = Outcome("", None, "not known", frozenset())
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -210,17 +211,17 @@ class Judging:
         known: dict[tuple[object, ...], Outcome] = {}
         for call, tally in calls:
             if isinstance(profile, str):
-                _add(rows, call, tally, Outcome("", None, "not known", frozenset()))
+                _add(rows, call, tally, UNKNOWN)
                 continue
             key = call[:4]
             if key not in known:
                 known[key] = outcomes.of(call, profile)
-            if _is_ours(call, known[key]):
+            if is_ours(call, known[key]):
                 _add(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []
 
 
-def _is_ours(call: Call, outcome: Outcome) -> bool:
+def is_ours(call: Call, outcome: Outcome) -> bool:
     """Tell whether a record is about our filter: programs have filters of their own."""
     if outcome.verdict == SAFE:
         return False
@@ -266,7 +267,7 @@ def strays(seen: Tallies) -> list[Row]:
     """Return the calls that belong to no known container; what they would get is not known."""
     rows: dict[tuple[int, int], Row] = {}
     for call, tally in seen.calls.items():
-        _add(rows, call, tally, Outcome("", None, "not known", frozenset()))
+        _add(rows, call, tally, UNKNOWN)
     return sorted(rows.values(), key=lambda row: -row.tally.count)
 
 

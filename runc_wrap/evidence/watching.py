@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,9 @@ WORDS = (
 )
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _ENOUGH = ((7 * _DAY, WELL), (_DAY, FAIRLY), (_HOUR, BRIEFLY))
+_FORM = "0000-00-00T00:00:00Z"
+_MARCH = 3  # years are counted from March on: the leap day comes last
+_DAYS_TO_1970 = 719468
 _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1.0, "second"))
 
 
@@ -60,12 +62,23 @@ def words(seconds: float) -> str:
     return "less than a second"
 
 
-def epoch(text: str | None) -> float | None:
-    """Return a time of the ledger as seconds since the epoch, None for what is none."""
-    try:
-        return float(calendar.timegm(time.strptime(text or "", "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
+def epoch(text: object) -> float | None:
+    """Return a time of the ledger (2027-01-31T18:00:00Z) as seconds since the epoch, else None."""
+    if not isinstance(text, str) or len(text) != len(_FORM) or not text.isascii():
         return None
+    if any(a != b and not (a == "0" and b.isdigit()) for a, b in zip(_FORM, text, strict=True)):
+        return None
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
+    return float(_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Return days since 1970: the calendar modules are too large for an agent."""
+    before = year - (month < _MARCH)
+    months = (month - _MARCH) % 12
+    leaps = before // 4 - before // 100 + before // 400
+    return 365 * before + leaps + (153 * months + 2) // 5 + day - 1 - _DAYS_TO_1970
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -1,0 +1,212 @@
+"""runc-wrapctl report, and what it shares with suggest and watch."""
+
+from __future__ import annotations
+
+import functools
+import re
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.evidence import outcomes, suggest, watching
+from runc_wrap.node import report as node_report
+from runc_wrap.node.report import Asked
+from runc_wrap.node.would import Enforced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runc_wrap.evidence.suggest import Suggestion
+    from runc_wrap.evidence.verdict import Judged, Row
+    from runc_wrap.node.places import Places
+    from runc_wrap.node.report import Report
+
+Json = dict[str, Any]
+_COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
+_WORDS = {
+    outcomes.DENIED: "DENIED",
+    outcomes.DEPENDS: "DEPENDS",
+    outcomes.DEGRADES: "degrades",
+    outcomes.SAFE: "safe",
+    None: "unknown",
+}
+_BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
+_MOST_CALLS = 12  # of one workload, in the table
+_SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _since(_context: click.Context, _option: click.Parameter, given: str | None) -> float:
+    if given is None:
+        return 0.0
+    span = _SPAN.fullmatch(given)
+    if span:
+        return time.time() - int(span[1]) * _SECONDS[span[2]]
+    day = f"{given}T00:00:00Z" if len(given) == len("2027-01-31") else given
+    found = watching.epoch(day)
+    if found is None:
+        raise click.BadParameter("write 90m, 12h or 7d, 2027-01-31 or 2027-01-31T18:00:00Z")
+    return found
+
+
+def sources(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which records are read; the command gets them as `asked`."""
+    options = (
+        click.option("--since", callback=_since, help="Only what is newer: 7d, 12h, 2027-01-31."),
+        click.option(
+            "--audit-log",
+            "logs",
+            multiple=True,
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Read this audit.log or syslog too, with its rotated files.  "
+            "[default: /var/log/audit/audit.log; without that and an agent, syslog and the "
+            "kernel's own ring]",
+        ),
+        click.option("--journal", is_flag=True, help="Read the journal too."),
+    )
+
+    @functools.wraps(command)
+    def called(
+        *words: object, since: float, logs: tuple[Path, ...], journal: bool, **others: object
+    ) -> None:
+        command(*words, asked=Asked(logs, journal, since), **others)
+
+    return functools.reduce(lambda made, option: option(made), reversed(options), called)
+
+
+@click.command()
+@sources
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page to hand to the workloads' owners.",
+)
+@click.pass_obj
+def report(places: Places, *, asked: Asked, as_json: bool, page: Path | None) -> None:
+    """Say for each workload what would break if it were under enforce, and how well that is known.
+
+    Exit status 1 if something would break, or nothing was watching and so nobody can tell.
+    """
+    found = gathered(places, asked)
+    documents = [document(one) for one in found.judged] if as_json or page else []
+    if page:
+        _write(page, documents, found, places, asked.since)
+    if as_json:
+        output.document(documents)
+    elif not page:
+        _show(found)
+    if any(_is_wrong(one) for one in found.judged):
+        raise SystemExit(output.WRONG)
+
+
+def gathered(places: Places, asked: Asked) -> Report:
+    """Read and judge; warn of whatever could not be read."""
+    try:
+        found = node_report.gather(places, asked)
+    except OSError as error:
+        output.fail(error)
+    for note in found.notes:
+        output.warn(f"note: {note}")
+    return found
+
+
+def _is_wrong(one: Judged) -> bool:
+    return one.verdict in _BREAKS or (
+        one.verdict is None and any(container.looks for container in one.containers)
+    )
+
+
+def document(one: Judged) -> Json:
+    """Return a workload as JSON shows it, with what to paste."""
+    found = suggested(one)
+    added = found.added if found else []
+    return {
+        **one.as_json(),
+        "addition": suggest.addition(added),
+        "rule": suggest.policy_rule(one) if added else "",
+        "annotation": suggest.annotation(one) if added else "",
+        "warnings": found.warnings if found else [],
+    }
+
+
+def suggested(one: Judged, *, degrading: bool = False) -> Suggestion | None:
+    """Return what would let a workload run, None where its profile is not known."""
+    profile = one.filter
+    if not isinstance(profile, Enforced):
+        return None
+    loader = profile.loader
+    return suggest.suggest(
+        profile.block, one, lambda block: Enforced(dict(block), loader), degrading=degrading
+    )
+
+
+def _write(page: Path, documents: list[Json], found: Report, places: Places, since: float) -> None:
+    from runc_wrap.evidence.page import render  # noqa: PLC0415 - Jinja2 is for the page alone
+
+    intervals = found.evidence.watched.items()
+    meta = {
+        "node": socket.gethostname(),
+        "generated": watching.rfc3339(time.time()),
+        "since": watching.rfc3339(since) if since else None,
+        "policy": str(places.config),
+        "profiles": str(places.profiles),
+        "unattributed": [row.as_json() for row in found.strays],
+        "lost": sum(count for count, _, _ in found.evidence.lost.values()),
+        "sources": [
+            {"source": name, "begin": watching.rfc3339(begin), "end": watching.rfc3339(end)}
+            for name, times in intervals
+            for begin, end in times
+        ],
+    }
+    try:
+        page.write_text(render(documents, meta), encoding="utf-8")
+    except OSError as error:
+        output.fail(error)
+
+
+def _show(found: Report) -> None:
+    if not found.judged:
+        output.say("No container was started through runc-wrap with a profile of its choice.")
+        return
+    output.table(_COLUMNS, (_row(one) for one in found.judged))
+    if found.strays:
+        output.say(_strays(found.strays))
+
+
+def _row(one: Judged) -> tuple[str, ...]:
+    number = len(one.containers)
+    return (
+        one.workload.name,
+        f"{number} container" + "s" * (number != 1),
+        _WORDS[one.verdict],
+        _calls(one.rows) or "-",
+        one.reason or one.confidence,
+    )
+
+
+def _calls(rows: Iterable[Row]) -> str:
+    told = [call_words(row) for row in rows]
+    more = [f"and {len(told) - _MOST_CALLS} more"] if len(told) > _MOST_CALLS else []
+    return "\n".join([*told[:_MOST_CALLS], *more])
+
+
+def call_words(row: Row) -> str:
+    """Return a call in words: which, what it would get, how often, by which programs."""
+    programs = ", ".join(sorted(row.programs, key=lambda name: -row.programs[name])[:3])
+    abi = "" if row.abi == "x86_64" else f" ({row.abi})"
+    return f"{row.syscall}{abi}: {row.how}, {row.tally.count} times by {programs}"
+
+
+def _strays(rows: list[Row]) -> str:
+    total = sum(row.tally.count for row in rows)
+    names = ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
+    return (
+        f"\n{total} calls belong to no container that is known ({names}): by programs outside of "
+        "containers, or by processes that had ended before anybody looked."
+    )

@@ -1,0 +1,77 @@
+"""runc-wrapctl suggest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.cli.report import gathered, sources, suggested
+from runc_wrap.evidence import suggest as evidence_suggest
+from runc_wrap.evidence.outcomes import DEGRADES
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.verdict import Judged
+    from runc_wrap.node.places import Places
+    from runc_wrap.node.report import Asked
+
+_SHORTEST_ID = 4
+
+
+@click.command()
+@click.argument("workload")
+@sources
+@click.option("--degrading", is_flag=True, help="Allow what would get ENOSYS too.")
+@click.pass_obj
+def suggest(places: Places, workload: str, *, asked: Asked, degrading: bool) -> None:
+    """Print the profile that WORKLOAD was decided to get, with what it was seen to need.
+
+    WORKLOAD is its name in `report`, or a container's id or its beginning. Save the profile
+    beneath etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
+    """
+    found = gathered(places, asked)
+    one = _chosen(found.judged, workload)
+    made = suggested(one, degrading=degrading)
+    if made is None:
+        raise output.Failure(f"{one.workload.name}: its profile is not known. {one.reason or ''}")
+    output.document(made.profile)
+    for warning in made.warnings:
+        output.warn(f"warning: {warning}")
+    output.warn(_what_next(places, one, made))
+
+
+def _chosen(judged: list[Judged], name: str) -> Judged:
+    """Return the workload of this name, or with this container."""
+    exact = [one for one in judged if name in (one.workload.name, one.workload.image)]
+    found = exact or [one for one in judged if _has(one, name)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(one.workload.name for one in found or judged[:20]) or "none"
+    what = "several are called so" if found else "there is no such workload"
+    raise output.Failure(f"{name}: {what}; there are: {names}")
+
+
+def _has(one: Judged, name: str) -> bool:
+    return len(name) >= _SHORTEST_ID and any(
+        container.record.id.startswith(name) for container in one.containers
+    )
+
+
+def _what_next(places: Places, one: Judged, made: evidence_suggest.Suggestion) -> str:
+    left = sum(row.verdict == DEGRADES for row in one.rows)
+    if not made.added:
+        more = f" {left} calls would get ENOSYS; --degrading allows those." if left else ""
+        return f"nothing was added: nothing was seen that would be denied.{more}"
+    path = places.profiles / evidence_suggest.file_name(one)
+    number = len(made.added)
+    lines = [
+        f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
+        f"Save it as {path}, then ask for it in {places.config}:"
+        if evidence_suggest.policy_rule(one)
+        else f"Save it as {path}, then ask for it by an annotation of the container:",
+        "",
+        evidence_suggest.policy_rule(one) or evidence_suggest.annotation(one),
+        "and run `runc-wrapctl apply`.",
+    ]
+    return "\n".join(lines)

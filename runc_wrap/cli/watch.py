@@ -1,0 +1,131 @@
+"""runc-wrapctl watch."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.evidence import ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.tallies import Tally
+from runc_wrap.node import report as node_report
+from runc_wrap.node.live import Watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.verdict import Row
+    from runc_wrap.node.live import Seen
+    from runc_wrap.node.places import Places
+
+Json = dict[str, Any]
+_LOOK = 0.5  # seconds
+_MOST_LINES = 50  # of one look
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on each line.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End by itself.  [default: Ctrl-C]")
+@click.pass_obj
+def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
+    """Print calls that would be denied, as they happen; calls of one kind in one line.
+
+    At most some hundred lines a second: what is above that is counted.
+    """
+    try:
+        looking = Watching(places)
+    except Unavailable as error:
+        output.fail(error)
+    if looking.tree.problem:
+        output.warn(f"note: {looking.tree.problem}: processes that end at once stay unknown")
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        _follow(looking, _Teller(places), end, as_json=as_json)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        looking.close()
+
+
+def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: bool) -> None:
+    while True:
+        left = _LOOK if end is None else min(end - time.monotonic(), _LOOK)
+        if left <= 0:
+            return
+        seen, lost = looking.look(left)
+        for one in lost:
+            output.warn(f"note: {one.records} records were lost: {one.why}")
+        told = list(teller.tell(seen))
+        for line in told[:_MOST_LINES]:
+            click.echo(json.dumps(line)) if as_json else output.say(_words(line))
+        if len(told) > _MOST_LINES:
+            output.warn(f"note: and {len(told) - _MOST_LINES} kinds of calls more")
+
+
+class _Teller:
+    """Knows whose calls they are and what they would get."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
+        self._ledger = ledger.Ledger({})
+
+    def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:
+        """Yield a document for each; not for what the profile lets through."""
+        for one in seen:
+            record = self._record(one)
+            row = self._row(one, record)
+            if row:
+                yield _document(one, record, row)
+
+    def _record(self, one: Seen) -> Record | None:
+        if one.key is None:
+            return None
+        if one.key not in self._ledger.records:
+            try:
+                self._ledger = ledger.read(self._places.ledger)
+            except OSError as error:
+                output.fail(error)
+        return self._ledger.records.get(one.key)
+
+    def _row(self, one: Seen, record: Record | None) -> Row | None:
+        profile = self._profile_of(record) if record else ""
+        tally = Tally(one.times, one.time, one.time)
+        if isinstance(profile, str):
+            return verdict.row_of(one.call, tally, verdict.UNKNOWN)
+        outcome = outcomes.of(one.call, profile)
+        ours = verdict.is_ours(one.call, outcome)
+        return verdict.row_of(one.call, tally, outcome) if ours else None
+
+
+def _document(one: Seen, record: Record | None, row: Row) -> Json:
+    whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
+    return {
+        "time": watching.rfc3339(one.time),
+        **whose._asdict(),
+        "pod": record and record.pod,
+        "id": record and record.id,
+        "abi": row.abi,
+        "syscall": row.syscall,
+        "verdict": row.verdict,
+        "errno": row.errno,
+        "outcome": row.how,
+        "args": one.call.args,
+        "count": one.times,
+        "program": one.call.exe or one.call.comm,
+    }
+
+
+def _words(line: Json) -> str:
+    parts = [line[name] for name in ("namespace", "pod", "container") if line[name]]
+    whose = "/".join(parts) or line["image"] or line["id"] or "(no known container)"
+    times = f" {line['count']} times" if line["count"] > 1 else ""
+    return (
+        f"{line['time']}  {whose}  {line['syscall']}: {line['outcome']}{times}  {line['program']}"
+    )

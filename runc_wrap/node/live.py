@@ -1,0 +1,108 @@
+"""Calls as they happen: from the kernel itself, and from the agent's store what only it is told.
+
+The kernel's audit goes to whoever listens, so that an agent beside us takes nothing away. Calls in
+observe mode go to the agent alone: they are read from its store, as soon as it has written them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence import store, tallies
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.tallies import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.places import Places
+
+Key = tuple[str, str]
+_USER_NOTIF = 0x7FC00000
+
+
+class Seen(NamedTuple):
+    """Calls of one kind since the last look; `key` is None where nobody knows whose."""
+
+    time: float
+    key: Key | None
+    call: Call
+    times: int
+
+
+class Watching:
+    """Looks at kernel and store. Raises sources.Unavailable without the kernel's audit."""
+
+    def __init__(self, places: Places) -> None:
+        self._live = Live()
+        self.tree = Tree(Known(places.ledger))
+        self._directory = str(places.evidence)
+        self._changed: dict[str, float] = {}
+        self._counts: dict[str, dict[Call, int]] = {}
+        for _ in self._stored():
+            pass  # what was there before is no news
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._live.close()
+        self.tree.close()
+
+    def look(self, seconds: float) -> tuple[list[Seen], list[Lost]]:
+        """Wait so long, and return what happened meanwhile, calls of one kind together."""
+        found: dict[tuple[Key | None, Call], list[float]] = {}
+        lost: list[Lost] = []
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            waited: list[Live | Tree] = (
+                [self._live, self.tree] if self.tree.fileno() >= 0 else [self._live]
+            )
+            if select.select(waited, [], [], left)[0]:
+                self._read(found, lost)
+        news = [Seen(times[0], key, call, len(times)) for (key, call), times in found.items()]
+        return sorted([*news, *self._stored()], key=lambda one: one.time), lost
+
+    def _read(self, found: dict[tuple[Key | None, Call], list[float]], lost: list[Lost]) -> None:
+        records = self._live.read()
+        lost += self.tree.read()  # news of processes come before what they did
+        for record in records:
+            if isinstance(record, Lost):
+                lost.append(record)
+            elif record.source != AUDIT or record.code != _USER_NOTIF:
+                key = self.tree.container_of(record.pid, record.time)
+                comm, exe = tallies.text(record.comm), tallies.text(record.exe)
+                call = Call(record.arch, record.number, record.code, None, comm, exe)
+                found.setdefault((key, call), []).append(record.time)
+
+    def _stored(self) -> Iterator[Seen]:
+        """Yield what the agent has counted since of calls with arguments: the observed ones."""
+        try:
+            entries = list(os.scandir(f"{self._directory}/containers"))
+        except OSError:
+            return
+        for entry in entries:
+            try:
+                changed = entry.stat().st_mtime
+            except OSError:
+                continue
+            if entry.name.endswith(".json") and self._changed.get(entry.name) != changed:
+                self._changed[entry.name] = changed
+                yield from self._grown(entry)
+
+    def _grown(self, entry: os.DirEntry[str]) -> Iterator[Seen]:
+        read = store.container(entry.path)
+        if read is None:
+            return
+        key, seen = read
+        before = self._counts.get(entry.name, {})
+        now = {call: tally for call, tally in seen.calls.items() if call.args is not None}
+        self._counts[entry.name] = {call: tally.count for call, tally in now.items()}
+        for call, tally in now.items():
+            more = tally.count - before.get(call, 0)
+            if more > 0:
+                yield Seen(tally.last, key, call, more)

@@ -1,0 +1,181 @@
+"""Evidence of this node: what the agent has stored, what logs hold beyond, and the verdicts."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import known, ledger, store, verdict
+from runc_wrap.evidence.attribution import Present
+from runc_wrap.evidence.gathering import gather as gather_records
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sources import Unavailable, files, kmsg
+from runc_wrap.node.would import Profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from runc_wrap.evidence.gathering import Source
+    from runc_wrap.evidence.ledger import Ledger, Record
+    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.store import Evidence
+    from runc_wrap.evidence.verdict import Judged, Row
+    from runc_wrap.node.places import Places
+
+Key = tuple[str, str]
+_HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
+_BEGINNING = 64 * 1024
+AUDIT_LOG, SYSLOG, JOURNAL, RING = "audit.log", "syslog", "journal", "kernel's ring"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which sources to read beside the store; none given means those that this node has."""
+
+    logs: tuple[Path, ...] = ()
+    journal: bool = False
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdicts, the calls of nobody known, and sentences about what could not be read."""
+
+    judged: list[Judged]
+    strays: list[Row]
+    evidence: Evidence
+    ledger: Ledger
+    notes: list[str] = field(default_factory=list)
+
+
+class _Timed:
+    """A source that remembers when its first and last record was."""
+
+    def __init__(self, source: Source, name: str, begin: float | None, end: float) -> None:
+        self._source = source
+        self.name = name
+        self.begin = begin
+        self.end = end
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield what the source does."""
+        for item in self._source.read(since, until):
+            if item.time:
+                self.begin = item.time if self.begin is None else min(self.begin, item.time)
+                self.end = max(self.end, item.time)
+            yield item
+
+
+def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
+    """Read all there is and judge. Raises OSError where ledger or store cannot be read."""
+    decided = ledger.read(places.ledger)
+    evidence = store.load(places.evidence)
+    notes: list[str] = []
+    moment = time.time() if now is None else now
+    take_in(evidence, _sources(asked, evidence), Known(places.ledger), asked.since, notes)
+    judging = verdict.Judging(profiles(places), is_there, moment, asked.since)
+    notes += _damages(decided, evidence)
+    judged = judging.judge(decided, evidence)
+    return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
+
+
+def profiles(places: Places) -> Callable[[Record], Filter | str]:
+    """Return what finds the profile of a record under enforce; it remembers."""
+    found = Profiles(places.prefix)
+    remembered: dict[tuple[str | None, ...], Filter | str] = {}
+
+    def of(record: Record) -> Filter | str:
+        key = (record.profile, record.mode, record.digest, record.root)
+        if key not in remembered:
+            remembered[key] = found.of(record)
+        return remembered[key]
+
+    return of
+
+
+def is_there(key: Key) -> bool:
+    """Tell whether a container's first process still is."""
+    first = known.first_process(key)
+    there = known.born(first[0]) if first else None
+    return bool(first and there and there[0] == first[1])
+
+
+def take_in(
+    evidence: Evidence,
+    sources: Iterable[_Timed],
+    containers: Known,
+    since: float,
+    notes: list[str],
+) -> None:
+    """Count the records of these sources that the agent has not counted."""
+    present = Present(containers)
+    read = list(sources)
+    try:
+        for item in gather_records(read, since, float("inf"), notes):
+            if isinstance(item, Lost):
+                evidence.add_lost(item)
+            else:
+                evidence.add(present.container_of(item.pid, item.time), item)
+    except Unavailable:
+        pass  # notes tell of each
+    for one in read:
+        if one.begin is not None and one.begin < one.end:
+            evidence.add_watched(one.name, one.begin, one.end)
+
+
+def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
+    """Yield what was asked for; else audit.log, without that and an agent what else there is."""
+    if asked.logs or asked.journal:
+        for path in asked.logs:
+            yield _log(path, str(path))
+        if asked.journal:
+            from runc_wrap.evidence.sources import journald  # noqa: PLC0415
+
+            yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
+        return
+    if files.AUDIT_LOG.exists():
+        yield _log(files.AUDIT_LOG, AUDIT_LOG)
+    elif not evidence.watched:
+        yield from (_log(path, SYSLOG) for path in files.SYSLOGS if path.exists())
+        if kmsg.PATH.exists():
+            yield _Timed(kmsg.Ring(), RING, None, time.time())
+
+
+def _log(path: Path, name: str) -> _Timed:
+    """Return a log; it has watched from its oldest record of any kind to its last change."""
+    begin, end = None, 0.0
+    try:
+        end = path.stat().st_mtime
+        oldest = max(_numbered(path), default=(0, path))[1]
+        with oldest.open("rb") as file:
+            first = _HEADER.search(file.read(_BEGINNING))
+        begin = float(first[1]) if first else None
+    except OSError:  # reading it says what is wrong
+        pass
+    return _Timed(files.Log(path), name, begin, end)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
+    """Yield what auditd's rotation made: audit.log.1 is newer than audit.log.2."""
+    for one in path.parent.glob(f"{path.name}.*"):
+        number = one.name.removeprefix(f"{path.name}.")
+        if number.isdecimal() and len(number) <= 3:  # noqa: PLR2004 - auditd keeps 999 at most
+            yield int(number), one
+
+
+def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
+    for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
+        if number:
+            yield f"{number} {what} are damaged and were passed over"
+    lost = sum(count for count, _, _ in evidence.lost.values())
+    if lost:
+        why = "; ".join(sorted({why for _, why in evidence.lost}))
+        yield f"{lost} records were lost ({why}): what they told is not in this report"
+    unknown = [key for key in evidence.containers if key not in decided.records]
+    if unknown:
+        yield f"evidence of {len(unknown)} containers that the ledger no longer knows is left out"

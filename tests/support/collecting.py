@@ -1,0 +1,73 @@
+"""What the agent's evidence worker does, in a thread of the test: kernel -> container -> store."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SETTLING = 0.3  # seconds until the kernel has told what it has to tell
+
+
+class Collector:
+    """Counts all seccomp records into a store."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.store = Store(prefix / "var" / "evidence")
+        self.tree = Tree(Known(prefix / "var" / "ledger"))
+        self.live = Live()
+        self.seen = 0
+        self._stopping = threading.Event()
+        self._begin = time.time()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if select.select([self.live, self.tree], [], [], 0.1)[0]:
+                self.step()
+
+    def step(self) -> None:
+        records = self.live.read()
+        for lost in self.tree.read():
+            self.store.lost(lost)
+        for record in records:
+            if isinstance(record, Lost):
+                self.store.lost(record)
+            else:
+                self.seen += 1
+                self.store.add(self.tree.container_of(record.pid, record.time), record)
+        for key, when in self.tree.ended():
+            self.store.ended(key, when)
+
+    def stop(self) -> None:
+        time.sleep(_SETTLING)
+        self._stopping.set()
+
+
+@contextmanager
+def collecting(prefix: Path) -> Iterator[Collector]:
+    """Collect while the block runs; what was seen is on disk when it ends."""
+    collector = Collector(prefix)
+    thread = threading.Thread(target=collector.run)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        collector.stop()
+        thread.join()
+        collector.step()
+        collector.store.watched("audit", collector._begin, time.time())
+        collector.store.flush()
+        collector.live.close()
+        collector.tree.close()
