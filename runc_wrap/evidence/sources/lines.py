@@ -1,14 +1,24 @@
 """From a stream of bytes to Sighting and Lost, chunk by chunk. Lean.
 
 A line over records.LONGEST is passed over and counted if it began as a record.
+
+A program with CAP_AUDIT_WRITE may put newlines into a message of its own. auditd, journald and
+/dev/kmsg keep that on one line; a syslog fed from /proc/kmsg has each of its lines in the kernel's
+name. So lines after a printed user message that is not closed are not believed.
 """
 
 from __future__ import annotations
+
+import re
 
 from runc_wrap.evidence import losses, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 
 _BEGINNING = 1024  # bytes that tell what a line is
+_UNCLOSED = 8  # lines that the rest of a message may be: the kernel prints at most 1 KiB of it
+_USERS = re.compile(
+    rb"[^\n]{0,400}?audit: type=(?:11\d\d|2[1-9]\d\d) audit\([\d.:]{1,40}\): [^\n]*(?<!')\Z"
+).match
 
 
 class Lines:
@@ -21,6 +31,7 @@ class Lines:
         self._overlong = False
         self._time = 0.0
         self._damaged = 0
+        self._doubtful = 0
 
     def feed(self, chunk: bytes) -> list[Sighting | Lost]:
         """Return what the lines say that this chunk completes, in their order."""
@@ -54,6 +65,8 @@ class Lines:
         parse, add = records.parse, found.append
         for line in lines:
             sighting = parse(line)
+            if self._doubtful and self._continues(line):
+                continue
             if sighting is not None:
                 add(sighting)
                 self._time = sighting.time
@@ -65,8 +78,18 @@ class Lines:
         if records.claims(line[:_BEGINNING]):
             self._damaged += 1
             return []
+        if b"audit: type=" in line and len(line) <= records.LONGEST and _USERS(line):
+            self._doubtful = _UNCLOSED
+            return []
         lost = self._notices.lost(line, self._time)
         return [lost] if lost else []
+
+    def _continues(self, line: bytes) -> bool:
+        """Tell whether a line may be the rest of a user's message, and must not be believed."""
+        self._doubtful = 0 if line.endswith(b"'") else self._doubtful - 1
+        doubted = records.claims(line[:_BEGINNING])
+        self._damaged += doubted
+        return doubted
 
     def _judge(self, beginning: bytes) -> None:
         self._damaged += records.claims(beginning)

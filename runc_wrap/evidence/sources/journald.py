@@ -1,0 +1,198 @@
+"""Audit records from systemd's journal, by journalctl: what the kernel printed and what it sent.
+
+The journal has a record as `_TRANSPORT=kernel`, printed and so rate limited, and where journald
+listens to audit as `_TRANSPORT=audit`, whose MESSAGE has no header: its stamp is in other fields.
+A field whose name begins with _ is journald's word, no program's (systemd.journal-fields(7)).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+from contextlib import contextmanager
+from math import ceil, inf
+from typing import IO, TYPE_CHECKING, Any
+
+from runc_wrap.evidence import losses, records
+from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources.lines import Lines
+from runc_wrap.hotpath import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENCE = 60.0  # seconds without output after which journalctl is ended
+LONGEST = 256 * 1024  # bytes of an entry; a message that is not UTF-8 is an array of numbers
+_PATH = "/usr/bin:/bin:/usr/local/bin"
+_CHUNK = 1024 * 1024
+_DELAY = 10  # seconds by which an entry may be later than its record
+_HELD = 1024  # losses that are held back until it is known whether they are any
+_WORDS = (
+    "--quiet --no-pager --all --output=json --output-fields=MESSAGE,_TRANSPORT,_AUDIT_TYPE,"
+    "_AUDIT_ID,_SOURCE_REALTIME_TIMESTAMP,_BOOT_ID _TRANSPORT=audit _AUDIT_TYPE=1326 "
+    "+ _TRANSPORT=kernel"
+).split()
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """The machine's journal, or that of one directory."""
+
+    def __init__(self, directory: Path | None = None, patience: float = PATIENCE) -> None:
+        self._directory = directory
+        self._patience = patience
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield what the journal has. Raises Unavailable where there is no journalctl, or it fails.
+
+        journalctl is ended when it is silent for `patience` seconds, and a Lost says so.
+        """
+        entries = _Entries()
+        with _started(self._argv(since, until)) as (process, output):
+            for chunk in _chunks(output.fileno(), self._patience):
+                if not chunk:
+                    process.kill()
+                    yield Lost(entries.time, 1, AUDIT, "at least one record: journalctl hung")
+                    break
+                yield from entries.feed(chunk)
+            yield from entries.flush()
+            status = process.wait()
+        if status > 0:
+            raise Unavailable(f"the journal: journalctl failed with status {status}")
+
+    def _argv(self, since: float, until: float) -> list[str]:
+        program = shutil.which("journalctl", path=_PATH)
+        if program is None:
+            raise Unavailable("the journal: journalctl is not installed")
+        words = [program, *_WORDS, f"--since=@{max(0, int(since))}"]
+        if until != inf:
+            words.append(f"--until=@{ceil(until) + _DELAY}")
+        return words + ([f"--directory={self._directory}"] if self._directory else [])
+
+
+class _Entries:
+    """journalctl's output, entry by entry."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._overlong = False
+        self._boot: object = None
+        self._sent = False  # this boot's records were sent as well as printed
+        self._unprinted: list[Lost] = []
+        self._lines = Lines("the journal")
+        self.time = 0.0
+
+    def feed(self, chunk: bytes) -> Iterator[Sighting | Lost]:
+        """Yield what the entries say that this chunk completes."""
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        if lines and self._overlong:
+            del lines[0]
+            self._overlong = False
+            yield Lost(
+                self.time, 1, AUDIT, "at least one record: an entry of the journal is too long"
+            )
+        if self._overlong or len(self._rest) > LONGEST:
+            self._rest, self._overlong = b"", True
+        for line in lines:
+            yield from self._entry(line)
+
+    def flush(self) -> list[Lost]:
+        """Return the losses held back for the boot that ends here, if they are any."""
+        held = [] if self._sent else self._unprinted
+        self._sent, self._unprinted = False, []
+        return held
+
+    def _entry(self, line: bytes) -> Iterator[Sighting | Lost]:
+        try:
+            entry = codec.loads(line)
+        except codec.Unreadable:
+            entry = None
+        if not isinstance(entry, dict):
+            yield Lost(
+                self.time, 1, AUDIT, "at least one record: an unreadable entry of the journal"
+            )
+            return
+        if entry.get("_BOOT_ID") != self._boot:
+            yield from self.flush()
+            self._boot = entry.get("_BOOT_ID")
+        sent = entry.get("_TRANSPORT") == "audit"
+        for item in _sent(entry) if sent else self._printed(entry):
+            self.time = item.time or self.time
+            yield item
+        self._sent |= sent
+
+    def _printed(self, entry: Entry) -> list[Sighting | Lost]:
+        # A message of several lines is one message: a program's newline begins no record.
+        message = _message(entry).replace(b"\n", b" ")
+        found: list[Sighting | Lost] = []
+        for item in self._lines.feed(message + b"\n"):
+            if isinstance(item, Lost) and item.why == losses.UNPRINTED:
+                self._hold(item)
+            else:
+                found.append(item)
+        return found
+
+    def _hold(self, lost: Lost) -> None:
+        if len(self._unprinted) < _HELD:
+            self._unprinted.append(lost)
+        else:
+            last = self._unprinted[-1]
+            self._unprinted[-1] = last._replace(records=last.records + lost.records)
+
+
+def _sent(entry: Entry) -> list[Sighting | Lost]:
+    message = _message(entry)
+    try:
+        time = int(entry["_SOURCE_REALTIME_TIMESTAMP"]) // 1000 / 1000
+        serial = int(entry["_AUDIT_ID"])
+    except (KeyError, TypeError, ValueError):
+        return [Lost(0, 1, AUDIT, "a SECCOMP record in the journal without a stamp")]
+    found = records.fields(message.removeprefix(b"SECCOMP "), time, serial)
+    return [found or Lost(time, 1, AUDIT, "damaged SECCOMP records in the journal")]
+
+
+def _message(entry: Entry) -> bytes:
+    """Return an entry's text: a string, or an array of bytes where it is not plain UTF-8."""
+    text = entry.get("MESSAGE")
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return bytes(text) if isinstance(text, list) else b""
+    except (TypeError, ValueError):
+        return b""
+
+
+@contextmanager
+def _started(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Start journalctl; however the reading ends, it is gone afterwards."""
+    environment = {"PATH": _PATH, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as process:
+        try:
+            if process.stdout is not None:
+                yield process, process.stdout
+        finally:
+            process.kill()
+
+
+def _chunks(descriptor: int, patience: float) -> Iterator[bytes]:
+    """Yield the output; b"" as the last if none came for too long."""
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], patience)
+        chunk = os.read(descriptor, _CHUNK) if ready else b""
+        if ready and not chunk:
+            return
+        yield chunk
+        if not ready:
+            return

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import runc_wrap
+from runc_wrap.evidence import records
+from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, untrusted
+
+FOUND = Sighting(
+    time=1795542341.092,
+    serial=12589,
+    pid=13117,
+    uid=1000,
+    comm="python",
+    exe="/usr/bin/python3.13",
+    arch=0xC000003E,
+    number=110,
+    code=0x7FFC0000,
+    args=None,
+    source=AUDIT,
+)
+PRINTED = b"audit: type=1326 " + STAMP + fields()
+ENRICHMENT = b'AUID="unset" UID="root" GID="root" ARCH=x86_64 SYSCALL=unknown-syscall(-1)'
+FORMS = {
+    "audit.log": SECCOMP + STAMP + fields(),
+    "audit.log, type as a number": b"type=1326 msg=" + STAMP + fields(),
+    "audit.log, unknown type": b"type=UNKNOWN[1326] msg=" + STAMP + fields(),
+    "audit.log with the node's name": b"node=a.example " + SECCOMP + STAMP + fields(),
+    "enriched": SECCOMP + STAMP + fields() + b"\x1d" + ENRICHMENT,
+    "enriched, 0x1d lost": SECCOMP + STAMP + fields() + ENRICHMENT,
+    "enriched, 0x1d escaped by rsyslog": SECCOMP + STAMP + fields() + b"#035" + ENRICHMENT,
+    "CR LF": SECCOMP + STAMP + fields() + b"\r\n",
+    "kmsg": b"5,1805,13437534529,-;" + PRINTED,
+    "kmsg with caller": b"5,1805,13437534529,-,caller=T1;" + PRINTED,
+    "dmesg": b"[13437.534529] " + PRINTED,
+    "dmesg with caller": b"[    1.534529][  T123] " + PRINTED,
+    "dmesg -T": b"[Tue Nov 24 17:45:41 2026] " + PRINTED,
+    "dmesg -x": b"kern  :notice: [13437.534529] " + PRINTED,
+    "dmesg -r": b"<5>[13437.534529] " + PRINTED,
+    "dmesg --time-format iso": b"2026-11-24T17:45:41,092000+00:00 " + PRINTED,
+    "journald, printed": PRINTED,
+    "syslog": b"Nov  4 17:45:41 node kernel: [13437.534529] " + PRINTED,
+    "syslog without uptime": b"Nov 24 17:45:41 node kernel: " + PRINTED,
+    "syslog, RFC 3339": b"2026-11-24T17:45:41.092+00:00 node kernel: [   1.5] " + PRINTED,
+    "syslog, RFC 5424": b"<5>1 2026-11-24T17:45:41.092Z node kernel - - - " + PRINTED,
+    "syslog, auditd's plugin": b"Nov 24 17:45:41 node audisp-syslog[8]: "
+    + SECCOMP + STAMP + fields(),
+    "AppArmor's label": SECCOMP + STAMP + fields().replace(
+        b" pid=", b' subj=my pid=1 comm="x" exe="y" (enforce) pid='
+    ),
+    "SELinux' label": SECCOMP + STAMP + fields().replace(
+        b" pid=", b" subj=system_u:system_r:container_t:s0:c1,c2 pid="
+    ),
+    "unset ids": SECCOMP + STAMP + fields().replace(b"4294967295", b"-1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_record_says_the_same_in_every_form(form: str) -> None:
+    assert records.parse(FORMS[form]) == FOUND
+    assert records.claims(FORMS[form])
+
+
+def test_a_netlink_message_and_an_entry_of_the_journal_have_no_type_in_their_text() -> None:
+    assert records.payload(STAMP + fields()) == FOUND
+    assert records.fields(fields(), 1795542341.092, 12589) == FOUND
+    assert records.parse(STAMP + fields()) is None
+
+
+@pytest.mark.parametrize(
+    ("comm", "exe", "expected"),
+    [
+        (b'"a=b"', b'"/x,exe=/y"', ("a=b", "/x,exe=/y")),
+        (b'"exe="', b'"syscall=1"', ("exe=", "syscall=1")),
+        (b'""', b"(null)", ("", "")),
+        (b"612062", b"2F62696E2F78202864656C6574656429", ("a b", "/bin/x (deleted)")),
+        (b"1B5B33316D", b'"<b>&amp;"', ("\x1b[31m", "<b>&amp;")),
+        (b"0A0009", b'"(null)"', ("\n\0\t", "(null)")),
+        (b"FF", b'"\\x41\\"', ("\udcff", "\\x41\\")),
+        (b'"DEADBEEF"', b"C3A4", ("DEADBEEF", "ä")),
+        (b'"a"', b'"<too_long>"', ("a", "<too_long>")),
+    ],
+)
+def test_a_program_may_call_itself_anything(
+    comm: bytes, exe: bytes, expected: tuple[str, str]
+) -> None:
+    found = records.parse(SECCOMP + STAMP + FIELDS % (comm, exe))
+    assert found == FOUND._replace(comm=expected[0], exe=expected[1])
+
+
+@pytest.mark.parametrize("abi", ABIS.values(), ids=ABIS)
+def test_every_architectures_code_is_read(abi: Abi) -> None:
+    line = SECCOMP + STAMP + fields().replace(b"arch=c000003e", b"arch=%x" % abi.audit)
+    assert records.parse(line) == FOUND._replace(arch=abi.audit)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(b"1073741934", 110 | X32_BIT), (b"-1", -1), (b"0", 0), (b"4294967295", 2**32 - 1)],
+)
+def test_a_calls_number_is_the_kernels(number: bytes, expected: int) -> None:
+    line = SECCOMP + STAMP + fields().replace(b"syscall=110", b"syscall=" + number)
+    assert records.parse(line) == FOUND._replace(number=expected)
+
+
+def test_an_unknown_architecture_stays_a_number() -> None:
+    line = SECCOMP + STAMP + fields().replace(b"arch=c000003e", b"arch=deadbeef")
+    assert records.parse(line) == FOUND._replace(arch=0xDEADBEEF)
+
+
+@pytest.mark.parametrize(
+    "code", [0x80000000, 0, 0x30000, 0x50000, 0x7FC00000, 0x7FF00000, 0x7FFC0000]
+)
+def test_every_action_is_read(code: int) -> None:
+    line = SECCOMP + STAMP + fields().replace(b"0x7ffc0000", b"0x%x" % code)
+    assert records.parse(line + ENRICHMENT) == FOUND._replace(code=code)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"type=SYSCALL msg=" + STAMP + fields(),
+        b"type=USER_AVC msg=" + STAMP + b"pid=1 msg='x " + SECCOMP + STAMP + fields() + b"'",
+        b"audit: type=1400 " + STAMP + fields(),
+        b"audit: type=1107 " + STAMP + b"msg='x\n" + SECCOMP + STAMP + fields() + b"\n'",
+        # what is not in the kernel's name
+        b"Nov 24 17:45:41 node app: kernel: " + PRINTED,
+        b"Nov 24 17:45:41 node app[1]: " + PRINTED,
+        b"Nov 24 17:45:41 node containerd: x kernel: [1.2] " + PRINTED,
+        b"Nov 24 17:45:41 node kernel: app: " + PRINTED,
+        b"12,1805,13437534529,-;" + PRINTED,
+        b"5,1805,13437534529,-;x " + PRINTED,
+        b"               " + PRINTED,
+        b"x " + SECCOMP + STAMP + fields(),
+    ],
+)
+def test_what_is_no_record_of_the_kernels_is_none(line: bytes) -> None:
+    assert records.parse(line) is None
+    assert not records.claims(line)
+
+
+DAMAGED = {
+    "cut off": fields()[:-8],
+    "cut off before code": fields().rpartition(b" ")[0],
+    "the next record on the same line": fields() + b"type=SECCOMP",
+    "fields in another order": fields().replace(
+        b' comm="python" exe="/usr/bin/python3.13"', b' exe="/usr/bin/python3.13" comm="python"'
+    ),
+    "a field more": fields().replace(b" comm=", b" tid=1 comm="),
+    "half a byte of hex": FIELDS % (b"ABC", b'"x"'),
+    "lower case hex": FIELDS % (b"abcd", b'"x"'),
+    "a space in quotes": FIELDS % (b'"a b"', b'"x"'),
+    "no comm": FIELDS % (b"", b'"x"'),
+    "more digits than a number has": fields().replace(b"pid=13117", b"pid=" + b"1" * 40),
+    "code too long": fields() + b"0",
+    "too long": FIELDS % (b'"x"', b"41" * records.LONGEST),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_record_is_none_but_claims_to_be_one(damage: str) -> None:
+    line = SECCOMP + STAMP + DAMAGED[damage]
+    assert records.parse(line) is None
+    assert records.claims(line)
+
+
+def test_a_backslash_that_kmsg_escaped_is_one_again_and_elsewhere_stays() -> None:
+    comm = b'comm="a\\x5cx41"'
+    line = PRINTED.replace(b'comm="python"', comm)
+    assert records.parse(b"5,1,2,-;" + line) == FOUND._replace(comm="a\\x41")
+    assert records.parse(line) == FOUND._replace(comm="a\\x5cx41")
+
+
+@given(comm=st.binary(max_size=15), exe=st.binary(min_size=1, max_size=300))
+def test_whatever_a_program_calls_itself_comes_back_exactly(comm: bytes, exe: bytes) -> None:
+    found = records.parse(SECCOMP + STAMP + FIELDS % (untrusted(comm), untrusted(exe)))
+    assert found is not None
+    assert found.comm.encode("utf-8", "surrogateescape") == comm
+    assert found.exe.encode("utf-8", "surrogateescape") == exe
+    assert found._replace(comm="", exe="") == FOUND._replace(comm="", exe="")
+
+
+@given(st.binary(), st.sampled_from([*FORMS.values(), b""]), st.integers(0, 400))
+def test_no_bytes_make_it_raise(noise: bytes, form: bytes, at: int) -> None:
+    for text in (noise, form[:at] + noise + form[at:], form[:at] + noise):
+        records.parse(text)
+        records.claims(text)
+        records.payload(text)
+        records.fields(text, 0.0, 0)
+
+
+@given(st.text('" pid=1comexA(nul)subj\x1d', max_size=300))
+def test_a_label_takes_no_other_fields_place(label: str) -> None:
+    text = fields().replace(b" pid=", b" subj=" + label.encode().replace(b"\x1d", b"") + b" pid=")
+    assert records.parse(SECCOMP + STAMP + text) == FOUND
+
+
+def test_programs_without_end_do_not_grow_what_is_kept() -> None:
+    for number in range(10_000):
+        records.parse(SECCOMP + STAMP + fields(comm=b"%d" % number))
+    assert 0 < len(records._kept) <= records._KEPT  # noqa: SLF001 - the bound is what is tested
+
+
+def test_what_the_resident_worker_imports_is_lean() -> None:
+    dear = ["dataclasses", "pathlib", "subprocess", "json", "logging", "asyncio", "inspect"]
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import runc_wrap.evidence.sources.netlink\n"
+        f"print([name for name in {dear} if name in sys.modules])"
+    )
+    root = str(Path(runc_wrap.__file__).parents[1])
+    argv = [sys.executable, "-I", "-S", "-c", program, root]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

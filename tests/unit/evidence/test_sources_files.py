@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable, files
+from tests.support.audit import line, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def serials(found: list[Sighting | Lost]) -> list[int]:
+    return [item.serial for item in found if isinstance(item, Sighting)]
+
+
+def lost(found: list[Sighting | Lost]) -> list[str]:
+    return [item.why for item in found if isinstance(item, Lost)]
+
+
+def read(path: Path, since: float = 0) -> list[Sighting | Lost]:
+    return list(files.Log(path).read(since, inf))
+
+
+def packed(path: Path, *lines: bytes) -> None:
+    path.write_bytes(gzip.compress(b"".join(text + b"\n" for text in lines)))
+
+
+def test_rotated_files_are_read_oldest_first(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(5))
+    for number in range(1, 12):
+        write(tmp_path / f"audit.log.{number}", line(100 - number))
+    assert serials(read(log)) == [*range(89, 100), 5]
+
+
+def test_compressed_files_and_dates_for_numbers_are_read_too(tmp_path: Path) -> None:
+    log = write(tmp_path / "messages", line(5))
+    packed(tmp_path / "messages-20260101.gz", line(1))
+    packed(tmp_path / "messages-20260108.gz", line(2))
+    write(tmp_path / "messages-20260115", line(3))
+    assert serials(read(log)) == [1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("name", ["audit.log.x", "audit.log.1.bak", "xaudit.log", "audit_log.1"])
+def test_other_files_are_left_alone(tmp_path: Path, name: str) -> None:
+    log = write(tmp_path / "audit.log", line(1))
+    write(tmp_path / name, line(2))
+    assert serials(read(log)) == [1]
+
+
+def test_a_truncated_last_line_is_left_out(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(1))
+    with log.open("ab") as file:
+        file.write(line(2)[:-3])
+    assert serials(read(log)) == [1]
+    assert lost(read(log)) == []
+
+
+def test_a_damaged_archive_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(9))
+    packed(tmp_path / "audit.log.2.gz", *(line(number) for number in range(5)))
+    (tmp_path / "audit.log.1.gz").write_bytes(b"no archive")
+    whole = (tmp_path / "audit.log.2.gz").read_bytes()
+    (tmp_path / "audit.log.2.gz").write_bytes(whole[:-9])
+    found = read(log)
+    assert serials(found)[-1] == 9
+    assert [why.rpartition(":")[2] for why in lost(found)] == [
+        " audit.log.2.gz cannot be read to its end",
+        " audit.log.1.gz cannot be read to its end",
+    ]
+
+
+def test_files_from_before_are_not_read(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(2))
+    os.utime(write(tmp_path / "audit.log.1", line(1)), (1000, 1000))
+    assert serials(read(log, since=1001)) == [2]
+    assert serials(read(log, since=999)) == [1, 2]
+
+
+def test_more_files_than_are_read_is_said(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(0))
+    for number in range(1, files.MOST + 5):
+        write(tmp_path / f"audit.log.{number}", line(number))
+    found = read(log)
+    assert serials(found) == [*range(files.MOST - 1, 0, -1), 0]
+    assert len(lost(found)) == 1
+
+
+@pytest.mark.parametrize("kind", ["absent", "directory", "fifo", "folder absent"])
+def test_what_is_no_log_is_not_available(tmp_path: Path, kind: str) -> None:
+    log = tmp_path / "x" / "audit.log" if kind == "folder absent" else tmp_path / "audit.log"
+    if kind == "directory":
+        log.mkdir()
+    if kind == "fifo":
+        os.mkfifo(log)
+    with pytest.raises(Unavailable, match="audit.log"):
+        read(log)
+
+
+def test_rotation_while_reading_hides_nothing(tmp_path: Path) -> None:
+    log = write(tmp_path / "audit.log", line(2))
+    write(tmp_path / "audit.log.1", line(1))
+    reading = files.Log(log).read(0, inf)
+    found = [next(reading)]
+    for number in (3, 4):  # twice, so that a file comes and is renamed between two looks
+        rotate(log)
+        write(log, line(number))
+    assert serials([*found, *reading]) == [1, 2, 3, 4]
+
+
+def rotate(log: Path) -> None:
+    last = max([int(path.suffix[1:]) for path in log.parent.glob("audit.log.*")], default=0)
+    for number in range(last, 0, -1):
+        log.with_name(f"audit.log.{number}").rename(log.with_name(f"audit.log.{number + 1}"))
+    log.rename(log.with_name("audit.log.1"))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return write(tmp_path / "audit.log", line(1))
+
+
+def append(log: Path, text: bytes) -> None:
+    with log.open("ab") as file:
+        file.write(text)
+
+
+def test_a_tail_begins_at_the_end_and_waits_for_a_line_to_be_whole(log: Path) -> None:
+    tail = files.Tail(log)
+    assert tail.read() == []
+    append(log, line(2)[:50])
+    assert tail.read() == []
+    append(log, line(2)[50:] + b"\n" + line(3))
+    assert serials(tail.read()) == [2]
+    append(log, b"\n")
+    assert serials(tail.read()) == [3]
+    tail.close()
+
+
+def test_a_tail_finishes_the_old_file_and_goes_on_with_the_new_ones(log: Path) -> None:
+    tail = files.Tail(log)
+    append(log, line(2) + b"\n")
+    for number in (3, 4, 5):
+        rotate(log)
+        write(log, line(number))
+    assert serials(tail.read()) == [2, 3, 4, 5]
+    append(log, line(6) + b"\n")
+    assert serials(tail.read()) == [6]
+    assert tail.read() == []
+    tail.close()
+
+
+def test_a_tail_waits_for_a_new_file_and_survives_the_old_ones_end(log: Path) -> None:
+    tail = files.Tail(log)
+    append(log, line(2) + b"\n")
+    log.unlink()
+    assert serials(tail.read()) == [2]
+    assert tail.read() == []
+    write(log, line(3))
+    assert serials(tail.read()) == [3]
+    tail.close()
+
+
+def test_a_tail_sees_a_file_that_was_copied_and_emptied(log: Path) -> None:
+    tail = files.Tail(log)
+    append(log, line(2) * 2)
+    tail.read()
+    shutil.copy(log, log.with_name("copy"))
+    write(log, line(3))
+    assert serials(tail.read()) == [3]
+    tail.close()
+
+
+def test_a_tail_keeps_no_files_open_that_it_is_done_with(log: Path) -> None:
+    tail = files.Tail(log)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    for number in range(2, 20):
+        rotate(log)
+        write(log, line(number))
+        assert serials(tail.read()) == [number]
+    assert len(os.listdir("/proc/self/fd")) <= before + 19  # noqa: PTH208 - a count
+    tail.close()
+    assert len(os.listdir("/proc/self/fd")) < before  # noqa: PTH208 - a count

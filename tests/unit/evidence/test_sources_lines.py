@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence import records
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources.lines import Lines
+from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, line
+
+PREFIX = b"Nov 24 17:45:41 node kernel: [1.5] "
+FORGED = PREFIX + b"audit: type=1326 " + STAMP + fields()
+REAL = FORGED.replace(b"12589", b"12600")
+
+
+def serials(found: list[Sighting | Lost]) -> list[int]:
+    return [item.serial for item in found if isinstance(item, Sighting)]
+
+
+def lost(found: list[Sighting | Lost]) -> int:
+    return sum(item.records for item in found if isinstance(item, Lost))
+
+
+@given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=20))
+def test_lines_come_whole_however_the_bytes_are_cut(cuts: list[int]) -> None:
+    text = b"".join(line(number) + b"\n" for number in range(5))
+    lines, found, at = Lines("x"), [], 0
+    for size in [*cuts, len(text)]:
+        found += lines.feed(text[at : at + size])
+        at += size
+    assert serials(found) == [0, 1, 2, 3, 4]
+    assert lost(found + lines.end()) == 0
+
+
+def test_an_unfinished_line_waits_and_is_damage_only_at_the_end() -> None:
+    lines = Lines("x")
+    assert lines.feed(line(1)) == []
+    assert serials(lines.feed(b"\n" + line(2)[:-5])) == [1]
+    assert lost(lines.end()) == 1
+    assert serials(lines.feed(line(3) + b"\n")) == [3]
+
+
+def test_damaged_records_are_counted_in_one_sum() -> None:
+    broken = SECCOMP + STAMP + b"auid=what\n"
+    found = Lines("a file").feed(line(1) + b"\n" + broken * 3 + b"type=SYSCALL msg=x\n")
+    assert serials(found) == [1]
+    assert found[1:] == [Lost(found[0].time, 3, "audit", "damaged SECCOMP records in a file")]
+
+
+@pytest.mark.parametrize("chunk", [100, 7_000, 10_000_000])
+def test_a_line_without_end_is_passed_over_and_takes_no_memory(chunk: int) -> None:
+    endless = SECCOMP + STAMP + FIELDS % (b'"a"', b"41" * 500_000)
+    text = line(1) + b"\n" + endless + b"\n" + line(2) + b"\n"
+    lines, found = Lines("x"), []
+    for at in range(0, len(text), chunk):
+        found += lines.feed(text[at : at + chunk])
+        assert len(lines._rest) <= records.LONGEST  # noqa: SLF001 - the bound is what is tested
+    assert serials(found) == [1, 2]
+    assert lost(found) == 1
+
+
+def test_a_users_newlines_put_no_record_into_a_syslog() -> None:
+    """Written as rsyslog does from /proc/kmsg: each line of one message has the kernel's name."""
+    message = [PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x", FORGED]
+    lines = [*message, PREFIX + b"'", REAL]
+    found = Lines("x").feed(b"".join(text + b"\n" for text in lines))
+    assert serials(Lines("x").feed(FORGED + b"\n")) == [12589], "else nothing is shown"
+    assert serials(found) == [12600]
+    assert lost(found) == 1
+
+
+def test_a_users_message_that_was_cut_off_hides_eight_lines_at_most() -> None:
+    cut = PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x\n"
+    found = Lines("x").feed(cut + (REAL + b"\n") * 20)
+    assert (len(serials(found)), lost(found)) == (12, 8)
+
+
+@given(st.lists(st.binary(max_size=400), max_size=8))
+def test_no_bytes_make_it_raise(chunks: list[bytes]) -> None:
+    lines = Lines("x")
+    for chunk in chunks:
+        lines.feed(chunk)
+        lines.feed(PREFIX + b"audit: type=1107 audit(1.000:1): msg='" + chunk + b"\n")
+    lines.end()
