@@ -1,28 +1,217 @@
-"""The evidence worker: waits, and takes the keeper's place if that is killed."""
+"""The evidence worker: answers what containers in observe send, and records what is seen. Lean.
+
+First of all calls are answered: without recording if that fails, before recording if that is slow.
+It takes the keeper's place if that is killed. One thread, and it waits in one place.
+"""
 
 from __future__ import annotations
 
-import posix
+import gc
+import os
 import select
+import socket
+import time
 from _signal import SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import handing, succession
+from runc_wrap.agent import arrivals, handing, succession
+from runc_wrap.agent.handing import Named
+from runc_wrap.agent.listeners import Listener, Listeners
+from runc_wrap.agent.recording import Recorder
+from runc_wrap.agent.saying import complain
 from runc_wrap.agent.signals import Signals
+from runc_wrap.evidence.model import OBSERVE, Lost
+from runc_wrap.hotpath.main import described
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.agent.arrivals import Arrival
+    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.store import Key
+
+_PRIORITY = -10
+_MOST_ARRIVALS = 64
+_COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
+_PAUSE = 0.01
+_KILLED = "the agent's evidence worker was killed before it had written them"
 
 
 def main(prefix: str) -> None:
     """Be the evidence worker, until the keeper ends it."""
-    handed = handing.received(posix.environ)
-    keeper = next(each.fd for each in handed if each.name == "keeper")
-    signals = Signals(SIGTERM)
-    poll = select.epoll()
-    for fd in (keeper, signals.fd):
-        poll.register(fd, select.EPOLLIN)
-    address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
-    handing.send(address, handing.READY)
-    while True:
-        for fd, _ in poll.poll():
-            if fd == signals.fd and SIGTERM in signals.take():
-                return
-            if fd == keeper:
-                succession.take_over(prefix, handed)
+    handed = handing.received(os.environb)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    except OSError:  # it may not; it is as good, if slower on a busy node
+        pass
+    Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
+
+
+class Worker:
+    """`handed` are the descriptors that the keeper holds, `address` is the keeper's own."""
+
+    def __init__(self, prefix: str, handed: list[Named], address: str) -> None:
+        self.prefix = prefix
+        self.handed = handed
+        self.address = address
+        self.signals = Signals(SIGTERM)
+        self.poll = select.epoll()
+        self.doing: dict[int, Callable[[], None]] = {}
+        self.arriving: dict[int, Arrival] = {}
+        self.is_over = False
+        self._errors = 0
+        self._complained = -_COMPLAINT_SECONDS
+        self.listeners = Listeners(prefix, address, self._record)
+        unwritten = self.listeners.restore(handed)  # before all that may be slow or fail
+        self.recorder = self._recorder()
+        if unwritten and self.recorder:
+            self.recorder.lost(Lost(time.time(), unwritten, OBSERVE, _KILLED))
+
+    def _recorder(self) -> Recorder | None:
+        inflight = self.listeners.inflight
+        try:
+            return Recorder(self.prefix, inflight.written if inflight else _nothing)
+        except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
+            complain(f"nothing is recorded: {described(error)}.")
+            return None
+
+    def serve(self) -> None:
+        """Serve until the keeper ends this, or ends."""
+        self._watch_all()
+        handing.send(self.address, handing.READY)
+        gc.collect()
+        gc.freeze()
+        while not self.is_over:
+            self._turn()
+        self._write()
+
+    def _watch_all(self) -> None:
+        by_name = {each.name: each.fd for each in self.handed}
+        self._watch(self.signals.fd, self._obey)
+        if "keeper" in by_name:
+            self._watch(by_name["keeper"], self._succeed)
+        if "notify" in by_name:
+            self.notify = socket.socket(fileno=os.dup(by_name["notify"]))
+            self._watch(self.notify.fileno(), self._arrive)
+        for fd in self.recorder.filenos() if self.recorder else ():
+            self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
+        for fd in self.listeners.by_fd:
+            self.poll.register(fd, select.EPOLLIN)
+
+    def _watch(self, fd: int, do: Callable[[], None]) -> None:
+        self.doing[fd] = do
+        self.poll.register(fd, select.EPOLLIN)
+
+    def _turn(self) -> None:
+        """Wait for something; calls are answered first, one of each listener."""
+        events = self.poll.poll(self._seconds())
+        others = []
+        for fd, event in events:
+            listener = self.listeners.by_fd.get(fd)
+            if listener is None:
+                others.append(fd)
+            elif event & select.EPOLLIN:
+                self._guarded(self._answer, listener)
+            else:
+                self.listeners.gone(listener)
+        for fd in others:
+            self._guarded(self.doing.get(fd, _nothing))
+        self._give_up_late_ones()
+        if self.recorder:
+            self._guarded(self.recorder.write_due)
+
+    def _guarded(self, do: Callable[..., None], *words: object) -> None:
+        """Do something of which no error may keep other calls waiting."""
+        try:
+            do(*words)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._errors += 1
+            now = time.monotonic()
+            if now - self._complained >= _COMPLAINT_SECONDS:
+                self._complained = now
+                complain(f"{self._errors} errors of its own, at last {described(error)}.")
+
+    def _answer(self, listener: Listener) -> None:
+        try:
+            self.listeners.answer(listener)
+        except OSError:
+            time.sleep(_PAUSE)  # it stays readable: were it for ever, others must get their turn
+            raise
+
+    def _record(self, key: Key | None, sighting: Sighting) -> None:
+        if self.recorder:
+            self.recorder.record(key, sighting)
+
+    def _seconds(self) -> float | None:
+        due = [arrival.until - time.monotonic() for arrival in self.arriving.values()]
+        to_write = self.recorder.seconds() if self.recorder else None
+        due += [] if to_write is None else [to_write]
+        return max(min(due), 0.0) if due else None
+
+    def _hear(self, fd: int) -> None:
+        if self.recorder:
+            self.recorder.hear(fd)
+
+    def _arrive(self) -> None:
+        """Accept a runtime's connection; it may have said all already."""
+        until = time.monotonic() + arrivals.SECONDS
+        arrival = arrivals.accepted(self.notify, until)
+        if arrival is None:
+            return
+        fd = arrival.connection.fileno()
+        self.arriving[fd] = arrival
+        self._watch(fd, lambda: self._hear_arrival(fd))
+        self._hear_arrival(fd)
+        if len(self.arriving) > _MOST_ARRIVALS:
+            self._settle(next(iter(self.arriving)))
+
+    def _hear_arrival(self, fd: int) -> None:
+        arrival = self.arriving[fd]
+        arrival.hear()
+        if arrival.listener is not None and not arrival.number:
+            arrival.number = self.listeners.keep(arrival.listener)
+        if arrival.is_whole:
+            self._settle(fd)
+
+    def _give_up_late_ones(self) -> None:
+        now = time.monotonic() if self.arriving else 0.0
+        for fd in [fd for fd, arrival in self.arriving.items() if arrival.until <= now]:
+            self._settle(fd)
+
+    def _settle(self, fd: int) -> None:
+        """Take what a connection brought, and end it."""
+        arrival = self.arriving.pop(fd)
+        del self.doing[fd]
+        arrival.end()
+        if arrival.listener is not None:
+            state = self._state(arrival)
+            listener = self.listeners.add(arrival.number, arrival.listener, state)
+            self.poll.register(listener.fd, select.EPOLLIN)
+
+    def _state(self, arrival: Arrival) -> dict[str, object]:
+        state: dict[str, object] = arrival.state()
+        name = state["id"]
+        try:
+            known = self.recorder.root_of(str(name)) if self.recorder else None
+        except Exception:  # noqa: BLE001 - the listener counts
+            known = None
+        return {**state, "root": known or ""}
+
+    def _obey(self) -> None:
+        if SIGTERM in self.signals.take():
+            self.is_over = True
+
+    def _succeed(self) -> None:
+        """Become the keeper in its place, with all that is open."""
+        self._write()
+        stored = {name: Named(name, fd) for name, fd in self.listeners.named()}
+        known = {each.name: each for each in self.handed if not each.name.startswith("seccomp-")}
+        succession.take_over(self.prefix, [*(known | stored).values()])
+
+    def _write(self) -> None:
+        if self.recorder:
+            self._guarded(self.recorder.write)
+
+
+def _nothing() -> None:
+    """Do nothing."""

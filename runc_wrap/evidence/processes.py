@@ -94,6 +94,11 @@ class Tree:
         """Return the connector's descriptor, -1 where there is none."""
         return self._socket.fileno() if self._socket else -1
 
+    @property
+    def has_containers(self) -> bool:
+        """Tell whether a process of a container is there."""
+        return bool(self._alive)
+
     def close(self) -> None:
         """Stop listening."""
         if self._socket:

@@ -57,10 +57,10 @@ class Live:
         """Leave the group."""
         self._socket.close()
 
-    def read(self) -> list[Sighting | Lost]:
-        """Return what has come, at most MOST records; what else there is, the next time."""
+    def read(self, most: int = MOST) -> list[Sighting | Lost]:
+        """Return what has come, at most so many records; what else there is, the next time."""
         found: list[Sighting | Lost] = []
-        for _ in range(MOST):
+        for _ in range(most):
             try:
                 datagram, sender = self._socket.recvfrom(_LARGEST)
             except BlockingIOError:

@@ -1,0 +1,130 @@
+"""A runtime's message with a seccomp listener: ContainerProcessState of the OCI runtime-spec. Lean.
+
+runc and crun connect and send one JSON object with the listener beside it; the connection may stay
+open until the runtime ends. Only root may. Once a listener has come it is kept whatever else is
+wrong: without one the container's calls fail.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+
+from runc_wrap.agent.arguments import METADATA, checked
+from runc_wrap.hotpath import codec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runc_wrap.agent.arguments import Groups
+
+    Json = dict[str, Any]
+
+LARGEST = 4 << 20  # bytes: the state carries the container's annotations
+SECONDS = 10.0  # for a message to be whole
+_CHUNK = 64 << 10
+_MOST_FDS = 8
+_CREDENTIALS = struct.Struct("=iii")
+_LONGEST = 4096  # characters of an id or a path that are kept
+
+
+class Arrival:
+    """One connection: `fds` are what came with it, `until` when it is given up.
+
+    `number` is the listener's, 0 while it has none.
+    """
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self.connection = connection
+        self.until = until
+        self.fds: list[int] = []
+        self.number = 0
+        self.is_whole = False
+        self._told: Json | None = None
+        self._text = bytearray()
+
+    def hear(self) -> None:
+        """Take in what there is; `is_whole` afterwards says that nothing more will come."""
+        try:
+            data, fds = self._receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            data, fds = b"", []
+        self.fds += fds
+        self._text += data
+        if self.fds and self._text.endswith(b"}"):
+            self._told = _object(self._text)
+        self.is_whole = not data or len(self._text) > LARGEST or self._told is not None
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        room = socket.CMSG_SPACE(_MOST_FDS * 4)
+        data, ancillary, _, _ = self.connection.recvmsg(_CHUNK, room, socket.MSG_CMSG_CLOEXEC)
+        fds = array.array("i")
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds.frombytes(value[: len(value) - len(value) % fds.itemsize])
+        return data, list(fds)
+
+    @property
+    def listener(self) -> int | None:
+        """Return the listener that came, None if there is none."""
+        return self.fds[0] if self.fds else None
+
+    def end(self) -> None:
+        """Close the connection, and what came that is no listener."""
+        for fd in self.fds[1:]:
+            os.close(fd)
+        self.connection.close()
+
+    def state(self) -> Json:
+        """Return {id, bundle, pid, metadata} as far as they were told."""
+        told = self._told or {}
+        state = told.get("state")
+        state = state if isinstance(state, dict) else {}
+        words = {"id": state.get("id"), "bundle": state.get("bundle")}
+        words = {name: word[:_LONGEST] for name, word in words.items() if isinstance(word, str)}
+        metadata = told.get("metadata")
+        pid = told.get("pid")
+        return {
+            "id": words.get("id", ""),
+            "bundle": words.get("bundle", ""),
+            "pid": pid if type(pid) is int else 0,
+            "metadata": metadata if isinstance(metadata, str) else "",
+        }
+
+
+def _object(text: bytearray) -> Json | None:
+    try:
+        found = codec.loads(bytes(text))
+    except codec.Unreadable:
+        return None
+    return found if isinstance(found, dict) else {}
+
+
+def accepted(listening: socket.socket, until: float) -> Arrival | None:
+    """Accept a connection of root's, None if there is none."""
+    try:
+        connection, _ = listening.accept()
+    except OSError:
+        return None
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    if _CREDENTIALS.unpack(raw)[1] != 0:
+        connection.close()
+        return None
+    connection.setblocking(False)
+    return Arrival(connection, until)
+
+
+def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:
+    """Return what listener's metadata say of calls that a profile allows by their arguments."""
+    word, _, text = metadata.partition(" ")
+    if word != METADATA or not text:
+        return {}
+    try:
+        return checked(codec.loads(text.encode("utf-8", "surrogateescape")))
+    except (codec.Unreadable, ValueError, TypeError):
+        return {}

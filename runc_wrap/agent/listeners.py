@@ -1,0 +1,216 @@
+"""The seccomp listeners of all containers in observe, and answering their calls. Lean.
+
+    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}
+
+The descriptors are the keeper's to hold as well, under the same names, so that a call waits while
+this process is being replaced, and none fails. Each turn answers one call of each listener that has
+one: whoever floods waits for the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from runc_wrap.agent import handing, notify
+from runc_wrap.agent.arguments import allows, bits
+from runc_wrap.agent.arrivals import allowed_by_arguments
+from runc_wrap.agent.callers import Caller, Callers
+from runc_wrap.agent.saying import complain
+from runc_wrap.evidence.model import OBSERVE, Sighting
+from runc_wrap.hotpath import bundle, codec
+from runc_wrap.hotpath.failure import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from runc_wrap.agent.handing import Named
+    from runc_wrap.evidence.store import Key
+
+    Json = dict[str, Any]
+    Record = Callable[[Key | None, Sighting], None]
+
+NAME = "seccomp-"
+INFLIGHT = "inflight"
+_USER_NOTIF = 0x7FC00000
+
+
+class Listener:
+    """One listener; `key` is whose container, None if nobody knows."""
+
+    __slots__ = ("allowed", "callers", "fd", "key", "number")
+
+    def __init__(self, number: int, fd: int, state: Json) -> None:
+        self.number = number
+        self.fd = fd
+        name = state.get("id")
+        root = state.get("root")
+        is_known = isinstance(name, str) and name and isinstance(root, str)
+        self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
+        metadata = state.get("metadata")
+        self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
+        self.callers = Callers()
+
+
+class Listeners:
+    """All listeners of an installation.
+
+    `address` is the keeper's, `record` takes each call that a profile would have denied.
+    """
+
+    def __init__(self, prefix: str, address: str, record: Record) -> None:
+        self.address = address
+        self.record = record
+        self.directory = f"{prefix}/var/agent/listeners"
+        self.by_fd: dict[int, Listener] = {}
+        self.inflight: notify.Inflight | None = None
+        self._next = 1
+        os.makedirs(self.directory, 0o700, exist_ok=True)  # noqa: PTH103 - lean
+
+    def restore(self, handed: Iterable[Named]) -> int:
+        """Take what was stored, and answer the call that a killed process had received.
+
+        Return how many calls that process had answered and not written down.
+        """
+        held = list(handed)
+        memory = [each.fd for each in held if each.name == INFLIGHT]
+        self.inflight = self._memory(memory)
+        for each in held:
+            number = _number(each.name)
+            if number:
+                self._add(Listener(number, each.fd, self._read(each.name)))
+        self._remove_files()
+        self._answer_left(self.inflight)
+        return self.inflight.unwritten
+
+    def _memory(self, stored: list[int]) -> notify.Inflight:
+        if stored:
+            return notify.Inflight(stored[0])
+        made = notify.Inflight.new()
+        self._store(INFLIGHT, made.fd)
+        return made
+
+    def _answer_left(self, inflight: notify.Inflight) -> None:
+        left = inflight.left
+        for listener in self.by_fd.values() if left else ():
+            if left and listener.number == left[0]:
+                notify.proceed(listener.fd, left[1])
+
+    def named(self) -> Iterator[tuple[str, int]]:
+        """Yield what is stored with the keeper: name and descriptor."""
+        if self.inflight:
+            yield INFLIGHT, self.inflight.fd
+        for listener in self.by_fd.values():
+            yield f"{NAME}{listener.number}", listener.fd
+
+    def keep(self, fd: int) -> int:
+        """Have the keeper hold a listener, as soon as it has come; return its number."""
+        number, self._next = self._next, self._next + 1
+        self._store(f"{NAME}{number}", fd)
+        return number
+
+    def add(self, number: int, fd: int, state: Json) -> Listener:
+        """Take a listener that is kept, once its runtime has said whose it is."""
+        self._write(f"{NAME}{number}", state)
+        listener = Listener(number, fd, state)
+        self._add(listener)
+        return listener
+
+    def _add(self, listener: Listener) -> None:
+        os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
+        notify.wake_here(listener.fd)
+        self.by_fd[listener.fd] = listener
+        self._next = max(self._next, listener.number + 1)
+
+    def _store(self, name: str, fd: int) -> None:
+        message = f"FDSTORE=1\nFDNAME={name}".encode()
+        if self.address and not handing.send(self.address, message, [fd]):
+            complain(f"the keeper did not take {name}; were this process killed, its calls would fail.")
+
+    def gone(self, listener: Listener) -> None:
+        """Forget a listener whose last process has ended."""
+        name = f"{NAME}{listener.number}"
+        del self.by_fd[listener.fd]
+        os.close(listener.fd)
+        handing.send(self.address, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+        bundle.remove(f"{self.directory}/{name}.json")
+
+    def answer(self, listener: Listener) -> None:
+        """Let one call continue, and record it unless the profile allows it by its arguments.
+
+        What is read of the caller is its own if the call still waits afterwards.
+        """
+        if self.inflight is None:
+            return
+        call = self.inflight.receive(listener.fd, listener.number)
+        if call is None:
+            return
+        groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
+        if groups and allows(groups, call.args, bits(call.arch, call.number)):
+            notify.proceed(listener.fd, call.id)
+            return
+        caller = self._caller(listener, call)
+        if not notify.is_valid(listener.fd, call.id):
+            caller = Caller(call.tid, 0, "", "")
+        self.inflight.count()
+        notify.proceed(listener.fd, call.id)
+        self.record(listener.key, _sighting(call, caller))
+
+    def _caller(self, listener: Listener, call: notify.Call) -> Caller:
+        try:
+            return listener.callers.of(call.tid, time.monotonic())
+        except Exception:  # noqa: BLE001 - whatever it is, the call must be answered
+            return Caller(call.tid, 0, "", "")
+
+    def _read(self, name: str) -> Json:
+        try:
+            found = codec.loads(bundle.read(f"{self.directory}/{name}.json").text)
+        except (Refusal, codec.Unreadable):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, name: str, state: Json) -> None:
+        new = f"{self.directory}/{name}.new"
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
+            os.rename(new, f"{self.directory}/{name}.json")  # noqa: PTH104 - lean
+        except (OSError, codec.Unreadable):
+            complain(f"whose {name} is could not be written down.")
+
+    def _remove_files(self) -> None:
+        """Remove what is left of listeners that are gone."""
+        names = {f"{NAME}{listener.number}.json" for listener in self.by_fd.values()}
+        for name in os.listdir(self.directory):  # noqa: PTH208 - lean
+            if name not in names:
+                bundle.remove(f"{self.directory}/{name}")
+
+
+def _number(name: str) -> int:
+    rest = name.removeprefix(NAME)
+    return int(rest) if rest != name and rest.isdecimal() else 0
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _sighting(call: notify.Call, caller: Caller) -> Sighting:
+    return Sighting(
+        time=time.time(),
+        serial=0,
+        pid=caller.pid,
+        uid=caller.uid,
+        comm=caller.comm,
+        exe=caller.exe,
+        arch=call.arch,
+        number=call.number,
+        code=_USER_NOTIF,
+        args=call.args,
+        source=OBSERVE,
+    )

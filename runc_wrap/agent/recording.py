@@ -1,0 +1,138 @@
+"""Evidence as it happens, brought to disk: audit records, processes, and calls from listeners. Lean.
+
+What is in memory is written a few seconds after the first change, and at the end; how many calls
+of observe are not on disk yet is counted in memory that outlives the process.
+"""
+
+from __future__ import annotations
+
+import time
+
+from runc_wrap.agent.saying import complain
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
+from runc_wrap.evidence.processes import SOURCE as PROCESSES
+from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.store import Key
+
+WRITE_AFTER = 3.0  # seconds from a change
+WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
+TRY_AGAIN = 30.0  # seconds after a write that failed
+CLEAR_EVERY = 86400.0
+_AT_ONCE = 128  # audit records before others get their turn
+
+
+class Recorder:
+    """Takes in what is seen; `seconds` says when `write` has something to do.
+
+    `written` is called once all is on disk. Raises OSError where nothing can be stored.
+    """
+
+    def __init__(self, prefix: str, written: Callable[[], None]) -> None:
+        self._written = written
+        self._store = Store(f"{prefix}/var/evidence")
+        self.known = Known(f"{prefix}/var/ledger")
+        self.tree = Tree(self.known)
+        self.live = self._audit()
+        self._begun = time.time()
+        self._due: float | None = None
+        self._noted = time.monotonic()
+        self._cleared = -CLEAR_EVERY
+
+    def _audit(self) -> Live | None:
+        try:
+            return Live()
+        except (Unavailable, OSError) as error:
+            complain(f"audit records cannot be watched: {error}")
+            return None
+
+    def filenos(self) -> list[int]:
+        """Return what to wait on, the most urgent first."""
+        return [fd for fd in (self.tree.fileno(), self.live.fileno() if self.live else -1) if fd >= 0]
+
+    def hear(self, fd: int) -> None:
+        """Take in a part of what came at a descriptor of `filenos`."""
+        if fd == self.tree.fileno():
+            self._hear_tree()
+        elif self.live:
+            self._hear_audit(self.live)
+
+    def _hear_tree(self) -> None:
+        for lost in self.tree.read():
+            self.lost(lost)
+        for key, when in self.tree.ended():
+            self._store.ended(key, when)
+            self._change()
+
+    def _hear_audit(self, live: Live) -> None:
+        self._hear_tree()
+        for one in live.read(_AT_ONCE):
+            if isinstance(one, Lost):
+                self.lost(one)
+            else:
+                self._store.add(self.tree.container_of(one.pid, one.time), one)
+                self._change()
+
+    def record(self, key: Key | None, sighting: Sighting) -> None:
+        """Take a call that a listener sent."""
+        self._store.add(key, sighting)
+        self._change()
+
+    def lost(self, one: Lost) -> None:
+        """Note what is known to be lost."""
+        self._store.lost(one)
+        self._change()
+
+    def root_of(self, name: str) -> str | None:
+        """Return the runtime's root of a container, None if the ledger has no such container."""
+        self.known.refresh()
+        key = self.known.of_id(name)
+        return key[0] if key else None
+
+    def _change(self) -> None:
+        if self._due is None:
+            self._due = time.monotonic() + WRITE_AFTER
+
+    def seconds(self) -> float | None:
+        """Return how long `write` has nothing to do; None: for as long as nothing comes."""
+        due = [] if self._due is None else [self._due]
+        if self.tree.has_containers:
+            due.append(self._noted + WATCHED_EVERY)
+        return max(min(due) - time.monotonic(), 0.0) if due else None
+
+    def write_due(self) -> None:
+        """Write if it is time."""
+        if self.seconds() == 0.0:
+            self.write()
+
+    def write(self) -> None:
+        """Write what changed, and that we looked."""
+        now = time.time()
+        self._noted = time.monotonic()
+        sources = [OBSERVE, *([AUDIT] if self.live else [])]
+        if self.tree.fileno() >= 0:
+            sources.append(PROCESSES)
+        for source in sources:
+            self._store.watched(source, self._begun, now)
+        try:
+            self._store.flush()
+            self._clear()
+        except OSError as error:
+            complain(f"evidence cannot be written: {error.strerror}; it is tried again.")
+            self._due = self._noted + TRY_AGAIN
+            return
+        self._due = None
+        self._written()
+
+    def _clear(self) -> None:
+        if self._noted - self._cleared >= CLEAR_EVERY:
+            self._cleared = self._noted
+            self._store.clear_old()
