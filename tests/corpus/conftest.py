@@ -1,101 +1,91 @@
-"""One installation per runtime and mode, and the running of a program under each."""
+"""The nodes, and the running of a module's programs before its tests look at what came of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.abis import ABIS
-from tests.support import install, system, truth
-from tests.support.requirements import machine, program, requires
+from tests.corpus import nodes
+from tests.corpus.nodes import BARE, MODES, Outcome
+from tests.support import install
+from tests.support.processes import short_directory
+from tests.support.requirements import machine, requires
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-Calls = set[tuple[str, str]]  # (abi, syscall), as design.md's report names them
+    from tests.corpus.nodes import Node, Program
 
-PROFILE = "containerd"
-BARE = "bare"  # the runtime without us
-AUDIT, ENFORCE, ENFORCE_LOG = "audit", "enforce", "enforce-log"
-CODES = {BARE: truth.LOGGED, AUDIT: truth.LOGGED, ENFORCE: truth.ERRNO, ENFORCE_LOG: truth.ERRNO}
-_ABIS = {truth.X86_64: "x86_64", truth.I386: "x86"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a program did, and what the kernel said of it."""
-
-    status: int
-    output: str
-    calls: Calls
-    overruns: int
-
-
-@dataclass
-class Runner:
-    """Runs programs on both runtimes, bare or under an installation in a mode."""
-
-    installation: Callable[[str, str], install.Installed]
-    directory: Path
-    made: list[system.System] = field(default_factory=list)
-
-    def bundle(self, kind: str, args: Sequence[str], **changes: Any) -> system.System:
-        """Make a bundle, deleted when the test ends."""
-        self.made.append(
-            system.make(self.directory / f"bundle{len(self.made)}", kind, args, **changes)
-        )
-        return self.made[-1]
-
-    def runtime(self, kind: str, mode: str) -> Path | str:
-        """Return the runtime to call: the real one, or the wrapper of an installation."""
-        return program(kind) if mode == BARE else self.installation(kind, mode).wrapper
-
-    def run(self, kind: str, mode: str, args: Sequence[str], **changes: Any) -> Outcome:
-        """Run to the end; return what the kernel said of exactly this workload."""
-        bundle = self.bundle(kind, args, **changes)
-        with truth.told() as told:
-            done = bundle.call(self.runtime(kind, mode), "run")
-        calls = named(told.calls(bundle.auid, CODES[mode]))
-        return Outcome(done.returncode, done.stdout, calls, told.overruns)
-
-
-def named(calls: set[tuple[int, int]]) -> Calls:
-    """Return (arch, number) as (abi, syscall)."""
-    return {(_ABIS[arch], syscalls.name_of(ABIS[_ABIS[arch]], number)) for arch, number in calls}
-
-
-def native(words: str) -> Calls:
-    """Return the calls with these names on the native ABI."""
-    return {("x86_64", word) for word in words.split()}
+Json = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def installation(
+def crun(
     installed: install.Installed, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, str], install.Installed]:
-    """Return the installation for a runtime and a mode, made once."""
-
-    @cache
-    def made(kind: str, mode: str) -> install.Installed:
-        own = install.copy_of(installed, tmp_path_factory.mktemp(f"{kind}-{mode}") / "prefix")
-        own.configure(f'runtime = ["{kind}"]\n[default]\nprofile = "{PROFILE}"\nmode = "{mode}"\n')
-        return own
-
-    return made
+) -> Iterator[Node]:
+    yield from _node("crun", installed, tmp_path_factory)
 
 
-@pytest.fixture
-def runner(
-    installation: Callable[[str, str], install.Installed], tmp_path: Path
-) -> Iterator[Runner]:
+@pytest.fixture(scope="session")
+def runc(
+    installed: install.Installed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Node]:
+    yield from _node("runc", installed, tmp_path_factory)
+
+
+def _node(
+    kind: str, installed: install.Installed, factory: pytest.TempPathFactory
+) -> Iterator[Node]:
     requires("runc", "crun", "unshare", root=True)
     machine("x86_64")
-    made = Runner(installation, tmp_path)
-    yield made
-    for bundle in made.made:
-        bundle.delete(program(bundle.kind))
+    own = install.copy_of(installed, factory.mktemp(kind) / "prefix")
+    with short_directory(kind) as directory, nodes.running(kind, own, directory) as node:
+        yield node
+
+
+@dataclass
+class Ran:
+    """Programs that have run on both runtimes in every mode."""
+
+    nodes: Sequence[Node]
+    outcomes: dict[tuple[str, str, str], Outcome]  # (runtime, mode, program)
+
+    @cached_property
+    def reports(self) -> dict[str, dict[nodes.Workload, Json]]:
+        """The report of each runtime's node, once all is in it."""
+        return {node.kind: node.report() for node in self.nodes}
+
+    def reported(self, kind: str, mode: str, name: str) -> set[nodes.Call]:
+        return nodes.reported(self.reports[kind][mode, name])
+
+
+def run_all(on: Sequence[Node], programs: Sequence[Program]) -> Ran:
+    """Run each program on each node, in each of its modes and bare."""
+    return Ran(
+        on,
+        {
+            (node.kind, mode, one.name): node.run(mode, one)
+            for node in on
+            for one in programs
+            for mode in (BARE, *MODES[node.kind])
+        },
+    )
+
+
+def wanted(request: pytest.FixtureRequest, name: str) -> list[Any]:
+    """Return the values of a parameter in those of the module's tests that will run."""
+    found = {}
+    for item in request.session.items:
+        if item.path == request.path and name in getattr(item, "callspec", Empty).params:
+            value = item.callspec.params[name]  # type: ignore[attr-defined]  # it has one
+            found[value.name] = value
+    return list(found.values())
+
+
+class Empty:
+    """A test without parameters."""
+
+    params: dict[str, Any] = {}
