@@ -134,12 +134,17 @@ class Tree:
 
         Read what there is first: a record may be here before the news of its process.
         """
-        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
-        around = [life for life in lives if _lived(life, when)]
-        if around:
-            keys = {life.key for life in around}
-            return around[0].key if len(keys) == 1 else None
+        keys = self._remembered(pid, when)
+        if not keys:
+            self._refresh(when)
+            keys = self._remembered(pid, when)
+        if keys:
+            return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
+
+    def _remembered(self, pid: int, when: float) -> set[Key]:
+        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
+        return {life.key for life in lives if _lived(life, when)}
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
@@ -216,10 +221,18 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
+        events: list[tuple[float, bool, int]] = []
         for one in self._strangers.created(pid, second):
-            self._begin(one.pid, one.start, key)
+            events.append((one.start, True, one.pid))
             if one.end is not None:
-                self._end(one.pid, one.end)
+                events.append((one.end, False, one.pid))
+        self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
+        for when, begins, whose in sorted(events):
+            if begins:
+                self._begin(whose, when, key)
+            else:
+                self._end(whose, when)
+        self._left(key, max(events)[0] if events else None)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
@@ -231,7 +244,6 @@ class Tree:
 
     def _ask(self, pid: int, when: float) -> Key | None:
         """Ask /proc about a process that is not known; it must have been there then."""
-        self._refresh(when)
         found = self._present.of(pid, when)
         if found is None:
             return None
@@ -266,11 +278,16 @@ class Tree:
             return
         self._ended.setdefault(pid, []).append(life._replace(end=when))
         self._order.append((when, pid))
-        self._counts[life.key] -= 1
-        if not self._counts[life.key]:
-            del self._counts[life.key]
-            self._over = [*self._over[-MOST_ENDED:], (life.key, when)]
+        self._left(life.key, when)
         self._forget(when)
+
+    def _left(self, key: Key, when: float | None) -> None:
+        """Count one process less; with the last the container has ended."""
+        self._counts[key] -= 1
+        if not self._counts[key]:
+            del self._counts[key]
+            if when is not None:
+                self._over = [*self._over[-MOST_ENDED:], (key, when)]
 
     def _forget(self, now: float) -> None:
         """Forget who ended long ago, a batch at a time."""

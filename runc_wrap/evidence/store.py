@@ -160,7 +160,7 @@ class Store:
         return f"{self._directory}/{file_name(key)}"
 
     def _write(self, key: Key | None) -> None:
-        root, name = key or ("", "")
+        root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
         _replace(self._path(key), found)
 

@@ -1,0 +1,83 @@
+"""Sightings, ledger lines and profiles for tests of evidence."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import ledger
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node.would import Enforced
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.loading import Loader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+X86_64, X86 = 0xC000003E, 0x40000003
+LOG, NOTIFY, ERRNO, KILL = 0x7FFC0000, 0x7FC00000, 0x50000, 0x80000000
+UNSHARE, MOUNT, CLONE, CLONE3, SOCKET, GETPID, PERSONALITY = 272, 165, 56, 435, 41, 39, 135
+NEWUSER = 0x10000000
+START = 1_795_000_000.0
+DEFAULT_CAPS = frozenset({"CAP_CHOWN", "CAP_KILL"})
+
+
+def sighting(number: int = UNSHARE, **changes: Any) -> Sighting:
+    given: dict[str, Any] = {
+        "time": START + 10,
+        "serial": 1,
+        "pid": 100,
+        "uid": 0,
+        "comm": "unshare",
+        "exe": "/usr/bin/unshare",
+        "arch": X86_64,
+        "number": number,
+        "code": LOG,
+        "args": None,
+        "source": AUDIT,
+    }
+    return Sighting(**{**given, **changes})
+
+
+def observed(number: int, *args: int, **changes: Any) -> Sighting:
+    six = (*args, 0, 0, 0, 0, 0, 0)[:6]
+    given = {"args": six, "source": OBSERVE, "code": NOTIFY, "serial": 0}
+    return sighting(number, **{**given, **changes})
+
+
+def line(name: str = "c1", **changes: Any) -> dict[str, Any]:
+    return {
+        "time": "2026-11-18T00:00:00Z",
+        "id": name,
+        "root": "/run/test",
+        "action": "inject",
+        "mode": "audit",
+        "profile": "containerd",
+        "namespace": None,
+        "pod": None,
+        "container": None,
+        "image": None,
+        **changes,
+    }
+
+
+def write_ledger(directory: Path, *lines: dict[str, Any]) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "ledger.jsonl").open("a") as file:
+        file.writelines(json.dumps(one) + "\n" for one in lines)
+    return directory
+
+
+def record(**changes: Any) -> ledger.Record:
+    return ledger.record(line(**changes))
+
+
+def block(name: str = "containerd", caps: frozenset[str] = DEFAULT_CAPS) -> dict[str, Any]:
+    compiled = compile_profile(builtin.load(name), arch="amd64", kernel=(6, 12))
+    return resolve(compiled, caps)
+
+
+def enforced(name: str = "containerd", kind: str = "runc") -> Enforced:
+    return Enforced(block(name), Loader.of(kind, "1.3.0"))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import known
+from runc_wrap.evidence.known import Known
+from tests.unit.evidence.making import line, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ID, INNER = "a" * 64, "b" * 64
+POD = "kubepods-besteffort-pod1234.slice"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return write_ledger(tmp_path / "ledger", line(ID), line("my-box"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"0::/kubepods.slice/{POD}/cri-containerd-{ID}.scope",
+        f"0::/system.slice/docker-{ID}.scope",
+        f"0::/machine.slice/libpod-{ID}.scope/container",
+        f"0::/kubepods.slice/{POD}/crio-{ID}.scope",
+        f"0::/docker/{ID}",
+        f"12:memory:/kubepods/besteffort/pod1234/{ID}\n0::/",
+        f"4:memory:/\n3:pids:/libpod_parent/libpod-{ID}\n",
+        f"0::/../../system.slice/docker-{ID}.scope",
+        f"0::/docker/{ID}/docker/{INNER}",
+        f"0::/docker/{ID}/system.slice/nginx.service",
+    ],
+)
+def test_a_cgroup_tells_the_container_in_every_layout(ledger: Path, path: str) -> None:
+    assert Known(ledger).of_cgroups(path) == ("/run/test", ID)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "0::/",
+        f"0::/kubepods.slice/{POD}/crio-conmon-{ID}.scope",
+        f"0::/machine.slice/libpod-conmon-{ID}.scope",
+        f"0::/docker/{INNER}",
+        f"0::/docker/{ID}x",
+        f"0::/docker/x{ID}",
+        "garbage",
+        "0::/box",
+    ],
+)
+def test_a_monitor_or_an_id_that_nobody_decided_on_is_in_no_container(
+    ledger: Path, path: str
+) -> None:
+    assert Known(ledger).of_cgroups(path) is None
+
+
+def test_an_id_with_dashes_is_found_behind_its_engines_word(ledger: Path) -> None:
+    assert Known(ledger).of_cgroups("0::/system.slice/runc-my-box.scope") == ("/run/test", "my-box")
+
+
+def test_of_containers_within_containers_the_inner_counts(ledger: Path) -> None:
+    write_ledger(ledger, line(INNER))
+    found = Known(ledger).of_cgroups(f"0::/docker/{ID}/docker/{INNER}")
+    assert found == ("/run/test", INNER)
+
+
+def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
+    ledger: Path,
+) -> None:
+    containers = Known(ledger)
+    assert containers.refresh() == []
+    with (ledger / "ledger.jsonl").open("a") as file:
+        file.write('nonsense\n{"id": 5}\n{"id": "half", "ro')
+        file.flush()
+        assert containers.refresh() == []
+        file.write('ot": "/r"}\n')
+    assert containers.refresh() == [("/r", "half")]
+    os.rename(ledger / "ledger.jsonl", ledger / "ledger.1.jsonl")
+    write_ledger(ledger, line("later"))
+    assert ("/run/test", "later") in containers.refresh()
+    assert containers.of_id("half") == ("/r", "half")
+
+
+def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MOST", 3)
+    write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
+    assert [key[1] for key in Known(ledger).keys()] == ["c8", "c7", "c6"]
+
+
+def test_of_one_id_under_two_roots_the_one_that_is_there_counts(tmp_path: Path) -> None:
+    (tmp_path / "one" / "c").mkdir(parents=True)
+    roots = [str(tmp_path / "one"), str(tmp_path / "two")]
+    directory = write_ledger(tmp_path / "ledger", *(line("c", root=root) for root in roots))
+    assert Known(directory).of_id("c") == (roots[0], "c")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("state.json", {"init_process_pid": 5, "init_process_start": 77}),
+        ("status", {"pid": 5, "process-start-time": 77}),
+    ],
+)
+def test_a_runtimes_own_word_tells_the_first_process(
+    tmp_path: Path, name: str, said: dict[str, int]
+) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / name).write_text(json.dumps(said))
+    assert known.first_process((str(tmp_path), "c")) == (5, 77)
+    containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
+    assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
+    assert containers.of_first_process(5, 78) is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
+def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
+    assert known.state_directory((str(tmp_path), name)) is None
+
+
+def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
+    directory = write_ledger(
+        tmp_path, line("c", pid=7), line("c", pid=8, time="1970-01-02T00:00:00Z")
+    )
+    assert Known(directory).creator(("/run/test", "c")) == (8, 86400.0)
+    write_ledger(directory, line("c", pid="8"), line("d", pid=5, time="yesterday"))
+    again = Known(directory)
+    assert (again.creator(("/run/test", "c")), again.creator(("/run/test", "d"))) == (None, None)
+
+
+def test_our_own_birth_is_told() -> None:
+    found = known.born(os.getpid())
+    assert found is not None
+    assert found[1] == os.getppid()
+    assert known.born(2**22 + 1) is None

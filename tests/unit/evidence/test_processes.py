@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import attribution, known, processes
+from runc_wrap.evidence.attribution import Present
+from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.watching import rfc3339
+from tests.unit.evidence.making import line, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
+INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
+FORK, EXEC, EXIT = 1, 2, 0x80000000
+
+
+class Kernel:
+    """Tells a tree what a kernel would, at times of its own."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.now = time.time() - 50
+
+    def _tell(self, what: int, *words: int) -> None:
+        ticks = int((self.now - time.time() + time.monotonic()) * 1e9)
+        body = struct.pack("=IIQ", what, 0, ticks) + struct.pack(
+            "=6i", *words, *[0] * (6 - len(words))
+        )
+        self.tree.take(bytes(36) + body)
+
+    def fork(self, parent: int, child: int, after: float = 1.0) -> float:
+        self.now += after
+        self._tell(FORK, parent, parent, child, child)
+        return self.now
+
+    def thread(self, process: int, thread: int) -> None:
+        self._tell(FORK, process, process, thread, process)
+
+    def execs(self, pid: int) -> None:
+        self._tell(EXEC, pid, pid)
+
+    def exit(self, pid: int, after: float = 1.0) -> float:
+        self.now += after
+        self._tell(EXIT, pid, pid)
+        return self.now
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    def refused() -> None:
+        raise processes.Unavailable(errno.EPERM, "not for a test")
+
+    monkeypatch.setattr(processes, "connector", refused)
+    return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
+
+
+@pytest.fixture
+def kernel(tree: Tree) -> Kernel:
+    return Kernel(tree)
+
+
+def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kernel) -> None:
+    tree._begin(INIT, kernel.now, KEY)
+    born = kernel.fork(INIT, CHILD)
+    gone = kernel.exit(CHILD, after=0.001)
+    kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
+    assert [tree.container_of(CHILD, when) for when in (born, gone)] == [KEY, KEY]
+    assert tree.container_of(RUNTIME, kernel.now) is None
+
+
+def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel) -> None:
+    tree._begin(INIT, kernel.now, KEY)
+    tree._begin(RUNTIME, kernel.now, OTHER)
+    first = kernel.fork(INIT, CHILD)
+    kernel.exit(CHILD)
+    between = kernel.now + 0.5
+    second = kernel.fork(RUNTIME, CHILD)
+    kernel.exit(CHILD)
+    after = kernel.now + 0.5
+    found = [tree.container_of(CHILD, when) for when in (first, between, second, after)]
+    assert found == [KEY, None, OTHER, None]
+
+
+def test_a_pid_that_came_again_at_once_is_nobodys_where_the_clock_cannot_tell(
+    tree: Tree, kernel: Kernel
+) -> None:
+    tree._begin(INIT, kernel.now, KEY)
+    tree._begin(RUNTIME, kernel.now, OTHER)
+    kernel.fork(INIT, CHILD)
+    gone = kernel.exit(CHILD)
+    kernel.fork(RUNTIME, CHILD, after=0.004)
+    assert tree.container_of(CHILD, gone) is None
+    assert tree.container_of(CHILD, gone - 0.5) == KEY
+    assert tree.container_of(CHILD, gone + 0.5) == OTHER
+
+
+def test_a_container_begins_with_the_runtime_that_the_ledger_names(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    kernel.exit(RUNTIME)
+    assert tree.container_of(INIT, born) == ("/run/test", "new")  # read when all were gone
+    assert tree.ended() == [(("/run/test", "new"), pytest.approx(kernel.now, abs=0.001))]
+
+
+def test_a_runtimes_pid_that_comes_again_creates_nothing(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    kernel.exit(RUNTIME, after=0.01)
+    kernel.fork(SHIM, RUNTIME, after=5)
+    born = kernel.fork(RUNTIME, INIT)
+    assert tree.container_of(INIT, born) is None
+
+
+def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel: Kernel) -> None:
+    tree._begin(INIT, kernel.now, KEY)
+    kernel.fork(INIT, CHILD)
+    kernel.exit(INIT)
+    assert tree.ended() == []
+    end = kernel.exit(CHILD)
+    assert tree.ended() == [(KEY, pytest.approx(end, abs=0.001))]
+    assert tree.ended() == []
+
+
+def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
+    tree._begin(INIT, kernel.now, KEY)
+    kernel.thread(INIT, CHILD)
+    assert tree.container_of(CHILD, kernel.now) is None
+
+
+def test_what_ended_is_forgotten_in_time(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MOST_ENDED", 100)
+    tree._begin(INIT, kernel.now, KEY)
+    for number in range(1000):
+        kernel.fork(INIT, CHILD + number, after=0.0001)
+        kernel.exit(CHILD + number, after=0.0001)
+    assert len(tree._order) <= 100
+    assert sum(map(len, tree._ended.values())) <= 101
+    assert tree.container_of(CHILD + 999, kernel.now) == KEY
+
+
+def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runc_wrap.evidence.strangers.MOST", 50)
+    for number in range(500):
+        kernel.fork(SHIM, CHILD + number, after=0.0001)
+    assert len(tree._strangers._all) == len(tree._strangers._last) == 50
+
+
+@pytest.mark.parametrize("length", [0, 36, 52, 60])
+def test_a_message_cut_short_says_nothing(tree: Tree, length: int) -> None:
+    tree.take(bytes(length))
+    assert tree._alive == {}
+
+
+def test_without_the_connector_the_tree_says_so_and_asks_proc(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
+    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    assert tree.container_of(os.getpid(), time.time()) == KEY
+
+
+def test_a_process_that_began_after_the_record_did_not_make_it(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    there = known.born(os.getpid())
+    assert there is not None
+    begun = attribution.epoch(there[0])
+    assert tree.container_of(os.getpid(), begun - 1) is None
+    present = Present(tree._known)
+    assert present.container_of(os.getpid(), time.time()) == KEY
+    assert present.container_of(os.getpid(), begun - 1) is None
+
+
+def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = os.getppid()
+    monkeypatch.setattr(known, "cgroups", lambda pid: "0::/docker/c2" if pid == parent else "0::/")
+    assert tree.container_of(os.getpid(), time.time()) == OTHER

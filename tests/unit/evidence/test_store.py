@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import store
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.store import Evidence, Store
+from tests.unit.evidence.making import ERRNO, NOTIFY, START, UNSHARE, observed, sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = ("/run/test", "c1")
+
+
+def _counts(found: Evidence, key: store.Key | None = KEY) -> list[int]:
+    of = found.unattributed if key is None else found.containers[key]
+    return [tally.count for tally in of.calls.values()]
+
+
+def test_what_is_flushed_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.add(KEY, sighting())
+    first.add(None, sighting(serial=2))
+    first.flush()
+    again = Store(tmp_path)
+    again.add(KEY, sighting(serial=9))
+    again.ended(KEY, START + 99)
+    again.flush()
+    found = store.load(tmp_path)
+    assert (_counts(found), _counts(found, None)) == ([2], [1])
+    assert found.containers[KEY].ended == START + 99
+
+
+def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
+    tmp_path: Path,
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    assert store.load(tmp_path).containers == {}
+    kept.flush()
+    path = tmp_path / store.file_name(KEY)
+    before = path.stat().st_ino
+    kept.add(("/run/test", "c2"), sighting())
+    kept.flush()
+    assert path.stat().st_ino == before
+
+
+def test_records_that_the_agent_counted_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    for serial in (10, 12, 15):
+        live.add(KEY, sighting(serial=serial, time=START + serial))
+    live.flush()
+    found = store.load(tmp_path)
+    for serial in (9, 10, 11, 15, 16):
+        found.add(KEY, sighting(serial=serial, time=START + serial))
+    assert _counts(found) == [3 + 2]  # 9 and 16 are new
+
+
+def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    live.add(KEY, sighting(serial=10))
+    live.flush()
+    found = store.load(tmp_path)
+    found.add(KEY, sighting(serial=10, time=START - 9999))
+    assert _counts(found) == [2]
+
+
+def test_what_was_lost_between_is_not_taken_for_counted(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    live.add(KEY, sighting(serial=10))
+    live.lost(Lost(START, 5, AUDIT, "too fast"))
+    live.add(KEY, sighting(serial=20))
+    live.flush()
+    found = store.load(tmp_path)
+    assert not found.has(sighting(serial=15))
+    assert found.has(sighting(serial=20))
+    assert found.lost == {(AUDIT, "too fast"): (5, START, START)}
+
+
+def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, observed(UNSHARE, 1))
+    kept.add(KEY, sighting(code=NOTIFY))
+    kept.add(KEY, sighting(code=ERRNO))
+    kept.flush()
+    assert sorted(_counts(store.load(tmp_path))) == [1, 1]
+
+
+def test_times_of_watching_are_joined() -> None:
+    found = Evidence()
+    for begin, end in [(0, 60), (61, 100), (500, 600), (90, 120), (550, 560)]:
+        found.add_watched(AUDIT, begin, end)
+    assert found.watched == {AUDIT: [(0, 120), (500, 600)]}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
+def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) -> None:
+    kept = Store(tmp_path)
+    for name in ("c1", "c2"):
+        kept.add(("/run/test", name), sighting())
+    kept.watched(AUDIT, 1, 2)
+    kept.flush()
+    (tmp_path / store.file_name(KEY)).write_bytes(text)
+    (tmp_path / "state.json").write_bytes(text)
+    found = store.load(tmp_path)
+    assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
+    again = Store(tmp_path)
+    again.add(KEY, sighting())
+    again.flush()
+    assert store.load(tmp_path).damaged == 0
+
+
+def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "evidence")
+    for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
+        kept.add(("/run/test", name), sighting())
+    kept.flush()
+    assert [one.name for one in tmp_path.iterdir()] == ["evidence"]
+    assert len(list((tmp_path / "evidence/containers").iterdir())) == 4
+
+
+def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> None:
+    kept = Store(tmp_path, now=lambda: 100 * 86400.0)
+    for place, days in enumerate((10, 80, 90, 95)):
+        key = ("/run/test", str(place))
+        kept.add(key, sighting())
+        kept.flush()
+        os.utime(tmp_path / store.file_name(key), (days * 86400, days * 86400))
+    assert kept.clear_old(days=30, most=2) == 2
+    assert {name for _, name in store.load(tmp_path).containers} == {"2", "3"}
+
+
+def test_nothing_there_is_no_evidence(tmp_path: Path) -> None:
+    found = store.load(tmp_path / "absent")
+    assert (found.containers, found.damaged) == ({}, 0)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence import ledger as ledgers
+from runc_wrap.evidence import watching
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.store import Evidence
+from runc_wrap.evidence.verdict import Judging
+from tests.unit.evidence import making
+from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.outcomes import Filter
+
+KEY = ("/run/test", "c1")
+BEGIN = watching.epoch("2026-11-18T00:00:00Z") or 0.0
+WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
+
+
+@pytest.fixture(scope="module")
+def profile() -> Filter:
+    return making.enforced()
+
+
+class Case:
+    def __init__(self, profile: Filter | str) -> None:
+        self.profile = profile
+        self.evidence = Evidence()
+        self.lines: list[dict[str, Any]] = []
+        self.there: set[tuple[str, str]] = set()
+        self.now = BEGIN + WEEK
+
+    def container(self, name: str = "c1", *, there: bool = True, **changes: Any) -> None:
+        self.lines.append(line(name, **changes))
+        if there:
+            self.there.add(("/run/test", name))
+
+    def judge(self, since: float = 0.0) -> list[dict[str, Any]]:
+        starts: dict[Any, Any] = {}
+        records = {}
+        for one in self.lines:
+            key = (one["root"], one["id"])
+            records[key] = ledgers.record(one)
+            first, often = starts.get(key, (one["time"], 0))
+            starts[key] = (first, often + 1)
+        decided = ledgers.Ledger(records, 0, starts)
+        judging = Judging(lambda _: self.profile, lambda key: key in self.there, self.now, since)
+        return [one.as_json() for one in judging.judge(decided, self.evidence)]
+
+    def one(self) -> dict[str, Any]:
+        (found,) = self.judge()
+        return found
+
+
+@pytest.fixture
+def case(profile: Filter) -> Case:
+    made = Case(profile)
+    made.evidence.add_watched(AUDIT, BEGIN, BEGIN + WEEK)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("calls", "verdict"),
+    [
+        ([], "safe"),
+        ([CLONE3], "degrades"),
+        ([CLONE3, CLONE], "depends"),
+        ([CLONE3, CLONE, UNSHARE], "denied"),
+        ([GETPID], "safe"),  # of another filter: ours lets it through
+    ],
+)
+def test_the_worst_call_decides(case: Case, calls: list[int], verdict: str) -> None:
+    case.container()
+    for number in calls:
+        case.evidence.add(KEY, sighting(number, time=BEGIN + 5))
+    found = case.one()
+    assert found["verdict"] == verdict
+    assert len(found["calls"]) == len([one for one in calls if one != GETPID])
+
+
+def test_with_arguments_known_nothing_depends(case: Case) -> None:
+    case.container(mode="observe")
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
+    case.evidence.add(KEY, observed(CLONE, making.NEWUSER, time=BEGIN + 5))
+    found = case.one()
+    assert found["verdict"] == "denied"
+    assert found["calls"][0]["args"] == [[making.NEWUSER, None, None, None, None, None]]
+
+
+def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
+    case.container()
+    for place, exe in enumerate(["/usr/bin/a", "/usr/bin/b", "/usr/bin/b", ""]):
+        case.evidence.add(KEY, sighting(exe=exe, time=BEGIN + place))
+    (call,) = case.one()["calls"]
+    assert call == {
+        "abi": "x86_64",
+        "syscall": "unshare",
+        "number": UNSHARE,
+        "verdict": "denied",
+        "errno": "EPERM",
+        "outcome": "EPERM",
+        "args": None,
+        "count": 4,
+        "programs": ["/usr/bin/b", "/usr/bin/a", "unshare"],
+        "first": "2026-11-18T00:00:00Z",
+        "last": "2026-11-18T00:00:03Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("watched", "confidence"),
+    [
+        (WEEK, "Well watched: 7 days in 1 container."),
+        (2 * 86400, "Watched fairly long: 2 days in 1 container."),
+        (2 * HOUR, "Watched briefly: 2 hours in 1 container."),
+        (MINUTE, "Hardly watched: 1 minute in 1 container."),
+    ],
+)
+def test_safe_after_a_minute_reads_otherwise_than_after_a_week(
+    profile: Filter, watched: float, confidence: str
+) -> None:
+    case = Case(profile)
+    case.container()
+    case.evidence.add_watched(AUDIT, BEGIN, BEGIN + watched)
+    found = case.one()
+    assert (found["verdict"], found["confidence"]) == ("safe", confidence)
+    assert found["watched"] == watched
+
+
+def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
+    case = Case(profile)
+    case.container()
+    case.evidence.add_watched(AUDIT, BEGIN - 500, BEGIN - 100)
+    case.evidence.add_watched("processes", BEGIN, BEGIN + WEEK)
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
+    found = case.one()
+    assert found["verdict"] is None
+    assert found["reason"] == "Unknown: nothing was watching while its containers ran."
+
+
+def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case: Case) -> None:
+    case.container(there=False)
+    assert case.one()["verdict"] is None
+    case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 60))
+    assert case.one()["watched"] == 60
+    case.evidence.containers[KEY].ended = BEGIN + 300
+    assert case.one()["watched"] == 300
+
+
+def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
+    case.container(mode="enforce")
+    found = case.one()
+    assert (found["verdict"], found["calls"]) == (None, [])
+    assert found["reason"] is not None
+    assert found["reason"].startswith("Already enforced")
+
+
+def test_with_enforce_log_what_is_being_denied_is_told(case: Case) -> None:
+    case.container(mode="enforce-log")
+    case.evidence.add(KEY, sighting(code=making.ERRNO))
+    case.evidence.add(KEY, sighting(making.MOUNT, code=making.KILL, serial=9))  # another filter's
+    assert [(one["syscall"], one["errno"]) for one in case.one()["calls"]] == [("unshare", "EPERM")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("lost", "; 3 records were lost meanwhile."),
+        ("stray", "; 1 calls meanwhile belong to no known container."),
+    ],
+)
+def test_doubts_take_a_grade_off_and_are_named(case: Case, kind: str, words: str) -> None:
+    case.container()
+    if kind == "lost":
+        case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
+    else:
+        case.evidence.add(None, sighting(time=BEGIN + 9))
+    found = case.one()
+    assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
+    assert found["lost"] == (3 if kind == "lost" else 0)
+
+
+def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
+    case.container()
+    case.evidence.add_lost(Lost(BEGIN - 900, 3, AUDIT, "too fast"))
+    assert case.one()["lost"] == 0
+
+
+def test_containers_and_restarts_of_one_workload_stand_together(case: Case) -> None:
+    names = {"namespace": "shop", "container": "app", "image": "web:1"}
+    for name in ("c1", "c2", "c2"):
+        case.container(name, pod="web-7d9c8b5f6-x2k4p", **names)
+    case.container("c3", pod="db-0", **names)
+    case.evidence.add(KEY, sighting(time=BEGIN + 1))
+    case.evidence.add(("/run/test", "c2"), sighting(time=BEGIN + 2))
+    web, db = case.judge()
+    assert (web["pod"], web["containers"], web["restarts"]) == ("web", 2, 1)
+    assert (web["verdict"], web["calls"][0]["count"]) == ("denied", 2)
+    assert (db["pod"], db["verdict"]) == ("db", "safe")
+
+
+@pytest.mark.parametrize("changes", [{"action": "leave"}, {"action": "keep"}, {"mode": "off"}])
+def test_who_is_not_confined_by_us_is_not_in_the_report(
+    case: Case, changes: dict[str, Any]
+) -> None:
+    case.container(**changes)
+    assert case.judge() == []
+
+
+def test_where_the_profile_is_not_known_calls_are_shown_and_nothing_is_claimed() -> None:
+    case = Case("the profile is not there any more.")
+    case.evidence.add_watched(AUDIT, BEGIN, BEGIN + WEEK)
+    case.container()
+    case.evidence.add(KEY, sighting())
+    found = case.one()
+    assert (found["verdict"], found["reason"]) == (
+        None,
+        "Unknown: the profile is not there any more.",
+    )
+    assert [(one["syscall"], one["verdict"]) for one in found["calls"]] == [("unshare", None)]
+
+
+def test_since_leaves_out_what_was_before(case: Case) -> None:
+    case.container()
+    case.evidence.add(KEY, sighting(time=BEGIN + 60))
+    (found,) = case.judge(since=BEGIN + WEEK - HOUR)
+    assert (found["verdict"], found["watched"], found["calls"]) == ("safe", HOUR, [])
+
+
+def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
+    case.container()
+    case.evidence.add(KEY, sighting(5000))
+    case.evidence.add(KEY, sighting(7, arch=0x1234, serial=8))
+    assert {(one["abi"], one["syscall"]) for one in case.one()["calls"]} == {
+        ("x86_64", "#5000"),
+        ("0x1234", "#7"),
+    }

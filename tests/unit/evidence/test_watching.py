@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import calendar
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence import watching
+
+
+@given(st.integers(-2_000_000_000, 4_102_444_799))
+def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    assert watching.epoch(text) == seconds == calendar.timegm(time.gmtime(seconds))
+    assert watching.rfc3339(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", 5, "2026-11-18 00:00:00Z", "2026-1a-18T00:00:00Z", "٢" * 20]
+)
+def test_what_is_no_time_is_none(text: object) -> None:
+    assert watching.epoch(text) is None
+
+
+def test_overlaps_are_joined_and_cut() -> None:
+    found = watching.overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25)
+    assert found == [(2, 8), (20, 25)]
+    assert watching.length(found) == 11
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.5, "less than a second"), (61, "1 minute"), (7200, "2 hours"), (86400, "1 day")],
+)
+def test_durations_have_words(seconds: float, words: str) -> None:
+    assert watching.words(seconds) == words
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9))
+def test_longer_is_never_worth_less_and_doubts_never_more(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert watching.grade(low, doubtful=False) <= watching.grade(high, doubtful=False)
+    assert watching.grade(high, doubtful=True) <= watching.grade(high, doubtful=False)
