@@ -16,6 +16,7 @@ from runc_wrap.hotpath.main import capabilities_of, consider, default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from runc_wrap.agent.requests import Request
@@ -53,8 +54,11 @@ class Answerer:
         """Tell whether this is still the installed release: only that knows its policy's form."""
         return placing.release(self.prefix) == self._release
 
-    def answer(self, packet: bytes, pid: int) -> Answer:
-        """Return the answer to a request from the process `pid`."""
+    def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
+        """Return the answer to a request from the process `pid`.
+
+        Who waits no more has decided itself: a line on that now would tell of the config it made.
+        """
         started = time.perf_counter()
         request = requests.parsed(packet)
         invocation = argv.parse(request.words, request.kind) if request else None
@@ -65,6 +69,8 @@ class Answerer:
             answer = self._answer(outcome)
         except (Refusal, Malformed):
             return COLD
+        if not is_waited_for():
+            return Answer(requests.COLD, answer.made)
         self._record(request, invocation, outcome, started)
         return answer
 

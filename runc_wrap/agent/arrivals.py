@@ -56,7 +56,7 @@ class Arrival:
             data, fds = b"", []
         self.fds += fds
         self._text += data
-        if self.fds and self._text.endswith(b"}"):
+        if self.fds and self._text[-2:].rstrip().endswith(b"}"):
             self._told = _object(self._text)
         self.is_whole = not data or len(self._text) > LARGEST or self._told is not None
 

@@ -45,6 +45,15 @@ class Connection:
         self.is_answered = False
         self.until = time.monotonic() + REQUEST_SECONDS
 
+    def is_open(self) -> bool:
+        """Tell whether the launcher has not closed it: it gives up waiting after a second."""
+        try:
+            return self.socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
 
 def main(prefix: str) -> None:
     """Be the decisions worker, until the keeper ends it or ends."""
@@ -125,8 +134,7 @@ class Server:
             fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
         except OSError:
             return
-        socket = _socket.socket(fileno=fd)
-        socket.settimeout(0)
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
         pid, uid = _peer(socket)
         if uid != 0 or pid <= 0:
             socket.close()
@@ -139,7 +147,7 @@ class Server:
             self._close(connection)
             return
         try:
-            packet = connection.socket.recv(requests.LARGEST + 1)
+            packet = connection.socket.recv(requests.LARGEST + 1, _socket.MSG_DONTWAIT)
         except BlockingIOError:  # the event was of a connection before, with the same number
             return
         except OSError:
@@ -147,7 +155,7 @@ class Server:
         if not packet:
             self._close(connection)
             return
-        answer = self._answer(packet, connection.pid)
+        answer = self._answer(packet, connection)
         connection.made = answer.made
         connection.is_answered = True
         connection.until = time.monotonic() + KEPT_SECONDS
@@ -157,10 +165,10 @@ class Server:
             self._close(connection)
         self._tidy()
 
-    def _answer(self, packet: bytes, pid: int) -> Answer:
+    def _answer(self, packet: bytes, connection: Connection) -> Answer:
         try:
             if self.answerer.is_current():
-                return self.answerer.answer(packet, pid)
+                return self.answerer.answer(packet, connection.pid, connection.is_open)
             self._ask_for_upgrade()
         except Exception as error:  # noqa: BLE001 - the cold path tells it as its own, if it is there too
             self._errors += 1

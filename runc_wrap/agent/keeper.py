@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 BOUND = b"RUNC_WRAP_BOUND"  # names of the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
-_MOST_STORED = 512
+MOST_STORED = 512
 _LONGEST_NAME = 64
+_CALLS_WAIT = 1.0  # seconds at most for calls that nobody answers
 _GRACE = 2.0  # seconds for workers to end
 # glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3))
 _FRUGAL = {
@@ -60,7 +61,10 @@ class Keeper:
         sockets.remove(prefix, ["keeper"])
         self.taker = handing.listen(self.address)
         self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its end is how ours is seen
-        self.decisions, self.evidence = self.workers = [Worker("decisions"), Worker("evidence")]
+        self.decisions, self.evidence = self.workers = [
+            Worker("decisions"),
+            Worker("evidence", _CALLS_WAIT),
+        ]
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
         self.turned_away: _socket.socket | None = None
@@ -188,7 +192,7 @@ class Keeper:
         handing.send(self.upstream, f"FDSTORE=1\nFDNAME={name}".encode(), fds)
 
     def _is_full(self) -> bool:
-        return len(self.held) >= _MOST_STORED + len(sockets.KINDS) + 1
+        return len(self.held) >= MOST_STORED + len(sockets.KINDS) + 1
 
     def _drop(self, name: str) -> None:
         if _is_storable(name) and name in self.held:

@@ -37,7 +37,7 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], list[str]]:
 
     Raises Unusable.
     """
-    held = {each.name: each.fd for each in given}
+    held = {_name(prefix, each): each.fd for each in given}
     longest = max((path(prefix, name) for name in KINDS), key=len)
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
         raise Unusable(
@@ -56,6 +56,19 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], list[str]]:
     for name in KINDS:
         posix.set_blocking(held[name], False)
     return held, bound
+
+
+def _name(prefix: str, given: Named) -> str:
+    """Return what a descriptor is: one of ours by its path; systemd names all of a unit alike."""
+    try:
+        looked_at = _socket.socket(fileno=given.fd)
+    except OSError:  # no socket: a descriptor that was stored
+        return given.name
+    try:
+        address = looked_at.getsockname()
+    finally:
+        looked_at.detach()
+    return next((name for name in KINDS if address == path(prefix, name)), given.name)
 
 
 def _make_directory(directory: str) -> None:

@@ -19,10 +19,14 @@ _SOON = 10.0  # seconds
 
 
 class Worker:
-    """One role's process: `pid` is 0 while there is none, `due` says when one is to be started."""
+    """One role's process: `pid` is 0 while there is none, `due` says when one is to be started.
 
-    def __init__(self, role: str) -> None:
+    `longest` is the longest pause in seconds before one that ended soon is started again.
+    """
+
+    def __init__(self, role: str, longest: float = _LONGEST_PAUSE) -> None:
         self.role = role
+        self.longest = longest
         self.pid = 0
         self.is_ready = False
         self.due = 0.0
@@ -50,7 +54,7 @@ class Worker:
         if now - self._started > _SOON:
             self._pause = 0.0
         self.pid, self.is_ready, self.due = 0, False, now + self._pause
-        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), self.longest)
 
     def tell(self, number: int) -> None:
         """Send the process a signal, if there is one."""

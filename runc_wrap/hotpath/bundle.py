@@ -7,6 +7,7 @@ from runc_wrap.hotpath.failure import Refusal, because, quoted
 
 LARGEST = 16 * 1024 * 1024  # bytes; real configs have 3 KB to 300 KB
 _CHUNK = 1024 * 1024
+_SMALL_CHUNK = 16 * 1024  # files in /proc have no size
 _MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h MAXSYMLINKS)
 
 
@@ -56,7 +57,8 @@ def _read_regular(descriptor: int, stat: posix.stat_result, path: str) -> bytes:
         raise Refusal(f"{quoted(path)} is not a regular file; a runtime's config must be one.")
     parts: list[bytes] = []
     size = 0
-    while part := posix.read(descriptor, _CHUNK):
+    chunk = min(max(stat.st_size + 1, _SMALL_CHUNK), _CHUNK)  # a buffer is mapped if it is large
+    while part := posix.read(descriptor, chunk):
         parts.append(part)
         size += len(part)
         if size > LARGEST:

@@ -28,7 +28,16 @@ class Launch:
     "DESCRIPTOR:LENGTH" of an engine's log where the launcher wrote that we did not start, or "".
     """
 
-    __slots__ = ("ahead", "arguments", "called_as", "ignored", "kind", "locale", "prefix", "runtime")
+    __slots__ = (
+        "ahead",
+        "arguments",
+        "called_as",
+        "ignored",
+        "kind",
+        "locale",
+        "prefix",
+        "runtime",
+    )
 
     def __init__(self, words: "list[str]") -> None:
         self.prefix, self.kind, self.runtime, self.called_as = words[:4]

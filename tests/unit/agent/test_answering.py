@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.agent.answering import Answerer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 COLD = [b"runc-wrap/1", b"cold"]
-PLAIN = {"process": {}, "linux": {}}
+PLAIN: Json = {"process": {}, "linux": {}}
 
 
 class Node:
@@ -45,7 +45,7 @@ class Node:
 
     def ask(self, kind: str, called: list[str]) -> list[bytes]:
         packet = request(kind, *called, called_as="/x/runc-wrap")
-        return self.answerer.answer(packet, os.getpid()).packet.split(b"\0")[:-1]
+        return self.answerer.answer(packet, os.getpid(), lambda: True).packet.split(b"\0")[:-1]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
     assert lines[0] == lines[1]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None)
 @given(config=configs, kind=st.sampled_from(["runc", "crun"]), place=st.sampled_from(PLACES))
 def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     warm: Node, config: Json, kind: str, place: str
@@ -200,6 +200,17 @@ def test_another_release_is_noticed(node: Node) -> None:
     (node.prefix / "lib" / "current").unlink()
     (node.prefix / "lib" / "current").symlink_to("releases/2")
     assert not answerer.is_current()
+
+
+def test_who_waits_no_more_leaves_no_line_and_what_was_made_is_known(node: Node) -> None:
+    directory = node.bundle(PLAIN)
+    packet = request("runc", *words(directory))
+    assert node.answerer.answer(packet, os.getpid(), lambda: True).made
+    before = ledger(node.prefix)
+    late = node.answerer.answer(packet, os.getpid(), lambda: False)
+    assert late.packet.split(b"\0")[:-1] == COLD
+    assert Path(late.made).exists()
+    assert ledger(node.prefix) == before
 
 
 ODD: dict[str, Callable[[Path], list[str]]] = {

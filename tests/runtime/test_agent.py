@@ -1,0 +1,211 @@
+"""Creates through the launcher and the agent, on real runtimes, whatever becomes of the agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import agent as agents
+from tests.support import bundles, install, kernel
+from tests.support.processes import attempt, short_directory, wait_until
+from tests.support.requirements import program, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+
+MANY = 100
+MEMORY = ("mmap", "mremap", "munmap", "brk")
+
+
+@pytest.fixture
+def agent(pair: Pair) -> Iterator[Agent]:
+    with agents.running(pair.installed) as started:
+        yield started
+
+
+def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
+    """Return the ledger's lines on a container."""
+    path = installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line["id"] == name]
+
+
+def _via(pair: Pair, bundle: Bundle) -> list[str]:
+    return [line["via"] for line in _lines(pair.installed, bundle.name)]
+
+
+def _left(bundle: Bundle) -> list[Path]:
+    return [*bundle.path.glob(".config*")]
+
+
+def test_a_container_is_confined_through_the_agent(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    with_agent = make_bundle(pair.kind)
+    assert kernel.seccomp(with_agent.create(pair.wrapped)) == 2
+    assert _via(pair, with_agent) == ["agent"]
+    assert _left(with_agent) == []
+    agents.end(agent)
+    without = make_bundle(pair.kind)
+    assert kernel.seccomp(without.create(pair.wrapped)) == 2
+    assert _via(pair, without) == ["cold"]
+    assert with_agent.read()["linux"]["seccomp"] == without.read()["linux"]["seccomp"]
+
+
+def test_a_policy_applied_counts_for_the_next_container(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    assert kernel.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
+    pair.installed.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "off"\n')
+    try:
+        bundle = make_bundle(pair.kind)
+        assert kernel.seccomp(bundle.create(pair.wrapped)) == 0
+        assert _via(pair, bundle) == ["agent"]
+    finally:
+        pair.installed.configure(f'runtime = ["{pair.kind}"]\n')
+    assert kernel.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
+    assert agent.daemon.process.poll() is None
+
+
+def test_what_the_policy_refuses_is_refused_by_the_cold_path(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "localhost/none.json"})
+    done = bundle.call(pair.wrapped, "create")
+    assert done.returncode == 1
+    assert "localhost/none.json" in done.stdout
+    assert _via(pair, bundle) == []
+    assert agent.daemon.process.poll() is None
+
+
+def test_a_hundred_creates_at_once_are_all_confined(
+    own_installation: install.Installed, tmp_path: Path
+) -> None:
+    """/bin/true is the runtime: what is measured is the way to it."""
+    install.use_runtime(own_installation, "/bin/true")
+    made = [bundles.make(tmp_path / f"b{n}", "runc") for n in range(MANY)]
+    with agents.running(own_installation), ThreadPoolExecutor(MANY) as pool:
+        calls = [bundle.argv(own_installation.wrapper, "create") for bundle in made]
+        assert [done.returncode for done in pool.map(attempt, calls)] == [0] * MANY
+    assert all("seccomp" in bundle.read()["linux"] for bundle in made)
+    via = [line["via"] for each in made for line in _lines(own_installation, each.name)]
+    assert via == ["agent"] * MANY
+
+
+def test_a_stopped_agent_costs_a_second_and_no_container(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind)
+    worker = agent.decisions
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        assert kernel.seccomp(bundle.create(pair.wrapped)) == 2
+        assert 1 < time.monotonic() - started < 10
+        assert _via(pair, bundle) == ["cold"]
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    agent.wait_answering()
+    wait_until(lambda: _left(bundle) == [], "what was made too late to be removed")
+    assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
+    assert _via(pair, bundle) == ["cold"]
+
+
+def _blocks(bundle: Bundle) -> list[str]:
+    """Return the default action of each "seccomp" in the text: of one, unless put in twice."""
+    text = bundle.config.read_text()
+    return [bundle.read()["linux"]["seccomp"]["defaultAction"]] * text.count('"seccomp":')
+
+
+def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
+    """Return the worker's system calls for a create, as strace selects them: NAME:when=COUNT."""
+    with _traced(agent.decisions, log):
+        assert agents.ask(agent.prefix, bundle.kind, *bundle.argv("", "create")[1:])[1] == b"rename"
+        time.sleep(0.2)
+    names = [line.partition("(")[0] for line in log.read_text().splitlines()]
+    steps = [f"{name}:when={names[: at + 1].count(name)}" for at, name in enumerate(names)]
+    return [step for step in steps if step.partition(":")[0] not in MEMORY]
+
+
+class _traced:  # noqa: N801 - reads as a word
+    """strace on a process, until the end of the block or of the process."""
+
+    def __init__(self, pid: int, log: Path, *words: str) -> None:
+        argv = [program("strace"), "-qq", "-o", str(log), *words, "-p", str(pid)]
+        self.process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+
+        def attached() -> bool:
+            try:
+                return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+            except FileNotFoundError:  # its first call was the last one
+                return True
+
+        wait_until(attached, "strace to attach")
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def test_an_agent_killed_at_any_step_loses_no_container(
+    own_installation: install.Installed, tmp_path: Path
+) -> None:
+    """Each of the worker's system calls in turn is its last one."""
+    requires("strace", root=True)
+    install.use_runtime(own_installation, "/bin/true")
+    with agents.running(own_installation) as agent:
+        first = bundles.make(tmp_path / "first", "runc")
+        steps = _steps_of_one_answer(agent, first, tmp_path / "log")
+    assert 20 < len(steps) < 60
+    via = set()
+    for step in steps:
+        bundle = bundles.make(tmp_path / step, "runc")
+        name, _, when = step.partition(":")
+        with agents.running(own_installation) as agent:
+            kill = f"--inject={name}:signal=KILL:{when}"
+            with _traced(agent.decisions, tmp_path / "log", kill):
+                done = attempt(bundle.argv(own_installation.wrapper, "create"))
+        assert done.returncode == 0, f"{step}: {done.stderr}"
+        assert _blocks(bundle) == ["SCMP_ACT_ERRNO"], step
+        lines = _lines(own_installation, bundle.name)
+        assert len({line["digest"] for line in lines}) == 1, step
+        via.add(tuple(line["via"] for line in lines))
+    # died before the ledger, between ledger and answer, and after the answer
+    assert via == {("cold",), ("agent", "cold"), ("agent",)}
+
+
+def test_a_users_own_containers_take_the_cold_path() -> None:
+    requires("setpriv", "unshare", root=True)
+    user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+    with short_directory("rootless") as place:
+        place.chmod(0o755)
+        installed = install.install(place / "prefix")
+        install.use_runtime(installed, "/bin/true")
+        with agents.running(installed):
+            for inside in ([], ["unshare", "--user", "--map-root-user"]):
+                bundle = bundles.make(place / f"b{len(inside)}", "runc")
+                for path in (bundle.path, bundle.config):
+                    os.chown(path, 1000, 1000)
+                words = [*user, *inside, str(installed.wrapper), "create", "--bundle"]
+                done = attempt([*words, str(bundle.path), bundle.name])
+                assert done.returncode == 0, done.stderr
+                assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
+                assert _lines(installed, bundle.name) == []
+            control = bundles.make(place / "control", "runc")
+            attempt(control.argv(installed.wrapper, "create"))
+            assert [line["via"] for line in _lines(installed, control.name)] == ["agent"]
