@@ -30,6 +30,11 @@ def requires(*needs: str, root: bool = False) -> None:
         unmet(reason)
 
 
+def is_there(*needs: str) -> bool:
+    """Tell whether every need of `requires` is there."""
+    return not any(_missing(needs, root=False))
+
+
 def unmet(reason: str) -> NoReturn:
     """Skip the running test by name with this reason; fail it where nothing may be skipped."""
     if os.environ.get(REQUIRE_ALL) == "1":

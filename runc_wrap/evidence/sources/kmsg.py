@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PATH = Path("/dev/kmsg")
 MOST = 65536  # records that one read() takes
+_DIGITS = 20  # of a 64 bit sequence number
 _LARGEST = 16 * 1024  # bytes of a record, twice the kernel's CONSOLE_EXT_LOG_MAX
 
 
@@ -62,16 +63,24 @@ class Ring:
                 break
             except BrokenPipeError:  # overrun: the next record's sequence number says by how much
                 continue
+            if not record:
+                break
             found += self._one(record)
         return found
 
     def _one(self, record: bytes) -> list[Sighting | Lost]:
         line = record.partition(b"\n")[0]
-        sequence = int(line.split(b",", 2)[1])
-        missed = sequence - self._sequence - 1 if self._sequence is not None else 0
-        self._sequence = sequence
+        missed = self._missed(line)
         found = self._lines.feed(line + b"\n")
         if missed <= 0:
             return found
         why = "messages of all kinds, overwritten in the kernel's ring before they were read"
         return [Lost(time.time(), missed, AUDIT, why), *found]
+
+    def _missed(self, line: bytes) -> int:
+        """Return how many messages there were between the last one and this."""
+        number = line.split(b",", 2)[1:2]
+        if not number or not number[0].isdigit():
+            return 0
+        before, self._sequence = self._sequence, int(number[0][:_DIGITS])
+        return self._sequence - before - 1 if before is not None else 0

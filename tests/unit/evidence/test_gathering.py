@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import runc_wrap
 from runc_wrap.evidence import gathering, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable
@@ -19,8 +15,6 @@ from tests.support.audit import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from _typeshed import SupportsWrite
 
 
 class Fixed:
@@ -50,11 +44,18 @@ def test_copies_of_a_record_count_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"time": 5.0}, {"serial": 9}, {"pid": 9}, {"number": 9}, {"code": 0}]
+    "other",
+    [
+        sighting(1)._replace(time=5.0),
+        sighting(1)._replace(serial=9),
+        sighting(1)._replace(pid=9),
+        sighting(1)._replace(number=9),
+        sighting(1)._replace(code=0),
+    ],
+    ids=["time", "serial", "pid", "number", "code"],
 )
-def test_records_that_differ_are_no_copies(changes: dict[str, float]) -> None:
+def test_records_that_differ_are_no_copies(other: Sighting) -> None:
     one = sighting(1)
-    other = one._replace(**changes)
     assert len(list(gathering.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
 
 
@@ -114,7 +115,7 @@ def test_a_source_that_is_missing_is_named_and_the_others_read() -> None:
 
 
 def test_nothing_to_read_at_all_is_said() -> None:
-    with pytest.raises(Unavailable, match="^no journal; no file$"):
+    with pytest.raises(Unavailable, match=r"^no journal; no file$"):
         list(gathering.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
     assert list(gathering.gather([], 0, inf)) == []
 
@@ -126,74 +127,3 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(seen.new([sighting(number)])) == [sighting(number)]
         assert list(seen.new([sighting(max(0, number - 90))])) == []
         assert len(seen._newer) + len(seen._older) <= 200  # noqa: SLF001 - likewise
-
-
-# This process' own peak in KiB: ru_maxrss would begin with that of the process that started it.
-_PEAK = """
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-"""
-# Reads the same file with one fixed expression line by line, and as records in order; interleaved.
-_READING = _PEAK + r"""
-import re, sys, time
-from math import inf
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from runc_wrap.evidence.gathering import gather
-from runc_wrap.evidence.sources.files import Log
-path = Path(sys.argv[1])
-plain = re.compile(rb"type=SECCOMP msg=audit\((\d+)\.(\d+):(\d+)\).* pid=(\d+) .* syscall=(\d+)")
-ours = theirs = 0.0
-before = peak()
-for _ in range(3):
-    start = time.process_time()
-    found = sum(1 for _ in gather([Log(path)], 0, inf))
-    middle = time.process_time()
-    with path.open("rb") as file:
-        matched = sum(1 for line in file if plain.match(line))
-    ours, theirs = ours + middle - start, theirs + time.process_time() - middle
-print(found, matched, ours / 3, theirs / 3, peak() - before)
-"""
-
-
-def other(number: int) -> bytes:
-    return line(number).replace(b"SECCOMP", b"SYSCALL") + b" tty=(none) items=1 key=(null)"
-
-
-@pytest.mark.parametrize("share", [1, 2], ids=["all SECCOMP", "half of them"])
-def test_a_million_lines_are_read_fast_and_in_bounded_memory(tmp_path: Path, share: int) -> None:
-    log, count = tmp_path / "audit.log", 1_000_000
-    with log.open("wb") as file:
-        _fill(file, count, share)
-    root = str(Path(runc_wrap.__file__).parents[1])
-    argv = [sys.executable, "-c", _READING, log, root]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=250, check=True)
-    found, matched, ours, theirs, grown = map(float, done.stdout.split())
-    print(f"{count / ours:,.0f} lines/s of CPU time, {grown / 1024:.0f} MiB")
-    assert found == matched == count / share
-    assert grown < 64 * 1024, "in KiB; a million records as objects are some 300 MiB"
-    assert ours < 12 * theirs
-
-
-def _fill(file: SupportsWrite[bytes], count: int, share: int) -> None:
-    for first in range(0, count, 1000):
-        numbers = range(first, first + 1000)
-        lines = [line(number) if number % share == 0 else other(number) for number in numbers]
-        file.write(b"\n".join(lines) + b"\n")
-
-
-_KEEPING = _PEAK + """
-import sys
-sys.path.insert(0, sys.argv[1])
-from runc_wrap.evidence.model import Sighting
-before = peak()
-kept = [Sighting(n + .5, n, n, 0, "a", "b", 1, 2, 3, None, "audit") for n in range(1_000_000)]
-print(peak() - before)
-"""
-
-
-def test_the_measure_of_memory_would_show_a_million_records_kept() -> None:
-    argv = [sys.executable, "-c", _KEEPING, str(Path(runc_wrap.__file__).parents[1])]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
-    assert int(done.stdout) > 64 * 1024

@@ -99,7 +99,7 @@ def test_what_is_no_log_is_not_available(tmp_path: Path, kind: str) -> None:
         log.mkdir()
     if kind == "fifo":
         os.mkfifo(log)
-    with pytest.raises(Unavailable, match="audit.log"):
+    with pytest.raises(Unavailable, match=r"audit\.log"):
         read(log)
 
 

@@ -1,0 +1,298 @@
+"""Every source of audit records on the real thing: this kernel, auditd, journald."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import gathering, records
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg, netlink
+from tests.support.audit import FIELDS, provoke
+from tests.support.processes import run, wait_until
+from tests.support.requirements import program, requires, unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NAMES = (b"plain", b'a" b', b"exe=syscall=1", b"a\\x41", b"\x1b[31m<b>", b"\xff\x01", b"\xc3\xa4")
+COMMS = [name.decode("utf-8", "surrogateescape") for name in NAMES]
+Found = list[Sighting | Lost]
+
+_STATUS_PID = 3  # the place of auditd's pid among struct audit_status' 32-bit words
+_USER_AVC = 1107  # may be sent while audit is not enabled
+_FORGED = (
+    b"x\ntype=SECCOMP msg=audit(1700000000.000:1): %(fields)b"
+    b"\naudit: type=1326 audit(1700000000.000:1): %(fields)b\n"
+) % {b"fields": FIELDS % (b'"forged"', b'"/f"')}
+
+
+@pytest.fixture(autouse=True)
+def needs() -> None:
+    requires("/dev/kmsg", root=True)
+    for reason in kernel.warnings():
+        unmet(reason)
+
+
+@pytest.fixture
+def live() -> Iterator[netlink.Live]:
+    source = netlink.Live()
+    yield source
+    source.close()
+
+
+def by(pid: int, found: Iterator[Sighting | Lost] | Found) -> list[Sighting]:
+    return [item for item in found if isinstance(item, Sighting) and item.pid == pid]
+
+
+def heard(live: netlink.Live, pid: int, seconds: float = 20) -> list[Sighting]:
+    """Return what the kernel sends about a process until it has sent one for each name."""
+    found: list[Sighting] = []
+    deadline = time.monotonic() + seconds
+    while len(found) < len(NAMES) and time.monotonic() < deadline:
+        select.select([live], [], [], 0.2)
+        found += by(pid, live.read())
+    return found
+
+
+def test_the_kernel_sends_each_record_at_once(live: netlink.Live) -> None:
+    begin = time.time()
+    pid = provoke(*NAMES)
+    found = heard(live, pid)
+    assert [item.comm for item in found] == COMMS
+    assert all(begin - 1 < item.time < time.time() + 1 for item in found)
+    assert {item.code for item in found} == {0x7FFC0000}
+    assert {item.exe for item in found} == {str(Path(sys.executable).resolve())}
+
+
+def test_a_reader_that_is_too_slow_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink, "_RECEIVE", 4096)
+    slow = netlink.Live()
+    pid = provoke(*[b"flood"] * 200)
+    time.sleep(0.5)
+    found = slow.read()
+    slow.close()
+    assert 0 < len(by(pid, found)) < 200
+    assert [item for item in found if isinstance(item, Lost)]
+
+
+def test_without_the_right_to_listen_it_is_not_available() -> None:
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Unavailable, match="multicast"):
+            netlink.Live()
+        assert netlink.kernel_lost() is None
+    finally:
+        os.seteuid(0)
+
+
+def test_the_kernel_says_how_many_records_it_lost() -> None:
+    text = run([program("auditctl"), "-s"]).stdout
+    told = dict(line.split()[:2] for line in text.splitlines())
+    assert netlink.kernel_lost() == int(told["lost"])
+
+
+def test_a_rule_that_excludes_records_is_read_from_the_kernel() -> None:
+    rule = ["exclude,always", "-F", "msgtype=SECCOMP", "-F", "uid=54321"]
+    before = kernel.warnings()
+    run([program("auditctl"), "-a", *rule])
+    try:
+        during = kernel.warnings()
+    finally:
+        run([program("auditctl"), "-d", *rule])
+    assert before == kernel.warnings() == []
+    assert [text for text in during if "excludes some records" in text]
+
+
+def printed(read: Callable[[], Found]) -> list[Sighting]:
+    """Return what is printed of a process; others may use up printk's rate: then once more."""
+    found: list[Sighting] = []
+    deadline = time.monotonic() + 60
+    while len(found) < 2 and time.monotonic() < deadline:
+        time.sleep(5.5)  # printk's interval
+        pid = provoke(*NAMES[1:3])
+        time.sleep(0.5)
+        found = by(pid, read())
+    return found
+
+
+def test_the_kernels_log_has_records_while_there_is_no_auditd() -> None:
+    ring = kmsg.Ring()
+    ring.read_new()
+    found = printed(ring.read_new)
+    ring.close()
+    assert [item.comm for item in found] == COMMS[1:3]
+
+
+@pytest.mark.parametrize("option", ["--raw", "--ctime", "--decode", "--time-format=iso"])
+def test_dmesg_prints_the_same_records(option: str) -> None:
+    provoke(*NAMES)
+    ring = list(kmsg.Ring().read(0, inf))
+    there = {item for item in ring if isinstance(item, Sighting)}
+    lines = subprocess.run(["dmesg", option], capture_output=True, check=True).stdout.split(b"\n")
+    found = {item for line in lines if (item := records.parse(line))}
+    assert there
+    assert len(there & found) > 0.9 * len(there), "but for what came or went in between"
+
+
+def audit_user(text: bytes) -> None:
+    """Send a program's own audit message, as any with CAP_AUDIT_WRITE may."""
+    header = struct.pack("=IHHII", 16 + len(text) + 1, _USER_AVC, 1, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as sender:
+        sender.sendto(header + text + b"\0", (0, 0))
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End the process, which may end before, and wait for it."""
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+_AUDITD = """\
+local_events = yes
+write_logs = yes
+log_file = {log}
+log_format = {form}
+flush = NONE
+num_logs = 5
+max_log_file = 8
+max_log_file_action = ROTATE
+name_format = NONE
+space_left = 2
+admin_space_left = 1
+space_left_action = IGNORE
+admin_space_left_action = IGNORE
+disk_full_action = IGNORE
+disk_error_action = IGNORE
+"""
+
+
+@pytest.fixture(params=["RAW", "ENRICHED"])
+def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The log of an auditd of our own, in the foreground."""
+    daemon = program("auditd")
+    if (other := auditd_pid()) != 0:
+        unmet(f"an auditd runs already, pid {other}")
+    log = tmp_path / "audit.log"
+    (tmp_path / "plugins.d").mkdir(mode=0o750)
+    (tmp_path / "auditd.conf").write_text(_AUDITD.format(log=log, form=request.param))
+    tmp_path.chmod(0o750)
+    argv = [daemon, "-n", "-c", str(tmp_path), "-s", "nochange"]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, stderr=output)
+    with ended(process):
+        # What comes while it starts, auditd throws away.
+        wait_until(lambda: by(provoke(b"early"), written(log)) != [], "auditd to write")
+        yield log
+
+
+def written(log: Path) -> Found:
+    """Return what auditd has written by now, having given it a moment."""
+    time.sleep(0.2)
+    return list(files.Log(log).read(0, inf)) if log.exists() else []
+
+
+def auditd_pid() -> int:
+    (_, status), *_ = netlink.asked(netlink.AUDIT_GET) or [(0, bytes(16))]
+    pid: int = struct.unpack_from("=I", status, 4 * _STATUS_PID)[0]
+    return pid
+
+
+def test_auditd_and_the_kernel_say_the_same_and_it_counts_once(
+    audit_log: Path, live: netlink.Live
+) -> None:
+    pid = provoke(*NAMES)
+    sent = heard(live, pid)
+    log = files.Log(audit_log)
+    wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
+    assert [item.comm for item in sent] == COMMS
+    assert by(pid, log.read(0, inf)) == sent
+    assert by(pid, gathering.gather([log, log], 0, inf)) == sent
+
+
+def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
+    tail, reading = files.Tail(audit_log), files.Log(audit_log)
+    first = provoke(b"before")
+    wait_until(lambda: bool(by(first, reading.read(0, inf))), "auditd to write")
+    os.kill(auditd_pid(), signal.SIGUSR1)
+    wait_until(audit_log.with_name("audit.log.1").exists, "auditd to rotate")
+    second = provoke(b"after")
+    wait_until(lambda: bool(by(second, reading.read(0, inf))), "auditd to write")
+    whole = list(reading.read(0, inf))
+    tailed = tail.read()
+    tail.close()
+    for found in (whole, tailed):
+        assert [item.comm for item in [*by(first, found), *by(second, found)]] == [
+            "before",
+            "after",
+        ]
+
+
+def test_no_message_of_a_program_becomes_a_record(audit_log: Path, live: netlink.Live) -> None:
+    audit_user(_FORGED)
+    pid = provoke(*NAMES)
+    heard(live, pid)
+    log = files.Log(audit_log)
+    wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
+    assert b"forged" in audit_log.read_bytes(), "else nothing is shown"
+    assert by(13117, log.read(0, inf)) == []
+
+
+_JOURNALD = """
+set -e
+mount -t tmpfs none /run
+mkdir -p /run/log/journal /run/systemd/journal /run/systemd/journald.conf.d
+mount --bind "$1" /run/log/journal
+printf '[Journal]\\nStorage=volatile\\nAudit=\\nReadKMsg=yes\\n' \\
+    > /run/systemd/journald.conf.d/a.conf
+[ -s /etc/machine-id ] || { echo 0123456789abcdef0123456789abcdef > /run/id; \
+mount --bind /run/id /etc/machine-id; }
+exec "$2"
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a journald of our own, which sees no other's sockets."""
+    daemon = "/usr/lib/systemd/systemd-journald"
+    requires(daemon, "journalctl", "unshare")
+    directory = tmp_path / "journal"
+    directory.mkdir()
+    argv = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _JOURNALD, "sh"]
+    output = (tmp_path / "output").open("wb")
+    process = subprocess.Popen([*argv, str(directory), daemon], stdout=output, stderr=output)
+    output.close()
+    with ended(process):
+        wait_until(lambda: any(directory.glob("*/*.journal")), "journald to begin")
+        yield directory
+
+
+def test_the_journal_has_what_the_kernel_sent_and_printed_once(
+    journal: Path, live: netlink.Live
+) -> None:
+    audit_user(_FORGED)
+    since = time.time() - 1
+    pid = provoke(*NAMES)
+    sent = heard(live, pid)
+    source = journald.Journal(journal)
+    wait_until(lambda: len(set(by(pid, source.read(since, inf)))) == len(NAMES), "journald")
+    assert [item.comm for item in sent] == COMMS
+    assert by(pid, gathering.gather([source], since, inf)) == sent
+    assert by(13117, source.read(0, inf)) == []
+    assert by(pid, source.read(0, since - 60)) == []

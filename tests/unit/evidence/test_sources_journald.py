@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import time
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable, journald
+from tests.support.audit import FIELDS, STAMP, fields
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SENT = {
+    "_TRANSPORT": "audit",
+    "_AUDIT_TYPE": "1326",
+    "_AUDIT_ID": "12589",
+    "_SOURCE_REALTIME_TIMESTAMP": "1795542341092000",
+    "_BOOT_ID": "b",
+    "MESSAGE": "SECCOMP " + fields().decode(),
+}
+PRINTED = {
+    "_TRANSPORT": "kernel",
+    "_BOOT_ID": "b",
+    "MESSAGE": "audit: type=1326 " + (STAMP + fields()).decode(),
+}
+SUPPRESSED = {**PRINTED, "MESSAGE": "kauditd_printk_skb: 189 callbacks suppressed"}
+
+
+class Journalctl:
+    """A shell script in journalctl's place."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def does(self, script: str) -> None:
+        program = self._directory / "journalctl"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def prints(self, *entries: object) -> None:
+        output = self._directory / "output"
+        texts = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+        output.write_text("".join(text + "\n" for text in texts))
+        self.does(f"exec /bin/cat {output}")
+
+
+@pytest.fixture
+def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journalctl:
+    monkeypatch.setattr(journald, "_PATH", str(tmp_path))
+    return Journalctl(tmp_path)
+
+
+def read(patience: float = 20, since: float = 0, until: float = inf) -> list[Sighting | Lost]:
+    return list(journald.Journal(patience=patience).read(since, until))
+
+
+def test_a_record_is_the_same_sent_and_printed(journalctl: Journalctl) -> None:
+    journalctl.prints(SENT, PRINTED)
+    sent, printed = read()
+    assert sent == printed
+    assert isinstance(sent, Sighting)
+
+
+@pytest.mark.parametrize("form", [SENT, PRINTED])
+def test_a_message_may_be_an_array_of_bytes(journalctl: Journalctl, form: dict[str, str]) -> None:
+    journalctl.prints({**form, "MESSAGE": list(form["MESSAGE"].encode())}, form)
+    assert len(set(read())) == 1
+
+
+def test_a_newline_in_a_programs_message_begins_no_record(journalctl: Journalctl) -> None:
+    text = f"audit: type=1107 audit(1.000:1): pid=1 msg='x\n{PRINTED['MESSAGE']}\n'"
+    journalctl.prints({**PRINTED, "MESSAGE": text})
+    assert read() == []
+
+
+def test_what_was_not_printed_is_lost_unless_it_was_sent(journalctl: Journalctl) -> None:
+    journalctl.prints(PRINTED, SUPPRESSED)
+    assert [item.records for item in read() if isinstance(item, Lost)] == [189]
+    journalctl.prints(SENT, SUPPRESSED)
+    assert [item for item in read() if isinstance(item, Lost)] == []
+    other_boot = {**SUPPRESSED, "_BOOT_ID": "c"}
+    journalctl.prints(SENT, SUPPRESSED, other_boot, {**SENT, "_BOOT_ID": "d"})
+    assert [item.records for item in read() if isinstance(item, Lost)] == [189]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{",
+        "[]",
+        "null",
+        {**SENT, "_AUDIT_ID": None},
+        {**SENT, "_AUDIT_ID": ["1", "2"]},
+        {**SENT, "_SOURCE_REALTIME_TIMESTAMP": "x"},
+        {**SENT, "MESSAGE": None},
+        {**SENT, "MESSAGE": ["a", "b"]},
+        {**SENT, "MESSAGE": [999]},
+        {**PRINTED, "MESSAGE": "audit: type=1326 audit(1.000:1): what"},
+        {**SENT, "MESSAGE": "x" * (journald.LONGEST + 1)},
+    ],
+    ids=range(11),
+)
+def test_damage_is_counted_and_passed_over(journalctl: Journalctl, entry: object) -> None:
+    journalctl.prints(PRINTED, entry, PRINTED)
+    found = read()
+    assert len([item for item in found if isinstance(item, Sighting)]) == 2
+    assert [item.records for item in found if isinstance(item, Lost)] == [1]
+
+
+def test_an_entry_without_end_takes_no_memory(journalctl: Journalctl) -> None:
+    endless = {**SENT, "MESSAGE": "x" * 20_000_000}
+    journalctl.prints(PRINTED, endless, PRINTED)
+    assert [type(item) for item in read()] == [Sighting, Lost, Sighting]
+
+
+def test_a_silent_journalctl_is_ended(journalctl: Journalctl) -> None:
+    journalctl.does(f"echo '{json.dumps(PRINTED)}'; exec /bin/sleep 100")
+    begin = time.monotonic()
+    sighting, lost = read(patience=0.5)
+    assert isinstance(sighting, Sighting)
+    assert lost.source == "audit"
+    assert time.monotonic() - begin < 50
+
+
+def test_a_reader_that_stops_early_leaves_no_process(journalctl: Journalctl) -> None:
+    journalctl.does(f"while :; do echo '{json.dumps(PRINTED)}'; done")
+    reading = journald.Journal().read(0, inf)
+    assert isinstance(next(iter(reading)), Sighting)
+    begin = time.monotonic()
+    del reading
+    assert time.monotonic() - begin < 20
+
+
+def test_no_journalctl_and_one_that_fails_are_said(journalctl: Journalctl) -> None:
+    with pytest.raises(Unavailable, match="not installed"):
+        read()
+    journalctl.does("exit 3")
+    with pytest.raises(Unavailable, match="status 3"):
+        read()
+
+
+def test_the_words_are_fixed_but_for_the_times(journalctl: Journalctl, tmp_path: Path) -> None:
+    journalctl.does(f'echo "$*" > {tmp_path}/words')
+    read(since=12.7, until=20.1)
+    assert (
+        (tmp_path / "words")
+        .read_text()
+        .endswith("_TRANSPORT=audit _AUDIT_TYPE=1326 + _TRANSPORT=kernel --since=@12 --until=@31\n")
+    )
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5))
+def test_no_bytes_make_it_raise(chunks: list[bytes]) -> None:
+    entries = journald._Entries()  # noqa: SLF001 - journalctl's output is not ours to choose
+    hostile = json.dumps({**SENT, "MESSAGE": (FIELDS % (b"x", b"y")).decode()}).encode()
+    for chunk in chunks:
+        for part in (chunk, hostile, b"\n", chunk + b"\n"):
+            list(entries.feed(part))
+    entries.flush()
