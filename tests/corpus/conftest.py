@@ -23,16 +23,12 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def crun(
-    installed: install.Installed, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
+def crun(installed: install.Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     yield from _node("crun", installed, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def runc(
-    installed: install.Installed, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
+def runc(installed: install.Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     yield from _node("runc", installed, tmp_path_factory)
 
 

@@ -96,11 +96,17 @@ def test_audit_logs_what_enforce_log_denies(ran: Ran, case: Case) -> None:
 
 
 def test_runc_and_crun_log_and_deny_the_same(ran: Ran, case: Case) -> None:
-    at = {(kind, mode): outcome for (kind, mode, name), outcome in ran.outcomes.items() if name == case.name}
+    at = {
+        (kind, mode): outcome
+        for (kind, mode, name), outcome in ran.outcomes.items()
+        if name == case.name
+    }
     assert at["runc", AUDIT].calls == at["crun", AUDIT].calls
     for kind in ("runc", "crun"):
         assert case.message in at[kind, ENFORCE].output
-    assert at["runc", ENFORCE].status == at["crun", ENFORCE].status == at["crun", ENFORCE_LOG].status
+    assert (
+        at["runc", ENFORCE].status == at["crun", ENFORCE].status == at["crun", ENFORCE_LOG].status
+    )
 
 
 @pytest.mark.parametrize("kind", ["crun", "runc"])
