@@ -5,10 +5,8 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
-# The programs that tests/corpus runs under every mode
-CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
-	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
+	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
+	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
 .PHONY: help check test test-unit test-runtime test-engine test-corpus packages clean
 
@@ -34,6 +32,10 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
+
+# The programs that tests/corpus runs under every mode
+CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
+	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
 
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus

@@ -71,7 +71,7 @@ class Answerer:
             return COLD
         if not is_waited_for():
             return Answer(requests.COLD, answer.made)
-        self._record(request, invocation, outcome, started)
+        self._record(request, invocation, outcome, pid, started)
         return answer
 
     def _consider(self, request: Request, invocation: Invocation, pid: int) -> Outcome:
@@ -95,12 +95,18 @@ class Answerer:
         return Answer(requests.rename(*was, new, found.real), new[0])
 
     def _record(
-        self, request: Request, invocation: Invocation, outcome: Outcome, started: float
+        self,
+        request: Request,
+        invocation: Invocation,
+        outcome: Outcome,
+        pid: int,
+        started: float,
     ) -> None:
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
             line = ledger.record(invocation, who, decision, block, "agent")
             line["root"] = line["root"] or default_root(request.kind)
+            line["pid"] = pid  # the launcher's, and the runtime's that it becomes
             line["seconds"] = round(time.perf_counter() - started, 6)
             ledger.append(self.prefix, line)
         except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting

@@ -62,7 +62,7 @@ class Known:
                         found[key] = None
         return list(found)
 
-    def keys(self) -> Iterator[Key]:
+    def newest(self) -> Iterator[Key]:
         """Yield all containers, the newest first."""
         for keys in reversed(list(self._keys.values())):
             yield from reversed(list(keys))
@@ -89,7 +89,7 @@ class Known:
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
         """Return the container whose first process by the runtime's word is this one."""
-        newest = islice(self.keys(), _MOST_ASKED)
+        newest = islice(self.newest(), _MOST_ASKED)
         return next((key for key in newest if first_process(key) == (pid, start)), None)
 
     def _note(self, line: bytes) -> Key | None:

@@ -72,7 +72,7 @@ class Tree:
     """
 
     def __init__(self, known_containers: Known) -> None:
-        self._known = known_containers
+        self.known = known_containers
         self._alive: dict[int, Life] = {}
         self._ended: dict[int, list[Life]] = {}
         self._order: list[tuple[float, int]] = []
@@ -89,6 +89,11 @@ class Tree:
         except OSError as error:
             self.problem = error.strerror or str(error)
         self.scan()
+
+    @property
+    def remembered(self) -> int:
+        """How many processes there are in memory, ended ones and strangers too."""
+        return len(self._alive) + len(self._order) + len(self._strangers)
 
     def fileno(self) -> int:
         """Return the connector's descriptor, -1 where there is none."""
@@ -148,19 +153,19 @@ class Tree:
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
-        self._known.refresh()
+        self.known.refresh()
         found: dict[int, tuple[int, int]] = {}
         for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
             there = known.born(pid)
             if there:
                 found[pid] = there
-        firsts = known.first_processes(self._known.keys())
+        firsts = known.first_processes(self.known.newest())
         for pid in [pid for pid in self._alive if pid not in found]:
             self._end(pid, time.time())
         for pid, (start, _) in found.items():
-            key = by_cgroup(self._known, pid) or firsts.get((pid, start))
+            key = by_cgroup(self.known, pid) or firsts.get((pid, start))
             if key:
-                self._begin(pid, epoch(start), key)
+                self.begin(pid, epoch(start), key)
         for pid in found:
             self._inherit(pid, found)
 
@@ -176,7 +181,7 @@ class Tree:
             if child != process:
                 return
             if life:
-                self._begin(child, when, life.key)
+                self.begin(child, when, life.key)
             else:
                 self._strangers.forked(parent, child, when)
         elif what == _EXEC:
@@ -203,17 +208,17 @@ class Tree:
         """Look where a process is that execs: perhaps a container begins."""
         self._refresh(when)
         there = known.born(pid)
-        key = by_cgroup(self._known, pid)
+        key = by_cgroup(self.known, pid)
         if key:
-            self._begin(pid, epoch(there[0]) if there else when, key)
+            self.begin(pid, epoch(there[0]) if there else when, key)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)
 
     def _refresh(self, when: float) -> None:
         """Take in new containers; each is awaited: its first process may be there before us."""
-        for key in self._known.refresh()[-_MOST_AWAITED:]:
+        for key in self.known.refresh()[-_MOST_AWAITED:]:
             self._awaited[key] = when + _AWAITED
-            creator = self._known.creator(key)
+            creator = self.known.creator(key)
             if creator:
                 self._adopt(key, *creator)
         while len(self._awaited) > _MOST_AWAITED:
@@ -229,7 +234,7 @@ class Tree:
         self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
         for when, begins, whose in sorted(events):
             if begins:
-                self._begin(whose, when, key)
+                self.begin(whose, when, key)
             else:
                 self._end(whose, when)
         self._left(key, max(events)[0] if events else None)
@@ -238,7 +243,7 @@ class Tree:
         first = known.first_process(key)
         there = known.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
-            self._begin(first[0], epoch(there[0]), key)
+            self.begin(first[0], epoch(there[0]), key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
 
@@ -249,7 +254,7 @@ class Tree:
             return None
         start, key = found
         if self._socket:  # else nobody would tell of its end
-            self._begin(pid, start, key)
+            self.begin(pid, start, key)
         return key
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
@@ -260,9 +265,10 @@ class Tree:
             pid = found[pid][1]
         life = self._alive.get(pid)
         for child in path if life else ():
-            self._begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
+            self.begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
 
-    def _begin(self, pid: int, when: float, key: Key) -> None:
+    def begin(self, pid: int, when: float, key: Key) -> None:
+        """Note a process of a container."""
         before = self._alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
             return

@@ -35,6 +35,9 @@ class Strangers:
         self._all: deque[Stranger] = deque()
         self._last: dict[int, Stranger] = {}
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def forked(self, parent: int, pid: int, when: float) -> None:
         """Note a new process."""
         self.exited(pid, when)

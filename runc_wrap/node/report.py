@@ -12,7 +12,7 @@ from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
-from runc_wrap.evidence.sources import Unavailable, files, kmsg
+from runc_wrap.evidence.sources import Unavailable, files, journald, kmsg
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
@@ -134,8 +134,6 @@ def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
         for path in asked.logs:
             yield _log(path, str(path))
         if asked.journal:
-            from runc_wrap.evidence.sources import journald  # noqa: PLC0415
-
             yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
         return
     if files.AUDIT_LOG.exists():

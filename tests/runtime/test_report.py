@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +19,7 @@ from tests.support import collecting
 from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from tests.runtime.conftest import Pair
     from tests.support.bundles import Bundle
@@ -85,3 +90,207 @@ def test_children_of_a_moment_are_told_apart_by_workload(
     assert found[quiet.name]["verdict"] == "safe"
     assert found[made["unshare"].name]["calls"][0]["programs"] == ["/short"]
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
+
+
+def test_without_a_watcher_the_same_containers_are_not_called_safe(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    bundle = _with_program(make_bundle(pair.kind), built("short"), "1", str(GETPID))
+    assert bundle.call(auditing.wrapper, "run").returncode == 0
+    done = auditing.control("report", "--json", "--audit-log", "/dev/null", ok=False)
+    (found,) = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"]) == (1, None)
+    assert "nothing was watching" in found["reason"]
+
+
+def _says(installed: Installed, bundle: Bundle) -> str:
+    """Return what a container's unshare says under this installation's policy."""
+    done = bundle.call(installed.wrapper, "run")
+    return done.stdout.strip() if done.returncode else "done"
+
+
+def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
+    pair: Pair, own_installation: Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    def unsharing(annotations: Json | None = None) -> Bundle:
+        bundle = make_bundle(pair.kind, annotations)
+        config = bundle.read()
+        config["process"]["args"] = ["/bin/unshare", "-U", "/bin/true"]
+        bundle.config.write_text(json.dumps(config))
+        return bundle
+
+    enforcing = _installed(pair, own_installation, "enforce")
+    assert "Operation not permitted" in _says(enforcing, unsharing())
+
+    auditing = _installed(pair, own_installation, "audit")
+    seen = unsharing()
+    with collecting.collecting(auditing.prefix):
+        assert _says(auditing, seen) == "done"
+    reported = auditing.control("report", ok=False)
+    assert reported.returncode == 1
+    (row,) = [line for line in reported.stdout.splitlines() if line.startswith(seen.name)]
+    assert "DENIED" in row
+    assert "unshare: EPERM, 1 times by /bin/" in row
+
+    suggested = auditing.control("suggest", seen.name)
+    assert "unshare is dangerous: it makes namespaces" in suggested.stderr
+    (added,) = [one for one in json.loads(suggested.stdout)["syscalls"] if "comment" in one]
+    assert added["names"] == ["unshare"]
+    assert added["comment"].startswith("EPERM; seen 1 times, by /bin/")
+    name = f"localhost/{seen.name}.json"
+    assert f"runc-wrap/seccomp: {name}" in suggested.stderr
+    profiles = auditing.prefix / "etc" / "profiles"
+    profiles.mkdir(exist_ok=True)
+    (profiles / f"{seen.name}.json").write_text(suggested.stdout)
+    enforcing = _installed(pair, own_installation, "enforce")
+    assert _says(enforcing, unsharing({"runc-wrap/seccomp": name})) == "done"
+    assert "Operation not permitted" in _says(enforcing, unsharing())
+
+
+def test_what_audit_foretells_is_what_enforce_log_denies(
+    own_installation: Installed,
+    pairs: dict[str, Pair],
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    pair = pairs["crun"]  # runc 1.1 takes no flags
+    found = {}
+    for mode in ("audit", "enforce-log"):
+        installed = _installed(pair, own_installation, mode)
+        calls = (UNSHARE, MOUNT, KEYCTL, 435, GETPID, 5000)
+        made = [
+            _with_program(make_bundle(pair.kind), built("short"), "3", str(number))
+            for number in calls
+        ]
+        with collecting.collecting(installed.prefix):
+            for bundle in made:
+                bundle.call(installed.wrapper, "run")
+        report = _report(installed)
+        found[mode] = {
+            number: (report[bundle.name]["verdict"], _syscalls(report[bundle.name]))
+            for number, bundle in zip(calls, made, strict=True)
+        }
+    assert found["audit"] == found["enforce-log"]
+    assert found["audit"][UNSHARE] == ("denied", {"unshare": 3})
+    assert found["audit"][GETPID] == ("safe", {})
+
+
+def test_an_audit_log_tells_of_what_still_runs_and_no_record_is_counted_twice(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    tmp_path: Path,
+) -> None:
+    bundle = make_bundle(pair.kind)
+    pid = bundle.create(auditing.wrapper)
+    line = (
+        "type=SECCOMP msg=audit({}.000:{}): auid=4294967295 uid=0 gid=0 ses=4294967295 pid={} "
+        'comm="sleep" exe="/bin/busybox" sig=0 arch=c000003e syscall={} compat=0 ip=0x1 '
+        "code=0x7ffc0000\n"
+    )
+    now = int(time.time())
+    log = tmp_path / "audit.log"
+    log.write_text(
+        line.format(now + 1, 7, pid, UNSHARE)
+        + line.format(now + 1, 7, pid, UNSHARE)  # a copy
+        + line.format(now + 2, 8, pid, UNSHARE)
+        + line.format(now - 5000, 2, pid, MOUNT)  # before this process began
+        + line.format(now + 2, 9, 2**22 + 1, KEYCTL)  # of nobody that is there
+    )
+    done = auditing.control("report", "--json", "--audit-log", log, ok=False)
+    (found,) = json.loads(done.stdout)
+    assert _syscalls(found) == {"unshare": 2}
+    shown = auditing.control("report", "--audit-log", log, ok=False).stdout
+    assert "2 calls belong to no container that is known (" in shown
+
+
+@contextmanager
+def _pids_come_again(first: int) -> Iterator[None]:
+    """Have the kernel give the pids from `first` on, as far as they are free, over and over."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    stopping = threading.Event()
+
+    def keep_writing() -> None:
+        while not stopping.wait(0.06):
+            last.write_text(str(first))
+
+    thread = threading.Thread(target=keep_writing)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def test_a_pid_that_is_given_again_at_once_never_names_the_wrong_container(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    calls = {"unshare": UNSHARE, "mount": MOUNT}
+    made = {
+        name: _with_program(make_bundle(pair.kind), built("short"), "1500", str(number))
+        for name, number in calls.items()
+    }
+    with collecting.collecting(auditing.prefix) as collector, ThreadPoolExecutor(2) as pool:
+        with _pids_come_again(20_000):
+            list(pool.map(lambda one: one.call(auditing.wrapper, "run"), made.values()))
+    shared = collector.pids[UNSHARE] & collector.pids[MOUNT]
+    assert len(shared) >= 10  # pids that both had
+    report = _report(auditing)
+    for name in calls:
+        assert set(_syscalls(report[made[name].name])) == {name}
+    counted = sum(sum(_syscalls(report[bundle.name]).values()) for bundle in made.values())
+    assert counted >= 0.9 * 3000  # where the clock cannot tell, it is nobody's
+
+
+def test_watch_prints_a_call_as_it_happens(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    bundle = _with_program(make_bundle(pair.kind), built("short"), "20", str(UNSHARE))
+    output = tmp_path / "watched"
+    with output.open("w") as file:
+        watching = subprocess.Popen(
+            [auditing.ctl, "watch", "--json", "--seconds", "60"], stdout=file, stderr=file
+        )
+    try:
+        wait_until(lambda: _listens(watching.pid), "watch")
+        bundle.call(auditing.wrapper, "run")
+        wait_until(lambda: bundle.name in output.read_text(), "a line")
+        time.sleep(1)
+    finally:
+        watching.send_signal(signal.SIGINT)
+        status = watching.wait(20)
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    ours = [line for line in lines if line["container"] == bundle.name]
+    assert sum(line["count"] for line in ours) == 20
+    assert {(line["syscall"], line["errno"], line["program"]) for line in ours} == {
+        ("unshare", "EPERM", "/short")
+    }
+    assert status == 0
+
+
+def _listens(pid: int) -> bool:
+    """Tell whether a child of runc-wrapctl has both of its sockets."""
+    family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    return any(_netlink(one) for one in family)
+
+
+def _netlink(pid: int) -> bool:
+    lines = Path("/proc/net/netlink").read_text().splitlines()[1:]
+    ours = {
+        os.readlink(link)[len("socket:[") : -1]
+        for link in Path(f"/proc/{pid}/fd").glob("*")
+        if link.is_symlink() and os.readlink(link).startswith("socket:[")
+    }
+    kinds = {line.split()[1] for line in lines if line.split()[-1] in ours}
+    return {"9", "11"} <= kinds

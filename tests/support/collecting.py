@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import threading
 import time
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,9 @@ class Collector:
         self.store = Store(prefix / "var" / "evidence")
         self.tree = Tree(Known(prefix / "var" / "ledger"))
         self.live = Live()
-        self.seen = 0
+        self.pids: dict[int, set[int]] = defaultdict(set)  # by the call's number
         self._stopping = threading.Event()
-        self._begin = time.time()
+        self.begin = time.time()
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -45,7 +46,7 @@ class Collector:
             if isinstance(record, Lost):
                 self.store.lost(record)
             else:
-                self.seen += 1
+                self.pids[record.number].add(record.pid)
                 self.store.add(self.tree.container_of(record.pid, record.time), record)
         for key, when in self.tree.ended():
             self.store.ended(key, when)
@@ -67,7 +68,7 @@ def collecting(prefix: Path) -> Iterator[Collector]:
         collector.stop()
         thread.join()
         collector.step()
-        collector.store.watched("audit", collector._begin, time.time())
+        collector.store.watched("audit", collector.begin, time.time())
         collector.store.flush()
         collector.live.close()
         collector.tree.close()

@@ -82,7 +82,7 @@ def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
         assert containers.refresh() == []
         file.write('ot": "/r"}\n')
     assert containers.refresh() == [("/r", "half")]
-    os.rename(ledger / "ledger.jsonl", ledger / "ledger.1.jsonl")
+    (ledger / "ledger.jsonl").rename(ledger / "ledger.1.jsonl")
     write_ledger(ledger, line("later"))
     assert ("/run/test", "later") in containers.refresh()
     assert containers.of_id("half") == ("/r", "half")
@@ -91,7 +91,7 @@ def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
 def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "MOST", 3)
     write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
-    assert [key[1] for key in Known(ledger).keys()] == ["c8", "c7", "c6"]
+    assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
 
 
 def test_of_one_id_under_two_roots_the_one_that_is_there_counts(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def kernel(tree: Tree) -> Kernel:
 
 
 def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kernel) -> None:
-    tree._begin(INIT, kernel.now, KEY)
+    tree.begin(INIT, kernel.now, KEY)
     born = kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD, after=0.001)
     kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
@@ -78,8 +78,8 @@ def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kerne
 
 
 def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel) -> None:
-    tree._begin(INIT, kernel.now, KEY)
-    tree._begin(RUNTIME, kernel.now, OTHER)
+    tree.begin(INIT, kernel.now, KEY)
+    tree.begin(RUNTIME, kernel.now, OTHER)
     first = kernel.fork(INIT, CHILD)
     kernel.exit(CHILD)
     between = kernel.now + 0.5
@@ -93,8 +93,8 @@ def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel)
 def test_a_pid_that_came_again_at_once_is_nobodys_where_the_clock_cannot_tell(
     tree: Tree, kernel: Kernel
 ) -> None:
-    tree._begin(INIT, kernel.now, KEY)
-    tree._begin(RUNTIME, kernel.now, OTHER)
+    tree.begin(INIT, kernel.now, KEY)
+    tree.begin(RUNTIME, kernel.now, OTHER)
     kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD)
     kernel.fork(RUNTIME, CHILD, after=0.004)
@@ -127,7 +127,7 @@ def test_a_runtimes_pid_that_comes_again_creates_nothing(
 
 
 def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel: Kernel) -> None:
-    tree._begin(INIT, kernel.now, KEY)
+    tree.begin(INIT, kernel.now, KEY)
     kernel.fork(INIT, CHILD)
     kernel.exit(INIT)
     assert tree.ended() == []
@@ -137,7 +137,7 @@ def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel
 
 
 def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
-    tree._begin(INIT, kernel.now, KEY)
+    tree.begin(INIT, kernel.now, KEY)
     kernel.thread(INIT, CHILD)
     assert tree.container_of(CHILD, kernel.now) is None
 
@@ -146,12 +146,11 @@ def test_what_ended_is_forgotten_in_time(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "MOST_ENDED", 100)
-    tree._begin(INIT, kernel.now, KEY)
+    tree.begin(INIT, kernel.now, KEY)
     for number in range(1000):
         kernel.fork(INIT, CHILD + number, after=0.0001)
         kernel.exit(CHILD + number, after=0.0001)
-    assert len(tree._order) <= 100
-    assert sum(map(len, tree._ended.values())) <= 101
+    assert tree.remembered <= 101
     assert tree.container_of(CHILD + 999, kernel.now) == KEY
 
 
@@ -159,13 +158,13 @@ def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.M
     monkeypatch.setattr("runc_wrap.evidence.strangers.MOST", 50)
     for number in range(500):
         kernel.fork(SHIM, CHILD + number, after=0.0001)
-    assert len(tree._strangers._all) == len(tree._strangers._last) == 50
+    assert tree.remembered == 50
 
 
 @pytest.mark.parametrize("length", [0, 36, 52, 60])
 def test_a_message_cut_short_says_nothing(tree: Tree, length: int) -> None:
     tree.take(bytes(length))
-    assert tree._alive == {}
+    assert tree.remembered == 0
 
 
 def test_without_the_connector_the_tree_says_so_and_asks_proc(
@@ -184,7 +183,7 @@ def test_a_process_that_began_after_the_record_did_not_make_it(
     assert there is not None
     begun = attribution.epoch(there[0])
     assert tree.container_of(os.getpid(), begun - 1) is None
-    present = Present(tree._known)
+    present = Present(tree.known)
     assert present.container_of(os.getpid(), time.time()) == KEY
     assert present.container_of(os.getpid(), begun - 1) is None
 
