@@ -27,18 +27,21 @@ def bits(arch: int, number: int) -> int:
 
 def allows(groups: Groups, args: Args, mask: int) -> bool:
     """Tell whether one of the groups of comparisons holds."""
-    return any(all(_compares(*one, args, mask) for one in group) for group in groups)
+    return any(all(_compares(one, args, mask) for one in group) for group in groups)
 
 
-def _compares(index: int, op: str, value: int, second: int, args: Args, mask: int) -> bool:  # noqa: PLR0913, PLR0917 - what the metadata have, and the call
-    given, value, second = args[index] & mask, value & mask, second & mask
+def _compares(one: list[Any], args: Args, mask: int) -> bool:
+    op: str = one[1]
+    given: int = args[one[0]] & mask
+    value: int = one[2] & mask
+    second: int = one[3] & mask
     if op == "MASKED_EQ":
-        return given & value == second & value
+        return bool(given & value == second & value)
     if op in {"EQ", "NE"}:
-        return (given == value) == (op == "EQ")
+        return bool(given == value) == (op == "EQ")
     if op in {"LT", "GE"}:
-        return (given < value) == (op == "LT")
-    return (given > value) == (op == "GT")
+        return bool(given < value) == (op == "LT")
+    return bool(given > value) == (op == "GT")
 
 
 def checked(told: object) -> dict[tuple[int, int], Groups]:

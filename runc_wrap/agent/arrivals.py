@@ -115,7 +115,7 @@ def accepted(listening: socket.socket, until: float) -> Arrival | None:
     if _CREDENTIALS.unpack(raw)[1] != 0:
         connection.close()
         return None
-    connection.setblocking(False)
+    connection.settimeout(0)
     return Arrival(connection, until)
 
 

@@ -79,7 +79,7 @@ def look(tid: int) -> Caller:
 
 
 def _fields(text: bytes) -> dict[bytes, bytes]:
-    """Return the first lines as {name: value}; a name of a process is escaped and has no newline."""
+    """Return the first lines as {name: value}; a process' name is escaped there."""
     pairs = (line.partition(b":\t") for line in text.split(b"\n", 10)[:10])
     return {name: value for name, _, value in pairs}
 
@@ -91,6 +91,4 @@ def _first(fields: dict[bytes, bytes], name: bytes, default: int) -> int:
 
 def _plain(comm: str) -> str:
     r"""Return a name as it is: the kernel escapes \ and newline (fs/proc/array.c)."""
-    return comm.replace("\\n", "\n").replace("\\\\", "\\") if "\\" in comm else comm
-
-
+    return "\\".join(part.replace("\\n", "\n") for part in comm.split("\\\\"))

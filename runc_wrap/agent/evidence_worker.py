@@ -6,14 +6,15 @@ It takes the keeper's place if that is killed. One thread, and it waits in one p
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
 import socket
 import time
-from _signal import SIGTERM  # type: ignore[import-not-found]
+from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, handing, succession
+from runc_wrap.agent import arrivals, handing, metrics, succession
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.recording import Recorder
@@ -34,16 +35,15 @@ _PRIORITY = -10
 _MOST_ARRIVALS = 64
 _COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
 _PAUSE = 0.01
+_DRAIN_SECONDS = 1.0  # for runtimes that have connected to say whose listener it is
 _KILLED = "the agent's evidence worker was killed before it had written them"
 
 
 def main(prefix: str) -> None:
     """Be the evidence worker, until the keeper ends it."""
     handed = handing.received(os.environb)
-    try:
+    with contextlib.suppress(OSError):  # it may not; it is as good, if slower on a busy node
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
-    except OSError:  # it may not; it is as good, if slower on a busy node
-        pass
     Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
 
 
@@ -54,11 +54,12 @@ class Worker:
         self.prefix = prefix
         self.handed = handed
         self.address = address
-        self.signals = Signals(SIGTERM)
+        self.signals = Signals(SIGCHLD, SIGTERM)
         self.poll = select.epoll()
         self.doing: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
+        self.notify: socket.socket | None = None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
         self.listeners = Listeners(prefix, address, self._record)
@@ -83,7 +84,16 @@ class Worker:
         gc.freeze()
         while not self.is_over:
             self._turn()
+        self._drain()
         self._write()
+
+    def _drain(self) -> None:
+        """Take what runtimes have sent already: nobody else could give it to a container again."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        if self.notify:
+            self._arrive()
+        while self.arriving and time.monotonic() < until:
+            self._turn()
 
     def _watch_all(self) -> None:
         by_name = {each.name: each.fd for each in self.handed}
@@ -93,6 +103,9 @@ class Worker:
         if "notify" in by_name:
             self.notify = socket.socket(fileno=os.dup(by_name["notify"]))
             self._watch(self.notify.fileno(), self._arrive)
+        if "metrics" in by_name:
+            self.metrics = socket.socket(fileno=os.dup(by_name["metrics"]))
+            self._watch(self.metrics.fileno(), self._serve_metrics)
         for fd in self.recorder.filenos() if self.recorder else ():
             self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
         for fd in self.listeners.by_fd:
@@ -153,17 +166,15 @@ class Worker:
             self.recorder.hear(fd)
 
     def _arrive(self) -> None:
-        """Accept a runtime's connection; it may have said all already."""
+        """Accept runtimes' connections, which may have said all already."""
         until = time.monotonic() + arrivals.SECONDS
-        arrival = arrivals.accepted(self.notify, until)
-        if arrival is None:
-            return
-        fd = arrival.connection.fileno()
-        self.arriving[fd] = arrival
-        self._watch(fd, lambda: self._hear_arrival(fd))
-        self._hear_arrival(fd)
-        if len(self.arriving) > _MOST_ARRIVALS:
-            self._settle(next(iter(self.arriving)))
+        while self.notify and (arrival := arrivals.accepted(self.notify, until)):
+            fd = arrival.connection.fileno()
+            self.arriving[fd] = arrival
+            self._watch(fd, lambda fd=fd: self._hear_arrival(fd))  # type: ignore[misc]  # bound now
+            self._hear_arrival(fd)
+            if len(self.arriving) > _MOST_ARRIVALS:
+                self._settle(next(iter(self.arriving)))
 
     def _hear_arrival(self, fd: int) -> None:
         arrival = self.arriving[fd]
@@ -197,9 +208,18 @@ class Worker:
             known = None
         return {**state, "root": known or ""}
 
+    def _serve_metrics(self) -> None:
+        try:
+            connection, _ = self.metrics.accept()
+        except OSError:
+            return
+        metrics.serve(connection, self.prefix)
+
     def _obey(self) -> None:
-        if SIGTERM in self.signals.take():
-            self.is_over = True
+        numbers = self.signals.take()
+        if SIGCHLD in numbers:
+            metrics.reap()
+        self.is_over = SIGTERM in numbers
 
     def _succeed(self) -> None:
         """Become the keeper in its place, with all that is open."""

@@ -16,6 +16,7 @@ from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-
 from runc_wrap.agent import handing, placing, signals, sockets, workers
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
+from runc_wrap.agent.stored import needed_to_linger
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
@@ -138,9 +139,23 @@ class Keeper:
 
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
+        sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
         workers.stop(self.workers, _GRACE)
-        sockets.remove(self.prefix, [*self.bound, "keeper"])
+        sockets.remove(self.prefix, ["keeper"])
+        self._linger()
         sys.exit(0)
+
+    def _linger(self) -> None:
+        """Go on for containers whose calls would fail, unless systemd keeps their listeners."""
+        needed = needed_to_linger(self.held)
+        if needed and not posix.environ.get(b"FDSTORE"):
+            kept = [each for each in self._kept() if each.name in needed]
+            complain(
+                f"{len(needed) - 1} processes started in mode observe still send calls. These are "
+                "let continue, unrecorded, until the last has ended; SIGTERM again ends that."
+            )
+            signals.hold()
+            handing.become(placing.command(self.prefix, "lingering"), kept, posix.environ)
 
     def _follow_upgrade(self) -> None:
         """Begin anew if another release is installed, and has an agent."""

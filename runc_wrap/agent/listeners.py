@@ -17,6 +17,7 @@ from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.callers import Caller, Callers
 from runc_wrap.agent.saying import complain
+from runc_wrap.agent.stored import INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]
 
-NAME = "seccomp-"
-INFLIGHT = "inflight"
 _USER_NOTIF = 0x7FC00000
 
 
@@ -67,7 +66,7 @@ class Listeners:
         self.by_fd: dict[int, Listener] = {}
         self.inflight: notify.Inflight | None = None
         self._next = 1
-        os.makedirs(self.directory, 0o700, exist_ok=True)  # noqa: PTH103 - lean
+        os.makedirs(self.directory, 0o700, exist_ok=True)
 
     def restore(self, handed: Iterable[Named]) -> int:
         """Take what was stored, and answer the call that a killed process had received.
@@ -78,7 +77,7 @@ class Listeners:
         memory = [each.fd for each in held if each.name == INFLIGHT]
         self.inflight = self._memory(memory)
         for each in held:
-            number = _number(each.name)
+            number = number_of(each.name)
             if number:
                 self._add(Listener(number, each.fd, self._read(each.name)))
         self._remove_files()
@@ -93,27 +92,28 @@ class Listeners:
         return made
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
-        left = inflight.left
-        for listener in self.by_fd.values() if left else ():
-            if left and listener.number == left[0]:
-                notify.proceed(listener.fd, left[1])
+        number, call = inflight.left or (0, 0)
+        for listener in self.by_fd.values():
+            is_left = listener.number == number and notify.proceed(listener.fd, call)
+            if is_left and not inflight.is_counted(call):
+                inflight.count(call)
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield what is stored with the keeper: name and descriptor."""
         if self.inflight:
             yield INFLIGHT, self.inflight.fd
         for listener in self.by_fd.values():
-            yield f"{NAME}{listener.number}", listener.fd
+            yield f"{LISTENER}{listener.number}", listener.fd
 
     def keep(self, fd: int) -> int:
         """Have the keeper hold a listener, as soon as it has come; return its number."""
         number, self._next = self._next, self._next + 1
-        self._store(f"{NAME}{number}", fd)
+        self._store(f"{LISTENER}{number}", fd)
         return number
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
         """Take a listener that is kept, once its runtime has said whose it is."""
-        self._write(f"{NAME}{number}", state)
+        self._write(f"{LISTENER}{number}", state)
         listener = Listener(number, fd, state)
         self._add(listener)
         return listener
@@ -127,11 +127,13 @@ class Listeners:
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
         if self.address and not handing.send(self.address, message, [fd]):
-            complain(f"the keeper did not take {name}; were this process killed, its calls would fail.")
+            complain(
+                f"the keeper did not take {name}; were this process killed, its calls would fail."
+            )
 
     def gone(self, listener: Listener) -> None:
         """Forget a listener whose last process has ended."""
-        name = f"{NAME}{listener.number}"
+        name = f"{LISTENER}{listener.number}"
         del self.by_fd[listener.fd]
         os.close(listener.fd)
         handing.send(self.address, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
@@ -154,7 +156,7 @@ class Listeners:
         caller = self._caller(listener, call)
         if not notify.is_valid(listener.fd, call.id):
             caller = Caller(call.tid, 0, "", "")
-        self.inflight.count()
+        self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id)
         self.record(listener.key, _sighting(call, caller))
 
@@ -177,21 +179,16 @@ class Listeners:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
-            os.rename(new, f"{self.directory}/{name}.json")  # noqa: PTH104 - lean
+            os.rename(new, f"{self.directory}/{name}.json")
         except (OSError, codec.Unreadable):
             complain(f"whose {name} is could not be written down.")
 
     def _remove_files(self) -> None:
         """Remove what is left of listeners that are gone."""
-        names = {f"{NAME}{listener.number}.json" for listener in self.by_fd.values()}
-        for name in os.listdir(self.directory):  # noqa: PTH208 - lean
+        names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
+        for name in os.listdir(self.directory):
             if name not in names:
                 bundle.remove(f"{self.directory}/{name}")
-
-
-def _number(name: str) -> int:
-    rest = name.removeprefix(NAME)
-    return int(rest) if rest != name and rest.isdecimal() else 0
 
 
 def _plain(value: object) -> object:

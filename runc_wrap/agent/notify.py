@@ -17,10 +17,10 @@ import os
 import struct
 from errno import EINPROGRESS, ENOENT
 
-
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
 _ID = struct.Struct("=Q")
+_COUNTED = struct.Struct("=QQ")
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
 
@@ -59,13 +59,14 @@ class Inflight:
         0  struct seccomp_notif     80 bytes
       128  the listener's number    8 bytes
       136  calls answered, and not written to the store yet   8 bytes
+      144  the id of the call that was counted last   8 bytes
 
     It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
     ones it copies.
     """
 
     SIZE = 4096
-    _WHOSE, _UNWRITTEN = 128, 136
+    _WHOSE, _UNWRITTEN, _LAST = 128, 136, 144
     _EMPTY = bytes(_NOTIFICATION.size)
 
     def __init__(self, fd: int) -> None:
@@ -90,9 +91,13 @@ class Inflight:
         """How many calls were answered that the store has not on disk."""
         return self._number(self._UNWRITTEN)
 
-    def count(self) -> None:
+    def count(self, call: int) -> None:
         """Count a call, before it is answered."""
-        _ID.pack_into(self.memory, self._UNWRITTEN, self.unwritten + 1)
+        _COUNTED.pack_into(self.memory, self._UNWRITTEN, self.unwritten + 1, call)
+
+    def is_counted(self, call: int) -> bool:
+        """Tell whether a call is the one that was counted last."""
+        return self._number(self._LAST) == call
 
     def written(self) -> None:
         """Note that the store is on disk."""

@@ -1,4 +1,4 @@
-"""Evidence as it happens, brought to disk: audit records, processes, and calls from listeners. Lean.
+"""Evidence as it happens, brought to disk: audit records, processes, listeners' calls. Lean.
 
 What is in memory is written a few seconds after the first change, and at the end; how many calls
 of observe are not on disk yet is counted in memory that outlives the process.
@@ -56,7 +56,9 @@ class Recorder:
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
-        return [fd for fd in (self.tree.fileno(), self.live.fileno() if self.live else -1) if fd >= 0]
+        return [
+            fd for fd in (self.tree.fileno(), self.live.fileno() if self.live else -1) if fd >= 0
+        ]
 
     def hear(self, fd: int) -> None:
         """Take in a part of what came at a descriptor of `filenos`."""

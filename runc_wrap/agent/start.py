@@ -10,6 +10,7 @@ sys.path.insert(0, __file__.rsplit("/", 3)[0])
 ROLES = {
     "keeper": "runc_wrap.agent.keeper",
     "decisions": "runc_wrap.agent.decisions",
+    "lingering": "runc_wrap.agent.lingering",
     "evidence": "runc_wrap.agent.evidence_worker",
 }
 

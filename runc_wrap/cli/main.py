@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": ("runc_wrap.cli.doctor", "Look for what is wrong on this node, and say what to do."),
     "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker; undo it."),
     "explain": ("runc_wrap.cli.explain", "Say what would be decided for a config.json, and why."),
+    "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
     "report": ("runc_wrap.cli.report", "Say what would break under enforce, for each workload."),

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-WORST_FIRST = ("denied", "depends", "degrades")
+UNKNOWN = "unknown"  # what the call would get is not known
+WORST_FIRST = ("denied", "depends", "degrades", UNKNOWN)
 ROWS, COLUMNS = 60, 40
-CELL, ROW, HEADER, SLANT, MARGIN = 30, 36, 116, 76, 8
+CELL, ROW, HEADER, SLANT, MARGIN = 30, 36, 132, 84, 8
 _LABEL = 20  # characters that fit
 _MORE = "more"
+_WORDS = {
+    "denied": "denied",
+    "depends": "depends on arguments",
+    "degrades": "degrades",
+    UNKNOWN: "not known what it would get",
+}
 
 
 @dataclass(frozen=True)
@@ -109,13 +116,13 @@ def _cells(workloads: Sequence[Json], places: dict[tuple[str, str], int]) -> Ite
     for (row, column), met in found.items():
         verdict = worst(call["verdict"] for _, call in met)
         rest = row == ROWS or column == COLUMNS
-        title = f"{len(met)} more, {verdict} at worst" if rest else _title(*met[0])
+        title = f"{len(met)} more, at worst: {_WORDS[verdict]}" if rest else _title(*met[0])
         yield Cell(column * CELL, row * ROW, verdict, title, met[0][0]["anchor"])
 
 
 def _title(workload: Json, call: Json) -> str:
     times = "once" if call["count"] == 1 else f"{call['count']} times"
-    return f"{workload['name']}: {call['syscall']} {call['verdict']}, {times}"
+    return f"{workload['name']}: {call['syscall']} ({_WORDS[call['verdict']]}), {times}"
 
 
 def _row(at: int, workload: Json) -> Label:

@@ -21,18 +21,20 @@ from markupsafe import Markup
 from runc_wrap.evidence import inert, matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 Json = dict[str, Any]
 
-UNKNOWN = "unknown"  # the verdict of a workload that nothing watched
-ORDER = (*matrix.WORST_FIRST, UNKNOWN, "safe")
+UNKNOWN = matrix.UNKNOWN  # the report's null
+ORDER = (*matrix.WORST_FIRST, "safe")
 MOST_WORKLOADS = 500  # shown one by one; the page says how many more there are
 MOST_CALLS = 40  # of one workload
 _MOST_PROGRAMS = 4
-_OPEN = 20  # so many workloads are shown with their paste blocks unfolded
+_MOST_ARGS = 3
+_NOTICING = ("denied", "depends", "degrades")
+_OPEN = 20  # so many workloads are shown unfolded
 _LONGEST_SENTENCE = 600
-_TEMPLATES = ("page.html.jinja", "macros.html.jinja", "matrix.svg.jinja")
+_TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
 _EVERYONE = ("namespace", "pod", "container", "image")
 
 
@@ -61,14 +63,14 @@ def view(report: Sequence[Json], meta: Json) -> Json:
     """Return what the template shows, every foreign text made inert, the worst first."""
     ordered = sorted(report, key=_weight)
     workloads = [_workload(at, one) for at, one in enumerate(ordered)]
-    affected = [one for one in workloads if one["verdict"] in matrix.WORST_FIRST]
+    affected = [one for one in workloads if one["calls"] or one["verdict"] in _NOTICING]
     counts = Counter(one["verdict"] for one in workloads)
     return {
         "meta": _meta(meta),
         "total": len(workloads),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
-        "number": counts,
-        "calls": _total(call["count"] for one in affected for call in one["calls"]),
+        "noticing": sum(counts[verdict] for verdict in _NOTICING),
+        "calls": sum(one["times"] for one in affected),
         "affected": affected[:MOST_WORKLOADS],
         "others": [one for one in workloads if one not in affected][:MOST_WORKLOADS],
         "hidden": sum(
@@ -105,9 +107,11 @@ def _workload(at: int, workload: Json) -> Json:
         "containers": _number(workload.get("containers")),
         "restarts": _number(workload.get("restarts")),
         "lost": _number(workload.get("lost")),
-        "first": _moment(workload.get("first")),
-        "last": _moment(workload.get("last")),
+        "reason": inert.name(workload.get("reason"), _LONGEST_SENTENCE),
+        "dropped": _number(workload.get("dropped")),
+        "since": _moment(workload.get("since")),
         "calls": calls,
+        "times": sum(call["count"] for call in calls),
         "shown": calls[:MOST_CALLS],
         "addition": inert.paste(workload.get("addition")),
         "rule": inert.paste(workload.get("rule")),
@@ -120,11 +124,12 @@ def _calls(workload: Json) -> list[Json]:
 
 
 def _call(call: Json) -> Json:
-    programs = [_program(one) for one in call.get("programs") or []]
+    programs = [inert.name(one) for one in call.get("programs") or [] if one]
     return {
         "syscall": inert.name(call.get("syscall"), 64),
         "abi": inert.name(call.get("abi"), 32),
         "errno": inert.name(call.get("errno"), 32),
+        "outcome": inert.name(call.get("outcome")),
         "args": _arguments(call.get("args")),
         "count": _number(call.get("count")),
         "verdict": _call_verdict(call),
@@ -140,23 +145,26 @@ def _call_weight(call: Json) -> tuple[int, int, str]:
 
 
 def _call_verdict(call: Json) -> str:
-    """Return the call's own verdict; a report without one says enough to tell."""
-    if call.get("verdict") in matrix.WORST_FIRST:
-        return str(call["verdict"])
-    return "degrades" if call.get("errno") == "ENOSYS" else "denied"
+    found = call.get("verdict")
+    return found if found in matrix.WORST_FIRST else UNKNOWN
 
 
-def _program(program: object) -> str:
-    if isinstance(program, dict):
-        names = (program.get(key) for key in ("program", "exe", "comm"))
-        return inert.name(next(filter(None, names), None))
-    return inert.name(program)
+def _arguments(args: object) -> list[str]:
+    """Return the known arguments of some calls, by the names that audit gives them."""
+    lists = args if isinstance(args, list) else []
+    shown = [
+        " ".join(
+            f"a{at}={_hexadecimal(value)}" for at, value in enumerate(one) if value is not None
+        )
+        for one in lists[: _MOST_ARGS + 1]
+        if isinstance(one, list)
+    ]
+    told = [inert.name(one) for one in shown if one]
+    return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
 
 
-def _arguments(args: object) -> str:
-    if isinstance(args, list):
-        return inert.name(", ".join(str(one) for one in args))
-    return inert.name(args)
+def _hexadecimal(value: object) -> str:
+    return f"{value:#x}" if isinstance(value, int) else str(value)
 
 
 def _meta(meta: Json) -> Json:
@@ -182,10 +190,6 @@ def _counted(value: object) -> int:
 
 def _number(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
-
-
-def _total(numbers: Iterable[int]) -> int:
-    return sum(numbers)
 
 
 def _moment(value: object) -> Json | None:

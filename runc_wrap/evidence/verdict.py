@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.evidence.store import Evidence
     from runc_wrap.evidence.workloads import Workload
+    from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -250,10 +251,9 @@ def _add(rows: dict[tuple[int, int], Row], call: Call, tally: Tally, outcome: Ou
 def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
     """Return a row without programs and arguments."""
     abi = outcomes.abi_of(call.arch, call.number)
-    name = f"#{call.number}" if abi is None else syscalls.name_of(abi, call.number & 0xFFFFFFFF)
     return Row(
         abi=abi.name if abi else f"{call.arch:#x}",
-        syscall=name,
+        syscall=name_of(abi, call.number),
         number=call.number,
         arch=call.arch,
         verdict=outcome.verdict or None,
@@ -261,6 +261,11 @@ def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
         how=outcome.how,
         tally=tally,
     )
+
+
+def name_of(abi: Abi | None, number: int) -> str:
+    """Return a call's name, #number where its architecture is not known."""
+    return f"#{number}" if abi is None else syscalls.name_of(abi, number & 0xFFFFFFFF)
 
 
 def strays(seen: Tallies) -> list[Row]:

@@ -15,7 +15,7 @@ def hears(path: str) -> bool:
     """
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        probe.setblocking(False)
+        probe.settimeout(0)
         probe.connect(path)
     except (OSError, ValueError, TypeError):  # ValueError and TypeError: a path that none can be
         return False

@@ -21,7 +21,15 @@ from runc_wrap.hotpath import (
     profile,
     splice,
 )
-from runc_wrap.hotpath.decide import AUDIT, OBSERVE, READY_MADE, Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.decide import (
+    AUDIT,
+    OBSERVE,
+    READY_MADE,
+    Decision,
+    Node,
+    checked_annotations,
+    decide,
+)
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES, bounding

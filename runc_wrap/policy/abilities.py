@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.policy import schema
 from runc_wrap.policy.naming import placing
 from runc_wrap.profiles import modes, syscalls
-from runc_wrap.profiles.words import NOTIFY
+from runc_wrap.profiles.words import LOG, NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -27,22 +27,19 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
             f"that take the flag {modes.LOG_FLAG}, and {runtime} with this kernel does not. Use "
             'audit, or install runc 1.2 or later, or crun (runtime = ["crun"]).'
         )
-    if modes.AUDIT in used and modes.LOG not in facts.actions:
+    if modes.AUDIT in used and LOG not in facts.actions:
         yield (
-            f"{_where(values, modes.AUDIT)}the mode audit needs the action {modes.LOG}, which "
+            f"{_where(values, modes.AUDIT)}the mode audit needs the action {LOG}, which "
             f"{runtime} or this kernel does not have (Linux 4.14, libseccomp 2.4). Use enforce."
         )
-
 
     if modes.OBSERVE in used:
         yield from _problems_of_observe(values, runtime, facts)
 
 
-def _problems_of_observe(
-    values: Mapping[str, Any], runtime: str, facts: Facts
-) -> Iterator[str]:
+def _problems_of_observe(values: Mapping[str, Any], runtime: str, facts: Facts) -> Iterator[str]:
     where = _where(values, modes.OBSERVE)
-    if not {NOTIFY, modes.LOG} <= facts.actions:
+    if not {NOTIFY, LOG} <= facts.actions:
         yield (
             f"{where}the mode observe needs the action {NOTIFY}, which {runtime} or this kernel "
             "does not have (Linux 5.7, libseccomp 2.5). Use audit."

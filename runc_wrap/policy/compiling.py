@@ -32,8 +32,8 @@ class Facts:
     seccomp.json, if there is one; `arch` in Go's words; `kernel` (major, minor). `flags` and
     `actions` are what runtime and kernel both take; `logged` tells whether the kernel logs
     SCMP_ACT_LOG, `errors_logged` whether it logs errors where a filter's flag asks for that;
-    `abis` are those that the kernel runs, None if that is not known; `listener` is the agent's socket
-    for runtimes; `now` is when.
+    `abis` are those that the kernel runs, None if that is not known; `listener` is the agent's
+    socket for runtimes; `now` is when.
     """
 
     runtime_path: str
@@ -104,9 +104,7 @@ def _profile(source: Profile, mode: str, values: Mapping[str, Any], facts: Facts
     kept = _kept_abis(values["default.abis"], facts)
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
     listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
-    compiled = modes.compiled(
-        chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener
-    )
+    compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
     return overlaying.put_on(compiled, overlaying.overlay(values))
 
 

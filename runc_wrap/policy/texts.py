@@ -24,12 +24,12 @@ MEANINGS = {
         "under `enforce` its ABI alone would have it killed. runc adds nothing to an audit "
         "profile: a call newer than the profile, which runc would answer with ENOSYS, is let "
         "through and logged.\n\n"
-        "`observe` is exact where `audit` depends on what the kernel logs: whose call it was, which "
-        "clone flags or socket family. Each such call waits for the agent's answer. What libseccomp "
-        "has no name for, and the few calls that a runtime itself needs once the filter is loaded, "
-        "are logged as in `audit`. A container in `observe` cannot have a seccomp listener of its "
-        "own (EBUSY). A signal that interrupts a call which waits for the agent restarts it, or "
-        "ends it with EINTR (under crun only before the agent has received it)."
+        "`observe` is exact where `audit` depends on what the kernel logs: whose call it was, "
+        "which clone flags or socket family. Each such call waits for the agent's answer. What "
+        "libseccomp has no name for, and the few calls that a runtime itself needs once the filter "
+        "is loaded, are logged as in `audit`. A container in `observe` cannot have a seccomp "
+        "listener of its own (EBUSY). A signal that interrupts a call which waits for the agent "
+        "restarts it, or ends it with EINTR (under crun only before the agent has received it)."
     ),
     "default.abis": (
         "Through which ABIs a container may make system calls. `engine`: those that the profile "

@@ -251,4 +251,3 @@ def _metadata(entries: list[Json], whole: list[str], filtered: list[abis.Abi]) -
 
 def _told(one: Json) -> list[Any]:
     return [_index(one), one["op"].removeprefix("SCMP_CMP_"), one["value"], one.get("valueTwo", 0)]
-

@@ -21,7 +21,8 @@ MINUTE = "Watched for 2 minutes only, in one container: it may have more in stor
 SAFE = """
 shop/web-storefront/nginx|registry.example/nginx:1.29 shop/orders-db/postgres|postgres:18.1
 shop/cart/redis|redis:8.2 shop/checkout/app|registry.example/shop/checkout:2026.47
-monitoring/node-exporter/exporter|quay.example/node-exporter:1.9 kube-system/coredns/coredns|coredns:1.13
+monitoring/node-exporter/exporter|quay.example/node-exporter:1.9
+kube-system/coredns/coredns|coredns:1.13
 """.split()
 EXTREMELY = 100_000
 HOSTILE = [
@@ -43,6 +44,7 @@ def call(syscall: str, verdict: str, count: int, *programs: str, **more: Any) ->
         "abi": "x86_64",
         "syscall": syscall,
         "errno": "ENOSYS" if verdict == "degrades" else "EPERM",
+        "outcome": "EPERM",
         "args": None,
         "count": count,
         "programs": list(programs),
@@ -53,7 +55,7 @@ def call(syscall: str, verdict: str, count: int, *programs: str, **more: Any) ->
     }
 
 
-def workload(name: str, verdict: str, *calls: Json, **more: Any) -> Json:
+def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
     path, _, image = name.partition("|")
     namespace, pod, container = path.split("/")
     names = [one["syscall"] for one in calls]
@@ -67,9 +69,10 @@ def workload(name: str, verdict: str, *calls: Json, **more: Any) -> Json:
         "confidence": WEEK,
         "containers": 3,
         "restarts": 2,
-        "first": "2026-11-17T09:00:02Z",
-        "last": "2026-11-24T17:29:41Z",
+        "since": "2026-11-17T09:00:02Z",
         "lost": 0,
+        "dropped": 0,
+        "reason": None,
         "calls": list(calls),
         "addition": json.dumps(addition, indent=2) if calls else "",
         "rule": _rule(namespace, container) if calls else "",
@@ -88,12 +91,14 @@ def usual() -> list[Json]:
     """A dozen workloads: six would notice, one was hardly watched, one not at all."""
     unshare, mount = call("unshare", "denied", 412, "/usr/bin/unshare"), call("mount", "denied", 87)
     mount["programs"] = ["/usr/bin/mount", "/usr/bin/buildctl-daemonless.sh"]
-    clone = call("clone", "depends", 1931, "/usr/bin/buildkitd", args="CLONE_NEWUSER|CLONE_NEWNS")
+    clone = call("clone", "depends", 1931, "/usr/bin/buildkitd", args=None)
     clone3 = call("clone3", "degrades", 20_418, "/usr/lib/jvm/java-25/bin/java")
     uring = [call(f"io_uring_{one}", "denied", 9_001, "/usr/bin/fio") for one in ("setup", "enter")]
     perf = call("perf_event_open", "denied", 63, "/usr/bin/perf")
     key = call("keyctl", "denied", 5, "/usr/bin/keyctl", "/usr/sbin/request-key", abi="x86")
-    family = call("socket", "depends", 12, "/usr/bin/python3.13", args="AF_ALG")
+    family = call(
+        "socket", "depends", 12, "/usr/bin/python3.13", args=[[38, 5, 0, None, None, None]]
+    )
     return [
         workload("ci/runner-builds/buildkit|moby/buildkit:0.26", "denied", unshare, mount, clone),
         workload("storage/bench/fio|registry.example/bench/fio:3.41", "denied", *uring),
@@ -103,7 +108,7 @@ def usual() -> list[Json]:
         workload("shop/search/elastic|elasticsearch:9.2", "degrades", clone3, lost=230),
         *(workload(name, "safe") for name in SAFE[:5]),
         workload(SAFE[5], "safe", confidence=MINUTE, containers=1, restarts=0),
-        workload("batch/nightly/report|", None, containers=1, confidence="Nothing watched it yet."),  # type: ignore[arg-type] - null is one of the verdicts
+        workload("batch/nightly/report|", None, containers=1, confidence="Nothing was watching."),
     ]
 
 
@@ -127,12 +132,22 @@ def hostile() -> list[Json]:
         {
             **workload("a/b/c|d", "denied", call("mount", "denied", 1)),
             **dict.fromkeys(
-                ("namespace", "pod", "container", "image", "confidence", "addition", "rule"), text
+                (
+                    "namespace",
+                    "pod",
+                    "container",
+                    "image",
+                    "confidence",
+                    "reason",
+                    "addition",
+                    "rule",
+                ),
+                text,
             ),
             "calls": [
                 call("mount", "denied", 1)
-                | dict.fromkeys(("syscall", "abi", "errno", "args", "first", "last"), text)
-                | {"programs": [text] * 9}
+                | dict.fromkeys(("syscall", "abi", "errno", "outcome", "first", "last"), text)
+                | {"programs": [text] * 9, "args": [[text]]}
             ],
         }
         for text in HOSTILE

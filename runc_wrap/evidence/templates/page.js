@@ -17,3 +17,9 @@ for (const box of document.querySelectorAll(".paste")) {
   });
   box.querySelector("figcaption").append(button);
 }
+const unfold = () => {
+  const fold = document.getElementById(location.hash.slice(1))?.querySelector(".fold");
+  if (fold) fold.open = true;
+};
+addEventListener("hashchange", unfold);
+unfold();

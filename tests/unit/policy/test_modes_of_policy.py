@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.policy import kinds, reference, schema, store
 from runc_wrap.policy.errors import PolicyError
+from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG = "SCMP_ACT_LOG"
 AUDIT = {"default.mode": "audit"}
+OBSERVE = {"default.mode": "observe"}
+KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 
 def _modes(found: Compiled) -> set[str]:
@@ -61,6 +64,40 @@ def test_audit_is_refused_without_the_action_and_told_without_the_log() -> None:
     with pytest.raises(PolicyError, match="audit needs the action SCMP_ACT_LOG"):
         compiled(AUDIT, actions=ACTIONS - {LOG})
     assert any("lacks log" in remark for remark in compiled(AUDIT, logged=False).remarks)
+
+
+def test_observe_brings_audit_along_for_when_no_agent_listens() -> None:
+    found = compiled(OBSERVE, listener="/p/var/agent/notify.sock")
+    assert _modes(found) == {"audit", "enforce", "observe"}
+    made = _block(found, "observe")
+    assert (made["defaultAction"], made["listenerPath"]) == (LOG, "/p/var/agent/notify.sock")
+    assert "flags" not in made
+    assert "listenerPath" not in _block(found, "audit")
+    killable = compiled(OBSERVE, listener="/p/notify.sock", flags=FLAGS)
+    assert KILLABLE in _block(killable, "observe")["flags"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"actions": ACTIONS - {"SCMP_ACT_NOTIFY"}}, "observe needs the action SCMP_ACT_NOTIFY"),
+        ({"listener": "/" + "x" * 107}, "whose path is longer than a socket's can be"),
+    ],
+)
+def test_observe_is_refused_where_it_cannot_be(facts: dict[str, Any], said: str) -> None:
+    with pytest.raises(PolicyError, match=said):
+        compiled(OBSERVE, **facts)
+
+
+def test_without_libseccomp_observe_has_no_names_to_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syscalls, "known_to_libseccomp", lambda _: None)
+    with pytest.raises(PolicyError, match="libseccomp, which is not there"):
+        compiled(OBSERVE)
+
+
+def test_what_is_said_of_audit_is_said_at_the_place_of_observe() -> None:
+    (told,) = [one for one in compiled(OBSERVE, logged=False).remarks if "lacks log" in one]
+    assert "default.privileged" not in told
 
 
 def test_abis_are_those_that_the_kernel_runs_or_the_native_one() -> None:

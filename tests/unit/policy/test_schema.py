@@ -39,7 +39,7 @@ def test_every_setting_has_a_meaning_and_every_meaning_a_setting() -> None:
         ("on_error", "ignore", "on_error is 'ignore'; it takes refuse or run-unmodified"),
         ("on_error", True, "on_error is True; it takes refuse"),
         ("on_error", "refsue", "it takes refuse or run-unmodified (did you mean refuse?)"),
-        ("default.mode", "observe", "observe comes with a later release; use audit"),
+        ("default.mode", "obsreve", "audit, observe or off (did you mean observe?)"),
         ("rule.percent", True, "it takes a whole number from 0 to 100"),
         ("rule.percent", 101, "it takes a whole number"),
         ("rule.until", "2027-01-31", "it takes a day (2027-01-31) or a time with its offset"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -18,8 +19,7 @@ from runc_wrap.profiles import abis, actions, builtin, lint, modes, observing, s
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.loading import Loader, load
-from runc_wrap.profiles.model import ProfileError
-from tests.unit.profiles import strategies
+from runc_wrap.profiles.simulate import Simulation
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
@@ -134,3 +134,107 @@ def test_whatever_the_arguments_what_is_denied_is_sent(
 ) -> None:
     number = syscalls.numbers(ABIS[abi])[name]
     assert wrong(both(spec, bounding), ABIS[abi], number, args) == ""
+
+
+def _conditional(*args: dict[str, Any], action: str = "SCMP_ACT_ALLOW") -> dict[str, Any]:
+    return {"names": ["personality"], "action": action, "args": list(args)}
+
+
+def _compare(op: str, value: int, two: int = 0) -> dict[str, Any]:
+    return {"index": 0, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
+
+
+_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+_values = st.sampled_from([0, 1, 8, 40, 41, 2**31, 2**32 - 1, 2**32, 2**64 - 1])
+_comparisons = st.builds(_compare, st.sampled_from(_OPS), _values, _values)
+
+
+@given(st.lists(st.lists(_comparisons, min_size=1, max_size=1), max_size=3), _values)
+def test_a_complement_holds_exactly_where_nothing_of_it_does(
+    groups: list[list[dict[str, Any]]], value: int
+) -> None:
+    found = observing.complement(groups)
+    if found is not None:
+        assert _any_holds(groups, value) != _any_holds(found, value)
+
+
+def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
+    told = [
+        [[one["index"], one["op"][9:], one["value"], one.get("valueTwo", 0)] for one in group]
+        for group in groups
+    ]
+    return arguments.allows(told, (value,) * 6, 2**64 - 1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "left"),
+    [
+        ([], [[]]),
+        ([[_compare("LT", 38)], [_compare("EQ", 39)], [_compare("GT", 40)]], [38, 40]),
+        ([[_compare("NE", 40)]], [40]),
+        ([[_compare("EQ", 0)], [_compare("EQ", 100)]], None),  # between them two comparisons
+        ([[_compare("EQ", 5), {**_compare("EQ", 6), "index": 1}]], None),
+        ([[_compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
+        ([[_compare("MASKED_EQ", 3, 4)]], None),  # holds for nothing
+    ],
+)
+def test_what_cannot_be_written_is_not_guessed(
+    groups: list[list[dict[str, Any]]], left: list[Any] | None
+) -> None:
+    found = observing.complement(groups)
+    if left and left != [[]]:
+        assert found is not None
+        assert [one["value"] for group in found for one in group] == left
+    else:
+        assert found == left
+
+
+def own(document: dict[str, Any]) -> Any:
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    return parse(json.dumps({**document, "architectures": architectures}).encode(), "own")
+
+
+_actions = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_LOG"])
+_rules = st.lists(
+    st.builds(lambda one, action: _conditional(one, action=action), _comparisons, _actions)
+    | st.builds(lambda action: {"names": ["mount", "write"], "action": action}, _actions),
+    max_size=4,
+)
+
+
+@given(_rules, st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]), _args)
+def test_nothing_that_an_own_profile_denies_passes_unseen(
+    rules: list[dict[str, Any]], default: str, args: bpf.Args
+) -> None:
+    document = {"defaultAction": default, "syscalls": rules}
+    blocks = [block(own(document), mode, frozenset()) for mode in ("enforce", "observe")]
+    enforced, seen = (Simulation(one, Loader("runc")) for one in blocks)
+    for name in ("personality", "mount", "write"):
+        wanted = enforced.named(ABIS["x86_64"], name, args)
+        found = seen.named(ABIS["x86_64"], name, args)
+        assert wanted is not None
+        assert found is not None
+        if wanted.certain and found.certain and wanted.code not in PASSES:
+            assert found.code in (NOTIFY, LOG), (name, found)
+            assert found.code != NOTIFY or name != "write"
+        if wanted.certain and found.certain and wanted.code in PASSES and found.code == NOTIFY:
+            assert _excused(blocks[1], name, args), (name, found)
+
+
+def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
+    """Tell whether the agent will find that the profile allows a call by its arguments."""
+    told = observed["listenerMetadata"].partition(" ")[2]
+    number = syscalls.numbers(ABIS["x86_64"])[name]
+    groups = arguments.checked(codec.loads(told.encode() or b"{}"))
+    return arguments.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
+
+
+def test_what_is_received_waits_out_signals_where_runtime_and_kernel_can() -> None:
+    def flags(killable: bool) -> Any:
+        listener = modes.Listener(PATH, killable=killable)
+        profile = builtin.load("containerd")
+        made = modes.compiled(profile, "observe", arch="amd64", kernel=(6, 12), listener=listener)
+        return made["block"].get("flags")
+
+    both_flags = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+    assert (flags(killable=False), flags(killable=True)) == (None, both_flags)

@@ -1,0 +1,23 @@
+"""What the evidence worker has the keeper store, by name. Lean: the keeper imports this."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LISTENER = "seccomp-"  # and a number from 1
+INFLIGHT = "inflight"
+
+
+def number_of(name: str) -> int:
+    """Return the number of a stored listener, 0 for what is none."""
+    rest = name.removeprefix(LISTENER)
+    return int(rest) if rest != name and rest.isascii() and rest.isdecimal() else 0
+
+
+def needed_to_linger(names: Iterable[str]) -> list[str]:
+    """Return which of these let calls continue, [] if there is no listener."""
+    held = list(names)
+    listeners = [name for name in held if number_of(name)]
+    return [*listeners, *(name for name in held if name == INFLIGHT)] if listeners else []

@@ -1,0 +1,44 @@
+"""runc-wrapctl metrics: print them, or write a file for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.evidence import metrics as told
+from runc_wrap.evidence import tally
+from runc_wrap.node import metrics as node_metrics
+
+if TYPE_CHECKING:
+    from runc_wrap.node.places import Places
+
+_MODE = 0o644  # node_exporter runs as a user of its own
+
+
+@click.command()
+@click.option(
+    "--textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write there instead, at once and readable by all; the name must end in .prom.",
+)
+@click.pass_obj
+def metrics(places: Places, *, textfile: Path | None) -> None:
+    """Print this node's metrics in Prometheus' text format.
+
+    The counts are kept in var/metrics, and are the same ones that the agent's socket gives.
+    """
+    if textfile and textfile.suffix != ".prom":
+        raise output.Failure(
+            f"{textfile} does not end in .prom, so node_exporter would not read it"
+        )
+    try:
+        text = told.text(node_metrics.gather(places))
+        if textfile:
+            tally.replace(textfile.absolute(), text, _MODE)
+    except OSError as error:
+        output.fail(error)
+    if not textfile:
+        click.echo(text, nl=False)

@@ -1,0 +1,162 @@
+"""What Prometheus is told, and how decisions become labels of few values. Pure but for its import.
+
+Names and labels are for dashboards to rely on: more may be added, none renamed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from runc_wrap.evidence import inert
+from runc_wrap.evidence.tally import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.evidence.tally import Tally
+
+Json = dict[str, Any]
+
+LONGEST_LABEL = 100  # characters
+DENIED_CALLS, LOST, DECISIONS, FALLBACKS = "denied_calls", "lost_records", "decisions", "fallbacks"
+OPTED_OUT, PRIVILEGED, DAMAGED, GAPS = "opted_out", "privileged", "damaged", "gaps"
+
+# metric -> (name, what it is, label names)
+COUNTERS = {
+    DECISIONS: (
+        "runc_wrap_decisions",
+        "Decisions about containers, by what was done and why.",
+        ("mode", "action", "reason_kind", "via", "engine"),
+    ),
+    OPTED_OUT: ("runc_wrap_opted_out", "Decisions to leave a container that opted out.", ()),
+    PRIVILEGED: ("runc_wrap_privileged", "Decisions about privileged containers.", ()),
+    FALLBACKS: (
+        "runc_wrap_agent_fallbacks",
+        "Decisions of the cold path though an agent was there.",
+        ("cause",),
+    ),
+    DENIED_CALLS: (
+        "runc_wrap_denied_calls",
+        "Calls seen that the profile does not let through; outcome: what they get under enforce.",
+        ("namespace", "workload", "syscall", "outcome"),
+    ),
+    LOST: ("runc_wrap_lost_records", "Records of calls known to be lost.", ("source",)),
+    DAMAGED: ("runc_wrap_damaged_ledger_lines", "Lines of the ledger that are no record.", ()),
+    GAPS: (
+        "runc_wrap_ledger_gaps",
+        "Times that the ledger was rotated twice between two scrapes: decisions were not counted.",
+        (),
+    ),
+}
+_KNOWN = {
+    "mode": ("enforce", "enforce-log", "audit", "observe", "off"),
+    "action": ("inject", "keep", "leave"),
+    "via": ("agent", "cold", "hook"),
+    "engine": ("containerd", "crio", "docker", "podman", "buildah"),
+}
+_SOURCES = ("audit", "observe", "processes")
+_CAUSES = ("timeout", "cold", "garbage", "version", "refused")
+
+
+class Told(Collector):
+    """A tally and what holds now, for any of prometheus_client's ways to put it out."""
+
+    def __init__(self, tally: Tally, generation: int | None, version: str) -> None:
+        self._tally = tally
+        self._generation = generation
+        self._version = version
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the families; counters without labels are there from the start."""
+        for metric, (name, what, labels) in COUNTERS.items():
+            family = CounterMetricFamily(name, what, labels=labels)
+            of = self._tally.counts.get(metric, {} if labels else {(): 0})
+            for values, number in sorted(of.items()):
+                family.add_metric(values, number)
+            yield family
+        if self._generation is not None:
+            yield GaugeMetricFamily(
+                "runc_wrap_policy_generation",
+                "Number of the policy in force; `apply` raises it.",
+                value=self._generation,
+            )
+        build = GaugeMetricFamily("runc_wrap_build_info", "The version.", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
+
+
+def registry(told: Told) -> CollectorRegistry:
+    """Return a registry of our metrics alone: none about this short-lived process."""
+    made = CollectorRegistry(auto_describe=False)
+    made.register(told)
+    return made
+
+
+def text(told: Told) -> bytes:
+    """Return Prometheus' text format, version 0.0.4."""
+    return generate_latest(registry(told))
+
+
+def label(value: object) -> str:
+    """Return a label's value: shortened, and inert wherever it is shown."""
+    return inert.name(value, LONGEST_LABEL)
+
+
+def count_decision(tally: Tally, line: Json) -> None:
+    """Count one line of the ledger."""
+    kind = reason_kind(line)
+    known = {name: _one_of(names, line.get(name)) for name, names in _KNOWN.items()}
+    labels = (known["mode"], known["action"], kind, known["via"], known["engine"])
+    tally.add(DECISIONS, labels)
+    if kind == "opted-out":
+        tally.add(OPTED_OUT, ())
+    if line.get("declared") == "privileged":
+        tally.add(PRIVILEGED, ())
+    if line.get("fallback"):
+        tally.add(FALLBACKS, (_one_of(_CAUSES, line["fallback"]),))
+
+
+def source(name: str) -> str:
+    """Return a source of records as a label."""
+    return _one_of(_SOURCES, name)
+
+
+def _one_of(names: Iterable[str], value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) and value in names else OTHER
+
+
+def reason_kind(line: Json) -> str:
+    """Return which of few reasons decided; hotpath.decide writes the sentence."""
+    action, declared = line.get("action"), line.get("declared")
+    reason = line["reason"] if isinstance(line.get("reason"), str) else ""
+    if action == "keep":
+        return {"own profile": "own-profile", "ready-made filter": "ready-made"}.get(
+            str(declared), OTHER
+        )
+    if action == "leave":
+        return _why_left(reason)
+    if action != "inject":
+        return OTHER
+    if declared == "privileged":
+        return "privileged"
+    if declared not in (None, "unset"):
+        return "annotation"
+    return "rule" if line.get("rule") else "default"
+
+
+def _why_left(reason: str) -> str:
+    if reason.startswith("Started unmodified"):
+        return "failed-open"
+    if reason.startswith("The annotation "):
+        return "opted-out"
+    if reason.endswith(" turns it off."):
+        return "off"
+    if reason == "The container is privileged.":
+        return "privileged"
+    return "no-linux" if reason.endswith(" has no linux section.") else OTHER

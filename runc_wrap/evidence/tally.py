@@ -1,0 +1,158 @@
+"""Counts that only grow, kept on the disk between two scrapes.
+
+    var/metrics/tally.json    where reading the ledger stopped, the counts, what each container had
+
+Prometheus wants counters that go back to nothing or not at all, while ledger and store forget what
+is old. So what is new since the last time is added here. A tally that is lost or damaged begins
+anew from what ledger and store still hold: a counter reset, which Prometheus allows for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import codec
+from runc_wrap.policy import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from runc_wrap.evidence.following import Positions
+
+Json = dict[str, Any]
+Labels = tuple[str, ...]
+
+VERSION = 1
+MOST_SERIES = 500  # of one metric
+REST = 30 * 86400.0  # seconds
+OTHER = "other"
+LARGEST = 64 * 1024 * 1024  # bytes of the file
+_FILE = "tally.json"
+
+
+class Tally:
+    """`counts` of one metric are by its label values; `had` are totals seen last, by their name."""
+
+    def __init__(self) -> None:
+        self.positions: Positions = {}
+        self.counts: dict[str, dict[Labels, int]] = {}
+        self.moved: dict[Labels, float] = {}  # when a series of bounded number last grew
+        self.had: dict[str, int] = {}
+        self._now: dict[str, int] = {}
+
+    def add(self, metric: str, labels: Labels, number: int = 1) -> None:
+        """Count in a metric whose labels have few values."""
+        of = self.counts.setdefault(metric, {})
+        of[labels] = of.get(labels, 0) + number
+
+    def grown(self, name: str, total: int) -> int:
+        """Return by how much a total grew since the last time; all of it if it went back."""
+        before = self.had.get(name, 0)
+        self._now[name] = total
+        return total - before if total >= before else total
+
+    def add_bounded(self, metric: str, labels: Labels, number: int, now: float) -> None:
+        """Count in one of at most MOST_SERIES series, those beyond under "other".
+
+        A series keeps its place while it grows; the one that rested longest makes room after REST.
+        """
+        of = self.counts.setdefault(metric, {})
+        if labels not in of and len(of) >= MOST_SERIES and not self._made_room(of, now):
+            labels = (OTHER,) * len(labels)
+        of[labels] = of.get(labels, 0) + number
+        self.moved[labels] = now
+
+    def _made_room(self, of: dict[Labels, int], now: float) -> bool:
+        oldest = min(of, key=lambda one: self.moved.get(one, 0.0))
+        if now - self.moved.get(oldest, 0.0) < REST:
+            return False
+        del of[oldest]
+        self.moved.pop(oldest, None)
+        return True
+
+    def close(self) -> None:
+        """Forget totals that were not asked about in this pass: what they counted is gone."""
+        self.had = self._now
+
+
+@contextmanager
+def kept(directory: Path) -> Iterator[Tally]:
+    """Load the tally, one program at a time, and save it when the block ends well.
+
+    Where nothing can be written, the next pass counts the same again from where it stood.
+    """
+    with suppress(OSError):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(directory):
+        tally = load(directory)
+        yield tally
+        tally.close()
+        with suppress(OSError):
+            _save(directory, tally)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    if not os.access(directory, os.W_OK):
+        yield
+        return
+    with disk.locked(directory):
+        yield
+
+
+def load(directory: Path) -> Tally:
+    """Return the tally; a new one if there is none or it is damaged."""
+    tally = Tally()
+    try:
+        with (directory / _FILE).open("rb") as file:
+            said = codec.loads(file.read(LARGEST))
+        _take(tally, said)
+    except (OSError, codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
+        return Tally()
+    return tally
+
+
+def _take(tally: Tally, said: Json) -> None:
+    if said["version"] != VERSION:
+        raise ValueError
+    tally.positions = {str(name): int(at) for name, at in said["positions"].items()}
+    tally.had = {str(name): int(total) for name, total in said["had"].items()}
+    for metric, series in said["counts"].items():
+        tally.counts[str(metric)] = {_labels(one): int(number) for one, number in series}
+    tally.moved = {_labels(one): float(when) for one, when in said["moved"]}
+
+
+def _labels(values: Sequence[object]) -> Labels:
+    return tuple(str(value) for value in values)
+
+
+def _save(directory: Path, tally: Tally) -> None:
+    said = {
+        "version": VERSION,
+        "positions": tally.positions,
+        "had": tally.had,
+        "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
+        "moved": list(tally.moved.items()),
+    }
+    replace(directory / _FILE, json.dumps(said).encode(), 0o600)
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Write a file beside and rename it over, whatever the umask. Raises OSError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with suppress(FileNotFoundError):
+        new.unlink()
+    descriptor = os.open(new, flags, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

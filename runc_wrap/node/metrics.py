@@ -1,0 +1,135 @@
+"""This node's metrics: what ledger and store have that was not counted, and the policy's number.
+
+What a call would get is worked out when its kind is new; afterwards the tally knows it, so that a
+scrape loads no profile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import (
+    following,
+    ledger,
+    metrics,
+    outcomes,
+    store,
+    tally,
+    verdict,
+    workloads,
+)
+from runc_wrap.evidence.tally import OTHER
+from runc_wrap.node.would import Profiles
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.ledger import Ledger, Record
+    from runc_wrap.evidence.store import Evidence
+    from runc_wrap.evidence.tallies import Call, Tallies
+    from runc_wrap.evidence.tally import Tally
+    from runc_wrap.node.places import Places
+
+MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
+UNKNOWN = "unknown"
+_OTHERS = (OTHER, OTHER, OTHER, OTHER)
+
+
+def gather(places: Places, now: float | None = None) -> metrics.Told:
+    """Count what is new and return all. Raises OSError where ledger or store cannot be read."""
+    with tally.kept(places.var / "metrics") as kept:
+        _decisions(places, kept)
+        evidence = store.load(places.evidence)
+        for (source, why), (records, _, _) in evidence.lost.items():
+            new = kept.grown(f"lost\0{source}\0{why}", records)
+            kept.add(metrics.LOST, (metrics.source(source),), new)
+        decided = ledger.read(places.ledger) if evidence.containers else ledger.Ledger({})
+        _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
+        return metrics.Told(kept, generation(places), _version())
+
+
+def generation(places: Places) -> int | None:
+    """Return the number of the policy in force, None without one."""
+    try:
+        name = os.path.basename(os.readlink(places.current))  # noqa: PTH115, PTH119 - a name, no path
+    except OSError:
+        return None
+    return int(name) if name.isdecimal() else None
+
+
+def _version() -> str:
+    try:
+        return version("runc-wrap")
+    except PackageNotFoundError:
+        return UNKNOWN
+
+
+def _decisions(places: Places, kept: Tally) -> None:
+    ahead = following.Following(places.ledger, kept.positions)
+    for line in ahead.lines():
+        metrics.count_decision(kept, line)
+    kept.positions = ahead.positions or kept.positions
+    kept.add(metrics.DAMAGED, (), ahead.damaged)
+    kept.add(metrics.GAPS, (), ahead.gaps)
+
+
+class _Denied:
+    """Counts the calls that profiles do not let through."""
+
+    def __init__(self, places: Places, kept: Tally, now: float) -> None:
+        self._profiles = Profiles(places.prefix)
+        self._kept = kept
+        self._now = now
+        self._kinds = 0
+
+    def count(self, decided: Ledger, evidence: Evidence) -> None:
+        for key, seen in evidence.containers.items():
+            self._container("\0".join(key), decided.of(*key), seen)
+        self._container("\0", None, evidence.unattributed)
+
+    def _container(self, name: str, record: Record | None, seen: Tallies) -> None:
+        self._kinds += len(seen.calls)
+        if self._kinds > MOST_KINDS:
+            total = sum(one.count for one in seen.calls.values())
+            self._add(_OTHERS, self._kept.grown(f"all\0{name}", total))
+            return
+        grouped: dict[Call, int] = {}
+        for call, one in seen.calls.items():
+            kind = call._replace(comm="", exe="")
+            grouped[kind] = grouped.get(kind, 0) + one.count
+        for call, total in grouped.items():
+            new = self._kept.grown(f"call\0{name}\0{_text(call)}", total)
+            if new:
+                self._told(record, call, new)
+
+    def _told(self, record: Record | None, call: Call, new: int) -> None:
+        outcome = self._outcome(record, call)
+        if outcome == outcomes.SAFE:
+            return
+        abi = outcomes.abi_of(call.arch, call.number)
+        syscall = verdict.name_of(abi, call.number)
+        self._add((*_whose(record), metrics.label(syscall), outcome), new)
+
+    def _outcome(self, record: Record | None, call: Call) -> str:
+        """Return the outcome in a word; SAFE also where a record is about another filter."""
+        profile = self._profiles.of(record) if record else ""
+        if isinstance(profile, str):
+            return UNKNOWN
+        found = outcomes.of(call, profile)
+        return found.verdict if verdict.is_ours(call, found) else outcomes.SAFE
+
+    def _add(self, labels: tuple[str, ...], number: int) -> None:
+        self._kept.add_bounded(metrics.DENIED_CALLS, labels, number, self._now)
+
+
+def _whose(record: Record | None) -> tuple[str, str]:
+    if record is None:
+        return "", UNKNOWN
+    found = workloads.of(record)
+    name = "/".join(part for part in (found.pod, found.container) if part) or found.image
+    return metrics.label(found.namespace), metrics.label(name or UNKNOWN)
+
+
+def _text(call: Call) -> str:
+    return f"{call.arch:x}:{call.number}:{call.code:x}:{call.args}"

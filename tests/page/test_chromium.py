@@ -1,0 +1,180 @@
+"""The page in headless Chromium, in a network namespace with nothing in it."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import page
+from tests.support import browser, reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OVERFLOWS = "document.documentElement.scrollWidth > innerWidth"
+# elements that reach beyond the screen though no box of theirs scrolls
+SPILLING = """
+[...document.querySelectorAll("body *")].filter((e) =>
+  !e.closest(".matrix, .unseen, thead, .store") && e.getBoundingClientRect().right > innerWidth + 1
+).map((e) => e.outerHTML.slice(0, 200))
+"""
+MATRIX_SCROLLS = "[document.querySelector('.matrix')].every((m) => m.scrollWidth > m.clientWidth)"
+# WCAG's contrast of text and what is behind it, the least on the page
+CONTRAST = """
+(() => {
+  const parts = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = (c) => parts(c).slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if ((parts(c)[3] ?? 1) > 0) return c;
+    }
+  };
+  const texts = document.evaluate("//body//text()[normalize-space()]", document, null, 7, null);
+  let least = 21;
+  for (let i = 0; i < texts.snapshotLength; i++) {
+    const e = texts.snapshotItem(i).parentElement;
+    if (e.closest("script, svg, .unseen")) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
+    least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
+  }
+  return least;
+})()
+"""
+REPORTS = {
+    "nothing": ([], {}),
+    "one": (reports.usual()[:1], reports.META),
+    "a dozen": (reports.usual(), reports.META),
+    "two hundred": (reports.large(200, 100), reports.META),
+    "hostile": (reports.hostile(), {**reports.META, "node": reports.HOSTILE[0]}),
+}
+SIZES = (browser.PHONE, browser.DESKTOP)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
+    assert shutil.which("chromium"), "Debian's package chromium is missing"
+    with browser.page(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+def written(directory: Path, name: str) -> Path:
+    path = directory / "page.html"
+    path.write_text(page.render(*REPORTS[name]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_page_fits_every_screen_and_asks_for_nothing(
+    tab: browser.Page, tmp_path: Path, name: str, size: tuple[int, int]
+) -> None:
+    path = written(tmp_path, name)
+    tab.open(path, size)
+    assert tab.evaluate("innerWidth") == size[0]
+    assert not tab.evaluate(OVERFLOWS)
+    assert tab.evaluate(SPILLING) == []
+    assert tab.requests == [path.as_uri()]
+    assert tab.complaints == []
+
+
+def test_a_page_that_does_not_fit_or_asks_is_noticed(tab: browser.Page, tmp_path: Path) -> None:
+    path = tmp_path / "wide.html"
+    path.write_text("<p style='width: 3000px'>x</p><img src='http://192.0.2.1/x.png'>")
+    tab.open(path, browser.DESKTOP)
+    assert tab.evaluate(OVERFLOWS)
+    assert tab.evaluate(SPILLING)
+    assert "http://192.0.2.1/x.png" in tab.requests
+
+
+def test_hostile_markup_does_not_run(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(written(tmp_path, "hostile"), browser.DESKTOP)
+    assert tab.evaluate("document.title") == f"What would break? {reports.HOSTILE[0]}"
+    counts = "['script', 'img', 'iframe', '[onerror]'].map(s => document.querySelectorAll(s).length)"
+    assert tab.evaluate(counts) == [1, 0, 0, 0]
+    shown = tab.evaluate("document.documentElement.textContent")
+    assert not set("\x1b\0\u202e\u2066\u2069\u2028\x85\x07") & set(shown)
+    assert "{{ 7 * 7 }}" in shown
+    assert len(shown) < 100_000
+
+
+def test_without_the_page_s_defences_the_same_markup_runs(
+    tab: browser.Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "open.html"
+    path.write_text(f"<title>x</title><p>{reports.HOSTILE[0]}</p>")
+    tab.open(path, browser.DESKTOP)
+    assert tab.evaluate("document.title") == "ran"
+
+
+def test_the_page_s_policy_stops_what_would_get_past_escaping(
+    tab: browser.Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.html"
+    foreign = "<script>document.title = 'ran'</script><img src='http://192.0.2.1/x.png'>"
+    path.write_text(page.render(*REPORTS["one"]).replace("<main>", f"<main>{foreign}"))
+    tab.open(path, browser.DESKTOP)
+    assert tab.evaluate("document.title") != "ran"
+    assert len(tab.complaints) == 2
+    assert all("Content Security Policy" in one for one in tab.complaints)
+
+
+def test_the_picture_scrolls_in_its_own_box_on_a_phone(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(written(tmp_path, "a dozen"), browser.PHONE)
+    assert tab.evaluate(MATRIX_SCROLLS)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
+def test_all_text_can_be_told_from_what_is_behind_it(
+    tab: browser.Page, tmp_path: Path, size: tuple[int, int], *, dark: bool
+) -> None:
+    tab.open(written(tmp_path, "a dozen"), size, dark=dark)
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(19, 20, 23)" if dark else "rgb(247, 246, 243)")
+    assert tab.evaluate(CONTRAST) >= 4.5
+
+
+def test_what_is_to_paste_can_be_copied(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(written(tmp_path, "one"), browser.DESKTOP)
+    tab.call(
+        "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
+    )
+    tab.evaluate("document.querySelector('.paste button').click()")
+    wanted = reports.usual()[0]["addition"]
+    assert tab.evaluate("document.querySelector('.paste code').textContent") == wanted
+    text = "document.querySelector('.paste button').textContent"
+    assert tab.evaluate_later(text) in ("Copied", "Selected")
+
+
+def test_a_folded_workload_opens_where_a_sign_leads(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(written(tmp_path, "two hundred"), browser.DESKTOP)
+    opened = "document.querySelectorAll('.fold[open]').length"
+    assert tab.evaluate(opened) == 0
+    tab.evaluate("document.querySelector('.cells a').dispatchEvent(new MouseEvent('click'))")
+    assert tab.evaluate_later(opened) == 1
+
+
+def test_the_page_works_without_script(tab: browser.Page, tmp_path: Path) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        tab.open(written(tmp_path, "a dozen"), browser.PHONE)
+        assert tab.evaluate("document.querySelectorAll('button').length") == 0
+        assert not tab.evaluate(OVERFLOWS)
+        selected = "getSelection().selectAllChildren(document.querySelector('.paste code'))"
+        tab.evaluate(selected)
+        assert tab.evaluate("String(getSelection())") == reports.usual()[1]["addition"]
+    finally:
+        tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_the_page_prints(tab: browser.Page, tmp_path: Path) -> None:
+    tab.open(written(tmp_path, "two hundred"), browser.DESKTOP)
+    data = base64.b64decode(tab.call("Page.printToPDF")["data"])
+    assert data.startswith(b"%PDF")

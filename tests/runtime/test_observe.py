@@ -1,0 +1,246 @@
+"""observe on real runtimes: what enforce would deny is seen exactly, and nothing is denied."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence import store
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.profiles import builtin, modes
+from tests.support import agent as agents
+from tests.support import calling, install
+from tests.support.processes import CommandError, short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runc_wrap.evidence.store import Evidence
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+
+UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
+MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
+MOUNT_X86, GETPID, PERSONALITY = "x86:21:0", "x86_64:39", "x86_64:135:0x20000"
+ODD_PERSONALITY = "x86_64:135:0x40000"
+CALLS = (MOUNT, CLONE3, KEYCTL, VSOCK, UNSHARE, MOUNT_X86, GETPID, PERSONALITY, ODD_PERSONALITY)
+NOTIFY, LOG = 0x7FC00000, "7ffc0000"
+KEYCTL_ARGS = (99, None, None, None, None, None)
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[install.Installed]:
+    """An installation in observe, whose path is short enough for sockets."""
+    with short_directory("observe") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
+
+
+@pytest.fixture
+def agent(node: install.Installed) -> Iterator[Agent]:
+    with agents.running(node) as started:
+        wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the evidence worker")
+        yield started
+
+
+def evidence(node: install.Installed) -> Evidence:
+    return store.load(node.prefix / "var" / "evidence")
+
+
+def ledger(node: install.Installed) -> list[dict[str, Any]]:
+    lines = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def seen(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
+    """Return what was sent by a bundle's container: {(arch, number): [args]}."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    for key, tallies in evidence(node).containers.items():
+        if key == (str(bundle.path / "state"), bundle.name):
+            for call in tallies.calls:
+                found.setdefault((f"{call.arch:x}", call.number), []).append(call.args)
+    return found
+
+
+def counted(node: install.Installed) -> tuple[int, int]:
+    """Return how many calls were recorded from listeners, and how many were said to be lost."""
+    found = evidence(node)
+    calls = [
+        tally.count
+        for one in (*found.containers.values(), found.unattributed)
+        for call, tally in one.calls.items()
+        if call.code == NOTIFY
+    ]
+    lost = [told[0] for (source, _), told in found.lost.items() if source == "observe"]
+    return sum(calls), sum(lost)
+
+
+def block(mode: str) -> dict[str, Any]:
+    compiled = modes.compiled(builtin.load("containerd"), mode, arch="amd64", kernel=(6, 12))
+    return resolve(compiled, frozenset())
+
+
+def in_background(bundle: Bundle, runtime: Path, program: Path, *words: str) -> Any:
+    (bundle.path / "rootfs" / "repeat").write_bytes(program.read_bytes())
+    (bundle.path / "rootfs" / "repeat").chmod(0o755)
+    config = bundle.read()
+    config["process"]["args"] = ["/repeat", *words]
+    bundle.config.write_text(json.dumps(config))
+    with (bundle.path / "output").open("w") as output:
+        null = subprocess.DEVNULL
+        return subprocess.Popen(
+            bundle.argv(runtime, "run"), stdin=null, stdout=output, stderr=output
+        )
+
+
+def test_what_is_seen_is_what_enforce_denies_and_audit_logs_and_nothing_is_denied(
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    def call(**linux: Any) -> dict[str, str]:
+        return calling.make(make_bundle(pair.kind, **linux), pair.bare, built("calls"), *CALLS)
+
+    free, enforced = call(), call(seccomp=block("enforce"))
+    with calling.audited() as log:
+        call(seccomp=block("audit"))
+    denied = {calling.number(each) for each in CALLS if enforced[each] != free[each]}
+    bundle = make_bundle(pair.kind)
+    assert calling.make(bundle, node.wrapper, built("calls"), *CALLS) == free
+    os.kill(agent.keeper, signal.SIGTERM)  # brings all to disk
+    assert agent.daemon.process.wait(10) == 0
+    found = seen(node, bundle)
+    assert calling.number(MOUNT) in denied
+    assert denied <= set(found)
+    assert calling.number(GETPID) not in found
+    assert set(found) == {(arch, number) for arch, number, code in log if code == LOG}
+    assert found[calling.number(KEYCTL)] == [KEYCTL_ARGS]
+    assert found[calling.number(UNSHARE)][0][0] == CLONE_NEWNS
+    assert found[calling.number(VSOCK)][0][:3] == (40, 99, 0)
+    assert [args[0] for args in found[calling.number(ODD_PERSONALITY)]] == [0x40000]
+    line = ledger(node)[-1]
+    assert (line["mode"], line["id"]) == ("observe", bundle.name)
+
+
+def test_without_an_agent_it_is_audit_and_the_ledger_says_why(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    bundle = make_bundle(pair.kind)
+    with calling.audited() as log:
+        calling.make(bundle, node.wrapper, built("calls"), MOUNT)
+    made = bundle.read()["linux"]["seccomp"]
+    assert "listenerPath" not in made
+    assert (*calling.number(MOUNT), LOG) in log
+    line = ledger(node)[-1]
+    assert line["mode"] == "audit"
+    assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
+
+
+def test_without_us_a_runtime_refuses_a_container_whose_agent_is_not_there(
+    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    listener = modes.Listener(str(node.prefix / "var/agent/notify.sock"))
+    compiled = modes.compiled(
+        builtin.load("containerd"), "observe", arch="amd64", kernel=(6, 12), listener=listener
+    )
+    bundle = make_bundle(pair.kind, seccomp=resolve(compiled, frozenset()))
+    assert bundle.call(pair.bare, "run").returncode != 0
+
+
+@pytest.mark.usefixtures("agent")
+def test_what_is_executed_in_an_observed_container_is_seen_too(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    bundle = make_bundle(pair.kind)
+    (bundle.path / "rootfs" / "calls").write_bytes(built("calls").read_bytes())
+    (bundle.path / "rootfs" / "calls").chmod(0o755)
+    bundle.create(node.wrapper)
+    done = bundle.call(node.wrapper, "exec", after=("/calls", KEYCTL))
+    assert (done.returncode, done.stdout.strip()) == (0, f"{KEYCTL} errno 95")
+    wait_until(lambda: calling.number(KEYCTL) in seen(node, bundle), "the call on disk", 10)
+    assert len(list((node.prefix / "var/agent/listeners").iterdir())) == 1  # exec's is gone
+
+
+def _kill_evidence(agent: Agent) -> None:
+    os.kill(agent.evidence or os.getpid(), signal.SIGKILL if agent.evidence else 0)
+
+
+def _kill_keeper(agent: Agent) -> None:
+    os.kill(agent.keeper or os.getpid(), signal.SIGKILL if agent.keeper else 0)
+
+
+def _upgrade(agent: Agent) -> None:
+    os.kill(agent.keeper or os.getpid(), signal.SIGHUP if agent.keeper else 0)
+
+
+@pytest.mark.parametrize(
+    ("strike", "times", "exact"),
+    [(_kill_evidence, 5, False), (_kill_keeper, 3, True), (_upgrade, 4, True)],
+)
+def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(  # noqa: PLR0917 - fixtures
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    strike: Callable[[Agent], None],
+    times: int,
+    exact: bool,
+) -> None:
+    calls, processes = 20_000, 3
+    bundle = make_bundle(pair.kind)
+    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
+    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+    drawn = random.Random(times)  # noqa: S311 - no secret
+    for _ in range(times):
+        time.sleep(drawn.uniform(0.05, 0.4))
+        with contextlib.suppress(ProcessLookupError):
+            strike(agent)
+    assert running.wait(60) == 0
+    told = (bundle.path / "output").read_text().splitlines()
+    assert told == [f"{calls} of {calls} failed with 95"] * processes
+    made = calls * processes
+    with contextlib.suppress(CommandError):
+        wait_until(lambda: sum(counted(node)) >= made, "all calls on disk", 20)
+    recorded, lost = counted(node)
+    assert recorded + lost == made
+    assert lost == 0 or not exact
+
+
+def test_told_to_stop_it_lets_calls_continue_until_the_last_container_is_gone(
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    calls = 60_000
+    bundle = make_bundle(pair.kind)
+    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
+    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+    os.kill(agent.keeper, signal.SIGTERM)
+    wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
+    assert running.poll() is None
+    assert running.wait(60) == 0
+    assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
+    assert agent.daemon.process.wait(10) == 0
+    assert "still send calls" in agent.daemon.log.read_text()

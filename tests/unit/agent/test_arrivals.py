@@ -1,0 +1,144 @@
+"""A runtime's message, whole or in pieces, right or wrong: a listener that came is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.agent import arguments, arrivals
+from runc_wrap.agent.arrivals import Arrival
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATE = {"id": "c1", "bundle": "/b", "pid": 5, "annotations": {"a": "b" * 100}}
+MESSAGE = {"fds": ["seccompFd"], "pid": 7, "metadata": "runc-wrap/1", "state": STATE}
+TOLD = {"id": "c1", "bundle": "/b", "pid": 7, "metadata": "runc-wrap/1"}
+NOTHING = {"id": "", "bundle": "", "pid": 0, "metadata": ""}
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, Arrival]]:
+    runtime, ours = socket.socketpair()
+    ours.setblocking(False)
+    arrival = Arrival(ours, time.monotonic() + 1)
+    yield runtime, arrival
+    runtime.close()
+    if arrival.listener is not None:
+        os.close(arrival.listener)
+    arrival.end()
+
+
+def send(runtime: socket.socket, text: bytes, count: int = 1) -> None:
+    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(count)]
+    socket.send_fds(runtime, [text], fds)
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])  # runc's, crun's
+def test_a_message_is_whole_while_the_connection_stays_open(
+    ends: tuple[socket.socket, Arrival], end: bytes
+) -> None:
+    runtime, arrival = ends
+    send(runtime, json.dumps(MESSAGE, indent=1).encode() + end)
+    arrival.hear()
+    assert arrival.is_whole
+    assert arrival.listener is not None
+    assert arrival.state() == TOLD
+
+
+def test_a_message_comes_in_pieces(ends: tuple[socket.socket, Arrival]) -> None:
+    runtime, arrival = ends
+    text = json.dumps(MESSAGE).encode()
+    send(runtime, text[:40])
+    arrival.hear()
+    seen = [(arrival.is_whole, arrival.listener is not None)]
+    arrival.hear()  # nothing more yet
+    assert [*seen, arrival.is_whole] == [(False, True), False]
+    runtime.send(text[40:])
+    arrival.hear()
+    assert arrival.is_whole
+    assert arrival.state() == TOLD
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff\x00}", b"[1]}", b"[]", b'{"state": 5, "pid": true}'])
+def test_a_listener_is_kept_whatever_else_is_wrong(
+    ends: tuple[socket.socket, Arrival], text: bytes
+) -> None:
+    runtime, arrival = ends
+    send(runtime, text)
+    runtime.close()
+    for _ in range(3):
+        arrival.hear()
+    assert arrival.is_whole
+    assert arrival.listener is not None
+    assert arrival.state() == NOTHING
+
+
+def test_a_connection_that_only_asks_whether_we_listen_brings_nothing(
+    ends: tuple[socket.socket, Arrival],
+) -> None:
+    runtime, arrival = ends
+    runtime.close()
+    arrival.hear()
+    assert (arrival.is_whole, arrival.listener) == (True, None)
+
+
+def test_what_else_is_sent_is_closed(ends: tuple[socket.socket, Arrival]) -> None:
+    runtime, arrival = ends
+    send(runtime, b"{}", 3)
+    arrival.hear()
+    assert len(arrival.fds) == 3
+    arrival.end()
+    for fd in arrival.fds[1:]:
+        with pytest.raises(OSError):
+            os.fstat(fd)
+    arrival.fds = arrival.fds[:1]
+
+
+def test_a_message_without_end_is_given_up(
+    ends: tuple[socket.socket, Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, arrival = ends
+    monkeypatch.setattr(arrivals, "LARGEST", 1000)
+    send(runtime, b"x" * 600)
+    arrival.hear()
+    first = arrival.is_whole
+    runtime.send(b"x" * 600)
+    arrival.hear()
+    assert (first, arrival.is_whole) == (False, True)
+
+
+_json = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.just("EQ"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=12,
+)
+
+
+@given(_json)
+def test_metadata_of_any_form_do_no_harm(told: Any) -> None:
+    found = arrivals.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
+    for groups in found.values():
+        arguments.allows(groups, (0,) * 6, 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["", "runc-wrap/1", "runc-wrap/2 {}", 'x {"c:1": [[[0, "EQ", 1, 0]]]}', "runc-wrap/1 {\udc80"],
+)
+def test_metadata_that_are_not_ours_allow_nothing(metadata: str) -> None:
+    assert arrivals.allowed_by_arguments(metadata) == {}
+
+
+def test_metadata_of_ours_are_read() -> None:
+    found = arrivals.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
+    assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}

@@ -1,0 +1,188 @@
+"""What the kernel does with calls that are sent; none is lost with the process that answers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import lingering, notify
+from runc_wrap.agent.handing import Named
+from runc_wrap.agent.notify import Inflight
+from runc_wrap.profiles import syscalls
+from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.notifying import Sender
+
+if syscalls.known_to_libseccomp([]) is None:
+    pytest.skip("needs libseccomp", allow_module_level=True)
+
+from tests.support import notifying
+
+NUMBER = 7
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    with notifying.sender() as made:
+        yield made
+
+
+@pytest.fixture
+def inflight() -> Iterator[Inflight]:
+    made = Inflight.new()
+    yield made
+    made.memory.close()
+    os.close(made.fd)
+
+
+def readable(fd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(seconds * 1000))
+
+
+def in_child(do: Callable[[], object]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            do()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def killed_with_a_call(sender: Sender, inflight: Inflight) -> None:
+    """Have a process receive a call and be killed before it has done anything more."""
+
+    def receive() -> None:
+        inflight.receive(sender.listener, NUMBER)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert readable(sender.listener, 5)
+    assert os.waitpid(in_child(receive), 0)[1] == signal.SIGKILL
+
+
+def test_a_call_continues_as_if_nothing_had_been(sender: Sender, inflight: Inflight) -> None:
+    sender.call()
+    assert readable(sender.listener, 5)
+    call = inflight.receive(sender.listener, NUMBER)
+    assert call is not None
+    assert (call.tid, call.number, call.args[:2]) == (sender.pid, notifying.KEYCTL, (99, 1 << 40))
+    assert notify.is_valid(sender.listener, call.id)
+    assert notify.proceed(sender.listener, call.id)
+    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert not notify.is_valid(sender.listener, call.id)
+    assert not notify.proceed(sender.listener, call.id)
+
+
+def test_a_call_that_a_killed_process_had_received_is_given_to_nobody_else(
+    sender: Sender, inflight: Inflight
+) -> None:
+    sender.call()
+    killed_with_a_call(sender, inflight)
+    assert not readable(sender.listener, 0.3)
+    assert not readable(sender.results, 0.3)
+
+
+def test_whoever_comes_next_finds_it_and_lets_it_continue(
+    sender: Sender, inflight: Inflight
+) -> None:
+    sender.call()
+    killed_with_a_call(sender, inflight)
+    successor = Inflight(os.dup(inflight.fd))
+    assert successor.left is not None
+    number, call = successor.left
+    assert number == NUMBER
+    assert notify.proceed(sender.listener, call)
+    assert os.read(sender.results, 100) == notifying.AS_USUAL
+
+
+def test_a_call_not_received_yet_is_not_answered_by_a_guess(
+    sender: Sender, inflight: Inflight
+) -> None:
+    sender.call()
+    assert readable(sender.listener, 5)
+    first = inflight.receive(sender.listener, NUMBER)
+    assert first is not None
+    notify.proceed(sender.listener, first.id)
+    os.read(sender.results, 100)
+    sender.call()
+    assert readable(sender.listener, 5)
+    assert not notify.proceed(sender.listener, first.id + 1)  # its ids follow one another
+    assert readable(sender.listener, 5)
+
+
+def test_a_call_whose_process_died_meanwhile_is_none(sender: Sender, inflight: Inflight) -> None:
+    sender.call()
+    assert readable(sender.listener, 5)
+    os.kill(sender.pid, signal.SIGKILL)
+    os.waitpid(sender.pid, 0)
+    assert inflight.receive(sender.listener, NUMBER) is None
+
+
+def test_the_kernel_writes_into_the_memory_itself(sender: Sender, inflight: Inflight) -> None:
+    """A copy made by Python would leave a moment in which a killed process had all."""
+    pid = in_child(lambda: inflight.receive(sender.listener, NUMBER))
+    try:
+        wait_until(lambda: _waits_in_ioctl(pid), "the ioctl")
+        words = _read(f"/proc/{pid}/syscall").split()
+        argument = int(words[3], 16)
+        lines = [line.split() for line in _read(f"/proc/{pid}/maps").splitlines()]
+        where = [line[0].split("-") for line in lines if "inflight" in " ".join(line)]
+        assert any(int(a, 16) <= argument < int(b, 16) for a, b in where)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _waits_in_ioctl(pid: int) -> bool:
+    return f"{notify.RECV:#x}" in _read(f"/proc/{pid}/syscall")
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - procfs
+        return file.read()
+
+
+def test_what_was_counted_outlives_the_process_until_it_is_written(inflight: Inflight) -> None:
+    def count() -> None:
+        for call in (11, 12, 13):
+            inflight.count(call)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(in_child(count), 0)
+    successor = Inflight(os.dup(inflight.fd))
+    assert (successor.unwritten, successor.is_counted(13), successor.is_counted(12)) == (
+        3,
+        True,
+        False,
+    )
+    successor.written()
+    assert inflight.unwritten == 0
+
+
+def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_process(
+    sender: Sender, inflight: Inflight
+) -> None:
+    sender.call()
+    killed_with_a_call(sender, inflight)
+    handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
+    pid = in_child(lambda: lingering.linger(handed))
+    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    sender.call()
+    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    os.kill(sender.pid, signal.SIGKILL)
+    os.waitpid(sender.pid, 0)
+    until = time.monotonic() + 5
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -1,0 +1,46 @@
+"""Whether an agent listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath.listening import hears
+from tests.support.processes import short_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with short_directory("listening") as directory:
+        yield directory / "notify.sock"
+
+
+def test_one_that_listens_hears(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(path))
+        assert not hears(str(path))  # bound, but nobody listens
+        agent.listen()
+        assert hears(str(path))
+    assert not hears(str(path))  # left behind by one that was killed
+
+
+def test_a_full_queue_is_nobody_since_a_runtime_would_wait_there(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(path))
+        agent.listen(1)
+        found = [hears(str(path)) for _ in range(4)]
+        assert (found[0], found[-1]) == (True, False)
+
+
+@pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])
+def test_a_path_that_cannot_be_is_nobody(odd: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    assert not hears(odd)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count
