@@ -8,6 +8,9 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
+# Once more with an agent running for each installation: what creates do must not differ.
+WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
+
 .PHONY: help check test test-unit test-runtime test-engine test-corpus packages clean
 
 help:           ## this list
@@ -22,13 +25,15 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime tests/engine tests/corpus
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/runtime tests/engine tests/corpus
+	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
 
 test-runtime: .venv/ready   ## real runc and crun only; root
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/runtime
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/runtime
+	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine

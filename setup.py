@@ -43,6 +43,7 @@ class BuildLauncher(build_py):
     """Puts the compiled launcher beside its sources in what is built, never into the checkout."""
 
     def run(self) -> None:
+        """Build the modules, then the program."""
         super().run()
         if self.editable_mode:
             return
@@ -56,6 +57,7 @@ class PlatformWheel(bdist_wheel):
     """A wheel for this kind of machine and any Python."""
 
     def get_tag(self) -> tuple[str, str, str]:
+        """Return the tag that pip compares with the machine's."""
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         return "py3", "none", platform
 
@@ -64,6 +66,7 @@ class WithProgram(Distribution):
     """What setuptools asks to choose between any machine and this one."""
 
     def has_ext_modules(self) -> bool:
+        """Tell that it is for this one."""
         return True
 
 

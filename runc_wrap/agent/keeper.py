@@ -169,7 +169,8 @@ class Keeper:
             complain("its own program is gone and no other is installed; it goes on as it is.")
             return
         signals.hold()
-        workers.stop(self.workers, _GRACE)
+        for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
+            workers.stop([worker], _GRACE)
         environment = {**posix.environ, BOUND: _bytes(" ".join(self.bound))}
         handing.become(argv, self._kept(), environment)
 

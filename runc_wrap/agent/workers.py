@@ -36,10 +36,15 @@ class Worker:
     def start(
         self, argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
     ) -> None:
-        """Start the process."""
+        """Start the process; where there is no room for one, it is due again later."""
         signals.hold()
         self._started = time.monotonic()
-        self.pid = posix.fork()
+        try:
+            self.pid = posix.fork()
+        except OSError:
+            self.ended()
+            signals.release()
+            return
         if self.pid == 0:
             try:
                 signals.fresh()

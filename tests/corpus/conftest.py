@@ -58,15 +58,18 @@ class Ran:
         return nodes.reported(self.reports[kind][mode, name])
 
 
-def run_all(on: Sequence[Node], programs: Sequence[Program]) -> Ran:
-    """Run each program on each node, in each of its modes and bare."""
+def run_all(
+    on: Sequence[Node], programs: Sequence[Program], modes: Sequence[str] = (BARE, *MODES["crun"])
+) -> Ran:
+    """Run each program on each node, in those of the modes that it has."""
     return Ran(
         on,
         {
             (node.kind, mode, one.name): node.run(mode, one)
             for node in on
             for one in programs
-            for mode in (BARE, *MODES[node.kind])
+            for mode in modes
+            if mode == BARE or mode in MODES[node.kind]
         },
     )
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.corpus.conftest import AUDIT, ENFORCE_LOG, native
+from tests.corpus.conftest import Ran, run_all, wanted
+from tests.corpus.nodes import AUDIT, ENFORCE_LOG, OBSERVE, Program, native
 from tests.support.processes import attempt
 from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
-    from tests.corpus.conftest import Runner
+    from tests.corpus.nodes import Node
 
 SOME_SKIPPED = 3  # stress-ng's status where the kernel or the container lacks what a stressor needs
 _QUIET = "--seed 1 --timeout 2"
@@ -54,32 +55,25 @@ STRESSORS = [
     Stressor("unshare", "unshare"),
     Stressor("userfaultfd", "userfaultfd"),
 ]
-CLASSES = {"ipc": "clone3", "network": "", "pipe": "", "signal": ""}
+CLASSES = [
+    Stressor("ipc", "clone3"),
+    Stressor("network", ""),
+    Stressor("pipe", ""),
+    Stressor("signal", ""),
+]
 
 
-def _script(names: list[str]) -> list[str]:
-    words = " ".join(f"--{name} 1 --{name}-ops 2" for name in names)
-    return ["sh", "-c", f"stress-ng {_QUIET} {words} 2>&1"]
-
-
-@pytest.mark.parametrize("stressor", STRESSORS, ids=lambda stressor: stressor.name)
-def test_audit_predicts_what_a_stressor_is_denied(runner: Runner, stressor: Stressor) -> None:
+@pytest.fixture(scope="module")
+def ran(crun: Node, runc: Node, request: pytest.FixtureRequest) -> Ran:
     requires("stress-ng")
-    args = _script([stressor.name])
-    audited = {kind: runner.run(kind, AUDIT, args) for kind in ("crun", "runc")}
-    enforced = runner.run("crun", ENFORCE_LOG, args)
-    assert enforced.calls == native(stressor.denied), enforced.output
-    for outcome in audited.values():
-        assert outcome.calls == native(f"{stressor.denied} {stressor.beyond}"), outcome.output
+    found = [_program(one.name, [one.name]) for one in wanted(request, "stressor")]
+    found += [_program(f"class-{one.name}", _members(one.name)) for one in wanted(request, "whole")]
+    return run_all((crun, runc), found, (AUDIT, OBSERVE, ENFORCE_LOG))
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_whole_class_is_safe_and_passes(runner: Runner, name: str) -> None:
-    args = _script(_members(name))
-    audited, enforced = runner.run("crun", AUDIT, args), runner.run("crun", ENFORCE_LOG, args)
-    assert audited.calls == enforced.calls == native(CLASSES[name])
-    assert enforced.status == audited.status in (0, SOME_SKIPPED), enforced.output
-    assert "failed: 0\n" in enforced.output
+def _program(name: str, members: list[str]) -> Program:
+    words = " ".join(f"--{one} 1 --{one}-ops 2" for one in members)
+    return Program(name, ["sh", "-c", f"stress-ng {_QUIET} {words} 2>&1"])
 
 
 def _members(name: str) -> list[str]:
@@ -87,3 +81,29 @@ def _members(name: str) -> list[str]:
     members = (asked.stdout + asked.stderr).partition("stressors:")[2].split()
     assert len(members) > 5
     return members
+
+
+@pytest.mark.parametrize("stressor", STRESSORS, ids=lambda stressor: stressor.name)
+def test_what_is_predicted_for_a_stressor_is_what_it_is_denied(
+    ran: Ran, stressor: Stressor
+) -> None:
+    enforced = ran.outcomes["crun", ENFORCE_LOG, stressor.name]
+    assert enforced.calls == native(stressor.denied), enforced.output
+    assert ran.reported("crun", ENFORCE_LOG, stressor.name) == enforced.calls
+    for kind in ("crun", "runc"):
+        expected = native(f"{stressor.denied} {stressor.beyond}")
+        assert ran.outcomes[kind, AUDIT, stressor.name].calls == expected
+        assert ran.reported(kind, AUDIT, stressor.name) == expected
+        assert ran.reported(kind, OBSERVE, stressor.name) == expected
+
+
+@pytest.mark.parametrize("whole", CLASSES, ids=lambda whole: whole.name)
+def test_a_whole_class_is_denied_nothing_and_passes(ran: Ran, whole: Stressor) -> None:
+    name = f"class-{whole.name}"
+    found = {mode: ran.outcomes["crun", mode, name] for mode in (AUDIT, ENFORCE_LOG)}
+    for mode, outcome in found.items():
+        assert outcome.calls == native(whole.denied), mode
+        assert ran.reported("crun", mode, name) == native(whole.denied), mode
+        assert outcome.status in (0, SOME_SKIPPED), outcome.output
+        assert "failed: 0\n" in outcome.output
+    assert found[AUDIT].status == found[ENFORCE_LOG].status

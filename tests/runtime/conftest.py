@@ -1,13 +1,18 @@
-"""The two runtimes, bare and wrapped."""
+"""The two runtimes, bare and wrapped.
+
+RUNC_WRAP_TEST_AGENT=1 runs an agent for every installation: what is tested must not differ.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import bundles, install
+from tests.support import agent, bundles, install
 from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bundles import Bundle
+
+
+WITH_AGENT = os.environ.get("RUNC_WRAP_TEST_AGENT") == "1"
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,34 @@ class Pair:
 @pytest.fixture(scope="session")
 def pairs(
     installed: install.Installed, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Pair]:
+) -> Iterator[dict[str, Pair]]:
     requires("runc", "crun", "unshare", root=True)
     made = {}
-    for kind in ("runc", "crun"):
-        own = install.copy_of(installed, tmp_path_factory.mktemp(kind) / "prefix")
-        own.configure(f'runtime = ["{kind}"]\n')
-        made[kind] = Pair(kind, program(kind), own)
-    return made
+    with ExitStack() as agents:
+        for kind in ("runc", "crun"):
+            own = install.copy_of(installed, tmp_path_factory.mktemp(kind) / "prefix")
+            own.configure(f'runtime = ["{kind}"]\n')
+            made[kind] = Pair(kind, program(kind), own)
+            if WITH_AGENT:
+                agents.enter_context(agent.running(own))
+        yield made
+        if WITH_AGENT:
+            assert [kind for kind in made if not _asked_the_agent(made[kind].installed)] == []
+
+
+def _asked_the_agent(installed: install.Installed) -> bool:
+    """Tell whether some create here was decided by the agent."""
+    ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    return ledger.exists() and '"via":"agent"' in ledger.read_text()
+
+
+@pytest.fixture
+def own_installation(own_installation: install.Installed) -> Iterator[install.Installed]:
+    """As everywhere, and with an agent if all are to have one."""
+    with ExitStack() as agents:
+        if WITH_AGENT:
+            agents.enter_context(agent.running(own_installation))
+        yield own_installation
 
 
 @pytest.fixture(params=["runc", "crun"])

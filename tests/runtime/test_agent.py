@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -209,3 +212,30 @@ def test_a_users_own_containers_take_the_cold_path() -> None:
             control = bundles.make(place / "control", "runc")
             attempt(control.argv(installed.wrapper, "create"))
             assert [line["via"] for line in _lines(installed, control.name)] == ["agent"]
+
+
+def test_whatever_of_the_agent_is_killed_at_any_moment_no_container_is_lost(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    """Real containers, while the agent's processes die under them; seeded, so that it repeats."""
+    chance = random.Random(4)  # noqa: S311 - no secret
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(chance.random() * 0.2):
+            for pid in (agent.keeper, agent.evidence, agent.decisions):
+                if pid and chance.random() < 0.5:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        made = [make_bundle(pair.kind) for _ in range(20)]
+        filters = [kernel.seccomp(bundle.create(pair.wrapped)) for bundle in made]
+    finally:
+        over.set()
+        killer.join()
+    assert filters == [2] * len(made)
+    assert [len(_blocks(bundle)) for bundle in made] == [1] * len(made)
+    assert all(_via(pair, bundle) for bundle in made)

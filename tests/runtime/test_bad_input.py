@@ -165,6 +165,7 @@ def test_a_read_only_bundle_is_a_refusal(
         assert "the file system is read-only" in done.stderr
 
 
+@pytest.mark.cold  # the agent may read what its caller may not
 def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[..., Bundle]) -> None:
     """Unreadable also to root: without CAP_DAC_OVERRIDE, as some engines run."""
     bundle = make_bundle("runc")
@@ -283,6 +284,7 @@ def test_a_malformed_line_reaches_the_runtime_and_its_error_text_the_engine(
 WRITING = ("openat", "fstat", "fchmod", "write", "close", "rename")
 
 
+@pytest.mark.cold
 def test_killed_at_any_call_the_config_is_the_old_or_the_new_one(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_a_full_pipe_kills_the_runtime_as_it_would_without_us(
     assert done.returncode == -signal.SIGPIPE
 
 
+@pytest.mark.cold  # the limit is not the agent's
 def test_a_limit_on_file_size_is_a_refusal_and_leaves_the_old_config(
     wrapper: install.Installed, tmp_path: Path
 ) -> None:

@@ -81,10 +81,16 @@ def running(installed: Installed) -> Iterator[Agent]:
 def end(agent: Agent) -> None:
     """Stop the keeper that was started, then whatever carries on in its place."""
     agent.daemon.stop()
-    for role in ("keeper", "evidence", "decisions"):
-        for pid in processes(agent.prefix, role):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
+    wait_until(lambda: _end_successors(agent.prefix), "the agent's end")
+
+
+def _end_successors(prefix: Path) -> bool:
+    """Kill what is left, who would take a place before whose place it is; tell if none was."""
+    left = [pid for role in ("evidence", "keeper", "decisions") for pid in processes(prefix, role)]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
+    return not left
 
 
 def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> bytes:

@@ -65,7 +65,7 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
             installed.prefix / name,
             prefix / name,
             symlinks=True,
-            ignore=shutil.ignore_patterns("ledger"),
+            ignore=shutil.ignore_patterns("ledger", "agent"),
         )
     (prefix / "lib").mkdir()
     (prefix / "lib" / "releases").symlink_to(installed.release.parent)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import features
+from runc_wrap.policy import store
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from tests.unit.cli.ctl import Node
@@ -79,6 +79,16 @@ def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
     _well(node).places.wrapper.chmod(0o777)
     [found] = _findings(node)
     assert "who could then run as the engine" in found["sentence"]
+
+
+def test_the_shell_launcher_is_noted_with_what_it_costs(node: Node) -> None:
+    wrapper = _well(node).places.wrapper
+    script = Path(store.__file__).parents[1] / "launcher" / "launcher.sh"
+    wrapper.write_text(f"#!/bin/sh\nprefix='{node.places.prefix}'\n{script.read_text()}")
+    [found] = _findings(node)
+    assert (found["check"], found["severity"]) == ("launcher", "note")
+    assert "is a shell script" in found["sentence"]
+    assert "2.6 ms" in found["sentence"]
 
 
 def test_an_audit_that_the_kernel_does_not_log_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.policy import VERSION
 from runc_wrap.policy import disk, store
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
@@ -38,6 +40,21 @@ def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None
     links = list((tmp_path / "lib/runtime").iterdir())
     assert links == [tmp_path / "lib/runtime/crun"]
     assert links[0].readlink() == Path("/usr/bin/crun")
+
+
+def test_the_launcher_is_told_by_a_file_that_a_failure_stops_no_container(tmp_path: Path) -> None:
+    marker = policies(tmp_path) / "current/run-unmodified"
+    store.put_in_force(NEW, tmp_path)
+    assert marker.is_file()
+    store.put_in_force(OLD, tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["launcher.c", "launcher.sh"])
+def test_the_launchers_look_for_that_file_where_it_is_written(name: str) -> None:
+    source = Path(store.__file__).parents[1] / "launcher" / name
+    found = re.findall(r"var/(policy[^/ ]*)/current/([^\s\"]+)", source.read_text())
+    assert found == [(f"policy.{VERSION}", "run-unmodified")]
 
 
 def test_the_policy_before_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What the launcher must make of an agent's answer and of the caller's words, in Python.
+
+Written from the protocol and from the design, not from the C.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(rb"(?:0|[1-9][0-9]*)\Z")
+_GO = re.compile(rb"runc-wrap/1\0go\0(/[^\0]*)\0([0-9]+)\0([0-9]+)\0\Z")
+_RENAME = re.compile(
+    rb"runc-wrap/1\0rename\0(/[^\0]*)\0([0-9]+)\0([0-9]+)\0(/[^\0]*)\0(/[^\0]*)\0([0-9]+)\0\Z"
+)
+_EDITED = {b"create", b"run", b"restore"}
+_OTHERS = set(
+    b"checkpoint delete events exec features help kill list mounts pause ps resume spec start "
+    b"state update".split()
+)
+_LOG = re.compile(rb"--?(log|log-format)(?:=(.*))?\Z", re.DOTALL)
+
+
+def answer(message: bytes) -> str:
+    """Return the line that the harness prints for a message of the agent."""
+    for verdict, form in (("go", _GO), ("rename", _RENAME)):
+        if found := form.match(message):
+            groups = found.groups()
+            numbers = [each for each in groups if not each.startswith(b"/")]
+            if all(_NUMBER.match(each) and int(each) < 1 << 64 for each in numbers):
+                shown = (e.hex() if e.startswith(b"/") else e.decode() for e in groups)
+                return " ".join((verdict, *shown))
+    return "cold"
+
+
+def words(given: list[bytes]) -> str:
+    """Return the line that the harness prints for the caller's words."""
+    command = "create" if _is_create(given) else "other"
+    path, form = _log(given)
+    if path is None or path.startswith((b"journald:", b"syslog:")):
+        return command
+    return f"{command} {form} {path.removeprefix(b'file:').hex()}"
+
+
+def _is_create(given: list[bytes]) -> bool:
+    before = b""
+    for word in given:
+        if word in _EDITED:
+            return True
+        if word in _OTHERS and (not before.startswith(b"-") or b"=" in before):
+            return False
+        before = word
+    return False
+
+
+def _log(given: list[bytes]) -> tuple[bytes | None, str]:
+    """The values of --log and --log-format that stand before the command."""
+    values: dict[bytes, bytes] = {}
+    rest = iter(given)
+    for word in rest:
+        if word in _EDITED:
+            break
+        if flag := _LOG.match(word):
+            value = flag[2] if flag[2] is not None else next(rest, None)
+            if value is not None:
+                values[flag[1]] = value
+    return values.get(b"log"), "json" if values.get(b"log-format") == b"json" else "text"

@@ -1,0 +1,172 @@
+"""Generated input for the launcher's C, with sanitizers, against a model of it in Python.
+
+LAUNCHER_FUZZ_SECONDS sets how long (default 3 each), LAUNCHER_FUZZ_SEED repeats a run: the seed is
+in each failure. `-DPLANTED` leaves a check out, and the fuzzer must find that.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.launcher import models
+from tests.support import launchers
+from tests.support.launchers import VERSION, message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = float(os.environ.get("LAUNCHER_FUZZ_SECONDS", "3"))
+SEED = int(os.environ.get("LAUNCHER_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
+BATCH = 5000
+HARNESS = Path(__file__).with_name("harness.c")
+
+NUMBERS = [
+    b"0",
+    b"1",
+    b"00",
+    b"",
+    b"-1",
+    b"18446744073709551615",
+    b"18446744073709551616",
+    b"9" * 20,
+]
+PATHS = [b"/", b"/b/config.json", b"b", b"", b"/" + b"x" * 5000, b"/\xff"]
+ANSWERS = [
+    message(VERSION, "cold"),
+    message(VERSION, "go", "/b/config.json", 64768, 123456789),
+    message(VERSION, "rename", "/b/config.json", 64768, 123456789, "/b/.new", "/b/config.json", 7),
+]
+WORDS = [
+    b"create run restore state exec kill delete help --log -log --log=x --log-format json text",
+    b"--log-format=json --log=file:/x journald:i --log=syslog:i - -- --root / --root=/ id --bundle",
+]
+VOCABULARY = [
+    *b" ".join(WORDS).split(),
+    b"",
+    b"=",
+    b"-=",
+    b"---log",
+    b"--log=",
+    b"\xff",
+    b"x" * 300,
+]
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("harness")
+
+
+def _harness(directory: Path, name: str, *flags: str) -> Path:
+    words = [*launchers.SANITIZED, "-Wno-unused-function", *flags]
+    return launchers.compiled(directory / name, *words, sources=[HARNESS])
+
+
+@pytest.fixture(scope="session")
+def harness(directory: Path) -> Path:
+    return _harness(directory, "sound")
+
+
+def _mutated(data: bytes, chance: random.Random) -> bytes:
+    """One small change to the bytes: cut, doubled, one changed, put in or taken out."""
+    at = chance.randrange(len(data) + 1)
+    kind = chance.randrange(5)
+    if kind == 0:
+        return data[:at]
+    if kind == 1:
+        return data[:at] + data[chance.randrange(len(data) + 1) :]
+    put = bytes([chance.choice([0, 47, 48, 57, chance.randrange(256)])])
+    return data[:at] + put + data[at + chance.randrange(2) :]
+
+
+def _answer(chance: random.Random) -> bytes:
+    fields = chance.choice(ANSWERS).split(b"\0")[:-1]
+    for number in range(2, len(fields)):
+        if chance.random() < 0.3:
+            known = PATHS if fields[number].startswith(b"/") else NUMBERS
+            fields[number] = chance.choice(known)
+    data = message(*fields)
+    while chance.random() < 0.4:
+        data = _mutated(data, chance)
+    return data
+
+
+def _words(chance: random.Random) -> bytes:
+    data = message(*(chance.choice(VOCABULARY) for _ in range(chance.randrange(9))))
+    if data and chance.random() < 0.2:
+        data = _mutated(data, chance)
+    return data if data.endswith(b"\0") or not data else data + b"\0"
+
+
+def _answer_expected(data: bytes) -> str:
+    return models.answer(data)
+
+
+def _words_expected(data: bytes) -> str:
+    return models.words(data.split(b"\0")[:-1])
+
+
+KINDS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], str]]] = {
+    "a": (_answer, _answer_expected),
+    "w": (_words, _words_expected),
+}
+
+
+def _results(harness: Path, kind: str, inputs: list[bytes]) -> list[str]:
+    lines = "".join(f"{kind} {data.hex()}\n" for data in inputs)
+    done = subprocess.run(
+        [harness], input=lines, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, f"seed {SEED}\n{done.stderr}"
+    return done.stdout.splitlines()
+
+
+def _differences(harness: Path, kind: str, seconds: float) -> tuple[list[str], dict[str, int]]:
+    """Return what the harness and the model see differently, and how often each verdict came."""
+    make, expected = KINDS[kind]
+    chance = random.Random(SEED)  # noqa: S311 - a seed that can be repeated is the point
+    seen: dict[str, int] = {}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        inputs = [make(chance) for _ in range(BATCH)]
+        for data, result in zip(inputs, _results(harness, kind, inputs), strict=True):
+            seen[result.split(" ")[0]] = seen.get(result.split(" ")[0], 0) + 1
+            if result != expected(data):
+                return [f"seed {SEED}: {data!r}: {result}, not {expected(data)}"], seen
+    return [], seen
+
+
+@pytest.mark.parametrize(("kind", "verdicts"), [("a", 3), ("w", 2)])
+def test_generated_input_is_read_as_the_model_reads_it(
+    harness: Path, kind: str, verdicts: int
+) -> None:
+    differences, seen = _differences(harness, kind, SECONDS)
+    assert differences == []
+    assert len(seen) == verdicts
+    assert min(seen.values()) > BATCH / 100  # each verdict is really reached
+
+
+def test_a_check_left_out_is_found(directory: Path) -> None:
+    planted = _harness(directory, "planted", "-DPLANTED")
+    differences, _ = _differences(planted, "a", 30)
+    assert differences
+
+
+def test_a_read_of_one_byte_too_many_is_found(directory: Path) -> None:
+    """The sanitizer's own test: an answer that does not end in NUL, believed to."""
+    source = (launchers.DIRECTORY / "ask.c").read_text()
+    check = "length == 0 || text[length - 1] != '\\0'"
+    assert check in source
+    unsound = directory / "unsound"
+    unsound.mkdir()
+    (unsound / "ask.c").write_text(source.replace(check, "length == 0"))
+    planted = _harness(directory, "overrun", "-I", str(unsound), "-iquote", str(unsound))
+    with pytest.raises(AssertionError, match="heap-buffer-overflow"):
+        _differences(planted, "a", 30)

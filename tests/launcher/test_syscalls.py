@@ -1,0 +1,105 @@
+"""The exact system calls that the launcher makes before it becomes another program.
+
+Every exec probe of a node pays for each of them: one more is a decision, to be written down here.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import install, launchers
+from tests.support.launchers import VERSION, agent, identity, message
+from tests.support.processes import run, short_directory
+from tests.support.requirements import program, unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What a static glibc does before main (2.36 to 2.41); what a libc leaves out is no fault.
+START = Counter(
+    "execve brk brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlinkat getrandom "
+    "brk brk brk mprotect".split()
+)
+# Where are we, where does `apply` say the runtime is, is that not us, can it be executed.
+FIND = "readlink readlink newfstatat newfstatat access".split()
+ASK = "socket setsockopt setsockopt connect getsockopt sendto recvfrom".split()
+PASSED_ON = [*FIND, "execve"]
+GO = [*FIND, *ASK, "newfstatat", "close", "execve"]
+RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
+# No agent: its socket is not there. Then which release, which Python, and is the marker there.
+COLD = [*FIND, "socket", "setsockopt", "setsockopt", "connect", "close"]
+COLD += "readlink readlink access rt_sigaction rt_sigaction execve".split()
+# With --log: the line that Python takes back. (glibc reads the time zone for any time: see below.)
+COLD_LOG = [*COLD[:-3], "openat", "fstat", "fcntl", "close", "write", *COLD[-3:]]
+
+
+@pytest.fixture
+def node() -> Iterator[install.Installed]:
+    """No more of an installation than the launcher looks at; /bin/true is runtime and Python."""
+    if platform.machine() != "x86_64":
+        unmet("needs x86_64: the names of the system calls are written for it")
+    with short_directory("calls") as directory:
+        for name in ("bin", "lib/runtime", "lib/hotpath", "var"):
+            (directory / name).mkdir(parents=True)
+        (directory / "lib" / "runtime" / "runc").symlink_to("/bin/true")
+        (directory / "lib" / "current").symlink_to(".")
+        (directory / "lib" / "python").symlink_to("/bin/true")
+        made = install.Installed(directory)
+        launchers.compiled(made.wrapper, "-O2", "-static")
+        yield made
+
+
+_TIME_ZONE = re.compile(
+    r'^openat\(AT_FDCWD, "/etc/localtime".*?(?: = -1 .*\n|(?s:.*?)^close.*\n)', re.MULTILINE
+)
+
+
+def _calls(node: install.Installed, *words: str | Path) -> list[str]:
+    """Return the names of the calls up to the exec that ends the launcher, start-up taken off."""
+    trace = node.prefix / "trace"
+    run([program("strace"), "-o", trace, node.wrapper, *words])
+    text = _TIME_ZONE.sub("", trace.read_text())
+    names = re.findall(r"^(\w+)\(", text, re.MULTILINE)
+    launcher = names[: names.index("execve", 1) + 1]
+    own = len(launcher) - 1 - launcher[::-1].index("mprotect")
+    assert not Counter(launcher[: own + 1]) - START
+    return launcher[own + 1 :]
+
+
+@pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "exec", "ID", "create"], []])
+def test_another_command_is_passed_on_by_these_calls(
+    node: install.Installed, words: list[str]
+) -> None:
+    assert _calls(node, *words) == PASSED_ON
+
+
+@pytest.mark.parametrize("verdict", ["go", "rename"])
+def test_with_an_agent_a_create_takes_these_calls(node: install.Installed, verdict: str) -> None:
+    config = node.prefix / "config.json"
+    new = node.prefix / "new"
+    config.write_text("old")
+    new.write_text("new")
+    fields: list[str | bytes | int | Path] = [VERSION, verdict, config, *identity(config)]
+    if verdict == "rename":
+        fields += [new, config, identity(new)[1]]
+    with agent(node, lambda _: [message(*fields)]):
+        calls = _calls(node, "create", "ID")
+    assert calls == (GO if verdict == "go" else RENAME)
+    assert config.read_text() == ("old" if verdict == "go" else "new")
+
+
+def test_without_an_agent_a_create_takes_these_calls(node: install.Installed) -> None:
+    (node.prefix / "var" / "agent").mkdir()
+    assert _calls(node, "create", "ID") == COLD
+
+
+def test_the_line_written_ahead_takes_these_calls_more(node: install.Installed) -> None:
+    calls = _calls(node, "--log", node.prefix / "log", "create", "ID")
+    assert calls == COLD_LOG
+    assert "did not come as far" in (node.prefix / "log").read_text()  # /bin/true took none back

@@ -1,0 +1,118 @@
+"""The package's own build: a wheel with the launcher, and one where there is no compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+import zipfile
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import install
+from tests.support.processes import attempt, run
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LAUNCHER = "runc_wrap/launcher/runc-wrap"
+NO_COMPILER = "/nowhere/cc"
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build a wheel with this C compiler ("": the usual), from a copy of the sources."""
+
+    @cache
+    def wheel(compiler: str) -> Path:
+        source = tmp_path_factory.mktemp("source")
+        for name in ("pyproject.toml", "setup.py", "README.md"):
+            shutil.copy(install.SOURCE / name, source)
+        shutil.copytree(
+            install.SOURCE / "runc_wrap",
+            source / "runc_wrap",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        environment = {**os.environ, "CC": compiler}
+        words = ["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        run([sys.executable, *words, "-w", source / "wheel", source], env=environment)
+        (made,) = (source / "wheel").iterdir()
+        return made
+
+    return wheel
+
+
+def _sources() -> set[str]:
+    package = install.SOURCE / "runc_wrap"
+    return {
+        str(path.relative_to(install.SOURCE))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _held(wheel: Path) -> set[str]:
+    """The files of the package in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if name.startswith("runc_wrap/")}
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_the_launcher(
+    build: Callable[[str], Path],
+) -> None:
+    assert LAUNCHER not in _sources()  # no build leaves it in the checkout
+    assert _held(build("")) == _sources() | {LAUNCHER}
+
+
+def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[[str], Path]) -> None:
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert build("").name.endswith(f"-py3-none-{platform}.whl")
+    with zipfile.ZipFile(build("")) as archive:
+        (tags,) = (name for name in archive.namelist() if name.endswith("/WHEEL"))
+        assert b"Root-Is-Purelib: false" in archive.read(tags)
+
+
+def test_the_launcher_in_the_wheel_is_static_and_executable(
+    build: Callable[[str], Path], tmp_path: Path
+) -> None:
+    target = tmp_path / "site"
+    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    run([sys.executable, *words, "--target", target, build("")])
+    launcher = target / LAUNCHER
+    assert os.access(launcher, os.X_OK)
+    assert launcher.read_bytes().startswith(b"\x7fELF")
+    requires("readelf")
+    assert "INTERP" not in run(["readelf", "--program-headers", launcher]).stdout
+    assert "INTERP" in run(["readelf", "--program-headers", "/bin/true"]).stdout
+
+
+def test_without_a_compiler_the_wheel_is_built_without_the_launcher(
+    build: Callable[[str], Path],
+) -> None:
+    assert _held(build(NO_COMPILER)) == _sources()
+
+
+def test_without_a_compiler_install_takes_the_shell_launcher_and_doctor_says_what_it_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requires("runc", root=True)
+    monkeypatch.setenv("CC", NO_COMPILER)
+    installed = install.install(tmp_path / "prefix")
+    assert installed.wrapper.read_bytes().startswith(b"#!/bin/sh\n")
+    assert attempt([installed.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
+    assert "is a shell script" in installed.control("doctor", ok=False).stdout
+
+
+def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:
+    """As `make` does it: nothing compiled may lie in the checkout."""
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copy(install.SOURCE / name, tmp_path)
+    shutil.copytree(install.SOURCE / "runc_wrap", tmp_path / "runc_wrap")
+    words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    run([sys.executable, *words, "--target", tmp_path / "site", "--editable", tmp_path])
+    assert not (tmp_path / LAUNCHER).exists()

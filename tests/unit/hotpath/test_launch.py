@@ -1,0 +1,61 @@
+"""What the launcher says before the caller's words, and the log that is given back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath.handover import Launch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST = ["/prefix", "runc", "/usr/sbin/runc", "runc-wrap", "p", "=C"]
+WORDS = ["--log", "x", "create", "ID"]
+
+
+def _opened(log: Path, text: str) -> int:
+    log.write_text(text)
+    return os.open(log, os.O_WRONLY | os.O_APPEND)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("word", "ahead"), [([""], ""), (["7:9"], "7:9"), ([], "")])
+def test_the_callers_words_follow_ours_also_from_the_launcher_of_the_release_before(
+    word: list[str], ahead: str
+) -> None:
+    launch = Launch([*FIRST, *word, *WORDS])
+    assert (launch.ahead, launch.arguments, launch.locale) == (ahead, WORDS, "=C")
+
+
+@pytest.mark.parametrize("word", [[""], []])
+def test_no_words_of_the_caller_are_none(word: list[str]) -> None:
+    assert Launch([*FIRST, *word]).arguments == []
+
+
+@pytest.mark.parametrize(("since", "left"), [("", ""), ("another's", "ours\nanother's")])
+def test_the_line_is_taken_back_unless_others_wrote_since(
+    tmp_path: Path, since: str, left: str
+) -> None:
+    log = tmp_path / "log"
+    descriptor = _opened(log, f"ours\n{since}")
+    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    assert log.read_text() == left
+    assert not _is_open(descriptor)
+
+
+def test_a_log_that_cannot_be_cut_is_closed_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("ours\n")
+    descriptor = os.open(tmp_path / "log", os.O_RDONLY)  # as one that may only grow
+    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    assert (tmp_path / "log").read_text() == "ours\n"
+    assert not _is_open(descriptor)
