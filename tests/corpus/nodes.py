@@ -99,7 +99,9 @@ class Node:
 
         A container that comes last makes a call; records are taken in one after the other.
         """
-        mark = Program(f"mark-{next(_MARKS)}x", ["sh", "-c", "sleep 0.2; unshare --mount true; sleep 0.2"])
+        mark = Program(
+            f"mark-{next(_MARKS)}x", ["sh", "-c", "sleep 0.2; unshare --mount true; sleep 0.2"]
+        )
         self.run(AUDIT, mark)
         self.run(OBSERVE, mark)
         wait_until(lambda: self._has(mark.name), "the mark in the report", _SETTLED)
