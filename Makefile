@@ -8,10 +8,14 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
+# The programs that tests/corpus runs under every mode
+CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
+	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
+
 # Once more with an agent running for each installation: what creates do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check test test-unit test-runtime test-engine test-page test-perf bench picture packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -25,7 +29,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus
 	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
@@ -44,6 +48,9 @@ test-page: .venv/ready   ## the report's page in headless Chromium; root
 test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 	.venv/bin/pytest tests/perf
 
+test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
+	.venv/bin/pytest tests/corpus
+
 bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, some minutes
 	.venv/bin/python -m bench $(BENCH)
 
@@ -51,8 +58,9 @@ picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of
 	.venv/bin/python -m bench.picture docs/cold-create.svg
 
 packages:       ## what the tests need from Debian
-	dpkg-query -W $(DEBIAN_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); }
+	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	$(DEBIAN_PACKAGES) $(CORPUS_PACKAGES); }
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -75,8 +75,9 @@ class Recorder:
             self._change()
 
     def _hear_audit(self, live: Live) -> None:
-        self._hear_tree()
-        for one in live.read(_AT_ONCE):
+        records = live.read(_AT_ONCE)
+        self._hear_tree()  # afterwards: it must know of every process that these are from
+        for one in records:
             if isinstance(one, Lost):
                 self.lost(one)
             else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import processes, store
+from runc_wrap.evidence import connector, processes, store
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.processes import Tree
 from tests.support import collecting
@@ -103,7 +103,7 @@ def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobod
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused() -> None:
-        raise processes.Unavailable(1, "not for this test")
+        raise connector.Unavailable(1, "not for this test")
 
     monkeypatch.setattr(processes, "connector", refused)
     bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))

@@ -4,6 +4,7 @@ RUNC_WRAP_REQUIRE_ALL=1 (set in CI) turns every such skip into a failure.
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,11 @@ def requires(*needs: str, root: bool = False) -> None:
         unmet(reason)
 
 
+def is_there(*needs: str) -> bool:
+    """Tell whether every need of `requires` is there."""
+    return not any(_missing(needs, root=False))
+
+
 def unmet(reason: str) -> NoReturn:
     """Skip the running test by name with this reason; fail it where nothing may be skipped."""
     if os.environ.get(REQUIRE_ALL) == "1":
@@ -45,3 +51,9 @@ def _missing(needs: tuple[str, ...], *, root: bool) -> Iterator[str]:
                 yield f"needs the file {need}, which does not exist"
         elif shutil.which(need, path=SEARCH) is None:
             yield f"needs the program {need}, which is not installed"
+
+
+def machine(name: str) -> None:
+    """Skip unless the machine is of this architecture, as uname has it."""
+    if platform.machine() != name:
+        unmet(f"needs {name}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import attribution, known, processes
+from runc_wrap.evidence import attribution, connector, known, processes
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.processes import Tree
@@ -57,7 +57,7 @@ class Kernel:
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     def refused() -> None:
-        raise processes.Unavailable(errno.EPERM, "not for a test")
+        raise connector.Unavailable(errno.EPERM, "not for a test")
 
     monkeypatch.setattr(processes, "connector", refused)
     return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))

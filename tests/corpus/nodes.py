@@ -1,0 +1,154 @@
+"""A node per runtime: an installation with its agent, and the running of programs in its modes.
+
+The bundles lie where containerd's CRI plugin has them, so each program is a workload by name: the
+namespace is the mode, the pod is the program. One policy has a rule for each mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS
+from tests.support import agent, system, truth
+from tests.support.processes import wait_until
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.support.install import Installed
+
+Json = dict[str, Any]
+Call = tuple[str, str]  # (abi, syscall), as design.md's report names them
+Workload = tuple[str, str]  # (mode, program)
+
+BARE = "bare"  # the runtime without us
+AUDIT, OBSERVE, ENFORCE, ENFORCE_LOG = "audit", "observe", "enforce", "enforce-log"
+MODES = {"crun": (AUDIT, OBSERVE, ENFORCE, ENFORCE_LOG), "runc": (AUDIT, OBSERVE, ENFORCE)}
+PROFILE = "containerd"
+_CODES = {ENFORCE: truth.ERRNO, ENFORCE_LOG: truth.ERRNO}
+_ABIS = {truth.X86_64: "x86_64", truth.I386: "x86"}
+_TASKS = "io.containerd.runtime.v2.task/k8s.io"
+_MARKS = itertools.count()
+_SETTLED = 20.0
+
+
+class Program(NamedTuple):
+    """What to run, as a workload of this name."""
+
+    name: str
+    args: list[str]
+    files: Mapping[str, bytes] = {}
+    uid: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program did, and what the kernel said of it."""
+
+    status: int
+    output: str
+    calls: set[Call]
+    overruns: int
+
+
+@dataclass
+class Node:
+    """One runtime under an installation with an agent."""
+
+    kind: str
+    installed: Installed
+    directory: Path
+    made: list[system.System] = field(default_factory=list)
+
+    def bundle(self, mode: str, wanted: Program, **changes: Any) -> system.System:
+        """Make a bundle, deleted with the node."""
+        path = self.directory / _TASKS / str(len(self.made))
+        changes = {"uid": wanted.uid, "files": wanted.files, **changes}
+        made = system.make(path, self.kind, wanted.args, **changes)
+        config = made.read()
+        config["annotations"] = {
+            "io.kubernetes.cri.sandbox-namespace": mode,
+            "io.kubernetes.cri.sandbox-name": wanted.name,
+            "io.kubernetes.cri.container-name": "main",
+        }
+        made.config.write_text(json.dumps(config, indent=1))
+        self.made.append(made)
+        return made
+
+    def runtime(self, mode: str) -> Path | str:
+        """Return the runtime to call."""
+        return program(self.kind) if mode == BARE else self.installed.wrapper
+
+    def run(self, mode: str, wanted: Program) -> Outcome:
+        """Run to the end; return what the kernel said of exactly this workload."""
+        bundle = self.bundle(mode, wanted)
+        with truth.told() as told:
+            done = bundle.call(self.runtime(mode), "run")
+        calls = named(told.calls(bundle.auid, _CODES.get(mode, truth.LOGGED)))
+        return Outcome(done.returncode, done.stdout, calls, told.overruns)
+
+    def report(self) -> dict[Workload, Json]:
+        """Return the report's workloads, once all that has happened until now is in it.
+
+        A container that comes last makes a call; records are taken in one after the other.
+        """
+        mark = Program(
+            f"mark-{next(_MARKS)}x", ["sh", "-c", "sleep 0.2; unshare --mount true; sleep 0.2"]
+        )
+        self.run(AUDIT, mark)
+        self.run(OBSERVE, mark)
+        wait_until(lambda: self._has(mark.name), "the mark in the report", _SETTLED)
+        return self._report()
+
+    def _has(self, name: str) -> bool:
+        found = self._report()
+        return all(found[mode, name]["calls"] for mode in (AUDIT, OBSERVE))
+
+    def _report(self) -> dict[Workload, Json]:
+        done = self.installed.control("report", "--json", ok=False)
+        assert done.returncode in (0, 1), done.stderr
+        return {(one["namespace"], one["pod"]): one for one in json.loads(done.stdout)}
+
+    def close(self) -> None:
+        """Delete what is left of the containers."""
+        for bundle in self.made:
+            bundle.delete(program(self.kind))
+
+
+@contextlib.contextmanager
+def running(kind: str, installed: Installed, directory: Path) -> Iterator[Node]:
+    """Give a node with its agent running."""
+    rules = [
+        f'[[rule]]\nname = "{mode}"\nnamespace = ["{mode}"]\nmode = "{mode}"\n'
+        for mode in MODES[kind]
+    ]
+    head = f'runtime = ["{kind}"]\n[default]\nprofile = "{PROFILE}"\n'
+    installed.configure(head + "".join(rules))
+    with agent.running(installed):
+        node = Node(kind, installed, directory)
+        try:
+            yield node
+        finally:
+            node.close()
+
+
+def named(calls: Iterable[tuple[int, int]]) -> set[Call]:
+    """Return (arch, number) as (abi, syscall)."""
+    return {(_ABIS[arch], syscalls.name_of(ABIS[_ABIS[arch]], number)) for arch, number in calls}
+
+
+def reported(workload: Json) -> set[Call]:
+    """Return the calls of a report's workload."""
+    return {(call["abi"], call["syscall"]) for call in workload["calls"]}
+
+
+def native(words: str) -> set[Call]:
+    """Return the calls with these names on the native ABI."""
+    return {("x86_64", word) for word in words.split()}

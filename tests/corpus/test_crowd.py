@@ -1,0 +1,87 @@
+"""Many workloads at once, processes of a moment, and more records than anybody reads at leisure."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.profiles import syscalls
+from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
+from tests.support import truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.corpus.nodes import Node
+
+CHILDREN = 10
+# Of each pair of neighbours one call is shared: a record given to the wrong workload shows.
+CALLS = """
+unshare mount keyctl add_key request_key bpf perf_event_open userfaultfd setns syslog umount2
+swapon swapoff kcmp fanotify_init pidfd_getfd personality get_mempolicy mbind move_pages
+""".split()
+FLOOD = 100_000
+
+
+def _script(*names: str, times: int) -> list[str]:
+    """Return the words that make each call in children of its own, of less than a millisecond."""
+    numbers = syscalls.numbers(syscalls.native())
+    each = [f"/work/short {times} {numbers[name]} 99999999" for name in names]
+    return ["sh", "-c", "; ".join(each)]
+
+
+def _crowd(program: Path) -> dict[str, tuple[Program, set[tuple[str, str]]]]:
+    files = {"short": program.read_bytes()}
+    pairs = zip(CALLS, [*CALLS[1:], CALLS[0]], strict=True)
+    return {
+        f"crowd-{one}": (
+            Program(f"crowd-{one}", _script(one, other, times=CHILDREN), files),
+            native(f"{one} {other}"),
+        )
+        for one, other in pairs
+    }
+
+
+@pytest.mark.parametrize("kind", ["crun", "runc"])
+def test_twenty_workloads_at_once_are_told_apart_to_the_last_child_of_a_moment(
+    kind: str, request: pytest.FixtureRequest, built: Callable[[str], Path]
+) -> None:
+    node: Node = request.getfixturevalue(kind)
+    crowd = _crowd(built("short"))
+    assert len(crowd) == 20
+    bundles = {
+        (mode, name): node.bundle(mode, one)
+        for mode in (AUDIT, OBSERVE)
+        for name, (one, _) in crowd.items()
+    }
+    with truth.told() as told, ThreadPoolExecutor(20) as pool:
+        done = list(pool.map(lambda one: one.call(node.installed.wrapper, "run"), bundles.values()))
+    assert [one.returncode for one in done] == [0] * 40, [one.stdout for one in done]
+    report = node.report()
+    for (mode, name), bundle in bundles.items():
+        expected = crowd[name][1]
+        if mode == AUDIT:
+            assert named(told.calls(bundle.auid, truth.LOGGED)) == expected
+            assert len(told.of(bundle.auid, truth.LOGGED)) == 2 * CHILDREN
+        assert reported(report[mode, name]) == expected, (mode, name)
+        counts = {call["count"] for call in report[mode, name]["calls"]}
+        assert counts == {CHILDREN}, (mode, name)
+
+
+def test_of_a_hundred_thousand_records_none_is_lost_without_a_word(
+    crun: Node, built: Callable[[str], Path]
+) -> None:
+    one = Program("flood", _script("keyctl", times=FLOOD), {"short": built("short").read_bytes()})
+    bundle = crun.bundle(AUDIT, one)
+    with truth.told() as told:
+        done = bundle.call(crun.installed.wrapper, "run")
+    assert done.returncode == 0, done.stdout
+    assert len(told.of(bundle.auid, truth.LOGGED)) == FLOOD or told.overruns
+    found = crun.report()[AUDIT, "flood"]
+    counted = sum(call["count"] for call in found["calls"])
+    assert reported(found) == native("keyctl")
+    assert counted == FLOOD or found["lost"] > 0, (counted, found["lost"])
+    assert counted + found["lost"] <= FLOOD
