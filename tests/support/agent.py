@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,16 +82,12 @@ def running(installed: Installed) -> Iterator[Agent]:
 def end(agent: Agent) -> None:
     """Stop the keeper that was started, then whatever carries on in its place."""
     agent.daemon.stop()
-    wait_until(lambda: _end_successors(agent.prefix), "the agent's end")
-
-
-def _end_successors(prefix: Path) -> bool:
-    """Kill what is left, who would take a place before whose place it is; tell if none was."""
-    left = [pid for role in ("evidence", "keeper", "decisions") for pid in processes(prefix, role)]
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 9)
-    return not left
+    roles = ("keeper", "evidence", "decisions", "lingering")
+    while left := [pid for role in roles for pid in processes(agent.prefix, role)]:
+        for pid in left:  # one that is killed may have been replaced by another meanwhile
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        time.sleep(0.05)
 
 
 def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> bytes:
