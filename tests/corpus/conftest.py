@@ -17,7 +17,7 @@ from tests.support.requirements import machine, requires
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.corpus.nodes import Node, Program
+    from tests.corpus.nodes import Call, Node, Program, Workload
 
 Json = dict[str, Any]
 
@@ -50,11 +50,11 @@ class Ran:
     outcomes: dict[tuple[str, str, str], Outcome]  # (runtime, mode, program)
 
     @cached_property
-    def reports(self) -> dict[str, dict[nodes.Workload, Json]]:
+    def reports(self) -> dict[str, dict[Workload, Json]]:
         """The report of each runtime's node, once all is in it."""
         return {node.kind: node.report() for node in self.nodes}
 
-    def reported(self, kind: str, mode: str, name: str) -> set[nodes.Call]:
+    def reported(self, kind: str, mode: str, name: str) -> set[Call]:
         return nodes.reported(self.reports[kind][mode, name])
 
 
@@ -78,13 +78,8 @@ def wanted(request: pytest.FixtureRequest, name: str) -> list[Any]:
     """Return the values of a parameter in those of the module's tests that will run."""
     found = {}
     for item in request.session.items:
-        if item.path == request.path and name in getattr(item, "callspec", Empty).params:
-            value = item.callspec.params[name]  # type: ignore[attr-defined]  # it has one
+        callspec = getattr(item, "callspec", None)
+        if item.path == request.path and callspec and name in callspec.params:
+            value = callspec.params[name]
             found[value.name] = value
     return list(found.values())
-
-
-class Empty:
-    """A test without parameters."""
-
-    params: dict[str, Any] = {}
