@@ -15,7 +15,7 @@ from tests.support.holder import parents_of_all
 from tests.support.processes import CommandError, Daemon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.support.install import Installed
 
@@ -67,14 +67,19 @@ def at_rest(pid: int, seconds: float) -> AtRest:
     before = {one: _cpu(one) for one in _family(pid)}
     time.sleep(seconds)
     after = {one: _cpu(one) for one in _family(pid)}
-    sizes = [_memory(one) for one in after]
     return AtRest(
         processes=len(after),
-        resident=sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes),
-        summed=sum(whole for _, _, whole in sizes),
+        resident=resident(after),
+        summed=sum(whole for _, _, whole in map(_memory, after)),
         cpu=sum(spent - before.get(one, 0) for one, spent in after.items()),
         seconds=seconds,
     )
+
+
+def resident(pids: Iterable[int]) -> float:
+    """Return what processes of one program take together, in MB: what they share counts once."""
+    sizes = [_memory(one) for one in pids]
+    return sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes)
 
 
 def _family(pid: int) -> set[int]:

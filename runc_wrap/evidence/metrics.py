@@ -36,8 +36,8 @@ COUNTERS = {
     PRIVILEGED: ("runc_wrap_privileged", "Decisions about privileged containers.", ()),
     FALLBACKS: (
         "runc_wrap_agent_fallbacks",
-        "Decisions of the cold path though an agent was there.",
-        ("cause",),
+        "Decisions of the cold path though the agent's socket was there.",
+        (),
     ),
     DENIED_CALLS: (
         "runc_wrap_denied_calls",
@@ -59,7 +59,6 @@ _KNOWN = {
     "engine": ("containerd", "crio", "docker", "podman", "buildah"),
 }
 _SOURCES = ("audit", "observe", "processes")
-_CAUSES = ("timeout", "cold", "garbage", "version", "refused")
 
 
 class Told(Collector):
@@ -116,8 +115,8 @@ def count_decision(tally: Tally, line: Json) -> None:
         tally.add(OPTED_OUT, ())
     if line.get("declared") == "privileged":
         tally.add(PRIVILEGED, ())
-    if line.get("fallback"):
-        tally.add(FALLBACKS, (_one_of(_CAUSES, line["fallback"]),))
+    if line.get("fallback") is True:
+        tally.add(FALLBACKS, ())
 
 
 def source(name: str) -> str:

@@ -86,6 +86,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         line = ledger.record(invocation, who, decision, block, "cold")
         line["root"] = line["root"] or default_root(launch.kind)
         line["pid"] = posix.getpid()  # the runtime's, too
+        line["fallback"] = bundle.exists(f"{launch.prefix}/var/agent/decide.sock")
         line["seconds"] = round(time.perf_counter() - started, 6)
         ledger.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.agents import resident
 from runc_wrap.agent import requests
 from tests.support import agent as agents
 from tests.support import install
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.agent import Agent
 
 NAMES = ("decide", "metrics", "notify")
-RESIDENT = 32 * 1024  # KB for the three; see docs for what was measured
+RESIDENT = 30.0  # MB
 
 
 @pytest.fixture
@@ -126,9 +127,7 @@ def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
     assert seen() == before
     agent.wait_answering()
     assert seen() != before  # the control
-    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in _three(agent)]
-    resident = [int(text.partition("VmRSS:")[2].split()[0]) for text in statuses]
-    assert sum(resident) < RESIDENT, resident
+    assert resident(_three(agent)) < RESIDENT
 
 
 @pytest.mark.parametrize("role", ["decisions", "evidence", "keeper"])

@@ -154,14 +154,14 @@ def families(found: tally.Tally, generation: int | None = 7) -> dict[str, dict[A
 
 def test_decisions_are_told_by_mode_action_reason_way_and_engine() -> None:
     opted = {"action": "leave", "reason": 'The annotation "a" opts out.', "via": "agent"}
-    lines = (LINE, LINE, opted, {**LINE, "fallback": "timeout", "declared": "privileged"})
+    lines = (LINE, LINE, opted, {**LINE, "fallback": True, "declared": "privileged"})
     found = families(counted(*lines))
     labels = {"action": "inject", "engine": "podman", "mode": "audit"}
     labels |= {"reason_kind": "default", "via": "cold"}
     assert found["runc_wrap_decisions"][tuple(labels.items())] == 2
     assert found["runc_wrap_opted_out"] == {(): 1}
     assert found["runc_wrap_privileged"] == {(): 1}
-    assert found["runc_wrap_agent_fallbacks"] == {(("cause", "timeout"),): 1}
+    assert found["runc_wrap_agent_fallbacks"] == {(): 1}
     assert found["runc_wrap_policy_generation"] == {(): 7}
     assert found["runc_wrap_build_info"] == {(("version", "1.0"),): 1}
 
@@ -244,7 +244,7 @@ def test_hostile_names_become_labels_that_parse(text: str) -> None:
 
 
 def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
-    found = counted(LINE, {**LINE, "fallback": "cold"})
+    found = counted(LINE, {**LINE, "fallback": True})
     for text in reports.HOSTILE:
         found.add_bounded(metrics.DENIED_CALLS, ("n", metrics.label(text), "s", "denied"), 1, 0.0)
     found.add(metrics.LOST, (metrics.source("audit"),), 3)
