@@ -3,7 +3,8 @@
     denied     a call was seen that would get an error other than ENOSYS, or a signal
     depends    a call was seen that the profile answers by its arguments, which are not known
     degrades   calls were seen that would get ENOSYS, which programs fall back from
-    safe       somebody watched, and no such call was seen
+    safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
+               defaults answer so for every thread that is begun, and C libraries then use clone
     None       nobody can tell: nothing was watching, or the containers are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import outcomes, watching, workloads
-from runc_wrap.evidence.outcomes import LOG, NOTIFY, SAFE, WORST_FIRST, Outcome
+from runc_wrap.evidence.outcomes import DEGRADES, LOG, NOTIFY, SAFE, WORST_FIRST, Outcome
 from runc_wrap.evidence.tallies import Call, Tallies, Tally
 from runc_wrap.profiles import actions, modes, syscalls
 
@@ -36,6 +37,7 @@ OBSERVE = "observe"
 _LOOKING = (modes.AUDIT, OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
+_EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -289,7 +291,8 @@ def _verdict(
     rows: list[Row], group: list[Container], watched: float, problems: list[str]
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
-    told = [row.verdict for row in rows if row.verdict]
+    unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
+    told = [row.verdict for row in unexpected if row.verdict]
     if told:
         return min(told, key=_place), None
     if problems:
