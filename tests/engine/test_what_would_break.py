@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engine.conftest import Ruled
+    from tests.support.containerd import Containerd
     from tests.support.cri import Cri, Pod
     from tests.support.install import Installed
 
@@ -74,24 +75,30 @@ def _reported(owned: Installed, pod: str) -> dict[str, Any]:
         time.sleep(0.5)
 
 
+def _deciders(owned: Installed, pod: str) -> set[str]:
+    lines = (owned.prefix / "var" / "ledger" / "ledger.jsonl").read_text().splitlines()
+    return {line["via"] for line in map(json.loads, lines) if line["pod"] == pod}
+
+
 def _runs(cri: Cri, pod: Pod) -> bool:
     container = cri.run(pod, Ask())
     return cri.exec(container, "sh", "-c", f"{NEW_USERS} && echo made || true") == "made\n"
 
 
 def test_what_the_report_finds_runs_under_enforce_with_what_it_suggests(
-    cri: Cri, ruled: Ruled, owned: Installed, way: Way, tmp_path: Path
+    cri: Cri, node: Containerd, owned: Installed, way: Way, tmp_path: Path
 ) -> None:
     def pod() -> Pod:
-        return cri.run_pod(ruled.handlers[way.kind], tmp_path, namespace="build")
+        return cri.run_pod(f"ruled-{way.kind}", tmp_path, namespace="build")
 
     _policy(owned, way.kind)
     assert not _runs(cri, pod()), "the default profile must deny it"
-    with agent.running(owned):
+    with agent.running(owned, node.space.prefix):
         _policy(owned, way.kind, LOOK.format(mode=way.mode))
         looked_at = pod()
         assert _runs(cri, looked_at)
         found = _reported(owned, looked_at.config.metadata.name)
+    assert _deciders(owned, looked_at.config.metadata.name) == {"agent"}
     assert found["verdict"] == "denied"
     (call,) = found["calls"]
     assert (call["syscall"], call["errno"]) == ("unshare", "EPERM")
