@@ -66,13 +66,15 @@ def processes(prefix: Path, role: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(installed: Installed, inside: Sequence[str] = ()) -> Iterator[Agent]:
+def running(
+    installed: Installed, inside: Sequence[str] = (), flags: Sequence[str] = ()
+) -> Iterator[Agent]:
     """Run an agent; all its processes are gone afterwards, whatever was done to them.
 
     `inside` are the words that bring a command into another mount namespace, an engine's say.
     """
     log = installed.prefix / "var" / "agent.log"
-    daemon = Daemon([*inside, installed.ctl, "agent"], log)
+    daemon = Daemon([*inside, installed.ctl, "agent", *flags], log)
     agent = Agent(installed.prefix, daemon)
     try:
         daemon.wait_ready(agent.socket.exists, "the agent's socket")
