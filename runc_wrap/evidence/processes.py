@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SOURCE = "processes"
 REMEMBERED = 60.0  # seconds after the end of a process
-MOST_ENDED = 65_536
+MOST_ENDED = 16_384
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64

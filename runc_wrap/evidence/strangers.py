@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST = 16_384
+MOST = 8_192
 _SECOND = 1.0  # the ledger's times are whole seconds
 
 
