@@ -128,7 +128,7 @@ class Worker:
             elif event & select.EPOLLIN:
                 self._guarded(self._answer, listener)
             else:
-                self.listeners.gone(listener)
+                self._lose(listener)
         for fd in others:
             self._guarded(self.doing.get(fd, _nothing))
         self._give_up_late_ones()
@@ -152,6 +152,15 @@ class Worker:
         except OSError:
             time.sleep(_PAUSE)  # it stays readable: were it for ever, others must get their turn
             raise
+
+    def _lose(self, listener: Listener) -> None:
+        """Forget a listener that has ended.
+
+        epoll itself forgets it only once the keeper has closed its copy as well: until then it
+        would go on saying that this number has ended, which may be another listener's by then.
+        """
+        self.poll.unregister(listener.fd)
+        self.listeners.gone(listener)
 
     def _record(self, key: Key | None, sighting: Sighting) -> None:
         if self.recorder:
@@ -195,6 +204,7 @@ class Worker:
         """Take what a connection brought, and end it."""
         arrival = self.arriving.pop(fd)
         del self.doing[fd]
+        self.poll.unregister(fd)  # as in _lose
         arrival.end()
         if arrival.listener is not None:
             state = self._state(arrival)

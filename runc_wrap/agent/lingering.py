@@ -39,6 +39,7 @@ def linger(handed: list[Named]) -> None:
         for fd, event in poll.poll():
             if not event & select.EPOLLIN:
                 del listeners[fd]
+                poll.unregister(fd)  # it may be open elsewhere: then closing is not enough
                 posix.close(fd)
             elif call := inflight.receive(fd, listeners[fd]):
                 notify.proceed(fd, call.id)

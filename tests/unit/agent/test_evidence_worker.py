@@ -1,0 +1,95 @@
+"""The evidence worker as a process, with listeners of processes that are not in containers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent.evidence_worker import Worker
+from runc_wrap.agent.handing import Named
+from runc_wrap.profiles import syscalls
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.notifying import Sender
+
+if syscalls.known_to_libseccomp([]) is None:
+    pytest.skip("needs libseccomp", allow_module_level=True)
+
+from tests.support import notifying
+
+LISTENER = "anon_inode:seccomp notify"
+
+
+@dataclass
+class Running:
+    """A worker's process, and where it takes listeners."""
+
+    pid: int
+    path: str
+
+    def give(self, sender: Sender) -> None:
+        """Hand over a listener as a runtime does, and keep no copy."""
+        with socket.socket(socket.AF_UNIX) as runtime:
+            runtime.connect(self.path)
+            socket.send_fds(runtime, [json.dumps({"state": {"id": "c"}}).encode()], [sender.listener])
+        os.close(sender.listener)
+        sender.listener = -1
+
+    def listeners(self) -> list[str]:
+        """Return the numbers that listeners have in it."""
+        found = []
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(entry) == LISTENER:
+                    found.append(entry.name)
+        return found
+
+
+@pytest.fixture
+def worker() -> Iterator[Running]:
+    with short_directory("worker") as place, socket.socket(socket.AF_UNIX) as listening:
+        path = str(place / "notify")
+        listening.bind(path)
+        listening.listen()
+        listening.setblocking(False)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                Worker(str(place), [Named("notify", listening.fileno())], "").serve()
+            finally:
+                os._exit(1)
+        yield Running(pid, path)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_copy(
+    worker: Running,
+) -> None:
+    """The kernel tells of it for as long: by its number, which the next one has."""
+    with notifying.sender() as first, notifying.sender() as second:
+        copy = os.dup(first.listener)  # the keeper's
+        worker.give(first)
+        first.call()
+        assert os.read(first.results, 100) == notifying.AS_USUAL
+        number = worker.listeners()
+        os.kill(first.pid, signal.SIGKILL)
+        os.waitpid(first.pid, 0)
+        wait_until(lambda: worker.listeners() == [], "the worker to close what ended")
+        worker.give(second)
+        for _ in range(3):
+            second.call()
+            assert os.read(second.results, 100) == notifying.AS_USUAL
+        assert worker.listeners() == number
+        os.close(copy)
