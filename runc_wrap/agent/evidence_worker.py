@@ -7,6 +7,7 @@ It takes the keeper's place if that is killed. One thread, and it waits in one p
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import select
@@ -103,9 +104,10 @@ class Worker:
         if "notify" in by_name:
             self.notify = socket.socket(fileno=os.dup(by_name["notify"]))
             self._watch(self.notify.fileno(), self._arrive)
-        if "metrics" in by_name:
-            self.metrics = socket.socket(fileno=os.dup(by_name["metrics"]))
-            self._watch(self.metrics.fileno(), self._serve_metrics)
+        for name in ("metrics", "loopback"):
+            if name in by_name:
+                listening = socket.socket(fileno=os.dup(by_name[name]))
+                self._watch(listening.fileno(), functools.partial(self._serve_metrics, listening))
         for fd in self.recorder.filenos() if self.recorder else ():
             self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
         for fd in self.listeners.by_fd:
@@ -208,9 +210,9 @@ class Worker:
             known = None
         return {**state, "root": known or ""}
 
-    def _serve_metrics(self) -> None:
+    def _serve_metrics(self, listening: socket.socket) -> None:
         try:
-            connection, _ = self.metrics.accept()
+            connection, _ = listening.accept()
         except OSError:
             return
         metrics.serve(connection, self.prefix)

@@ -43,6 +43,7 @@ class Recorder:
         self.tree = Tree(self.known)
         self.live = self._audit()
         self._begun = time.time()
+        self._containers = self.tree.begun
         self._due: float | None = None
         self._noted = time.monotonic()
         self._cleared = -CLEAR_EVERY
@@ -72,6 +73,9 @@ class Recorder:
             self.lost(lost)
         for key, when in self.tree.ended():
             self._store.ended(key, when)
+            self._change()
+        if self._containers != self.tree.begun:  # soon somebody may ask whether they are watched
+            self._containers = self.tree.begun
             self._change()
 
     def _hear_audit(self, live: Live) -> None:

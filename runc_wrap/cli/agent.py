@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.agent import placing
+from runc_wrap.agent import handing, loopback, placing
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--metrics", metavar="ADDRESS", help="Answer there, too: 127.0.0.1:9555, say.")
 @click.pass_obj
-def agent(places: Places) -> None:
+def agent(places: Places, metrics: str | None) -> None:
     """Run the agent, until a signal ends it: fast decisions, live evidence, metrics.
 
     Nothing depends on it; without it each create takes some milliseconds longer. systemd starts it
@@ -25,7 +26,10 @@ def agent(places: Places) -> None:
     if os.geteuid() != 0:
         raise output.Failure("The agent answers root's creates only; run it as root.")
     words = placing.command_anew(str(places.prefix), "keeper")
+    handed = handing.received(os.environb)
     try:
-        os.execv(words[0], words)  # noqa: S606 - no shell, on purpose
-    except OSError as error:
+        listening = loopback.listen(metrics) if metrics else None
+        handed += [handing.Named("loopback", listening.fileno())] if listening else []
+        handing.become(words, handed, os.environb)
+    except (OSError, ValueError) as error:
         output.fail(error)

@@ -70,6 +70,7 @@ class Tree:
         self._ended: dict[int, list[Life]] = {}
         self._order: list[tuple[float, int]] = []
         self._counts: dict[Key, int] = {}
+        self.begun = 0  # containers
         self._over: list[tuple[Key, float]] = []
         self._leaderless: set[int] = set()
         self._awaited: dict[Key, float] = {}
@@ -225,6 +226,7 @@ class Tree:
             events.append((one.start, True, one.pid))
             if one.end is not None:
                 events.append((one.end, False, one.pid))
+        self.begun += key not in self._counts
         self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
         for when, begins, whose in sorted(events):
             if begins:
@@ -268,6 +270,7 @@ class Tree:
             return
         if before:
             self._end(pid, when)
+        self.begun += key not in self._counts
         self._alive[pid] = Life(when, None, key)
         self._counts[key] = self._counts.get(key, 0) + 1
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -406,3 +407,27 @@ def test_what_a_launcher_did_not_take_is_removed(agent: Agent, tmp_path: Path) -
     with agents.asking(agent.prefix, packet) as answer:
         os.kill(agent.decisions, signal.SIGTERM)
         wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal at the end")
+
+
+def test_metrics_are_had_on_loopback_too_also_after_the_keeper_was_killed(
+    node: install.Installed,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def asked() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return b"runc_wrap_policy_generation" in answer.read()
+        except OSError:
+            return False
+
+    assert not asked(), "nobody must listen there yet"
+    with agents.running(node, flags=["--metrics", f"127.0.0.1:{port}"]) as started:
+        wait_until(asked, "an answer")
+        before = _three(started)
+        os.kill(before[0], signal.SIGKILL)
+        _wait_three(started, before[:2])
+        wait_until(asked, "an answer of the next keeper's worker")
+    done = attempt([node.ctl, "agent", "--metrics", "0.0.0.0:9555"])
+    assert (done.returncode, "loopback" in done.stderr) == (2, True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.support.processes import Daemon, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.support.install import Installed
 
@@ -66,10 +66,15 @@ def processes(prefix: Path, role: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(installed: Installed) -> Iterator[Agent]:
-    """Run an agent; all its processes are gone afterwards, whatever was done to them."""
+def running(
+    installed: Installed, inside: Sequence[str] = (), flags: Sequence[str] = ()
+) -> Iterator[Agent]:
+    """Run an agent; all its processes are gone afterwards, whatever was done to them.
+
+    `inside` are the words that bring a command into another mount namespace, an engine's say.
+    """
     log = installed.prefix / "var" / "agent.log"
-    daemon = Daemon([installed.ctl, "agent"], log)
+    daemon = Daemon([*inside, installed.ctl, "agent", *flags], log)
     agent = Agent(installed.prefix, daemon)
     try:
         daemon.wait_ready(agent.socket.exists, "the agent's socket")

@@ -94,6 +94,7 @@ def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
         assert lines == []
         return
     assert [line.pop("via") for line in lines] == ["agent", "cold"]
+    assert lines[1].pop("fallback") is False  # no socket lies there
     assert lines[0] == lines[1]
 
 

@@ -1,0 +1,111 @@
+"""From a finding to a workload that runs confined, through CRI: what README tells, done."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.support import agent
+from tests.support.cri import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.engine.conftest import Ruled
+    from tests.support.containerd import Containerd
+    from tests.support.cri import Cri, Pod
+    from tests.support.install import Installed
+
+NEW_USERS = "unshare -U true"  # what tools that build images do first
+LOOK = """
+[[rule]]
+name = "build: look first"
+namespace = ["build"]
+mode = "{mode}"
+"""
+
+FIXED = """
+[[rule]]
+name = "build: what it needs"
+namespace = ["build"]
+profile = "localhost/build.json"
+"""
+
+
+class Way(NamedTuple):
+    """How it is looked at; each mode and each runtime has its turn."""
+
+    kind: str
+    mode: str
+
+
+@pytest.fixture(params=[Way("runc", "audit"), Way("crun", "observe")], ids="-".join)
+def way(request: pytest.FixtureRequest) -> Way:
+    found: Way = request.param
+    return found
+
+
+@pytest.fixture
+def owned(ruled: Ruled, way: Way) -> Iterator[Installed]:
+    """The installation behind a handler, whose policy may be changed."""
+    installed = ruled.installations[way.kind]
+    config = installed.prefix / "etc" / "config.toml"
+    before = config.read_text()
+    yield installed
+    installed.configure(before)
+
+
+def _policy(owned: Installed, kind: str, *rules: str) -> None:
+    owned.configure("\n".join([f'runtime = ["{kind}"]', *rules]))
+
+
+def _reported(owned: Installed, pod: str) -> dict[str, Any]:
+    """Return the pod's workload of the report, once it has calls."""
+    end = time.monotonic() + 20
+    while True:
+        done = owned.control("report", "--json", ok=False)
+        for found in json.loads(done.stdout):
+            if pod in found["pods"] and found["calls"]:
+                return dict(found)
+        assert time.monotonic() < end, done.stdout
+        time.sleep(0.5)
+
+
+def _deciders(owned: Installed, pod: str) -> set[str]:
+    lines = (owned.prefix / "var" / "ledger" / "ledger.jsonl").read_text().splitlines()
+    return {line["via"] for line in map(json.loads, lines) if line["pod"] == pod}
+
+
+def _runs(cri: Cri, pod: Pod) -> bool:
+    container = cri.run(pod, Ask())
+    return cri.exec(container, "sh", "-c", f"{NEW_USERS} && echo made || true") == "made\n"
+
+
+def test_what_the_report_finds_runs_under_enforce_with_what_it_suggests(
+    cri: Cri, node: Containerd, owned: Installed, way: Way, tmp_path: Path
+) -> None:
+    def pod() -> Pod:
+        return cri.run_pod(f"ruled-{way.kind}", tmp_path, namespace="build")
+
+    _policy(owned, way.kind)
+    assert not _runs(cri, pod()), "the default profile must deny it"
+    with agent.running(owned, node.space.prefix):
+        _policy(owned, way.kind, LOOK.format(mode=way.mode))
+        looked_at = pod()
+        assert _runs(cri, looked_at)
+        found = _reported(owned, looked_at.config.metadata.name)
+    assert _deciders(owned, looked_at.config.metadata.name) == {"agent"}
+    assert found["verdict"] == "denied"
+    (call,) = found["calls"]
+    assert (call["syscall"], call["errno"]) == ("unshare", "EPERM")
+    name = "/".join(found[key] for key in ("namespace", "pod", "container"))
+    suggested = owned.control("suggest", name)
+    path = owned.prefix / "etc" / "profiles" / "build.json"
+    path.write_text(suggested.stdout)
+    _policy(owned, way.kind, FIXED)
+    assert _runs(cri, pod())
+    path.unlink()
