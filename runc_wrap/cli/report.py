@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import outcomes, suggest, watching
+from runc_wrap.evidence import inert, outcomes, suggest, watching
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
 from runc_wrap.node.would import Enforced
@@ -36,6 +36,7 @@ _WORDS = {
 }
 _BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
 _MOST_CALLS = 12  # of one workload, in the table
+_LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -181,7 +182,7 @@ def _show(found: Report) -> None:
 
 def _row(one: Judged) -> tuple[str, ...]:
     return (
-        one.workload.name,
+        inert.name(one.workload.name, _LONGEST_NAME),
         watching.counted(len(one.containers), "container"),
         _WORDS[one.verdict],
         _calls(one.rows) or "-",
@@ -197,7 +198,8 @@ def _calls(rows: Iterable[Row]) -> str:
 
 def call_words(row: Row) -> str:
     """Return a call in words: which, what it would get, how often, by which programs."""
-    programs = ", ".join(sorted(row.programs, key=lambda name: -row.programs[name])[:3])
+    order = sorted(row.programs, key=lambda name: -row.programs[name])[:3]
+    programs = ", ".join(map(inert.word, order))
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
     return f"{row.syscall}{abi}: {row.how}, {watching.times(row.tally.count)} by {programs}"
 

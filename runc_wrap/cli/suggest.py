@@ -8,8 +8,8 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.cli.report import gathered, sources, suggested
+from runc_wrap.evidence import inert, watching
 from runc_wrap.evidence import suggest as evidence_suggest
-from runc_wrap.evidence import watching
 from runc_wrap.evidence.outcomes import DEGRADES
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def suggest(places: Places, workload: str, *, asked: Asked, degrading: bool) -> 
     one = _chosen(found.judged, workload)
     made = suggested(one, degrading=degrading)
     if made is None:
-        raise output.Failure(f"{one.workload.name}: its profile is not known. {one.reason or ''}")
+        raise output.Failure(
+            f"{inert.name(one.workload.name)}: its profile is not known. {one.reason or ''}"
+        )
     output.document(made.profile)
     for warning in made.warnings:
         output.warn(f"warning: {warning}")
@@ -48,7 +50,7 @@ def _chosen(judged: list[Judged], name: str) -> Judged:
     found = exact or [one for one in judged if _has(one, name)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(one.workload.name for one in found or judged[:20]) or "none"
+    names = ", ".join(inert.word(one.workload.name) for one in found or judged[:20]) or "none"
     what = "several are called so" if found else "there is no such workload"
     raise output.Failure(f"{name}: {what}; there are: {names}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence import inert, ledger, outcomes, verdict, watching, workloads
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.node import report as node_report
@@ -124,8 +124,7 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
 
 def _words(line: Json) -> str:
     parts = [line[name] for name in ("namespace", "pod", "container") if line[name]]
-    whose = "/".join(parts) or line["image"] or line["id"] or "(no known container)"
+    whose = inert.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
     times = f" {line['count']} times" if line["count"] > 1 else ""
-    return (
-        f"{line['time']}  {whose}  {line['syscall']}: {line['outcome']}{times}  {line['program']}"
-    )
+    program = inert.word(line["program"])
+    return f"{line['time']}  {whose}  {line['syscall']}: {line['outcome']}{times}  {program}"

@@ -7,12 +7,14 @@ marks piled up over the neighbouring lines.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST_NAME = 120  # characters
 LONGEST_PASTE = 32 * 1024  # characters; what is longer is not cut, as half of it would be wrong
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by category, seen by nobody
 _MARKS = 2  # on one letter; no script needs more in a name
+_WORD = re.compile(r"[\w./:+@%=~#*-]+").fullmatch
 
 
 def name(value: object, limit: int = LONGEST_NAME) -> str:
@@ -20,6 +22,14 @@ def name(value: object, limit: int = LONGEST_NAME) -> str:
     text = value if isinstance(value, str) else "" if value is None else str(value)
     shown = _visible(text[:limit], keep="")
     return f"{shown}… ({len(text) - limit} more characters)" if len(text) > limit else shown
+
+
+def word(value: str, limit: int = LONGEST_NAME) -> str:
+    """Return a program as one word of a sentence: in quotes if its end could be mistaken."""
+    shown = name(value, limit)
+    if not shown or _WORD(shown):
+        return shown or "an unknown program"
+    return '"' + shown.replace('"', '\\"') + '"'
 
 
 def fitted(text: str, limit: int) -> str:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import outcomes, tallies, watching
+from runc_wrap.evidence import inert, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ALLOW
@@ -158,7 +158,7 @@ def _entry(row: Row, values: tuple[tuple[int, int], ...]) -> Json:
 def comment(row: Row) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
-    shown = ", ".join(programs[:_MOST_SHOWN]) or "an unknown program"
+    shown = ", ".join(map(inert.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
     first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
     return f"{row.how}; seen {watching.times(row.tally.count)}, by {shown}{more}, {first} to {last}"

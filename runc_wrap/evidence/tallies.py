@@ -177,5 +177,5 @@ def told(s: Sighting) -> Args:
 
 
 def text(value: str) -> str:
-    """Return text that JSON can hold, of bounded length."""
-    return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+    """Return text that JSON can hold, of bounded length; of what it returned, the same again."""
+    return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()[:_LONGEST]

@@ -159,6 +159,15 @@ def test_names_of_the_workloads_choice_stay_text(
         assert name in shown[0].stdout
 
 
+def test_a_program_is_one_word_whatever_it_is_called(applied: Node, evidence: Evidence) -> None:
+    name = "x, /usr/bin/y\nDENIED  shop"
+    evidence.container("c1", sighting(exe=name, comm=name), container="c\nd")
+    shown = applied.ctl("report").stdout
+    assert 'once by "x, /usr/bin/y\\u000aDENIED  shop"' in shown
+    assert len(shown.splitlines()) == 2
+    assert '\\"x, /usr/bin/y' in applied.ctl("suggest", "c\nd").stdout
+
+
 def test_losses_are_told(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1")
     evidence.lost(5)

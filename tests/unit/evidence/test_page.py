@@ -178,3 +178,19 @@ def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     one |= {"pod": pod, "annotation": "runc-wrap/seccomp: localhost/x.json"}
     (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
     assert shown["command"] == (command and f"runc-wrapctl {command}")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/usr/lib/jvm/java-25/bin/java", "/usr/lib/jvm/java-25/bin/java"),
+        ("/opt/caf\u00e9", "/opt/caf\u00e9"),
+        ("a, b", '"a, b"'),
+        ("/x (deleted)", '"/x (deleted)"'),
+        ('x" by "y', '"x\\" by \\"y"'),
+        ("a\nb", '"a\\u000ab"'),
+        ("", "an unknown program"),
+    ],
+)
+def test_a_program_stays_one_word_of_a_sentence(text: str, shown: str) -> None:
+    assert inert.word(text) == shown

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.evidence import tallies
@@ -97,3 +97,11 @@ def test_a_damaged_row_is_an_error(row: Any) -> None:
 def test_text_that_is_no_unicode_can_still_be_written() -> None:
     assert codec.loads(codec.dumps(tallies.text("a\udc9b"))) == "a\\udc9b"
     assert len(tallies.text("x" * 5000)) == 256
+
+
+@example("\udcff" * 255)
+@given(st.text(alphabet="a\u00e9\udcff", max_size=600))
+def test_text_that_was_read_back_is_shortened_no_further(text: str) -> None:
+    once = tallies.text(text)
+    assert len(once) <= 256
+    assert tallies.text(once) == once

@@ -1,0 +1,295 @@
+"""Names of programs that try to break out: of a record's fields, of a terminal, of the page.
+
+A container program gives itself such names and runs itself from files of such names. Each case
+makes a call of its own, so that a record taken for another shows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from runc_wrap.evidence import page, store
+from runc_wrap.profiles import syscalls
+from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
+from tests.support import reports, screen, truth
+from tests.support.processes import Daemon, run, wait_until
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.corpus.nodes import Node
+
+Json = dict[str, Any]
+MODES = (AUDIT, OBSERVE)
+TIMES = 3
+DIRECTORY = "/tmp"  # the container's own
+HOSTILE, QUIET = "hostile", "quiet"
+
+
+class Case(NamedTuple):
+    """The call that is made, under which name and from which file."""
+
+    call: str
+    comm: bytes
+    file: bytes
+    deleted: bool = False
+
+    @property
+    def word(self) -> str:
+        """The case as tests/support/hostile.c takes it."""
+        number = syscalls.numbers(syscalls.native())[self.call]
+        return f"{number}:{self.comm.hex()}:{self.file.hex()}:{self.deleted:d}"
+
+    @property
+    def exe(self) -> str:
+        """The program as the kernel names it, in the text that JSON can hold."""
+        path = f"{DIRECTORY}/".encode() + self.file + b" (deleted)" * self.deleted
+        return _text(path)
+
+
+CASES = (
+    Case("unshare", b"\x1b[2J\x1b[1;1H", b"newline\nDENIED  shop  mount: EPERM"),
+    Case("mount", b"<b>x</b>", b"\x1b]0;title\x07\x1b[2J\x1b[31mred"),
+    Case("keyctl", b'" exe="/x" sy', b"<script>alert(1)<%2fscript><img src=x>"),
+    Case("add_key", b"syscall=1 x", b'x" sig=0 arch=c000003e syscall=41 code=0x7ffc0000'),
+    Case("request_key", b"a\nb", b"\"double\" 'single' `back` $(touch x)"),
+    Case("bpf", bytes(range(1, 16)), b"two words, 3 times by true"),
+    Case("perf_event_open", b"\xff\xfe\x80ok\xc3", b"\xff\xfe no UTF-8 \xed\xa0\x80 \x9b2J"),
+    Case("userfaultfd", "\u202eevil\u2066".encode(), "gpj.\u202eexe.\u2066good\u2069".encode()),
+    Case("setns", b"(deleted)", b"there (deleted)"),
+    Case("syslog", b"(deleted)", b"gone", deleted=True),
+    Case("umount2", b"a) S 1 1 (b", b"n" * 255),
+    Case("swapon", b"\\n\\\\\\012", b"\xff" * 255),
+    Case("swapoff", b"Tgid:\t1\nUid:\t7", b"[red]x[bold]"),
+    Case("kcmp", b"{{ 7 * 7 }}", b"{{ 7 * 7 }}{% raw %}&lt;&#60;"),
+    Case("fanotify_init", b"\x7f\xc2\x9b2J", "\u2028\u2029\u0085\u200b\ufeff".encode()),
+    Case("pidfd_getfd", b"\r\x08\x08\x08", b"\r safe\x08\x7f\t."),
+    Case("move_pages", b"0,1,2;audit: t", b"type=SECCOMP msg=audit(1.000:1): auid=0"),
+)
+EXPECTED = {("x86_64", case.call): case for case in CASES}
+
+
+def _text(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
+
+
+@dataclass
+class Happened:
+    """All cases have happened on a node, in both modes, while `watch` looked."""
+
+    node: Node
+    told: truth.Told
+    auids: dict[str, int]
+    watched: dict[str, bytes]  # what `watch` printed, "text" and "json"
+    report: dict[tuple[str, str], Json]
+
+    def control(self, *words: str) -> bytes:
+        """Return what a command prints on both outputs, piped."""
+        done = self.node.installed.control(*words, ok=False)
+        assert done.returncode in (0, 1), done.stderr
+        return (done.stdout + done.stderr).encode("utf-8", "surrogateescape")
+
+
+@pytest.fixture(scope="module", params=["crun", "runc"])
+def happened(
+    request: pytest.FixtureRequest,
+    built: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Happened:
+    node: Node = request.getfixturevalue(request.param)
+    outputs = tmp_path_factory.mktemp("watched")
+    watching = {
+        "text": Daemon([node.installed.ctl, "watch", "--seconds", "120"], outputs / "text"),
+        "json": Daemon([node.installed.ctl, "watch", "--json", "--seconds", "120"], outputs / "j"),
+    }
+    try:
+        return _happen(node, built("hostile").read_bytes(), watching)
+    finally:
+        for one in watching.values():
+            one.stop()
+
+
+def _happen(node: Node, program: bytes, watching: dict[str, Daemon]) -> Happened:
+    words = ["/work/hostile", DIRECTORY, str(TIMES), *(case.word for case in CASES)]
+    made = Program(HOSTILE, words, {"hostile": program})
+    quiet = Program(QUIET, [*words[:3], f"39:{b'q'.hex()}:{b'q'.hex()}:0"], made.files)
+    time.sleep(2)  # until they watch; what is missing makes a test fail
+    bundles = {mode: node.bundle(mode, made) for mode in MODES}
+    with truth.told() as told:
+        for mode in MODES:
+            for bundle in (bundles[mode], node.bundle(mode, quiet)):
+                done = bundle.call(node.installed.wrapper, "run")
+                assert done.returncode == 0, done.stdout
+    report = node.report()
+    wait_until(lambda: _complete(watching["json"].log), "all that is watched for", 10)
+    time.sleep(1)
+    for one in watching.values():
+        one.process.send_signal(signal.SIGINT)
+        one.process.wait(20)
+    watched = {name: one.log.read_bytes() for name, one in watching.items()}
+    return Happened(node, told, {m: b.auid for m, b in bundles.items()}, watched, report)
+
+
+def _complete(log: Path) -> bool:
+    seen = _watched(log.read_bytes())
+    return all(len(_of(seen, mode)) >= len(CASES) for mode in MODES)
+
+
+def _watched(text: bytes) -> list[Json]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
+
+
+def _of(seen: list[Json], mode: str) -> list[Json]:
+    return [one for one in seen if (one["namespace"], one["pod"]) == (mode, HOSTILE)]
+
+
+def test_each_call_is_its_workloads_with_its_count_and_its_program(happened: Happened) -> None:
+    told = happened.told.calls(happened.auids[AUDIT], truth.LOGGED)
+    assert named(told) == set(EXPECTED)
+    for mode in MODES:
+        calls = happened.report[mode, HOSTILE]["calls"]
+        assert {(one["abi"], one["syscall"]): one["count"] for one in calls} == dict.fromkeys(
+            EXPECTED, TIMES
+        )
+        programs = {one["syscall"]: one["programs"] for one in calls}
+        assert programs == {case.call: [case.exe[:256]] for case in CASES}
+        assert happened.report[mode, QUIET]["calls"] == []
+
+
+def test_the_names_in_the_store_are_those_that_were_set(happened: Happened) -> None:
+    found = store.load(happened.node.installed.prefix / "var/evidence")
+    native = syscalls.numbers(syscalls.native())
+    wanted = {(native[one.call], _text(one.comm[:15]), one.exe[:256]) for one in CASES}
+    kept = [
+        {(call.number, call.comm, call.exe) for call in seen.calls}
+        for seen in found.containers.values()
+    ]
+    assert kept.count(wanted) == len(MODES)
+
+
+def test_the_kernels_record_has_no_field_that_a_name_made(happened: Happened) -> None:
+    records = happened.told.of(happened.auids[AUDIT], truth.LOGGED)
+    comms = {one.comm for one in records}
+    assert b"\x1b[2J\x1b[1;1H".hex().upper() in comms
+    assert len(records) == TIMES * len(CASES)
+    assert screen.acting(bytes.fromhex(b"\x1b[2J\x1b[1;1H".hex())) == ["'\\x1b'"]  # raw, it acts
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_terminal_shows_the_report_and_nothing_acts_on_it(
+    happened: Happened, columns: int
+) -> None:
+    text, status = screen.shown([happened.node.installed.ctl, "report"], columns)
+    assert status == 1
+    assert screen.acting(text, on_terminal=True) == []
+    assert [line for line in _table(text) if len(line) > columns] == []
+
+
+def _table(text: bytes) -> list[str]:
+    """Return the lines of the table: what stands around it are sentences, not cut to any width."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).replace("\r\n", "\n")
+    lines = plain.partition("\n\n")[0].split("\n")
+    return lines[next(at for at, line in enumerate(lines) if line.startswith("WORKLOAD")) :]
+
+
+def test_a_piped_report_has_a_line_for_each_call_and_no_other(happened: Happened) -> None:
+    text = happened.control("report")
+    assert screen.acting(text) == []
+    lines = text.decode().split("\n")
+    calls = [line for line in lines if re.search(r"\S+: \S+.* 3 times by ", line)]
+    named_ones = [line for line in calls if f"{DIRECTORY}/" in line]
+    assert not [line for line in lines if re.match(r"\s*DENIED  shop", line)]
+    assert len(named_ones) == 2 * min(len(CASES), 12)
+
+
+def test_watch_says_one_line_for_each_kind_of_call(happened: Happened) -> None:
+    text = happened.watched["text"]
+    assert screen.acting(text) == []
+    stamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  |note: |$")
+    assert [line for line in text.decode().split("\n") if not stamp.match(line)] == []
+    seen = _watched(happened.watched["json"])
+    assert happened.watched["json"].isascii()
+    for mode in MODES:
+        counts: dict[tuple[str, str], int] = {}
+        for one in _of(seen, mode):
+            key = (one["syscall"], one["program"])
+            counts[key] = counts.get(key, 0) + one["count"]
+        assert counts == {(case.call, case.exe[:256]): TIMES for case in CASES}
+
+
+def test_json_is_ascii_and_says_what_the_report_says(happened: Happened) -> None:
+    text = happened.control("report", "--json")
+    document, _ = json.JSONDecoder().raw_decode(text.decode())
+    assert screen.acting(text) == []
+    assert text.isascii()
+    assert {(one["namespace"], one["pod"]) for one in document} >= {(m, HOSTILE) for m in MODES}
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_has_the_tags_of_its_own_and_shows_the_names_as_text(
+    happened: Happened, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    happened.control("report", "--html", str(path))
+    text = path.read_bytes()
+    assert screen.acting(text) == []
+    found, usual = _Page(), _Page()
+    found.feed(text.decode())
+    usual.feed(page.render(reports.usual(), reports.META))
+    assert set(found.tags) <= set(usual.tags)
+    assert found.tags.count("script") == usual.tags.count("script")
+    shown = "".join(found.words)
+    assert "<script>alert(1)<%2fscript><img src=x>" in shown
+    assert "{{ 7 * 7 }}{% raw %}&lt;&#60;" in shown
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
+    happened: Happened, mode: str
+) -> None:
+    done = happened.node.installed.control("suggest", f"{mode}/{HOSTILE}/main")
+    assert screen.acting((done.stdout + done.stderr).encode()) == []
+    profile = json.loads(done.stdout)
+    added = [one for one in profile["syscalls"] if "seen 3 times" in one.get("comment", "")]
+    assert {name for one in added for name in one["names"]} == {case.call for case in CASES}
+    assert {one["action"] for one in added} == {"SCMP_ACT_ALLOW"}
+
+
+def test_metrics_parse_and_count_each_call_once(happened: Happened) -> None:
+    text = happened.node.installed.control("metrics").stdout
+    assert screen.acting(text.encode()) == []
+    counts = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "runc_wrap_denied_calls_total":
+                of = sample.labels
+                counts[of["namespace"], of["workload"], of["syscall"]] = sample.value
+    ours = {key: value for key, value in counts.items() if HOSTILE in key[1]}
+    assert {(key[0], key[2]): value for key, value in ours.items()} == {
+        (mode, case.call): TIMES for mode in MODES for case in CASES
+    }
+    assert run([program("promtool"), "check", "metrics"], stdin=text).returncode == 0
