@@ -42,7 +42,9 @@ class Running:
         """Hand over a listener as a runtime does, and keep no copy."""
         with socket.socket(socket.AF_UNIX) as runtime:
             runtime.connect(self.path)
-            socket.send_fds(runtime, [json.dumps({"state": {"id": "c"}}).encode()], [sender.listener])
+            socket.send_fds(
+                runtime, [json.dumps({"state": {"id": "c"}}).encode()], [sender.listener]
+            )
         os.close(sender.listener)
         sender.listener = -1
 
