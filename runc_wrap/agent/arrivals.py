@@ -34,21 +34,29 @@ _LONGEST = 4096  # characters of an id or a path that are kept
 class Arrival:
     """One connection: `fds` are what came with it, `until` when it is given up.
 
-    `number` is the listener's, 0 while it has none.
+    `number` is the connection's and its listener's; `is_kept` says that the keeper has the latter.
     """
 
-    def __init__(self, connection: socket.socket, until: float) -> None:
+    def __init__(self, connection: socket.socket, until: float, number: int = 0) -> None:
         self.connection = connection
         self.until = until
         self.fds: list[int] = []
-        self.number = 0
+        self.number = number
+        self.is_kept = False
         self.is_whole = False
         self._told: Json | None = None
         self._text = bytearray()
+        self._heard = 0
 
     def hear(self) -> None:
-        """Take in what there is; `is_whole` afterwards says that nothing more will come."""
+        """Take in what there is; `is_whole` afterwards says that nothing more will come.
+
+        It stays in the connection until this is called again, as the keeper has a copy of that:
+        were this process killed, its successor would hear it anew. By then a listener is kept.
+        """
         try:
+            while self._heard:
+                self._heard -= len(self.connection.recv(self._heard))
             data, fds = self._receive()
         except BlockingIOError:
             return
@@ -56,13 +64,15 @@ class Arrival:
             data, fds = b"", []
         self.fds += fds
         self._text += data
+        self._heard = len(data)
         if self.fds and self._text[-2:].rstrip().endswith(b"}"):
             self._told = _object(self._text)
         self.is_whole = not data or len(self._text) > LARGEST or self._told is not None
 
     def _receive(self) -> tuple[bytes, list[int]]:
         room = socket.CMSG_SPACE(_MOST_FDS * 4)
-        data, ancillary, _, _ = self.connection.recvmsg(_CHUNK, room, socket.MSG_CMSG_CLOEXEC)
+        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_PEEK
+        data, ancillary, _, _ = self.connection.recvmsg(_CHUNK, room, flags)
         fds = array.array("i")
         for level, kind, value in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -105,18 +115,24 @@ def _object(text: bytearray) -> Json | None:
     return found if isinstance(found, dict) else {}
 
 
-def accepted(listening: socket.socket, until: float) -> Arrival | None:
-    """Accept a connection of root's, None if there is none."""
+def given(by: socket.socket) -> tuple[int, int] | None:
+    """Return the number and the descriptor of a connection that the keeper gives, None if none."""
     try:
-        connection, _ = listening.accept()
+        said, fds, _, _ = socket.recv_fds(by, 32, 1, socket.MSG_CMSG_CLOEXEC)
     except OSError:
         return None
+    return (int(said), fds[0]) if said and fds else None
+
+
+def begun(number: int, fd: int, until: float) -> Arrival | None:
+    """Return the connection as an arrival, None (and closed) if it is not root's."""
+    connection = socket.socket(fileno=fd)
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     if _CREDENTIALS.unpack(raw)[1] != 0:
         connection.close()
         return None
     connection.settimeout(0)
-    return Arrival(connection, until)
+    return Arrival(connection, until, number)
 
 
 def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:

@@ -16,17 +16,19 @@ import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import arrivals, handing, metrics, succession
+from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.signals import Signals
+from runc_wrap.agent.stored import ARRIVING, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Lost
 from runc_wrap.hotpath.main import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runc_wrap.agent.arrivals import Arrival
     from runc_wrap.evidence.model import Sighting
@@ -60,7 +62,7 @@ class Worker:
         self.doing: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
-        self.notify: socket.socket | None = None
+        self.door: socket.socket | None = None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
         self.listeners = Listeners(prefix, address, self._record)
@@ -91,8 +93,7 @@ class Worker:
     def _drain(self) -> None:
         """Take what runtimes have sent already: nobody else could give it to a container again."""
         until = time.monotonic() + _DRAIN_SECONDS
-        if self.notify:
-            self._arrive()
+        self._arrive()
         while self.arriving and time.monotonic() < until:
             self._turn()
 
@@ -101,9 +102,9 @@ class Worker:
         self._watch(self.signals.fd, self._obey)
         if "keeper" in by_name:
             self._watch(by_name["keeper"], self._succeed)
-        if "notify" in by_name:
-            self.notify = socket.socket(fileno=os.dup(by_name["notify"]))
-            self._watch(self.notify.fileno(), self._arrive)
+        if ARRIVALS in by_name:
+            self.door = socket.socket(fileno=os.dup(by_name[ARRIVALS]))
+            self._watch(self.door.fileno(), self._arrive)
         for name in ("metrics", "loopback"):
             if name in by_name:
                 listening = socket.socket(fileno=os.dup(by_name[name]))
@@ -112,6 +113,9 @@ class Worker:
             self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
+        for name, fd in by_name.items():
+            if number := number_of(name, ARRIVING):
+                self._guarded(self._begin, number, fd)
 
     def _watch(self, fd: int, do: Callable[[], None]) -> None:
         self.doing[fd] = do
@@ -177,21 +181,32 @@ class Worker:
             self.recorder.hear(fd)
 
     def _arrive(self) -> None:
-        """Accept runtimes' connections, which may have said all already."""
-        until = time.monotonic() + arrivals.SECONDS
-        while self.notify and (arrival := arrivals.accepted(self.notify, until)):
-            fd = arrival.connection.fileno()
-            self.arriving[fd] = arrival
-            self._watch(fd, lambda fd=fd: self._hear_arrival(fd))  # type: ignore[misc]  # bound now
-            self._hear_arrival(fd)
-            if len(self.arriving) > _MOST_ARRIVALS:
-                self._settle(next(iter(self.arriving)))
+        """Take runtimes' connections, which may have said all already."""
+        while self.door and (one := arrivals.given(self.door)):
+            self._begin(*one)
+
+    def _begin(self, number: int, fd: int) -> None:
+        is_settled = any(one.number == number for one in self.listeners.by_fd.values())
+        arrival = arrivals.begun(number, fd, time.monotonic() + arrivals.SECONDS)
+        if arrival is None or is_settled:
+            self.listeners.let_go(f"{ARRIVING}{number}")
+            if arrival:
+                arrival.end()
+            return
+        if number in self.listeners.unsettled:  # one that was killed has had it kept
+            arrival.fds, arrival.is_kept = [self.listeners.unsettled.pop(number)], True
+        self.arriving[fd] = arrival
+        self._watch(fd, lambda: self._hear_arrival(fd))
+        self._hear_arrival(fd)
+        if len(self.arriving) > _MOST_ARRIVALS:
+            self._settle(next(iter(self.arriving)))
 
     def _hear_arrival(self, fd: int) -> None:
         arrival = self.arriving[fd]
         arrival.hear()
-        if arrival.listener is not None and not arrival.number:
-            arrival.number = self.listeners.keep(arrival.listener)
+        if arrival.listener is not None and not arrival.is_kept:
+            self.listeners.keep(arrival.number, arrival.listener)
+            arrival.is_kept = True
         if arrival.is_whole:
             self._settle(fd)
 
@@ -210,6 +225,8 @@ class Worker:
             state = self._state(arrival)
             listener = self.listeners.add(arrival.number, arrival.listener, state)
             self.poll.register(listener.fd, select.EPOLLIN)
+        else:
+            self.listeners.let_go(f"{ARRIVING}{arrival.number}")
 
     def _state(self, arrival: Arrival) -> dict[str, object]:
         state: dict[str, object] = arrival.state()
@@ -235,14 +252,26 @@ class Worker:
 
     def _succeed(self) -> None:
         """Become the keeper in its place, with all that is open."""
+        self._arrive()  # what the keeper had given
         self._write()
-        stored = {name: Named(name, fd) for name, fd in self.listeners.named()}
-        known = {each.name: each for each in self.handed if not each.name.startswith("seccomp-")}
+        stored = {name: Named(name, fd) for name, fd in self._held()}
+        known = {each.name: each for each in self.handed if not _is_passing(each.name)}
         succession.take_over(self.prefix, [*(known | stored).values()])
+
+    def _held(self) -> Iterator[tuple[str, int]]:
+        yield from self.listeners.named()
+        for fd, arrival in self.arriving.items():
+            yield f"{ARRIVING}{arrival.number}", fd
+            if arrival.listener is not None:
+                yield f"{LISTENER}{arrival.number}", arrival.listener
 
     def _write(self) -> None:
         if self.recorder:
             self._guarded(self.recorder.write)
+
+
+def _is_passing(name: str) -> bool:
+    return bool(number_of(name) or number_of(name, ARRIVING))
 
 
 def _nothing() -> None:

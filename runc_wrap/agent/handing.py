@@ -94,8 +94,11 @@ def _arrange(fds: Iterable[int]) -> None:
         posix.dup2(fd, FIRST + at, inheritable=True)
 
 
-def send(address: str, message: bytes, fds: Sequence[int] = ()) -> bool:
-    """Send a message to a NOTIFY_SOCKET; "" is nobody. Tell whether it was taken."""
+def send(address: str, message: bytes, fds: Sequence[int] = (), seconds: float = 0.0) -> bool:
+    """Send a message to a NOTIFY_SOCKET; "" is nobody. Tell whether it was taken.
+
+    A socket takes some ten messages (net.unix.max_dgram_qlen): `seconds` is to wait for room.
+    """
     if not address:
         return False
     to = "\0" + address[1:] if address.startswith("@") else address
@@ -104,7 +107,9 @@ def send(address: str, message: bytes, fds: Sequence[int] = ()) -> bool:
     kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
     teller = _socket.socket(_socket.AF_UNIX, kind)
     try:
-        teller.sendmsg([message], ancillary, _socket.MSG_DONTWAIT, to)
+        teller.settimeout(seconds)
+        teller.connect(to)  # only then it is known when there is room
+        teller.sendmsg([message], ancillary)
     except OSError:
         return False
     finally:

@@ -14,9 +14,10 @@ import time
 from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import handing, placing, signals, sockets, workers
+from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
-from runc_wrap.agent.stored import needed_to_linger
+from runc_wrap.agent.stored import ARRIVING, needed_to_linger, number_of
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
@@ -69,7 +70,8 @@ class Keeper:
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
         self.turned_away: _socket.socket | None = None
-        for fd in (self.signals.fd, self.taker.fileno()):
+        self.door, self._is_open = Door(held), True
+        for fd in (self.signals.fd, self.taker.fileno(), self.door.fd):
             self.poll.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
@@ -81,8 +83,17 @@ class Keeper:
                     self._obey(self.signals.take())
                 elif fd == self.taker.fileno():
                     self._listen()
+                elif fd == self.door.fd:
+                    self.door.admit()
                 elif self.turned_away:
                     _turn_away(self.turned_away)
+            self._mind_door()
+
+    def _mind_door(self) -> None:
+        """Look at who waits only while there is room."""
+        if self._is_open != self.door.has_room:
+            self._is_open = not self._is_open
+            self.poll.modify(self.door.fd, select.EPOLLIN if self._is_open else 0)
 
     def _seconds(self) -> float | None:
         """Return how long there is nothing to do; None: until something happens."""
@@ -93,6 +104,7 @@ class Keeper:
         waiting = [worker for worker in self.workers if not worker.pid]
         due = [worker for worker in waiting if worker.due <= time.monotonic()]
         if due:
+            self._listen()  # what one that was killed has stored is handed to its successor
             self._follow_upgrade()
         for worker in due:
             argv = placing.command(self.prefix, worker.role)
@@ -102,7 +114,7 @@ class Keeper:
     def _handed(self, worker: Worker) -> list[Named]:
         everything = [*self._kept(), Named("keeper", self.alive)]
         if worker is self.evidence:
-            return everything
+            return [*everything, Named(ARRIVALS, self.door.worker_end())]
         return [each for each in everything if each.name in ("decide", "keeper")]
 
     def _kept(self) -> list[Named]:
@@ -140,7 +152,8 @@ class Keeper:
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
         sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
-        workers.stop(self.workers, _GRACE)
+        self.door.admit()
+        workers.stop(self.workers, _GRACE, self._listen)
         sockets.remove(self.prefix, ["keeper"])
         self._linger()
         sys.exit(0)
@@ -170,13 +183,13 @@ class Keeper:
             return
         signals.hold()
         for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
-            workers.stop([worker], _GRACE)
+            workers.stop([worker], _GRACE, self._listen)
         environment = {**posix.environ, BOUND: _bytes(" ".join(self.bound))}
         handing.become(argv, self._kept(), environment)
 
     def _listen(self) -> None:
         while message := handing.receive(self.taker):
-            sender = [worker for worker in self.workers if worker.pid == message.pid]
+            sender = [worker for worker in self.workers if worker.latest == message.pid]
             if message.uid == posix.getuid() and sender:
                 self._heed(message, sender[0])
             else:
@@ -213,7 +226,8 @@ class Keeper:
     def _drop(self, name: str) -> None:
         if _is_storable(name) and name in self.held:
             posix.close(self.held.pop(name))
-            handing.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+            if not number_of(name, ARRIVING):
+                handing.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
 
 
 def _is_storable(name: str) -> bool:

@@ -17,7 +17,7 @@ from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.callers import Caller, Callers
 from runc_wrap.agent.saying import complain
-from runc_wrap.agent.stored import INFLIGHT, LISTENER, number_of
+from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Record = Callable[[Key | None, Sighting], None]
 
 _USER_NOTIF = 0x7FC00000
+_PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
 
 
 class Listener:
@@ -66,12 +67,14 @@ class Listeners:
         self.by_fd: dict[int, Listener] = {}
         self.inflight: notify.Inflight | None = None
         self._is_memory_kept = False
-        self._next = 1
+        self.unsettled: dict[int, int] = {}
+        self._ended: list[str] = []
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
     def restore(self, handed: Iterable[Named]) -> int:
         """Take what was stored, and answer the call that a killed process had received.
 
+        Listeners whose connection is still held, and was not said whose, are left in `unsettled`.
         Return how many calls that process had answered and not written down.
         """
         held = list(handed)
@@ -79,8 +82,11 @@ class Listeners:
         self.inflight = self._memory(memory)
         for each in held:
             number = number_of(each.name)
-            if number:
-                self._add(Listener(number, each.fd, self._read(each.name)))
+            state = self._read(each.name) if number else {}
+            if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
+                self.unsettled[number] = each.fd
+            elif number:
+                self._add(Listener(number, each.fd, state))
         self._remove_files()
         self._answer_left(self.inflight)
         return self.inflight.unwritten
@@ -103,18 +109,17 @@ class Listeners:
         for listener in self.by_fd.values():
             yield f"{LISTENER}{listener.number}", listener.fd
 
-    def keep(self, fd: int) -> int:
-        """Have the keeper hold a listener, as soon as it has come; return its number."""
-        number, self._next = self._next, self._next + 1
+    def keep(self, number: int, fd: int) -> None:
+        """Have the keeper hold a listener, as soon as it has come."""
         self._store(f"{LISTENER}{number}", fd)
         if self.inflight and not self._is_memory_kept:
             self._store(INFLIGHT, self.inflight.fd)
             self._is_memory_kept = True
-        return number
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
         """Take a listener that is kept, once its runtime has said whose it is."""
         self._write(f"{LISTENER}{number}", state)
+        self.let_go(f"{ARRIVING}{number}")
         listener = Listener(number, fd, state)
         self._add(listener)
         return listener
@@ -123,21 +128,28 @@ class Listeners:
         os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
         notify.wake_here(listener.fd)
         self.by_fd[listener.fd] = listener
-        self._next = max(self._next, listener.number + 1)
 
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
-        if self.address and not handing.send(self.address, message, [fd]):
+        if self.address and not handing.send(self.address, message, [fd], _PATIENCE):
             complain(
                 f"the keeper did not take {name}; were this process killed, its calls would fail."
             )
+
+    def let_go(self, name: str) -> None:
+        """Have the keeper close what it holds by a name; if it is busy, with the next one."""
+        self._ended.append(name)
+        while self._ended and handing.send(
+            self.address, f"FDSTOREREMOVE=1\nFDNAME={self._ended[0]}".encode()
+        ):
+            del self._ended[0]
 
     def gone(self, listener: Listener) -> None:
         """Forget a listener whose last process has ended."""
         name = f"{LISTENER}{listener.number}"
         del self.by_fd[listener.fd]
         os.close(listener.fd)
-        handing.send(self.address, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+        self.let_go(name)
         bundle.remove(f"{self.directory}/{name}.json")
 
     def answer(self, listener: Listener) -> None:

@@ -65,7 +65,8 @@ def _name(prefix: str, given: Named) -> str:
     except OSError:  # no socket: a descriptor that was stored
         return given.name
     try:
-        address = looked_at.getsockname()
+        listens = looked_at.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        address = looked_at.getsockname() if listens else ""  # what was accepted has it, too
     finally:
         looked_at.detach()
     return next((name for name in KINDS if address == path(prefix, name)), given.name)

@@ -7,12 +7,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LISTENER = "seccomp-"  # and a number from 1
+ARRIVING = "arriving-"  # and the number that its listener has: a runtime's connection
 INFLIGHT = "inflight"
 
 
-def number_of(name: str) -> int:
-    """Return the number of a stored listener, 0 for what is none."""
-    rest = name.removeprefix(LISTENER)
+def number_of(name: str, kind: str = LISTENER) -> int:
+    """Return the number of a stored listener, or of what else, 0 for what is none."""
+    rest = name.removeprefix(kind)
     return int(rest) if rest != name and rest.isascii() and rest.isdecimal() else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from runc_wrap.agent import handing, placing, signals
+from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.keeper import BOUND, UPSTREAM
 
 TYPE_CHECKING = False
@@ -22,5 +23,5 @@ def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
         b"NOTIFY_SOCKET": posix.environ.get(UPSTREAM, b""),
         BOUND: posix.environ.get(BOUND, b""),
     }
-    kept = [each for each in held if each.name != "keeper"]
+    kept = [each for each in held if each.name not in ("keeper", ARRIVALS)]
     handing.become(placing.command(prefix, "keeper"), kept, environment)

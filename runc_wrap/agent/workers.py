@@ -10,7 +10,7 @@ from runc_wrap.agent import handing, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runc_wrap.agent.handing import Named
 
@@ -21,13 +21,14 @@ _SOON = 10.0  # seconds
 class Worker:
     """One role's process: `pid` is 0 while there is none, `due` says when one is to be started.
 
-    `longest` is the longest pause in seconds before one that ended soon is started again.
+    `longest` is the longest pause in seconds before one that ended soon is started again. `latest`
+    is the pid of the last process, which may be gone and have said something all the same.
     """
 
     def __init__(self, role: str, longest: float = _LONGEST_PAUSE) -> None:
         self.role = role
         self.longest = longest
-        self.pid = 0
+        self.pid = self.latest = 0
         self.is_ready = False
         self.due = 0.0
         self._started = 0.0
@@ -40,7 +41,7 @@ class Worker:
         signals.hold()
         self._started = time.monotonic()
         try:
-            self.pid = posix.fork()
+            self.pid = self.latest = posix.fork()
         except OSError:
             self.ended()
             signals.release()
@@ -67,8 +68,8 @@ class Worker:
             posix.kill(self.pid, number)
 
 
-def stop(workers: Sequence[Worker], seconds: float) -> None:
-    """End all of them, and wait for that."""
+def stop(workers: Sequence[Worker], seconds: float, meanwhile: Callable[[], None]) -> None:
+    """End all of them, and wait for that; what they still say is heard by `meanwhile`."""
     for worker in workers:
         worker.tell(SIGTERM)
     until = time.monotonic() + seconds
@@ -78,8 +79,10 @@ def stop(workers: Sequence[Worker], seconds: float) -> None:
                 worker.tell(SIGKILL)
                 posix.waitpid(worker.pid, 0)
                 break
+            meanwhile()
             time.sleep(0.005)
         worker.pid = 0
+    meanwhile()
 
 
 def _is_over(pid: int) -> bool:

@@ -7,11 +7,9 @@ import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +17,12 @@ import pytest
 from tests.support import agent as agents
 from tests.support import bundles, install, kernel
 from tests.support.processes import attempt, short_directory, wait_until
-from tests.support.requirements import program, requires
+from tests.support.requirements import requires
+from tests.support.tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.runtime.conftest import Pair
     from tests.support.agent import Agent
@@ -134,35 +134,12 @@ def _blocks(bundle: Bundle) -> list[str]:
 
 def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
     """Return the worker's system calls for a create, as strace selects them: NAME:when=COUNT."""
-    with _traced(agent.decisions, log):
+    with traced(agent.decisions, log):
         assert agents.ask(agent.prefix, bundle.kind, *bundle.argv("", "create")[1:])[1] == b"rename"
         time.sleep(0.2)
     names = [line.partition("(")[0] for line in log.read_text().splitlines()]
     steps = [f"{name}:when={names[: at + 1].count(name)}" for at, name in enumerate(names)]
     return [step for step in steps if step.partition(":")[0] not in MEMORY]
-
-
-class _traced:  # noqa: N801 - reads as a word
-    """strace on a process, until the end of the block or of the process."""
-
-    def __init__(self, pid: int, log: Path, *words: str) -> None:
-        argv = [program("strace"), "-qq", "-o", str(log), *words, "-p", str(pid)]
-        self.process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-
-        def attached() -> bool:
-            try:
-                return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
-            except FileNotFoundError:  # its first call was the last one
-                return True
-
-        wait_until(attached, "strace to attach")
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(10)
 
 
 def test_an_agent_killed_at_any_step_loses_no_container(
@@ -181,7 +158,7 @@ def test_an_agent_killed_at_any_step_loses_no_container(
         name, _, when = step.partition(":")
         with agents.running(own_installation) as agent:
             kill = f"--inject={name}:signal=KILL:{when}"
-            with _traced(agent.decisions, tmp_path / "log", kill):
+            with traced(agent.decisions, tmp_path / "log", kill):
                 done = attempt(bundle.argv(own_installation.wrapper, "create"))
         assert done.returncode == 0, f"{step}: {done.stderr}"
         assert _blocks(bundle) == ["SCMP_ACT_ERRNO"], step

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.evidence_worker import Worker
 from runc_wrap.agent.handing import Named
 from runc_wrap.profiles import syscalls
@@ -37,14 +38,15 @@ class Running:
 
     pid: int
     path: str
+    door: Door
 
     def give(self, sender: Sender) -> None:
         """Hand over a listener as a runtime does, and keep no copy."""
         with socket.socket(socket.AF_UNIX) as runtime:
             runtime.connect(self.path)
-            socket.send_fds(
-                runtime, [json.dumps({"state": {"id": "c"}}).encode()], [sender.listener]
-            )
+            message = json.dumps({"state": {"id": "c"}}).encode()
+            socket.send_fds(runtime, [message], [sender.listener])
+        self.door.admit()
         os.close(sender.listener)
         sender.listener = -1
 
@@ -53,7 +55,7 @@ class Running:
         found = []
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                if os.readlink(entry) == LISTENER:
+                if str(entry.readlink()) == LISTENER:
                     found.append(entry.name)
         return found
 
@@ -65,15 +67,21 @@ def worker() -> Iterator[Running]:
         listening.bind(path)
         listening.listen()
         listening.setblocking(False)
+        door = Door({"notify": listening.fileno()})
+        end = Named(ARRIVALS, door.worker_end())
         pid = os.fork()
         if pid == 0:
             try:
-                Worker(str(place), [Named("notify", listening.fileno())], "").serve()
+                Worker(str(place), [end], "").serve()
             finally:
                 os._exit(1)
-        yield Running(pid, path)
+        yield Running(pid, path, door)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        for name, fd in door.held.items():
+            if name != "notify":
+                os.close(fd)
+        door.close()
 
 
 def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_copy(

@@ -1,0 +1,111 @@
+"""A container's listener is taken by the agent whatever step of that is its worker's last."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence import store
+from tests.support import agent as agents
+from tests.support import calling, install, tracing
+from tests.support.processes import short_directory, wait_until
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runc_wrap.evidence.tallies import Tallies
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+
+KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"
+NOTIFY = 0x7FC00000
+TAKING = "recvmsg getsockopt sendmsg socket connect close openat write rename fcntl ioctl epoll_ctl"
+MOST_OF_A_KIND = 14
+WRITTEN = 6  # each so many steps, what was taken is waited for on disk
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[install.Installed]:
+    with short_directory("arrive") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
+
+
+def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
+    """Return the calls of each container by its id, those of nobody, and those said to be lost."""
+    found = store.load(node.prefix / "var" / "evidence")
+    number = calling.number(KEYCTL)[1]
+
+    def count(tallies: Tallies) -> int:
+        return sum(one.count for call, one in tallies.calls.items() if call.number == number)
+
+    whose = Counter({key[1]: count(tallies) for key, tallies in found.containers.items()})
+    lost = [told[0] for (source, _), told in found.lost.items() if source == "observe"]
+    return +whose, count(found.unattributed), sum(lost)
+
+
+def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
+    """Return which of the worker's system calls take a listener, as strace selects them."""
+    with tracing.traced(agent.evidence, log, f"-etrace={','.join(TAKING.split())}"):
+        run()
+        time.sleep(0.3)
+    made = Counter(line.partition("(")[0] for line in log.read_text().splitlines())
+    return [
+        f"{name}:when={at}"
+        for name in TAKING.split()
+        for at in range(1, min(made[name], MOST_OF_A_KIND) + 1)
+    ]
+
+
+def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_loses_none(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    requires("strace", root=True)
+    made: list[str] = []
+
+    def run() -> str:
+        bundle = make_bundle(pair.kind)
+        made.append(bundle.name)
+        return calling.make(bundle, node.wrapper, built("calls"), KEYCTL)[KEYCTL]
+
+    with agents.running(node) as agent:
+        wait_until(lambda: agent.evidence != 0, "the evidence worker")
+        steps = _steps(agent, tmp_path / "log", run)
+        assert len(steps) > 30
+        steps = steps[pair.kind == "runc" :: 2]  # each runtime has its half: they do the same
+        killed = 0
+        for at, step in enumerate(steps):
+            name, _, when = step.partition(":")
+            wait_until(lambda: agent.evidence != 0, "the evidence worker")
+            before = agent.evidence
+            kill = f"--inject={name}:signal=KILL:{when}"
+            with tracing.traced(before, tmp_path / "log", kill):
+                assert run() == AS_USUAL, step
+            killed += agent.evidence != before
+            if at % WRITTEN == 0:
+                wait_until(lambda: recorded(node)[0][made[-1]] == 1, f"{step}: whose it was", 20)
+        wait_until(lambda: _all_told(node, made), "all calls on disk", 20)
+    assert killed > len(steps) / 2
+    whose, nobodys, _ = recorded(node)
+    assert nobodys == 0
+    assert set(whose) <= set(made)
+    assert set(whose.values()) == {1}
+    lines = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["mode"] for line in lines] == ["observe"] * len(made)
+
+
+def _all_told(node: install.Installed, made: list[str]) -> bool:
+    whose, nobodys, lost = recorded(node)
+    return whose.total() + nobodys + lost == len(made)
