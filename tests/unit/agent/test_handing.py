@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,3 +112,21 @@ def test_nobody_to_tell_is_no_trouble(address: str) -> None:
 )
 def test_only_plain_names_of_its_own_are_stored(name: str, storable: bool) -> None:
     assert keeper._is_storable(name) == storable  # noqa: SLF001 - hostile names never come from our own workers
+
+
+def test_a_full_socket_is_waited_for_as_long_as_is_said(place: Path) -> None:
+    address = str(place / "full")
+    taker = handing.listen(address)
+    sent = 0
+    while handing.send(address, b"X=1"):
+        sent += 1
+        assert sent < 10_000
+    assert not handing.send(address, b"LAST=1", seconds=0.05)
+    drain = threading.Timer(0.1, lambda: [handing.receive(taker) for _ in range(sent)])
+    drain.start()
+    assert handing.send(address, b"LAST=1", seconds=10)
+    drain.join()
+    last = handing.receive(taker)
+    assert last is not None
+    assert last.lines == [b"LAST=1"]
+    taker.close()
