@@ -196,6 +196,44 @@ def test_a_python_that_starts_takes_the_line_back_and_leaks_no_descriptor(
     assert "seccomp" in bundle.read()["linux"]
 
 
+def _another_writes(own: install.Installed, log: Path, program: str) -> None:
+    """An interpreter whose start another writer uses to append a line, then `program`."""
+    (own.release / "another").write_text(ANOTHERS)
+    _script(own, f'cat {own.release}/another >> {log}; exec {program} "$@"')
+
+
+ANOTHERS = '{"level":"error","msg":"another"}\n'
+
+
+def test_a_line_that_another_writes_meanwhile_stays_and_ours_is_no_line_any_more(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    bundle = bundles.make(tmp_path / "b", "runc")
+    _another_writes(own, bundle.log, str((own.release / "python").resolve()))
+    assert attempt(bundle.argv(own.wrapper, "create")).returncode == 0
+    blank, another = bundle.log.read_text().splitlines(keepends=True)
+    assert (blank.strip(), another) == ("", ANOTHERS)
+    assert json.loads(bundle.log.read_text())["msg"] == "another"  # one object, as Podman reads it
+
+
+def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    log = tmp_path / "log"
+    argvs = []
+    for number in range(4):
+        bundle = bundles.make(tmp_path / str(number), "runc")
+        argvs.append([own.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
+    for _ in range(15):
+        log.unlink(missing_ok=True)
+        null = subprocess.DEVNULL
+        started = [subprocess.Popen(argv, stdout=null) for argv in argvs]
+        assert [each.wait(30) for each in started] == [0] * 4
+        assert log.read_text().strip() == ""
+
+
 def test_with_its_standard_descriptors_closed_python_does_not_write_into_the_log(
     own: install.Installed, tmp_path: Path
 ) -> None:
