@@ -189,22 +189,14 @@ static bool runs_unmodified(const struct launch *launch)
     return has_runtime(launch) && access(marker, F_OK) == 0;
 }
 
-static void print_line(char *line, size_t size, const char *format, va_list values)
-{
-    vsnprintf(line, size, format, values);
-    for (char *c = line; *c != '\0'; c++)
-        if (*c < ' ' || *c == '"' || *c == '\\')
-            *c = '?'; /* a prefix with such characters must not spoil the line */
-}
-
 /* A create that cannot be decided is refused, in the log as on stderr; or started as it is. */
 __attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launch *launch,
                                                                  const char *format, ...)
 {
-    char message[PATH_MAX + 256], warning[PATH_MAX + 300];
+    char message[LONGEST_MESSAGE], warning[LONGEST_MESSAGE + 32];
     va_list values;
     va_start(values, format);
-    print_line(message, sizeof message, format, values);
+    vsnprintf(message, sizeof message, format, values);
     va_end(values);
     if (runs_unmodified(launch)) {
         snprintf(warning, sizeof warning, "started unmodified: %s", message);
@@ -276,7 +268,7 @@ static void find_python(struct launch *launch, char *python, char *script)
 /* Say beforehand what nobody could say afterwards. */
 static struct ahead foretell(const struct launch *launch, const char *python)
 {
-    char message[PATH_MAX + 256];
+    char message[LONGEST_MESSAGE];
     snprintf(message, sizeof message, NOT_STARTED, python, " (its own words are on stderr)");
     return write_ahead(launch->words + 1, message);
 }

@@ -34,7 +34,7 @@ struct answer {
 };
 enum verdict parse_answer(const char *text, size_t length, struct answer *answer);
 
-/* log.c: `words` are the caller's without argv[0]; the message is one line, nothing to escape. */
+/* log.c: `words` are the caller's without argv[0]. */
 #define LONGEST_MESSAGE (PATH_MAX + 300)
 void write_log(char **words, const char *level, const char *message);
 

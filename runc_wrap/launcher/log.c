@@ -62,15 +62,19 @@ static int open_log(const struct log *log)
     return open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
 }
 
-/* Return how much of the line is in the log. */
+/* Return how much of the line is in the log. Paths are in messages: none may spoil the line. */
 static size_t write_line(int descriptor, bool json, const char *level, const char *message)
 {
-    char line[LONGEST_MESSAGE + 128], now[32];
+    char clean[LONGEST_MESSAGE], line[LONGEST_MESSAGE + 128], now[32];
+    snprintf(clean, sizeof clean, "%s", message);
+    for (char *c = clean; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+            *c = '?';
     time_t seconds = time(NULL);
     struct tm parts;
     gmtime_r(&seconds, &parts);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    int length = snprintf(line, sizeof line, json ? JSON : TEXT, level, message, now);
+    int length = snprintf(line, sizeof line, json ? JSON : TEXT, level, clean, now);
     ssize_t written = write(descriptor, line, (size_t)length);
     if (written != length)
         fputs("runc-wrap: its log cannot be written.\n", stderr);

@@ -129,6 +129,24 @@ def test_a_create_fails_with_the_line_that_the_launcher_wrote_before(
     assert running.call(own.wrapper, "delete", "--force").returncode == 0
 
 
+ODD = 'python "3\\\n\x7f\u00e9'
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_interpreters_odd_path_does_not_spoil_the_line(
+    own: install.Installed, tmp_path: Path, exists: bool
+) -> None:
+    _killed(own)
+    odd = own.release / ODD
+    if exists:
+        odd.symlink_to((own.release / "python").readlink())
+    _use_python(own, odd)
+    bundle = bundles.make(tmp_path / "b", "runc")
+    attempt(bundle.argv(own.wrapper, "create"))
+    (line,) = bundle.log.read_text().splitlines()
+    assert "python ?3????? " in json.loads(line)["msg"]
+
+
 LOGS: dict[str, Callable[[Path], list[str]]] = {
     "the next word": lambda log: ["--log", str(log), "--log-format", "json"],
     "behind =": lambda log: [f"--log={log}", "--log-format=json"],
