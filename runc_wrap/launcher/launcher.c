@@ -115,6 +115,9 @@ static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  
                                      "help",       "kill",   "list",   "mounts", "pause",
                                      "ps",         "resume", "spec",   "start", "state",
                                      "update"};
+/* Of both runtimes, before the command; the names without dashes. */
+static const char *const WITHOUT_VALUE[] = {"?",    "V",     "debug", "h", "help",
+                                            "systemd-cgroup", "usage", "v",     "version"};
 
 bool is_one_of(const char *word, const char *const *names, size_t count)
 {
@@ -129,6 +132,11 @@ bool is_edited(const char *word)
     return is_one_of(word, EDITED, COUNT(EDITED));
 }
 
+const char *flag_name(const char *word)
+{
+    return *word != '-' ? NULL : word + (word[1] == '-' ? 2 : 1);
+}
+
 /* A word behind a flag may be the flag's value: only one that cannot be is another command. */
 bool reads_config(char **words)
 {
@@ -138,7 +146,9 @@ bool reads_config(char **words)
             return true;
         if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
             return false;
-        may_be_value = **words == '-' && strchr(*words, '=') == NULL;
+        const char *name = flag_name(*words);
+        may_be_value = name != NULL && strchr(name, '=') == NULL &&
+                       !is_one_of(name, WITHOUT_VALUE, COUNT(WITHOUT_VALUE));
     }
     return false;
 }

@@ -23,6 +23,7 @@ struct launch {
 bool is_one_of(const char *word, const char *const *names, size_t count);
 bool reads_config(char **words);
 bool is_edited(const char *word);
+const char *flag_name(const char *word); /* without dashes; NULL if it is no flag */
 
 /* ask.c: true if the agent has decided, and the config now is as it says. */
 bool agent_agrees(const struct launch *launch);

@@ -75,7 +75,11 @@ for word in "$@"; do
         create | run | restore) start_python "$@" ;;
         checkpoint | delete | events | exec | features | help | kill | list | mounts | pause | ps | \
             resume | spec | start | state | update)
-            # behind a flag it may be the flag's value
+            # behind a flag it may be the flag's value, unless that flag has none
+            case ${before#-} in
+                -debug | -systemd-cgroup | -version | -help | -usage) break ;;
+                debug | systemd-cgroup | version | help | usage | v | V | h | '?') break ;;
+            esac
             case $before in
                 -*=*) break ;;
                 -*) ;;

@@ -17,6 +17,8 @@ _OTHERS = set(
     b"checkpoint delete events exec features help kill list mounts pause ps resume spec start "
     b"state update".split()
 )
+# Global flags of runc or crun that stand alone, with one dash or two.
+_ALONE = re.compile(rb"--?(?:debug|systemd-cgroup|version|v|V|help|h|usage|\?)\Z")
 _LOG = re.compile(rb"--?(log|log-format)(?:=(.*))?\Z", re.DOTALL)
 
 
@@ -46,7 +48,8 @@ def _is_create(given: list[bytes]) -> bool:
     for word in given:
         if word in _EDITED:
             return True
-        if word in _OTHERS and (not before.startswith(b"-") or b"=" in before):
+        takes_word = before.startswith(b"-") and b"=" not in before and not _ALONE.match(before)
+        if word in _OTHERS and not takes_word:
             return False
         before = word
     return False
