@@ -116,8 +116,8 @@ static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  
                                      "ps",         "resume", "spec",   "start", "state",
                                      "update"};
 /* Of both runtimes, before the command; the names without dashes. */
-static const char *const WITHOUT_VALUE[] = {"?",    "V",     "debug", "h", "help",
-                                            "systemd-cgroup", "usage", "v",     "version"};
+static const char *const WITHOUT_VALUE[] = {"debug",   "systemd-cgroup", "help", "usage",
+                                            "version", "h", "v", "V", "?"};
 
 bool is_one_of(const char *word, const char *const *names, size_t count)
 {

@@ -18,34 +18,36 @@ struct log {
 #define JSON "{\"level\":\"%1$s\",\"msg\":\"runc-wrap: %2$s\",\"time\":\"%3$s\"}\n"
 #define TEXT "time=\"%3$s\" level=%1$s msg=\"runc-wrap: %2$s\"\n"
 
-/* The value of the flag `name` at `*word`, given behind "=" or as the next word; else NULL. */
+enum { LOG, LOG_FORMAT };
+static const char *const WITH_VALUE[] = {"log",  "log-format", "log-level",     "root",
+                                         "criu", "rootless",   "cgroup-manager"};
+
+/* If the word is `name`, return its value, which stands behind "=" or is the next word, stepped
+ * over then; else NULL. */
 static const char *value_of(char ***word, const char *name)
 {
-    const char *flag = **word;
+    const char *flag = flag_name(**word);
     size_t length = strlen(name);
-    if (*flag != '-')
-        return NULL;
-    flag += flag[1] == '-' ? 2 : 1;
-    if (strncmp(flag, name, length) != 0)
+    if (flag == NULL || strncmp(flag, name, length) != 0)
         return NULL;
     if (flag[length] == '=')
         return flag + length + 1;
     return flag[length] == '\0' && (*word)[1] != NULL ? *++*word : NULL;
 }
 
-/* The runtime's own flags stand before the command. */
+/* The runtime's own flags stand before the command; a value may be called as one is. */
 static struct log find_log(char **words)
 {
     struct log log = {.path = NULL, .json = false};
     for (; *words != NULL && !is_edited(*words); words++) {
-        const char *value = value_of(&words, "log");
-        if (value != NULL) {
+        const char *value = NULL;
+        size_t flag = 0;
+        while (flag < COUNT(WITH_VALUE) && (value = value_of(&words, WITH_VALUE[flag])) == NULL)
+            flag++;
+        if (value != NULL && flag == LOG)
             log.path = value;
-        } else {
-            value = value_of(&words, "log-format");
-            if (value != NULL)
-                log.json = strcmp(value, "json") == 0;
-        }
+        else if (value != NULL && flag == LOG_FORMAT)
+            log.json = strcmp(value, "json") == 0;
     }
     if (log.path == NULL || strncmp(log.path, "journald:", 9) == 0 ||
         strncmp(log.path, "syslog:", 7) == 0)

@@ -152,6 +152,10 @@ LOGS: dict[str, Callable[[Path], list[str]]] = {
     "behind =": lambda log: [f"--log={log}", "--log-format=json"],
     "one dash": lambda log: ["-log", str(log), "-log-format", "json"],
     "crun's way": lambda log: [f"--log=file:{log}", "--log-format=json"],
+    "behind a value like a command": lambda log: [
+        *["--root", "run", "--rootless", "create", "-criu", "restore", "--log-level", "run"],
+        *["--cgroup-manager", "create", "--log", str(log), "--log-format", "json"],
+    ],
     "the last of two": lambda log: ["--log=/nowhere", f"--log={log}", "--log-format=json"],
 }
 
