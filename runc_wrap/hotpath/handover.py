@@ -48,7 +48,7 @@ class Launch:
         self.arguments = words[7 if told else 6 :]
 
     def take_back(self) -> None:
-        """Take the launcher's line out of the log, and nothing that others have written; close it."""
+        """Take the launcher's line out of the log, nothing that others have written; close it."""
         if self.ahead:
             descriptor, length = map(int, self.ahead.split(":"))
             _erase(descriptor, length)
@@ -83,7 +83,7 @@ def _erase(descriptor: int, length: int) -> None:
 
 
 def _blank(descriptor: int, length: int, start: int) -> None:
-    """Write spaces, which are no line of JSON. The descriptor itself appends wherever it is told."""
+    """Write spaces, which are no line of JSON. The descriptor itself only appends."""
     anew = posix.open(f"/proc/self/fd/{descriptor}", posix.O_WRONLY | posix.O_CLOEXEC)
     try:
         posix.pwrite(anew, b" " * (length - 1) + b"\n", start)
