@@ -98,15 +98,17 @@ for path in map(pathlib.Path, sys.argv[1:]):
 END
 }
 
-# The package's build made it, where there was a C compiler.
+# The package's build made it, or says why not.
 make_launcher() {
     launcher=$packages/runc_wrap/launcher
     if [ -x "$launcher/runc-wrap" ]; then
         cp "$launcher/runc-wrap" "$release/runc-wrap"
         return
     fi
-    printf 'No C compiler: the launcher is a shell script, which costs some milliseconds a call and '
-    printf 'does not ask the agent.\n'
+    printf 'The launcher is a shell script, which costs some milliseconds a call and does not ask '
+    printf 'the agent, because '
+    cat "$launcher/not-built"
+    cp "$launcher/not-built" "$release/" # for runc-wrapctl doctor
     quoted=$(printf '%s\n' "$prefix" | sed "s/'/'\\\\''/g")
     {
         printf "#!/bin/sh\nprefix='%s'\n" "$quoted"

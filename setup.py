@@ -1,7 +1,7 @@
 """Builds the launcher into the package; all else stands in pyproject.toml.
 
-Without a C compiler the package is built all the same, without it: install.sh then takes the
-launcher that is a shell script.
+Where it cannot be compiled the package is built all the same, with the reason in its place:
+install.sh then takes the launcher that is a shell script, and says why, as `doctor` does.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 LAUNCHER = Path("runc_wrap/launcher")
-STRICT = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+REASON = "not-built"  # a file: one line, and behind it the compiler's own words
+FLAGS = ["-std=gnu11", "-O2"]  # a warning that only a newer compiler has must cost nobody the agent
 
 
-def compile_launcher(program: Path) -> bool:
-    """Compile the launcher to `program`, static if the C library allows; tell whether it worked."""
+def compile_launcher(program: Path) -> str:
+    """Compile the launcher to `program`, static if the C library allows; return why not, or ""."""
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if not compiler:
-        return False
+        return "there is no C compiler (cc or gcc)\n"
     sources = sorted(map(str, LAUNCHER.glob("*.c")))
+    failed = ""
     for linking in (["-static"], []):
-        words = [*compiler.split(), *STRICT, *linking, "-o", str(program), *sources]
+        words = [*compiler.split(), *FLAGS, *linking, "-o", str(program), *sources]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-        except OSError:
-            return False
+            done = subprocess.run(
+                words, capture_output=True, text=True, errors="replace", check=False
+            )
+        except OSError as error:
+            return f"the C compiler {compiler} cannot be executed: {error.strerror}\n"
         if done.returncode == 0:
-            return True
-    sys.stderr.write(done.stderr)
-    return False
+            return ""
+        failed = f"the C compiler {compiler} failed with status {done.returncode}\n{done.stderr}"
+    return failed
 
 
 class BuildLauncher(build_py):
@@ -48,9 +52,12 @@ class BuildLauncher(build_py):
         if self.editable_mode:
             return
         program = Path(self.build_lib) / LAUNCHER / "runc-wrap"
-        program.unlink(missing_ok=True)  # of a build before
-        if not compile_launcher(program):
-            sys.stderr.write("runc-wrap: no C compiler: the launcher is not built.\n")
+        reason = program.with_name(REASON)
+        for former in (program, reason):  # of a build before
+            former.unlink(missing_ok=True)
+        if told := compile_launcher(program):
+            sys.stderr.write(f"runc-wrap: the launcher is not built: {told}")
+            reason.write_text(told)
 
 
 class PlatformWheel(bdist_wheel):

@@ -48,10 +48,10 @@ class Launch:
         self.arguments = words[7 if told else 6 :]
 
     def take_back(self) -> None:
-        """Empty the log that the launcher wrote to, unless others have written since; close it."""
+        """Take the launcher's line out of the log, nothing that others have written; close it."""
         if self.ahead:
             descriptor, length = map(int, self.ahead.split(":"))
-            _empty(descriptor, length)
+            _erase(descriptor, length)
             posix.close(descriptor)
 
 
@@ -69,12 +69,26 @@ def hand_over(launch: Launch) -> "NoReturn":
         ) from None
 
 
-def _empty(descriptor: int, length: int) -> None:
+def _erase(descriptor: int, length: int) -> None:
+    """As launcher/log.c does it: the position is the end of that line."""
     try:
-        if posix.fstat(descriptor).st_size == length:
-            posix.ftruncate(descriptor, 0)
+        end = posix.lseek(descriptor, 0, 1)
+        size = posix.fstat(descriptor).st_size
+        if size == end:
+            posix.ftruncate(descriptor, end - length)
+        elif size > end:
+            _blank(descriptor, length, end - length)
     except OSError:  # a log that may only grow keeps the line
         return
+
+
+def _blank(descriptor: int, length: int, start: int) -> None:
+    """Write spaces, which are no line of JSON. The descriptor itself only appends."""
+    anew = posix.open(f"/proc/self/fd/{descriptor}", posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.pwrite(anew, b" " * (length - 1) + b"\n", start)
+    finally:
+        posix.close(anew)
 
 
 def _check_runtime(launch: Launch) -> None:

@@ -115,6 +115,9 @@ static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  
                                      "help",       "kill",   "list",   "mounts", "pause",
                                      "ps",         "resume", "spec",   "start", "state",
                                      "update"};
+/* Of both runtimes, before the command; the names without dashes. */
+static const char *const WITHOUT_VALUE[] = {"debug",   "systemd-cgroup", "help", "usage",
+                                            "version", "h", "v", "V", "?"};
 
 bool is_one_of(const char *word, const char *const *names, size_t count)
 {
@@ -129,6 +132,11 @@ bool is_edited(const char *word)
     return is_one_of(word, EDITED, COUNT(EDITED));
 }
 
+const char *flag_name(const char *word)
+{
+    return *word != '-' ? NULL : word + (word[1] == '-' ? 2 : 1);
+}
+
 /* A word behind a flag may be the flag's value: only one that cannot be is another command. */
 bool reads_config(char **words)
 {
@@ -138,7 +146,9 @@ bool reads_config(char **words)
             return true;
         if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
             return false;
-        may_be_value = **words == '-' && strchr(*words, '=') == NULL;
+        const char *name = flag_name(*words);
+        may_be_value = name != NULL && strchr(name, '=') == NULL &&
+                       !is_one_of(name, WITHOUT_VALUE, COUNT(WITHOUT_VALUE));
     }
     return false;
 }
@@ -189,22 +199,14 @@ static bool runs_unmodified(const struct launch *launch)
     return has_runtime(launch) && access(marker, F_OK) == 0;
 }
 
-static void print_line(char *line, size_t size, const char *format, va_list values)
-{
-    vsnprintf(line, size, format, values);
-    for (char *c = line; *c != '\0'; c++)
-        if (*c < ' ' || *c == '"' || *c == '\\')
-            *c = '?'; /* a prefix with such characters must not spoil the line */
-}
-
 /* A create that cannot be decided is refused, in the log as on stderr; or started as it is. */
 __attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launch *launch,
                                                                  const char *format, ...)
 {
-    char message[PATH_MAX + 256], warning[PATH_MAX + 300];
+    char message[LONGEST_MESSAGE], warning[LONGEST_MESSAGE + 32];
     va_list values;
     va_start(values, format);
-    print_line(message, sizeof message, format, values);
+    vsnprintf(message, sizeof message, format, values);
     va_end(values);
     if (runs_unmodified(launch)) {
         snprintf(warning, sizeof warning, "started unmodified: %s", message);
@@ -276,7 +278,7 @@ static void find_python(struct launch *launch, char *python, char *script)
 /* Say beforehand what nobody could say afterwards. */
 static struct ahead foretell(const struct launch *launch, const char *python)
 {
-    char message[PATH_MAX + 256];
+    char message[LONGEST_MESSAGE];
     snprintf(message, sizeof message, NOT_STARTED, python, " (its own words are on stderr)");
     return write_ahead(launch->words + 1, message);
 }

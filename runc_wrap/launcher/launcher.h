@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -22,6 +23,7 @@ struct launch {
 bool is_one_of(const char *word, const char *const *names, size_t count);
 bool reads_config(char **words);
 bool is_edited(const char *word);
+const char *flag_name(const char *word); /* without dashes; NULL if it is no flag */
 
 /* ask.c: true if the agent has decided, and the config now is as it says. */
 bool agent_agrees(const struct launch *launch);
@@ -33,12 +35,14 @@ struct answer {
 };
 enum verdict parse_answer(const char *text, size_t length, struct answer *answer);
 
-/* log.c: `words` are the caller's without argv[0]; the message is one line, nothing to escape. */
+/* log.c: `words` are the caller's without argv[0]. */
+#define LONGEST_MESSAGE (PATH_MAX + 300)
 void write_log(char **words, const char *level, const char *message);
 
 struct ahead {
     int descriptor; /* -1: nothing was written */
-    char word[64];  /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
+    off_t length;
+    char word[64]; /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
 };
 struct ahead write_ahead(char **words, const char *message);
 void take_back(const struct ahead *ahead);

@@ -1,4 +1,4 @@
-# What the engine executes where no compiler was at hand: launcher.c, in words of POSIX sh.
+# What the engine executes where launcher.c could not be compiled: the same in words of POSIX sh.
 # install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'.
 # Differences to launcher.c: it costs some milliseconds more, it does not ask the agent, so that
 # every create starts Python, it writes nothing to the engine's log, the shell adds PWD to the
@@ -75,7 +75,11 @@ for word in "$@"; do
         create | run | restore) start_python "$@" ;;
         checkpoint | delete | events | exec | features | help | kill | list | mounts | pause | ps | \
             resume | spec | start | state | update)
-            # behind a flag it may be the flag's value
+            # behind a flag it may be the flag's value, unless that flag has none
+            case ${before#-} in
+                -debug | -systemd-cgroup | -version | -help | -usage) break ;;
+                debug | systemd-cgroup | version | help | usage | v | V | h | '?') break ;;
+            esac
             case $before in
                 -*=*) break ;;
                 -*) ;;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,34 +15,39 @@ struct log {
     bool json;
 };
 
-/* The value of the flag `name` at `*word`, given behind "=" or as the next word; else NULL. */
+#define JSON "{\"level\":\"%1$s\",\"msg\":\"runc-wrap: %2$s\",\"time\":\"%3$s\"}\n"
+#define TEXT "time=\"%3$s\" level=%1$s msg=\"runc-wrap: %2$s\"\n"
+
+enum { LOG, LOG_FORMAT };
+static const char *const WITH_VALUE[] = {"log",  "log-format", "log-level",     "root",
+                                         "criu", "rootless",   "cgroup-manager"};
+
+/* If the word is `name`, return its value, which stands behind "=" or is the next word, stepped
+ * over then; else NULL. */
 static const char *value_of(char ***word, const char *name)
 {
-    const char *flag = **word;
+    const char *flag = flag_name(**word);
     size_t length = strlen(name);
-    if (*flag != '-')
-        return NULL;
-    flag += flag[1] == '-' ? 2 : 1;
-    if (strncmp(flag, name, length) != 0)
+    if (flag == NULL || strncmp(flag, name, length) != 0)
         return NULL;
     if (flag[length] == '=')
         return flag + length + 1;
     return flag[length] == '\0' && (*word)[1] != NULL ? *++*word : NULL;
 }
 
-/* The runtime's own flags stand before the command. */
+/* The runtime's own flags stand before the command; a value may be called as one is. */
 static struct log find_log(char **words)
 {
     struct log log = {.path = NULL, .json = false};
     for (; *words != NULL && !is_edited(*words); words++) {
-        const char *value = value_of(&words, "log");
-        if (value != NULL) {
+        const char *value = NULL;
+        size_t flag = 0;
+        while (flag < COUNT(WITH_VALUE) && (value = value_of(&words, WITH_VALUE[flag])) == NULL)
+            flag++;
+        if (value != NULL && flag == LOG)
             log.path = value;
-        } else {
-            value = value_of(&words, "log-format");
-            if (value != NULL)
-                log.json = strcmp(value, "json") == 0;
-        }
+        else if (value != NULL && flag == LOG_FORMAT)
+            log.json = strcmp(value, "json") == 0;
     }
     if (log.path == NULL || strncmp(log.path, "journald:", 9) == 0 ||
         strncmp(log.path, "syslog:", 7) == 0)
@@ -51,71 +57,95 @@ static struct log find_log(char **words)
     return log;
 }
 
-/* Return the line's length, 0 if it has no room. */
-static size_t write_line(char *line, size_t size, bool json, const char *level, const char *message)
+static int open_log(const struct log *log)
 {
-    char now[32];
+    if (log->path == NULL)
+        return -1;
+    return open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+}
+
+/* Return how much of the line is in the log. Paths are in messages: none may spoil the line. */
+static size_t write_line(int descriptor, bool json, const char *level, const char *message)
+{
+    char clean[LONGEST_MESSAGE], line[LONGEST_MESSAGE + 128], now[32];
+    snprintf(clean, sizeof clean, "%s", message);
+    for (char *c = clean; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+            *c = '?';
     time_t seconds = time(NULL);
     struct tm parts;
     gmtime_r(&seconds, &parts);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    int length = json ? snprintf(line, size,
-                                 "{\"level\":\"%s\",\"msg\":\"runc-wrap: %s\",\"time\":\"%s\"}\n",
-                                 level, message, now)
-                      : snprintf(line, size, "time=\"%s\" level=%s msg=\"runc-wrap: %s\"\n", now,
-                                 level, message);
-    return length > 0 && (size_t)length < size ? (size_t)length : 0;
-}
-
-static int open_log(const char *path)
-{
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+    int length = snprintf(line, sizeof line, json ? JSON : TEXT, level, clean, now);
+    ssize_t written = write(descriptor, line, (size_t)length);
+    if (written != length)
+        fputs("runc-wrap: its log cannot be written.\n", stderr);
+    return written < 0 ? 0 : (size_t)written;
 }
 
 void write_log(char **words, const char *level, const char *message)
 {
-    char line[2 * PATH_MAX];
     struct log log = find_log(words);
-    int descriptor = log.path == NULL ? -1 : open_log(log.path);
+    int descriptor = open_log(&log);
     if (descriptor < 0)
         return;
-    size_t length = write_line(line, sizeof line, log.json, level, message);
-    if (write(descriptor, line, length) != (ssize_t)length)
-        fputs("runc-wrap: its log cannot be written.\n", stderr);
+    write_line(descriptor, log.json, level, message);
     close(descriptor);
 }
 
 /* What an interpreter that dies before our code cannot say any more is written before it starts,
  * and the first thing that our code does is to take it back. A log that has something in it is left
- * alone: it may be shared, and nobody's line may be cut off. */
+ * alone: it may be shared. The lock is for creates with the same log: only one has such a line. */
 struct ahead write_ahead(char **words, const char *message)
 {
-    struct ahead ahead = {.descriptor = -1, .word = ""};
-    char line[2 * PATH_MAX];
+    struct ahead ahead = {.descriptor = -1};
     struct stat found;
     struct log log = find_log(words);
-    int opened = log.path == NULL ? -1 : open_log(log.path);
+    int opened = open_log(&log);
     if (opened < 0)
         return ahead;
-    size_t length = write_line(line, sizeof line, log.json, "error", message);
-    if (length > 0 && fstat(opened, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == 0)
+    if (flock(opened, LOCK_EX | LOCK_NB) == 0 && fstat(opened, &found) == 0 &&
+        S_ISREG(found.st_mode) && found.st_size == 0)
         ahead.descriptor = fcntl(opened, F_DUPFD, 3); /* for Python: not CLOEXEC, nor its stdio */
     close(opened);
     if (ahead.descriptor < 0)
         return ahead;
-    snprintf(ahead.word, sizeof ahead.word, "%d:%zu", ahead.descriptor, length);
-    if (write(ahead.descriptor, line, length) != (ssize_t)length) {
-        take_back(&ahead);
-        return (struct ahead){.descriptor = -1, .word = ""};
+    ahead.length = (off_t)write_line(ahead.descriptor, log.json, "error", message);
+    if (ahead.length > 0) {
+        snprintf(ahead.word, sizeof ahead.word, "%d:%jd", ahead.descriptor, (intmax_t)ahead.length);
+        return ahead;
     }
-    return ahead;
+    close(ahead.descriptor);
+    return (struct ahead){.descriptor = -1};
+}
+
+/* Others' lines stay whole: where one follows, ours becomes spaces, which are no line of JSON. The
+ * descriptor's position is the end of ours. It appends, so another one is opened to write there. */
+static bool erase(const struct ahead *ahead)
+{
+    char itself[64], spaces[LONGEST_MESSAGE + 128];
+    struct stat found;
+    off_t end = lseek(ahead->descriptor, 0, SEEK_CUR), start = end - ahead->length;
+    if (fstat(ahead->descriptor, &found) != 0 || start < 0)
+        return false;
+    if (found.st_size == end)
+        return ftruncate(ahead->descriptor, start) == 0;
+    if (found.st_size < end)
+        return true; /* somebody has cut it off already */
+    memset(spaces, ' ', sizeof spaces);
+    spaces[ahead->length - 1] = '\n';
+    snprintf(itself, sizeof itself, "/proc/self/fd/%d", ahead->descriptor);
+    int anew = open(itself, O_WRONLY | O_CLOEXEC);
+    bool erased = pwrite(anew, spaces, (size_t)ahead->length, start) == ahead->length;
+    close(anew);
+    return erased;
 }
 
 void take_back(const struct ahead *ahead)
 {
     if (ahead->descriptor < 0)
         return;
-    if (ftruncate(ahead->descriptor, 0) != 0)
+    if (!erase(ahead))
         fputs("runc-wrap: its log cannot be written.\n", stderr);
     close(ahead->descriptor);
 }

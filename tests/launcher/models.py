@@ -17,7 +17,12 @@ _OTHERS = set(
     b"checkpoint delete events exec features help kill list mounts pause ps resume spec start "
     b"state update".split()
 )
-_LOG = re.compile(rb"--?(log|log-format)(?:=(.*))?\Z", re.DOTALL)
+# Global flags of runc or crun that stand alone, with one dash or two.
+_ALONE = re.compile(rb"--?(?:debug|systemd-cgroup|version|v|V|help|h|usage|\?)\Z")
+# Global flags of runc or crun that take a value, which is the next word unless "=" is there.
+_VALUED = re.compile(
+    rb"--?(log|log-format|log-level|root|rootless|criu|cgroup-manager)(?:=(.*))?\Z", re.DOTALL
+)
 
 
 def answer(message: bytes) -> str:
@@ -46,20 +51,21 @@ def _is_create(given: list[bytes]) -> bool:
     for word in given:
         if word in _EDITED:
             return True
-        if word in _OTHERS and (not before.startswith(b"-") or b"=" in before):
+        takes_word = before.startswith(b"-") and b"=" not in before and not _ALONE.match(before)
+        if word in _OTHERS and not takes_word:
             return False
         before = word
     return False
 
 
 def _log(given: list[bytes]) -> tuple[bytes | None, str]:
-    """The values of --log and --log-format that stand before the command."""
+    """The values of --log and --log-format before the command, which is no flag's value."""
     values: dict[bytes, bytes] = {}
     rest = iter(given)
     for word in rest:
         if word in _EDITED:
             break
-        if flag := _LOG.match(word):
+        if flag := _VALUED.match(word):
             value = flag[2] if flag[2] is not None else next(rest, None)
             if value is not None:
                 values[flag[1]] = value

@@ -46,6 +46,8 @@ ANSWERS = [
 WORDS = [
     b"create run restore state exec kill delete help --log -log --log=x --log-format json text",
     b"--log-format=json --log=file:/x journald:i --log=syslog:i - -- --root / --root=/ id --bundle",
+    b"--debug -debug --debug=x --systemd-cgroup --version -v -V -? -h ---debug --d",
+    b"--log-level --log-level=x -criu --rootless --rootless=true --cgroup-manager --log-forma",
 ]
 VOCABULARY = [
     *b" ".join(WORDS).split(),

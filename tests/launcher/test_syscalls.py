@@ -36,7 +36,7 @@ RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
 COLD = [*FIND, "socket", "setsockopt", "setsockopt", "connect", "close"]
 COLD += "readlink readlink access rt_sigaction rt_sigaction execve".split()
 # With --log: the line that Python takes back. (glibc reads the time zone for any time: see below.)
-COLD_LOG = [*COLD[:-3], "openat", "fstat", "fcntl", "close", "write", *COLD[-3:]]
+COLD_LOG = [*COLD[:-3], "openat", "flock", "fstat", "fcntl", "close", "write", *COLD[-3:]]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,13 +15,14 @@ import pytest
 
 from tests.support import install
 from tests.support.processes import attempt, run
-from tests.support.requirements import requires
+from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 LAUNCHER = "runc_wrap/launcher/runc-wrap"
+REASON = "runc_wrap/launcher/not-built"
 NO_COMPILER = "/nowhere/cc"
 
 
@@ -62,6 +64,12 @@ def _held(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if name.startswith("runc_wrap/")}
 
 
+def _install(prefix: Path) -> tuple[install.Installed, str]:
+    """Return the installation and what install.sh printed."""
+    said = install.told(prefix)
+    return install.Installed(prefix), said
+
+
 def test_the_wheel_holds_every_file_of_the_package_and_the_launcher(
     build: Callable[[str], Path],
 ) -> None:
@@ -91,18 +99,57 @@ def test_the_launcher_in_the_wheel_is_static_and_executable(
     assert "INTERP" in run(["readelf", "--program-headers", "/bin/true"]).stdout
 
 
-def test_without_a_compiler_the_wheel_is_built_without_the_launcher(
+def _reason(wheel: Path) -> str:
+    assert _held(wheel) == _sources() | {REASON}
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(REASON).decode()
+
+
+def test_without_a_compiler_the_wheel_has_the_reason_in_the_launchers_place(
     build: Callable[[str], Path],
 ) -> None:
-    assert _held(build(NO_COMPILER)) == _sources()
+    told = f"the C compiler {NO_COMPILER} cannot be executed: No such file or directory\n"
+    assert _reason(build(NO_COMPILER)) == told
 
 
-def test_without_a_compiler_install_takes_the_shell_launcher_and_doctor_says_what_it_costs(
+def _compiler(path: Path, then: str) -> str:
+    path.write_text(f"#!/bin/sh\n{then}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_compiler_that_warns_of_more_builds_the_launcher(
+    build: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """One that is newer than we are: -Wc++-compat stands for warnings that nobody knows yet."""
+    stricter = _compiler(tmp_path / "cc", f'exec {program("cc")} -Wconversion -Wc++-compat "$@"')
+    assert _held(build(stricter)) == _sources() | {LAUNCHER}
+
+
+def test_a_compiler_that_fails_is_told_with_its_own_words(
+    build: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = _compiler(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3")
+    told = f"the C compiler {failing} failed with status 3"
+    assert _reason(build(failing)) == f"{told}\nld: cannot find -lc\n"
+    requires("runc", root=True)
+    monkeypatch.setenv("CC", failing)
+    installed, said = _install(tmp_path / "prefix")
+    assert f"because {told}\nld: cannot find -lc\n" in said
+    assert "No C compiler" not in said
+    document = json.loads(installed.control("doctor", "--json", ok=False).stdout)
+    (found,) = (each for each in document["findings"] if each["check"] == "launcher")
+    assert told in found["sentence"]
+    assert str(installed.prefix / "lib" / "current" / "not-built") in found["remedy"]
+
+
+def test_without_a_compiler_install_takes_the_shell_launcher_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requires("runc", root=True)
     monkeypatch.setenv("CC", NO_COMPILER)
-    installed = install.install(tmp_path / "prefix")
+    installed, said = _install(tmp_path / "prefix")
+    assert f"because the C compiler {NO_COMPILER} cannot be executed" in said
     assert installed.wrapper.read_bytes().startswith(b"#!/bin/sh\n")
     assert attempt([installed.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
     assert "is a shell script" in installed.control("doctor", ok=False).stdout

@@ -220,6 +220,19 @@ def test_a_container_named_like_a_command_can_be_killed_without_python(
     assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
 
 
+@pytest.mark.parametrize("flag", ["--debug", "--systemd-cgroup", "-debug"])
+@pytest.mark.parametrize("name", ["run", "create"])
+def test_so_it_can_behind_a_global_flag_that_takes_no_value(
+    broken: install.Installed, flag: str, name: str, tmp_path: Path
+) -> None:
+    install.use_runtime(broken, "/bin/echo")
+    _no_python(broken)
+    for words in (["delete", name], ["kill", name, "9"]):
+        argv = [broken.wrapper, "--root", tmp_path, flag, *words]
+        assert attempt(argv).stdout.endswith(f"{' '.join(words)}\n")
+    assert attempt([broken.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
+
+
 def test_installing_removes_nothing_of_others(tmp_path: Path) -> None:
     prefix = tmp_path / "shared"
     for path in ("lib/precious/file", "lib/releases/mine", "var/data", "etc/other.conf"):

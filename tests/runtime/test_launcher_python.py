@@ -129,11 +129,33 @@ def test_a_create_fails_with_the_line_that_the_launcher_wrote_before(
     assert running.call(own.wrapper, "delete", "--force").returncode == 0
 
 
+ODD = 'python "3\\\n\x7f\u00e9'
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_interpreters_odd_path_does_not_spoil_the_line(
+    own: install.Installed, tmp_path: Path, exists: bool
+) -> None:
+    _killed(own)
+    odd = own.release / ODD
+    if exists:
+        odd.symlink_to((own.release / "python").readlink())
+    _use_python(own, odd)
+    bundle = bundles.make(tmp_path / "b", "runc")
+    attempt(bundle.argv(own.wrapper, "create"))
+    (line,) = bundle.log.read_text().splitlines()
+    assert "python ?3????? " in json.loads(line)["msg"]
+
+
 LOGS: dict[str, Callable[[Path], list[str]]] = {
     "the next word": lambda log: ["--log", str(log), "--log-format", "json"],
     "behind =": lambda log: [f"--log={log}", "--log-format=json"],
     "one dash": lambda log: ["-log", str(log), "-log-format", "json"],
     "crun's way": lambda log: [f"--log=file:{log}", "--log-format=json"],
+    "behind a value like a command": lambda log: [
+        *["--root", "run", "--rootless", "create", "-criu", "restore", "--log-level", "run"],
+        *["--cgroup-manager", "create", "--log", str(log), "--log-format", "json"],
+    ],
     "the last of two": lambda log: ["--log=/nowhere", f"--log={log}", "--log-format=json"],
 }
 
@@ -194,6 +216,44 @@ def test_a_python_that_starts_takes_the_line_back_and_leaks_no_descriptor(
     _same(own, bundle.argv("", "create")[1:])
     assert bundle.log.read_text() == ""
     assert "seccomp" in bundle.read()["linux"]
+
+
+def _another_writes(own: install.Installed, log: Path, program: str) -> None:
+    """An interpreter whose start another writer uses to append a line, then `program`."""
+    (own.release / "another").write_text(ANOTHERS)
+    _script(own, f'cat {own.release}/another >> {log}; exec {program} "$@"')
+
+
+ANOTHERS = '{"level":"error","msg":"another"}\n'
+
+
+def test_a_line_that_another_writes_meanwhile_stays_and_ours_is_no_line_any_more(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    bundle = bundles.make(tmp_path / "b", "runc")
+    _another_writes(own, bundle.log, str((own.release / "python").resolve()))
+    assert attempt(bundle.argv(own.wrapper, "create")).returncode == 0
+    blank, another = bundle.log.read_text().splitlines(keepends=True)
+    assert (blank.strip(), another) == ("", ANOTHERS)
+    assert json.loads(bundle.log.read_text())["msg"] == "another"  # one object, as Podman reads it
+
+
+def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    log = tmp_path / "log"
+    argvs = []
+    for number in range(4):
+        bundle = bundles.make(tmp_path / str(number), "runc")
+        argvs.append([own.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
+    for _ in range(15):
+        log.unlink(missing_ok=True)
+        null = subprocess.DEVNULL
+        started = [subprocess.Popen(argv, stdout=null) for argv in argvs]
+        assert [each.wait(30) for each in started] == [0] * 4
+        assert log.read_text().strip() == ""
 
 
 def test_with_its_standard_descriptors_closed_python_does_not_write_into_the_log(

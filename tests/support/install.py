@@ -45,6 +45,12 @@ class Installed:
 
 def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
     """Run install.sh; the result's selftest has passed."""
+    told(prefix, python)
+    return Installed(prefix)
+
+
+def told(prefix: Path, python: str = "/usr/bin/python3") -> str:
+    """Run install.sh; return what it printed."""
     done = subprocess.run(
         [SOURCE / "install.sh", "--prefix", prefix],
         env={**os.environ, "PYTHON": python},
@@ -54,7 +60,7 @@ def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return Installed(prefix)
+    return done.stdout
 
 
 def copy_of(installed: Installed, prefix: Path) -> Installed:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 NAME = "launcher"
 _OTHERS_MAY_WRITE = 0o022
-_SHELL_SCRIPT = b"# What the engine executes where no compiler was at hand"  # launcher.sh, line 1
+_SHELL_SCRIPT = (
+    b"# What the engine executes where launcher.c could not be compiled"  # launcher.sh, line 1
+)
 _BEGINNING = 16 * 1024  # bytes, in which that line lies however long the prefix is
+_FEW = 200  # characters of a sentence
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -35,14 +38,26 @@ def find(places: Places) -> Iterator[Finding]:
                 f"chmod go-w {each}",
             )
     if _is_shell_script(path):
-        yield Finding(
-            NAME,
-            "note",
-            "the launcher is a shell script, as install.sh found no C compiler: it adds 2.0 ms to "
-            "each call of the runtime, exec probes too, where the compiled one adds 0.4 ms "
-            "(medians of 1000 calls); and it never asks the agent",
-            "install a C compiler (gcc and libc6-dev) and run install.sh again",
-        )
+        yield _shell_script(places.prefix / "lib" / "current" / "not-built")
+
+
+def _shell_script(reason: Path) -> Finding:
+    """Return what it costs and why it is there: install.sh left the reason and the compiler's words."""
+    try:
+        with reason.open(errors="replace") as file:
+            why = file.readline(_FEW).rstrip("\n")
+            words = file.read(1)
+    except OSError:
+        why, words = "it could not be compiled", ""
+    remedy = "install a C compiler (gcc and libc6-dev) and run install.sh again"
+    return Finding(
+        NAME,
+        "note",
+        f"the launcher is a shell script, as {why}: it adds 2.0 ms to each call of the runtime, "
+        "exec probes too, where the compiled one adds 0.4 ms (medians of 1000 calls); and it never "
+        "asks the agent",
+        f"see the compiler's own words in {reason}, then run install.sh again" if words else remedy,
+    )
 
 
 def _is_shell_script(path: Path) -> bool:

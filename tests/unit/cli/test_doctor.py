@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from runc_wrap.node import features
 from runc_wrap.policy import store
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.cli.ctl import Node
 
 
@@ -81,13 +81,28 @@ def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
     assert "who could then run as the engine" in found["sentence"]
 
 
-def test_the_shell_launcher_is_noted_with_what_it_costs(node: Node) -> None:
+NOT_BUILT = [
+    ("", "as it could not be compiled:", "install a C compiler"),
+    ("there is no C compiler (cc or gcc)\n", "as there is no C compiler (cc or gcc):", "install"),
+    ("cc failed\nlog.c: error\n", "as cc failed:", "see the compiler's own words in "),
+]
+
+
+@pytest.mark.parametrize(("reason", "why", "remedy"), NOT_BUILT)
+def test_the_shell_launcher_is_noted_with_why_and_what_it_costs(
+    node: Node, reason: str, why: str, remedy: str
+) -> None:
+    if reason:
+        release = node.places.prefix / "lib" / "current"
+        release.mkdir(parents=True, exist_ok=True)
+        (release / "not-built").write_text(reason)
     wrapper = _well(node).places.wrapper
     script = Path(store.__file__).parents[1] / "launcher" / "launcher.sh"
     wrapper.write_text(f"#!/bin/sh\nprefix='{node.places.prefix}'\n{script.read_text()}")
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("launcher", "note")
-    assert "is a shell script" in found["sentence"]
+    assert f"is a shell script, {why}" in found["sentence"]
+    assert found["remedy"].startswith(remedy)
     assert "2.0 ms" in found["sentence"]
 
 

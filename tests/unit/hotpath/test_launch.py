@@ -16,9 +16,14 @@ FIRST = ["/prefix", "runc", "/usr/sbin/runc", "runc-wrap", "p", "=C"]
 WORDS = ["--log", "x", "create", "ID"]
 
 
-def _opened(log: Path, text: str) -> int:
-    log.write_text(text)
-    return os.open(log, os.O_WRONLY | os.O_APPEND)
+def _written(log: Path, before: str, line: str, since: str) -> int:
+    """Return the descriptor through which the line was appended, between what others did."""
+    log.write_text(before)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, line.encode())
+    with log.open("a") as other:
+        other.write(since)
+    return descriptor
 
 
 def _is_open(descriptor: int) -> bool:
@@ -42,15 +47,31 @@ def test_no_words_of_the_caller_are_none(word: list[str]) -> None:
     assert Launch([*FIRST, *word]).arguments == []
 
 
-@pytest.mark.parametrize(("since", "left"), [("", ""), ("another's", "ours\nanother's")])
-def test_the_line_is_taken_back_unless_others_wrote_since(
-    tmp_path: Path, since: str, left: str
+OTHERS = [
+    ("", "", ""),
+    ("", "another's\n", "    \nanother's\n"),
+    ("before\n", "", "before\n"),
+    ("before\n", "another's\n", "before\n    \nanother's\n"),
+]
+
+
+@pytest.mark.parametrize(("before", "since", "left"), OTHERS)
+def test_the_line_is_taken_back_and_what_others_wrote_stays(
+    tmp_path: Path, before: str, since: str, left: str
 ) -> None:
     log = tmp_path / "log"
-    descriptor = _opened(log, f"ours\n{since}")
+    descriptor = _written(log, before, "ours\n", since)
     Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
     assert log.read_text() == left
     assert not _is_open(descriptor)
+
+
+def test_a_line_that_another_has_cut_off_is_not_looked_for(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    descriptor = _written(log, "", "ours\n", "")
+    log.write_text("new\n")
+    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    assert log.read_text() == "new\n"
 
 
 def test_a_log_that_cannot_be_cut_is_closed_all_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+/* ahead LOG SINCE: a line is written ahead to LOG, another writer appends SINCE, and the line is
+ * taken back. "cut": the other empties the log instead. */
+#define main launcher_main
+#include "launcher.c"
+#undef main
+#include "log.c"
+
+int main(int argc, char **argv)
+{
+    char *words[] = {"--log", argv[1], "create", NULL};
+    struct ahead ahead = write_ahead(words, "the interpreter");
+    FILE *log = fopen(argv[1], strcmp(argv[2], "cut") == 0 ? "w" : "a");
+    fputs(argv[2], log);
+    fclose(log);
+    printf("%s\n", ahead.word);
+    take_back(&ahead);
+    return argc == 3 && ahead.descriptor >= 3 ? 0 : 1;
+}
+
+/* launcher.c wants it; nothing here asks. */
+bool agent_agrees(const struct launch *launch)
+{
+    (void)launch;
+    return false;
+}
