@@ -192,14 +192,16 @@ class Judging:
         )
 
     def _watched(self, one: Container, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen."""
+        """Return for how long this container's calls would have been seen.
+
+        What is sent to a listener never reaches audit, and the other way round.
+        """
         if not one.looks:
             return 0.0
-        not_ours = {_PROCESSES} if one.record.mode == OBSERVE else {_PROCESSES, OBSERVE}
         times = [
             time
             for source, intervals in evidence.watched.items()
-            if source not in not_ours
+            if source != _PROCESSES and (source == OBSERVE) == (one.record.mode == OBSERVE)
             for time in intervals
         ]
         begin = max(one.begin, self.since)

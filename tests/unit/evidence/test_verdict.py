@@ -142,6 +142,13 @@ def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
     assert found["reason"] == "Unknown: nothing was watching while its containers ran."
 
 
+def test_an_observed_container_is_watched_by_its_listener_alone(case: Case) -> None:
+    case.container(mode="observe")
+    assert (case.one()["verdict"], case.one()["watched"]) == (None, 0)
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + HOUR)
+    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", HOUR)
+
+
 def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case: Case) -> None:
     case.container()
     case.there.clear()
