@@ -111,7 +111,12 @@ def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) 
     again = Store(tmp_path)
     again.add(KEY, sighting())
     again.flush()
-    assert store.load(tmp_path).damaged == 0
+    found = store.load(tmp_path)
+    assert (len(found.containers), found.damaged) == (2, 1)  # what was damaged is still told of
+    assert found.is_damaged(KEY)
+    assert not found.is_damaged(("/run/test", "c2"))
+    for name in (store.file_name(KEY), "state.json"):
+        assert (tmp_path / f"{name}.damaged").read_bytes() == text
 
 
 def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:
