@@ -40,7 +40,6 @@ MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
 _MOST_INTERVALS = 1000
 _MOST_LOST = 200  # kinds
-_APART = 5.0  # seconds: what is nearer is one time of watching
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _USER_NOTIF = 0x7FC00000
 _HEX = 64
@@ -332,9 +331,12 @@ def _lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> N
 
 
 def _watch(intervals: list[Interval], begin: float, end: float) -> None:
-    """Add a time to the others, joined with what it touches; they stay in order."""
+    """Add a time to the others, joined with what it touches; they stay in order.
+
+    Between two lives of who looks nobody does, however short that is: nothing joins over a hole.
+    """
     for place, (other_begin, other_end) in enumerate(intervals):
-        if begin <= other_end + _APART and other_begin <= end + _APART:
+        if begin <= other_end and other_begin <= end:
             del intervals[place]
             _watch(intervals, min(begin, other_begin), max(end, other_end))
             return
