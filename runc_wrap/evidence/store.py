@@ -6,7 +6,8 @@
 
 `watched` are the times in which somebody looked, for each source. `covered` are audit records that
 were counted: [first serial, last serial, first time, last time]; serials begin anew at each boot,
-times tell boots apart. Files are replaced whole; one that is damaged is counted and passed over.
+times tell boots apart. Files are replaced whole. One that is damaged is counted and passed over,
+whose container it is about has no verdict, and the writer puts it aside as FILE.damaged.
 Lean: it lives in the agent, which is always there.
 """
 
@@ -39,10 +40,12 @@ MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
 _MOST_INTERVALS = 1000
 _MOST_LOST = 200  # kinds
-_APART = 5.0  # seconds: what is nearer is one time of watching
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _USER_NOTIF = 0x7FC00000
 _HEX = 64
+_STATE, _UNATTRIBUTED = "state.json", "unattributed.json"
+_ASIDE = ".damaged"
+_UNREADABLE = (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 _NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 
 
@@ -59,7 +62,20 @@ class Evidence:
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
         self._begins: list[float] = []
-        self.damaged = 0
+        self._damaged: set[str] = set()  # files
+
+    @property
+    def damaged(self) -> int:
+        """How many files could not be read."""
+        return len(self._damaged)
+
+    def add_damaged(self, name: str) -> None:
+        """Note a file beneath the directory that could not be read, or was put aside for that."""
+        self._damaged.add(name.removesuffix(_ASIDE))
+
+    def is_damaged(self, key: Key) -> bool:
+        """Tell whether what was seen in a container could not be read, all or a part of it."""
+        return bool(self._damaged) and file_name(key) in self._damaged
 
     def add(self, key: Key | None, sighting: Sighting) -> None:
         """Count a record from elsewhere, unless the agent has counted it."""
@@ -106,6 +122,8 @@ class Store:
         self._changed: set[Key | None] = set()
         self._state = Evidence()
         _load_state(self._directory, self._state)
+        if self._state.damaged:
+            _put_aside(f"{self._directory}/{_STATE}")
         self._state_changed = False
         self._covering = False
 
@@ -139,7 +157,7 @@ class Store:
             self._write(key)
             self._changed.discard(key)
         if self._state_changed:
-            _replace(f"{self._directory}/state.json", _state_json(self._state))
+            _replace(f"{self._directory}/{_STATE}", _state_json(self._state))
             self._state_changed = False
         for key in list(self._seen)[:-_IN_MEMORY]:
             del self._seen[key]
@@ -160,9 +178,13 @@ class Store:
         return found
 
     def _loaded(self, key: Key | None) -> Tallies:
+        path = self._path(key)
+        if not os.path.lexists(path):
+            return Tallies()
         try:
-            return tallies.of_json(_object(self._path(key)))
-        except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+            return tallies.of_json(_object(path))
+        except _UNREADABLE:
+            _put_aside(path)
             return Tallies()
 
     def _path(self, key: Key | None) -> str:
@@ -189,7 +211,7 @@ class Store:
 def file_name(key: Key | None) -> str:
     """Return where beneath the directory a container's file is."""
     if key is None:
-        return "unattributed.json"
+        return _UNATTRIBUTED
     return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
@@ -199,9 +221,11 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     where = os.fspath(directory)
     _load_state(where, found)
     for _, path in _ages(f"{where}/containers"):
-        _load_container(path, found)
-    if os.path.lexists(f"{where}/unattributed.json"):
-        _load_container(f"{where}/unattributed.json", found, known=False)
+        _load_container(where, path, found)
+    if os.path.lexists(f"{where}/{_UNATTRIBUTED}"):
+        _load_container(where, f"{where}/{_UNATTRIBUTED}", found)
+    for _, path in _ages(f"{where}/containers", f".json{_ASIDE}"):
+        found.add_damaged(path.removeprefix(f"{where}/"))
     return found
 
 
@@ -210,22 +234,24 @@ def container(path: str) -> tuple[Key, Tallies] | None:
     try:
         said = _object(path)
         return (said["root"] + "", said["id"] + ""), tallies.of_json(said)
-    except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError):
+    except _UNREADABLE:
         return None
 
 
-def _load_container(path: str, found: Evidence, *, known: bool = True) -> None:
+def _load_container(directory: str, path: str, found: Evidence) -> None:
+    name = path.removeprefix(f"{directory}/")
     read = container(path)
     if read is None:
-        found.damaged += 1
-    elif known:
-        found.containers[read[0]] = read[1]
-    else:
+        if os.path.lexists(path):  # else it was cleared meanwhile
+            found.add_damaged(name)
+    elif name == _UNATTRIBUTED:
         found.unattributed = read[1]
+    else:
+        found.containers[read[0]] = read[1]
 
 
 def _load_state(directory: str, found: Evidence) -> None:
-    path = f"{directory}/state.json"
+    path = f"{directory}/{_STATE}"
     if not os.path.lexists(path):
         return
     try:
@@ -238,8 +264,8 @@ def _load_state(directory: str, found: Evidence) -> None:
             for source, intervals in said["watched"].items()
         }
         covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in said["covered"]]
-    except (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError):
-        found.damaged += 1
+    except _UNREADABLE:
+        found.add_damaged(_STATE)
         return
     found.lost, found.watched, found.covered = lost, watched, covered
 
@@ -268,13 +294,22 @@ def _replace(path: str, value: Json) -> None:
     os.replace(new, path)  # noqa: PTH105 - lean
 
 
-def _ages(directory: str) -> Iterator[tuple[float, str]]:
+def _put_aside(path: str) -> None:
+    try:
+        os.replace(path, f"{path}{_ASIDE}")  # noqa: PTH105 - lean
+    except OSError as error:
+        raise OSError(
+            error.errno, f"a damaged file cannot be put aside: {error.strerror}"
+        ) from None
+
+
+def _ages(directory: str, suffix: str = ".json") -> Iterator[tuple[float, str]]:
     try:
         entries = list(os.scandir(directory))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if entry.name.endswith(".json") and entry.is_file(follow_symlinks=False):
+        if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
             try:
                 yield entry.stat(follow_symlinks=False).st_mtime, entry.path
             except FileNotFoundError:  # cleared meanwhile
@@ -296,9 +331,12 @@ def _lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> N
 
 
 def _watch(intervals: list[Interval], begin: float, end: float) -> None:
-    """Add a time to the others, joined with what it touches; they stay in order."""
+    """Add a time to the others, joined with what it touches; they stay in order.
+
+    Between two lives of who looks nobody does, however short that is: nothing joins over a hole.
+    """
     for place, (other_begin, other_end) in enumerate(intervals):
-        if begin <= other_end + _APART and other_begin <= end + _APART:
+        if begin <= other_end and other_begin <= end:
             del intervals[place]
             _watch(intervals, min(begin, other_begin), max(end, other_end))
             return

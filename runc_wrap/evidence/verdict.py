@@ -5,7 +5,8 @@
     degrades   calls were seen that would get ENOSYS, which programs fall back from
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone
-    None       nobody can tell: nothing was watching, or the containers are enforced already
+    None       nobody can tell: nothing was watching, what was seen is damaged and the rest tells of
+               nothing denied, or the containers are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
 long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
@@ -18,7 +19,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import outcomes, watching, workloads
-from runc_wrap.evidence.outcomes import DEGRADES, LOG, NOTIFY, SAFE, WORST_FIRST, Outcome
+from runc_wrap.evidence.outcomes import (
+    DEGRADES,
+    DENIED,
+    DEPENDS,
+    LOG,
+    NOTIFY,
+    SAFE,
+    WORST_FIRST,
+    Outcome,
+)
 from runc_wrap.evidence.tallies import Call, Tallies, Tally
 from runc_wrap.profiles import actions, modes, syscalls
 
@@ -177,7 +187,8 @@ class Judging:
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
         grade = watching.grade(watched, doubtful=bool(lost or stray))
-        verdict, reason = _verdict(ordered, group, watched, problems)
+        damaged = any(one.looks and evidence.is_damaged(_key(one.record)) for one in group)
+        verdict, reason = _verdict(ordered, group, watched, problems, damaged=damaged)
         return Judged(
             workload=whose,
             verdict=verdict,
@@ -192,14 +203,16 @@ class Judging:
         )
 
     def _watched(self, one: Container, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen."""
+        """Return for how long this container's calls would have been seen.
+
+        What is sent to a listener never reaches audit, and the other way round.
+        """
         if not one.looks:
             return 0.0
-        not_ours = {_PROCESSES} if one.record.mode == OBSERVE else {_PROCESSES, OBSERVE}
         times = [
             time
             for source, intervals in evidence.watched.items()
-            if source not in not_ours
+            if source != _PROCESSES and (source == OBSERVE) == (one.record.mode == OBSERVE)
             for time in intervals
         ]
         begin = max(one.begin, self.since)
@@ -287,12 +300,23 @@ def _order(one: Judged) -> tuple[int, str]:
     return (place if one.verdict != SAFE else place + 2, one.workload.name)
 
 
+def _key(record: Record) -> Key:
+    return (record.root or "", record.id)
+
+
 def _verdict(
-    rows: list[Row], group: list[Container], watched: float, problems: list[str]
+    rows: list[Row],
+    group: list[Container],
+    watched: float,
+    problems: list[str],
+    *,
+    damaged: bool,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
+    if damaged and not {DENIED, DEPENDS}.intersection(told):
+        return None, "Unknown: its evidence is damaged."
     if told:
         return min(told, key=_place), None
     if problems:

@@ -90,11 +90,20 @@ def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_pat
     assert sorted(_counts(store.load(tmp_path))) == [1, 1]
 
 
-def test_times_of_watching_are_joined() -> None:
+def test_times_of_watching_are_joined_where_they_meet_and_over_no_hole() -> None:
     found = Evidence()
-    for begin, end in [(0, 60), (61, 100), (500, 600), (90, 120), (550, 560)]:
+    for begin, end in [(0, 60), (60, 80), (81, 100), (500, 600), (90, 120), (550, 560)]:
         found.add_watched(AUDIT, begin, end)
-    assert found.watched == {AUDIT: [(0, 120), (500, 600)]}
+    assert found.watched == {AUDIT: [(0, 80), (81, 120), (500, 600)]}
+
+
+def test_between_two_lives_of_the_agent_nobody_watched(tmp_path: Path) -> None:
+    for begin in (100.0, 163.0):
+        kept = Store(tmp_path)
+        for later in (0, 30, 60):
+            kept.watched(AUDIT, begin, begin + later)
+            kept.flush()
+    assert store.load(tmp_path).watched == {AUDIT: [(100, 160), (163, 223)]}
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
@@ -111,7 +120,12 @@ def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) 
     again = Store(tmp_path)
     again.add(KEY, sighting())
     again.flush()
-    assert store.load(tmp_path).damaged == 0
+    found = store.load(tmp_path)
+    assert (len(found.containers), found.damaged) == (2, 1)  # what was damaged is still told of
+    assert found.is_damaged(KEY)
+    assert not found.is_damaged(("/run/test", "c2"))
+    for name in (store.file_name(KEY), "state.json"):
+        assert (tmp_path / f"{name}.damaged").read_bytes() == text
 
 
 def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from runc_wrap.evidence import ledger as ledgers
 from runc_wrap.evidence import watching
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
-from runc_wrap.evidence.store import Evidence
+from runc_wrap.evidence.store import Evidence, file_name
 from runc_wrap.evidence.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
@@ -142,6 +142,13 @@ def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
     assert found["reason"] == "Unknown: nothing was watching while its containers ran."
 
 
+def test_an_observed_container_is_watched_by_its_listener_alone(case: Case) -> None:
+    case.container(mode="observe")
+    assert (case.one()["verdict"], case.one()["watched"]) == (None, 0)
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + HOUR)
+    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", HOUR)
+
+
 def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case: Case) -> None:
     case.container()
     case.there.clear()
@@ -150,6 +157,23 @@ def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case
     assert case.one()["watched"] == 60
     case.evidence.containers[KEY].ended = BEGIN + 300
     assert case.one()["watched"] == 300
+
+
+@pytest.mark.parametrize(
+    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
+)
+def test_damaged_evidence_lets_nothing_be_safe(
+    case: Case, call: int | None, verdict: str | None
+) -> None:
+    case.container()
+    case.evidence.add_damaged(file_name(("/run/test", "another")))
+    assert case.one()["verdict"] == "safe"
+    if call is not None:
+        case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
+    case.evidence.add_damaged(file_name(KEY) + ".damaged")
+    found = case.one()
+    assert found["verdict"] == verdict
+    assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
 
 
 def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
