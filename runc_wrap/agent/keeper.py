@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.handing import Message
 
-BOUND = b"RUNC_WRAP_BOUND"  # names of the sockets that are ours to remove
+BOUND = b"RUNC_WRAP_BOUND"  # the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
 MOST_STORED = 512
 _LONGEST_NAME = 64
@@ -41,26 +41,24 @@ def main(prefix: str) -> None:
     """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
     given = handing.received(posix.environ)
-    before = posix.environ.get(BOUND, b"").decode().split()
+    before = sockets.from_text(posix.environ.get(BOUND, b"").decode())
     try:
         held, bound = sockets.take(prefix, given)
     except sockets.Unusable as error:
         complain(str(error))
         sys.exit(2)
-    Keeper(prefix, held, [*before, *bound]).run()
+    Keeper(prefix, held, before | bound).run()
 
 
 class Keeper:
-    """`held` is every descriptor by its name; `bound` the names of the sockets bound by us."""
+    """`held` is every descriptor by its name; `bound` the sockets bound by us."""
 
-    def __init__(self, prefix: str, held: dict[str, int], bound: list[str]) -> None:
+    def __init__(self, prefix: str, held: dict[str, int], bound: sockets.Bound) -> None:
         self.prefix = prefix
         self.held = held
         self.bound = bound
         self.upstream = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
-        self.address = sockets.path(prefix, "keeper")
-        sockets.remove(prefix, ["keeper"])
-        self.taker = handing.listen(self.address)
+        self.taker, self.address, self._own = sockets.take_messages(prefix)
         self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its end is how ours is seen
         self.decisions, self.evidence = self.workers = [
             Worker("decisions"),
@@ -112,7 +110,7 @@ class Keeper:
         told = {
             b"NOTIFY_SOCKET": self.address,
             UPSTREAM: self.upstream,
-            BOUND: " ".join(self.bound),
+            BOUND: sockets.as_text(self.bound),
         }
         return _FRUGAL | {key: _bytes(value) for key, value in told.items()}
 
@@ -141,7 +139,7 @@ class Keeper:
         handing.send(self.upstream, handing.STOPPING)
         sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
         workers.stop(self.workers, _GRACE)
-        sockets.remove(self.prefix, ["keeper"])
+        sockets.remove(self.prefix, self._own)
         self._linger()
         sys.exit(0)
 
@@ -171,7 +169,7 @@ class Keeper:
         signals.hold()
         for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
             workers.stop([worker], _GRACE)
-        environment = {**posix.environ, BOUND: _bytes(" ".join(self.bound))}
+        environment = {**posix.environ, BOUND: _bytes(sockets.as_text(self.bound))}
         handing.become(argv, self._kept(), environment)
 
     def _listen(self) -> None:

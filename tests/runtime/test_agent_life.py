@@ -88,6 +88,28 @@ def test_a_second_agent_is_refused_and_the_first_stays(
     agent.wait_answering()
 
 
+def test_an_agent_whose_directory_was_replaced_leaves_its_successors_sockets(
+    agent: Agent, node: install.Installed
+) -> None:
+    """Neither when it changes to another release nor when it ends."""
+    keeper, _, evidence = _three(agent)
+    directory = node.prefix / "var" / "agent"
+    shutil.rmtree(directory)
+    with agents.running(node) as second:
+
+        def workers() -> list[int]:
+            return agents.processes(node.prefix, "evidence")
+
+        before = {path.name: path.stat().st_ino for path in directory.glob("*.sock")}
+        os.kill(keeper, signal.SIGHUP)
+        wait_until(lambda: evidence not in workers() and len(workers()) > 1, "its new worker")
+        os.kill(keeper, signal.SIGTERM)
+        assert agent.daemon.process.wait(10) == 0
+        assert {path.name: path.stat().st_ino for path in directory.glob("*.sock")} == before
+        second.wait_answering()
+    assert _sockets(node) == []
+
+
 def test_a_socket_of_another_program_is_not_taken(node: install.Installed) -> None:
     path = agents.socket_of(node.prefix)
     path.parent.mkdir()
