@@ -17,10 +17,13 @@ from runc_wrap.agent import handing, placing, signals, sockets, workers
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.stored import needed_to_linger
+from runc_wrap.agent.trial import Trial
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runc_wrap.agent.handing import Message
 
 BOUND = b"RUNC_WRAP_BOUND"  # the sockets that are ours to remove
@@ -64,6 +67,7 @@ class Keeper:
             Worker("decisions"),
             Worker("evidence", _CALLS_WAIT),
         ]
+        self.trial = Trial()
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
         self.turned_away: _socket.socket | None = None
@@ -126,19 +130,34 @@ class Keeper:
             self.turned_away = None
 
     def _obey(self, numbers: set[int]) -> None:
-        if SIGCHLD in numbers:
-            for worker in workers.gone(self.workers):
-                complain(f"the {worker.role} worker ended; it is started again.")
-                worker.ended()
+        tried = SIGCHLD in numbers and self._bury()
         if numbers & {SIGTERM, SIGINT}:
             self._end()
         if SIGHUP in numbers:
-            self._begin_anew()
+            self._try(placing.command_anew(self.prefix, "keeper"))
+        elif tried:
+            self._begin_anew(self.trial.argv)
+
+    def _bury(self) -> bool:
+        """Take note of children that ended; tell whether one was a trial that went well."""
+        gone = workers.gone()
+        for worker in self.workers:
+            if worker.pid in gone:
+                complain(f"the {worker.role} worker ended; it is started again.")
+                worker.ended()
+        if self.trial.pid not in gone:
+            return False
+        went_well = gone[self.trial.pid]
+        self.trial.pid = 0
+        if not went_well:
+            complain("the installed release cannot be started as agent; it goes on as it is.")
+        return went_well
 
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
         sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
         workers.stop(self.workers, _GRACE)
+        self.trial.end()
         sockets.remove(self.prefix, self._own)
         self._linger()
         sys.exit(0)
@@ -156,21 +175,30 @@ class Keeper:
             handing.become(placing.command(self.prefix, "lingering"), kept, posix.environ)
 
     def _follow_upgrade(self) -> None:
-        """Begin anew if another release is installed, and has an agent."""
-        if placing.command_anew(self.prefix, "keeper") != placing.command(self.prefix, "keeper"):
-            self._begin_anew()
+        """Begin anew soon if another release is installed, and has an agent that works."""
+        installed = placing.command_anew(self.prefix, "keeper")
+        if installed != placing.command(self.prefix, "keeper") and self.trial.is_due():
+            self._try(installed)
 
-    def _begin_anew(self) -> None:
+    def _try(self, argv: list[str]) -> None:
+        """Have another process find out whether this can be the keeper, before anything stops."""
+        self.trial.begin(argv, self._inherited())
+
+    def _inherited(self) -> dict[bytes, bytes]:
+        return {**posix.environ, BOUND: _bytes(sockets.as_text(self.bound))}
+
+    def _begin_anew(self, argv: Sequence[str]) -> None:
         """Become the installed release's keeper; launchers wait in the sockets meanwhile."""
-        argv = placing.command_anew(self.prefix, "keeper")
-        if not all(posix.access(path, posix.R_OK) for path in (argv[0], argv[-3])):
-            complain("its own program is gone and no other is installed; it goes on as it is.")
-            return
         signals.hold()
         for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
             workers.stop([worker], _GRACE)
-        environment = {**posix.environ, BOUND: _bytes(sockets.as_text(self.bound))}
-        handing.become(argv, self._kept(), environment)
+        kept = self._kept()
+        try:
+            handing.become(argv, kept, self._inherited())
+        except OSError as error:
+            complain(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
+        own = placing.command(self.prefix, "keeper")
+        handing.become(own, handing.arranged(kept), self._inherited())
 
     def _listen(self) -> None:
         while message := handing.receive(self.taker):
