@@ -73,7 +73,10 @@ def _number(text: bytes) -> int:
 def become(
     argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
 ) -> NoReturn:
-    """Exec a program that finds these descriptors, and none of our others but 0, 1 and 2."""
+    """Exec a program that finds these descriptors, and none of our others but 0, 1 and 2.
+
+    Raises OSError. The descriptors are then as `arranged` has them; others may be gone.
+    """
     _arrange([each.fd for each in handed])
     told = {
         b"LISTEN_PID": str(posix.getpid()).encode(),
@@ -81,6 +84,11 @@ def become(
         b"LISTEN_FDNAMES": ":".join(each.name for each in handed).encode(),
     }
     posix.execve(argv[0], [*argv], {**environment, **told})
+
+
+def arranged(handed: Iterable[Named]) -> list[Named]:
+    """Return where descriptors are that could not be handed on."""
+    return [Named(each.name, FIRST + at) for at, each in enumerate(handed)]
 
 
 def _arrange(fds: Iterable[int]) -> None:

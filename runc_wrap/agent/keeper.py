@@ -18,13 +18,16 @@ from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.stored import ARRIVING, needed_to_linger, number_of
+from runc_wrap.agent.trial import Trial
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runc_wrap.agent.handing import Message
 
-BOUND = b"RUNC_WRAP_BOUND"  # names of the sockets that are ours to remove
+BOUND = b"RUNC_WRAP_BOUND"  # the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
 MOST_STORED = 512
 _LONGEST_NAME = 64
@@ -42,31 +45,30 @@ def main(prefix: str) -> None:
     """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
     given = handing.received(posix.environ)
-    before = posix.environ.get(BOUND, b"").decode().split()
+    before = sockets.from_text(posix.environ.get(BOUND, b"").decode())
     try:
         held, bound = sockets.take(prefix, given)
     except sockets.Unusable as error:
         complain(str(error))
         sys.exit(2)
-    Keeper(prefix, held, [*before, *bound]).run()
+    Keeper(prefix, held, before | bound).run()
 
 
 class Keeper:
-    """`held` is every descriptor by its name; `bound` the names of the sockets bound by us."""
+    """`held` is every descriptor by its name; `bound` the sockets bound by us."""
 
-    def __init__(self, prefix: str, held: dict[str, int], bound: list[str]) -> None:
+    def __init__(self, prefix: str, held: dict[str, int], bound: sockets.Bound) -> None:
         self.prefix = prefix
         self.held = held
         self.bound = bound
         self.upstream = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
-        self.address = sockets.path(prefix, "keeper")
-        sockets.remove(prefix, ["keeper"])
-        self.taker = handing.listen(self.address)
+        self.taker, self.address, self._own = sockets.take_messages(prefix)
         self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its end is how ours is seen
         self.decisions, self.evidence = self.workers = [
             Worker("decisions"),
             Worker("evidence", _CALLS_WAIT),
         ]
+        self.trial = Trial()
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
         self.turned_away: _socket.socket | None = None
@@ -124,7 +126,7 @@ class Keeper:
         told = {
             b"NOTIFY_SOCKET": self.address,
             UPSTREAM: self.upstream,
-            BOUND: " ".join(self.bound),
+            BOUND: sockets.as_text(self.bound),
         }
         return _FRUGAL | {key: _bytes(value) for key, value in told.items()}
 
@@ -140,21 +142,36 @@ class Keeper:
             self.turned_away = None
 
     def _obey(self, numbers: set[int]) -> None:
-        if SIGCHLD in numbers:
-            for worker in workers.gone(self.workers):
-                complain(f"the {worker.role} worker ended; it is started again.")
-                worker.ended()
+        tried = SIGCHLD in numbers and self._bury()
         if numbers & {SIGTERM, SIGINT}:
             self._end()
         if SIGHUP in numbers:
-            self._begin_anew()
+            self._try(placing.command_anew(self.prefix, "keeper"))
+        elif tried:
+            self._begin_anew(self.trial.argv)
+
+    def _bury(self) -> bool:
+        """Take note of children that ended; tell whether one was a trial that went well."""
+        gone = workers.gone()
+        for worker in self.workers:
+            if worker.pid in gone:
+                complain(f"the {worker.role} worker ended; it is started again.")
+                worker.ended()
+        if self.trial.pid not in gone:
+            return False
+        went_well = gone[self.trial.pid]
+        self.trial.pid = 0
+        if not went_well:
+            complain("the installed release cannot be started as agent; it goes on as it is.")
+        return went_well
 
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
         sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
         self.door.admit()
         workers.stop(self.workers, _GRACE, self._listen)
-        sockets.remove(self.prefix, ["keeper"])
+        self.trial.end()
+        sockets.remove(self.prefix, self._own)
         self._linger()
         sys.exit(0)
 
@@ -171,21 +188,30 @@ class Keeper:
             handing.become(placing.command(self.prefix, "lingering"), kept, posix.environ)
 
     def _follow_upgrade(self) -> None:
-        """Begin anew if another release is installed, and has an agent."""
-        if placing.command_anew(self.prefix, "keeper") != placing.command(self.prefix, "keeper"):
-            self._begin_anew()
+        """Begin anew soon if another release is installed, and has an agent that works."""
+        installed = placing.command_anew(self.prefix, "keeper")
+        if installed != placing.command(self.prefix, "keeper") and self.trial.is_due():
+            self._try(installed)
 
-    def _begin_anew(self) -> None:
+    def _try(self, argv: list[str]) -> None:
+        """Have another process find out whether this can be the keeper, before anything stops."""
+        self.trial.begin(argv, self._inherited())
+
+    def _inherited(self) -> dict[bytes, bytes]:
+        return {**posix.environ, BOUND: _bytes(sockets.as_text(self.bound))}
+
+    def _begin_anew(self, argv: Sequence[str]) -> None:
         """Become the installed release's keeper; launchers wait in the sockets meanwhile."""
-        argv = placing.command_anew(self.prefix, "keeper")
-        if not all(posix.access(path, posix.R_OK) for path in (argv[0], argv[-3])):
-            complain("its own program is gone and no other is installed; it goes on as it is.")
-            return
         signals.hold()
         for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
             workers.stop([worker], _GRACE, self._listen)
-        environment = {**posix.environ, BOUND: _bytes(" ".join(self.bound))}
-        handing.become(argv, self._kept(), environment)
+        kept = self._kept()
+        try:
+            handing.become(argv, kept, self._inherited())
+        except OSError as error:
+            complain(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
+        own = placing.command(self.prefix, "keeper")
+        handing.become(own, handing.arranged(kept), self._inherited())
 
     def _listen(self) -> None:
         while message := handing.receive(self.taker):

@@ -8,7 +8,7 @@ import fcntl
 import posix
 import time
 
-from runc_wrap.agent import placing
+from runc_wrap.agent import handing, placing
 from runc_wrap.agent.handing import Named
 
 # name -> type; each is PREFIX/var/agent/NAME.sock
@@ -23,6 +23,10 @@ _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
 _PATIENCE = 1.0  # seconds for a worker of an agent that was killed to end
 
 
+File = tuple[int, int]  # device and inode
+Bound = dict[str, File]  # of the sockets bound here, by their names
+
+
 class Unusable(Exception):
     """The agent cannot start; the message says why."""
 
@@ -32,8 +36,8 @@ def path(prefix: str, name: str) -> str:
     return f"{placing.directory(prefix)}/{name}.sock"
 
 
-def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], list[str]]:
-    """Return all descriptors by name, `given` ones among them, and the names bound here.
+def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
+    """Return all descriptors by name, `given` ones among them, and what was bound here.
 
     Raises Unusable.
     """
@@ -48,9 +52,10 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], list[str]]:
         _make_directory(placing.directory(prefix))
         if LOCK not in held:
             held[LOCK] = _locked(f"{placing.directory(prefix)}/{LOCK}")
-        bound = [name for name in KINDS if name not in held]
-        for name in bound:
+        bound: Bound = {}
+        for name in [name for name in KINDS if name not in held]:
             held[name] = _listening(path(prefix, name), KINDS[name])
+            bound[name] = _identity(path(prefix, name))
     except OSError as error:
         raise Unusable(f"{placing.directory(prefix)}: {error.strerror}. Run it as root.") from None
     for name in KINDS:
@@ -126,10 +131,44 @@ def _answers(name: str, kind: int) -> bool:
     return True
 
 
-def remove(prefix: str, names: list[str]) -> None:
-    """Remove the sockets that this agent bound."""
-    for name in names:
+def _identity(name: str) -> File:
+    found = posix.stat(name, follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
+def take_messages(prefix: str) -> tuple[_socket.socket, str, Bound]:
+    """Return the keeper's own socket, its path, and what was bound for that. Raises OSError.
+
+    Where the directory was removed beneath an agent that still runs, another may have the name.
+    """
+    name = "keeper"
+    if _answers(path(prefix, name), _socket.SOCK_DGRAM):
+        name = f"keeper-{posix.getpid()}"
+    address = path(prefix, name)
+    _clear(address, _socket.SOCK_DGRAM)
+    return handing.listen(address), address, {name: _identity(address)}
+
+
+def remove(prefix: str, bound: Bound) -> None:
+    """Remove the sockets that this agent bound, not what another has put in their place."""
+    for name, own in bound.items():
         try:
-            posix.unlink(path(prefix, name))
+            if _identity(path(prefix, name)) == own:
+                posix.unlink(path(prefix, name))
         except OSError:
             continue
+
+
+def as_text(bound: Bound) -> str:
+    """Return what was bound in a form to hand on."""
+    return " ".join(f"{name}:{device}:{inode}" for name, (device, inode) in bound.items())
+
+
+def from_text(text: str) -> Bound:
+    """Return what `as_text` wrote; what is none is left out."""
+    parts = [one.split(":") for one in text.split()]
+    return {
+        one[0]: (int(one[1]), int(one[2]))
+        for one in parts
+        if len(one) == 3 and one[1].isdecimal() and one[2].isdecimal()  # noqa: PLR2004 - as above
+    }

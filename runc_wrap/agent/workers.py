@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import posix
 import time
-from _signal import SIGKILL, SIGTERM  # type: ignore[import-not-found]
+from _signal import (  # type: ignore[import-not-found]
+    SIG_DFL,
+    SIGALRM,
+    SIGKILL,
+    SIGTERM,
+    alarm,
+    signal,
+)
 
 from runc_wrap.agent import handing, signals
 
@@ -38,21 +45,12 @@ class Worker:
         self, argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
     ) -> None:
         """Start the process; where there is no room for one, it is due again later."""
-        signals.hold()
         self._started = time.monotonic()
-        try:
-            self.pid = self.latest = posix.fork()
-        except OSError:
+        self.pid = spawn(argv, handed, environment)
+        if self.pid:
+            self.latest = self.pid
+        else:
             self.ended()
-            signals.release()
-            return
-        if self.pid == 0:
-            try:
-                signals.fresh()
-                handing.become(argv, handed, environment)
-            finally:
-                posix._exit(127)  # noqa: SLF001 - os._exit by its own name
-        signals.release()
 
     def ended(self) -> None:
         """Take note that the process is gone: it is due again, later if it lived shortly."""
@@ -66,6 +64,33 @@ class Worker:
         """Send the process a signal, if there is one."""
         if self.pid:
             posix.kill(self.pid, number)
+
+
+def spawn(
+    argv: Sequence[str],
+    handed: Sequence[Named],
+    environment: Mapping[bytes, bytes],
+    seconds: int = 0,
+) -> int:
+    """Start a process, and return its pid; 0 where there is no room for one.
+
+    A signal ends it after so many seconds, 0 for never. It ends with 127 if it cannot be executed.
+    """
+    signals.hold()
+    try:
+        pid = posix.fork()
+    except OSError:
+        pid = -1
+    if pid == 0:
+        try:
+            signals.fresh()
+            signal(SIGALRM, SIG_DFL)
+            alarm(seconds)
+            handing.become(argv, handed, environment)
+        finally:
+            posix._exit(127)  # noqa: SLF001 - os._exit by its own name
+    signals.release()
+    return max(pid, 0)
 
 
 def stop(workers: Sequence[Worker], seconds: float, meanwhile: Callable[[], None]) -> None:
@@ -89,16 +114,14 @@ def _is_over(pid: int) -> bool:
     return posix.waitpid(pid, posix.WNOHANG)[0] == pid
 
 
-def gone(workers: Sequence[Worker]) -> list[Worker]:
-    """Return the workers that have ended, each once; other children are only taken note of."""
-    found = []
-    while pid := _any_child():
-        found += [worker for worker in workers if worker.pid == pid]
-    return found
-
-
-def _any_child() -> int:
-    try:
-        return posix.waitpid(-1, posix.WNOHANG)[0]
-    except ChildProcessError:
-        return 0
+def gone() -> dict[int, bool]:
+    """Return the children that have ended, each once, and whether each ended well."""
+    found: dict[int, bool] = {}
+    while True:
+        try:
+            pid, status = posix.waitpid(-1, posix.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        found[pid] = status == 0

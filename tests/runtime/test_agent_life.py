@@ -88,6 +88,28 @@ def test_a_second_agent_is_refused_and_the_first_stays(
     agent.wait_answering()
 
 
+def test_an_agent_whose_directory_was_replaced_leaves_its_successors_sockets(
+    agent: Agent, node: install.Installed
+) -> None:
+    """Neither when it changes to another release nor when it ends."""
+    keeper, _, evidence = _three(agent)
+    directory = node.prefix / "var" / "agent"
+    shutil.rmtree(directory)
+    with agents.running(node) as second:
+
+        def workers() -> list[int]:
+            return agents.processes(node.prefix, "evidence")
+
+        before = {path.name: path.stat().st_ino for path in directory.glob("*.sock")}
+        os.kill(keeper, signal.SIGHUP)
+        wait_until(lambda: evidence not in workers() and len(workers()) > 1, "its new worker")
+        os.kill(keeper, signal.SIGTERM)
+        assert agent.daemon.process.wait(10) == 0
+        assert {path.name: path.stat().st_ino for path in directory.glob("*.sock")} == before
+        second.wait_answering()
+    assert _sockets(node) == []
+
+
 def test_a_socket_of_another_program_is_not_taken(node: install.Installed) -> None:
     path = agents.socket_of(node.prefix)
     path.parent.mkdir()
@@ -258,18 +280,85 @@ def test_a_request_after_an_upgrade_is_left_to_the_cold_path_and_brings_the_new_
     assert all("/new/" in _words(pid) for pid in _three(agent))
 
 
+def _break_a_module(release: Path) -> None:
+    """As a copy does that was cut short."""
+    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/arrivals.py")
+    module.write_text("raise ImportError('cut short')\n")
+
+
+def _break_its_python(release: Path) -> None:
+    (release / "python").unlink()
+    (release / "python").write_text("#!/bin/sh\n")
+
+
+def _hang(release: Path) -> None:
+    (release / "python").unlink()
+    _script(release / "python", "exec sleep 60")
+
+
+@pytest.mark.parametrize("broken", [_break_a_module, _break_its_python, _hang])
+@pytest.mark.parametrize("by", ["a signal", "a create"])
+def test_a_release_that_is_broken_is_not_changed_to(
+    node: install.Installed, broken: Callable[[Path], None], by: str
+) -> None:
+    broken(_lay_out(node))
+    with agents.running(node) as agent:
+        before = _three(agent)
+        _change_to_new(node)
+        if by == "a signal":
+            os.kill(before[0], signal.SIGHUP)
+        else:
+            assert agents.ask(node.prefix, "runc", "create", "ID")[1:] == [b"cold"]
+        wait_until(lambda: "cannot be started" in agent.daemon.log.read_text(), "a complaint")
+        agent.wait_answering()
+        assert _three(agent) == before
+        assert agent.daemon.log.read_text().count("cannot be started") == 1
+
+
+def test_a_release_that_breaks_after_it_was_tried_is_not_changed_to(
+    node: install.Installed,
+) -> None:
+    python = _lay_out(node) / "python"
+    real = python.resolve()
+    python.unlink()
+    _script(python, f'chmod 600 "$0"; exec {real} "$@"')
+    with agents.running(node) as agent:
+        before = _three(agent)
+        _change_to_new(node)
+        os.kill(before[0], signal.SIGHUP)
+        _wait_three(agent, before[1:])
+        assert agent.keeper == before[0]
+        assert not any("/new/" in _words(pid) for pid in _three(agent))
+        wait_until(lambda: "cannot be started" in agent.daemon.log.read_text(), "the next trial")
+        assert _sockets(node) == sorted([*NAMES, "keeper"])
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
 def _words(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 def _upgrade(node: install.Installed) -> None:
     """Put another release in place: the same code under another name."""
+    _lay_out(node)
+    _change_to_new(node)
+
+
+def _lay_out(node: install.Installed) -> Path:
     releases = node.prefix / "lib" / "releases"
     old, shared = node.release, releases.resolve()
     releases.unlink()
     releases.mkdir()
     (releases / old.name).symlink_to(shared / old.name)
     shutil.copytree(old, releases / "new", symlinks=True)
+    return releases / "new"
+
+
+def _change_to_new(node: install.Installed) -> None:
     link = node.prefix / "lib" / "current.new"
     link.symlink_to("releases/new")
     link.replace(node.prefix / "lib" / "current")
