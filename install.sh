@@ -127,6 +127,7 @@ switch_link() {
 switch_release() {
     previous=$(readlink "$prefix/lib/current" || :)
     cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"
+    sync -f "$release" # a power cut behind the switch must not leave empty files there
     switch_link "releases/${release##*/}" "$prefix/lib/current"
     mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
     switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"

@@ -69,27 +69,19 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
     return RENAME;
 }
 
-static bool add(char *request, size_t *length, const char *field)
-{
-    size_t size = strlen(field) + 1;
-    if (size > LARGEST - *length)
-        return false;
-    memcpy(request + *length, field, size);
-    *length += size;
-    return true;
-}
-
 /* Return the request's length, 0 if it would be too large. */
 static size_t write_request(char *request, const struct launch *launch)
 {
-    size_t length = 0;
-    const char *const first[] = {VERSION, launch->kind, launch->runtime, launch->words[0]};
-    for (size_t i = 0; i < COUNT(first); i++)
-        if (!add(request, &length, first[i]))
-            return 0;
-    for (char **word = launch->words + 1; *word != NULL; word++)
-        if (!add(request, &length, *word))
-            return 0;
+    size_t length = 0, size;
+    const char *const own[] = {VERSION, launch->kind, launch->runtime, NULL};
+    const char *const *const parts[] = {own, (const char *const *)launch->words};
+    for (size_t i = 0; i < COUNT(parts); i++)
+        for (const char *const *word = parts[i]; *word != NULL; word++, length += size) {
+            size = strlen(*word) + 1;
+            if (size > LARGEST - length)
+                return 0;
+            memcpy(request + length, *word, size);
+        }
     return length;
 }
 

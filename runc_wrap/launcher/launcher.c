@@ -181,11 +181,6 @@ static bool has_runtime(const struct launch *launch)
 /* Return only if that is impossible, with errno; argv[0] is then as it was. */
 static void become_runtime(struct launch *launch)
 {
-    char *none[] = {launch->runtime, NULL};
-    if (launch->count == 0) {
-        execv(launch->runtime, none);
-        return;
-    }
     char *called_as = launch->words[0];
     launch->words[0] = launch->runtime;
     execv(launch->runtime, launch->words);
@@ -210,10 +205,10 @@ __attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launc
     va_end(values);
     if (runs_unmodified(launch)) {
         snprintf(warning, sizeof warning, "started unmodified: %s", message);
-        write_log(launch->words + 1, "warning", warning);
+        write_log(launch->words + 1, "warning", warning, false);
         become_runtime(launch);
     }
-    write_log(launch->words + 1, "error", message);
+    write_log(launch->words + 1, "error", message, false);
     fail("%s\n", message);
 }
 
@@ -257,41 +252,38 @@ static bool python_starts(const char *const *words)
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static void follow(struct launch *launch, const char *directory, const char *name, char *target)
+{
+    char link[PATH_MAX];
+    join(link, directory, name);
+    if (!read_link(link, target))
+        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
+}
+
 static void find_python(struct launch *launch, char *python, char *script)
 {
-    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX], link[PATH_MAX];
+    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX];
     join(library, launch->prefix, "lib");
-    join(link, library, "current");
-    if (!read_link(link, name))
-        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
+    follow(launch, library, "current", name);
     join(release, library, name);
-    join(link, release, "python");
-    if (!read_link(link, python))
-        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
+    follow(launch, release, "python", python);
     join(script, release, "hotpath/cold.py");
 }
 
-#define NOT_STARTED                                                                             \
-    "the interpreter %s was started and did not come as far as runc-wrap's own code%s; run "    \
+#define NOT_STARTED                                                                            \
+    "the interpreter %s was started and did not come as far as runc-wrap's own code; run " \
     "install.sh again."
-
-/* Say beforehand what nobody could say afterwards. */
-static struct ahead foretell(const struct launch *launch, const char *python)
-{
-    char message[LONGEST_MESSAGE];
-    snprintf(message, sizeof message, NOT_STARTED, python, " (its own words are on stderr)");
-    return write_ahead(launch->words + 1, message);
-}
 
 static void start_python(struct launch *launch)
 {
-    char python[PATH_MAX], script[PATH_MAX];
+    char python[PATH_MAX], script[PATH_MAX], message[LONGEST_MESSAGE];
     find_python(launch, python, script);
     const char *const trial[] = {python, "-I", "-S", "-B", "-X", "utf8", script, NULL};
     if (runs_unmodified(launch) && !python_starts(trial))
-        give_up(launch, NOT_STARTED, python, "");
+        give_up(launch, NOT_STARTED, python);
 
-    struct ahead ahead = foretell(launch, python);
+    snprintf(message, sizeof message, NOT_STARTED " See stderr.", python);
+    struct ahead ahead = write_log(launch->words + 1, "error", message, true);
     const char *const own[] = {launch->prefix,    launch->kind,  launch->runtime, launch->words[0],
                                ignored_signals(), locale_given(), ahead.word};
     size_t before = COUNT(trial) - 1 + COUNT(own);
@@ -311,11 +303,13 @@ static void start_python(struct launch *launch)
 int main(int argc, char **argv)
 {
     static struct launch launch;
+    if (argc == 0)
+        fail("it was called without a name.\n");
     launch.words = argv;
     launch.count = argc;
     find_prefix(launch.prefix);
     find_runtime(&launch);
-    if (argc > 0 && reads_config(argv + 1)) {
+    if (reads_config(argv + 1)) {
         if (has_runtime(&launch) && agent_agrees(&launch))
             become_runtime(&launch);
         start_python(&launch);

@@ -37,14 +37,12 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
 
 /* log.c: `words` are the caller's without argv[0]. */
 #define LONGEST_MESSAGE (PATH_MAX + 300)
-void write_log(char **words, const char *level, const char *message);
-
 struct ahead {
-    int descriptor; /* -1: nothing was written */
+    int descriptor; /* -1: nothing is to be taken back */
     off_t length;
     char word[64]; /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
 };
-struct ahead write_ahead(char **words, const char *message);
+struct ahead write_log(char **words, const char *level, const char *message, bool ahead);
 void take_back(const struct ahead *ahead);
 
 #endif

@@ -83,39 +83,31 @@ static size_t write_line(int descriptor, bool json, const char *level, const cha
     return written < 0 ? 0 : (size_t)written;
 }
 
-void write_log(char **words, const char *level, const char *message)
+/* `ahead`: what an interpreter that dies before our code cannot say any more is written before it
+ * starts, and the first thing that our code does is to take it back. A log that has something in it
+ * is left alone then: it may be shared. The lock is for creates with the same log: only one has such
+ * a line. */
+struct ahead write_log(char **words, const char *level, const char *message, bool ahead)
 {
-    struct log log = find_log(words);
-    int descriptor = open_log(&log);
-    if (descriptor < 0)
-        return;
-    write_line(descriptor, log.json, level, message);
-    close(descriptor);
-}
-
-/* What an interpreter that dies before our code cannot say any more is written before it starts,
- * and the first thing that our code does is to take it back. A log that has something in it is left
- * alone: it may be shared. The lock is for creates with the same log: only one has such a line. */
-struct ahead write_ahead(char **words, const char *message)
-{
-    struct ahead ahead = {.descriptor = -1};
+    struct ahead written = {.descriptor = -1};
     struct stat found;
     struct log log = find_log(words);
-    int opened = open_log(&log);
-    if (opened < 0)
-        return ahead;
-    if (flock(opened, LOCK_EX | LOCK_NB) == 0 && fstat(opened, &found) == 0 &&
-        S_ISREG(found.st_mode) && found.st_size == 0)
-        ahead.descriptor = fcntl(opened, F_DUPFD, 3); /* for Python: not CLOEXEC, nor its stdio */
-    close(opened);
-    if (ahead.descriptor < 0)
-        return ahead;
-    ahead.length = (off_t)write_line(ahead.descriptor, log.json, "error", message);
-    if (ahead.length > 0) {
-        snprintf(ahead.word, sizeof ahead.word, "%d:%jd", ahead.descriptor, (intmax_t)ahead.length);
-        return ahead;
+    int descriptor = open_log(&log);
+    if (descriptor >= 0 && ahead) {
+        if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &found) == 0 &&
+            S_ISREG(found.st_mode) && found.st_size == 0)
+            written.descriptor = fcntl(descriptor, F_DUPFD, 3); /* Python's: not CLOEXEC, nor stdio */
+        close(descriptor);
+        descriptor = written.descriptor;
     }
-    close(ahead.descriptor);
+    if (descriptor < 0)
+        return written;
+    written.length = (off_t)write_line(descriptor, log.json, level, message);
+    if (ahead && written.length > 0) {
+        snprintf(written.word, sizeof written.word, "%d:%jd", descriptor, (intmax_t)written.length);
+        return written;
+    }
+    close(descriptor);
     return (struct ahead){.descriptor = -1};
 }
 

@@ -1,16 +1,17 @@
-"""Packs the hot path's modules into one file, which cold.py runs instead of finding sixteen.
+"""Packs the hot path's modules into one file, which cold.py runs instead of finding each.
 
     python packing.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
 
 Finding, opening, checking and reading each module costs a create 1.5 ms more than one file does
 (docs/start-latency.md). Run by install.sh, with the interpreter that will run the result: cold.py
-takes it only from the same bytecode version, and otherwise imports the modules themselves.
+takes it only whole and from the same bytecode version, and imports the modules themselves else.
 
-The file is that version's magic number, then marshal's form of the list of
+The file is that version's magic number, the digest of the rest, then marshal's form of the list of
 (module's name, its directory if it is a package, else "", code), in the order of their execution.
 """
 
 import sys
+from _imp import source_hash
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -31,7 +32,8 @@ Entry = tuple[str, str, CodeType]
 def main(directory: Path) -> None:
     """Write the packed file; it appears whole."""
     new = directory / "hotpath.packed.new"
-    new.write_bytes(MAGIC_NUMBER + dumps(entries(directory)))
+    packed = dumps(entries(directory))
+    new.write_bytes(MAGIC_NUMBER + source_hash(0, packed) + packed)
     new.rename(directory / "hotpath.packed")
 
 

@@ -178,15 +178,30 @@ def test_what_is_packed_is_what_a_create_would_import(
     assert "seccomp" in bundle.read()["linux"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 64, "half"], ids=["empty", "another", "half"])
+def _one_bit(text: bytes, at: int) -> bytes:
+    return text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "another's": lambda _: b"\0" * 64,
+    "half": lambda whole: whole[: len(whole) // 2],
+    "the end is missing": lambda whole: whole[:-1],
+    "a page of zeros": lambda whole: whole[:4096] + bytes(4096) + whole[8192:],
+    "a bit of the digest": lambda whole: _one_bit(whole, 5),
+    "a bit in the middle": lambda whole: _one_bit(whole, len(whole) // 2),
+    "the last bit": lambda whole: _one_bit(whole, len(whole) - 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_packed_file_that_cannot_be_used_leaves_the_modules(
-    interpreter: Interpreter, bundle: Bundle, tmp_path: Path, damage: bytes | str
+    interpreter: Interpreter, bundle: Bundle, tmp_path: Path, damage: str
 ) -> None:
-    """As after an upgrade of the interpreter to another version."""
+    """As after an upgrade of the interpreter to another version, or a power cut."""
     changed, hot = _hot_copy(interpreter, tmp_path)
     whole = (interpreter.installed.release / "hotpath" / "hotpath.packed").read_bytes()
-    text = damage if isinstance(damage, bytes) else whole[: len(whole) // 2]
-    (hot / "hotpath.packed").write_bytes(text)
+    (hot / "hotpath.packed").write_bytes(DAMAGES[damage](whole))
     assert changed.modules(_create(bundle)) == SEEN | HOT
     assert "seccomp" in bundle.read()["linux"]
 

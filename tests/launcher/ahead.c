@@ -8,7 +8,7 @@
 int main(int argc, char **argv)
 {
     char *words[] = {"--log", argv[1], "create", NULL};
-    struct ahead ahead = write_ahead(words, "the interpreter");
+    struct ahead ahead = write_log(words, "error", "the interpreter", true);
     FILE *log = fopen(argv[1], strcmp(argv[2], "cut") == 0 ? "w" : "a");
     fputs(argv[2], log);
     fclose(log);

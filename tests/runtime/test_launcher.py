@@ -228,7 +228,7 @@ def test_so_it_can_behind_a_global_flag_that_takes_no_value(
     install.use_runtime(broken, "/bin/echo")
     _no_python(broken)
     for words in (["delete", name], ["kill", name, "9"]):
-        argv = [broken.wrapper, "--root", tmp_path, flag, *words]
+        argv: list[str | Path] = [broken.wrapper, "--root", tmp_path, flag, *words]
         assert attempt(argv).stdout.endswith(f"{' '.join(words)}\n")
     assert attempt([broken.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
 

@@ -244,7 +244,7 @@ def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
 ) -> None:
     install.use_runtime(own, built("probe"))
     log = tmp_path / "log"
-    argvs = []
+    argvs: list[list[str | Path]] = []
     for number in range(4):
         bundle = bundles.make(tmp_path / str(number), "runc")
         argvs.append([own.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])

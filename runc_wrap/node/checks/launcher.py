@@ -42,7 +42,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _shell_script(reason: Path) -> Finding:
-    """Return what it costs and why it is there: install.sh left the reason and the compiler's words."""
+    """Return what it costs, and why it is there: the reason, then the compiler's words."""
     try:
         with reason.open(errors="replace") as file:
             why = file.readline(_FEW).rstrip("\n")
