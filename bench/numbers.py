@@ -89,7 +89,8 @@ def interleaved(
 
     Each begins after a pause, in seconds. A process that is put into a cgroup waits for an RCU
     grace period (10 to 20 ms), unless another was put into one just before (linux
-    kernel/rcu/sync.c): without the pause the faster variant would be spared what the slower one has to wait for.
+    kernel/rcu/sync.c): without the pause the faster variant would be spared what the slower one
+    has to wait for.
     """
 
     def rested(name: str) -> float:
