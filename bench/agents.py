@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.timing import FailedError
 from runc_wrap.evidence import ledger
 from tests.support.holder import parents_of_all
 from tests.support.processes import CommandError, Daemon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.support.install import Installed
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PROCESSES = 3  # keeper, decisions, evidence
 MB = 1024.0  # /proc counts in KiB
 
 
@@ -28,12 +30,15 @@ class AtRest:
     """What the agent's processes have together.
 
     `resident` in MB counts each shared page once: what is private to each, and of what is shared
-    the largest; `summed` adds up VmRSS; `cpu` is seconds within `seconds`.
+    the largest; `summed` adds up VmRSS; `worked` is as `resident`, after so many more `creates`;
+    `cpu` is seconds within `seconds`.
     """
 
     processes: int
     resident: float
     summed: float
+    worked: float
+    creates: int
     cpu: float
     seconds: float
 
@@ -62,15 +67,24 @@ def decided(installed: Installed, name: str) -> dict[str, int]:
     return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
 
 
-def at_rest(pid: int, seconds: float) -> AtRest:
-    """Watch the agent, which nobody asks anything, for some seconds."""
+def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
+    """Watch the agent, which nobody asks anything, for some seconds; then have it `work`.
+
+    Raises FailedError if a process of it is missing.
+    """
     before = {one: _cpu(one) for one in _family(pid)}
+    if len(before) < PROCESSES:
+        raise FailedError(f"the agent has {len(before)} processes of {PROCESSES}")
     time.sleep(seconds)
     after = {one: _cpu(one) for one in _family(pid)}
+    rested, summed = resident(after), sum(whole for _, _, whole in map(_memory, after))
+    creates = work()
     return AtRest(
         processes=len(after),
-        resident=resident(after),
-        summed=sum(whole for _, _, whole in map(_memory, after)),
+        resident=rested,
+        summed=summed,
+        worked=resident(_family(pid)),
+        creates=creates,
         cpu=sum(spent - before.get(one, 0) for one, spent in after.items()),
         seconds=seconds,
     )

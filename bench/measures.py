@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
 }
 SIZES = (3 * 1024, 300 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
+MANY = 1000  # creates after which the agent is weighed again
 REST = 10.0  # seconds that the agent is watched
 
 
@@ -57,6 +58,13 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
     for subject in subjects.values():
         subject.stop()
     return found
+
+
+def back_to_back(places: Places, plan: Plan) -> Rounds:
+    """Measure create without the rest that comes before every other measurement."""
+    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+    creates = {way: places.subjects[f"runc/{way}"].create for way in ways}
+    return numbers.interleaved(creates, plan.rounds, plan.seed, pause=0)
 
 
 def one_abi(places: Places, plan: Plan) -> Rounds:
@@ -130,6 +138,14 @@ def cache(places: Places, way: str) -> dict[str, Any]:
 
 
 def rest(places: Places) -> agents.AtRest | None:
-    """Weigh the agent that decided everything above."""
-    agent = places.agents["runc-agent"]
-    return agents.at_rest(agent.pid, REST) if agent else None
+    """Weigh the agent that decided everything above, and again after 1000 creates more."""
+    agent, subject = places.agents["runc-agent"], places.subjects["runc/agent"]
+    if not agent:
+        return None
+
+    def work() -> int:
+        for _ in range(MANY):
+            subject.create()
+        return MANY
+
+    return agents.at_rest(agent.pid, REST, work)

@@ -6,6 +6,8 @@ hits all alike, so ratios and differences are taken within a round and only then
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import statistics
 import time
@@ -59,10 +61,16 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return statistics.linear_regression(xs, ys).slope
 
 
-def correlation(points: Sequence[tuple[float, float]]) -> float:
-    """Return Pearson's r of (x, y): 1 where y grows linearly with x."""
-    xs, ys = zip(*points, strict=True)
-    return statistics.correlation(xs, ys)
+def steepening(points: Sequence[tuple[float, float]]) -> list[float]:
+    """Return each stretch's slope over that of the stretch before: all 1 where y grows linearly.
+
+    A stretch without any growth makes the next one's infinite.
+    """
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.pairwise(points)]
+    return [
+        later / earlier if earlier > 0 else math.inf
+        for earlier, later in itertools.pairwise(slopes)
+    ]
 
 
 def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
@@ -74,16 +82,19 @@ def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
         yield order
 
 
-def interleaved(measures: Mapping[str, Callable[[], float]], count: int, seed: int) -> Rounds:
+def interleaved(
+    measures: Mapping[str, Callable[[], float]], count: int, seed: int, pause: float = PAUSE
+) -> Rounds:
     """Measure each variant once a round. The first rounds, which fill caches, do not count.
 
-    Each begins after a pause. A process that is put into a cgroup waits for an RCU grace period
-    (10 to 20 ms), unless another was put into one just before (linux kernel/rcu/sync.c): without
-    the pause the faster variant would be spared what the slower one has to wait for.
+    Each begins after a pause, in seconds. A process that is put into a cgroup waits for an RCU
+    grace period (10 to 20 ms), unless another was put into one just before (linux
+    kernel/rcu/sync.c): without the pause the faster variant would be spared what the slower one
+    has to wait for.
     """
 
     def rested(name: str) -> float:
-        time.sleep(PAUSE)
+        time.sleep(pause)
         return measures[name]()
 
     rounds = [

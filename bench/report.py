@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from bench.numbers import Rounds
     from bench.rows import Row
 
+NOTE = f"""\
+Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.
+Every measurement rests {numbers.PAUSE * 1e3:.0f} ms first, but for "back to back" and 100 at once.
+"undecided": the quartiles lie on both sides of the bound. "stated": nothing was promised of it.
+The agent's evidence part wakes for each program that starts on the machine while containers are in
+audit or observe: its CPU at rest is none only while nothing else starts programs there."""
+
 
 def aligned(lines: list[list[str]]) -> str:
     """Return the cells as columns, as wide as their widest."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+# Bytes of a config that is answered for. Parsed it takes up to 60 times that memory, which stays,
+# and others wait meanwhile; the cold path is as fast there, and ends.
+LARGEST = 1024 * 1024
 _NOT_OURS = ("/proc/", "/dev/fd/")  # what lies there may be another file for each process
 
 
@@ -62,7 +65,7 @@ class Answerer:
         started = time.perf_counter()
         request = requests.parsed(packet)
         invocation = argv.parse(request.words, request.kind) if request else None
-        if not request or not invocation or not _is_plain(invocation):
+        if not request or not invocation or not _is_plain(invocation) or _is_large(invocation):
             return COLD
         try:
             outcome = self._consider(request, invocation, pid)
@@ -114,6 +117,14 @@ def _is_plain(invocation: Invocation) -> bool:
     paths = (argv.config_path(invocation), invocation.bundle, invocation.pid_file or "/")
     absolute = all(path.startswith("/") and not _is_elsewhere(path) for path in paths)
     return absolute and not invocation.is_guess
+
+
+def _is_large(invocation: Invocation) -> bool:
+    """Tell whether the config is one for the cold path, by its size and before it is opened."""
+    try:
+        return posix.stat(argv.config_path(invocation)).st_size > LARGEST
+    except OSError:  # reading it says why
+        return False
 
 
 def _is_elsewhere(path: str) -> bool:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
+from typing import TYPE_CHECKING
+
 import pytest
 
 from bench import numbers, rows
+from bench.agents import AtRest, at_rest
+from bench.measures import SIZES
+from bench.timing import FailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CREATE = [
     {"bare": 0.040, "cold": 0.050, "agent": 0.041},
@@ -24,16 +34,16 @@ def test_every_round_has_every_variant_once_and_a_seed_gives_one_order() -> None
     assert {order[0] for order in found} == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize(("slower", "met"), [(1.0, True), (1.1, False)])
-def test_a_cold_create_over_the_bound_is_not_met(slower: float, met: bool) -> None:
+@pytest.mark.parametrize(("slower", "met"), [(1.0, rows.MET), (1.1, rows.NOT_MET)])
+def test_a_cold_create_over_the_bound_is_not_met(slower: float, met: str) -> None:
     rounds = [{**one, "cold": one["cold"] * slower} for one in CREATE]
-    assert rows.create_cold(rounds).met is met
+    assert rows.create_cold(rounds).verdict == met
 
 
-@pytest.mark.parametrize(("more", "met"), [(0.0, True), (0.001, False)])
-def test_an_agent_over_the_bound_is_not_met(more: float, met: bool) -> None:
+@pytest.mark.parametrize(("more", "met"), [(0.0, rows.MET), (0.001, rows.NOT_MET)])
+def test_an_agent_over_the_bound_is_not_met(more: float, met: str) -> None:
     rounds = [{**one, "agent": one["agent"] + more} for one in CREATE]
-    assert rows.create_added(rounds).met is met
+    assert rows.create_added(rounds).verdict == met
 
 
 def test_without_an_agent_nothing_is_claimed_of_it() -> None:
@@ -45,18 +55,82 @@ BURST = {"cold": {"wall": 2.0, "each": [1.0, 2.0]}, "agent": {"wall": 1.0, "each
 
 
 @pytest.mark.parametrize(
-    ("decided", "met"), [({"agent": 100}, True), ({"agent": 99, "cold": 1}, False), ({}, False)]
+    ("decided", "met"),
+    [
+        ({"agent": 100}, rows.MET),
+        ({"agent": 99, "cold": 1}, rows.NOT_MET),
+        ({}, rows.NOT_MET),
+    ],
 )
-def test_a_create_that_falls_out_of_a_burst_is_not_met(decided: dict[str, int], met: bool) -> None:
-    assert rows.at_once([BURST], decided).met is met
+def test_a_create_that_falls_out_of_a_burst_is_not_met(decided: dict[str, int], met: str) -> None:
+    assert rows.at_once([BURST], decided).verdict == met
+
+
+def test_a_burst_with_a_slower_rank_is_not_met_though_its_last_is_faster() -> None:
+    early = {**BURST, "agent": {"wall": 1.0, "each": [1.1, 1.0]}}
+    assert rows.at_once([early], {"agent": 100}).verdict == rows.NOT_MET
+    assert "50% of the ranks slower" in rows.at_once([early], {"agent": 100}).figure
 
 
 @pytest.mark.parametrize(
-    ("added", "met"), [([0.01, 0.02, 0.11], True), ([0.01, 0.20, 0.11], False)]
+    ("low", "high", "verdict"),
+    [(1.0, 1.2, rows.MET), (1.2, 1.4, rows.UNDECIDED), (1.31, 1.4, rows.NOT_MET)],
 )
-def test_growth_that_is_not_linear_is_not_met(added: list[float], met: bool) -> None:
-    sizes = (1024, 1024 * 1024, 10 * 1024 * 1024)
+def test_quartiles_on_both_sides_of_the_bound_decide_nothing(
+    low: float, high: float, verdict: str
+) -> None:
+    rounds = [{"bare": 1.0, "cold": cold} for cold in (low, low, (low + high) / 2, high, high)]
+    assert rows.create_cold(rounds).verdict == verdict
+
+
+def test_what_is_stated_is_not_judged() -> None:
+    found = rows.stated("crun: create", [{"bare": 1.0, "cold": 9.0, "agent": 5.0}])
+    assert [row.verdict for row in found] == [rows.STATED, rows.STATED]
+    assert "9.000" in found[0].figure
+
+
+GROWTHS: dict[str, tuple[Callable[[float], float], str]] = {
+    "n": (lambda n: 0.01 + n / 3e8, rows.MET),
+    "n log n": (lambda n: 0.01 + n * math.log(n) / 4e9, rows.MET),
+    "n squared": (lambda n: 0.01 + n**2 / 2e14, rows.NOT_MET),
+    "nothing, then much": (lambda n: 0.01 + (n > 2**20), rows.NOT_MET),
+}
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_growth_that_is_not_linear_is_not_met(growth: str) -> None:
+    cost, verdict = GROWTHS[growth]
     rounds = {
-        size: [{"bare": 1.0, "cold": 1.0 + more}] for size, more in zip(sizes, added, strict=True)
+        size: [{"bare": 1.0, "cold": 1.0 + cost(size) * noise} for noise in (0.97, 1.0, 1.03)]
+        for size in SIZES
     }
-    assert rows.growth("cold", rounds).met is met
+    assert rows.growth("cold", rounds).verdict == verdict
+
+
+def test_growth_within_the_noise_decides_nothing() -> None:
+    rounds = {
+        size: [{"bare": 1.0, "cold": 1.0 + size / 3e8 + noise} for noise in (-0.1, 0, 0.1)]
+        for size in SIZES
+    }
+    assert rows.growth("cold", rounds).verdict == rows.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("resident", "worked", "cpu", "verdict"),
+    [
+        (20.0, 21.0, 0.0, rows.MET),
+        (20.0, 31.0, 0.0, rows.NOT_MET),
+        (31.0, 31.0, 0.0, rows.NOT_MET),
+        (20.0, 21.0, 0.01, rows.NOT_MET),
+    ],
+)
+def test_an_agent_that_grows_with_its_work_or_takes_time_at_rest_is_not_met(
+    resident: float, worked: float, cpu: float, verdict: str
+) -> None:
+    found = AtRest(3, resident, resident, worked, 1000, cpu, 10)
+    assert rows.at_rest(found).verdict == verdict
+
+
+def test_an_agent_of_which_a_process_is_missing_is_not_weighed() -> None:
+    with pytest.raises(FailedError, match="1 processes of 3"):
+        at_rest(os.getpid(), 0, lambda: 0)

@@ -19,7 +19,7 @@ import pytest
 from bench.agents import resident
 from runc_wrap.agent import requests
 from tests.support import agent as agents
-from tests.support import install
+from tests.support import bundles, install
 from tests.support.processes import attempt, environment, short_directory, wait_until
 from tests.support.requirements import requires
 
@@ -151,6 +151,29 @@ def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
     agent.wait_answering()
     assert seen() != before  # the control
     assert resident(_three(agent)) < RESIDENT
+
+
+@pytest.mark.parametrize(("size", "answer"), [(15, b"cold"), (0.9, b"rename")])
+def test_a_config_of_15_mb_is_not_answered_for_and_leaves_no_memory_behind(
+    agent: Agent, tmp_path: Path, size: float, answer: bytes
+) -> None:
+    """The second is the control: it is read, and shows in the most that the worker ever had."""
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    entries = int(size * 2**20 / 16)
+    padded = f'{{"padding":[{",".join(["[[],{}]"] * (2 * entries))}],'
+    bundle.config.write_text(bundle.config.read_text().replace("{", padded, 1))
+    before = _peak(agent.decisions)
+    begin = time.monotonic()
+    assert agents.ask(agent.prefix, "runc", *bundle.argv("", "create")[1:])[1] == answer
+    assert time.monotonic() - begin < 1
+    grown = _peak(agent.decisions) - before
+    assert grown < 1 if answer == b"cold" else grown > 5
+
+
+def _peak(pid: int) -> float:
+    """Return the most memory that a process ever had, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 @pytest.mark.parametrize("role", ["decisions", "evidence", "keeper"])

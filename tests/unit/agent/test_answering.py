@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.agent.answering import Answerer
+from runc_wrap.agent.answering import LARGEST, Answerer
 from runc_wrap.hotpath import codec
 from runc_wrap.policy import store
 from tests.support.agent import request
@@ -238,6 +238,39 @@ def test_what_is_odd_is_left_to_the_cold_path(
     before = ledger(node.prefix)
     assert node.ask("runc", ODD[odd](directory)) == COLD
     assert ledger(node.prefix) == before
+
+
+def _padded(size: int) -> bytes:
+    text = json.dumps({**PLAIN, "annotations": {"big": ""}}).encode()
+    return text.replace(b'""', b'"' + b"x" * (size - len(text)) + b'"')
+
+
+@pytest.mark.parametrize(
+    ("size", "answer"), [(LARGEST, b"rename"), (LARGEST + 1, b"cold"), (15 * LARGEST, b"cold")]
+)
+def test_a_large_config_is_left_to_the_cold_path_and_not_even_opened(
+    node: Node, size: int, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = node.bundle(_padded(size))
+    assert (directory / "config.json").stat().st_size == size
+    opened: list[str] = []
+    whole = os.open
+
+    def noted(path: str, *rest: int) -> int:
+        opened.append(path)
+        return whole(path, *rest)
+
+    monkeypatch.setattr("posix.open", noted)
+    assert node.ask("runc", words(directory))[1] == answer
+    assert (str(directory / "config.json") in opened) is (answer == b"rename")
+    assert len(ledger(node.prefix)) == (answer == b"rename")
+
+
+def test_a_large_config_behind_a_link_is_large(node: Node) -> None:
+    directory = node.bundle(_padded(2 * LARGEST))
+    (directory / "config.json").rename(directory / "real.json")
+    (directory / "config.json").symlink_to("real.json")
+    assert node.ask("runc", words(directory)) == COLD
 
 
 def test_a_config_behind_a_link_is_renamed_where_it_lies(node: Node) -> None:
