@@ -1,7 +1,7 @@
 """The decisions worker: answers launchers, one request for each connection.
 
 Requests are answered one after the other. A file system that hangs makes the others wait, too; a
-launcher waits a second at most and then decides itself, so no bound is needed here.
+launcher waits a second at most and then decides itself; where that lasts, the keeper ends this.
 
 A connection is kept after its answer until the launcher has become the runtime, which closes it:
 only then is it known whether the launcher took the file that was made for it.
@@ -20,6 +20,7 @@ from runc_wrap.agent import handing, requests
 from runc_wrap.agent.answering import COLD, Answer, Answerer
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.signals import Signals
+from runc_wrap.agent.stalling import Progress
 from runc_wrap.hotpath import bundle
 from runc_wrap.hotpath.main import described
 
@@ -61,7 +62,8 @@ def main(prefix: str) -> None:
     _come_first()
     signals = Signals(SIGTERM)
     address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
-    server = Server(Answerer(prefix), handed["decide"], address)
+    progress = Progress(handed["progress"])
+    server = Server(Answerer(prefix), handed["decide"], address, progress)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -80,8 +82,11 @@ def _come_first() -> None:
 class Server:
     """Answers at a listening socket; `address` is the keeper's."""
 
-    def __init__(self, answerer: Answerer, listening: int, address: str) -> None:
+    def __init__(
+        self, answerer: Answerer, listening: int, address: str, progress: Progress
+    ) -> None:
         self.answerer = answerer
+        self.progress = progress
         self.address = address
         self.listening = _socket.socket(fileno=listening)
         self.listening.settimeout(0)
@@ -134,6 +139,7 @@ class Server:
             fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
         except OSError:
             return
+        self.progress.moved()
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
         pid, uid = _peer(socket)
         if uid != 0 or pid <= 0:

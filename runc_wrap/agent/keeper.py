@@ -17,6 +17,7 @@ from runc_wrap.agent import handing, placing, signals, sockets, workers
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
+from runc_wrap.agent.stalling import Watch
 from runc_wrap.agent.stored import ARRIVING, needed_to_linger, number_of
 from runc_wrap.agent.trial import Trial
 from runc_wrap.agent.workers import Worker
@@ -71,6 +72,7 @@ class Keeper:
         self.trial = Trial()
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
+        self.watch = Watch(self.poll, held["decide"])
         self.turned_away: _socket.socket | None = None
         self.door, self._is_open = Door(held), True
         for fd in (self.signals.fd, self.taker.fileno(), self.door.fd):
@@ -79,6 +81,7 @@ class Keeper:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         while True:
+            self._end_stalled()
             self._start_due()
             for fd, _ in self.poll.poll(self._seconds()):
                 if fd == self.signals.fd:
@@ -87,6 +90,8 @@ class Keeper:
                     self._listen()
                 elif fd == self.door.fd:
                     self.door.admit()
+                elif fd == self.watch.fd:
+                    self.watch.begin()
                 elif self.turned_away:
                     _turn_away(self.turned_away)
             self._mind_door()
@@ -99,8 +104,17 @@ class Keeper:
 
     def _seconds(self) -> float | None:
         """Return how long there is nothing to do; None: until something happens."""
-        due = [worker.due for worker in self.workers if not worker.pid]
-        return max(min(due) - time.monotonic(), 0.0) if due else None
+        now = time.monotonic()
+        due = [worker.due - now for worker in self.workers if not worker.pid]
+        due += self.watch.seconds(is_ready=self.decisions.is_ready)
+        return max(min(due), 0.0) if due else None
+
+    def _end_stalled(self) -> None:
+        """End a decisions worker that hangs; until it is gone launchers are turned away."""
+        worker = self.decisions
+        if self.watch.is_stalled(is_ready=worker.is_ready) and worker.pid and not self.turned_away:
+            complain("the decisions worker accepts nobody; it is killed.")
+            worker.give_up()
 
     def _start_due(self) -> None:
         waiting = [worker for worker in self.workers if not worker.pid]
@@ -111,13 +125,14 @@ class Keeper:
         for worker in due:
             argv = placing.command(self.prefix, worker.role)
             worker.start(argv, self._handed(worker), self._environment())
-        self._stand_in(missing=not self.decisions.pid)
+        self._stand_in(missing=not self.decisions.pid or self.decisions.is_given_up)
 
     def _handed(self, worker: Worker) -> list[Named]:
         everything = [*self._kept(), Named("keeper", self.alive)]
         if worker is self.evidence:
             return [*everything, Named(ARRIVALS, self.door.worker_end())]
-        return [each for each in everything if each.name in ("decide", "keeper")]
+        told = [each for each in everything if each.name in ("decide", "keeper")]
+        return [*told, Named("progress", self.watch.progress)]
 
     def _kept(self) -> list[Named]:
         return [Named(name, fd) for name, fd in self.held.items()]

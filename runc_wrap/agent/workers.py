@@ -37,6 +37,7 @@ class Worker:
         self.longest = longest
         self.pid = self.latest = 0
         self.is_ready = False
+        self.is_given_up = False
         self.due = 0.0
         self._started = 0.0
         self._pause = 0.0
@@ -57,8 +58,14 @@ class Worker:
         now = time.monotonic()
         if now - self._started > _SOON:
             self._pause = 0.0
-        self.pid, self.is_ready, self.due = 0, False, now + self._pause
+        self.pid, self.is_ready, self.is_given_up = 0, False, False
+        self.due = now + self._pause
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), self.longest)
+
+    def give_up(self) -> None:
+        """Kill a process that hangs, which may take as long as what it hangs in."""
+        self.is_given_up = True
+        self.tell(SIGKILL)
 
     def tell(self, number: int) -> None:
         """Send the process a signal, if there is one."""

@@ -98,10 +98,20 @@ def read(directory: Path) -> Ledger:
             damaged += 1
         else:
             key = (found["root"] or "", found["id"])
-            last[key] = found
             first, often = starts.get(key, (_text(found.get("time")), 0))
-            starts[key] = (first, often + 1)
+            starts[key] = (first, often + (not replaces(found, last.get(key, {}))))
+            last[key] = found
     return Ledger({key: record(line) for key, line in last.items()}, damaged, starts)
+
+
+def replaces(line: Json, before: Json) -> bool:
+    """Tell whether a line is the same create's as one before: the agent's answer was not followed.
+
+    The launcher, of one pid throughout, then decided on the cold path.
+    """
+    same = all(line.get(name) == before.get(name) for name in ("root", "id", "pid"))
+    vias = (before.get("via"), line.get("via"))
+    return same and vias == ("agent", "cold") and type(line.get("pid")) is int
 
 
 def record(line: Json) -> Record:

@@ -25,7 +25,9 @@ from runc_wrap.evidence.tally import OTHER
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.ledger import Ledger, Record
+    from collections.abc import Iterable, Iterator
+
+    from runc_wrap.evidence.ledger import Json, Ledger, Record
     from runc_wrap.evidence.store import Evidence
     from runc_wrap.evidence.tallies import Call, Tallies
     from runc_wrap.evidence.tally import Tally
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
 UNKNOWN = "unknown"
+_AHEAD = 1000  # lines; between an answer and the cold path's line is a second at most
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
@@ -67,11 +70,25 @@ def _version() -> str:
 
 def _decisions(places: Places, kept: Tally) -> None:
     ahead = following.Following(places.ledger, kept.positions)
-    for line in ahead.lines():
+    for line in _once(ahead.lines()):
         metrics.count_decision(kept, line)
     kept.positions = ahead.positions or kept.positions
     kept.add(metrics.DAMAGED, (), ahead.damaged)
     kept.add(metrics.GAPS, (), ahead.gaps)
+
+
+def _once(lines: Iterable[Json]) -> Iterator[Json]:
+    """Leave out agent's lines that another soon replaces; not if a scrape comes in between."""
+    waiting: dict[str, Json] = {}
+    for line in lines:
+        whose = repr([line.get(name) for name in ("root", "id", "pid")])
+        before = waiting.pop(whose, None)
+        if before and not ledger.replaces(line, before):
+            yield before
+        waiting[whose] = line
+        if len(waiting) > _AHEAD:
+            yield waiting.pop(next(iter(waiting)))
+    yield from waiting.values()
 
 
 class _Denied:

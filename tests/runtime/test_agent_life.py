@@ -135,7 +135,7 @@ def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
 
     The evidence worker hears of every program that starts on the machine, and waits without end.
     """
-    time.sleep(0.5)
+    time.sleep(2.5)  # the keeper looks once more, two seconds after a connection
 
     def seen() -> list[tuple[str, ...]]:
         found = []
@@ -209,6 +209,31 @@ def test_a_worker_that_dies_again_and_again_keeps_no_launcher_waiting(agent: Age
     assert asked > 1
     assert time.monotonic() - started > 0.1
     agent.wait_answering()
+
+
+def test_a_worker_that_hangs_keeps_launchers_waiting_for_seconds_only(agent: Agent) -> None:
+    """As one does whose file system hangs: it is replaced, and each create is fast again."""
+    before = agent.decisions
+    time.sleep(2.5)  # the keeper has seen the first connection, and that it was accepted
+    os.kill(before, signal.SIGSTOP)
+    started = time.monotonic()
+    while agents.ask(agent.prefix, "nonsense", "", seconds=1) == []:
+        assert time.monotonic() - started < 10
+    assert time.monotonic() - started > 0.9  # the control: it did hang
+    assert agent.decisions != before
+    assert not Path(f"/proc/{before}").exists()
+    assert agent.daemon.log.read_text().count("accepts nobody") == 1
+
+
+def test_a_worker_that_is_only_busy_is_left_alone(agent: Agent) -> None:
+    before = agent.decisions
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        os.kill(before, signal.SIGSTOP)
+        time.sleep(0.4)
+        os.kill(before, signal.SIGCONT)
+        assert agents.ask(agent.prefix, "nonsense", "")
+    assert agent.decisions == before
 
 
 def test_a_descriptor_that_was_stored_outlives_the_keeper(agent: Agent) -> None:

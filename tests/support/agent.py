@@ -115,7 +115,7 @@ def asking(prefix: Path, packet: bytes, seconds: float = 5) -> Iterator[list[byt
         yield answer.split(b"\0")[:-1]
 
 
-def ask(prefix: Path, kind: str, *words: str) -> list[bytes]:
+def ask(prefix: Path, kind: str, *words: str, seconds: float = 5) -> list[bytes]:
     """Return the fields of the answer to a create's words, [] for none."""
-    with asking(prefix, request(kind, *words)) as answer:
+    with asking(prefix, request(kind, *words), seconds) as answer:
         return answer

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence import ledger
 from runc_wrap.evidence import metrics as told
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.store import Store
@@ -138,3 +139,31 @@ def test_the_command_prints_and_writes_a_file_for_node_exporter(
 @pytest.mark.parametrize("name", ["metrics.txt", "none/metrics.prom"])
 def test_a_file_that_cannot_be_is_refused(node: ctl.Node, tmp_path: Path, name: str) -> None:
     assert str(tmp_path / name) in node.failure("metrics", "--textfile", str(tmp_path / name))
+
+
+AGENT = {**LINE, "via": "agent", "pid": 7}
+COLD = {**LINE, "via": "cold", "pid": 7, "fallback": True}
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        pytest.param([AGENT, COLD], 1, id="an answer that was not followed"),
+        pytest.param([AGENT, {**AGENT, "id": "c2"}, COLD], 2, id="another in between"),
+        pytest.param([AGENT, {**COLD, "pid": 8}], 2, id="another start"),
+        pytest.param([AGENT, {**COLD, "root": "/run/crun"}], 2, id="another root"),
+        pytest.param([AGENT, AGENT], 2, id="two answers"),
+        pytest.param([COLD, AGENT], 2, id="the other way round"),
+        pytest.param([{**AGENT, "pid": None}, {**COLD, "pid": None}], 2, id="no pid"),
+        pytest.param([{**AGENT, "pid": n} for n in range(3000)], 3000, id="many"),
+    ],
+)
+def test_a_create_decided_by_the_agent_and_then_again_counts_once(
+    node: ctl.Node, lines: list[dict[str, Any]], number: int
+) -> None:
+    decided(node, *lines)
+    assert sum(samples(node, "decisions").values()) == number
+    assert sum(samples(node, "decisions").values()) == number
+    assert sum(samples(node, "agent_fallbacks").values()) == sum("fallback" in x for x in lines)
+    starts = ledger.read(node.places.ledger).starts
+    assert sum(often for _, often in starts.values()) == number

@@ -1,0 +1,71 @@
+"""Noticing that the decisions worker hangs: launchers connect, and it accepts none.
+
+The worker counts what it accepts in memory that both have. The keeper is woken by a connection once
+in a while and looks after that whether the count moved; at rest it is not woken at all.
+"""
+
+from __future__ import annotations
+
+import posix
+import select
+import time
+
+SECONDS = 2.0  # without accepting; launchers themselves wait for one second
+_STARTING = 10.0
+_ONCE = select.EPOLLIN | select.EPOLLONESHOT
+_BYTES = 8
+
+
+class Progress:
+    """A number that grows, in memory of this descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._count = int.from_bytes(posix.pread(fd, _BYTES, 0), "little")
+
+    def moved(self) -> None:
+        """Count."""
+        self._count += 1
+        posix.pwrite(self.fd, self._count.to_bytes(_BYTES, "little"), 0)
+
+
+class Watch:
+    """Looks at a listening socket, in the keeper; `progress` is to be handed to its worker."""
+
+    def __init__(self, poll: select.epoll, listening: int) -> None:
+        self.fd = listening
+        self.progress = posix.memfd_create("progress", posix.MFD_CLOEXEC)
+        self._poll = poll
+        self._before = b""
+        self._since = 0.0
+        self._is_looking = False
+        self._waited = False
+        poll.register(listening, _ONCE)
+
+    def begin(self) -> None:
+        """Look from now on: somebody connected."""
+        self._is_looking = True
+        self._before, self._since = self._count(), time.monotonic()
+        self._waited = self._somebody_waits()  # after the count: were they accepted, it would move
+
+    def seconds(self, *, is_ready: bool) -> list[float]:
+        """Return in how many seconds to ask again, [] for not at all."""
+        longest = SECONDS if is_ready else _STARTING
+        return [self._since + longest - time.monotonic()] if self._is_looking else []
+
+    def is_stalled(self, *, is_ready: bool) -> bool:
+        """Tell whether connections have waited for so long, and none was accepted meanwhile."""
+        due = self.seconds(is_ready=is_ready)
+        if not due or due[0] > 0:
+            return False
+        self._is_looking = False
+        self._poll.modify(self.fd, _ONCE)
+        return self._waited and self._count() == self._before
+
+    def _count(self) -> bytes:
+        return posix.pread(self.progress, _BYTES, 0)
+
+    def _somebody_waits(self) -> bool:
+        looked = select.poll()
+        looked.register(self.fd, select.POLLIN)
+        return bool(looked.poll(0))
