@@ -5,8 +5,8 @@
     degrades   calls were seen that would get ENOSYS, which programs fall back from
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone
-    None       nobody can tell: nothing was watching, what was seen is damaged and the rest tells of
-               nothing denied, or the containers are enforced already
+    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
+               and the rest is harmless, or the containers are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
 long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
@@ -48,6 +48,7 @@ _LOOKING = (modes.AUDIT, OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are
 _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
+_DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -60,6 +61,7 @@ class Container:
     begin: float
     end: float
     restarts: int
+    is_there: bool
 
     @property
     def looks(self) -> bool:
@@ -170,10 +172,12 @@ class Judging:
         last_start = watching.epoch(record.time) or 0.0
         seen = evidence.containers.get(key) or Tallies()
         end = self.now
-        if not self.is_there(key):
+        is_there = self.is_there(key)
+        if not is_there:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
-        return Container(record, seen, watching.epoch(first) or last_start, end, often - 1)
+        begin = watching.epoch(first) or last_start
+        return Container(record, seen, begin, end, often - 1, is_there)
 
     def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
         group.sort(key=lambda one: one.begin)
@@ -187,8 +191,11 @@ class Judging:
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
         grade = watching.grade(watched, doubtful=bool(lost or stray))
-        damaged = any(one.looks and evidence.is_damaged(_key(one.record)) for one in group)
-        verdict, reason = _verdict(ordered, group, watched, problems, damaged=damaged)
+        if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
+            problems.append(_DAMAGED)
+        if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
+            problems.append(_CLEARED)
+        verdict, reason = _verdict(ordered, group, watched, problems)
         return Judged(
             workload=whose,
             verdict=verdict,
@@ -215,8 +222,14 @@ class Judging:
             if source != _PROCESSES and (source == OBSERVE) == (one.record.mode == OBSERVE)
             for time in intervals
         ]
-        begin = max(one.begin, self.since)
+        begin = max(one.begin, self.since, self._cleared(one, evidence))
         return watching.length(watching.overlap(times, begin, one.end))
+
+    def _cleared(self, one: Container, evidence: Evidence) -> float:
+        """Return until when evidence of a container is gone; one that still is keeps its own."""
+        if one.is_there and not one.restarts:
+            return 0.0
+        return evidence.cleared(_key(one.record))
 
     def _tell(self, one: Container, rows: dict[tuple[int, int], Row]) -> list[str]:
         """Add a container's calls to the workload's; return why it cannot be told what they get."""
@@ -309,17 +322,15 @@ def _verdict(
     group: list[Container],
     watched: float,
     problems: list[str],
-    *,
-    damaged: bool,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
-    if damaged and not {DENIED, DEPENDS}.intersection(told):
-        return None, "Unknown: its evidence is damaged."
+    if _DAMAGED in problems and not {DENIED, DEPENDS}.intersection(told):
+        return None, f"Unknown: {_DAMAGED}"
     if told:
         return min(told, key=_place), None
-    if problems:
+    if problems and (problems[0] != _CLEARED or watched <= 0):
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
         return None, "Already enforced: what is denied is not logged in this mode."

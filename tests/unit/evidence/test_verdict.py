@@ -176,6 +176,42 @@ def test_damaged_evidence_lets_nothing_be_safe(
     assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
 
 
+CLEARED = "Unknown: its evidence was cleared."
+AUDITED = "Unknown: nothing was watching while its containers ran."
+
+
+@pytest.mark.parametrize(
+    ("there", "starts", "cleared", "told"),
+    [
+        (False, 2, BEGIN + 2 * HOUR, (None, CLEARED, 0)),
+        (False, 2, BEGIN - 1, ("safe", None, HOUR)),
+        (False, 1, BEGIN - 1, (None, AUDITED, 0)),
+        (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
+        (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
+    ],
+)
+def test_what_was_cleared_was_not_watched(
+    case: Case, there: bool, starts: int, cleared: float, told: tuple[str | None, str | None, float]
+) -> None:
+    for time in ("2026-11-18T00:00:00Z", "2026-11-18T01:00:00Z")[:starts]:
+        case.container(time=time)
+    if not there:
+        case.there.clear()
+    case.evidence.cleared_until = cleared
+    found = case.one()
+    assert (found["verdict"], found["reason"], found["watched"]) == told
+
+
+def test_what_was_kept_was_watched(case: Case) -> None:
+    case.container()
+    case.there.clear()
+    case.evidence.cleared_until = BEGIN + HOUR
+    seen = Evidence()
+    seen.add(KEY, sighting(CLONE3, time=BEGIN + MINUTE))
+    case.evidence.add_stored(KEY, seen.containers[KEY])
+    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", MINUTE)
+
+
 def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
     case.container(mode="enforce")
     found = case.one()
