@@ -181,8 +181,12 @@ class Store:
         """
         found = sorted(_ages(f"{self._directory}/containers"))
         limit = self._now() - days * 86400
-        old = sum(when < limit for when, _ in found)
-        gone = [one for one in found[: max(old, len(found) - most)] if _is_gone(one[1])]
+        gone: list[tuple[float, str]] = []
+        for when, path in found:
+            if when >= limit and len(found) - len(gone) <= most:
+                break
+            if _is_gone(path):
+                gone.append((when, path))
         if gone:
             self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
             self._write_state()
