@@ -4,7 +4,8 @@
     depends    a call was seen that the profile answers by its arguments, which are not known
     degrades   calls were seen that would get ENOSYS, which programs fall back from
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
-               defaults answer so for every thread that is begun, and C libraries then use clone
+               defaults answer so for every thread that is begun, and C libraries then use clone.
+               Only observe knows whether it was to make namespaces, which clone then may not
     None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
                and the rest is harmless, or the containers are enforced already
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence import outcomes, watching, workloads
 from runc_wrap.evidence.outcomes import (
@@ -49,6 +50,7 @@ _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
+_AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -103,6 +105,13 @@ class Row:
         }
 
 
+class Lost(NamedTuple):
+    """How many records were lost, or that there were so many at least."""
+
+    records: int
+    at_least: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container."""
@@ -114,7 +123,7 @@ class Judged:
     containers: list[Container]
     rows: list[Row]
     watched: float
-    lost: int
+    lost: Lost
     filter: Filter | None
     reason: str | None = None
 
@@ -131,7 +140,8 @@ class Judged:
             "restarts": sum(one.restarts for one in self.containers),
             "first": watching.rfc3339(min((row.tally.first for row in self.rows), default=None)),
             "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),
-            "lost": self.lost,
+            "lost": self.lost.records,
+            "lost_at_least": self.lost.at_least,
             "dropped": sum(one.seen.dropped for one in self.containers),
             "watched": round(self.watched),
             "since": watching.rfc3339(min(one.begin for one in self.containers)),
@@ -190,7 +200,7 @@ class Judging:
         lost = _lost(group, evidence)
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
-        grade = watching.grade(watched, doubtful=bool(lost or stray))
+        grade = watching.grade(watched, doubtful=bool(lost.records or stray))
         if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
             problems.append(_DAMAGED)
         if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
@@ -339,13 +349,15 @@ def _verdict(
     return SAFE, None
 
 
-def _lost(group: list[Container], evidence: Evidence) -> int:
-    """Return how many records were lost while one of these ran, or nobody knows when (time 0)."""
-    return sum(
-        count
-        for count, first, last in evidence.lost.values()
+def _lost(group: list[Container], evidence: Evidence) -> Lost:
+    """Return what was lost while one of these ran, or nobody knows when (time 0)."""
+    found = {
+        kind: count
+        for kind, (count, first, last) in evidence.lost.items()
         if any(not first or (one.begin <= last and first <= one.end) for one in group if one.looks)
-    )
+    }
+    at_least = any(not why or why.startswith(_AT_LEAST) for _, why in found)
+    return Lost(sum(found.values()), at_least)
 
 
 def _stray(group: list[Container], evidence: Evidence) -> int:
@@ -358,7 +370,7 @@ def _stray(group: list[Container], evidence: Evidence) -> int:
 
 
 def _confidence(
-    group: Iterable[Container], watched: float, lost: int, stray: int, grade: int
+    group: Iterable[Container], watched: float, lost: Lost, stray: int, grade: int
 ) -> str:
     looking = [one for one in group if one.looks]
     restarts = sum(one.restarts for one in looking)
@@ -368,8 +380,9 @@ def _confidence(
     if restarts:
         where += f" with {watching.counted(restarts, 'restart')}"
     doubts = ""
-    if lost:
-        doubts += f"; meanwhile {watching.counted(lost, 'record')} lost"
+    if lost.records:
+        at_least = "at least " if lost.at_least else ""
+        doubts += f"; meanwhile {at_least}{watching.counted(lost.records, 'record')} lost"
     if stray:
         doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]
