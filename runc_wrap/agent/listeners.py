@@ -16,6 +16,7 @@ from runc_wrap.agent import handing, notify
 from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.callers import Caller, Callers
+from runc_wrap.agent.pointed import arguments
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
@@ -166,12 +167,12 @@ class Listeners:
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
             notify.proceed(listener.fd, call.id)
             return
-        caller = self._caller(listener, call)
+        caller, args = self._caller(listener, call), arguments(call)
         if not notify.is_valid(listener.fd, call.id):
             caller = Caller(call.tid, 0, "", "")
         self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id)
-        self.record(listener.key, _sighting(call, caller))
+        self.record(listener.key, _sighting(call, caller, args))
 
     def _caller(self, listener: Listener, call: notify.Call) -> Caller:
         try:
@@ -210,7 +211,7 @@ def _plain(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _sighting(call: notify.Call, caller: Caller) -> Sighting:
+def _sighting(call: notify.Call, caller: Caller, args: tuple[int, ...] | None) -> Sighting:
     return Sighting(
         time=time.time(),
         serial=0,
@@ -221,6 +222,6 @@ def _sighting(call: notify.Call, caller: Caller) -> Sighting:
         arch=call.arch,
         number=call.number,
         code=_USER_NOTIF,
-        args=call.args,
+        args=args,
         source=OBSERVE,
     )

@@ -3,6 +3,9 @@
 Audit records have no arguments. Where a profile looks at them, all that it could answer is tried;
 what it lets through needs no record. A call that was logged was not let through, but the record
 does not say with which arguments, and so not whether the profile could be told to allow just those.
+
+Where clone3 gets ENOSYS, C libraries call clone instead: what that gets is what a program gets
+(glibc:sysdeps/unix/sysv/linux/clone-internal.c). In observe clone3's first argument is its flags.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from errno import ENOSYS, errorcode
 from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from runc_wrap.profiles import actions
+from runc_wrap.profiles import actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
 if TYPE_CHECKING:
@@ -25,6 +28,16 @@ WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
 LOG = 0x7FFC0000
 NOTIFY = 0x7FC00000
 _LET_THROUGH = (actions.ALLOW, LOG)
+# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that is clone3's and unshare's alone
+_NEWTIME = 0x80
+NAMESPACES = 0x7E020000 | _NEWTIME
+_NO_FLAGS = (
+    "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
+    "not for new namespaces"
+)
+_FLAGS_UNKNOWN = (
+    "ENOSYS; flags are not known, and with those for new namespaces clone is denied too"
+)
 _ARGUMENTS = 6
 _MOST_TRIED = 512
 _BITS = 64
@@ -76,6 +89,32 @@ def of(call: Call, profile: Filter) -> Outcome:
     abi = abi_of(call.arch, call.number)
     if abi is None:
         return Outcome(DEPENDS, None, "an unknown architecture", frozenset())
+    found = _answered(call, abi, profile)
+    if found.verdict == DEGRADES and syscalls.name_of(abi, call.number & 0xFFFFFFFF) == "clone3":
+        return _by_way_of_clone(call, abi, profile, found)
+    return found
+
+
+def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: Outcome) -> Outcome:
+    """Return what a program gets whose clone3 gets ENOSYS."""
+    flags = call.args[0] if call.args else None
+    if flags is None:
+        if call.code & actions.ACTION_MASK == NOTIFY:
+            return found._replace(verdict=DEPENDS, errno=None, how=_FLAGS_UNKNOWN)
+        return found._replace(how=_NO_FLAGS)
+    if not flags & NAMESPACES:
+        return found
+    if flags & _NEWTIME:  # clone has no such flag
+        return found._replace(verdict=DENIED, how="ENOSYS, and clone cannot do it")
+    args = (0, flags) if abi.name.startswith("s390") else (flags,)
+    number = syscalls.numbers(abi)["clone"]
+    then = _answered(call._replace(number=number, args=args), abi, profile)
+    if then.verdict == SAFE:
+        return found
+    return found._replace(verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone")
+
+
+def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:
     number = call.number & 0xFFFFFFFF
     rules = profile.rules(abi, number)
     codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}

@@ -2,12 +2,13 @@
 
     DIR/containers/DIGEST.json    {version, root, id, seen, ended, dropped, calls}; of root NUL id
     DIR/unattributed.json         the same, of calls whose container is not known
-    DIR/state.json                {version, lost, watched, covered}
+    DIR/state.json                {version, lost, watched, covered, cleared_until}
 
 `watched` are the times in which somebody looked, for each source. `covered` are audit records that
 were counted: [first serial, last serial, first time, last time]; serials begin anew at each boot,
-times tell boots apart. Files are replaced whole. One that is damaged is counted and passed over,
-whose container it is about has no verdict, and the writer puts it aside as FILE.damaged.
+times tell boots apart. Until `cleared_until` files of containers that are gone were removed.
+Files are replaced whole. One that is damaged is counted and passed over, whose container it is
+about has no verdict, and the writer puts it aside as FILE.damaged.
 Lean: it lives in the agent, which is always there.
 """
 
@@ -18,7 +19,7 @@ import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import tallies
+from runc_wrap.evidence import known, tallies
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.hotpath import bundle, codec
@@ -63,11 +64,22 @@ class Evidence:
         self.covered: list[tuple[int, int, float, float]] = []
         self._begins: list[float] = []
         self._damaged: set[str] = set()  # files
+        self._stored: set[Key] = set()
+        self.cleared_until = 0.0
 
     @property
     def damaged(self) -> int:
         """How many files could not be read."""
         return len(self._damaged)
+
+    def add_stored(self, key: Key, seen: Tallies) -> None:
+        """Take what the agent's file of a container holds."""
+        self.containers[key] = seen
+        self._stored.add(key)
+
+    def cleared(self, key: Key) -> float:
+        """Return until when a container's evidence may have been removed, 0.0 if it was not."""
+        return 0.0 if key in self._stored else self.cleared_until
 
     def add_damaged(self, name: str) -> None:
         """Note a file beneath the directory that could not be read, or was put aside for that."""
@@ -157,20 +169,34 @@ class Store:
             self._write(key)
             self._changed.discard(key)
         if self._state_changed:
-            _replace(f"{self._directory}/{_STATE}", _state_json(self._state))
-            self._state_changed = False
+            self._write_state()
         for key in list(self._seen)[:-_IN_MEMORY]:
             del self._seen[key]
 
     def clear_old(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
-        """Remove containers last written before so many days, and the oldest above so many."""
+        """Remove containers last written before so many days, and the oldest above so many.
+
+        Those that still are keep theirs, and damaged files stay: nobody knows whose they are. Until
+        when something was removed is on disk before it is.
+        """
         found = sorted(_ages(f"{self._directory}/containers"))
         limit = self._now() - days * 86400
-        gone = [path for when, path in found if when < limit]
-        gone += [path for _, path in found[len(gone) : max(len(gone), len(found) - most)]]
-        for path in gone:
+        gone: list[tuple[float, str]] = []
+        for when, path in found:
+            if when >= limit and len(found) - len(gone) <= most:
+                break
+            if _is_gone(path):
+                gone.append((when, path))
+        if gone:
+            self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
+            self._write_state()
+        for _, path in gone:
             os.unlink(path)  # noqa: PTH108 - lean
         return len(gone)
+
+    def _write_state(self) -> None:
+        _replace(f"{self._directory}/{_STATE}", _state_json(self._state))
+        self._state_changed = False
 
     def _of(self, key: Key | None) -> Tallies:
         found = self._seen.pop(key, None) or self._loaded(key)
@@ -247,7 +273,7 @@ def _load_container(directory: str, path: str, found: Evidence) -> None:
     elif name == _UNATTRIBUTED:
         found.unattributed = read[1]
     else:
-        found.containers[read[0]] = read[1]
+        found.add_stored(*read)
 
 
 def _load_state(directory: str, found: Evidence) -> None:
@@ -264,10 +290,12 @@ def _load_state(directory: str, found: Evidence) -> None:
             for source, intervals in said["watched"].items()
         }
         covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in said["covered"]]
+        cleared_until = float(said.get("cleared_until", 0.0))
     except _UNREADABLE:
         found.add_damaged(_STATE)
         return
     found.lost, found.watched, found.covered = lost, watched, covered
+    found.cleared_until = cleared_until
 
 
 def _state_json(state: Evidence) -> Json:
@@ -276,6 +304,7 @@ def _state_json(state: Evidence) -> Json:
         "lost": [[*kind, *counted] for kind, counted in state.lost.items()],
         "watched": state.watched,
         "covered": state.covered,
+        "cleared_until": state.cleared_until,
     }
 
 
@@ -292,6 +321,12 @@ def _replace(path: str, value: Json) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(codec.dumps(value))
     os.replace(new, path)  # noqa: PTH105 - lean
+
+
+def _is_gone(path: str) -> bool:
+    """Tell whether a file is of a container whose runtime knows it no more."""
+    read = container(path)
+    return read is not None and known.state_directory(read[0]) is None
 
 
 def _put_aside(path: str) -> None:

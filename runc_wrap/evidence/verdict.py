@@ -4,9 +4,10 @@
     depends    a call was seen that the profile answers by its arguments, which are not known
     degrades   calls were seen that would get ENOSYS, which programs fall back from
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
-               defaults answer so for every thread that is begun, and C libraries then use clone
-    None       nobody can tell: nothing was watching, what was seen is damaged and the rest tells of
-               nothing denied, or the containers are enforced already
+               defaults answer so for every thread that is begun, and C libraries then use clone.
+               Only observe knows whether it was to make namespaces, which clone then may not
+    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
+               and the rest is harmless, or the containers are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
 long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence import outcomes, watching, workloads
 from runc_wrap.evidence.outcomes import (
@@ -48,6 +49,8 @@ _LOOKING = (modes.AUDIT, OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are
 _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
+_DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
+_AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 
@@ -60,6 +63,7 @@ class Container:
     begin: float
     end: float
     restarts: int
+    is_there: bool
 
     @property
     def looks(self) -> bool:
@@ -101,6 +105,13 @@ class Row:
         }
 
 
+class Lost(NamedTuple):
+    """How many records were lost, or that there were so many at least."""
+
+    records: int
+    at_least: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container."""
@@ -112,7 +123,7 @@ class Judged:
     containers: list[Container]
     rows: list[Row]
     watched: float
-    lost: int
+    lost: Lost
     filter: Filter | None
     reason: str | None = None
 
@@ -129,7 +140,8 @@ class Judged:
             "restarts": sum(one.restarts for one in self.containers),
             "first": watching.rfc3339(min((row.tally.first for row in self.rows), default=None)),
             "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),
-            "lost": self.lost,
+            "lost": self.lost.records,
+            "lost_at_least": self.lost.at_least,
             "dropped": sum(one.seen.dropped for one in self.containers),
             "watched": round(self.watched),
             "since": watching.rfc3339(min(one.begin for one in self.containers)),
@@ -170,10 +182,12 @@ class Judging:
         last_start = watching.epoch(record.time) or 0.0
         seen = evidence.containers.get(key) or Tallies()
         end = self.now
-        if not self.is_there(key):
+        is_there = self.is_there(key)
+        if not is_there:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
-        return Container(record, seen, watching.epoch(first) or last_start, end, often - 1)
+        begin = watching.epoch(first) or last_start
+        return Container(record, seen, begin, end, often - 1, is_there)
 
     def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
         group.sort(key=lambda one: one.begin)
@@ -186,9 +200,12 @@ class Judging:
         lost = _lost(group, evidence)
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
-        grade = watching.grade(watched, doubtful=bool(lost or stray))
-        damaged = any(one.looks and evidence.is_damaged(_key(one.record)) for one in group)
-        verdict, reason = _verdict(ordered, group, watched, problems, damaged=damaged)
+        grade = watching.grade(watched, doubtful=bool(lost.records or stray))
+        if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
+            problems.append(_DAMAGED)
+        if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
+            problems.append(_CLEARED)
+        verdict, reason = _verdict(ordered, group, watched, problems)
         return Judged(
             workload=whose,
             verdict=verdict,
@@ -215,8 +232,14 @@ class Judging:
             if source != _PROCESSES and (source == OBSERVE) == (one.record.mode == OBSERVE)
             for time in intervals
         ]
-        begin = max(one.begin, self.since)
+        begin = max(one.begin, self.since, self._cleared(one, evidence))
         return watching.length(watching.overlap(times, begin, one.end))
+
+    def _cleared(self, one: Container, evidence: Evidence) -> float:
+        """Return until when evidence of a container is gone; one that still is keeps its own."""
+        if one.is_there and not one.restarts:
+            return 0.0
+        return evidence.cleared(_key(one.record))
 
     def _tell(self, one: Container, rows: dict[tuple[int, int], Row]) -> list[str]:
         """Add a container's calls to the workload's; return why it cannot be told what they get."""
@@ -309,17 +332,15 @@ def _verdict(
     group: list[Container],
     watched: float,
     problems: list[str],
-    *,
-    damaged: bool,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
-    if damaged and not {DENIED, DEPENDS}.intersection(told):
-        return None, "Unknown: its evidence is damaged."
+    if _DAMAGED in problems and not {DENIED, DEPENDS}.intersection(told):
+        return None, f"Unknown: {_DAMAGED}"
     if told:
         return min(told, key=_place), None
-    if problems:
+    if problems and (problems[0] != _CLEARED or watched <= 0):
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
         return None, "Already enforced: what is denied is not logged in this mode."
@@ -328,13 +349,15 @@ def _verdict(
     return SAFE, None
 
 
-def _lost(group: list[Container], evidence: Evidence) -> int:
-    """Return how many records were lost while one of these ran, or nobody knows when (time 0)."""
-    return sum(
-        count
-        for count, first, last in evidence.lost.values()
+def _lost(group: list[Container], evidence: Evidence) -> Lost:
+    """Return what was lost while one of these ran, or nobody knows when (time 0)."""
+    found = {
+        kind: count
+        for kind, (count, first, last) in evidence.lost.items()
         if any(not first or (one.begin <= last and first <= one.end) for one in group if one.looks)
-    )
+    }
+    at_least = any(not why or why.startswith(_AT_LEAST) for _, why in found)
+    return Lost(sum(found.values()), at_least)
 
 
 def _stray(group: list[Container], evidence: Evidence) -> int:
@@ -347,7 +370,7 @@ def _stray(group: list[Container], evidence: Evidence) -> int:
 
 
 def _confidence(
-    group: Iterable[Container], watched: float, lost: int, stray: int, grade: int
+    group: Iterable[Container], watched: float, lost: Lost, stray: int, grade: int
 ) -> str:
     looking = [one for one in group if one.looks]
     restarts = sum(one.restarts for one in looking)
@@ -357,8 +380,9 @@ def _confidence(
     if restarts:
         where += f" with {watching.counted(restarts, 'restart')}"
     doubts = ""
-    if lost:
-        doubts += f"; meanwhile {watching.counted(lost, 'record')} lost"
+    if lost.records:
+        at_least = "at least " if lost.at_least else ""
+        doubts += f"; meanwhile {at_least}{watching.counted(lost.records, 'record')} lost"
     if stray:
         doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]

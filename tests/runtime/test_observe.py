@@ -135,6 +135,33 @@ def test_what_is_seen_is_what_enforce_denies_and_audit_logs_and_nothing_is_denie
     assert (line["mode"], line["id"]) == ("observe", bundle.name)
 
 
+def _wait_for(node: install.Installed, bundle: Bundle, call: str) -> None:
+    wait_until(lambda: calling.number(call) in seen(node, bundle), "the call on disk", 10)
+
+
+@pytest.mark.usefixtures("agent")
+def test_flags_that_clone3_points_at_tell_whether_clone_does_instead(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    plain, user = "clone3:0x4000", "clone3:0x10000000"  # CLONE_VFORK, CLONE_NEWUSER
+    enforced = make_bundle(pair.kind, seccomp=block("enforce"))
+    made = calling.make(enforced, pair.bare, built("calls"), plain, user)
+    assert made == {plain: "returned", user: "errno 1"}
+    verdicts = []
+    for call in (plain, user):
+        bundle = make_bundle(pair.kind)
+        assert calling.make(bundle, node.wrapper, built("calls"), call) == {call: "returned"}
+        _wait_for(node, bundle, CLONE3)
+        (args,) = seen(node, bundle)[calling.number(CLONE3)]
+        assert args[0] == int(call.removeprefix("clone3:"), 0)
+        told = node.control("report", "--json", ok=False).stdout
+        verdicts += [one["verdict"] for one in json.loads(told) if bundle.name in one["ids"]]
+    assert verdicts == ["safe", "denied"]
+
+
 def test_without_an_agent_it_is_audit_and_the_ledger_says_why(
     pair: Pair,
     node: install.Installed,

@@ -145,7 +145,29 @@ def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> No
         kept.flush()
         os.utime(tmp_path / store.file_name(key), (days * 86400, days * 86400))
     assert kept.clear_old(days=30, most=2) == 2
-    assert {name for _, name in store.load(tmp_path).containers} == {"2", "3"}
+    found = store.load(tmp_path)
+    assert {name for _, name in found.containers} == {"2", "3"}
+    assert found.cleared(("/run/test", "0")) == 80 * 86400
+    assert found.cleared(("/run/test", "2")) == 0
+    assert Store(tmp_path).clear_old(days=1e6) == 0
+    assert store.load(tmp_path).cleared_until == 80 * 86400
+
+
+@pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
+def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, most: int) -> None:
+    kept = Store(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+    for name in ("runs", "damaged", "gone"):
+        key = (str(tmp_path / "root"), name)
+        kept.add(key, sighting())
+        kept.flush()
+        path = tmp_path / "evidence" / store.file_name(key)
+        if name == "damaged":
+            path.write_bytes(b"{")
+        os.utime(path, (86400, 86400))
+    (tmp_path / "root/runs").mkdir(parents=True)
+    assert kept.clear_old(days, most) == 1
+    found = store.load(tmp_path / "evidence")
+    assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
 
 
 def test_nothing_there_is_no_evidence(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KEY = ("/run/test", "c1")
 BEGIN = watching.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
+UNKNOWN_FLAGS = "ENOSYS; flags are not known, and with those for new namespaces clone is denied too"
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
 
 
@@ -89,6 +90,40 @@ def test_with_arguments_known_nothing_depends(case: Case) -> None:
     found = case.one()
     assert found["verdict"] == "denied"
     assert found["calls"][0]["args"] == [[making.NEWUSER, None, None, None, None, None]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "verdict", "outcome"),
+    [
+        (0x3D0F00, "safe", "ENOSYS"),  # a thread
+        (making.NEWUSER, "denied", "EPERM by way of clone"),
+        (0x4000 | 0x20000, "denied", "EPERM by way of clone"),
+        (0x80, "denied", "ENOSYS, and clone cannot do it"),
+        (None, "depends", UNKNOWN_FLAGS),
+    ],
+)
+def test_clone3_is_expected_where_clone_does_instead(
+    case: Case, flags: int | None, verdict: str, outcome: str
+) -> None:
+    case.container(mode="observe")
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
+    case.evidence.add(KEY, observed(CLONE3, 0x3D0F00, time=BEGIN + 5))
+    args = None if flags is None else (flags, 88, 0, 0, 0, 0)
+    case.evidence.add(KEY, observed(CLONE3, args=args, time=BEGIN + 5))
+    found = case.one()
+    assert found["verdict"] == verdict
+    assert found["calls"][0]["outcome"] == outcome
+
+
+def test_without_flags_clone3_is_safe_and_says_what_it_is_not_good_for(case: Case) -> None:
+    case.container()
+    case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
+    found = case.one()
+    assert found["verdict"] == "safe"
+    assert found["calls"][0]["outcome"] == (
+        "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
+        "not for new namespaces"
+    )
 
 
 def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
@@ -176,6 +211,42 @@ def test_damaged_evidence_lets_nothing_be_safe(
     assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
 
 
+CLEARED = "Unknown: its evidence was cleared."
+AUDITED = "Unknown: nothing was watching while its containers ran."
+
+
+@pytest.mark.parametrize(
+    ("there", "starts", "cleared", "told"),
+    [
+        (False, 2, BEGIN + 2 * HOUR, (None, CLEARED, 0)),
+        (False, 2, BEGIN - 1, ("safe", None, HOUR)),
+        (False, 1, BEGIN - 1, (None, AUDITED, 0)),
+        (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
+        (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
+    ],
+)
+def test_what_was_cleared_was_not_watched(
+    case: Case, there: bool, starts: int, cleared: float, told: tuple[str | None, str | None, float]
+) -> None:
+    for time in ("2026-11-18T00:00:00Z", "2026-11-18T01:00:00Z")[:starts]:
+        case.container(time=time)
+    if not there:
+        case.there.clear()
+    case.evidence.cleared_until = cleared
+    found = case.one()
+    assert (found["verdict"], found["reason"], found["watched"]) == told
+
+
+def test_what_was_kept_was_watched(case: Case) -> None:
+    case.container()
+    case.there.clear()
+    case.evidence.cleared_until = BEGIN + HOUR
+    seen = Evidence()
+    seen.add(KEY, sighting(CLONE3, time=BEGIN + MINUTE))
+    case.evidence.add_stored(KEY, seen.containers[KEY])
+    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", MINUTE)
+
+
 def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
     case.container(mode="enforce")
     found = case.one()
@@ -195,6 +266,7 @@ def test_with_enforce_log_what_is_being_denied_is_told(case: Case) -> None:
     ("kind", "words"),
     [
         ("lost", "; meanwhile 3 records lost."),
+        ("at least", "; meanwhile at least 3 records lost."),
         ("stray", "; meanwhile 1 call of no known container."),
     ],
 )
@@ -202,11 +274,15 @@ def test_doubts_take_a_grade_off_and_are_named(case: Case, kind: str, words: str
     case.container()
     if kind == "lost":
         case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
+    elif kind == "at least":
+        case.evidence.add_lost(Lost(BEGIN + 9, 2, AUDIT, "dropped by the kernel"))
+        case.evidence.add_lost(Lost(BEGIN + 9, 1, AUDIT, "at least one record: journalctl hung"))
     else:
         case.evidence.add(None, sighting(time=BEGIN + 9))
     found = case.one()
     assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
-    assert found["lost"] == (3 if kind == "lost" else 0)
+    assert found["lost"] == (0 if kind == "stray" else 3)
+    assert found["lost_at_least"] is (kind == "at least")
 
 
 def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
