@@ -22,7 +22,7 @@ from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.stored import ARRIVING, LISTENER, number_of
+from runc_wrap.agent.stored import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.evidence.model import OBSERVE, Lost
 from runc_wrap.hotpath.main import described
 
@@ -68,8 +68,10 @@ class Worker:
         self.listeners = Listeners(prefix, address, self._record)
         unwritten = self.listeners.restore(handed)  # before all that may be slow or fail
         self.recorder = self._recorder()
-        if unwritten and self.recorder:
-            self.recorder.lost(Lost(time.time(), unwritten, OBSERVE, _KILLED))
+        unrecorded = self.listeners.inflight.unrecorded if self.listeners.inflight else 0
+        for records, why in ((unwritten, _KILLED), (unrecorded, STOPPED)):
+            if records and self.recorder:
+                self.recorder.lost(Lost(time.time(), records, OBSERVE, why))
 
     def _recorder(self) -> Recorder | None:
         inflight = self.listeners.inflight
