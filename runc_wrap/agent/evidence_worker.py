@@ -19,11 +19,12 @@ from runc_wrap.agent import arrivals, handing, metrics, succession
 from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
+from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.stored import ARRIVING, LISTENER, number_of
-from runc_wrap.evidence.model import OBSERVE, Lost
+from runc_wrap.agent.stored import ARRIVING, LISTENER, STOPPED, number_of
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described
 
 TYPE_CHECKING = False
@@ -68,13 +69,24 @@ class Worker:
         self.listeners = Listeners(prefix, address, self._record)
         unwritten = self.listeners.restore(handed)  # before all that may be slow or fail
         self.recorder = self._recorder()
-        if unwritten and self.recorder:
-            self.recorder.lost(Lost(time.time(), unwritten, OBSERVE, _KILLED))
+        self._tell_losses(unwritten)
+
+    def _tell_losses(self, unwritten: int) -> None:
+        memory = self.listeners.inflight
+        if not (memory and self.recorder):
+            return
+        for records, source, why in (
+            (unwritten, OBSERVE, _KILLED),
+            (memory.unrecorded, OBSERVE, STOPPED),
+            (memory.records, AUDIT, _KILLED),
+        ):
+            if records:
+                self.recorder.lost(Lost(time.time(), records, source, why))
 
     def _recorder(self) -> Recorder | None:
-        inflight = self.listeners.inflight
+        inflight = self.listeners.inflight or Inflight.new()
         try:
-            return Recorder(self.prefix, inflight.written if inflight else _nothing)
+            return Recorder(self.prefix, inflight)
         except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
             complain(f"nothing is recorded: {described(error)}.")
             return None

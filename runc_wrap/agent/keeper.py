@@ -13,12 +13,12 @@ import sys
 import time
 from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import handing, placing, signals, sockets, workers
+from runc_wrap.agent import handing, inheriting, placing, signals, sockets, workers
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import complain
 from runc_wrap.agent.stalling import Watch
-from runc_wrap.agent.stored import ARRIVING, needed_to_linger, number_of
+from runc_wrap.agent.stored import ARRIVING, LINGERING, needed_to_linger, number_of
 from runc_wrap.agent.trial import Trial
 from runc_wrap.agent.workers import Worker
 
@@ -48,8 +48,10 @@ def main(prefix: str) -> None:
     given = handing.received(posix.environ)
     before = sockets.from_text(posix.environ.get(BOUND, b"").decode())
     try:
-        held, bound = sockets.take(prefix, given)
-    except sockets.Unusable as error:
+        left, inherited = inheriting.take(prefix, {each.name for each in given})
+        before |= sockets.from_text(inherited)
+        held, bound = sockets.take(prefix, [*given, *left])
+    except (sockets.Unusable, inheriting.Refused) as error:
         complain(str(error))
         sys.exit(2)
     Keeper(prefix, held, before | bound).run()
@@ -182,25 +184,39 @@ class Keeper:
 
     def _end(self) -> None:
         handing.send(self.upstream, handing.STOPPING)
-        sockets.remove(self.prefix, self.bound)  # first: from now on creates do without
+        is_needed = self._is_needed()
+        if is_needed:  # first: from now on creates do without, and those beneath go on
+            self.held[LINGERING] = inheriting.listen(self.prefix)
+        kept = ["notify"] if is_needed else []
+        going = {name: own for name, own in self.bound.items() if name not in kept}
+        sockets.remove(self.prefix, going)
         self.door.admit()
         workers.stop(self.workers, _GRACE, self._listen)
         self.trial.end()
         sockets.remove(self.prefix, self._own)
         self._linger()
+        sockets.remove(self.prefix, self.bound)
+        if is_needed:
+            inheriting.remove(self.prefix)
         sys.exit(0)
 
+    def _is_needed(self) -> bool:
+        """Tell whether containers' calls would fail; systemd may keep their listeners."""
+        return bool(needed_to_linger(self.held)) and not posix.environ.get(b"FDSTORE")
+
     def _linger(self) -> None:
-        """Go on for containers whose calls would fail, unless systemd keeps their listeners."""
+        """Go on for containers whose calls would fail."""
+        if not self._is_needed():
+            return
         needed = needed_to_linger(self.held)
-        if needed and not posix.environ.get(b"FDSTORE"):
-            kept = [each for each in self._kept() if each.name in needed]
-            complain(
-                f"{len(needed) - 1} processes started in mode observe still send calls. These are "
-                "let continue, unrecorded, until the last has ended; SIGTERM again ends that."
-            )
-            signals.hold()
-            handing.become(placing.command(self.prefix, "lingering"), kept, posix.environ)
+        complain(
+            f"{sum(map(bool, map(number_of, needed)))} processes started in mode observe still "
+            "send calls. These are let continue, unrecorded, until the last has ended or an agent "
+            "is started; SIGTERM again ends that."
+        )
+        signals.hold()
+        kept = [each for each in self._kept() if each.name in needed]
+        handing.become(placing.command(self.prefix, "lingering"), kept, self._inherited())
 
     def _follow_upgrade(self) -> None:
         """Begin anew soon if another release is installed, and has an agent that works."""

@@ -83,13 +83,14 @@ class Listeners:
         self.inflight = self._memory(memory)
         for each in held:
             number = number_of(each.name)
-            state = self._read(each.name) if number else {}
+            state = read_state(self.directory, each.name) if number else {}
             if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
                 self.unsettled[number] = each.fd
             elif number:
                 self._add(Listener(number, each.fd, state))
         self._remove_files()
         self._answer_left(self.inflight)
+        self._keep_memory()  # audit records are counted there as well
         return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
@@ -113,13 +114,16 @@ class Listeners:
     def keep(self, number: int, fd: int) -> None:
         """Have the keeper hold a listener, as soon as it has come."""
         self._store(f"{LISTENER}{number}", fd)
+        self._keep_memory()
+
+    def _keep_memory(self) -> None:
         if self.inflight and not self._is_memory_kept:
             self._store(INFLIGHT, self.inflight.fd)
             self._is_memory_kept = True
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
         """Take a listener that is kept, once its runtime has said whose it is."""
-        self._write(f"{LISTENER}{number}", state)
+        write_state(self.directory, f"{LISTENER}{number}", state)
         self.let_go(f"{ARRIVING}{number}")
         listener = Listener(number, fd, state)
         self._add(listener)
@@ -180,29 +184,33 @@ class Listeners:
         except Exception:  # noqa: BLE001 - whatever it is, the call must be answered
             return Caller(call.tid, 0, "", "")
 
-    def _read(self, name: str) -> Json:
-        try:
-            found = codec.loads(bundle.read(f"{self.directory}/{name}.json").text)
-        except (Refusal, codec.Unreadable):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _write(self, name: str, state: Json) -> None:
-        new = f"{self.directory}/{name}.new"
-        try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
-            os.rename(new, f"{self.directory}/{name}.json")
-        except (OSError, codec.Unreadable):
-            complain(f"whose {name} is could not be written down.")
-
     def _remove_files(self) -> None:
         """Remove what is left of listeners that are gone."""
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in os.listdir(self.directory):
             if name not in names:
                 bundle.remove(f"{self.directory}/{name}")
+
+
+def read_state(directory: str, name: str) -> Json:
+    """Return what was written down of a listener, {} if nothing can be read."""
+    try:
+        found = codec.loads(bundle.read(f"{directory}/{name}.json").text)
+    except (Refusal, codec.Unreadable):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_state(directory: str, name: str, state: Json) -> None:
+    """Write down whose a listener is."""
+    new = f"{directory}/{name}.new"
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
+        os.rename(new, f"{directory}/{name}.json")
+    except (OSError, codec.Unreadable):
+        complain(f"whose {name} is could not be written down.")
 
 
 def _plain(value: object) -> object:

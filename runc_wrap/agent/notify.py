@@ -60,13 +60,15 @@ class Inflight:
       128  the listener's number    8 bytes
       136  calls answered, and not written to the store yet   8 bytes
       144  the id of the call that was counted last   8 bytes
+      152  calls let continue, unrecorded, while no agent ran   8 bytes
+      160  audit records read, and not written to the store yet   8 bytes
 
     It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
     ones it copies.
     """
 
     SIZE = 4096
-    _WHOSE, _UNWRITTEN, _LAST = 128, 136, 144
+    _WHOSE, _UNWRITTEN, _LAST, _UNRECORDED, _AUDIT = 128, 136, 144, 152, 160
     _EMPTY = bytes(_NOTIFICATION.size)
 
     def __init__(self, fd: int) -> None:
@@ -99,9 +101,28 @@ class Inflight:
         """Tell whether a call is the one that was counted last."""
         return self._number(self._LAST) == call
 
+    @property
+    def unrecorded(self) -> int:
+        """How many calls continued while no agent ran; the store has not on disk that they did."""
+        return self._number(self._UNRECORDED)
+
+    def pass_over(self) -> None:
+        """Count a call that nobody will record, before it is answered."""
+        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded + 1)
+
+    @property
+    def records(self) -> int:
+        """How many audit records were read that the store has not on disk."""
+        return self._number(self._AUDIT)
+
+    def read(self, records: int) -> None:
+        """Count audit records, before anything is done with them."""
+        _ID.pack_into(self.memory, self._AUDIT, self.records + records)
+
     def written(self) -> None:
         """Note that the store is on disk."""
-        _ID.pack_into(self.memory, self._UNWRITTEN, 0)
+        for at in (self._UNWRITTEN, self._UNRECORDED, self._AUDIT):
+            _ID.pack_into(self.memory, at, 0)
 
     def receive(self, listener: int, number: int) -> Call | None:
         """Receive a call from a listener that is readable; None if the call is gone.

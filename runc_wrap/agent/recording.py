@@ -19,8 +19,7 @@ from runc_wrap.evidence.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from runc_wrap.agent.notify import Inflight
     from runc_wrap.evidence.store import Key
 
 WRITE_AFTER = 3.0  # seconds from a change
@@ -33,11 +32,12 @@ _AT_ONCE = 128  # audit records before others get their turn
 class Recorder:
     """Takes in what is seen; `seconds` says when `write` has something to do.
 
-    `written` is called once all is on disk. Raises OSError where nothing can be stored.
+    `memory` outlives the process: what was taken in and is not on disk is counted there.
+    Raises OSError where nothing can be stored.
     """
 
-    def __init__(self, prefix: str, written: Callable[[], None]) -> None:
-        self._written = written
+    def __init__(self, prefix: str, memory: Inflight) -> None:
+        self._memory = memory
         self._store = Store(f"{prefix}/var/evidence")
         self.known = Known(f"{prefix}/var/ledger")
         self.tree = Tree(self.known)
@@ -80,6 +80,7 @@ class Recorder:
 
     def _hear_audit(self, live: Live) -> None:
         records = live.read(_AT_ONCE)
+        self._memory.read(sum(not isinstance(one, Lost) for one in records))
         self._hear_tree()  # afterwards: it must know of every process that these are from
         for one in records:
             if isinstance(one, Lost):
@@ -137,7 +138,7 @@ class Recorder:
             self._due = self._noted + TRY_AGAIN
             return
         self._due = None
-        self._written()
+        self._memory.written()
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:

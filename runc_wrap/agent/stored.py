@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 LISTENER = "seccomp-"  # and a number from 1
 ARRIVING = "arriving-"  # and the number that its listener has: a runtime's connection
 INFLIGHT = "inflight"
+LINGERING = "lingering"  # the socket of what lingers, at which a new keeper takes over
+STOPPED = "the agent was stopped: these calls were let continue unrecorded"
+_OURS = ("notify", "lock", LINGERING)
 
 
 def number_of(name: str, kind: str = LISTENER) -> int:
@@ -18,7 +21,8 @@ def number_of(name: str, kind: str = LISTENER) -> int:
 
 
 def needed_to_linger(names: Iterable[str]) -> list[str]:
-    """Return which of these let calls continue, [] if there is no listener."""
+    """Return which of these let calls continue, and listeners come; [] if there is no listener."""
     held = list(names)
-    listeners = [name for name in held if number_of(name)]
-    return [*listeners, *(name for name in held if name == INFLIGHT)] if listeners else []
+    brought = [name for name in held if number_of(name) or number_of(name, ARRIVING)]
+    others = [name for name in held if name in (INFLIGHT, *_OURS)]
+    return [*brought, *others] if any(map(number_of, brought)) else []

@@ -271,3 +271,33 @@ def test_told_to_stop_it_lets_calls_continue_until_the_last_container_is_gone(
     assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
     assert agent.daemon.process.wait(10) == 0
     assert "still send calls" in agent.daemon.log.read_text()
+
+
+def test_started_again_it_takes_over_what_lingers_and_an_exec_between_does_not_fail(
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    calls = 60_000
+    bundle = make_bundle(pair.kind)
+    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
+    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+    os.kill(agent.keeper, signal.SIGTERM)
+    wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
+    words = [*bundle.argv(node.wrapper, "exec")[:-1], bundle.name, "/repeat", "5", "1"]
+    joined = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert joined.stdout == "5 of 5 failed with 95\n", joined.stderr
+    other = make_bundle(pair.kind)
+    assert in_background(other, node.wrapper, built("repeat"), "3", "1").wait(30) == 0
+    assert (ledger(node)[-1]["mode"], "No agent" in ledger(node)[-1]["reason"]) == ("audit", True)
+    with agents.running(node) as second:
+        wait_until(lambda: not agents.processes(node.prefix, "lingering"), "the end of lingering")
+        assert agent.daemon.process.wait(10) == 0
+        assert running.wait(60) == 0
+        assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
+        wait_until(lambda: sum(counted(node)) >= calls + 5, "all calls on disk", 20)
+        recorded, lost = counted(node)
+        assert (recorded + lost, recorded > 0, lost > 5) == (calls + 5, True, True)
+        assert second.evidence

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 import time
 
 from runc_wrap.evidence import records
@@ -28,6 +29,8 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, seque
 _REQUEST, _ACK = 1, 4
 _ERROR, _DONE = 2, 3
 _STATUS_LOST = 6  # the place of `lost` among struct audit_status' 32-bit words
+_MEMORY, _MEMORY_BYTES = 55, 36  # SO_MEMINFO; its first word is how much is queued (sock_diag.h)
+_OVERRUN = "at least one record: they came faster than they were read"
 _PATIENCE = 1.0  # seconds for the kernel's answer
 _ANSWERS = 4096  # messages in one answer
 
@@ -39,6 +42,7 @@ class Live:
     """
 
     def __init__(self) -> None:
+        self._overrun = False
         self._socket = opened()
         try:
             # Without a port of its own a socket passes for the kernel's, and gets nothing.
@@ -61,20 +65,40 @@ class Live:
         """Return what has come, at most so many records; what else there is, the next time."""
         found: list[Sighting | Lost] = []
         for _ in range(most):
+            queued = self._queued() if self._overrun else 0
             try:
                 datagram, sender = self._socket.recvfrom(_LARGEST)
             except BlockingIOError:
+                found += self._hole()
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                why = "at least one record: they came faster than they were read"
-                found.append(Lost(time.time(), 1, AUDIT, why))
+                found += self._hole()  # of the last time, if its place was not seen
+                self._overrun = True
                 continue
             item = _item(datagram) if sender[0] == 0 else None  # port 0 is the kernel
             if item:
                 found.append(item)
+            if self._overrun and not 0 < self._queued() < queued:
+                found += self._hole()
         return found
+
+    def _queued(self) -> int:
+        raw = self._socket.getsockopt(socket.SOL_SOCKET, _MEMORY, _MEMORY_BYTES)
+        return int.from_bytes(raw[:4], sys.byteorder)
+
+    def _hole(self) -> list[Lost]:
+        """Tell of an overrun in its place among the records.
+
+        It is told by an error before what was queued till then, and nothing more is queued until
+        all of that is read (linux:net/netlink/af_netlink.c, NETLINK_S_CONGESTED): the hole is where
+        the queue is empty, or no shorter for having been read.
+        """
+        if not self._overrun:
+            return []
+        self._overrun = False
+        return [Lost(time.time(), 1, AUDIT, _OVERRUN)]
 
 
 def kernel_lost() -> int | None:

@@ -186,3 +186,17 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_audit_records_read_and_not_written_outlive_the_process(inflight: Inflight) -> None:
+    def read() -> None:
+        inflight.read(5)
+        inflight.read(2)
+        inflight.pass_over()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(in_child(read), 0)
+    successor = Inflight(os.dup(inflight.fd))
+    assert (successor.records, successor.unrecorded, successor.unwritten) == (7, 1, 0)
+    successor.written()
+    assert (inflight.records, inflight.unrecorded) == (0, 0)
