@@ -267,6 +267,16 @@ def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evid
     assert [one["action"] for one in allowed] == ["SCMP_ACT_ALLOW"]
 
 
+def test_suggest_says_before_which_rule_its_own_must_stand(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "pod": "web-0", "container": "app", "image": "i"}
+    evidence.container("c1", sighting(), rule="shop-audit", **names)
+    told = applied.ctl("suggest", "shop/web/app").stderr
+    assert "before the rule shop-audit, which decided" in told
+    assert "the first rule that matches counts" in told
+
+
 def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:
     evidence.container("a" * 64, sighting(), container="app", image="web:1")
     for word in ("app", "web:1", "aaaa"):
