@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.cli import report as cli_report
 from runc_wrap.evidence import known
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.sources import files, kmsg
+from runc_wrap.evidence.sources import files, kernel, kmsg
 from runc_wrap.evidence.store import Store
 from runc_wrap.evidence.tallies import Call, Tally
 from runc_wrap.evidence.verdict import UNKNOWN, row_of
@@ -275,6 +275,16 @@ def test_suggest_says_before_which_rule_its_own_must_stand(
     told = applied.ctl("suggest", "shop/web/app").stderr
     assert "before the rule shop-audit, which decided" in told
     assert "the first rule that matches counts" in told
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [("audit", True), ("enforce", False)])
+def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, mode: str, is_told: bool
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: ["an audit rule excludes SECCOMP records"])
+    evidence.container("c1", mode=mode)
+    told = "note: an audit rule excludes SECCOMP" in applied.ctl("report").stderr
+    assert told is is_told
 
 
 def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:
