@@ -51,6 +51,8 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     found = watching.epoch(day)
     if found is None:
         raise click.BadParameter("write 90m, 12h or 7d, 2027-01-31 or 2027-01-31T18:00:00Z")
+    if found > time.time():
+        raise click.BadParameter("it is in the future")
     return found
 
 

@@ -70,7 +70,7 @@ def _what_next(places: Places, one: Judged, made: evidence_suggest.Suggestion) -
     number = len(made.added)
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
-        f"Save it as {path}, then ask for it in {places.config}:"
+        f"Save it as {path}, then ask for it in {places.config}, {_where(one)}:"
         if evidence_suggest.policy_rule(one)
         else f"Save it as {path}, then ask for it by an annotation of the container:",
         "",
@@ -78,3 +78,11 @@ def _what_next(places: Places, one: Judged, made: evidence_suggest.Suggestion) -
         "and run `runc-wrapctl apply`.",
     ]
     return "\n".join(lines)
+
+
+def _where(one: Judged) -> str:
+    """Say where the rule must stand: of rules that match, the first decides."""
+    names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
+    last = [inert.word(name) for name in names][-1:]
+    before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"
+    return f"{before} (the first rule that matches counts)"

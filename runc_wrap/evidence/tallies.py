@@ -129,6 +129,11 @@ class Tallies:
             self.count(call, tally)
         self.dropped += other.dropped
 
+    def know(self, call: Call) -> None:
+        """Take a call's arguments, read from a file, for some of the variety that is kept."""
+        if call.args is not None and any(one is not None for one in call.args):
+            self._kept(call.arch, call.number, call.args)
+
     def _kept(self, arch: int, number: int, args: Args) -> Args:
         seen = self._variety.setdefault((arch, number), set())
         if args not in seen and len(seen) >= _MOST_ARGS:
@@ -153,6 +158,7 @@ def of_json(said: Json) -> Tallies:
         kept = None if args is None else tuple(None if a is None else int(a) for a in args)
         call = Call(int(arch), int(number), int(code), kept, text(comm), text(exe))
         made.count(call, Tally(int(count), float(first), float(last)))
+        made.know(call)
     return made
 
 

@@ -280,9 +280,9 @@ def _add(rows: dict[tuple[int, int], Row], call: Call, tally: Tally, outcome: Ou
             row.verdict, row.errno, row.how = outcome.verdict, outcome.errno, outcome.how
     program = call.exe or call.comm
     row.programs[program] = row.programs.get(program, 0) + tally.count
-    if call.args is None:
+    if call.args is None or (call.args not in row.args and len(row.args) >= _MOST_ARGS):
         row.has_args = False
-    elif len(row.args) < _MOST_ARGS:
+    else:
         row.args[call.args] = None
 
 

@@ -21,6 +21,7 @@ WORDS = (
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _ENOUGH = ((7 * _DAY, WELL), (_DAY, FAIRLY), (_HOUR, BRIEFLY))
 _FORM = "0000-00-00T00:00:00Z"
+_MONTHS = 12
 _MARCH = 3  # years are counted from March on: the leap day comes last
 _DAYS_TO_1970 = 719468
 _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1.0, "second"))
@@ -80,7 +81,16 @@ def epoch(text: object) -> float | None:
         return None
     year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
+    if not (0 < month <= _MONTHS and 0 < day <= _month_days(year, month)):
+        return None
+    if hour > 23 or minute > 59 or second > 60:  # noqa: PLR2004 - 60: RFC 3339 knows leap seconds
+        return None
     return float(_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second)
+
+
+def _month_days(year: int, month: int) -> int:
+    after = (year + month // _MONTHS, month % _MONTHS + 1)
+    return _days(*after, 1) - _days(year, month, 1)
 
 
 def _days(year: int, month: int, day: int) -> int:

@@ -12,7 +12,7 @@ from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
-from runc_wrap.evidence.sources import Unavailable, files, journald, kmsg
+from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     take_in(evidence, _sources(asked, evidence), Known(places.ledger), asked.since, notes)
     judging = verdict.Judging(profiles(places), is_there, moment, asked.since)
     notes += _damages(decided, evidence)
+    if any(one.mode in kernel.MODES for one in decided.records.values()):
+        notes += kernel.warnings()
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _COMMAND_LINE = Path("/proc/cmdline")
 _LOGGED = Path("/proc/sys/kernel/seccomp/actions_logged")
+MODES = ("audit", "enforce-log")  # those that rely on it
 _NEEDED = {
     "log": "mode audit leaves no trace",
     "errno": "mode enforce-log leaves no trace of denials",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.sources.kernel import warnings
 from runc_wrap.hotpath import policy
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import features
@@ -36,6 +37,10 @@ def find(places: Places) -> Iterator[Finding]:
                 f"{_WANTED_BY[mode]}: the kernel logs nothing of it",
                 f"sysctl -w kernel.seccomp.actions_logged='{words}'",
             )
+    if _used(places) & set(_WANTED_BY):
+        for sentence in warnings():
+            if not sentence.startswith("kernel.seccomp.actions_logged"):  # told above, by mode
+                yield Finding(NAME, "warning", sentence, "mend it, or use the mode observe")
 
 
 def _used(places: Places) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.node import features
+from runc_wrap.node.checks import kernel
 from runc_wrap.policy import store
 from tests.unit.node import machine
 
@@ -123,3 +124,14 @@ def test_the_reference_is_printed(node: Node) -> None:
     result = node.ctl("policy", "reference")
     assert result.exit_code == 0
     assert result.stdout.startswith("# Settings of config.toml\n")
+
+
+def test_a_kernel_that_may_log_nothing_is_a_finding_where_a_mode_relies_on_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "an audit rule excludes SECCOMP records: none is logged"
+    monkeypatch.setattr(kernel, "warnings", lambda: [sentence])
+    assert sentence not in [each["sentence"] for each in _findings(_well(node))]
+    node.configure('[default]\nmode = "audit"\n')
+    assert node.ctl("apply").exit_code == 0
+    assert sentence in [each.get("sentence") for each in _findings(node)]

@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.cli import report as cli_report
 from runc_wrap.evidence import known
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.sources import files, kmsg
+from runc_wrap.evidence.sources import files, kernel, kmsg
 from runc_wrap.evidence.store import Store
 from runc_wrap.evidence.tallies import Call, Tally
 from runc_wrap.evidence.verdict import UNKNOWN, row_of
@@ -187,10 +187,23 @@ def test_damaged_files_are_told(applied: Node, evidence: Evidence) -> None:
     assert "note: 1 files are damaged" in stderr
 
 
-@pytest.mark.parametrize("since", ["1m", "2027-13-45x", "yesterday", "-5m", "5", "9999999m"])
+@pytest.mark.parametrize(
+    "since",
+    [
+        "1m",
+        "2020-02-29",
+        "2027-13-45x",
+        "2020-99-99",
+        "2021-02-29",
+        "9000-01-01",
+        "yesterday",
+        "-5m",
+        "5",
+    ],
+)
 def test_since_takes_spans_and_times_and_refuses_others(applied: Node, since: str) -> None:
     result = applied.ctl("report", "--since", since)
-    assert result.exit_code == (0 if since == "1m" else 2)
+    assert result.exit_code == (0 if since in ("1m", "2020-02-29") else 2)
 
 
 def test_since_leaves_out_older_calls(applied: Node, evidence: Evidence) -> None:
@@ -252,6 +265,26 @@ def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evid
     again = applied.ctl("profile", "show", "localhost/c1.json")
     allowed = [one for one in json.loads(again.stdout)["syscalls"] if one["names"] == ["unshare"]]
     assert [one["action"] for one in allowed] == ["SCMP_ACT_ALLOW"]
+
+
+def test_suggest_says_before_which_rule_its_own_must_stand(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "pod": "web-0", "container": "app", "image": "i"}
+    evidence.container("c1", sighting(), rule="shop-audit", **names)
+    told = applied.ctl("suggest", "shop/web/app").stderr
+    assert "before the rule shop-audit, which decided" in told
+    assert "the first rule that matches counts" in told
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [("audit", True), ("enforce", False)])
+def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, mode: str, is_told: bool
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: ["an audit rule excludes SECCOMP records"])
+    evidence.container("c1", mode=mode)
+    told = "note: an audit rule excludes SECCOMP" in applied.ctl("report").stderr
+    assert told is is_told
 
 
 def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:

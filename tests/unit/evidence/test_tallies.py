@@ -105,3 +105,14 @@ def test_text_that_was_read_back_is_shortened_no_further(text: str) -> None:
     once = tallies.text(text)
     assert len(once) <= 256
     assert tallies.text(once) == once
+
+
+def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
+    seen = Tallies()
+    for flags in range(20):
+        seen.add(observed(UNSHARE, flags))
+    back = tallies.of_json(seen.as_json())
+    for flags in range(20, 40):
+        back.add(observed(UNSHARE, flags))
+    known = [call.args for call in back.calls if call.args and call.args[0] is not None]
+    assert len(known) == 32

@@ -126,6 +126,17 @@ def test_without_flags_clone3_is_safe_and_says_what_it_is_not_good_for(case: Cas
     )
 
 
+@pytest.mark.parametrize(("kinds", "are_known"), [(32, True), (33, False)])
+def test_arguments_are_told_all_or_not_at_all(case: Case, kinds: int, are_known: bool) -> None:
+    for container in range(2):  # each keeps 32 by itself
+        case.container(f"c{container}", mode="observe", image="web")
+        for flags in range(kinds)[container::2]:
+            key = ("/run/test", f"c{container}")
+            case.evidence.add(key, observed(CLONE, making.NEWUSER | flags, time=BEGIN + 5))
+    (call,) = next(one for one in case.judge() if one["image"] == "web")["calls"]
+    assert (len(call["args"]) == kinds) if are_known else (call["args"] is None)
+
+
 def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
     case.container()
     for place, exe in enumerate(["/usr/bin/a", "/usr/bin/b", "/usr/bin/b", ""]):

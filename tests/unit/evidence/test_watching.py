@@ -18,7 +18,22 @@ def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", 5, "2026-11-18 00:00:00Z", "2026-1a-18T00:00:00Z", "٢" * 20]
+    "text",
+    [
+        None,
+        "",
+        5,
+        "2026-11-18 00:00:00Z",
+        "2026-1a-18T00:00:00Z",
+        "٢" * 20,
+        "2026-99-99T00:00:00Z",
+        "2026-00-01T00:00:00Z",
+        "2026-02-29T00:00:00Z",
+        "2026-12-32T00:00:00Z",
+        "2026-12-31T24:00:00Z",
+        "2026-12-31T00:60:00Z",
+        "2026-12-31T00:00:61Z",
+    ],
 )
 def test_what_is_no_time_is_none(text: object) -> None:
     assert watching.epoch(text) is None
