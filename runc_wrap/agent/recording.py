@@ -13,7 +13,7 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
 from runc_wrap.evidence.processes import Tree
-from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources import Unavailable, kernel
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
 
@@ -42,7 +42,8 @@ class Recorder:
         self.known = Known(f"{prefix}/var/ledger")
         self.tree = Tree(self.known)
         self.live = self._audit()
-        self._begun = time.time()
+        self._begun = self._audit_begun = time.time()
+        self._silence = self._obstacles() if self.live else []
         self._containers = self.tree.begun
         self._due: float | None = None
         self._noted = time.monotonic()
@@ -54,6 +55,15 @@ class Recorder:
         except (Unavailable, OSError) as error:
             complain(f"audit records cannot be watched: {error}")
             return None
+
+    @staticmethod
+    def _obstacles() -> list[str]:
+        """Complain of all that keeps records away; return what is not asked again later."""
+        found = kernel.warnings()
+        for why in found:
+            complain(f"audit records may not come: {why}")
+        passing = [*kernel.not_logged(), kernel.UNREAD]
+        return [why for why in found if why not in passing]
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
@@ -125,11 +135,12 @@ class Recorder:
         """Write what changed, and that we looked."""
         now = time.time()
         self._noted = time.monotonic()
-        sources = [OBSERVE, *([AUDIT] if self.live else [])]
+        sources = [OBSERVE]
         if self.tree.fileno() >= 0:
             sources.append(PROCESSES)
         for source in sources:
             self._store.watched(source, self._begun, now)
+        self._note_audit(now)
         try:
             self._store.flush()
             self._clear()
@@ -139,6 +150,14 @@ class Recorder:
             return
         self._due = None
         self._memory.written()
+
+    def _note_audit(self, now: float) -> None:
+        """Note audit as watched, if all that filters log could come."""
+        unsure = self._silence or kernel.not_logged()
+        if unsure:
+            self._audit_begun = now
+        elif self.live:
+            self._store.watched(AUDIT, self._audit_begun, now)
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:
