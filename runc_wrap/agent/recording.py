@@ -26,6 +26,7 @@ WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
 TRY_AGAIN = 30.0  # seconds after a write that failed
 CLEAR_EVERY = 86400.0
+_NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _AT_ONCE = 128  # audit records before others get their turn
 
 
@@ -45,6 +46,7 @@ class Recorder:
         self._begun = self._audit_begun = time.time()
         self._silence = self._obstacles() if self.live else []
         self._containers = self.tree.begun
+        self._pending: list[Sighting] = []  # of which the tree may not have heard yet
         self._due: float | None = None
         self._noted = time.monotonic()
         self._cleared = -CLEAR_EVERY
@@ -79,7 +81,7 @@ class Recorder:
             self._hear_audit(self.live)
 
     def _hear_tree(self) -> None:
-        for lost in self.tree.read():
+        for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
         for key, when in self.tree.ended():
             self._store.ended(key, when)
@@ -87,17 +89,31 @@ class Recorder:
         if self._containers != self.tree.begun:  # soon somebody may ask whether they are watched
             self._containers = self.tree.begun
             self._change()
+        self._attribute()
 
     def _hear_audit(self, live: Live) -> None:
+        if self._pending:
+            return
         records = live.read(_AT_ONCE)
         self._memory.read(sum(not isinstance(one, Lost) for one in records))
-        self._hear_tree()  # afterwards: it must know of every process that these are from
         for one in records:
             if isinstance(one, Lost):
+                self._settle()
                 self.lost(one)
             else:
-                self._store.add(self.tree.container_of(one.pid, one.time), one)
-                self._change()
+                self._pending.append(one)
+        self._hear_tree()  # afterwards: it must know of every process that these are from
+
+    def _attribute(self) -> None:
+        """Count records, each once the tree knows of every process that it may be from."""
+        if self._pending and self.tree.has_told(self._pending[-1].time):
+            self._settle()
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, []
+        for one in pending:
+            self._store.add(self.tree.container_of(one.pid, one.time), one)
+            self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
         """Take a call that a listener sent."""
@@ -120,19 +136,25 @@ class Recorder:
             self._due = time.monotonic() + WRITE_AFTER
 
     def seconds(self) -> float | None:
-        """Return how long `write` has nothing to do; None: for as long as nothing comes."""
-        due = [] if self._due is None else [self._due]
-        if self.tree.has_containers:
-            due.append(self._noted + WATCHED_EVERY)
+        """Return how long `write_due` has nothing to do; None: for as long as nothing comes."""
+        due = [*self._writes(), *([] if self.tree.due is None else [self.tree.due])]
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
+    def _writes(self) -> list[float]:
+        due = [] if self._due is None else [self._due]
+        return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
+
     def write_due(self) -> None:
-        """Write if it is time."""
-        if self.seconds() == 0.0:
+        """Ask who has ended, and write, if it is time."""
+        now = time.monotonic()
+        if self.tree.due is not None and self.tree.due <= now:
+            self._hear_tree()
+        if any(due <= now for due in self._writes()):
             self.write()
 
     def write(self) -> None:
         """Write what changed, and that we looked."""
+        self._settle()
         now = time.time()
         self._noted = time.monotonic()
         sources = [OBSERVE]
