@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import posix
+import resource
 import select
 import sys
 import time
@@ -41,6 +42,7 @@ _FRUGAL = {
 def main(prefix: str) -> None:
     """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
+    _raise_limit()
     given = handing.received(posix.environ)
     before = posix.environ.get(BOUND, b"").decode().split()
     try:
@@ -100,6 +102,7 @@ class Keeper:
     def _seconds(self) -> float | None:
         """Return how long there is nothing to do; None: until something happens."""
         due = [worker.due for worker in self.workers if not worker.pid]
+        due += [self.door.shut_until] if self.door.shut_until else []
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _start_due(self) -> None:
@@ -242,6 +245,12 @@ class Keeper:
             posix.close(self.held.pop(name))
             if not number_of(name, ARRIVING):
                 handing.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+
+
+def _raise_limit() -> None:
+    """Take as many descriptors as there may be; workers inherit that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _is_storable(name: str) -> bool:
