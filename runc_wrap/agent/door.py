@@ -9,11 +9,14 @@ after one that was killed is handed it again. Nothing is read here.
 from __future__ import annotations
 
 import _socket
+import errno
 import posix
+import time
 
 from runc_wrap.agent.stored import ARRIVING, LISTENER, number_of
 
 ARRIVALS = "arrivals"  # the worker's end of what connections are given by
+_SHUT = 0.5  # seconds without accepting where there is no descriptor left
 MOST = 96  # connections held; others wait in the socket's queue
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
 
@@ -23,6 +26,7 @@ class Door:
 
     def __init__(self, held: dict[str, int]) -> None:
         self.held = held
+        self.shut_until = 0.0  # on the monotonic clock; 0: it is not
         self.fd = held["notify"]
         self._listening = _socket.socket(fileno=posix.dup(self.fd))
         self._listening.settimeout(0)
@@ -34,6 +38,9 @@ class Door:
     @property
     def has_room(self) -> bool:
         """Tell whether one more connection can be held."""
+        if self.shut_until > time.monotonic():
+            return False
+        self.shut_until = 0.0
         return sum(bool(number_of(name, ARRIVING)) for name in self.held) < MOST
 
     def close(self) -> None:
@@ -53,7 +60,9 @@ class Door:
         while self.has_room:
             try:
                 fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):  # whoever waits keeps it readable
+                    self.shut_until = time.monotonic() + _SHUT
                 return
             number, self._next = self._next, self._next + 1
             self.held[f"{ARRIVING}{number}"] = fd

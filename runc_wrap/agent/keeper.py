@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import posix
+import resource
 import select
 import sys
 import time
@@ -45,6 +46,7 @@ _FRUGAL = {
 def main(prefix: str) -> None:
     """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
+    _raise_limit()
     given = handing.received(posix.environ)
     before = sockets.from_text(posix.environ.get(BOUND, b"").decode())
     try:
@@ -109,6 +111,7 @@ class Keeper:
         now = time.monotonic()
         due = [worker.due - now for worker in self.workers if not worker.pid]
         due += self.watch.seconds(is_ready=self.decisions.is_ready)
+        due += [self.door.shut_until - now] if self.door.shut_until else []
         return max(min(due), 0.0) if due else None
 
     def _end_stalled(self) -> None:
@@ -285,6 +288,12 @@ class Keeper:
             posix.close(self.held.pop(name))
             if not number_of(name, ARRIVING):
                 handing.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+
+
+def _raise_limit() -> None:
+    """Take as many descriptors as there may be; workers inherit that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _is_storable(name: str) -> bool:

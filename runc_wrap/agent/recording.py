@@ -13,7 +13,7 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
 from runc_wrap.evidence.processes import Tree
-from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources import Unavailable, kernel
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
 
@@ -26,6 +26,7 @@ WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
 TRY_AGAIN = 30.0  # seconds after a write that failed
 CLEAR_EVERY = 86400.0
+_NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _AT_ONCE = 128  # audit records before others get their turn
 
 
@@ -42,8 +43,10 @@ class Recorder:
         self.known = Known(f"{prefix}/var/ledger")
         self.tree = Tree(self.known)
         self.live = self._audit()
-        self._begun = time.time()
+        self._begun = self._audit_begun = time.time()
+        self._silence = self._obstacles() if self.live else []
         self._containers = self.tree.begun
+        self._pending: list[Sighting] = []  # of which the tree may not have heard yet
         self._due: float | None = None
         self._noted = time.monotonic()
         self._cleared = -CLEAR_EVERY
@@ -54,6 +57,15 @@ class Recorder:
         except (Unavailable, OSError) as error:
             complain(f"audit records cannot be watched: {error}")
             return None
+
+    @staticmethod
+    def _obstacles() -> list[str]:
+        """Complain of all that keeps records away; return what is not asked again later."""
+        found = kernel.warnings()
+        for why in found:
+            complain(f"audit records may not come: {why}")
+        passing = [*kernel.not_logged(), kernel.UNREAD]
+        return [why for why in found if why not in passing]
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
@@ -69,7 +81,7 @@ class Recorder:
             self._hear_audit(self.live)
 
     def _hear_tree(self) -> None:
-        for lost in self.tree.read():
+        for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
         for key, when in self.tree.ended():
             self._store.ended(key, when)
@@ -77,17 +89,31 @@ class Recorder:
         if self._containers != self.tree.begun:  # soon somebody may ask whether they are watched
             self._containers = self.tree.begun
             self._change()
+        self._attribute()
 
     def _hear_audit(self, live: Live) -> None:
+        if self._pending:
+            return
         records = live.read(_AT_ONCE)
         self._memory.read(sum(not isinstance(one, Lost) for one in records))
-        self._hear_tree()  # afterwards: it must know of every process that these are from
         for one in records:
             if isinstance(one, Lost):
+                self._settle()
                 self.lost(one)
             else:
-                self._store.add(self.tree.container_of(one.pid, one.time), one)
-                self._change()
+                self._pending.append(one)
+        self._hear_tree()  # afterwards: it must know of every process that these are from
+
+    def _attribute(self) -> None:
+        """Count records, each once the tree knows of every process that it may be from."""
+        if self._pending and self.tree.has_told(self._pending[-1].time):
+            self._settle()
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, []
+        for one in pending:
+            self._store.add(self.tree.container_of(one.pid, one.time), one)
+            self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
         """Take a call that a listener sent."""
@@ -110,26 +136,33 @@ class Recorder:
             self._due = time.monotonic() + WRITE_AFTER
 
     def seconds(self) -> float | None:
-        """Return how long `write` has nothing to do; None: for as long as nothing comes."""
-        due = [] if self._due is None else [self._due]
-        if self.tree.has_containers:
-            due.append(self._noted + WATCHED_EVERY)
+        """Return how long `write_due` has nothing to do; None: for as long as nothing comes."""
+        due = [*self._writes(), *([] if self.tree.due is None else [self.tree.due])]
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
+    def _writes(self) -> list[float]:
+        due = [] if self._due is None else [self._due]
+        return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
+
     def write_due(self) -> None:
-        """Write if it is time."""
-        if self.seconds() == 0.0:
+        """Ask who has ended, and write, if it is time."""
+        now = time.monotonic()
+        if self.tree.due is not None and self.tree.due <= now:
+            self._hear_tree()
+        if any(due <= now for due in self._writes()):
             self.write()
 
     def write(self) -> None:
         """Write what changed, and that we looked."""
+        self._settle()
         now = time.time()
         self._noted = time.monotonic()
-        sources = [OBSERVE, *([AUDIT] if self.live else [])]
+        sources = [OBSERVE]
         if self.tree.fileno() >= 0:
             sources.append(PROCESSES)
         for source in sources:
             self._store.watched(source, self._begun, now)
+        self._note_audit(now)
         try:
             self._store.flush()
             self._clear()
@@ -139,6 +172,14 @@ class Recorder:
             return
         self._due = None
         self._memory.written()
+
+    def _note_audit(self, now: float) -> None:
+        """Note audit as watched, if all that filters log could come."""
+        unsure = self._silence or kernel.not_logged()
+        if unsure:
+            self._audit_begun = now
+        elif self.live:
+            self._store.watched(AUDIT, self._audit_begun, now)
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:

@@ -1,6 +1,6 @@
 """The program that answers one scrape: HTTP on standard input's socket, then it ends.
 
-Whatever the other side does, it is over after DEADLINE.
+Whatever the other side does, it is over after _ASKING and DEADLINE.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from runc_wrap.node.places import Places
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-DEADLINE = 10  # seconds
+DEADLINE = 10  # seconds for the answer
+_ASKING = 2  # seconds for the whole request to be here
 _SILENCE = 2.0  # seconds without a byte from the other side
 
 
 def main(prefix: str) -> None:
     """Answer the one request on descriptor 0."""
-    signal.alarm(DEADLINE)
+    signal.alarm(_ASKING)
     with socket.socket(fileno=0) as connection, suppress(OSError):
         connection.settimeout(_SILENCE)
         _Answer(connection, Places(Path(prefix)))
@@ -45,6 +46,7 @@ class _Answer(MetricsHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
         """Answer with the metrics; 500 where ledger or store cannot be read."""
+        signal.alarm(DEADLINE)
         if urlsplit(self.path).path != "/metrics":
             self.send_error(404, "there is /metrics")
             return

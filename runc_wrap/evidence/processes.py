@@ -46,6 +46,7 @@ MOST_ENDED = 16_384
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
+_ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
@@ -73,6 +74,10 @@ class Tree:
         self.begun = 0  # containers
         self._over: list[tuple[Key, float]] = []
         self._leaderless: set[int] = set()
+        self._asked = -_ASK_EVERY
+        self.due: float | None = None  # on the monotonic clock: when `ended` may say more
+        self._told = 0.0  # the time of the latest news
+        self.is_dry = True  # all news was read
         self._awaited: dict[Key, float] = {}
         self._present = Present(known_containers)
         self._strangers = Strangers()
@@ -104,13 +109,18 @@ class Tree:
         if self._socket:
             self._socket.close()
 
-    def read(self) -> list[Lost]:
-        """Take in all that the kernel has told; return what it could not tell for want of room."""
+    def read(self, most: int = 1 << 30) -> list[Lost]:
+        """Take in what the kernel has told; return what it could not tell for want of room.
+
+        So many messages at most: `is_dry` says whether that was all.
+        """
         lost: list[Lost] = []
-        while self._socket:
+        self.is_dry = self._socket is None
+        for _ in range(most if self._socket else 0):
             try:
-                message = self._socket.recv(4096)
+                message = self._socket.recv(4096)  # type: ignore[union-attr]  # not in this loop
             except BlockingIOError:
+                self.is_dry = True
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
@@ -124,10 +134,19 @@ class Tree:
 
     def ended(self) -> list[tuple[Key, float]]:
         """Return the containers whose last process has ended since this was last asked."""
-        for pid in [pid for pid in self._leaderless if not _threads(pid)]:
-            self._end(pid, time.time())
+        now, self.due = time.monotonic(), None
+        if self._leaderless and now - self._asked < _ASK_EVERY:
+            self.due = self._asked + _ASK_EVERY
+        elif self._leaderless:
+            self._asked = now
+            for pid in [pid for pid in self._leaderless if not _threads(pid)]:
+                self._end(pid, time.time())
         found, self._over = self._over, []
         return found
+
+    def has_told(self, when: float) -> bool:
+        """Tell whether all news was read of what had begun by then."""
+        return self.is_dry or self._told > when + COARSE
 
     def container_of(self, pid: int, when: float) -> Key | None:
         """Return whose process had this pid then (seconds since the epoch), None if not known.
@@ -169,7 +188,7 @@ class Tree:
         if len(message) < BODY + FOUR.size:
             return
         what, _, ticks = WHAT.unpack_from(message, EVENT)
-        when = ticks / 1e9 + _offset()
+        when = self._told = ticks / 1e9 + _offset()
         if what == FORK:
             _, parent, child, process = FOUR.unpack_from(message, BODY)
             life = self._alive.get(parent)

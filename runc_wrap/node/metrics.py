@@ -99,6 +99,7 @@ class _Denied:
         self._kept = kept
         self._now = now
         self._kinds = 0
+        self._known: dict[tuple[object, ...], str] = {}  # the outcome for a profile and a call
 
     def count(self, decided: Ledger, evidence: Evidence) -> None:
         for key, seen in evidence.containers.items():
@@ -130,6 +131,14 @@ class _Denied:
 
     def _outcome(self, record: Record | None, call: Call) -> str:
         """Return the outcome in a word; SAFE also where a record is about another filter."""
+        if record is None or not record.digest:
+            return self._judged(record, call)
+        kind = (record.root, record.profile, record.mode, record.digest, call)
+        if kind not in self._known:
+            self._known[kind] = self._judged(record, call)
+        return self._known[kind]
+
+    def _judged(self, record: Record | None, call: Call) -> str:
         profile = self._profiles.of(record) if record else ""
         if isinstance(profile, str):
             return UNKNOWN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import records
@@ -13,8 +12,10 @@ from runc_wrap.evidence.sources import Unavailable, netlink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_COMMAND_LINE = Path("/proc/cmdline")
-_LOGGED = Path("/proc/sys/kernel/seccomp/actions_logged")
+_COMMAND_LINE = "/proc/cmdline"
+_LOGGED = "/proc/sys/kernel/seccomp/actions_logged"
+_LARGEST = 65536
+UNREAD = "the kernel's audit rules could not be read: one may exclude SECCOMP records"
 MODES = ("audit", "enforce-log")  # those that rely on it
 _NEEDED = {
     "log": "mode audit leaves no trace",
@@ -40,8 +41,17 @@ def warnings() -> list[str]:
     found = [*_switched_off(), *_not_logged(_text(_LOGGED))]
     rules = netlink.asked(netlink.AUDIT_LIST_RULES)
     if rules is None:
-        found.append("the kernel's audit rules could not be read: one may exclude SECCOMP records")
+        found.append(UNREAD)
     return found + [excluded for _, rule in rules or () if (excluded := excludes(rule))]
+
+
+def not_logged() -> list[str]:
+    """Return a sentence for each action that filters need and the kernel does not log now.
+
+    Lean and cheap. Nothing where the kernel does not say.
+    """
+    text = _text(_LOGGED)
+    return _not_logged(text) if text else []
 
 
 def excludes(rule: bytes) -> str:
@@ -90,8 +100,9 @@ def _not_logged(text: str) -> list[str]:
     ]
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - lean
+            return file.read(_LARGEST)
     except OSError:
         return ""

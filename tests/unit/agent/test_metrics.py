@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -186,3 +187,16 @@ def test_loopback_tcp_is_served_too(tmp_path: Path) -> None:
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match="is no loopback address and port"):
         loopback.listen(address)
+
+
+def test_a_request_that_comes_byte_by_byte_is_given_up_soon(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    begin = time.monotonic()
+    with ours:
+        metrics.serve(theirs, str(tmp_path))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - begin < DEADLINE:
+                ours.send(b"G")
+                time.sleep(0.2)
+    assert time.monotonic() - begin < DEADLINE / 2
+    await_children()

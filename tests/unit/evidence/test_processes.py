@@ -209,3 +209,21 @@ def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
     parent = os.getppid()
     monkeypatch.setattr(known, "cgroups", lambda pid: "0::/docker/c2" if pid == parent else "0::/")
     assert tree.container_of(os.getpid(), time.time()) == OTHER
+
+
+def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def threads(pid: int) -> int:
+        asked.append(pid)
+        return 2
+
+    monkeypatch.setattr(processes, "_threads", threads)
+    tree.begin(INIT, kernel.now, KEY)
+    kernel.exit(INIT)
+    asked.clear()
+    for _ in range(5):
+        assert tree.ended() == []
+    assert (asked, tree.due is None) == ([INIT], False)

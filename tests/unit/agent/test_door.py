@@ -1,0 +1,38 @@
+"""The keeper's door where there are no descriptors left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+
+from runc_wrap.agent import door
+from runc_wrap.agent.door import Door
+from tests.support.processes import short_directory
+
+
+def test_without_descriptors_it_is_shut_for_a_while_and_then_takes_who_waits() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place / "notify"))
+        listening.listen()
+        one = Door({"notify": listening.fileno()})
+        with socket.socket(socket.AF_UNIX) as runtime:
+            runtime.connect(str(place / "notify"))
+            free = os.dup(0)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                one.admit()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert (one.has_room, len(one.held)) == (False, 1)
+            time.sleep(door._SHUT + 0.01)  # noqa: SLF001 - as long as it takes
+            assert one.has_room
+            one.admit()
+            assert len(one.held) == 2
+        for name, fd in one.held.items():
+            if name != "notify":
+                os.close(fd)
+        one.close()
