@@ -191,6 +191,8 @@ class Worker:
     def _hear(self, fd: int) -> None:
         if self.recorder:
             self.recorder.hear(fd)
+            if self.listeners.inflight and self.listeners.inflight.records:
+                self.listeners.keep_memory()
 
     def _arrive(self) -> None:
         """Take runtimes' connections, which may have said all already."""

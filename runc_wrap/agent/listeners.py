@@ -90,7 +90,6 @@ class Listeners:
                 self._add(Listener(number, each.fd, state))
         self._remove_files()
         self._answer_left(self.inflight)
-        self._keep_memory()  # audit records are counted there as well
         return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
@@ -114,9 +113,10 @@ class Listeners:
     def keep(self, number: int, fd: int) -> None:
         """Have the keeper hold a listener, as soon as it has come."""
         self._store(f"{LISTENER}{number}", fd)
-        self._keep_memory()
+        self.keep_memory()
 
-    def _keep_memory(self) -> None:
+    def keep_memory(self) -> None:
+        """Have the keeper hold what is counted, once there is something."""
         if self.inflight and not self._is_memory_kept:
             self._store(INFLIGHT, self.inflight.fd)
             self._is_memory_kept = True
