@@ -71,6 +71,9 @@ def collecting(prefix: Path) -> Iterator[Collector]:
         collector.stop()
         thread.join()
         collector.step()
+        while collector.tree.due is not None:  # some are asked later
+            time.sleep(max(0.0, collector.tree.due - time.monotonic()))
+            collector.step()
         collector.store.watched("audit", collector.begin, time.time())
         collector.store.flush()
         collector.live.close()
