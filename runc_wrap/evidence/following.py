@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.ledger import LARGEST
-from runc_wrap.hotpath import codec
+from runc_wrap.evidence import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +19,6 @@ Json = dict[str, Any]
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read
 
 NEWEST_FIRST = ("ledger.jsonl", "ledger.1.jsonl")  # ledger.2 repeats records of older files
-_LONGEST_LINE = 64 * 1024
 _CHUNK = 1024 * 1024
 
 
@@ -41,7 +38,7 @@ class Following:
     def lines(self) -> Iterator[Json]:
         """Yield the new records. Raises OSError for a ledger that cannot be read."""
         for name in NEWEST_FIRST:
-            descriptor = _open(self._directory / name)
+            descriptor = ledger.opened(self._directory / name)
             if descriptor is None:
                 continue
             try:
@@ -52,33 +49,21 @@ class Following:
             self.gaps = 1
 
     def _new(self, descriptor: int) -> Iterator[Json]:
-        head, newline, _ = os.pread(descriptor, _LONGEST_LINE, 0).partition(b"\n")
-        if not newline and len(head) < _LONGEST_LINE:
+        head, newline, _ = os.pread(descriptor, ledger.LONGEST_LINE, 0).partition(b"\n")
+        if not newline and len(head) < ledger.LONGEST_LINE:
             return  # its first line is being written
         name = hashlib.blake2b(head, digest_size=16).hexdigest()
         size = os.fstat(descriptor).st_size
         at = self.positions.get(name, self._known.get(name, 0))
-        at = max(at if at <= size else 0, size - LARGEST)
+        at = max(at if at <= size else 0, size - ledger.LARGEST)
         for line, end in _lines(descriptor, at):
             at = end
-            found = _parsed(line)
+            found = ledger.parsed(line)
             if found is None:
                 self.damaged += 1
             else:
                 yield found
         self.positions[name] = at
-
-
-def _open(path: Path) -> int | None:
-    """Open a regular file, None if there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    return None
 
 
 def _lines(descriptor: int, at: int) -> Iterator[tuple[bytes, int]]:
@@ -89,17 +74,7 @@ def _lines(descriptor: int, at: int) -> Iterator[tuple[bytes, int]]:
         for line in lines:
             at += len(line) + 1
             yield line, at
-        if len(rest) > _LONGEST_LINE:
+        if len(rest) > ledger.LONGEST_LINE:
             at += len(rest)
             yield rest, at
             rest = b""
-
-
-def _parsed(line: bytes) -> Json | None:
-    if len(line) > _LONGEST_LINE:
-        return None
-    try:
-        found = codec.loads(line)
-    except codec.Unreadable:
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("id"), str) else None

@@ -26,7 +26,7 @@ Key = tuple[str, str]  # the runtime's root, the container's id
 
 NEWEST_FIRST = ("ledger.jsonl", "ledger.1.jsonl", "ledger.2.jsonl")
 LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
-_LONGEST_LINE = 64 * 1024
+LONGEST_LINE = 64 * 1024
 _TEXTS = """
 time engine root bundle namespace pod container image action mode profile digest rule reason via
 declared ignored
@@ -93,7 +93,7 @@ def read(directory: Path) -> Ledger:
     starts: dict[Key, tuple[str | None, int]] = {}
     damaged = 0
     for line in (line for text in reversed(texts) for line in text.split(b"\n") if line):
-        found = _parsed(line)
+        found = parsed(line)
         if found is None:
             damaged += 1
         else:
@@ -127,8 +127,9 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _parsed(line: bytes) -> Json | None:
-    if len(line) > _LONGEST_LINE:
+def parsed(line: bytes) -> Json | None:
+    """Return a line's record as a dict, None if it is none."""
+    if len(line) > LONGEST_LINE:
         return None
     try:
         found = codec.loads(line)
@@ -140,18 +141,26 @@ def _parsed(line: bytes) -> Json | None:
     return None if "\0" in f"{root}{found['id']}" else {**found, "root": root}
 
 
+def opened(path: Path) -> int | None:
+    """Open a regular file for reading, None if there is none. Raises OSError for other troubles."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def _bounded(path: Path) -> bytes:
     """Return the file's last bytes, at most LARGEST; b"" if it is not there or no regular file."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
-    try:
-        descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
+    descriptor = opened(path)
+    if descriptor is None:
         return b""
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            return b""
-        os.lseek(descriptor, max(0, found.st_size - LARGEST), os.SEEK_SET)
+        size = os.fstat(descriptor).st_size
+        os.lseek(descriptor, max(0, size - LARGEST), os.SEEK_SET)
         return b"".join(_chunks(descriptor))
     finally:
         os.close(descriptor)
