@@ -35,8 +35,8 @@ def _compares(one: list[Any], args: Args, mask: int) -> bool:
     given: int = args[one[0]] & mask
     value: int = one[2] & mask
     second: int = one[3] & mask
-    if op == "MASKED_EQ":
-        return bool(given & value == second & value)
+    if op in {"MASKED_EQ", "MASKED_NE"}:
+        return bool(given & value == second & value) == (op == "MASKED_EQ")
     if op in {"EQ", "NE"}:
         return bool(given == value) == (op == "EQ")
     if op in {"LT", "GE"}:

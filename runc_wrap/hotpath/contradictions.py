@@ -14,7 +14,7 @@ from runc_wrap.hotpath.failure import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     Json = dict[str, Any]
@@ -30,7 +30,7 @@ DENYING = (
     "SCMP_ACT_TRAP",
 )
 _INT = 0xFFFFFFFF
-_OPPOSITE = {
+OPPOSITE = {
     "SCMP_CMP_NE": "SCMP_CMP_EQ",
     "SCMP_CMP_EQ": "SCMP_CMP_NE",
     "SCMP_CMP_LT": "SCMP_CMP_GE",
@@ -44,18 +44,32 @@ def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
     """Return entries that say the same, no two of which contradict each other.
 
     For audit, which makes the default of what was denied: a runtime then drops those rules, and
-    what they took from other rules would be allowed unseen.
+    what they took from other rules would be allowed unseen. Denials are one there, whatever their
+    error: none is taken from another.
     """
+    entries = [telling(entry) for entry in entries]
     denied = {name for entry in entries if _denies(entry) for name in calls_of(entry)}
     passed = {name for entry in entries if not _denies(entry) for name in calls_of(entry)}
     disputed = sorted(denied & passed)
     rest = [renamed(entry, [n for n in calls_of(entry) if n not in disputed]) for entry in entries]
     settled = []
     for name in disputed:
-        own = ruling(entries, name, block)
-        compared = name in SOCKETS and any(entry["rule"].get("args") for entry in own)
-        settled += by_family(own, []) if compared else _settled(_each(own))
+        own = sorted(ruling(entries, name, block), key=_compares)
+        compared = name in SOCKETS and any(map(_compares, own))
+        settled += by_family(own, [], _kind) if compared else _settled(_each(own), _kind)
     return [*(entry for entry in rest if calls_of(entry)), *settled]
+
+
+def telling(entry: "Json") -> "Json":
+    """Return an entry without comparisons that always hold: masks without a bit."""
+    told = entry["rule"].get("args") or []
+    kept = [one for one in told if one.get("op") != "SCMP_CMP_MASKED_EQ" or one.get("value")]
+    return entry if kept == told else {**entry, "rule": {**entry["rule"], "args": kept}}
+
+
+def _compares(entry: "Json") -> bool:
+    """Tell whether a rule looks at arguments: one that does not beats all that do (libseccomp)."""
+    return bool(entry["rule"].get("args"))
 
 
 def _each(entries: "list[Json]") -> "list[Json]":
@@ -84,22 +98,33 @@ def is_family(family: int) -> "Json":
     return {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}
 
 
-def by_family(entries: "list[Json]", denied: "list[int]") -> "list[Json]":
+def by_family(
+    entries: "list[Json]", denied: "list[int]", said: "Callable[[Json], object] | None" = None
+) -> "list[Json]":
     """Return the entries of one call on sockets, family by family and free of contradictions."""
     result = []
     for family in range(FAMILIES):
         if family not in denied:
             found = [item for entry in entries for item in _of_family(entry, family)]
-            result += [_compared(item, family) for item in _settled(found)]
+            settled = _settled(found, said or _outcome)
+            result += [_compared(item, family) for item in settled]
     return result
 
 
-def _settled(found: "list[Json]") -> "list[Json]":
-    """Return what is decided by items that may contradict each other: the first wins."""
+def _settled(found: "list[Json]", said: "Callable[[Json], object]") -> "list[Json]":
+    """Return what is decided by items that may contradict each other: the first wins.
+
+    `said` returns what two of them must have alike to be no contradiction.
+    """
     settled: list[Json] = []
     for item in found:
-        settled += _less(item, settled)
+        settled += _less(item, [other for other in settled if said(other) != said(item)])
     return settled
+
+
+def _kind(entry: "Json") -> str:
+    """Return what matters of an outcome where all denials become one."""
+    return "" if _denies(entry) else str(entry["rule"]["action"])
 
 
 def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
@@ -140,12 +165,11 @@ def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
     return [[argument] for argument in arguments]
 
 
-def _less(item: "Json", settled: "list[Json]") -> "list[Json]":
-    """Return an item without what those settled before it decide otherwise."""
+def _less(item: "Json", others: "list[Json]") -> "list[Json]":
+    """Return an item without what others decide before it."""
     left = [item]
-    for other in settled:
-        if _outcome(other) != _outcome(item):
-            left = [piece for one in left for piece in _without(one, other)]
+    for other in others:
+        left = [piece for one in left for piece in _without(one, other)]
     return left
 
 
@@ -169,7 +193,7 @@ def _without(item: "Json", other: "Json") -> "Iterator[Json]":
     yield from ({**item, "all": [*given, cap]} for cap in barring if cap not in refused)
     used = [argument.get("index", 0) for argument in have]
     for one in other["rule"]["args"]:
-        if one.get("index", 0) not in used and one.get("op") in _OPPOSITE:
+        if one.get("index", 0) not in used and one.get("op") in OPPOSITE:
             yield {**item, "rule": {**item["rule"], "args": [*have, _opposite(one)]}}
 
 
@@ -195,7 +219,7 @@ def _differ(one: "Json", other: "Json") -> bool:
 
 
 def _opposite(one: "Json") -> "Json":
-    return {**one, "op": _OPPOSITE.get(one.get("op", ""))}
+    return {**one, "op": OPPOSITE.get(one.get("op", ""))}
 
 
 def _accepts(argument: "Json", family: int) -> bool:

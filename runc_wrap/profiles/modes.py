@@ -98,7 +98,7 @@ def observed(made: Json, abis: tuple[str, ...], listener: Listener) -> Json:
     """
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
-    sent, metadata = observing.observed(rules, made["block"]["defaultAction"], abis)
+    sent, metadata = observing.observed(made, rules, abis)
     if listener.killable:
         flags = block.get("flags", [SPEC_ALLOW_FLAG])
         block["flags"] = [*flags, KILLABLE_FLAG]

@@ -10,7 +10,8 @@ arguments, and the listener's metadata tell the agent which of them the profile 
 
     runc-wrap/1 {"ARCH:NUMBER": [[[index, operator, value, second value], ...], ...], ...}
 
-ARCH is AUDIT_ARCH_* in hexadecimal; of the outer list one must hold, of the inner all.
+ARCH is AUDIT_ARCH_* in hexadecimal; of the outer list one must hold, of the inner all. MASKED_NE is
+the agent's alone. So it is, too, where rules allow and deny one call, both by arguments.
 A few calls stay with LOG even where the profile denies them: see `_KEPT`.
 """
 
@@ -18,7 +19,16 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.contradictions import DENYING, SOCKETS, alternatives, calls_of, renamed
+from runc_wrap.hotpath.contradictions import (
+    DENYING,
+    OPPOSITE,
+    SOCKETS,
+    alternatives,
+    calls_of,
+    renamed,
+    ruling,
+    telling,
+)
 from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.lint import RUNTIME_CALLS
 from runc_wrap.profiles.words import ALLOW, LOG, NOTIFY
@@ -35,25 +45,30 @@ METADATA = "runc-wrap/1"
 _KEPT = RUNTIME_CALLS
 _DENIES = (*DENYING, "SCMP_ACT_TRACE")
 _MOST_CAPABILITIES = 4
+_MOST_GROUPS = 64  # of comparisons that the agent is told for one call
 _MOST_POINTS = 16  # values listed singly where a range has two ends
 _BITS = 32  # of an argument, that every ABI compares
 _TOP = (1 << 64) - 1
 _EQ, _MASKED = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
+_OPPOSITE = {**OPPOSITE, _MASKED: "SCMP_CMP_MASKED_NE"}
 
 
-def observed(entries: list[Json], default: str, listed: "Iterable[str]") -> tuple[list[Json], str]:
-    """Return the rules that observe what `entries` deny, and the listener's metadata.
+def observed(profile: Json, entries: list[Json], listed: "Iterable[str]") -> tuple[list[Json], str]:
+    """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
-    `entries` are those of a compiled profile, no two of which contradict each other, `default` is
-    its default action, `listed` are the filter's ABIs. Raises ProfileError without libseccomp.
+    `entries` are its rules, no two of which contradict each other any more; `listed` are the
+    filter's ABIs. Raises ProfileError without libseccomp.
     """
+    block, told = profile["block"], [telling(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
-    if default not in _DENIES:
+    if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ())], METADATA
-    names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT - _open(entries)
+    names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT
+    names -= _open(entries) | _logged(told, block)
+    disputed = contested(told, block)
     by_arguments = {name for entry in _passing(entries) if _args(entry) for name in calls_of(entry)}
-    made, whole = [], []
-    for name in sorted(names & by_arguments):
+    made, whole = [], sorted(names & disputed.keys())
+    for name in sorted(names & by_arguments - disputed.keys()):
         rules = _left_out(entries, name)
         whole += [] if rules else _whole(entries, name)
         made += rules or ([] if name in whole else _denials(entries, {name}))
@@ -61,7 +76,46 @@ def observed(entries: list[Json], default: str, listed: "Iterable[str]") -> tupl
     kept = [renamed(one, [n for n in calls_of(one) if n not in whole]) for one in _passing(entries)]
     rules = [one for one in kept if calls_of(one)]
     last = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
-    return [*rules, *made, *last], _metadata(entries, whole, filtered)
+    allowed = {name: disputed.get(name) or _allowed(entries, name) for name in whole}
+    return [*rules, *made, *last], _metadata(allowed, filtered)
+
+
+def contested(told: list[Json], block: Json) -> "dict[str, list[Arguments]]":
+    """Return what is allowed of calls of which rules allow some and deny some by arguments.
+
+    Runtimes cannot be told where that compares an argument twice; the agent can.
+    """
+    passed = {name for entry in _passing(told) for name in calls_of(entry)}
+    found = {}
+    for name in sorted(passed - {*SOCKETS}):
+        own = ruling(told, name, block)
+        denied = [one for one in own if one["rule"]["action"] in DENYING]
+        groups = [group for one in _passing(own) for group in _groups(one)]
+        if not groups or not denied or not all(map(_is_by_arguments, own)):
+            continue
+        for group in (group for one in denied for group in _groups(one)):
+            groups = [[*have, _opposite(one)] for have in groups for one in group][:_MOST_GROUPS]
+        found[name] = groups
+    return found
+
+
+def _logged(told: list[Json], block: Json) -> set[str]:
+    """Return the calls of which a rule lets some through with a record of its own."""
+    names = {name for one in told if _logs(one) for name in calls_of(one)}
+    return {name for name in names if any(map(_logs, ruling(told, name, block)))}
+
+
+def _logs(entry: Json) -> bool:
+    return entry["rule"]["action"] not in (ALLOW, *_DENIES)
+
+
+def _is_by_arguments(entry: Json) -> bool:
+    known = entry["rule"]["action"] in (ALLOW, *DENYING)
+    return known and bool(_args(entry)) and not _caps(entry)
+
+
+def _opposite(one: Json) -> Json:
+    return {**one, "op": _OPPOSITE[one["op"]]}
 
 
 def _args(entry: Json) -> Arguments:
@@ -238,14 +292,18 @@ def _whole(entries: list[Json], name: str) -> list[str]:
     return [name] if is_plain and name not in SOCKETS else []
 
 
-def _metadata(entries: list[Json], whole: list[str], filtered: list[abis.Abi]) -> str:
+def _allowed(entries: list[Json], name: str) -> list[Arguments]:
+    own = [one for one in _passing(entries) if name in calls_of(one)]
+    return [group for one in own for group in _groups(one)]
+
+
+def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -> str:
     told: Json = {}
-    for name in whole:
-        own = [one for one in _passing(entries) if name in calls_of(one)]
-        groups = [[*map(_told, group)] for one in own for group in _groups(one)]
+    for name, groups in allowed.items():
         for abi in filtered:
             if name in syscalls.numbers(abi):
-                told[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = groups
+                comparisons = [[*map(_told, group)] for group in groups]
+                told[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = comparisons
     return f"{METADATA} {codec.dumps(told).decode()}" if told else METADATA
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.agent import arguments
@@ -197,23 +197,53 @@ def own(document: dict[str, Any]) -> Any:
 _actions = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_LOG"])
 _rules = st.lists(
     st.builds(lambda one, action: _conditional(one, action=action), _comparisons, _actions)
+    | st.builds(lambda action: _conditional(action=action), _actions)
     | st.builds(lambda action: {"names": ["mount", "write"], "action": action}, _actions),
     max_size=4,
 )
 
 
+@example(
+    [
+        _conditional(_compare("NE", 0), action="SCMP_ACT_KILL"),
+        _conditional(_compare("MASKED_EQ", 0)),  # always holds, so it beats the other
+    ],
+    "SCMP_ACT_ERRNO",
+    (0,) * 6,
+)
+@example(  # all but 0 and 8: one argument compared twice, which only the agent can be told
+    [
+        _conditional(_compare("NE", 0)),
+        _conditional(_compare("EQ", 8), action="SCMP_ACT_KILL"),
+    ],
+    "SCMP_ACT_ERRNO",
+    (1,) * 6,
+)
+@example(  # two denials that overlap with different errors: neither takes from the other
+    [
+        _conditional(_compare("NE", 1), action="SCMP_ACT_ERRNO"),
+        _conditional(_compare("NE", 0), action="SCMP_ACT_KILL"),
+    ],
+    "SCMP_ACT_ALLOW",
+    (1,) * 6,
+)
 @given(_rules, st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]), _args)
 def test_nothing_that_an_own_profile_denies_passes_unseen(
     rules: list[dict[str, Any]], default: str, args: bpf.Args
 ) -> None:
     document = {"defaultAction": default, "syscalls": rules}
-    blocks = [block(own(document), mode, frozenset()) for mode in ("enforce", "observe")]
-    enforced, seen = (Simulation(one, Loader("runc")) for one in blocks)
+    named = ("enforce", "observe", "audit")
+    blocks = [block(own(document), mode, frozenset()) for mode in named]
+    enforced, seen, logged = (Simulation(one, Loader("runc")) for one in blocks)
     for name in ("personality", "mount", "write"):
         wanted = enforced.named(ABIS["x86_64"], name, args)
         found = seen.named(ABIS["x86_64"], name, args)
         assert wanted is not None
         assert found is not None
+        audited = logged.named(ABIS["x86_64"], name, args)
+        assert audited is not None
+        if wanted.certain and audited.certain and wanted.code not in PASSES:
+            assert audited.code == LOG, name
         if wanted.certain and found.certain and wanted.code not in PASSES:
             assert found.code in (NOTIFY, LOG), (name, found)
             assert found.code != NOTIFY or name != "write"
