@@ -73,6 +73,8 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     one_abi = measures.one_abi(place, plan) if place.has_agent else None
     _say(f"{measures.AT_ONCE} creates at once")
     bursts = measures.bursts(place, plan)
+    if place.has_agent:
+        _say(f"the agent at rest, and after {measures.MANY} creates more: some minutes")
     ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
     return rows.Measured(
         commands=commands,
