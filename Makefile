@@ -15,7 +15,7 @@ CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chro
 # Once more with an agent running for each installation: what creates do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench bench-closer picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -53,6 +53,9 @@ test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 
 bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, some minutes
 	.venv/bin/python -m bench $(BENCH)
+
+bench-closer: packages .venv/bench-ready   ## the rows that noise leaves undecided, 160 rounds of nothing else; root
+	.venv/bin/python -m bench.closer
 
 picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg

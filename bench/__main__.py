@@ -29,8 +29,7 @@ def main() -> int:
     options = _options()
     if os.geteuid() != 0:
         sys.exit("bench: needs root, as the runtimes do")
-    if INSIDE not in os.environ:
-        _enter_namespace()
+    enter_namespace("bench")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plan = measures.Plan(options.rounds, options.bursts, options.seed)
     with places.prepared() as place:
@@ -54,11 +53,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _enter_namespace() -> None:
+def enter_namespace(module: str) -> None:
     """Begin again in a private mount namespace, without the hierarchy that crun refuses."""
+    if INSIDE in os.environ:
+        return
     inner = f'mountpoint -q {UNIFIED} && umount {UNIFIED}; exec "$@"'
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner, "sh"]
-    again = [*words, sys.executable, "-m", "bench", *sys.argv[1:]]
+    again = [*words, sys.executable, "-m", module, *sys.argv[1:]]
     os.execvpe(again[0], again, {**environment(), INSIDE: "1"})  # noqa: S606 - no shell is wanted
 
 

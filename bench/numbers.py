@@ -40,6 +40,19 @@ def summary(values: Sequence[float]) -> Summary:
     return Summary(low, median, high, len(values))
 
 
+def sure(values: Sequence[float]) -> Summary:
+    """Return the median with the ends of its 95 % confidence interval in place of the quartiles.
+
+    By ranks: the median of what was drawn from lies between these two in 19 of 20 samples, whatever
+    the distribution. It narrows with more rounds, as quartiles do not.
+    """
+    ordered = sorted(values)
+    away = 0.98 * math.sqrt(len(ordered))
+    low = max(math.floor(len(ordered) / 2 - away), 0)
+    high = min(math.ceil(len(ordered) / 2 + away), len(ordered) - 1)
+    return Summary(ordered[low], statistics.median(ordered), ordered[high], len(ordered))
+
+
 def ratios(rounds: Rounds, variant: str, base: str) -> list[float]:
     """Return variant / base of each round."""
     return [one[variant] / one[base] for one in rounds]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,3 +135,19 @@ def test_an_agent_that_grows_with_its_work_or_takes_time_at_rest_is_not_met(
 def test_an_agent_of_which_a_process_is_missing_is_not_weighed() -> None:
     with pytest.raises(FailedError, match="1 processes of 3"):
         at_rest(os.getpid(), 0, lambda: 0)
+
+
+def test_a_medians_interval_narrows_with_more_rounds_and_holds_it() -> None:
+    generator = random.Random(1)  # noqa: S311 - no secret
+    few, many = ([generator.gauss(5, 2) for _ in range(count)] for count in (16, 400))
+    found = [numbers.sure(values) for values in (few, many)]
+    assert all(one.low <= one.median <= one.high for one in found)
+    assert found[1].high - found[1].low < (found[0].high - found[0].low) / 2
+    assert numbers.sure([3.0]) == numbers.Summary(3.0, 3.0, 3.0, 1)
+
+
+def test_a_medians_interval_holds_the_truth_in_about_19_of_20_samples() -> None:
+    generator = random.Random(2)  # noqa: S311 - no secret
+    samples = ([generator.expovariate(1) for _ in range(60)] for _ in range(400))
+    held = sum(one.low <= math.log(2) <= one.high for one in map(numbers.sure, samples))
+    assert 0.92 < held / 400 <= 1
