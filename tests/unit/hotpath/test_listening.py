@@ -39,6 +39,23 @@ def test_a_full_queue_is_nobody_since_a_runtime_would_wait_there(path: Path) -> 
         assert (found[0], found[-1]) == (True, False)
 
 
+def test_what_lingers_after_an_agent_is_nobody_though_it_accepts(path: Path) -> None:
+    lingering = path.with_name("lingering.sock")
+    with (
+        socket.socket(socket.AF_UNIX) as agent,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left,
+    ):
+        agent.bind(str(path))
+        agent.listen()
+        left.bind(str(lingering))
+        assert not hears(str(path))
+    with socket.socket(socket.AF_UNIX) as agent:
+        path.unlink()
+        agent.bind(str(path))
+        agent.listen()
+        assert hears(str(path))  # what is left of one that was killed does not count
+
+
 @pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])
 def test_a_path_that_cannot_be_is_nobody(odd: str) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
