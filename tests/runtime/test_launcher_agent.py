@@ -71,6 +71,13 @@ def _confined(bundle: Bundle) -> bool:
     return "seccomp" in bundle.read()["linux"]
 
 
+def _deciders(node: install.Installed) -> list[str]:
+    """Return who decided each create so far; a launcher by itself writes no line."""
+    ledger = node.prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return [json.loads(line)["via"] for line in lines]
+
+
 def _without_python(node: install.Installed) -> None:
     """From here on the cold path is a refusal: what succeeds has not started Python."""
     (node.prefix / "lib" / "current").unlink()
@@ -221,6 +228,7 @@ COLD: dict[str, Spoil] = {
     "a temporary that is not there": _field(5, "/nowhere/.new"),
     "a place that is not there": _field(6, "/nowhere/config.json"),
     "another new inode": _field(7, "1"),
+    "another place": _edited(lambda f: f.__setitem__(6, f[6] + b".other"), _rename),
     "larger than any answer": lambda config: [_go(config)[0] + b"\0" * 70_000],
     "garbage, then an answer": lambda config: [b"garbage", *_go(config)],
 }
@@ -230,9 +238,11 @@ COLD: dict[str, Spoil] = {
 def test_anything_but_a_clear_answer_takes_the_cold_path(
     probed: install.Installed, bundle: Bundle, case: str
 ) -> None:
+    before = len(_deciders(probed))
     with agent(probed, lambda _: COLD[case](bundle.config)) as asked:
         _same(probed, _words(bundle))
     assert len(asked.requests) == 1
+    assert _deciders(probed)[before:] == ["cold"]
     assert _confined(bundle)
 
 
