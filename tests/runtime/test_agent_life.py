@@ -459,7 +459,7 @@ def test_sockets_from_systemd_are_used_told_and_left_in_place(node: install.Inst
                 assert keeper.wait(10) == 0
                 assert _sockets(node) == ["decide", "notify"]
             finally:
-                keeper.kill()
+                agents.end_all(node.prefix)
 
 
 def test_a_stored_descriptor_goes_to_systemd_too(node: install.Installed) -> None:
@@ -467,9 +467,7 @@ def test_a_stored_descriptor_goes_to_systemd_too(node: install.Installed) -> Non
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(f"\0{notify}")
         systemd.settimeout(20)
-        with subprocess.Popen(
-            [node.ctl, "agent"], env=environment(NOTIFY_SOCKET=f"@{notify}")
-        ) as keeper:
+        with subprocess.Popen([node.ctl, "agent"], env=environment(NOTIFY_SOCKET=f"@{notify}")):
             try:
                 assert _told(systemd) == b"READY=1"
                 reader, writer = os.pipe()
@@ -482,8 +480,7 @@ def test_a_stored_descriptor_goes_to_systemd_too(node: install.Installed) -> Non
                 for fd in (reader, writer, *fds):
                     os.close(fd)
             finally:
-                keeper.terminate()
-                keeper.wait(10)
+                agents.end_all(node.prefix)
 
 
 def _connected(node: Path) -> socket.socket:

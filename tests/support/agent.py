@@ -87,8 +87,13 @@ def running(
 def end(agent: Agent) -> None:
     """Stop the keeper that was started, then whatever carries on in its place."""
     agent.daemon.stop()
+    end_all(agent.prefix)
+
+
+def end_all(prefix: Path) -> None:
+    """End all of an installation's agent: where a keeper was killed another takes its place."""
     roles = ("keeper", "evidence", "decisions", "lingering")
-    while left := [pid for role in roles for pid in processes(agent.prefix, role)]:
+    while left := [pid for role in roles for pid in processes(prefix, role)]:
         for pid in left:  # one that is killed may have been replaced by another meanwhile
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
