@@ -51,7 +51,7 @@ def test_every_filter_of_a_process_is_read_and_it_runs_on(
     code = bpf.combined([bpf.program(one) for one in read], bpf.Call(0xC000003E, 165))
     assert code == actions.code("SCMP_ACT_ERRNO", 111)
     assert filters.status(confined.pid).tracer == 0
-    assert status(confined.pid)["State"].startswith("S")
+    wait_until(lambda: status(confined.pid)["State"].startswith("S"), "the process going on")
 
 
 def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:
