@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import agent, bundles, install
+from tests.support.processes import short_directory
 from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
@@ -93,3 +94,17 @@ def make_bundle(tmp_path: Path, pairs: dict[str, Pair]) -> Iterator[Callable[...
     yield make
     for bundle in made:
         bundle.delete(pairs[bundle.kind].bare)
+
+
+@pytest.fixture
+def node(installed: install.Installed) -> Iterator[install.Installed]:
+    """An installation of its own, whose path is short enough for sockets."""
+    requires(root=True)
+    with short_directory("agent") as place:
+        yield install.copy_of(installed, place / "p")
+
+
+@pytest.fixture(name="agent")
+def _agent(node: install.Installed) -> Iterator[agent.Agent]:
+    with agent.running(node) as started:
+        yield started

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.support.install import Installed
 
 VERSION = b"runc-wrap/1"
+SOCKETS = ["decide", "keeper", "metrics", "notify"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Agent:
     def evidence(self) -> int:
         return next(iter(processes(self.prefix, "evidence")), 0)
 
+    @property
+    def three(self) -> list[int]:
+        """The pids of all, 0 for one that is not there."""
+        return [self.keeper, self.decisions, self.evidence]
+
+    def wait_three(self, gone: Sequence[int]) -> None:
+        """Wait until all three are there, none of them one of those that are gone."""
+        wait_until(lambda: not {0, *gone} & {*self.three}, "three processes", 30)
+        self.wait_answering()
+
     def wait_answering(self) -> None:
         """Wait until a request gets an answer, be it that it is none."""
         wait_until(lambda: ask(self.prefix, "nonsense", "") == [VERSION, b"cold"], "an answer")
@@ -51,6 +62,11 @@ class Agent:
 
 def socket_of(prefix: Path) -> Path:
     return prefix / "var" / "agent" / "decide.sock"
+
+
+def sockets(prefix: Path) -> list[str]:
+    """Return the names of the sockets that there are."""
+    return sorted(path.stem for path in (prefix / "var" / "agent").glob("*.sock"))
 
 
 def processes(prefix: Path, role: str) -> list[int]:

@@ -1,0 +1,100 @@
+"""Callers of the agent that are not launchers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import requests
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import attempt, wait_until
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from tests.support.agent import Agent
+
+
+def _connected(node: Path) -> socket.socket:
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    caller.settimeout(10)
+    caller.connect(str(agents.socket_of(node)))
+    return caller
+
+
+def test_who_says_nothing_is_hung_up_on_after_a_second(agent: Agent) -> None:
+    with _connected(agent.prefix) as silent:
+        started = time.monotonic()
+        assert silent.recv(1) == b""
+        assert 0.8 < time.monotonic() - started < 5
+
+
+def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> None:
+    with _connected(agent.prefix) as caller:
+        caller.send(agents.request("runc", "create"))
+        assert caller.recv(99) == requests.COLD
+        caller.send(agents.request("runc", "create"))
+        with pytest.raises(ConnectionResetError):
+            caller.recv(99)
+
+
+def test_a_request_that_is_too_long_is_none(agent: Agent) -> None:
+    with _connected(agent.prefix) as caller:
+        caller.send(agents.request("runc", "create", "x" * requests.LARGEST))
+        assert caller.recv(99) == requests.COLD
+
+
+def test_thousands_of_silent_callers_cost_no_more_than_a_wait(agent: Agent) -> None:
+    """More than it holds at once wait to be accepted; none of them is served before its turn."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(600):
+            stack.enter_context(_connected(agent.prefix))
+        time.sleep(0.3)
+        assert len(list(Path(f"/proc/{agent.decisions}/fd").iterdir())) < 300
+        wait_until(lambda: agents.ask(agent.prefix, "x", "") != [], "an answer", 20)
+
+
+_A_CALLER = """
+import socket, sys
+caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+caller.settimeout(5)
+caller.connect(sys.argv[1])
+try:
+    caller.send(b"x\\0")
+    print(caller.recv(99))
+except (ConnectionResetError, BrokenPipeError):
+    print("hung up")
+"""
+
+
+def test_another_user_is_hung_up_on(agent: Agent, node: install.Installed) -> None:
+    """Even where the directory let them in."""
+    requires("setpriv")
+    path = agents.socket_of(node.prefix)
+    for directory in (path.parent, *path.parent.parents):
+        if directory.is_relative_to("/tmp") and directory != Path("/tmp"):
+            directory.chmod(0o755)
+    path.chmod(0o666)
+    argv = ["/usr/bin/python3", "-c", _A_CALLER, str(path)]
+    user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+    assert attempt(argv).stdout == f"{requests.COLD!r}\n"
+    assert attempt([*user, *argv]).stdout in {"b''\n", "hung up\n"}
+    assert agent.daemon.process.poll() is None
+
+
+def test_what_a_launcher_did_not_take_is_removed(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"linux":{}}')
+    packet = agents.request("runc", "create", "--bundle", str(tmp_path), "ID")
+    with agents.asking(agent.prefix, packet) as answer:
+        assert Path(os.fsdecode(answer[5])).exists()
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal")
+    with agents.asking(agent.prefix, packet) as answer:
+        os.kill(agent.decisions, signal.SIGTERM)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal at the end")
