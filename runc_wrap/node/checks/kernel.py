@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources.kernel import warnings
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import features
+from runc_wrap.node.checks import modes
 from runc_wrap.node.checks.finding import Finding
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "error", sentence, "boot a kernel with CONFIG_SECCOMP_FILTER=y")
         return
     logged = features.of_kernel("actions_logged")
-    for mode in sorted(_used(places)):
+    for mode in sorted(modes.used(places)):
         if _WANTED_BY.get(mode, "") not in {"", *logged}:
             words = " ".join(sorted(available - {"allow"}))
             yield Finding(
@@ -37,16 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
                 f"{_WANTED_BY[mode]}: the kernel logs nothing of it",
                 f"sysctl -w kernel.seccomp.actions_logged='{words}'",
             )
-    if _used(places) & set(_WANTED_BY):
+    if modes.used(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # told above, by mode
                 yield Finding(NAME, "warning", sentence, "mend it, or use the mode observe")
-
-
-def _used(places: Places) -> set[str]:
-    try:
-        compiled = policy.load(str(places.prefix))
-    except Refusal:
-        return set()
-    rules = {rule["mode"] for rule in compiled["rules"] if "mode" in rule}
-    return {compiled["default"]["mode"], compiled["privileged"], *rules}

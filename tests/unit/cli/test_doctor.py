@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +17,20 @@ from runc_wrap.policy import store
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.unit.cli.ctl import Node
 
 
 def _findings(node: Node) -> list[dict[str, Any]]:
     result = node.ctl("doctor", "--json")
     document = json.loads(result.stdout)
-    assert document["checks"] == ["in-force", "sources", "runtime", "kernel", "launcher"]
+    names = ["in-force", "sources", "runtime", "kernel", "launcher", "agent"]
+    assert document["checks"] == names
     found: list[dict[str, Any]] = document["findings"]
     wrong = any(each["severity"] != "note" for each in found)
     assert result.exit_code == (1 if wrong else 0)
-    return found
+    return [each for each in found if each["check"] != "agent"]
 
 
 def _well(node: Node) -> Node:
@@ -35,7 +41,56 @@ def _well(node: Node) -> Node:
 
 def test_a_node_that_is_well_has_no_findings(node: Node) -> None:
     assert _findings(_well(node)) == []
-    assert node.ctl("doctor").stdout == "5 checks, 0 findings\n"
+    with _answering(node, b"anything"):
+        assert node.ctl("doctor").stdout == "6 checks, 0 findings\n"
+
+
+@contextlib.contextmanager
+def _answering(node: Node, *answers: bytes) -> Iterator[None]:
+    """Be an agent: give one caller these answers, and hang up."""
+    node.places.agent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(node.places.agent / "decide.sock"))
+        listening.listen()
+
+        def serve() -> None:
+            caller, _ = listening.accept()
+            with caller:
+                caller.recv(64)
+                for answer in answers:
+                    caller.send(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join()
+
+
+MODES = [("enforce", "note", "some milliseconds"), ("observe", "warning", "observe, which is in")]
+
+
+@pytest.mark.parametrize(("mode", "severity", "words"), MODES)
+def test_no_agent_is_told_and_is_wrong_only_where_the_policy_wants_one(
+    node: Node, mode: str, severity: str, words: str
+) -> None:
+    node.configure(f'[default]\nmode = "{mode}"\n')
+    _well(node)
+    [found] = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    assert (found["check"], found["severity"]) == ("agent", severity)
+    assert words in found["sentence"]
+    assert "runc-wrap-agent.socket" in found["remedy"]
+
+
+def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    _well(node)
+    with _answering(node):
+        assert "(it hung up)" in node.ctl("doctor").stdout
+    (node.places.agent / "decide.sock").unlink()
+    monkeypatch.setattr("runc_wrap.node.checks.agent._SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.bind(str(node.places.agent / "decide.sock"))
+        silent.listen()
+        assert "(timed out)" in node.ctl("doctor").stdout
 
 
 def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:

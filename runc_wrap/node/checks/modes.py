@@ -1,0 +1,21 @@
+"""Which modes the policy in force can give a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath import policy
+from runc_wrap.hotpath.failure import Refusal
+
+if TYPE_CHECKING:
+    from runc_wrap.node.places import Places
+
+
+def used(places: Places) -> set[str]:
+    """Return them; none without a policy."""
+    try:
+        compiled = policy.load(str(places.prefix))
+    except Refusal:
+        return set()
+    rules = {rule["mode"] for rule in compiled["rules"] if "mode" in rule}
+    return {compiled["default"]["mode"], compiled["privileged"], *rules}
