@@ -102,7 +102,9 @@ def report(places: Places, *, asked: Asked, as_json: bool, page: Path | None) ->
         _write(page, documents, found, places, asked.since)
     if as_json:
         output.document(documents)
-    elif not page:
+    elif page:
+        output.say(f"{watching.counted(len(documents), 'workload')} in {page}")
+    else:
         _show(found)
     if any(_is_wrong(one) for one in found.judged):
         raise SystemExit(output.WRONG)

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import tempfile
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SECONDS = 60
+_ID = "runc-wrap-selftest"  # one in each root, so that reports show one workload
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 
@@ -35,8 +35,7 @@ class Confinement:
 def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement:
     """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed."""
     with _bundle(annotations or {}) as bundle:
-        name = f"runc-wrap-selftest-{uuid.uuid4()}"
-        command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), name]
+        command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), _ID]
         try:
             done = subprocess.run(
                 command, capture_output=True, timeout=_SECONDS, check=False, text=True
@@ -59,7 +58,7 @@ def _parsed(status: str) -> Confinement:
 @contextmanager
 def _bundle(annotations: dict[str, str]) -> Iterator[Path]:
     """Make a bundle whose rootfs shows the host's programs, read-only."""
-    with tempfile.TemporaryDirectory(prefix="runc-wrap-selftest-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{_ID}-") as name:
         bundle = Path(name)
         mounts = list(_host_mounts(bundle / "rootfs"))
         config = _config(mounts, annotations, bundle.name)
