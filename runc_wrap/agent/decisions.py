@@ -18,7 +18,7 @@ from _signal import SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import handing, requests
 from runc_wrap.agent.answering import COLD, Answer, Answerer
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.saying import say
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.stalling import Progress
 from runc_wrap.hotpath import bundle
@@ -191,7 +191,7 @@ class Server:
         now = time.monotonic()
         if now - self._complained >= _COMPLAINT_SECONDS:
             self._complained = now
-            complain(f"{self._errors} requests failed by an error of its own, at last {what}.")
+            say(f"{self._errors} requests failed by an error of its own, at last {what}.")
 
     def _tidy(self) -> None:
         """Collect garbage when nobody waits for it: after an answer."""

@@ -21,7 +21,8 @@ from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.resting import Resting
+from runc_wrap.agent.saying import say
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.stored import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
@@ -60,6 +61,7 @@ class Worker:
         self.address = address
         self.signals = Signals(SIGCHLD, SIGTERM)
         self.poll = select.epoll()
+        self.resting = Resting(self.poll)
         self.doing: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
@@ -88,7 +90,7 @@ class Worker:
         try:
             return Recorder(self.prefix, inflight)
         except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
-            complain(f"nothing is recorded: {described(error)}.")
+            say(f"nothing is recorded: {described(error)}.")
             return None
 
     def serve(self) -> None:
@@ -148,6 +150,7 @@ class Worker:
         for fd in others:
             self._guarded(self.doing.get(fd, _nothing))
         self._give_up_late_ones()
+        self.resting.wake_due()
         if self.recorder:
             self._guarded(self.recorder.write_due)
 
@@ -160,7 +163,7 @@ class Worker:
             now = time.monotonic()
             if now - self._complained >= _COMPLAINT_SECONDS:
                 self._complained = now
-                complain(f"{self._errors} errors of its own, at last {described(error)}.")
+                say(f"{self._errors} errors of its own, at last {described(error)}.")
 
     def _answer(self, listener: Listener) -> None:
         try:
@@ -183,14 +186,20 @@ class Worker:
             self.recorder.record(key, sighting)
 
     def _seconds(self) -> float | None:
-        due = [arrival.until - time.monotonic() for arrival in self.arriving.values()]
+        due = [*(arrival.until for arrival in self.arriving.values()), *self.resting.due()]
+        seconds = [when - time.monotonic() for when in due]
         to_write = self.recorder.seconds() if self.recorder else None
-        due += [] if to_write is None else [to_write]
-        return max(min(due), 0.0) if due else None
+        seconds += [] if to_write is None else [to_write]
+        return max(min(seconds), 0.0) if seconds else None
 
     def _hear(self, fd: int) -> None:
         if self.recorder:
             self.recorder.hear(fd)
+            tree = self.recorder.tree.fileno()
+            if not self.recorder.may_wait:
+                self.resting.wake([tree])
+            elif fd == tree:
+                self.resting.rest(tree)
             if self.listeners.inflight and self.listeners.inflight.records:
                 self.listeners.keep_memory()
 

@@ -17,7 +17,7 @@ from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-
 from runc_wrap.agent import handing, inheriting, placing, signals, sockets, workers
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.saying import say
 from runc_wrap.agent.stalling import Watch
 from runc_wrap.agent.stored import ARRIVING, LINGERING, needed_to_linger, number_of
 from runc_wrap.agent.trial import Trial
@@ -54,7 +54,7 @@ def main(prefix: str) -> None:
         before |= sockets.from_text(inherited)
         held, bound = sockets.take(prefix, [*given, *left])
     except (sockets.Unusable, inheriting.Refused) as error:
-        complain(str(error))
+        say(str(error))
         sys.exit(2)
     Keeper(prefix, held, before | bound).run()
 
@@ -118,7 +118,7 @@ class Keeper:
         """End a decisions worker that hangs; until it is gone launchers are turned away."""
         worker = self.decisions
         if self.watch.is_stalled(is_ready=worker.is_ready) and worker.pid and not self.turned_away:
-            complain("the decisions worker accepts nobody; it is killed.")
+            say("the decisions worker accepts nobody; it is killed.")
             worker.give_up()
 
     def _start_due(self) -> None:
@@ -175,14 +175,14 @@ class Keeper:
         gone = workers.gone()
         for worker in self.workers:
             if worker.pid in gone:
-                complain(f"the {worker.role} worker ended; it is started again.")
+                say(f"the {worker.role} worker ended; it is started again.")
                 worker.ended()
         if self.trial.pid not in gone:
             return False
         went_well = gone[self.trial.pid]
         self.trial.pid = 0
         if not went_well:
-            complain("the installed release cannot be started as agent; it goes on as it is.")
+            say("the installed release cannot be started as agent; it goes on as it is.")
         return went_well
 
     def _end(self) -> None:
@@ -212,7 +212,7 @@ class Keeper:
         if not self._is_needed():
             return
         needed = needed_to_linger(self.held)
-        complain(
+        say(
             f"{sum(map(bool, map(number_of, needed)))} processes started in mode observe still "
             "send calls. These are let continue, unrecorded, until the last has ended or an agent "
             "is started; SIGTERM again ends that."
@@ -243,7 +243,7 @@ class Keeper:
         try:
             handing.become(argv, kept, self._inherited())
         except OSError as error:
-            complain(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
+            say(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
         own = placing.command(self.prefix, "keeper")
         handing.become(own, handing.arranged(kept), self._inherited())
 
@@ -260,6 +260,7 @@ class Keeper:
             sender.is_ready = True
             if all(worker.is_ready for worker in self.workers):
                 handing.send(self.upstream, handing.READY)
+                say(f"ready: pid {posix.getpid()}, sockets in {self.prefix}/var/agent.")
         if handing.CHANGED in message.lines:
             self._follow_upgrade()
         if sender is self.evidence and b"FDSTORE=1" in message.lines:
@@ -273,7 +274,7 @@ class Keeper:
     def _store(self, name: str, fds: list[int]) -> None:
         known = name in self.held
         if len(fds) != 1 or not _is_storable(name) or (not known and self._is_full()):
-            complain("a descriptor was not stored: too many, or a name that none can have.")
+            say("a descriptor was not stored: too many, or a name that none can have.")
             _close(fds)
             return
         self._drop(name)

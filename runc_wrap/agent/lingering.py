@@ -17,7 +17,7 @@ from _signal import SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import arrivals, handing, inheriting, notify, signals, sockets
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import read_state, write_state
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LINGERING, LISTENER, STOPPED, number_of
 
 TYPE_CHECKING = False
@@ -201,4 +201,4 @@ class Lingering:
             store.lost(Lost(time.time(), records, OBSERVE, STOPPED))
             store.flush()
         except OSError as error:
-            complain(f"{records} calls were not recorded, which cannot be written: {error}.")
+            say(f"{records} calls were not recorded, which cannot be written: {error}.")

@@ -17,7 +17,7 @@ from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.callers import Caller, Callers
 from runc_wrap.agent.pointed import arguments
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.hotpath import bundle, codec
@@ -137,9 +137,7 @@ class Listeners:
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
         if self.address and not handing.send(self.address, message, [fd], _PATIENCE):
-            complain(
-                f"the keeper did not take {name}; were this process killed, its calls would fail."
-            )
+            say(f"the keeper did not take {name}; were this process killed, its calls would fail.")
 
     def let_go(self, name: str) -> None:
         """Have the keeper close what it holds by a name; if it is busy, with the next one."""
@@ -210,7 +208,7 @@ def write_state(directory: str, name: str, state: Json) -> None:
             file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
         os.rename(new, f"{directory}/{name}.json")
     except (OSError, codec.Unreadable):
-        complain(f"whose {name} is could not be written down.")
+        say(f"whose {name} is could not be written down.")
 
 
 def _plain(value: object) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from runc_wrap.agent.saying import complain
+from runc_wrap.agent.saying import say
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
@@ -45,7 +45,7 @@ class Recorder:
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
         self._silence = self._obstacles() if self.live else []
-        self._containers = self.tree.begun
+        self._containers = self.tree.lives.begun
         self._pending: list[Sighting] = []  # of which the tree may not have heard yet
         self._due: float | None = None
         self._noted = time.monotonic()
@@ -55,7 +55,7 @@ class Recorder:
         try:
             return Live()
         except (Unavailable, OSError) as error:
-            complain(f"audit records cannot be watched: {error}")
+            say(f"audit records cannot be watched: {error}")
             return None
 
     @staticmethod
@@ -63,7 +63,7 @@ class Recorder:
         """Complain of all that keeps records away; return what is not asked again later."""
         found = kernel.warnings()
         for why in found:
-            complain(f"audit records may not come: {why}")
+            say(f"audit records may not come: {why}")
         passing = [*kernel.not_logged(), kernel.UNREAD]
         return [why for why in found if why not in passing]
 
@@ -72,6 +72,11 @@ class Recorder:
         return [
             fd for fd in (self.tree.fileno(), self.live.fileno() if self.live else -1) if fd >= 0
         ]
+
+    @property
+    def may_wait(self) -> bool:
+        """Tell whether the tree need not be heard at once: no record waits for what it tells."""
+        return not self._pending and self.tree.may_wait
 
     def hear(self, fd: int) -> None:
         """Take in a part of what came at a descriptor of `filenos`."""
@@ -86,8 +91,9 @@ class Recorder:
         for key, when in self.tree.ended():
             self._store.ended(key, when)
             self._change()
-        if self._containers != self.tree.begun:  # soon somebody may ask whether they are watched
-            self._containers = self.tree.begun
+        begun = self.tree.lives.begun
+        if self._containers != begun:  # soon somebody may ask whether they are watched
+            self._containers = begun
             self._change()
         self._attribute()
 
@@ -167,7 +173,7 @@ class Recorder:
             self._store.flush()
             self._clear()
         except OSError as error:
-            complain(f"evidence cannot be written: {error.strerror}; it is tried again.")
+            say(f"evidence cannot be written: {error.strerror}; it is tried again.")
             self._due = self._noted + TRY_AGAIN
             return
         self._due = None

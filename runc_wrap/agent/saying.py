@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 
-def complain(text: str) -> None:
+def say(text: str) -> None:
     """Write a line to stderr, if anybody listens."""
     try:
         posix.write(2, f"runc-wrap agent: {text}\n".encode("utf-8", "backslashreplace"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence import watching
 from runc_wrap.hotpath import bundle, codec
@@ -35,6 +35,7 @@ _LONGEST_LINE = 64 * 1024
 _LARGEST = 64 * 1024  # of a file in /proc
 _START_FIELD, _AFTER_NAME = 22, 3  # proc_pid_stat(5): counted from 1; the first behind the name
 _PARENT_FIELD = 4
+_RECORDED = ("audit", "enforce-log")
 _DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _STATES = (
     ("state.json", "init_process_pid", "init_process_start"),  # runc
@@ -42,12 +43,19 @@ _STATES = (
 )
 
 
+class Told(NamedTuple):
+    """What the ledger says of a container; `creator` is the runtime's pid, and when (s)."""
+
+    creator: tuple[int, float] | None
+    mode: object
+
+
 class Known:
     """The containers of these ledgers; `refresh` reads what was appended since."""
 
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._directories = [os.fspath(one) for one in directories]
-        self._keys: dict[str, dict[Key, tuple[int, float] | None]] = {}
+        self._keys: dict[str, dict[Key, Told]] = {}
         self._news: list[Key] = []
         self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
         self.refresh()
@@ -77,7 +85,13 @@ class Known:
 
     def creator(self, key: Key) -> tuple[int, float] | None:
         """Return the pid of the runtime that last created a container, and when, to the second."""
-        return self._keys.get(key[1], {}).get(key)
+        told = self._keys.get(key[1], {}).get(key)
+        return told and told.creator
+
+    def is_recorded(self, key: Key) -> bool:
+        """Tell whether a container's mode has the kernel log its calls."""
+        told = self._keys.get(key[1], {}).get(key)
+        return told is not None and told.mode in _RECORDED
 
     def of_id(self, name: str) -> Key | None:
         """Return the container of an id; of several roots' the one that is there, or the newest."""
@@ -110,7 +124,7 @@ class Known:
             return None
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
-        self._keys[key[1]] = {**keys, key: _creator(said)}
+        self._keys[key[1]] = {**keys, key: Told(_creator(said), said.get("mode"))}
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key

@@ -5,10 +5,9 @@ child of one millisecond is known by its parent though nobody could have asked /
 takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once, while the process
 may still be there.
 
-A pid by itself says nothing: each has its times of life, with the container of each; ended ones are
-remembered, a bounded number and time. A container begins with the runtime's process, whose pid the
-ledger has: its descendants are the container's. What joins later (`runc exec`) is known by its
-cgroup, which is looked at when a process outside of containers execs. Lean: the agent has it.
+A container begins with the runtime's process, whose pid the ledger has: its descendants are the
+container's. What joins later (`runc exec`) is known by its cgroup, which is looked at when a
+process outside of containers execs. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import known
-from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
+from runc_wrap.evidence.attribution import COARSE, Present, by_cgroup, epoch
 from runc_wrap.evidence.connector import (
     BODY,
     EVENT,
@@ -32,6 +31,7 @@ from runc_wrap.evidence.connector import (
     Unavailable,
     connector,
 )
+from runc_wrap.evidence.lives import Lives
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.strangers import Strangers
 
@@ -41,21 +41,11 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.known import Key, Known
 
 SOURCE = "processes"
-REMEMBERED = 60.0  # seconds after the end of a process
-MOST_ENDED = 16_384
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _AWAITED = 60.0  # seconds from a decision to the container's first process
-
-
-class Life(NamedTuple):
-    """One process in a container, from when to when; `end` is None while it is there."""
-
-    start: float
-    end: float | None
-    key: Key
 
 
 class Tree:
@@ -67,12 +57,7 @@ class Tree:
 
     def __init__(self, known_containers: Known) -> None:
         self.known = known_containers
-        self._alive: dict[int, Life] = {}
-        self._ended: dict[int, list[Life]] = {}
-        self._order: list[tuple[float, int]] = []
-        self._counts: dict[Key, int] = {}
-        self.begun = 0  # containers
-        self._over: list[tuple[Key, float]] = []
+        self.lives = Lives()
         self._leaderless: set[int] = set()
         self._asked = -_ASK_EVERY
         self.due: float | None = None  # on the monotonic clock: when `ended` may say more
@@ -93,7 +78,7 @@ class Tree:
     @property
     def remembered(self) -> int:
         """How many processes there are in memory, ended ones and strangers too."""
-        return len(self._alive) + len(self._order) + len(self._strangers)
+        return len(self.lives) + len(self._strangers)
 
     def fileno(self) -> int:
         """Return the connector's descriptor, -1 where there is none."""
@@ -102,7 +87,16 @@ class Tree:
     @property
     def has_containers(self) -> bool:
         """Tell whether a process of a container is there."""
-        return bool(self._alive)
+        return bool(self.lives.alive)
+
+    @property
+    def may_wait(self) -> bool:
+        """Tell whether nothing is lost if news are read a little later.
+
+        Where the kernel logs a container's calls something is: who joins it for a moment is known
+        only by a look in that moment.
+        """
+        return self.is_dry and not any(map(self.known.is_recorded, self.lives.running))
 
     def close(self) -> None:
         """Stop listening."""
@@ -141,8 +135,7 @@ class Tree:
             self._asked = now
             for pid in [pid for pid in self._leaderless if not _threads(pid)]:
                 self._end(pid, time.time())
-        found, self._over = self._over, []
-        return found
+        return self.lives.over()
 
     def has_told(self, when: float) -> bool:
         """Tell whether all news was read of what had begun by then."""
@@ -153,17 +146,13 @@ class Tree:
 
         Read what there is first: a record may be here before the news of its process.
         """
-        keys = self._remembered(pid, when)
+        keys = self.lives.of(pid, when)
         if not keys:
             self._refresh(when)
-            keys = self._remembered(pid, when)
+            keys = self.lives.of(pid, when)
         if keys:
             return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
-
-    def _remembered(self, pid: int, when: float) -> set[Key]:
-        lives = [*self._ended.get(pid, ()), *filter(None, [self._alive.get(pid)])]
-        return {life.key for life in lives if _lived(life, when)}
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
@@ -174,12 +163,12 @@ class Tree:
             if there:
                 found[pid] = there
         firsts = known.first_processes(self.known.newest())
-        for pid in [pid for pid in self._alive if pid not in found]:
+        for pid in [pid for pid in self.lives.alive if pid not in found]:
             self._end(pid, time.time())
         for pid, (start, _) in found.items():
             key = by_cgroup(self.known, pid) or firsts.get((pid, start))
             if key:
-                self.begin(pid, epoch(start), key)
+                self.lives.begin(pid, epoch(start), key)
         for pid in found:
             self._inherit(pid, found)
 
@@ -191,22 +180,22 @@ class Tree:
         when = self._told = ticks / 1e9 + _offset()
         if what == FORK:
             _, parent, child, process = FOUR.unpack_from(message, BODY)
-            life = self._alive.get(parent)
+            life = self.lives.alive.get(parent)
             if child != process:
                 return
-            if life:
-                self.begin(child, when, life.key)
-            else:
-                self._strangers.forked(parent, child, when)
+            self._leaderless.discard(child)
+            key = life.key if life else self._strangers.forked(parent, child, when)
+            if key:
+                self.lives.begin(child, when, key)
         elif what == EXEC:
             _, process = TWO.unpack_from(message, BODY)
-            if process not in self._alive:
+            if process not in self.lives.alive:
                 self._look(process, when)
         elif what == EXIT:
             thread, process = TWO.unpack_from(message, BODY)
             if thread != process:
                 return
-            if process in self._alive:
+            if process in self.lives.alive:
                 self._leader_ended(process, when)
             else:
                 self._strangers.exited(process, when)
@@ -224,7 +213,7 @@ class Tree:
         key = by_cgroup(self.known, pid)
         if key:
             there = known.born(pid)
-            self.begin(pid, epoch(there[0]) if there else when, key)
+            self.lives.begin(pid, epoch(there[0]) if there else when, key)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)
 
@@ -240,25 +229,28 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
+        family = list(self._strangers.created(pid, second))
+        if not family:
+            self._strangers.expect(key, pid, second)
+            return
         events: list[tuple[float, bool, int]] = []
-        for one in self._strangers.created(pid, second):
+        for one in family:
             events.append((one.start, True, one.pid))
             if one.end is not None:
                 events.append((one.end, False, one.pid))
-        self.begun += key not in self._counts
-        self._counts[key] = self._counts.get(key, 0) + 1  # it does not end before all is told
+        self.lives.hold(key)  # it does not end before all is told
         for when, begins, whose in sorted(events):
             if begins:
-                self.begin(whose, when, key)
+                self.lives.begin(whose, when, key)
             else:
                 self._end(whose, when)
-        self._left(key, max(events)[0] if events else None)
+        self.lives.release(key, max(events)[0])
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
         there = known.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
-            self.begin(first[0], epoch(there[0]), key)
+            self.lives.begin(first[0], epoch(there[0]), key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
 
@@ -269,67 +261,22 @@ class Tree:
             return None
         start, key = found
         if self._socket:  # else nobody would tell of its end
-            self.begin(pid, start, key)
+            self.lives.begin(pid, start, key)
         return key
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
         """Give a process the container of the nearest ancestor that has one."""
         path: list[int] = []
-        while pid in found and pid not in self._alive and len(path) < _MOST_ANCESTORS:
+        while pid in found and pid not in self.lives.alive and len(path) < _MOST_ANCESTORS:
             path.append(pid)
             pid = found[pid][1]
-        life = self._alive.get(pid)
+        life = self.lives.alive.get(pid)
         for child in path if life else ():
-            self.begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
-
-    def begin(self, pid: int, when: float, key: Key) -> None:
-        """Note a process of a container."""
-        before = self._alive.get(pid)
-        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
-            return
-        if before:
-            self._end(pid, when)
-        self.begun += key not in self._counts
-        self._alive[pid] = Life(when, None, key)
-        self._counts[key] = self._counts.get(key, 0) + 1
+            self.lives.begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
 
     def _end(self, pid: int, when: float) -> None:
-        life = self._alive.pop(pid, None)
         self._leaderless.discard(pid)
-        if life is None:
-            return
-        self._ended.setdefault(pid, []).append(life._replace(end=when))
-        self._order.append((when, pid))
-        self._left(life.key, when)
-        self._forget(when)
-
-    def _left(self, key: Key, when: float | None) -> None:
-        """Count one process less; with the last the container has ended."""
-        self._counts[key] -= 1
-        if not self._counts[key]:
-            del self._counts[key]
-            if when is not None:
-                self._over = [*self._over[-MOST_ENDED:], (key, when)]
-
-    def _forget(self, now: float) -> None:
-        """Forget who ended long ago, a batch at a time."""
-        if len(self._order) < MOST_ENDED and (
-            not self._order or self._order[0][0] > now - 2 * REMEMBERED
-        ):
-            return
-        kept = [one for one in self._order if one[0] > now - REMEMBERED][-MOST_ENDED // 2 :]
-        oldest = kept[0][0] if kept else now
-        self._order = kept
-        lives = (
-            (pid, [life for life in lives if life.end is not None and life.end >= oldest])
-            for pid, lives in self._ended.items()
-        )
-        self._ended = {pid: left for pid, left in lives if left}
-
-
-def _lived(life: Life, when: float, slack: float = COARSE) -> bool:
-    """Tell whether a process was there at a record's time, which may be a little early."""
-    return life.start - slack <= when and (life.end is None or when <= life.end + 0.001)
+        self.lives.end(pid, when)
 
 
 def _threads(pid: int) -> int:

@@ -1,7 +1,8 @@
 """Processes that are in no container as far as known yet: who was whose child, for a short while.
 
 The ledger may be read after a runtime has come and gone, with the container that it created: then
-its descendants are found here. A bounded number is kept, the newest. Lean: the agent has it.
+its descendants are found here. Or it is read before the news of the runtime's coming, which is then
+expected. A bounded number is kept of both, the newest. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.evidence.known import Key
+
 MOST = 8_192
+_MOST_EXPECTED = 64
 _SECOND = 1.0  # the ledger's times are whole seconds
 
 
@@ -34,13 +38,18 @@ class Strangers:
     def __init__(self) -> None:
         self._all: deque[Stranger] = deque()
         self._last: dict[int, Stranger] = {}
+        self._expected: dict[int, tuple[float, Key]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def forked(self, parent: int, pid: int, when: float) -> None:
-        """Note a new process."""
+    def forked(self, parent: int, pid: int, when: float) -> Key | None:
+        """Note a new process; return the container that it was expected to create."""
         self.exited(pid, when)
+        second, key = self._expected.get(pid, (0.0, None))
+        if key and when < second + _SECOND:
+            del self._expected[pid]
+            return key
         one = Stranger(pid, parent, when)
         self._all.append(one)
         self._last[pid] = one
@@ -48,6 +57,14 @@ class Strangers:
             oldest = self._all.popleft()
             if self._last.get(oldest.pid) is oldest:
                 del self._last[oldest.pid]
+        return None
+
+    def expect(self, key: Key, pid: int, second: float) -> None:
+        """Expect the news of a process that had this pid within a second: it creates this one."""
+        self._expected.pop(pid, None)
+        self._expected[pid] = (second, key)
+        if len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def exited(self, pid: int, when: float) -> None:
         """Note the end of a process."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import attribution, connector, known, processes
+from runc_wrap.evidence import attribution, connector, known, lives, processes
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.processes import Tree
@@ -69,7 +69,7 @@ def kernel(tree: Tree) -> Kernel:
 
 
 def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kernel) -> None:
-    tree.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(INIT, kernel.now, KEY)
     born = kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD, after=0.001)
     kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
@@ -78,8 +78,8 @@ def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kerne
 
 
 def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel) -> None:
-    tree.begin(INIT, kernel.now, KEY)
-    tree.begin(RUNTIME, kernel.now, OTHER)
+    tree.lives.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(RUNTIME, kernel.now, OTHER)
     first = kernel.fork(INIT, CHILD)
     kernel.exit(CHILD)
     between = kernel.now + 0.5
@@ -93,8 +93,8 @@ def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel)
 def test_a_pid_that_came_again_at_once_is_nobodys_where_the_clock_cannot_tell(
     tree: Tree, kernel: Kernel
 ) -> None:
-    tree.begin(INIT, kernel.now, KEY)
-    tree.begin(RUNTIME, kernel.now, OTHER)
+    tree.lives.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(RUNTIME, kernel.now, OTHER)
     kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD)
     kernel.fork(RUNTIME, CHILD, after=0.004)
@@ -128,6 +128,21 @@ def test_a_container_that_others_have_read_of_begins_all_the_same(
     assert tree.container_of(INIT, born) == ("/run/test", "new")
 
 
+@pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
+def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
+    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: known.Key | None
+) -> None:
+    """Not one that has the pid long afterwards."""
+    kernel.now = float(int(kernel.now))
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    assert tree.container_of(SHIM, kernel.now) is None  # this reads the ledger
+    kernel.fork(SHIM, RUNTIME, after=later)
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    kernel.exit(RUNTIME, after=0.002)
+    assert tree.container_of(INIT, born) == key
+
+
 def test_a_runtimes_pid_that_comes_again_creates_nothing(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
@@ -140,7 +155,7 @@ def test_a_runtimes_pid_that_comes_again_creates_nothing(
 
 
 def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel: Kernel) -> None:
-    tree.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(INIT, kernel.now, KEY)
     kernel.fork(INIT, CHILD)
     kernel.exit(INIT)
     assert tree.ended() == []
@@ -152,7 +167,7 @@ def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel
 
 
 def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
-    tree.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(INIT, kernel.now, KEY)
     kernel.thread(INIT, CHILD)
     assert tree.container_of(CHILD, kernel.now) is None
 
@@ -160,8 +175,8 @@ def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
 def test_what_ended_is_forgotten_in_time(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "MOST_ENDED", 100)
-    tree.begin(INIT, kernel.now, KEY)
+    monkeypatch.setattr(lives, "MOST_ENDED", 100)
+    tree.lives.begin(INIT, kernel.now, KEY)
     for number in range(1000):
         kernel.fork(INIT, CHILD + number, after=0.0001)
         kernel.exit(CHILD + number, after=0.0001)
@@ -221,7 +236,7 @@ def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
         return 2
 
     monkeypatch.setattr(processes, "_threads", threads)
-    tree.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(INIT, kernel.now, KEY)
     kernel.exit(INIT)
     asked.clear()
     for _ in range(5):

@@ -1,0 +1,104 @@
+"""Which processes containers had, and when: what the tree of processes remembers. Asks nobody.
+
+A pid by itself says nothing: each has its times of life, with the container of each. Ended ones
+are remembered, a bounded number and time. Lean: the agent has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence.attribution import COARSE, TICK
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.known import Key
+
+REMEMBERED = 60.0  # seconds after the end of a process
+MOST_ENDED = 16_384
+_END_SLACK = 0.001  # seconds
+
+
+class Life(NamedTuple):
+    """One process in a container, from when to when; `end` is None while it is there."""
+
+    start: float
+    end: float | None
+    key: Key
+
+
+class Lives:
+    """`alive` are the processes that are there, `running` how many each container has of them."""
+
+    def __init__(self) -> None:
+        self.alive: dict[int, Life] = {}
+        self.running: dict[Key, int] = {}
+        self.begun = 0  # containers
+        self._ended: dict[int, list[Life]] = {}
+        self._order: list[tuple[float, int]] = []
+        self._over: list[tuple[Key, float]] = []
+
+    def __len__(self) -> int:
+        return len(self.alive) + len(self._order)
+
+    def of(self, pid: int, when: float) -> set[Key]:
+        """Return whose a process of this pid may have been then."""
+        lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
+        return {life.key for life in lives if _lived(life, when)}
+
+    def begin(self, pid: int, when: float, key: Key) -> None:
+        """Note a process of a container."""
+        before = self.alive.get(pid)
+        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
+            return
+        if before:
+            self.end(pid, when)
+        self.alive[pid] = Life(when, None, key)
+        self.hold(key)
+
+    def end(self, pid: int, when: float) -> None:
+        """Note the end of a process, if it was a container's."""
+        life = self.alive.pop(pid, None)
+        if life is None:
+            return
+        self._ended.setdefault(pid, []).append(life._replace(end=when))
+        self._order.append((when, pid))
+        self.release(life.key, when)
+        self._forget(when)
+
+    def hold(self, key: Key) -> None:
+        """Count a process of a container; without any it has ended."""
+        self.begun += key not in self.running
+        self.running[key] = self.running.get(key, 0) + 1
+
+    def release(self, key: Key, when: float) -> None:
+        """Count one less; with the last the container has ended."""
+        self.running[key] -= 1
+        if not self.running[key]:
+            del self.running[key]
+            self._over = [*self._over[-MOST_ENDED:], (key, when)]
+
+    def over(self) -> list[tuple[Key, float]]:
+        """Return the containers whose last process has ended since this was last asked."""
+        found, self._over = self._over, []
+        return found
+
+    def _forget(self, now: float) -> None:
+        """Forget who ended long ago, a batch at a time."""
+        if len(self._order) < MOST_ENDED and (
+            not self._order or self._order[0][0] > now - 2 * REMEMBERED
+        ):
+            return
+        kept = [one for one in self._order if one[0] > now - REMEMBERED][-MOST_ENDED // 2 :]
+        oldest = kept[0][0] if kept else now
+        self._order = kept
+        lives = (
+            (pid, [life for life in lives if life.end is not None and life.end >= oldest])
+            for pid, lives in self._ended.items()
+        )
+        self._ended = {pid: left for pid, left in lives if left}
+
+
+def _lived(life: Life, when: float) -> bool:
+    """Tell whether a process was there at a record's time, which may be a little early."""
+    began = life.start - COARSE <= when
+    return began and (life.end is None or when <= life.end + _END_SLACK)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import resting
+from runc_wrap.agent.resting import Resting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(resting, "time", made)
+    return made
+
+
+@pytest.fixture
+def ready() -> Iterator[int]:
+    """A descriptor that has something to say all the time."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    yield reader
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.fixture
+def poll(ready: int) -> Iterator[select.epoll]:
+    with select.epoll() as made:
+        made.register(ready, select.EPOLLIN)
+        yield made
+
+
+def test_what_rests_is_not_waited_for_until_its_time_is_over(
+    poll: select.epoll, ready: int, clock: Clock
+) -> None:
+    quiet = Resting(poll)
+    assert poll.poll(0)
+    quiet.rest(ready)
+    clock.now += resting.SECONDS / 2
+    quiet.wake_due()
+    assert (poll.poll(0), quiet.due()) == ([], [100 + resting.SECONDS])
+    quiet.rest(ready)  # no longer for that
+    clock.now += resting.SECONDS / 2
+    quiet.wake_due()
+    assert (poll.poll(0) != [], quiet.due()) == (True, [])
+
+
+def test_what_is_woken_is_waited_for_at_once(poll: select.epoll, ready: int) -> None:
+    quiet = Resting(poll)
+    quiet.rest(ready)
+    quiet.wake([ready, -1])
+    assert (poll.poll(0) != [], quiet.due()) == (True, [])
