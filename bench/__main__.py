@@ -86,6 +86,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         decided=agents.decided(place.installed["runc-agent"], "bench-runc-agent-"),
         cache={way: measures.cache(place, way) for way in ways},
         rest=measures.rest(place),
+        news=measures.news(place),
     )
 
 

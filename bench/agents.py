@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TICKS = os.sysconf("SC_CLK_TCK")
 PROCESSES = 3  # keeper, decisions, evidence
 MB = 1024.0  # /proc counts in KiB
+SETTLED = 4.0  # seconds until it has written what it saw
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,18 @@ def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
     )
 
 
+def per_process(pid: int, number: int, apart: float) -> float:
+    """Start programs that end at once, so many seconds apart; return the agent's CPU for each."""
+    family = _family(pid)
+    time.sleep(SETTLED)
+    before = sum(map(_exact_cpu, family))
+    for _ in range(number):
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+        time.sleep(apart)
+    time.sleep(SETTLED)
+    return (sum(map(_exact_cpu, family)) - before) / number
+
+
 def resident(pids: Iterable[int]) -> float:
     """Return what processes of one program take together, in MB: what they share counts once."""
     sizes = [_memory(one) for one in pids]
@@ -107,6 +120,12 @@ def _family(pid: int) -> set[int]:
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS  # utime, stime (proc_pid_stat(5))
+
+
+def _exact_cpu(pid: int) -> float:
+    """Return seconds, from the scheduler's nanoseconds (linux:Documentation/scheduler/sched-stats)."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 
 
 def _memory(pid: int) -> tuple[float, float, float]:

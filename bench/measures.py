@@ -29,6 +29,7 @@ SIZES = (3 * 1024, 300 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
 MANY = 1000  # creates after which the agent is weighed again
 REST = 10.0  # seconds that the agent is watched
+PROCESSES, APART = 1000, 0.005  # programs started beside an agent; seconds
 
 
 @dataclass(frozen=True)
@@ -149,3 +150,23 @@ def rest(places: Places) -> agents.AtRest | None:
         return MANY
 
     return agents.at_rest(agent.pid, REST, work)
+
+
+def news(places: Places) -> dict[str, float] | None:
+    """Measure the agent's CPU (s) for each program started on the machine, by what else runs.
+
+    "enforce" is beside a container in that mode, "audit" beside one that the kernel logs.
+    """
+    ways = {"enforce": "agent", "audit": "kernel"}
+    logged = places.installed["runc-kernel"]
+    found = {}
+    for mode, way in ways.items():
+        agent, subject = places.agents[f"runc-{way}"], places.subjects[f"runc/{way}"]
+        if not agent:
+            return None
+        if mode == "audit":
+            logged.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
+        subject.start()
+        found[mode] = agents.per_process(agent.pid, PROCESSES, APART)
+        subject.stop()
+    return found

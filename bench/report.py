@@ -16,8 +16,8 @@ NOTE = f"""\
 Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.
 Every measurement rests {numbers.PAUSE * 1e3:.0f} ms first, but for "back to back" and 100 at once.
 "undecided": the quartiles lie on both sides of the bound. "stated": nothing was promised of it.
-The agent's evidence part wakes for each program that starts on the machine while containers are in
-audit or observe: its CPU at rest is none only while nothing else starts programs there."""
+The agent's evidence part wakes four times a second while programs start on the machine, and for each
+while a container is in audit or enforce-log: its CPU at rest is none only while nothing starts."""
 
 
 def aligned(lines: list[list[str]]) -> str:

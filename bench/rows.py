@@ -69,6 +69,7 @@ class Measured:
     decided: dict[str, int]
     cache: dict[str, dict[str, Any]]
     rest: AtRest | None
+    news: dict[str, float] | None
 
 
 def rows(measured: Measured) -> list[Row]:
@@ -90,6 +91,7 @@ def rows(measured: Measured) -> list[Row]:
         at_once(measured.bursts, measured.decided),
         *(growth(way, measured.sizes) for way in ("cold", "agent")),
         at_rest(measured.rest),
+        news(measured.news),
     ]
 
 
@@ -243,3 +245,12 @@ def at_rest(found: AtRest | None) -> Row:
         figure,
         exactly(max(found.resident, found.worked) < RESIDENT and found.cpu == 0),
     )
+
+
+def news(found: dict[str, float] | None) -> Row:
+    """Tell what the agent takes for programs that have nothing to do with containers."""
+    name = "agent: CPU for each program that starts on the node"
+    if found is None:
+        return Row(name, STATED, NOT_MEASURED, STATED)
+    quiet, logged = (round(found[mode] * 1e6) for mode in ("enforce", "audit"))
+    return Row(name, STATED, f"{quiet} µs; while a container is in audit {logged} µs", STATED)

@@ -98,6 +98,7 @@ def test_what_the_report_finds_runs_under_enforce_with_what_it_suggests(
         looked_at = pod()
         assert _runs(cri, looked_at)
         found = _reported(owned, looked_at.config.metadata.name)
+        cri.remove_pod(looked_at.id)  # else an agent that is ended waits for it
     assert _deciders(owned, looked_at.config.metadata.name) == {"agent"}
     assert found["verdict"] == "denied"
     (call,) = found["calls"]

@@ -182,6 +182,6 @@ def test_the_page_works_without_script(tab: browser.Page, tmp_path: Path) -> Non
 
 
 def test_the_page_prints(tab: browser.Page, tmp_path: Path) -> None:
-    tab.open(written(tmp_path, "two hundred"), browser.DESKTOP)
+    tab.open(written(tmp_path, "a dozen"), browser.DESKTOP)
     data = base64.b64decode(tab.call("Page.printToPDF")["data"])
     assert data.startswith(b"%PDF")

@@ -6,6 +6,7 @@ RUNC_WRAP_TEST_AGENT=1 runs an agent for every installation: what is tested must
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,8 @@ def make_bundle(tmp_path: Path, pairs: dict[str, Pair]) -> Iterator[Callable[...
         return made[-1]
 
     yield make
-    for bundle in made:
-        bundle.delete(pairs[bundle.kind].bare)
+    with ThreadPoolExecutor(4) as several:
+        list(several.map(lambda bundle: bundle.delete(pairs[bundle.kind].bare), made))
 
 
 @pytest.fixture

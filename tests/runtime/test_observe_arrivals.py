@@ -28,7 +28,7 @@ KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"
 NOTIFY = 0x7FC00000
 TAKING = "recvmsg getsockopt sendmsg socket connect close openat write rename fcntl ioctl epoll_ctl"
 MOST_OF_A_KIND = 14
-WRITTEN = 6  # each so many steps, what was taken is waited for on disk
+WRITTEN = 12  # each so many steps, what was taken is waited for on disk
 
 
 @pytest.fixture
