@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.arrivals import Arrival
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.store import Key
+    from runc_wrap.evidence.seen import Key
 
 _PRIORITY = -10
 _MOST_ARRIVALS = 64

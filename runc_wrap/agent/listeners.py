@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.agent.handing import Named
-    from runc_wrap.evidence.store import Key
+    from runc_wrap.evidence.seen import Key
 
     Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]

@@ -20,7 +20,7 @@ from runc_wrap.evidence.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.notify import Inflight
-    from runc_wrap.evidence.store import Key
+    from runc_wrap.evidence.seen import Key
 
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers

@@ -20,8 +20,8 @@ from runc_wrap.node.would import Enforced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from runc_wrap.evidence.judged import Judged, Row
     from runc_wrap.evidence.suggest import Suggestion
-    from runc_wrap.evidence.verdict import Judged, Row
     from runc_wrap.node.places import Places
     from runc_wrap.node.report import Report
 

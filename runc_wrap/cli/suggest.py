@@ -13,7 +13,7 @@ from runc_wrap.evidence import suggest as evidence_suggest
 from runc_wrap.evidence.outcomes import DEGRADES
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.verdict import Judged
+    from runc_wrap.evidence.judged import Judged
     from runc_wrap.node.places import Places
     from runc_wrap.node.report import Asked
 

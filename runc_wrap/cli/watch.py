@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import inert, ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence import inert, judged, ledger, outcomes, verdict, watching, workloads
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.node import report as node_report
@@ -18,9 +18,9 @@ from runc_wrap.node.live import Watching
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from runc_wrap.evidence.judged import Row
     from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.verdict import Row
     from runc_wrap.node.live import Seen
     from runc_wrap.node.places import Places
 
@@ -98,10 +98,10 @@ class _Teller:
         profile = self._profile_of(record) if record else ""
         tally = Tally(one.times, one.time, one.time)
         if isinstance(profile, str):
-            return verdict.row_of(one.call, tally, verdict.UNKNOWN)
+            return judged.row_of(one.call, tally, verdict.UNKNOWN)
         outcome = outcomes.of(one.call, profile)
         ours = verdict.is_ours(one.call, outcome)
-        return verdict.row_of(one.call, tally, outcome) if ours else None
+        return judged.row_of(one.call, tally, outcome) if ours else None
 
 
 def _document(one: Seen, record: Record | None, row: Row) -> Json:

@@ -16,105 +16,38 @@ from __future__ import annotations
 
 import os
 import time
-from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import known, tallies
 from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.seen import (
+    ASIDE,
+    MOST_INTERVALS,
+    UNATTRIBUTED,
+    Evidence,
+    count,
+    file_name,
+    lose,
+    watch,
+)
 from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.digest import digest
 from runc_wrap.hotpath.failure import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.seen import Key
 
 Json = dict[str, Any]
-Key = tuple[str, str]  # the runtime's root, the container's id
-Interval = tuple[float, float]
 
 VERSION = 1
 DAYS = 30
 MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
-_MOST_INTERVALS = 1000
-_MOST_LOST = 200  # kinds
-_SLACK = 1.0  # seconds between a record's own time and when it was counted
-_USER_NOTIF = 0x7FC00000
-_HEX = 64
-_STATE, _UNATTRIBUTED = "state.json", "unattributed.json"
-_ASIDE = ".damaged"
+_STATE = "state.json"
 _UNREADABLE = (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
-_NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
-
-
-class Evidence:
-    """All that was seen; `damaged` files could not be read.
-
-    `lost` is (source, why) -> (records, first, last).
-    """
-
-    def __init__(self) -> None:
-        self.containers: dict[Key, Tallies] = {}
-        self.unattributed = Tallies()
-        self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
-        self.watched: dict[str, list[Interval]] = {}
-        self.covered: list[tuple[int, int, float, float]] = []
-        self._begins: list[float] = []
-        self._damaged: set[str] = set()  # files
-        self._stored: set[Key] = set()
-        self.cleared_until = 0.0
-
-    @property
-    def damaged(self) -> int:
-        """How many files could not be read."""
-        return len(self._damaged)
-
-    def add_stored(self, key: Key, seen: Tallies) -> None:
-        """Take what the agent's file of a container holds."""
-        self.containers[key] = seen
-        self._stored.add(key)
-
-    def cleared(self, key: Key) -> float:
-        """Return until when a container's evidence may have been removed, 0.0 if it was not."""
-        return 0.0 if key in self._stored else self.cleared_until
-
-    def add_damaged(self, name: str) -> None:
-        """Note a file beneath the directory that could not be read, or was put aside for that."""
-        self._damaged.add(name.removesuffix(_ASIDE))
-
-    def is_damaged(self, key: Key) -> bool:
-        """Tell whether what was seen in a container could not be read, all or a part of it."""
-        return bool(self._damaged) and file_name(key) in self._damaged
-
-    def add(self, key: Key | None, sighting: Sighting) -> None:
-        """Count a record from elsewhere, unless the agent has counted it."""
-        if not self.has(sighting):
-            of = self.unattributed if key is None else self.containers.setdefault(key, Tallies())
-            _count(of, sighting)
-
-    def has(self, s: Sighting) -> bool:
-        """Tell whether the agent has counted this very audit record."""
-        if s.source != AUDIT or not self.covered:
-            return False
-        if len(self._begins) != len(self.covered):
-            self.covered.sort(key=lambda one: one[2])
-            self._begins = [one[2] for one in self.covered]
-        place = bisect_right(self._begins, s.time + _SLACK)
-        return any(
-            first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
-            for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]
-        )
-
-    def add_lost(self, one: Lost) -> None:
-        """Count records that are known to be lost."""
-        _lose(self.lost, one)
-
-    def add_watched(self, source: str, begin: float, end: float) -> None:
-        """Note that somebody looked."""
-        _watch(self.watched.setdefault(source, []), begin, end)
 
 
 class Store:
@@ -143,19 +76,19 @@ class Store:
         """Count one call, of nobody known where `key` is None."""
         if s.source == AUDIT:
             self._cover(s)
-        _count(self._of(key), s)
+        count(self._of(key), s)
         self._changed.add(key)
 
     def lost(self, one: Lost) -> None:
         """Note lost records: what comes afterwards is covered apart from what came before."""
-        _lose(self._state.lost, one)
+        lose(self._state.lost, one)
         self._state_changed = True
         if one.source == AUDIT:
             self._covering = False
 
     def watched(self, source: str, begin: float, end: float) -> None:
         """Note that `source` was looked at from `begin` to `end`; call it again as time goes on."""
-        _watch(self._state.watched.setdefault(source, []), begin, end)
+        watch(self._state.watched.setdefault(source, []), begin, end)
         self._state_changed = True
 
     def ended(self, key: Key, when: float) -> None:
@@ -229,16 +162,9 @@ class Store:
             covered.append(now)
         else:
             covered.append((s.serial, s.serial, s.time, s.time))
-            del covered[:-_MOST_INTERVALS]
+            del covered[:-MOST_INTERVALS]
         self._covering = True
         self._state_changed = True
-
-
-def file_name(key: Key | None) -> str:
-    """Return where beneath the directory a container's file is."""
-    if key is None:
-        return _UNATTRIBUTED
-    return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
 def load(directory: str | os.PathLike[str]) -> Evidence:
@@ -248,9 +174,9 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     _load_state(where, found)
     for _, path in _ages(f"{where}/containers"):
         _load_container(where, path, found)
-    if os.path.lexists(f"{where}/{_UNATTRIBUTED}"):
-        _load_container(where, f"{where}/{_UNATTRIBUTED}", found)
-    for _, path in _ages(f"{where}/containers", f".json{_ASIDE}"):
+    if os.path.lexists(f"{where}/{UNATTRIBUTED}"):
+        _load_container(where, f"{where}/{UNATTRIBUTED}", found)
+    for _, path in _ages(f"{where}/containers", f".json{ASIDE}"):
         found.add_damaged(path.removeprefix(f"{where}/"))
     return found
 
@@ -270,7 +196,7 @@ def _load_container(directory: str, path: str, found: Evidence) -> None:
     if read is None:
         if os.path.lexists(path):  # else it was cleared meanwhile
             found.add_damaged(name)
-    elif name == _UNATTRIBUTED:
+    elif name == UNATTRIBUTED:
         found.unattributed = read[1]
     else:
         found.add_stored(*read)
@@ -331,7 +257,7 @@ def _is_gone(path: str) -> bool:
 
 def _put_aside(path: str) -> None:
     try:
-        os.replace(path, f"{path}{_ASIDE}")  # noqa: PTH105 - lean
+        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - lean
     except OSError as error:
         raise OSError(
             error.errno, f"a damaged file cannot be put aside: {error.strerror}"
@@ -349,32 +275,3 @@ def _ages(directory: str, suffix: str = ".json") -> Iterator[tuple[float, str]]:
                 yield entry.stat(follow_symlinks=False).st_mtime, entry.path
             except FileNotFoundError:  # cleared meanwhile
                 continue
-
-
-def _count(of: Tallies, s: Sighting) -> None:
-    """Count a call once: of one that was sent to us, an audit record says the same again."""
-    if s.source != AUDIT or s.code != _USER_NOTIF:
-        of.add(s)
-
-
-def _lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> None:
-    kind = (one.source, tallies.text(one.why))
-    if kind not in into and len(into) >= _MOST_LOST:
-        kind = (one.source, "")
-    count, first, last = into.get(kind, (0, one.time, one.time))
-    into[kind] = (count + one.records, min(first, one.time), max(last, one.time))
-
-
-def _watch(intervals: list[Interval], begin: float, end: float) -> None:
-    """Add a time to the others, joined with what it touches; they stay in order.
-
-    Between two lives of who looks nobody does, however short that is: nothing joins over a hole.
-    """
-    for place, (other_begin, other_end) in enumerate(intervals):
-        if begin <= other_end and other_begin <= end:
-            del intervals[place]
-            _watch(intervals, min(begin, other_begin), max(end, other_end))
-            return
-    intervals.append((begin, end))
-    intervals.sort()
-    del intervals[:-_MOST_INTERVALS]

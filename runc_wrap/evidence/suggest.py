@@ -21,8 +21,8 @@ from runc_wrap.profiles.words import ALLOW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runc_wrap.evidence.judged import Judged, Row
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.verdict import Judged, Row
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import (
     following,
+    judged,
     ledger,
     metrics,
     outcomes,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.ledger import Json, Ledger, Record
-    from runc_wrap.evidence.store import Evidence
+    from runc_wrap.evidence.seen import Evidence
     from runc_wrap.evidence.tallies import Call, Tallies
     from runc_wrap.evidence.tally import Tally
     from runc_wrap.node.places import Places
@@ -126,7 +127,7 @@ class _Denied:
         if outcome == outcomes.SAFE:
             return
         abi = outcomes.abi_of(call.arch, call.number)
-        syscall = verdict.name_of(abi, call.number)
+        syscall = judged.name_of(abi, call.number)
         self._add((*_whose(record), metrics.label(syscall), outcome), new)
 
     def _outcome(self, record: Record | None, call: Call) -> str:

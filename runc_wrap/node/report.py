@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.evidence.gathering import Source
+    from runc_wrap.evidence.judged import Judged, Row
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.store import Evidence
-    from runc_wrap.evidence.verdict import Judged, Row
+    from runc_wrap.evidence.seen import Evidence
     from runc_wrap.node.places import Places
 
 Key = tuple[str, str]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.store import Evidence
+    from runc_wrap.evidence.seen import Evidence
     from tests.runtime.conftest import Pair
     from tests.support.agent import Agent
     from tests.support.bundles import Bundle

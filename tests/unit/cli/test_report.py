@@ -8,11 +8,12 @@ import pytest
 
 from runc_wrap.cli import report as cli_report
 from runc_wrap.evidence import known
+from runc_wrap.evidence.judged import row_of
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import files, kernel, kmsg
 from runc_wrap.evidence.store import Store
 from runc_wrap.evidence.tallies import Call, Tally
-from runc_wrap.evidence.verdict import UNKNOWN, row_of
+from runc_wrap.evidence.verdict import UNKNOWN
 from runc_wrap.evidence.watching import rfc3339
 from tests.unit.evidence.making import (
     CLONE3,

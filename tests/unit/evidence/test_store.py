@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import store
+from runc_wrap.evidence import seen, store
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.store import Evidence, Store
+from runc_wrap.evidence.seen import Evidence
+from runc_wrap.evidence.store import Store
 from tests.unit.evidence.making import ERRNO, NOTIFY, START, UNSHARE, observed, sighting
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 KEY = ("/run/test", "c1")
 
 
-def _counts(found: Evidence, key: store.Key | None = KEY) -> list[int]:
+def _counts(found: Evidence, key: seen.Key | None = KEY) -> list[int]:
     of = found.unattributed if key is None else found.containers[key]
     return [tally.count for tally in of.calls.values()]
 
@@ -42,7 +43,7 @@ def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
     kept.add(KEY, sighting())
     assert store.load(tmp_path).containers == {}
     kept.flush()
-    path = tmp_path / store.file_name(KEY)
+    path = tmp_path / seen.file_name(KEY)
     before = path.stat().st_ino
     kept.add(("/run/test", "c2"), sighting())
     kept.flush()
@@ -113,7 +114,7 @@ def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) 
         kept.add(("/run/test", name), sighting())
     kept.watched(AUDIT, 1, 2)
     kept.flush()
-    (tmp_path / store.file_name(KEY)).write_bytes(text)
+    (tmp_path / seen.file_name(KEY)).write_bytes(text)
     (tmp_path / "state.json").write_bytes(text)
     found = store.load(tmp_path)
     assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
@@ -124,7 +125,7 @@ def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) 
     assert (len(found.containers), found.damaged) == (2, 1)  # what was damaged is still told of
     assert found.is_damaged(KEY)
     assert not found.is_damaged(("/run/test", "c2"))
-    for name in (store.file_name(KEY), "state.json"):
+    for name in (seen.file_name(KEY), "state.json"):
         assert (tmp_path / f"{name}.damaged").read_bytes() == text
 
 
@@ -143,7 +144,7 @@ def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> No
         key = ("/run/test", str(place))
         kept.add(key, sighting())
         kept.flush()
-        os.utime(tmp_path / store.file_name(key), (days * 86400, days * 86400))
+        os.utime(tmp_path / seen.file_name(key), (days * 86400, days * 86400))
     assert kept.clear_old(days=30, most=2) == 2
     found = store.load(tmp_path)
     assert {name for _, name in found.containers} == {"2", "3"}
@@ -160,7 +161,7 @@ def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, mo
         key = (str(tmp_path / "root"), name)
         kept.add(key, sighting())
         kept.flush()
-        path = tmp_path / "evidence" / store.file_name(key)
+        path = tmp_path / "evidence" / seen.file_name(key)
         if name == "damaged":
             path.write_bytes(b"{")
         os.utime(path, (86400, 86400))

@@ -8,7 +8,7 @@ import pytest
 from runc_wrap.evidence import ledger as ledgers
 from runc_wrap.evidence import outcomes, suggest
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.store import Evidence
+from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.suggest import Suggestion
 from runc_wrap.evidence.tallies import Call
 from runc_wrap.evidence.verdict import Judging
@@ -28,7 +28,7 @@ from tests.unit.evidence.making import (
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.verdict import Judged
+    from runc_wrap.evidence.judged import Judged
 
 KEY = ("/run/test", "c1")
 LOADER = Loader.of("runc", "1.3.0")

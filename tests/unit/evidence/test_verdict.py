@@ -7,7 +7,7 @@ import pytest
 from runc_wrap.evidence import ledger as ledgers
 from runc_wrap.evidence import watching
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
-from runc_wrap.evidence.store import Evidence, file_name
+from runc_wrap.evidence.seen import Evidence, file_name
 from runc_wrap.evidence.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting

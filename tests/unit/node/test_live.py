@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import store
+from runc_wrap.evidence import seen
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.store import Store
 from runc_wrap.node import live
@@ -59,7 +59,7 @@ class Processes:
     def read(self) -> list[Lost]:
         return []
 
-    def container_of(self, pid: int, _: float) -> store.Key | None:
+    def container_of(self, pid: int, _: float) -> seen.Key | None:
         return KEY if pid == 100 else None
 
     def close(self) -> None:
@@ -100,6 +100,6 @@ def test_what_the_agent_observes_is_news_once_it_has_written_it(
     agent.flush()
     (news,) = looking.look(0.01)[0]
     assert (news.key, news.times, news.call.args) == (KEY, 3, (NEWUSER,) + (None,) * 5)
-    (places.evidence / store.file_name(KEY)).write_bytes(b"{")
+    (places.evidence / seen.file_name(KEY)).write_bytes(b"{")
     assert looking.look(0.01)[0] == []
     kernel.close()

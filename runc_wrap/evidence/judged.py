@@ -1,0 +1,188 @@
+"""What is known of a workload, and how it is shown: containers, calls, its verdict. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.evidence import outcomes, watching
+from runc_wrap.evidence.outcomes import WORST_FIRST
+from runc_wrap.evidence.tallies import Tally
+from runc_wrap.profiles import modes, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.evidence.outcomes import Filter, Outcome
+    from runc_wrap.evidence.tallies import Call, Tallies
+    from runc_wrap.evidence.workloads import Workload
+    from runc_wrap.profiles.abis import Abi
+
+Json = dict[str, Any]
+LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
+_MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container: decided, and seen. `end` is when it ended or `now`, as far as known."""
+
+    record: Record
+    seen: Tallies
+    begin: float
+    end: float
+    restarts: int
+    is_there: bool
+
+    @property
+    def looks(self) -> bool:
+        """Tell whether its mode lets its calls be seen."""
+        return self.record.mode in LOOKING
+
+
+@dataclass(slots=True)
+class Row:
+    """One call of a workload, and what it would get."""
+
+    abi: str
+    syscall: str
+    number: int
+    arch: int
+    verdict: str | None
+    errno: str | None
+    how: str
+    tally: Tally
+    programs: dict[str, int] = field(default_factory=dict)
+    args: dict[tuple[int | None, ...], None] = field(default_factory=dict)
+    has_args: bool = True
+
+    def as_json(self) -> Json:
+        """Return it as `report --json` shows it; `args` is null where they are not known."""
+        programs = sorted(self.programs, key=lambda name: (-self.programs[name], name))
+        return {
+            "abi": self.abi,
+            "syscall": self.syscall,
+            "number": self.number,
+            "verdict": self.verdict,
+            "errno": self.errno,
+            "outcome": self.how,
+            "args": [list(one) for one in self.args] if self.has_args else None,
+            "count": self.tally.count,
+            "programs": programs[:_MOST_PROGRAMS],
+            "first": watching.rfc3339(self.tally.first),
+            "last": watching.rfc3339(self.tally.last),
+        }
+
+
+class Lost(NamedTuple):
+    """How many records were lost, or that there were so many at least."""
+
+    records: int
+    at_least: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One workload with its verdict; `filter` is the profile of its newest container."""
+
+    workload: Workload
+    verdict: str | None
+    confidence: str
+    grade: int
+    containers: list[Container]
+    rows: list[Row]
+    watched: float
+    lost: Lost
+    filter: Filter | None
+    reason: str | None = None
+
+    def as_json(self) -> Json:
+        """Return it as `report --json` shows it."""
+        newest = self.containers[-1].record
+        pods = sorted({one.record.pod for one in self.containers if one.record.pod})
+        return {
+            **self.workload._asdict(),
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "confidence": self.confidence,
+            "containers": len(self.containers),
+            "restarts": sum(one.restarts for one in self.containers),
+            "first": watching.rfc3339(min((row.tally.first for row in self.rows), default=None)),
+            "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),
+            "lost": self.lost.records,
+            "lost_at_least": self.lost.at_least,
+            "dropped": sum(one.seen.dropped for one in self.containers),
+            "watched": round(self.watched),
+            "since": watching.rfc3339(min(one.begin for one in self.containers)),
+            "modes": sorted({str(one.record.mode) for one in self.containers}),
+            "profile": newest.profile,
+            "pods": pods[:_MOST_NAMES],
+            "ids": [one.record.id for one in self.containers[-_MOST_NAMES:]],
+            "calls": [row.as_json() for row in self.rows],
+        }
+
+
+def add(rows: dict[tuple[int, int], Row], call: Call, tally: Tally, outcome: Outcome) -> None:
+    """Count calls of one kind in the row of their syscall, whose outcome is the worst of them."""
+    key = (call.arch, call.number)
+    row = rows.get(key)
+    counted = Tally(tally.count, tally.first, tally.last)
+    if row is None:
+        row = rows[key] = row_of(call, counted, outcome)
+    else:
+        row.tally.add(counted)
+        if place(outcome.verdict) < place(row.verdict):
+            row.verdict, row.errno, row.how = outcome.verdict, outcome.errno, outcome.how
+    program = call.exe or call.comm
+    row.programs[program] = row.programs.get(program, 0) + tally.count
+    if call.args is None or (call.args not in row.args and len(row.args) >= _MOST_ARGS):
+        row.has_args = False
+    else:
+        row.args[call.args] = None
+
+
+def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
+    """Return a row without programs and arguments."""
+    abi = outcomes.abi_of(call.arch, call.number)
+    return Row(
+        abi=abi.name if abi else f"{call.arch:#x}",
+        syscall=name_of(abi, call.number),
+        number=call.number,
+        arch=call.arch,
+        verdict=outcome.verdict or None,
+        errno=outcome.errno,
+        how=outcome.how,
+        tally=tally,
+    )
+
+
+def name_of(abi: Abi | None, number: int) -> str:
+    """Return a call's name, #number where its architecture is not known."""
+    return f"#{number}" if abi is None else syscalls.name_of(abi, number & 0xFFFFFFFF)
+
+
+def place(verdict: str | None) -> int:
+    """Return where a verdict comes among the worst first; none comes last."""
+    return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
+
+
+def confidence(
+    group: Iterable[Container], watched: float, lost: Lost, stray: int, grade: int
+) -> str:
+    """Return what a verdict is worth in words."""
+    looking = [one for one in group if one.looks]
+    restarts = sum(one.restarts for one in looking)
+    if not watched:
+        return "Nothing was watching." if looking else "Not watched: it is enforced."
+    where = watching.counted(len(looking), "container")
+    if restarts:
+        where += f" with {watching.counted(restarts, 'restart')}"
+    doubts = ""
+    if lost.records:
+        at_least = "at least " if lost.at_least else ""
+        doubts += f"; meanwhile {at_least}{watching.counted(lost.records, 'record')} lost"
+    if stray:
+        doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
+    what = watching.WORDS[grade]
+    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts}."

@@ -1,0 +1,132 @@
+"""All that was seen, in memory: of each container or nobody known, losses, who looked. Pure.
+
+Lean: it lives in the agent, which is always there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import tallies
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.tallies import Tallies
+from runc_wrap.hotpath.digest import digest
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.model import Sighting
+
+Key = tuple[str, str]  # the runtime's root, the container's id
+Interval = tuple[float, float]
+
+UNATTRIBUTED, ASIDE = "unattributed.json", ".damaged"
+MOST_INTERVALS = 1000
+_MOST_LOST = 200  # kinds
+_SLACK = 1.0  # seconds between a record's own time and when it was counted
+_NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
+_USER_NOTIF = 0x7FC00000
+_HEX = 64
+
+
+class Evidence:
+    """All that was seen; `damaged` files could not be read.
+
+    `lost` is (source, why) -> (records, first, last).
+    """
+
+    def __init__(self) -> None:
+        self.containers: dict[Key, Tallies] = {}
+        self.unattributed = Tallies()
+        self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
+        self.watched: dict[str, list[Interval]] = {}
+        self.covered: list[tuple[int, int, float, float]] = []
+        self._begins: list[float] = []
+        self._damaged: set[str] = set()  # files
+        self._stored: set[Key] = set()
+        self.cleared_until = 0.0
+
+    @property
+    def damaged(self) -> int:
+        """How many files could not be read."""
+        return len(self._damaged)
+
+    def add_stored(self, key: Key, seen: Tallies) -> None:
+        """Take what the agent's file of a container holds."""
+        self.containers[key] = seen
+        self._stored.add(key)
+
+    def cleared(self, key: Key) -> float:
+        """Return until when a container's evidence may have been removed, 0.0 if it was not."""
+        return 0.0 if key in self._stored else self.cleared_until
+
+    def add_damaged(self, name: str) -> None:
+        """Note a file beneath the directory that could not be read, or was put aside for that."""
+        self._damaged.add(name.removesuffix(ASIDE))
+
+    def is_damaged(self, key: Key) -> bool:
+        """Tell whether what was seen in a container could not be read, all or a part of it."""
+        return bool(self._damaged) and file_name(key) in self._damaged
+
+    def add(self, key: Key | None, sighting: Sighting) -> None:
+        """Count a record from elsewhere, unless the agent has counted it."""
+        if not self.has(sighting):
+            of = self.unattributed if key is None else self.containers.setdefault(key, Tallies())
+            count(of, sighting)
+
+    def has(self, s: Sighting) -> bool:
+        """Tell whether the agent has counted this very audit record."""
+        if s.source != AUDIT or not self.covered:
+            return False
+        if len(self._begins) != len(self.covered):
+            self.covered.sort(key=lambda one: one[2])
+            self._begins = [one[2] for one in self.covered]
+        place = bisect_right(self._begins, s.time + _SLACK)
+        return any(
+            first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
+            for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]
+        )
+
+    def add_lost(self, one: Lost) -> None:
+        """Count records that are known to be lost."""
+        lose(self.lost, one)
+
+    def add_watched(self, source: str, begin: float, end: float) -> None:
+        """Note that somebody looked."""
+        watch(self.watched.setdefault(source, []), begin, end)
+
+
+def file_name(key: Key | None) -> str:
+    """Return where beneath the directory a container's file is."""
+    if key is None:
+        return UNATTRIBUTED
+    return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
+
+
+def count(of: Tallies, s: Sighting) -> None:
+    """Count a call once: of one that was sent to us, an audit record says the same again."""
+    if s.source != AUDIT or s.code != _USER_NOTIF:
+        of.add(s)
+
+
+def lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> None:
+    """Add a loss to others of its kind; of too many kinds the reasons are not told apart."""
+    kind = (one.source, tallies.text(one.why))
+    if kind not in into and len(into) >= _MOST_LOST:
+        kind = (one.source, "")
+    count, first, last = into.get(kind, (0, one.time, one.time))
+    into[kind] = (count + one.records, min(first, one.time), max(last, one.time))
+
+
+def watch(intervals: list[Interval], begin: float, end: float) -> None:
+    """Add a time to the others, joined with what it touches; they stay in order.
+
+    Between two lives of who looks nobody does, however short that is: nothing joins over a hole.
+    """
+    for place, (other_begin, other_end) in enumerate(intervals):
+        if begin <= other_end and other_begin <= end:
+            del intervals[place]
+            watch(intervals, min(begin, other_begin), max(end, other_end))
+            return
+    intervals.append((begin, end))
+    intervals.sort()
+    del intervals[:-MOST_INTERVALS]
