@@ -15,7 +15,7 @@ CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chro
 # Once more with an agent running for each installation: what creates do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench bench-closer picture packages clean
+.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -51,11 +51,8 @@ test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus
 
-bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, some minutes
+bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a quarter of an hour
 	.venv/bin/python -m bench $(BENCH)
-
-bench-closer: packages .venv/bench-ready   ## the rows that noise leaves undecided, 160 rounds of nothing else; root
-	.venv/bin/python -m bench.closer
 
 picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg

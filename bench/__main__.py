@@ -29,12 +29,15 @@ def main() -> int:
     options = _options()
     if os.geteuid() != 0:
         sys.exit("bench: needs root, as the runtimes do")
-    enter_namespace("bench")
+    _enter_namespace()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    plan = measures.Plan(options.rounds, options.bursts, options.seed)
+    plan = measures.Plan(options.rounds, options.few, options.bursts, options.seed)
     with places.prepared() as place:
         harness = numbers.summary(numbers.column(measures.harness(plan), "true"))
-        _say(f"{options.rounds} rounds. /bin/true by the same clock: {harness.median * 1e3:.2f} ms")
+        _say(
+            f"{options.rounds} rounds of what has a bound, {options.few} of what has none. "
+            f"/bin/true by the same clock: {harness.median * 1e3:.2f} ms"
+        )
         measured = _measure(place, plan)
     found = rows.rows(measured)
     _say(f"\n{report.medians(measured.commands)}\n\n{report.table(found)}\n\n{report.NOTE}")
@@ -46,20 +49,21 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="What does runc-wrap cost?")
-    parser.add_argument("--rounds", type=int, default=60, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=200, help="of each that has a bound")
+    parser.add_argument("--few", type=int, default=20, help="rounds of each that has none")
     parser.add_argument("--bursts", type=int, default=5, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
     return parser.parse_args()
 
 
-def enter_namespace(module: str) -> None:
+def _enter_namespace() -> None:
     """Begin again in a private mount namespace, without the hierarchy that crun refuses."""
     if INSIDE in os.environ:
         return
     inner = f'mountpoint -q {UNIFIED} && umount {UNIFIED}; exec "$@"'
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner, "sh"]
-    again = [*words, sys.executable, "-m", module, *sys.argv[1:]]
+    again = [*words, sys.executable, "-m", "bench", *sys.argv[1:]]
     os.execvpe(again[0], again, {**environment(), INSIDE: "1"})  # noqa: S606 - no shell is wanted
 
 
@@ -97,6 +101,7 @@ def _write(
     document = {
         "machine": _machine(),
         "rounds": options.rounds,
+        "few": options.few,
         "seed": options.seed,
         "rows": [dataclasses.asdict(row) for row in found],
         **dataclasses.asdict(measured),

@@ -123,7 +123,7 @@ def _cpu(pid: int) -> float:
 
 
 def _exact_cpu(pid: int) -> float:
-    """Return seconds, from the scheduler's nanoseconds (linux:Documentation/scheduler/sched-stats)."""
+    """Return seconds, from the scheduler's nanoseconds (Documentation/scheduler/sched-stats)."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 

@@ -24,7 +24,7 @@ Rounds = list[dict[str, float]]  # one round: variant -> seconds
 
 @dataclass(frozen=True)
 class Summary:
-    """A sample's quartiles, in the unit of the sample."""
+    """A sample's median with its quartiles or its interval, in the unit of the sample."""
 
     low: float
     median: float

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 NOTE = f"""\
 Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.
 Every measurement rests {numbers.PAUSE * 1e3:.0f} ms first, but for "back to back" and 100 at once.
-"undecided": the quartiles lie on both sides of the bound. "stated": nothing was promised of it.
-The agent's evidence part wakes four times a second while programs start on the machine, and for each
+"undecided": the interval lies on both sides of the bound. "stated": nothing was promised of it.
+The agent's evidence part wakes four times a second while programs start on the machine, for each
 while a container is in audit or enforce-log: its CPU at rest is none only while nothing starts."""
 
 
@@ -31,7 +31,7 @@ def aligned(lines: list[list[str]]) -> str:
 
 def table(rows: list[Row]) -> str:
     """Return the promised figures, each met or not."""
-    head = ["measure", "must", "measured: median [quartiles]", ""]
+    head = ["measure", "must", "measured: median [95 % interval]", ""]
     return aligned([head, *([row.measure, row.must, row.figure, row.verdict] for row in rows)])
 
 

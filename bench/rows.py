@@ -1,6 +1,7 @@
 """The figures that were promised (issue 4), each with what was measured. Pure.
 
-A sample whose quartiles lie on both sides of its bound decides nothing.
+Judged is the median, by its 95 % confidence interval: where that lies on both sides of the bound,
+nothing is decided.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Row:
 
 
 def below(found: numbers.Summary, bound: float) -> str:
-    """Judge a sample that must lie below a bound, by its quartiles."""
+    """Judge a median that must lie below a bound, by its interval."""
     if found.high < bound:
         return MET
     return NOT_MET if found.low >= bound else UNDECIDED
@@ -96,19 +97,19 @@ def rows(measured: Measured) -> list[Row]:
 
 
 def milliseconds(found: numbers.Summary) -> str:
-    """Return median and quartiles of a sample of seconds."""
+    """Return the median of a sample of seconds, and its interval."""
     return f"{found.median * 1e3:+.2f} ms [{found.low * 1e3:+.2f} {found.high * 1e3:+.2f}]"
 
 
 def quotient(found: numbers.Summary) -> str:
-    """Return median and quartiles of a sample of ratios."""
+    """Return the median of a sample of ratios, and its interval."""
     return f"{found.median:.3f} [{found.low:.3f} {found.high:.3f}]"
 
 
 def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
     """Tell what a command costs that is none of create, run, restore."""
     found = {
-        command: numbers.summary(numbers.differences(commands[command], way, "bare"))
+        command: numbers.sure(numbers.differences(commands[command], way, "bare"))
         for command in UNTOUCHED
     }
     figure = "; ".join(f"{command} {milliseconds(one)}" for command, one in found.items())
@@ -122,13 +123,13 @@ def create_added(create: Rounds) -> Row:
     must = f"under {CREATE_ADDED} ms"
     if "agent" not in create[0]:
         return Row(name, must, NOT_MEASURED, UNMEASURED)
-    found = numbers.summary(numbers.differences(create, "agent", "bare"))
+    found = numbers.sure(numbers.differences(create, "agent", "bare"))
     return Row(name, must, milliseconds(found), below(found, CREATE_ADDED / 1e3))
 
 
 def create_cold(create: Rounds) -> Row:
     """Tell how much longer a create takes where no agent runs."""
-    found = numbers.summary(numbers.ratios(create, "cold", "bare"))
+    found = numbers.sure(numbers.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
     return Row("runc: create, no agent", must, quotient(found), below(found, COLD_RATIO))
 
@@ -137,8 +138,8 @@ def stated(measure: str, rounds: Rounds) -> list[Row]:
     """Tell what nothing was promised of: it is printed and not judged."""
     found = []
     for way in (way for way in ("cold", "agent") if way in rounds[0]):
-        added = numbers.summary(numbers.differences(rounds, way, "bare"))
-        ratio = numbers.summary(numbers.ratios(rounds, way, "bare"))
+        added = numbers.sure(numbers.differences(rounds, way, "bare"))
+        ratio = numbers.sure(numbers.ratios(rounds, way, "bare"))
         figure = f"{milliseconds(added)}; {quotient(ratio)} times bare"
         found.append(Row(f"{measure}, {way}: added", "stated", figure, STATED))
     return found
@@ -150,7 +151,7 @@ def one_abi(rounds: Rounds | None) -> Row:
     must = "faster than bare with the engine's profile"
     if rounds is None:
         return Row(name, must, NOT_MEASURED, UNMEASURED)
-    found = numbers.summary(numbers.ratios(rounds, "kernel", "bare"))
+    found = numbers.sure(numbers.ratios(rounds, "kernel", "bare"))
     return Row(name, must, f"{quotient(found)} times bare", below(found, 1))
 
 
@@ -188,10 +189,10 @@ def _compared(
     slowest = [one["agent"]["each"][-1] / one["cold"]["each"][-1] for one in bursts]
     ranks = range(len(bursts[0]["cold"]["each"]))
     by_rank = [
-        numbers.summary([b["agent"]["each"][rank] / b["cold"]["each"][rank] for b in bursts])
+        numbers.sure([b["agent"]["each"][rank] / b["cold"]["each"][rank] for b in bursts])
         for rank in ranks
     ]
-    return numbers.summary(wall), numbers.summary(slowest), by_rank
+    return numbers.sure(wall), numbers.sure(slowest), by_rank
 
 
 def growth(way: str, sizes: dict[int, Rounds]) -> Row:
@@ -204,7 +205,7 @@ def growth(way: str, sizes: dict[int, Rounds]) -> Row:
     if any(way not in rounds[0] for rounds in sizes.values()):
         return Row(name, "stated, linear", NOT_MEASURED, UNMEASURED)
     samples = {
-        size: numbers.summary([one * 1e3 for one in numbers.differences(rounds, way, "bare")])
+        size: numbers.sure([one * 1e3 for one in numbers.differences(rounds, way, "bare")])
         for size, rounds in sizes.items()
     }
     points = [(size / 2**20, one.median) for size, one in samples.items()]
@@ -219,7 +220,7 @@ def growth(way: str, sizes: dict[int, Rounds]) -> Row:
 
 
 def _linear(samples: dict[int, numbers.Summary]) -> str:
-    """Judge the growth by the least and the most steepening that the quartiles allow."""
+    """Judge the growth by the least and the most steepening that the intervals allow."""
     first, middle, last = samples
     found = []
     for low, high in (("low", "high"), ("high", "low")):  # of the middle; the others the other way
