@@ -5,7 +5,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
+	gcc libc6-dev musl-tools auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
 # The programs that tests/corpus runs under every mode

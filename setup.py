@@ -12,10 +12,14 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LAUNCHER = Path("runc_wrap/launcher")
 REASON = "not-built"  # a file: one line, and behind it the compiler's own words
@@ -23,24 +27,39 @@ FLAGS = ["-std=gnu11", "-O2"]  # a warning that only a newer compiler has must c
 
 
 def compile_launcher(program: Path) -> str:
-    """Compile the launcher to `program`, static if the C library allows; return why not, or ""."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        return "there is no C compiler (cc or gcc)\n"
-    sources = sorted(map(str, LAUNCHER.glob("*.c")))
-    failed = ""
-    for linking in (["-static"], []):
-        words = [*compiler.split(), *FLAGS, *linking, "-o", str(program), *sources]
-        try:
-            done = subprocess.run(
-                words, capture_output=True, text=True, errors="replace", check=False
-            )
-        except OSError as error:
-            return f"the C compiler {compiler} cannot be executed: {error.strerror}\n"
-        if done.returncode == 0:
-            return ""
-        failed = f"the C compiler {compiler} failed with status {done.returncode}\n{done.stderr}"
+    """Compile the launcher to `program`; return why that failed in the end, or ""."""
+    failed = "there is no C compiler (cc or gcc)\n"
+    for compiler, linking in ways():
+        failed = failure(compiler, [*FLAGS, *linking, "-o", str(program)])
+        if not failed:
+            break
     return failed
+
+
+def ways() -> Iterator[tuple[str, list[str]]]:
+    """Yield compilers and how to link, the fastest launcher first.
+
+    glibc asks the processor what it is before main, by some 60 instructions that a virtual machine
+    traps: a static launcher with it adds 0.35 ms to each call here, with musl 0.09 ms.
+    """
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if not os.environ.get("CC") and shutil.which("musl-gcc"):
+        yield "musl-gcc", ["-static"]
+    if compiler:
+        yield compiler, ["-static"]
+        yield compiler, []
+
+
+def failure(compiler: str, words: list[str]) -> str:
+    """Run a compiler on the sources; return why it failed, "" if it did not."""
+    argv = [*compiler.split(), *words, *sorted(map(str, LAUNCHER.glob("*.c")))]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        return f"the C compiler {compiler} cannot be executed: {error.strerror}\n"
+    if done.returncode == 0:
+        return ""
+    return f"the C compiler {compiler} failed with status {done.returncode}\n{done.stderr}"
 
 
 class BuildLauncher(build_py):

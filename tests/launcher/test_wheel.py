@@ -27,11 +27,14 @@ NO_COMPILER = "/nowhere/cc"
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Build a wheel with this C compiler ("": the usual), from a copy of the sources."""
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Build a wheel with this C compiler ("": the usual), from a copy of the sources.
+
+    `first` is a directory whose programs are found before all others.
+    """
 
     @cache
-    def wheel(compiler: str) -> Path:
+    def wheel(compiler: str, first: str = "") -> Path:
         source = tmp_path_factory.mktemp("source")
         for name in ("pyproject.toml", "setup.py", "README.md"):
             shutil.copy(install.SOURCE / name, source)
@@ -40,7 +43,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             source / "runc_wrap",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        environment = {**os.environ, "CC": compiler}
+        path = f"{first}:{os.environ['PATH']}" if first else os.environ["PATH"]
+        environment = {**os.environ, "CC": compiler, "PATH": path}
         words = ["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         run([sys.executable, *words, "-w", source / "wheel", source], env=environment)
         (made,) = (source / "wheel").iterdir()
@@ -71,13 +75,13 @@ def _install(prefix: Path) -> tuple[install.Installed, str]:
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_the_launcher(
-    build: Callable[[str], Path],
+    build: Callable[..., Path],
 ) -> None:
     assert LAUNCHER not in _sources()  # no build leaves it in the checkout
     assert _held(build("")) == _sources() | {LAUNCHER}
 
 
-def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[[str], Path]) -> None:
+def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[..., Path]) -> None:
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert build("").name.endswith(f"-py3-none-{platform}.whl")
     with zipfile.ZipFile(build("")) as archive:
@@ -86,7 +90,7 @@ def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[[str], Pat
 
 
 def test_the_launcher_in_the_wheel_is_static_and_executable(
-    build: Callable[[str], Path], tmp_path: Path
+    build: Callable[..., Path], tmp_path: Path
 ) -> None:
     target = tmp_path / "site"
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -106,7 +110,7 @@ def _reason(wheel: Path) -> str:
 
 
 def test_without_a_compiler_the_wheel_has_the_reason_in_the_launchers_place(
-    build: Callable[[str], Path],
+    build: Callable[..., Path],
 ) -> None:
     told = f"the C compiler {NO_COMPILER} cannot be executed: No such file or directory\n"
     assert _reason(build(NO_COMPILER)) == told
@@ -118,8 +122,24 @@ def _compiler(path: Path, then: str) -> str:
     return str(path)
 
 
+GLIBC = b"glibc.cpu."  # of its tunables: only what is linked statically with it has them
+
+
+def _launcher(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(LAUNCHER)
+
+
+def test_musl_is_taken_where_it_is_and_works(build: Callable[..., Path], tmp_path: Path) -> None:
+    requires("musl-gcc")
+    assert GLIBC not in _launcher(build(""))
+    _compiler(tmp_path / "musl-gcc", "exit 1")
+    assert GLIBC in _launcher(build("", str(tmp_path)))
+    assert GLIBC in _launcher(build(program("cc")))  # what is asked for
+
+
 def test_a_compiler_that_warns_of_more_builds_the_launcher(
-    build: Callable[[str], Path], tmp_path: Path
+    build: Callable[..., Path], tmp_path: Path
 ) -> None:
     """One that is newer than we are: -Wc++-compat stands for warnings that nobody knows yet."""
     stricter = _compiler(tmp_path / "cc", f'exec {program("cc")} -Wconversion -Wc++-compat "$@"')
@@ -127,7 +147,7 @@ def test_a_compiler_that_warns_of_more_builds_the_launcher(
 
 
 def test_a_compiler_that_fails_is_told_with_its_own_words(
-    build: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = _compiler(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3")
     told = f"the C compiler {failing} failed with status 3"

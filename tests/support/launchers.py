@@ -24,10 +24,12 @@ STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
-def compiled(target: Path, *flags: str, sources: list[Path] | None = None) -> Path:
+def compiled(
+    target: Path, *flags: str, sources: list[Path] | None = None, compiler: str = "cc"
+) -> Path:
     """Compile C sources, the launcher's unless told; return `target`."""
     chosen = sorted(DIRECTORY.glob("*.c")) if sources is None else sources
-    run([program("cc"), *STRICT, *flags, "-I", DIRECTORY, "-o", target, *chosen])
+    run([program(compiler), *STRICT, *flags, "-I", DIRECTORY, "-o", target, *chosen])
     return target
 
 

@@ -159,7 +159,7 @@ def test_the_shell_launcher_is_noted_with_why_and_what_it_costs(
     assert (found["check"], found["severity"]) == ("launcher", "note")
     assert f"is a shell script, {why}" in found["sentence"]
     assert found["remedy"].startswith(remedy)
-    assert "2.0 ms" in found["sentence"]
+    assert "1.6 ms" in found["sentence"]
 
 
 def test_an_audit_that_the_kernel_does_not_log_is_told(
