@@ -12,7 +12,8 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
 	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
 
-# Once more with an agent running for each installation: what creates do must not differ.
+# Once more with an agent running for each installation, and a launcher without musl: what creates
+# do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
 .PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
@@ -30,7 +31,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus
-	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
+	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import install, launchers
 from tests.support.launchers import VERSION, agent, identity, message
-from tests.support.processes import run, short_directory
+from tests.support.processes import attempt, short_directory
 from tests.support.requirements import program, unmet
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What a static libc does before main (glibc 2.36 to 2.41); what one leaves out is no fault.
-STARTS = {
-    "cc": "execve arch_prctl set_tid_address set_robust_list rseq prlimit64 readlinkat "
-    "getrandom mprotect",
-    "musl-gcc": "execve arch_prctl set_tid_address",
-}
+GLIBC = Counter(
+    "execve brk brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlinkat getrandom "
+    "brk brk brk mprotect".split()
+)
+MUSL = Counter("execve arch_prctl set_tid_address".split())
 # Where are we, where does `apply` say the runtime is, is that not us, can it be executed.
 FIND = "readlink readlink newfstatat newfstatat access".split()
 ASK = "socket setsockopt setsockopt connect getsockopt sendto recvfrom".split()
@@ -40,7 +40,7 @@ COLD += "readlink readlink access rt_sigaction rt_sigaction execve".split()
 COLD_LOG = [*COLD[:-3], "openat", "flock", "fstat", "fcntl", "close", "write", *COLD[-3:]]
 
 
-@pytest.fixture(params=STARTS)
+@pytest.fixture(params=["cc", "musl-gcc"])
 def compiler(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -72,16 +72,22 @@ OLDER = {"stat": "newfstatat", "open": "openat"}
 _OF_MUSL = re.compile(r"^(?:brk|fcntl\(\d+, F_SETFD, FD_CLOEXEC\)).*\n", re.MULTILINE)
 
 
+def _traced(node: install.Installed, *words: str | Path) -> str:
+    trace = node.prefix / "trace"
+    attempt([program("strace"), "-o", trace, node.wrapper, *words])
+    return trace.read_text()
+
+
 def _calls(node: install.Installed, *words: str | Path) -> list[str]:
     """Return the names of the calls up to the exec that ends the launcher, start-up taken off."""
-    trace = node.prefix / "trace"
-    run([program("strace"), "-o", trace, node.wrapper, *words])
-    text = _OF_MUSL.sub("", _TIME_ZONE.sub("", trace.read_text()))
-    names = [OLDER.get(one, one) for one in re.findall(r"^(\w+)\(", text, re.MULTILINE)]
+    text = _traced(node, *words)
+    is_musl = b"glibc.cpu." not in node.wrapper.read_bytes()  # its tunables
+    text = _OF_MUSL.sub("", text) if is_musl else _TIME_ZONE.sub("", text)
+    names = re.findall(r"^(\w+)\(", text, re.MULTILINE)
     launcher = names[: names.index("execve", 1) + 1]
-    own = next(at for at, name in enumerate(launcher) if name == FIND[0])
-    assert any(not Counter(launcher[:own]) - Counter(start.split()) for start in STARTS.values())
-    return launcher[own:]
+    own = launcher.index(FIND[0])
+    assert not Counter(launcher[:own]) - (MUSL if is_musl else GLIBC)
+    return [OLDER.get(one, one) if is_musl else one for one in launcher[own:]]
 
 
 @pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "exec", "ID", "create"], []])
@@ -115,3 +121,15 @@ def test_the_line_written_ahead_takes_these_calls_more(node: install.Installed) 
     calls = _calls(node, "--log", node.prefix / "log", "create", "ID")
     assert calls == COLD_LOG
     assert "did not come as far" in (node.prefix / "log").read_text()  # /bin/true took none back
+
+
+def test_an_error_is_one_write(node: install.Installed) -> None:
+    """Others may write there at the same time."""
+    link, damaged = node.prefix / "lib" / "runtime" / "runc", node.prefix / ("x" * 100)
+    link.unlink()
+    link.symlink_to(damaged)
+    damaged.write_bytes(b"\x7fELF")
+    damaged.chmod(0o755)
+    writes = re.findall(r"^writev?\(2, .*$", _traced(node, "state", "ID"), re.MULTILINE)
+    assert len(writes) == 1
+    assert '"runc-wrap: the runtime ' in writes[0]
