@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print on stderr what is wrong though the command is carried out."""
+    """Print on stderr what is said beside the result."""
     click.echo(printable(text), err=True)
 
 

@@ -103,7 +103,7 @@ def report(places: Places, *, asked: Asked, as_json: bool, page: Path | None) ->
     if as_json:
         output.document(documents)
     elif page:
-        output.say(f"{watching.counted(len(documents), 'workload')} in {page}")
+        output.warn(f"{watching.counted(len(documents), 'workload')} in {page}")
     else:
         _show(found)
     if any(_is_wrong(one) for one in found.judged):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.checks import modes
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 NAME = "agent"
 _SECONDS = 3.0  # the keeper replaces a worker that has hung for two
+_PAUSE = 1.0  # seconds: meanwhile it hangs up on everybody
+_RESTART = "see its log, and restart it"
 _START = (
     "systemctl enable --now runc-wrap-agent.socket runc-wrap-agent.service, or without systemd "
     "runc-wrapctl agent"
@@ -26,27 +29,43 @@ def find(places: Places) -> Iterator[Finding]:
     """Find an agent that does not answer or is not there; only its user can ask."""
     path = places.agent / "decide.sock"
     try:
-        _ask(path)
+        answers = _answers(path) or _answers_later(path)
     except PermissionError:
         return
     except (FileNotFoundError, ConnectionRefusedError):
-        without = "no agent runs: each create starts Python and takes some milliseconds longer"
-        if "observe" in modes.used(places):
-            sentence = f"{without}, and the mode observe, which is in force, is audit"
-            yield Finding(NAME, "warning", sentence, _START)
-        else:
-            yield Finding(NAME, "note", without, f"{_START}; or nothing, since it is optional")
+        yield _without(places, "no agent runs", _START)
+    except (TimeoutError, BlockingIOError):  # of a full backlog
+        sentence = f"the agent behind {path} says nothing: each create waits a second for it"
+        yield Finding(NAME, "warning", sentence, _RESTART)
     except OSError as error:
-        why = error.strerror or str(error)
-        sentence = f"the agent behind {path} does not answer ({why}): creates wait for it in vain"
-        yield Finding(NAME, "warning", sentence, "see its log, and restart it")
+        why = f"no agent can be asked at {path} ({error.strerror or error})"
+        yield _without(places, why, "install beneath a shorter path, if that is it")
+    else:
+        if not answers:
+            sentence = f"the agent behind {path} hangs up: creates are decided without it"
+            yield Finding(NAME, "warning", sentence, _RESTART)
 
 
-def _ask(path: Path) -> None:
+def _without(places: Places, why: str, remedy: str) -> Finding:
+    cost = f"{why}: each create starts Python and takes some milliseconds longer"
+    if "observe" in modes.used(places):
+        sentence = f"{cost}, and the mode observe, which is in force, is audit"
+        return Finding(NAME, "warning", sentence, remedy)
+    return Finding(NAME, "note", cost, f"{remedy}; or nothing, since it is optional")
+
+
+def _answers_later(path: Path) -> bool:
+    time.sleep(_PAUSE)
+    return _answers(path)
+
+
+def _answers(path: Path) -> bool:
     """Ask as a launcher does, if nonsense: any answer will do. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(_SECONDS)
         caller.connect(str(path))
-        caller.send(b"doctor\0")
-        if not caller.recv(64):
-            raise OSError(0, "it hung up")
+        try:
+            caller.send(b"doctor\0")
+            return bool(caller.recv(64))
+        except (ConnectionResetError, BrokenPipeError):
+            return False

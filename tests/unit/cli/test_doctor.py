@@ -46,24 +46,33 @@ def test_a_node_that_is_well_has_no_findings(node: Node) -> None:
 
 
 @contextlib.contextmanager
-def _answering(node: Node, *answers: bytes) -> Iterator[None]:
-    """Be an agent: give one caller these answers, and hang up."""
-    node.places.agent.mkdir(parents=True)
+def _listening(node: Node) -> Iterator[socket.socket]:
+    """Listen where the agent does."""
+    node.places.agent.mkdir(parents=True, exist_ok=True)
+    path = node.places.agent / "decide.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(str(node.places.agent / "decide.sock"))
+        listening.bind(str(path))
         listening.listen()
+        yield listening
+    path.unlink()
+
+
+@contextlib.contextmanager
+def _answering(node: Node, *answers: bytes) -> Iterator[None]:
+    """Be an agent: answer each caller in turn, b"" to hang up."""
+    with _listening(node) as listening:
 
         def serve() -> None:
-            caller, _ = listening.accept()
-            with caller:
-                caller.recv(64)
-                for answer in answers:
-                    caller.send(answer)
+            for answer in answers:
+                with contextlib.suppress(OSError), listening.accept()[0] as caller:
+                    caller.recv(64)
+                    caller.sendall(answer) if answer else caller.close()
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield
-        thread.join()
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
 
 
 MODES = [("enforce", "note", "some milliseconds"), ("observe", "warning", "observe, which is in")]
@@ -83,14 +92,24 @@ def test_no_agent_is_told_and_is_wrong_only_where_the_policy_wants_one(
 
 def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     _well(node)
-    with _answering(node):
-        assert "(it hung up)" in node.ctl("doctor").stdout
-    (node.places.agent / "decide.sock").unlink()
+    monkeypatch.setattr("runc_wrap.node.checks.agent._PAUSE", 0.05)
+    with _answering(node, b"", b""):
+        assert "hangs up" in node.ctl("doctor").stdout
+    with _answering(node, b"", b"once more"):
+        assert node.ctl("doctor").stdout == "6 checks, 0 findings\n"
     monkeypatch.setattr("runc_wrap.node.checks.agent._SECONDS", 0.05)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
-        silent.bind(str(node.places.agent / "decide.sock"))
-        silent.listen()
-        assert "(timed out)" in node.ctl("doctor").stdout
+    with _listening(node):
+        assert "says nothing" in node.ctl("doctor").stdout
+
+
+def test_where_no_agent_can_be_it_is_only_noted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = node.places.prefix / ("x" * 100)
+    monkeypatch.setattr(type(node.places), "agent", deep)
+    _well(node)
+    [found] = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    assert (found["severity"], "AF_UNIX path too long" in found["sentence"]) == ("note", True)
 
 
 def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:

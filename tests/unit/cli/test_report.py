@@ -243,7 +243,7 @@ def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path:
     evidence.container("c1", sighting(), **names)
     page = tmp_path / "out.html"
     result = applied.ctl("report", "--html", str(page))
-    assert (result.exit_code, result.stdout) == (1, f"1 workload in {page}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"1 workload in {page}\n")
     text = page.read_text()
     assert "localhost/shop-web-app.json" in text
     assert "unshare" in text
