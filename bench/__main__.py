@@ -51,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="What does runc-wrap cost?")
     parser.add_argument("--rounds", type=int, default=200, help="of each that has a bound")
     parser.add_argument("--few", type=int, default=20, help="rounds of each that has none")
-    parser.add_argument("--bursts", type=int, default=5, help="rounds of 100 creates at once")
+    parser.add_argument("--bursts", type=int, default=6, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
     return parser.parse_args()

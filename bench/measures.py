@@ -38,7 +38,8 @@ class Plan:
     """How often each is measured, and the seed of the order.
 
     `rounds` of what has a bound: a create takes some 40 ms and varies by 4, so whether 1 ms was
-    added shows in the median of many only. `few` of what is stated.
+    added shows in the median of many only. `few` of what is stated, and of growth, which is far
+    from its bound.
     """
 
     rounds: int

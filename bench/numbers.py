@@ -43,8 +43,9 @@ def summary(values: Sequence[float]) -> Summary:
 def sure(values: Sequence[float]) -> Summary:
     """Return the median with the ends of its 95 % confidence interval in place of the quartiles.
 
-    By ranks: the median of what was drawn from lies between these two in 19 of 20 samples, whatever
-    the distribution. It narrows with more rounds, as quartiles do not.
+    By ranks: the median of what was drawn from lies between these two in 19 of 20 samples of six or
+    more, whatever the distribution, as long as the machine does not drift. It narrows with more
+    rounds, as quartiles do not.
     """
     ordered = sorted(values)
     away = 0.98 * math.sqrt(len(ordered))

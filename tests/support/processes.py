@@ -19,7 +19,7 @@ Argv = Sequence[str | os.PathLike[str]]
 # runc 1.1 copies itself to a memfd and seals the copy (libcontainer/nsenter/cloned_binary.c); Linux
 # refuses that for as long as anything else holds one of the copy's pages (mm/memfd.c). Seen once,
 # in CI, among thousands of containers; runc gives up, and nothing has been started.
-NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
+_NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
 
 
 class CommandError(AssertionError):
@@ -51,13 +51,23 @@ def attempt(argv: Argv, *, env: dict[str, str] | None = None, stdin: str = "") -
 def run(argv: Argv, *, env: dict[str, str] | None = None, stdin: str = "") -> Run:
     """Run to the end and insist on exit status 0; once more where runc did not come to run."""
     done = attempt(argv, env=env, stdin=stdin)
-    if NOT_SEALED in done.stderr:
-        warnings.warn(NotSealedWarning(done.stderr), stacklevel=2)
+    before = ""
+    if done.returncode and is_not_sealed(done.stderr):
+        before = f"before that: {done.stderr}"
         done = attempt(argv, env=env, stdin=stdin)
-    if done.returncode != 0:
+    if done.returncode:
         words = " ".join(_words(argv))
-        raise CommandError(f"{words}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        told = f"{done.stdout}\n{done.stderr}\n{before}"
+        raise CommandError(f"{words}\nexit {done.returncode}\n{told}")
     return done
+
+
+def is_not_sealed(told: str) -> bool:
+    """Tell, and warn, whether the kernel refused runc the seal: then it is worth another call."""
+    if _NOT_SEALED in told:
+        warnings.warn(NotSealedWarning(told), stacklevel=2)
+        return True
+    return False
 
 
 def _words(argv: Argv) -> list[str]:
