@@ -102,7 +102,7 @@ class Worker:
         while not self.is_over:
             self._turn()
         self._drain()
-        self._write()
+        self._finish()
 
     def _drain(self) -> None:
         """Take what runtimes have sent already: nobody else could give it to a container again."""
@@ -150,7 +150,7 @@ class Worker:
         for fd in others:
             self._guarded(self.doing.get(fd, _nothing))
         self._give_up_late_ones()
-        self.resting.wake_due()
+        self._guarded(self.resting.wake_due)
         if self.recorder:
             self._guarded(self.recorder.write_due)
 
@@ -195,11 +195,11 @@ class Worker:
     def _hear(self, fd: int) -> None:
         if self.recorder:
             self.recorder.hear(fd)
-            tree = self.recorder.tree.fileno()
+            tree = self.recorder.tree
             if not self.recorder.may_wait:
-                self.resting.wake([tree])
-            elif fd == tree:
-                self.resting.rest(tree)
+                self.resting.wake([tree.fileno()])
+            elif fd == tree.fileno():
+                self.resting.rest(fd, tree.taken)
             if self.listeners.inflight and self.listeners.inflight.records:
                 self.listeners.keep_memory()
 
@@ -276,7 +276,7 @@ class Worker:
     def _succeed(self) -> None:
         """Become the keeper in its place, with all that is open."""
         self._arrive()  # what the keeper had given
-        self._write()
+        self._finish()
         stored = {name: Named(name, fd) for name, fd in self._held()}
         known = {each.name: each for each in self.handed if not _is_passing(each.name)}
         succession.take_over(self.prefix, [*(known | stored).values()])
@@ -288,9 +288,9 @@ class Worker:
             if arrival.listener is not None:
                 yield f"{LISTENER}{arrival.number}", arrival.listener
 
-    def _write(self) -> None:
+    def _finish(self) -> None:
         if self.recorder:
-            self._guarded(self.recorder.write)
+            self._guarded(self.recorder.finish)
 
 
 def _is_passing(name: str) -> bool:

@@ -27,6 +27,7 @@ WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are co
 TRY_AGAIN = 30.0  # seconds after a write that failed
 CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
+_MOST_TURNS = 200
 _AT_ONCE = 128  # audit records before others get their turn
 
 
@@ -104,11 +105,19 @@ class Recorder:
         self._memory.read(sum(not isinstance(one, Lost) for one in records))
         for one in records:
             if isinstance(one, Lost):
+                self._hear_all()
                 self._settle()
                 self.lost(one)
             else:
                 self._pending.append(one)
         self._hear_tree()  # afterwards: it must know of every process that these are from
+
+    def _hear_all(self) -> None:
+        """Take in all news of processes that there is, within bounds."""
+        for _ in range(_MOST_TURNS):
+            self._hear_tree()
+            if self.tree.is_dry:
+                break
 
     def _attribute(self) -> None:
         """Count records, each once the tree knows of every process that it may be from."""
@@ -157,6 +166,11 @@ class Recorder:
             self._hear_tree()
         if any(due <= now for due in self._writes()):
             self.write()
+
+    def finish(self) -> None:
+        """Take in what has been told, and write: nobody else would know of it."""
+        self._hear_all()
+        self.write()
 
     def write(self) -> None:
         """Write what changed, and that we looked."""

@@ -1,6 +1,6 @@
 """Descriptors that need not be heard at once: each wakes the process a few times a second at most.
 
-A wake-up for each of them would cost more than what there is to hear. Lean.
+A wake-up for each message would cost more than what there is to hear. Lean.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SECONDS = 0.25
+MOST = 1000  # messages to come meanwhile; the connector's buffer holds ten times as many
 
 
 class Resting:
@@ -21,18 +22,27 @@ class Resting:
     def __init__(self, poll: select.epoll) -> None:
         self._poll = poll
         self._until: dict[int, float] = {}  # on the monotonic clock
+        self._rests: dict[int, tuple[int, float]] = {}  # messages at the last rest, its seconds
 
-    def rest(self, fd: int) -> None:
-        """Do not wait for it for SECONDS; it rests already: no longer for that."""
-        if fd not in self._until:
-            self._until[fd] = time.monotonic() + SECONDS
-            self._poll.modify(fd, 0)
+    def rest(self, fd: int, taken: int) -> None:
+        """Do not wait for it for SECONDS, or less where more than MOST messages came meanwhile.
+
+        `taken` is how many were ever read. It rests already: no longer for that.
+        """
+        if fd in self._until:
+            return
+        before, seconds = self._rests.get(fd, (taken, SECONDS))
+        seconds = min(seconds * MOST / max(taken - before, 1), SECONDS)
+        self._poll.modify(fd, 0)
+        self._rests[fd] = (taken, seconds)
+        self._until[fd] = time.monotonic() + seconds
 
     def wake(self, fds: Iterable[int]) -> None:
         """Wait for these again."""
         for fd in fds:
-            if self._until.pop(fd, None) is not None:
+            if fd in self._until:
                 self._poll.modify(fd, select.EPOLLIN)
+                del self._until[fd]
 
     def wake_due(self) -> None:
         """Wait again for those that have rested."""

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence import watching
+from runc_wrap.evidence.sources import kernel
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
 
@@ -28,6 +29,7 @@ Json = dict[str, Any]
 Key = tuple[str, str]  # the runtime's root, the container's id
 
 MOST = 20_000  # containers remembered, the newest
+_MOST_ROOTS = 8  # with containers of one id, the newest
 _MOST_ASKED = 500  # runtimes' states looked at for one process, the newest
 _FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 _CHUNK = 1 << 20
@@ -35,7 +37,6 @@ _LONGEST_LINE = 64 * 1024
 _LARGEST = 64 * 1024  # of a file in /proc
 _START_FIELD, _AFTER_NAME = 22, 3  # proc_pid_stat(5): counted from 1; the first behind the name
 _PARENT_FIELD = 4
-_RECORDED = ("audit", "enforce-log")
 _DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _STATES = (
     ("state.json", "init_process_pid", "init_process_start"),  # runc
@@ -91,7 +92,7 @@ class Known:
     def is_recorded(self, key: Key) -> bool:
         """Tell whether a container's mode has the kernel log its calls."""
         told = self._keys.get(key[1], {}).get(key)
-        return told is not None and told.mode in _RECORDED
+        return told is not None and told.mode in kernel.MODES
 
     def of_id(self, name: str) -> Key | None:
         """Return the container of an id; of several roots' the one that is there, or the newest."""
@@ -124,7 +125,8 @@ class Known:
             return None
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
-        self._keys[key[1]] = {**keys, key: Told(_creator(said), said.get("mode"))}
+        newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
+        self._keys[key[1]] = {**dict(newest), key: Told(_creator(said), said.get("mode"))}
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import known
-from runc_wrap.evidence.attribution import COARSE, Present, by_cgroup, epoch
+from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
 from runc_wrap.evidence.connector import (
     BODY,
     EVENT,
@@ -45,6 +45,7 @@ _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
+_OTHER = 1.0  # seconds between the starts of processes that are not one; clocks are set
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
@@ -63,6 +64,8 @@ class Tree:
         self.due: float | None = None  # on the monotonic clock: when `ended` may say more
         self._told = 0.0  # the time of the latest news
         self.is_dry = True  # all news was read
+        self.taken = 0  # messages
+        self._has_holes = False
         self._awaited: dict[Key, float] = {}
         self._present = Present(known_containers)
         self._strangers = Strangers()
@@ -91,10 +94,10 @@ class Tree:
 
     @property
     def may_wait(self) -> bool:
-        """Tell whether nothing is lost if news are read a little later.
+        """Tell whether hardly anything is lost if news are read a little later.
 
-        Where the kernel logs a container's calls something is: who joins it for a moment is known
-        only by a look in that moment.
+        Where the kernel logs a container's calls more is: who joins it for a moment is known only
+        by a look in that moment. (It logs who is killed in others, too: that is hardly anything.)
         """
         return self.is_dry and not any(map(self.known.is_recorded, self.lives.running))
 
@@ -106,7 +109,8 @@ class Tree:
     def read(self, most: int = 1 << 30) -> list[Lost]:
         """Take in what the kernel has told; return what it could not tell for want of room.
 
-        So many messages at most: `is_dry` says whether that was all.
+        So many messages at most: `is_dry` says whether that was all. After a hole /proc is asked
+        only then, since the kernel tells nothing more until all that it has queued was read.
         """
         lost: list[Lost] = []
         self.is_dry = self._socket is None
@@ -120,9 +124,12 @@ class Tree:
                 if error.errno != errno.ENOBUFS:
                     raise
                 lost.append(Lost(time.time(), 1, SOURCE, "more processes came and went than fit"))
+                self._has_holes = True
                 continue
+            self.taken += 1
             self.take(message)
-        if lost:
+        if self._has_holes and self.is_dry:
+            self._has_holes = False
             self.scan()
         return lost
 
@@ -163,8 +170,9 @@ class Tree:
             if there:
                 found[pid] = there
         firsts = known.first_processes(self.known.newest())
-        for pid in [pid for pid in self.lives.alive if pid not in found]:
-            self._end(pid, time.time())
+        for pid, life in list(self.lives.alive.items()):
+            if pid not in found or abs(epoch(found[pid][0]) - life.start) > _OTHER:
+                self._end(pid, time.time())
         for pid, (start, _) in found.items():
             key = by_cgroup(self.known, pid) or firsts.get((pid, start))
             if key:
@@ -183,7 +191,7 @@ class Tree:
             life = self.lives.alive.get(parent)
             if child != process:
                 return
-            self._leaderless.discard(child)
+            self._end_former(child, when)
             key = life.key if life else self._strangers.forked(parent, child, when)
             if key:
                 self.lives.begin(child, when, key)
@@ -273,6 +281,12 @@ class Tree:
         life = self.lives.alive.get(pid)
         for child in path if life else ():
             self.lives.begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
+
+    def _end_former(self, pid: int, begun: float) -> None:
+        """End who had the pid of a process that has begun, if its end was not told."""
+        former = self.lives.alive.get(pid)
+        if former and begun - former.start > TICK + COARSE:
+            self._end(pid, begun)
 
     def _end(self, pid: int, when: float) -> None:
         self._leaderless.discard(pid)

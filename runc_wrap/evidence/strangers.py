@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST = 8_192
 _MOST_EXPECTED = 64
 _SECOND = 1.0  # the ledger's times are whole seconds
+_LATE = 60.0  # seconds from a runtime's start to its line there
 
 
 class Stranger:
@@ -46,9 +47,8 @@ class Strangers:
     def forked(self, parent: int, pid: int, when: float) -> Key | None:
         """Note a new process; return the container that it was expected to create."""
         self.exited(pid, when)
-        second, key = self._expected.get(pid, (0.0, None))
-        if key and when < second + _SECOND:
-            del self._expected[pid]
+        second, key = self._expected.pop(pid, (0.0, None))
+        if key and -_LATE < when - second < _SECOND:
             return key
         one = Stranger(pid, parent, when)
         self._all.append(one)

@@ -116,16 +116,13 @@ class Judging:
         )
 
     def _watched(self, one: Container, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen.
-
-        What is sent to a listener never reaches audit, and the other way round.
-        """
+        """Return for how long this container's calls would have been seen."""
         if not one.looks:
             return 0.0
         times = [
             time
             for source, intervals in evidence.watched.items()
-            if source != _PROCESSES and (source == OBSERVE) == (one.record.mode == OBSERVE)
+            if source != _PROCESSES and _concerns(source, one)
             for time in intervals
         ]
         begin = max(one.begin, self.since, self._cleared(one, evidence))
@@ -203,12 +200,24 @@ def _verdict(
     return SAFE, None
 
 
+def _concerns(source: str, one: Container) -> bool:
+    """Tell whether a source has a container's calls, or says whose they are.
+
+    What is sent to a listener never reaches audit, and the other way round.
+    """
+    return (source == OBSERVE) == (one.record.mode == OBSERVE)
+
+
 def _lost(group: list[Container], evidence: Evidence) -> Lost:
     """Return what was lost while one of these ran, or nobody knows when (time 0)."""
+    looking = [one for one in group if one.looks]
     found = {
         kind: count
         for kind, (count, first, last) in evidence.lost.items()
-        if any(not first or (one.begin <= last and first <= one.end) for one in group if one.looks)
+        if any(
+            _concerns(kind[0], one) and (not first or (one.begin <= last and first <= one.end))
+            for one in looking
+        )
     }
     at_least = any(not why or why.startswith(_AT_LEAST) for _, why in found)
     return Lost(sum(found.values()), at_least)

@@ -3,7 +3,7 @@
 Grammars: runc up to 1.5 is urfave/cli v1 over Go's `flag` (runc:main.go, urfave/cli command.go
 reorderArgs); runc's main branch is urfave/cli v3 (command_parse.go); crun is glibc argp with
 ARGP_IN_ORDER (crun:src/crun.c, run_create.c). A line that no grammar accepts is the real
-runtime's to say about: engines read its own error text.
+runtime's to complain about: engines read its own error text.
 """
 
 TYPE_CHECKING = False

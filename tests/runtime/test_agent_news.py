@@ -43,11 +43,12 @@ def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_log
     quiet, logged = make_bundle(pair.kind), make_bundle(pair.kind)
     with agents.running(node) as agent:
         quiet.create(node.wrapper)
-        time.sleep(4)  # it writes that there is one, and that it watches
+        written = node.prefix / "var" / "evidence" / "state.json"
+        wait_until(written.exists, "it to write that it watches")
         times, seconds = _woken(agent.evidence)
         assert times < seconds / resting.SECONDS + 5
         node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
         logged.create(node.wrapper)
-        assert _woken(agent.evidence)[0] > PROCESSES
+        assert _woken(agent.evidence)[0] > 2 * times
         logged.delete(pair.bare)
         wait_until(lambda: _woken(agent.evidence)[0] < PROCESSES / 2, "it to be left alone again")

@@ -12,12 +12,16 @@ from runc_wrap.agent import recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.evidence import connector, processes, store
-from runc_wrap.evidence.model import AUDIT, OBSERVE
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import kernel, netlink
+from tests.unit.evidence.making import sighting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.evidence.model import Sighting
+
+KEY = ("/run/test", "c1")
 ALL = "log errno"
 
 
@@ -90,3 +94,74 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched(
     monkeypatch.setattr(kernel, "excludes", lambda _rule: rules)
     recorder(tmp_path).write()
     assert (AUDIT in watched(tmp_path)) == is_watched
+
+
+class Teller(Silent):
+    """Audit's socket with records to read."""
+
+    def __init__(self) -> None:
+        self.records: list[Sighting | Lost] = []
+
+    def read(self, _: int) -> list[Sighting | Lost]:
+        found, self.records = self.records, []
+        return found
+
+
+@pytest.fixture
+def told(logged: Path, tmp_path: Path) -> Recorder:
+    """A recorder whose tree is told in two turns that process 7 is container c1's."""
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    one.live = Teller()  # type: ignore[assignment]  # it has what is asked for
+    turns = [False, True]
+    one.tree.is_dry = False
+
+    def read(most: int = 0) -> list[Lost]:  # noqa: ARG001 - as the tree calls it
+        one.tree.is_dry = turns.pop(0) if turns else True
+        if one.tree.is_dry:
+            one.tree.lives.begin(7, 0.0, KEY)
+        return []
+
+    one.tree.read = read  # type: ignore[method-assign]
+    one.tree.container_of = lambda pid, when: next(iter(one.tree.lives.of(pid, when)), None)  # type: ignore[method-assign]
+    return one
+
+
+def hear(one: Recorder, *records: Sighting | Lost) -> None:
+    one.live.records = list(records)  # type: ignore[union-attr]
+    one._hear_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `hear` calls
+
+
+def counts(prefix: Path) -> tuple[int, int]:
+    found = store.load(prefix / "var" / "evidence")
+    whose = sum(len(one.calls) for one in found.containers.values())
+    return whose, len(found.unattributed.calls)
+
+
+def test_the_tree_may_not_wait_while_a_record_does(told: Recorder) -> None:
+    told.tree.is_dry = True
+    found = [told.may_wait]
+    told.tree.is_dry = False
+    hear(told, sighting(pid=7, time=time.time()))
+    told.tree.is_dry = True
+    found.append(told.may_wait)
+    told._hear_tree()  # noqa: SLF001 - as above
+    assert [*found, told.may_wait] == [True, False, True]
+
+
+def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(
+    told: Recorder, tmp_path: Path
+) -> None:
+    hear(told, sighting(pid=7, time=time.time()), Lost(time.time(), 1, AUDIT, "too fast"))
+    told.write()
+    assert counts(tmp_path) == (1, 0)
+
+
+def test_at_the_end_all_is_taken_in_that_was_told(told: Recorder, tmp_path: Path) -> None:
+    told.tree.lives.begin(8, 0.0, KEY)
+    told.tree.lives.end(8, 5.0)
+    hear(told, sighting(pid=7, time=time.time()))
+    told.finish()
+    assert counts(tmp_path) == (1, 0)
+    (seen,) = store.load(tmp_path / "var" / "evidence").containers.values()
+    assert seen.ended == 5.0

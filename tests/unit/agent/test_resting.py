@@ -50,11 +50,11 @@ def test_what_rests_is_not_waited_for_until_its_time_is_over(
 ) -> None:
     quiet = Resting(poll)
     assert poll.poll(0)
-    quiet.rest(ready)
+    quiet.rest(ready, 1)
     clock.now += resting.SECONDS / 2
     quiet.wake_due()
     assert (poll.poll(0), quiet.due()) == ([], [100 + resting.SECONDS])
-    quiet.rest(ready)  # no longer for that
+    quiet.rest(ready, 2)  # no longer for that
     clock.now += resting.SECONDS / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
@@ -62,6 +62,19 @@ def test_what_rests_is_not_waited_for_until_its_time_is_over(
 
 def test_what_is_woken_is_waited_for_at_once(poll: select.epoll, ready: int) -> None:
     quiet = Resting(poll)
-    quiet.rest(ready)
+    quiet.rest(ready, 1)
     quiet.wake([ready, -1])
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
+
+
+def test_the_more_comes_the_shorter_is_the_rest(
+    poll: select.epoll, ready: int, clock: Clock
+) -> None:
+    quiet, taken, rests = Resting(poll), 0, []
+    for came in (0, 4000, 2000, 1000, 10, 0):
+        taken += came
+        quiet.rest(ready, taken)
+        rests.append(quiet.due()[0] - clock.now)
+        clock.now += rests[-1]
+        quiet.wake_due()
+    assert rests == pytest.approx([0.25, 0.0625, 0.03125, 0.03125, 0.25, 0.25])

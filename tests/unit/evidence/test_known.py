@@ -94,6 +94,23 @@ def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.Monke
     assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
 
 
+def test_of_one_id_no_more_roots_are_remembered_than_fit(ledger: Path) -> None:
+    write_ledger(ledger, *(line("same", root=f"/r{number}") for number in range(20)), line("last"))
+    found = list(Known(ledger).newest())[:9]
+    assert found == [("/run/test", "last"), *((f"/r{at}", "same") for at in range(19, 11, -1))]
+    assert len(list(Known(ledger).newest())) == len([*found, ID, "my-box"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_recorded"),
+    [("audit", True), ("enforce-log", True), ("enforce", False), ("observe", False), (None, False)],
+)
+def test_the_kernel_logs_calls_in_some_modes(ledger: Path, mode: str, is_recorded: bool) -> None:
+    write_ledger(ledger, line("c", mode=mode))
+    assert Known(ledger).is_recorded(("/run/test", "c")) == is_recorded
+    assert not Known(ledger).is_recorded(("/elsewhere", "c"))
+
+
 def test_of_one_id_under_two_roots_the_one_that_is_there_counts(tmp_path: Path) -> None:
     (tmp_path / "one" / "c").mkdir(parents=True)
     roots = [str(tmp_path / "one"), str(tmp_path / "two")]

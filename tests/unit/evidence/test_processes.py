@@ -242,3 +242,95 @@ def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
     for _ in range(5):
         assert tree.ended() == []
     assert (asked, tree.due is None) == ([INIT], False)
+
+
+def test_a_process_whose_end_was_not_told_ends_where_its_pid_comes_again(
+    tree: Tree, kernel: Kernel
+) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.fork(INIT, CHILD)
+    born = kernel.fork(SHIM, CHILD)
+    kernel.fork(CHILD, RUNTIME)
+    assert tree.container_of(CHILD, born + 0.5) is None
+    assert tree.container_of(RUNTIME, kernel.now) is None
+    assert tree.container_of(CHILD, born - 0.5) == KEY
+
+
+def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
+    tree: Tree, kernel: Kernel
+) -> None:
+    """As after a scan: it has found who was begun by a process outside."""
+    tree.lives.begin(INIT, kernel.now + 1.005, KEY)
+    born = kernel.fork(SHIM, INIT)
+    assert tree.container_of(INIT, born + 0.5) == KEY
+    assert tree.ended() == []
+
+
+def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
+    there = known.born(os.getpid())
+    assert there is not None
+    start = attribution.epoch(there[0])
+    tree.lives.begin(os.getpid(), start - 100, KEY)
+    tree.lives.begin(os.getppid(), start - 0.1, OTHER)
+    tree.scan()
+    assert [key for key, _ in tree.ended()] == [KEY]
+
+
+class Overrun:
+    """A connector's socket that has lost something before what is queued."""
+
+    def __init__(self, queued: int) -> None:
+        self.queued = queued
+        self.is_told = False
+
+    def recv(self, _: int) -> bytes:
+        if not self.is_told:
+            self.is_told = True
+            raise OSError(errno.ENOBUFS, "full")
+        if not self.queued:
+            raise BlockingIOError
+        self.queued -= 1
+        return bytes(60)
+
+
+def test_after_a_hole_proc_is_asked_once_all_that_was_queued_is_read(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells nothing more until then."""
+    scans: list[int] = []
+    monkeypatch.setattr(tree, "_socket", Overrun(100))
+    monkeypatch.setattr(tree, "scan", lambda: scans.append(tree.taken))
+    assert (len(tree.read(64)), scans, tree.is_dry) == (1, [], False)
+    assert (tree.read(64), scans, tree.is_dry) == ([], [100], True)
+
+
+def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
+    tree.known.refresh()
+    tree.lives.begin(INIT, kernel.now, ("/run/test", "quiet"))
+    found = [tree.may_wait]
+    tree.lives.begin(CHILD, kernel.now, ("/run/test", "loud"))
+    found.append(tree.may_wait)
+    kernel.exit(CHILD)
+    found.append(tree.may_wait)
+    tree.is_dry = False  # there is more to read
+    found.append(tree.may_wait)
+    assert found == [True, False, True, False]
+
+
+def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(
+    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runc_wrap.evidence.strangers._MOST_EXPECTED", 1)
+    kernel.now = float(int(kernel.now))
+    when = rfc3339(kernel.now)
+    write_ledger(tmp_path, line("a", pid=RUNTIME, time=when), line("b", pid=SHIM, time=when))
+    assert tree.container_of(CHILD, kernel.now) is None  # this reads the ledger
+    born = kernel.fork(1, RUNTIME, after=0.1)
+    assert tree.container_of(RUNTIME, born) is None  # "b" took its place
+    kernel.now -= 100
+    kernel.fork(1, SHIM)  # of another time: the clock was set
+    kernel.now += 99
+    assert tree.container_of(SHIM, kernel.fork(1, SHIM, after=0.1)) is None

@@ -302,6 +302,24 @@ def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
     assert case.one()["lost"] == 0
 
 
+@pytest.mark.parametrize(
+    ("mode", "source", "lost"),
+    [
+        ("audit", "processes", 1),
+        ("audit", OBSERVE, 0),
+        (OBSERVE, "processes", 0),
+        (OBSERVE, OBSERVE, 1),
+    ],
+)
+def test_only_losses_of_what_has_its_calls_are_a_doubt(
+    case: Case, mode: str, source: str, lost: int
+) -> None:
+    """Who made a call in observe is told with the call."""
+    case.container(mode=mode)
+    case.evidence.add_lost(Lost(BEGIN + 9, 1, source, "too fast"))
+    assert case.one()["lost"] == lost
+
+
 def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
     case.container()
     case.evidence.add_lost(Lost(0, 2, AUDIT, "of so many files some are not read"))
