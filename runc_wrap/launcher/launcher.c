@@ -34,13 +34,12 @@ static const char *const FIXED_PATH[] = {"/usr/local/sbin", "/usr/local/bin", "/
 
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
 {
-    char line[3 * PATH_MAX]; /* in one write: others that fail write there, too */
-    setvbuf(stderr, line, _IOFBF, sizeof line);
+    char line[3 * PATH_MAX] = "runc-wrap: "; /* in one write: others that fail write there, too */
     va_list values;
     va_start(values, format);
-    fputs("runc-wrap: ", stderr);
-    vfprintf(stderr, format, values);
+    vsnprintf(line + strlen(line), sizeof line - strlen(line), format, values);
     va_end(values);
+    fputs(line, stderr);
     exit(1);
 }
 

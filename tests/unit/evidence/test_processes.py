@@ -267,11 +267,13 @@ def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
 
 
 def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
-    there = known.born(os.getpid())
-    assert there is not None
-    start = attribution.epoch(there[0])
-    tree.lives.begin(os.getpid(), start - 100, KEY)
-    tree.lives.begin(os.getppid(), start - 0.1, OTHER)
+    started = {}
+    for pid in (os.getpid(), os.getppid()):
+        there = known.born(pid)
+        assert there is not None
+        started[pid] = attribution.epoch(there[0])
+    tree.lives.begin(os.getpid(), started[os.getpid()] - 100, KEY)
+    tree.lives.begin(os.getppid(), started[os.getppid()] - 0.1, OTHER)
     tree.scan()
     assert [key for key, _ in tree.ended()] == [KEY]
 
