@@ -75,7 +75,6 @@ class Tree:
             self._socket = connector()
         except Unavailable as error:
             self.problem = error.strerror or str(error)
-        self.known.news()  # what began before us, the scan finds
         self.scan()
 
     @property

@@ -128,6 +128,20 @@ def test_a_container_that_others_have_read_of_begins_all_the_same(
     assert tree.container_of(INIT, born) == ("/run/test", "new")
 
 
+def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has it, and the runtime has not written down its first process yet."""
+    there = known.born(os.getpid())
+    assert there is not None
+    first = {KEY: (os.getpid(), there[0])}
+    monkeypatch.setattr(known, "first_process", first.get)
+    kernel.now = time.time()
+    kernel.execs(INIT)
+    assert tree.container_of(os.getpid(), time.time()) == KEY
+    assert tree.lives.running == {KEY: 1}
+
+
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
 def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
     tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: known.Key | None
