@@ -51,6 +51,8 @@ class Recorder:
         self._due: float | None = None
         self._noted = time.monotonic()
         self._cleared = -CLEAR_EVERY
+        if self.tree.has_containers:
+            self._change()
 
     def _audit(self) -> Live | None:
         try:

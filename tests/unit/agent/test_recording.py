@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from runc_wrap.agent import recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
-from runc_wrap.evidence import connector, processes, store
+from runc_wrap.evidence import connector, known, processes, store
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import kernel, netlink
 from tests.unit.evidence.making import sighting
@@ -94,6 +95,21 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched(
     monkeypatch.setattr(kernel, "excludes", lambda _rule: rules)
     recorder(tmp_path).write()
     assert (AUDIT in watched(tmp_path)) == is_watched
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_that_it_watches_is_soon_written_where_containers_run_already(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    logged.write_text(ALL)
+    born = known.born(os.getpid())
+    assert born is not None
+    first = {(os.getpid(), born[0]): KEY} if is_there else {}
+    monkeypatch.setattr(known, "first_processes", lambda _: first)
+    one = recorder(tmp_path)
+    assert one.tree.has_containers == is_there
+    seconds = one.seconds()
+    assert (seconds is not None and seconds <= recording.WRITE_AFTER) == is_there
 
 
 class Teller(Silent):
