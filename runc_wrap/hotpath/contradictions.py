@@ -54,7 +54,7 @@ def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
     rest = [renamed(entry, [n for n in calls_of(entry) if n not in disputed]) for entry in entries]
     settled = []
     for name in disputed:
-        own = sorted(ruling(entries, name, block), key=_compares)
+        own = ruling(entries, name, block)
         compared = name in SOCKETS and any(map(_compares, own))
         settled += by_family(own, [], _kind) if compared else _settled(_each(own), _kind)
     return [*(entry for entry in rest if calls_of(entry)), *settled]
@@ -68,7 +68,7 @@ def telling(entry: "Json") -> "Json":
 
 
 def _compares(entry: "Json") -> bool:
-    """Tell whether a rule looks at arguments: one that does not beats all that do (libseccomp)."""
+    """Tell whether a rule looks at arguments."""
     return bool(entry["rule"].get("args"))
 
 
@@ -130,14 +130,15 @@ def _kind(entry: "Json") -> str:
 def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
     """Return the entries that speak of a call, alone and in the order in which they win.
 
-    Runtimes drop what does as the default does. A denial that compares arguments wins, as
-    libseccomp has it for equality; else the first.
+    Runtimes drop what does as the default does. The first that compares no arguments beats all
+    that do (libseccomp); of those a denial wins, as libseccomp has it for equality; else the first.
     """
     default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
     own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
     told = [entry for entry in own if _outcome(entry) != default]
-    first = [entry for entry in told if _denies(entry) and entry["rule"].get("args")]
-    return [*first, *(entry for entry in told if entry not in first)]
+    return sorted(
+        told, key=lambda entry: (_compares(entry), not _denies(entry) and _compares(entry))
+    )
 
 
 def _denies(entry: "Json") -> bool:

@@ -98,7 +98,7 @@ def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
     assert lines[0] == lines[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(config=configs, kind=st.sampled_from(["runc", "crun"]), place=st.sampled_from(PLACES))
 def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     warm: Node, config: Json, kind: str, place: str

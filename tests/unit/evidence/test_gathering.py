@@ -65,7 +65,7 @@ def test_the_same_serial_in_another_boot_is_another_record() -> None:
     assert list(gathering.gather([Fixed(first, second)], 0, inf)) == [first, second]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
 def test_any_split_with_copies_and_disorder_comes_out_whole(
     chance: random.Random, count: int

@@ -36,13 +36,15 @@ def outcomes(block: Json, name: str, values: dict[int, int]) -> list[str]:
 
 
 def passes(block: Json, name: str, values: dict[int, int]) -> bool:
-    """Tell whether a call is let through: a denial that compares wins, else the first rule.
+    """Tell whether a call is let through.
 
-    Rules that do as the default does are dropped first.
+    Rules that do as the default does are dropped first. The first rule that compares nothing beats
+    all that do; of those a denial wins, else the first.
     """
     default = block["defaultAction"], block.get("defaultErrnoRet") or 1
     told = [r for r in block["syscalls"] if (r["action"], r.get("errnoRet") or 1) != default]
     found = [rule for rule in told if matches(rule, name, values)]
-    if any(rule.get("args") and rule["action"] not in PASSING for rule in found):
+    plain = [rule for rule in found if not rule.get("args")]
+    if not plain and any(rule["action"] not in PASSING for rule in found):
         return False
-    return (found[0]["action"] if found else block["defaultAction"]) in PASSING
+    return ([*plain, *found, {"action": block["defaultAction"]}][0]["action"]) in PASSING

@@ -44,7 +44,7 @@ CASES = [(engine, text) for engine, texts in OWNERS.items() for text in texts]
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=6),
     major=st.sampled_from([1, 2]),
 )
-@settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_any_order_of_adds_and_removes_ends_where_it_began(
     engine: str,
     text: str | None,

@@ -165,7 +165,7 @@ documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(doc
 
 
 @given(own=st.dictionaries(st.sampled_from(["a", "b/c.json", "%2F"]), documents, max_size=2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_compiled_reads_back_equal(
     own: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -184,7 +184,7 @@ hostile = st.text("a/.%\u00e9\u4e2d\n\\ ", max_size=12) | st.builds(
 
 
 @given(name=hostile)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_name_is_taken_only_if_every_create_finds_it(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -192,7 +192,7 @@ values = st.fixed_dictionaries(
 
 
 @given(written=values)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_what_is_compiled_is_read_back_by_the_hot_path(
     written: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
