@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 
 from runc_wrap.agent.saying import say
+from runc_wrap.evidence import joining
+from runc_wrap.evidence.appended import Appended
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
@@ -28,6 +30,7 @@ TRY_AGAIN = 30.0  # seconds after a write that failed
 CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
+_UNTOLD = "it is not told of new ledger lines and listens to each process instead"
 _AT_ONCE = 128  # audit records before others get their turn
 
 
@@ -41,8 +44,9 @@ class Recorder:
     def __init__(self, prefix: str, memory: Inflight) -> None:
         self._memory = memory
         self._store = Store(f"{prefix}/var/evidence")
+        self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
-        self.tree = Tree(self.known)
+        self.tree = Tree(self.known, joining.runtimes(prefix))
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
         self._silence = self._obstacles() if self.live else []
@@ -72,21 +76,33 @@ class Recorder:
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
-        return [
-            fd for fd in (self.tree.fileno(), self.live.fileno() if self.live else -1) if fd >= 0
-        ]
+        all_of_them = (self._ledger, self.tree, self.live)
+        return [one.fileno() for one in all_of_them if one and one.fileno() >= 0]
 
     @property
     def may_wait(self) -> bool:
-        """Tell whether the tree need not be heard at once: no record waits for what it tells."""
-        return not self._pending and self.tree.may_wait
+        """Tell whether the tree need not be heard at once: no record waits for what it tells.
+
+        Only who is told of the ledger's lines knows early enough which containers are logged.
+        """
+        return self._ledger is not None and not self._pending and self.tree.may_wait
 
     def hear(self, fd: int) -> None:
         """Take in a part of what came at a descriptor of `filenos`."""
         if fd == self.tree.fileno():
             self._hear_tree()
+        elif self._ledger and fd == self._ledger.fileno():
+            self._hear_ledger(self._ledger)
         elif self.live:
             self._hear_audit(self.live)
+
+    def _hear_ledger(self, ledger: Appended) -> None:
+        try:
+            ledger.take()
+        except OSError as error:
+            self._ledger = None
+            say(f"{_UNTOLD}: {error.strerror}.")
+        self.tree.refresh()
 
     def _hear_tree(self) -> None:
         for lost in self.tree.read(_NEWS_AT_ONCE):
@@ -207,3 +223,11 @@ class Recorder:
         if self._noted - self._cleared >= CLEAR_EVERY:
             self._cleared = self._noted
             self._store.clear_old()
+
+
+def _ledger(directory: str) -> Appended | None:
+    try:
+        return Appended(directory)
+    except OSError as error:
+        say(f"{_UNTOLD}: {error.strerror}.")
+        return None

@@ -101,6 +101,11 @@ class Known:
         found = there or keys
         return found[-1] if found else None
 
+    def of(self, root: str, name: str) -> Key | None:
+        """Return the container of a runtime's root and an id, None if the ledger has none."""
+        key = (root, name)
+        return key if key in self._keys.get(name, ()) else None
+
     def of_cgroups(self, text: str) -> Key | None:
         """Return the container that a /proc/PID/cgroup tells of, None if it tells of none."""
         for line in text.splitlines():
@@ -208,6 +213,12 @@ def first_processes(keys: Iterable[Key]) -> dict[tuple[int, int], Key]:
 def cgroups(pid: int) -> str | None:
     """Return /proc/PID/cgroup, None if the process is gone."""
     return _proc(f"/proc/{pid}/cgroup")
+
+
+def words(pid: int) -> list[str]:
+    """Return a process' command line, [] if it is gone."""
+    said = _proc(f"/proc/{pid}/cmdline")
+    return said.split("\0")[:-1] if said else []
 
 
 def born(pid: int) -> tuple[int, int] | None:

@@ -6,8 +6,9 @@ takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once
 may still be there.
 
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
-container's. What joins later (`runc exec`) is known by its cgroup, which is looked at when a
-process outside of containers execs. Lean: the agent has it.
+container's. So are those of a runtime that has somebody join (`runc exec`). Who joins otherwise is
+known by its cgroup. Both are looked at when a process outside of containers execs. Lean: the agent
+has it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence import joining, known
 from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
 from runc_wrap.evidence.connector import (
     BODY,
@@ -37,6 +38,7 @@ from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from runc_wrap.evidence.known import Key, Known
 
@@ -52,12 +54,14 @@ _AWAITED = 60.0  # seconds from a decision to the container's first process
 class Tree:
     """The processes of containers. `fileno` is readable when there is something to `read`.
 
-    `problem` says why there is no process connector, and is "" where there is one; then `fileno`
-    is -1, and `container_of` asks /proc.
+    `runtimes` are the paths of the programs that have processes join containers. `problem` says why
+    there is no process connector, and is "" where there is one; then `fileno` is -1, and
+    `container_of` asks /proc.
     """
 
-    def __init__(self, known_containers: Known) -> None:
+    def __init__(self, known_containers: Known, runtimes: Sequence[str] = ()) -> None:
         self.known = known_containers
+        self._runtimes = runtimes
         self.lives = Lives()
         self._leaderless: set[int] = set()
         self._asked = -_ASK_EVERY
@@ -98,7 +102,10 @@ class Tree:
         Where the kernel logs a container's calls more is: who joins it for a moment is known only
         by a look in that moment. (It logs who is killed in others, too: that is hardly anything.)
         """
-        return self.is_dry and not any(map(self.known.is_recorded, self.lives.running))
+        now = time.time()
+        awaited = (key for key, until in self._awaited.items() if until > now)
+        there = (*self.lives.running, *awaited)
+        return self.is_dry and not any(map(self.known.is_recorded, there))
 
     def close(self) -> None:
         """Stop listening."""
@@ -131,6 +138,10 @@ class Tree:
             self._has_holes = False
             self.scan()
         return lost
+
+    def refresh(self) -> None:
+        """Take in what the ledger has now, ahead of the news of its processes."""
+        self._refresh(time.time())
 
     def ended(self) -> list[tuple[Key, float]]:
         """Return the containers whose last process has ended since this was last asked."""
@@ -217,7 +228,7 @@ class Tree:
     def _look(self, pid: int, when: float) -> None:
         """Look where a process is that execs: perhaps a container begins."""
         self._refresh(when)
-        key = by_cgroup(self.known, pid)
+        key = by_cgroup(self.known, pid) or joining.container_of(pid, self.known, self._runtimes)
         if key:
             there = known.born(pid)
             self.lives.begin(pid, epoch(there[0]) if there else when, key)
@@ -227,8 +238,8 @@ class Tree:
     def _refresh(self, when: float) -> None:
         """Take in new containers; each is awaited: its first process may be there before us."""
         for key in self.known.news()[-_MOST_AWAITED:]:
-            self._awaited[key] = when + _AWAITED
             creator = self.known.creator(key)
+            self._awaited[key] = (creator[1] if creator else when) + _AWAITED
             if creator:
                 self._adopt(key, *creator)
         while len(self._awaited) > _MOST_AWAITED:

@@ -1,13 +1,18 @@
-"""How often news of processes wake the agent: at each only while the kernel logs some container."""
+"""How often news of processes wake the agent: at each only while the kernel logs some container.
+
+And that this is soon enough for whoever joins one that was created just now.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent import resting
+from runc_wrap.evidence import store
 from tests.support import agent as agents
 from tests.support.processes import wait_until
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.install import Installed
 
 PROCESSES, APART = 60, 0.03  # seconds
+ROUNDS, UNSHARE = 8, 272
 
 
 def _waits(pid: int) -> int:
@@ -52,3 +58,36 @@ def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_log
         assert _woken(agent.evidence)[0] > 2 * times
         logged.delete(pair.bare)
         wait_until(lambda: _woken(agent.evidence)[0] < PROCESSES / 2, "it to be left alone again")
+
+
+def test_who_is_started_by_exec_for_a_moment_is_known_though_the_agent_slept_at_the_create(
+    pair: Pair,
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    """Each create finds no container that is logged, so the news of processes waits."""
+
+    def joined(runtime: Path | str) -> str:
+        bundle = make_bundle(pair.kind)
+        shutil.copy(built("short"), bundle.path / "rootfs" / "short")
+        bundle.create(runtime)
+        assert bundle.call(runtime, "exec", after=("/short", "1", str(UNSHARE))).returncode == 0
+        bundle.delete(pair.bare)
+        time.sleep(1.5 * resting.SECONDS)
+        return bundle.name
+
+    def calls() -> dict[str, int]:
+        found = store.load(node.prefix / "var" / "evidence").containers
+        return {
+            key[1]: sum(tally.count for tally in seen.calls.values()) for key, seen in found.items()
+        }
+
+    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
+    with agents.running(node):
+        bare = joined(pair.bare)
+        names = [joined(node.wrapper) for _ in range(ROUNDS)]
+        wait_until(lambda: names[-1] in calls(), "the last of them in the store")
+        found = calls()
+    assert bare not in found
+    assert {name: found.get(name) for name in names} == dict.fromkeys(names, 1)

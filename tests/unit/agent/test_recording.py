@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from runc_wrap.agent.recording import Recorder
 from runc_wrap.evidence import connector, known, processes, store
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import kernel, netlink
-from tests.unit.evidence.making import sighting
+from tests.unit.evidence.making import line, sighting, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +164,33 @@ def test_the_tree_may_not_wait_while_a_record_does(told: Recorder) -> None:
     found.append(told.may_wait)
     told._hear_tree()  # noqa: SLF001 - as above
     assert [*found, told.may_wait] == [True, False, True]
+
+
+def _not_told(_: str) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_the_tree_may_not_wait_where_nobody_tells_of_the_ledgers_lines(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logged.write_text(ALL)
+    assert recorder(tmp_path).may_wait
+    monkeypatch.setattr(recording, "Appended", _not_told)
+    assert not recorder(tmp_path).may_wait
+    assert "not told of new ledger lines" in capfd.readouterr().err
+
+
+def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
+    logged: Path, tmp_path: Path
+) -> None:
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    [told] = one.filenos()
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_ledger(tmp_path / "var" / "ledger", line("c1", mode="audit", pid=2**22 + 1, time=now))
+    assert select.select([told], [], [], 0)[0]
+    one.hear(told)
+    assert not one.may_wait
 
 
 def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(

@@ -4,7 +4,7 @@ import errno
 import os
 import struct
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.watching import rfc3339
 from tests.unit.evidence.making import line, write_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
@@ -54,11 +51,12 @@ class Kernel:
         return self.now
 
 
+def refused() -> None:
+    raise connector.Unavailable(errno.EPERM, "not for a test")
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    def refused() -> None:
-        raise connector.Unavailable(errno.EPERM, "not for a test")
-
     monkeypatch.setattr(processes, "connector", refused)
     monkeypatch.setattr(processes, "_offset", lambda: 0.0)  # a machine's clock may be younger
     return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
@@ -325,7 +323,9 @@ def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
-    tree.known.refresh()
+    for _ in range(2):
+        kernel.now += 100
+        kernel.execs(SHIM)  # all have been awaited in vain
     tree.lives.begin(INIT, kernel.now, ("/run/test", "quiet"))
     found = [tree.may_wait]
     tree.lives.begin(CHILD, kernel.now, ("/run/test", "loud"))
@@ -335,6 +335,37 @@ def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
     tree.is_dry = False  # there is more to read
     found.append(tree.may_wait)
     assert found == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("mode", "ago", "may_wait"), [("audit", 0, False), ("audit", 3600, True), ("enforce", 0, True)]
+)
+def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kernel_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
+) -> None:
+    monkeypatch.setattr(processes, "connector", refused)
+    tree = Tree(Known(tmp_path))
+    found = [tree.may_wait]
+    when = rfc3339(time.time() - ago)
+    write_ledger(tmp_path, line("c1", mode=mode, pid=RUNTIME, time=when))
+    tree.refresh()
+    assert [*found, tree.may_wait] == [True, may_wait]
+
+
+def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: Tree, kernel: Kernel
+) -> None:
+    """It has come and gone before anybody could look at its cgroup."""
+    runtime = str(tmp_path / "runc")
+    Path(runtime).symlink_to("/proc/self/exe")
+    tree._runtimes = [runtime]  # noqa: SLF001 - as it is made with
+    told = ["runc", "--root", "/run/test", "exec", "c1", "true"]
+    monkeypatch.setattr(known, "words", lambda pid: told if pid == os.getpid() else [])
+    kernel.fork(1, os.getpid())
+    kernel.execs(os.getpid())
+    born = kernel.fork(os.getpid(), CHILD)
+    kernel.exit(CHILD, after=0.001)
+    assert tree.container_of(CHILD, born) == KEY
 
 
 def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(

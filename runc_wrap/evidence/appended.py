@@ -1,0 +1,59 @@
+"""That something came into a directory's files, told by the kernel (inotify(7)). Lean.
+
+A container's ledger line is there before its first process: who is told of it at once hears that
+process, and whoever joins the container, in time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+_MODIFY, _MOVED_TO, _CREATE = 0x2, 0x80, 0x100  # linux/inotify.h
+_IGNORED = 0x8000
+_EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name
+_ROOM = 64 * 1024
+
+
+class Appended:
+    """Watches one directory, and makes it if it is not there. Raises OSError."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = _checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            self._watch()
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when something has come."""
+        return self._fd
+
+    def take(self) -> None:
+        """Take note of what has come. Raises OSError if nothing more will be told."""
+        try:
+            told = os.read(self._fd, _ROOM)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(told):
+            _, mask, _, length = _EVENT.unpack_from(told, at)
+            at += _EVENT.size + length
+            if mask & _IGNORED:  # the directory was removed
+                self._watch()
+
+    def _watch(self) -> None:
+        os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - lean
+        path = os.fsencode(self._directory)
+        _checked(self._libc.inotify_add_watch(self._fd, path, _MODIFY | _MOVED_TO | _CREATE))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import select
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.appended import Appended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_told(one: Appended) -> bool:
+    """Tell whether something came since this was last asked."""
+    ready = bool(select.select([one], [], [], 0)[0])
+    one.take()
+    return ready
+
+
+def append(directory: Path) -> None:
+    with (directory / "ledger.jsonl").open("a") as file:
+        file.write("{}\n")
+
+
+def rotate(directory: Path) -> None:
+    (directory / "new").write_text("")
+    (directory / "new").rename(directory / "ledger.2.jsonl")
+
+
+def read(directory: Path) -> None:
+    (directory / "ledger.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("do", "told"), [(append, True), (rotate, True), (read, False)])
+def test_what_is_appended_or_put_in_place_is_told_once(
+    tmp_path: Path, do: Callable[[Path], None], *, told: bool
+) -> None:
+    append(tmp_path)
+    one = Appended(str(tmp_path))
+    do(tmp_path)
+    assert [is_told(one), is_told(one)] == [told, False]
+
+
+def test_a_directory_that_is_not_there_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "var" / "ledger"
+    one = Appended(str(directory))
+    assert directory.stat().st_mode & 0o777 == 0o700
+    append(directory)
+    assert is_told(one)
+
+
+def test_a_directory_that_was_removed_is_watched_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "ledger"
+    one = Appended(str(directory))
+    directory.rmdir()
+    assert is_told(one)
+    append(directory)
+    assert is_told(one)
+
+
+def test_what_cannot_be_watched_leaves_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(OSError, match="File exists"):
+        Appended(str(tmp_path / "ledger"))
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
