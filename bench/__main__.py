@@ -73,7 +73,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         _say(f"{runtime}: create, run, state, exec")
         commands[runtime] = measures.commands(place, runtime, plan)
     back_to_back = measures.back_to_back(place, plan)
-    _say("configs of 3 KB, 300 KB, 3 MB")
+    _say("small and large configs")
     sizes = measures.sizes(place, plan)
     one_abi = measures.one_abi(place, plan) if place.has_agent else None
     _say(f"{measures.AT_ONCE} creates at once")
