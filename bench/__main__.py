@@ -72,6 +72,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     for runtime in places.RUNTIMES:
         _say(f"{runtime}: create, run, state, exec")
         commands[runtime] = measures.commands(place, runtime, plan)
+    alone = measures.alone(place, plan)
     back_to_back = measures.back_to_back(place, plan)
     _say("small and large configs")
     sizes = measures.sizes(place, plan)
@@ -83,6 +84,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
     return rows.Measured(
         commands=commands,
+        alone=alone,
         back_to_back=back_to_back,
         one_abi=one_abi,
         sizes=sizes,

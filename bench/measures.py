@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bench import agents, numbers
 from bench.subjects import Subject
 from bench.timing import FailedError, seconds_of, spawned, timed
+from tests.support.install import use_runtime
+from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,7 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
     "exec": Subject.execute,
 }
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
+NOTHING = "/bin/true"
 CREATES = 3  # times as many rounds of runc's create: see Plan
 SIZES = (3 * 1024, 300 * 1024, 1536 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
@@ -74,6 +78,26 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
     for subject in subjects.values():
         subject.stop()
     return found
+
+
+def alone(places: Places, plan: Plan) -> Rounds:
+    """Measure a create before a runtime that does nothing: what is added, without runc's noise."""
+    ways = [way for way in ("cold", "agent") if places.has_agent or way != "agent"]
+    subjects = {
+        way: places.subject(f"runc/alone-{way}", places.program_of(f"runc/{way}"), {})
+        for way in ways
+    }
+    subjects["bare"] = places.subject("runc/alone-bare", NOTHING, {})
+    creates = {
+        way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
+        for way, subject in subjects.items()
+    }
+    with contextlib.ExitStack() as stack:
+        for way in ways:
+            installed = places.installed[f"runc-{way}"]
+            stack.callback(use_runtime, installed, program("runc"))
+            use_runtime(installed, NOTHING)
+        return numbers.interleaved(creates, plan.rounds, plan.seed)
 
 
 def back_to_back(places: Places, plan: Plan) -> Rounds:

@@ -64,6 +64,7 @@ class Measured:
     """All that a run of the bench found, as bench.measures has it."""
 
     commands: dict[str, dict[str, Rounds]]
+    alone: Rounds
     back_to_back: Rounds
     one_abi: Rounds | None
     sizes: dict[int, Rounds]
@@ -86,6 +87,7 @@ def rows(measured: Measured) -> list[Row]:
         *found,
         create_added(measured.commands["runc"]["create"]),
         create_cold(measured.commands["runc"]["create"]),
+        *alone(measured.alone),
         *stated("crun: create", measured.commands["crun"]["create"]),
         *stated("runc: create, back to back", measured.back_to_back),
         one_abi(measured.one_abi),
@@ -133,6 +135,25 @@ def create_cold(create: Rounds) -> Row:
     found = numbers.sure(numbers.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
     return Row("runc: create, no agent", must, quotient(found), below(found, COLD_RATIO))
+
+
+def alone(rounds: Rounds) -> list[Row]:
+    """Tell what is added before a runtime that does nothing: one more answer to `create_added`."""
+    name = "the same before a runtime that does nothing"
+    must = {"cold": STATED, "agent": f"under {CREATE_ADDED} ms"}
+    found = {
+        way: numbers.sure(numbers.differences(rounds, way, "bare"))
+        for way in must
+        if way in rounds[0]
+    }
+    verdicts = {
+        way: below(one, CREATE_ADDED / 1e3) if way == "agent" else STATED
+        for way, one in found.items()
+    }
+    return [
+        Row(f"{name}: added, {way}", must[way], milliseconds(one), verdicts[way])
+        for way, one in found.items()
+    ]
 
 
 def stated(measure: str, rounds: Rounds) -> list[Row]:

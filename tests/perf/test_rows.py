@@ -47,6 +47,16 @@ def test_an_agent_over_the_bound_is_not_met(more: float, met: str) -> None:
     assert rows.create_added(rounds).verdict == met
 
 
+@pytest.mark.parametrize(("more", "met"), [(0.0, rows.MET), (0.001, rows.NOT_MET)])
+def test_what_is_added_before_nothing_is_judged_with_an_agent_and_stated_without(
+    more: float, met: str
+) -> None:
+    rounds = [{"bare": 0.001, "cold": 0.011, "agent": 0.0015 + more} for _ in range(9)]
+    found = {row.measure.rpartition(" ")[2]: row for row in rows.alone(rounds)}
+    assert (found["agent"].verdict, found["cold"].verdict) == (met, rows.STATED)
+    assert found["cold"].figure.startswith("+10.00 ms")
+
+
 def test_without_an_agent_nothing_is_claimed_of_it() -> None:
     rounds = [{"bare": 1.0, "cold": 1.0}]
     assert rows.create_added(rounds).verdict == "not measured"
