@@ -39,7 +39,6 @@ _LARGEST = 16 * 1024 * 1024
 _SETTLING = 0.5  # seconds in which a process that was started becomes the container's own
 _WAITING = 600.0  # seconds for a container to be started
 _PAUSE = 0.02
-_RUNTIMES_OWN = ("runc:[", "crun")  # names of a first process that still is the runtime
 
 
 def main(prefix: str, options: list[str]) -> int:
@@ -75,7 +74,7 @@ def decision(prefix: Path, state: dict[str, Any]) -> Record | None:
 
 def is_started(handle: psutil.Process) -> bool:
     """Tell whether the first process is the container's, and no more the runtime's."""
-    return not handle.name().startswith(_RUNTIMES_OWN)
+    return not handle.name().startswith(status.RUNTIMES_OWN)
 
 
 def is_confined(handle: psutil.Process, record: Record) -> bool:

@@ -40,6 +40,7 @@ _PRIORITY = -10
 _MOST_ARRIVALS = 64
 _COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
 _PAUSE = 0.01
+_RECORD_AGAIN = 30.0  # seconds after evidence could not be begun
 _DRAIN_SECONDS = 1.0  # for runtimes that have connected to say whose listener it is
 _KILLED = "the agent's evidence worker was killed before it had written them"
 
@@ -70,12 +71,14 @@ class Worker:
         self._complained = -_COMPLAINT_SECONDS
         self.listeners = Listeners(prefix, address, self._record)
         unwritten = self.listeners.restore(handed)  # before all that may be slow or fail
+        self.inflight = self.listeners.inflight or Inflight.new()
+        self._record_again = 0.0  # on the monotonic clock, while there is no recorder
         self.recorder = self._recorder()
         self._tell_losses(unwritten)
 
     def _tell_losses(self, unwritten: int) -> None:
-        memory = self.listeners.inflight
-        if not (memory and self.recorder):
+        memory = self.inflight
+        if not self.recorder:
             return
         for records, source, why in (
             (unwritten, OBSERVE, _KILLED),
@@ -86,16 +89,22 @@ class Worker:
                 self.recorder.lost(Lost(time.time(), records, source, why))
 
     def _recorder(self) -> Recorder | None:
-        inflight = self.listeners.inflight or Inflight.new()
         try:
-            return Recorder(self.prefix, inflight)
+            return Recorder(self.prefix, self.inflight)
         except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
-            say(f"nothing is recorded: {described(error)}.")
+            say(f"nothing is recorded: {described(error)}; it is tried again.")
+            self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
+
+    def _try_to_record(self) -> None:
+        if not self.recorder and self._record_again <= time.monotonic():
+            self.recorder = self._recorder()
+            self._watch_recorder()
 
     def serve(self) -> None:
         """Serve until the keeper ends this, or ends."""
         self._watch_all()
+        self.inflight.rest()  # what the one before was at is over
         handing.send(self.address, handing.READY)
         gc.collect()
         gc.freeze()
@@ -123,13 +132,16 @@ class Worker:
             if name in by_name:
                 listening = socket.socket(fileno=os.dup(by_name[name]))
                 self._watch(listening.fileno(), functools.partial(self._serve_metrics, listening))
-        for fd in self.recorder.filenos() if self.recorder else ():
-            self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
+        self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
         for name, fd in by_name.items():
             if number := number_of(name, ARRIVING):
                 self._guarded(self._begin, number, fd)
+
+    def _watch_recorder(self) -> None:
+        for fd in self.recorder.filenos() if self.recorder else ():
+            self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
 
     def _watch(self, fd: int, do: Callable[[], None]) -> None:
         self.doing[fd] = do
@@ -138,6 +150,7 @@ class Worker:
     def _turn(self) -> None:
         """Wait for something; calls are answered first, one of each listener."""
         events = self.poll.poll(self._seconds())
+        self.inflight.begin()
         others = []
         for fd, event in events:
             listener = self.listeners.by_fd.get(fd)
@@ -153,6 +166,9 @@ class Worker:
         self._guarded(self.resting.wake_due)
         if self.recorder:
             self._guarded(self.recorder.write_due)
+        else:
+            self._guarded(self._try_to_record)
+        self.inflight.rest()
 
     def _guarded(self, do: Callable[..., None], *words: object) -> None:
         """Do something of which no error may keep other calls waiting."""
@@ -188,8 +204,11 @@ class Worker:
     def _seconds(self) -> float | None:
         due = [*(arrival.until for arrival in self.arriving.values()), *self.resting.due()]
         seconds = [when - time.monotonic() for when in due]
-        to_write = self.recorder.seconds() if self.recorder else None
-        seconds += [] if to_write is None else [to_write]
+        if self.recorder:
+            to_write = self.recorder.seconds()
+            seconds += [] if to_write is None else [to_write]
+        else:
+            seconds.append(self._record_again - time.monotonic())
         return max(min(seconds), 0.0) if seconds else None
 
     def _hear(self, fd: int) -> None:
@@ -200,7 +219,7 @@ class Worker:
                 self.resting.wake([tree.fileno()])
             elif fd == tree.fileno():
                 self.resting.rest(fd, tree.taken)
-            if self.listeners.inflight and self.listeners.inflight.records:
+            if self.inflight.records:
                 self.listeners.keep_memory()
 
     def _arrive(self) -> None:
@@ -253,9 +272,9 @@ class Worker:
 
     def _state(self, arrival: Arrival) -> dict[str, object]:
         state: dict[str, object] = arrival.state()
-        name = state["id"]
+        whose = str(state["id"]), str(state["bundle"])
         try:
-            known = self.recorder.root_of(str(name)) if self.recorder else None
+            known = self.recorder.root_of(*whose) if self.recorder else None
         except Exception:  # noqa: BLE001 - the listener counts
             known = None
         return {**state, "root": known or ""}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import posix
+import time
 
 from runc_wrap.agent import handing, placing
 from runc_wrap.agent.handing import Named
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _ASKED, _END, _TAKEN = b"X_HAND_OVER", b"X_END", b"X_TAKEN"
 _PATIENCE = 2.0  # seconds for the other side to say the next thing
+_PAUSE = 0.02  # seconds between asking twice
 _MOST = 2048  # messages
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
@@ -50,22 +52,29 @@ def listen(prefix: str) -> int:
 def take(prefix: str, known: set[str]) -> tuple[list[Named], str]:
     """Return what lingered, but for names that are known, and its sockets (sockets.as_text).
 
-    Nothing where nothing lingers. Raises Refused.
+    Nothing where nothing lingers, or what does is about to end: then it says nothing, and soon is
+    not there to be asked. Raises Refused.
     """
-    caller = _socket.socket(_socket.AF_UNIX, _KIND)
-    try:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        caller = _socket.socket(_socket.AF_UNIX, _KIND)
         caller.settimeout(_PATIENCE)
         try:
             caller.connect(_path(prefix))
         except OSError:  # nobody: the lock says the rest
+            caller.close()
             return [], ""
-        caller.send(_ASKED)
-        found, bound = _received(caller)
-        caller.send(_TAKEN)
-    except OSError:
-        raise Refused(_REFUSED) from None
-    finally:
-        caller.close()
+        try:
+            caller.send(_ASKED)
+            found, bound = _received(caller)
+            caller.send(_TAKEN)
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise Refused(_REFUSED) from None
+            time.sleep(_PAUSE)
+        finally:
+            caller.close()
     remove(prefix)
     for each in found:
         if each.name in known:

@@ -18,8 +18,8 @@ from runc_wrap.agent import handing, inheriting, placing, signals, sockets, work
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import say
-from runc_wrap.agent.stalling import Watch
-from runc_wrap.agent.stored import ARRIVING, LINGERING, needed_to_linger, number_of
+from runc_wrap.agent.stalling import LOOK_EVERY, Watch, is_stuck
+from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LINGERING, needed_to_linger, number_of
 from runc_wrap.agent.trial import Trial
 from runc_wrap.agent.workers import Worker
 
@@ -86,6 +86,7 @@ class Keeper:
         """Serve until SIGTERM or SIGINT."""
         while True:
             self._end_stalled()
+            self._end_stuck()
             self._start_due()
             for fd, _ in self.poll.poll(self._seconds()):
                 if fd == self.signals.fd:
@@ -112,6 +113,7 @@ class Keeper:
         due = [worker.due - now for worker in self.workers if not worker.pid]
         due += self.watch.seconds(is_ready=self.decisions.is_ready)
         due += [self.door.shut_until - now] if self.door.shut_until else []
+        due += [LOOK_EVERY] if self.evidence.is_ready and any(map(number_of, self.held)) else []
         return max(min(due), 0.0) if due else None
 
     def _end_stalled(self) -> None:
@@ -119,6 +121,13 @@ class Keeper:
         worker = self.decisions
         if self.watch.is_stalled(is_ready=worker.is_ready) and worker.pid and not self.turned_away:
             say("the decisions worker accepts nobody; it is killed.")
+            worker.give_up()
+
+    def _end_stuck(self) -> None:
+        """End an evidence worker that hangs; its successor answers the call that it was at."""
+        worker, memory = self.evidence, self.held.get(INFLIGHT)
+        if worker.is_ready and not worker.is_given_up and memory and is_stuck(memory):
+            say("the evidence worker has answered no call for long; it is killed.")
             worker.give_up()
 
     def _start_due(self) -> None:

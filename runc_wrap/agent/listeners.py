@@ -1,6 +1,6 @@
 """The seccomp listeners of all containers in observe, and answering their calls. Lean.
 
-    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}
+    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root, unread}
 
 The descriptors are the keeper's to hold as well, under the same names, so that a call waits while
 this process is being replaced, and none fails. Each turn answers one call of each listener that has
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent import handing, notify
+from runc_wrap.agent import handing, notify, stalling
 from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.callers import Caller, Callers
@@ -35,13 +35,17 @@ if TYPE_CHECKING:
     Record = Callable[[Key | None, Sighting], None]
 
 _USER_NOTIF = 0x7FC00000
+_UNREAD = "unread"  # in a listener's state: to read its callers' memory took for ever
 _PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
 
 
 class Listener:
-    """One listener; `key` is whose container, None if nobody knows."""
+    """One listener; `key` is whose container, None if nobody knows.
 
-    __slots__ = ("allowed", "callers", "fd", "key", "number")
+    `may_read` says whether memory of callers may be read.
+    """
+
+    __slots__ = ("allowed", "callers", "fd", "key", "may_read", "number")
 
     def __init__(self, number: int, fd: int, state: Json) -> None:
         self.number = number
@@ -53,6 +57,7 @@ class Listener:
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
         self.callers = Callers()
+        self.may_read = state.get(_UNREAD) is not True
 
 
 class Listeners:
@@ -98,10 +103,19 @@ class Listeners:
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
         number, call = inflight.left or (0, 0)
+        was_stuck = stalling.is_stuck(inflight.fd)
         for listener in self.by_fd.values():
             is_left = listener.number == number and notify.proceed(listener.fd, call)
+            if is_left and was_stuck:
+                self._read_no_more(listener)
             if is_left and not inflight.is_counted(call):
                 inflight.count(call)
+
+    def _read_no_more(self, listener: Listener) -> None:
+        name = f"{LISTENER}{listener.number}"
+        say(f"to read the memory of callers of {name} took too long; it is no more read.")
+        listener.may_read = False
+        write_state(self.directory, name, {**read_state(self.directory, name), _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield what is stored with the keeper: name and descriptor."""
@@ -169,7 +183,8 @@ class Listeners:
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
             notify.proceed(listener.fd, call.id)
             return
-        caller, args = self._caller(listener, call), arguments(call)
+        caller = self._caller(listener, call)
+        args = arguments(call, may_read=listener.may_read)
         if not notify.is_valid(listener.fd, call.id):
             caller = Caller(call.tid, 0, "", "")
         self.inflight.count(call.id)

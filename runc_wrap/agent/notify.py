@@ -15,7 +15,10 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 from errno import EINPROGRESS, ENOENT
+
+from runc_wrap.agent.stalling import BUSY_AT
 
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
@@ -58,17 +61,20 @@ class Inflight:
 
         0  struct seccomp_notif     80 bytes
       128  the listener's number    8 bytes
-      136  calls answered, and not written to the store yet   8 bytes
-      144  the id of the call that was counted last   8 bytes
+      136  calls answered, and not written to the store yet   8 bytes   | these
+      144  the id of the call that was counted last   8 bytes           | twice:
+      176  as 136 and 144; which of the two counts is said at 192, by the last store
       152  calls let continue, unrecorded, while no agent ran   8 bytes
       160  audit records read, and not written to the store yet   8 bytes
+      168  since when the worker is at what it does (agent.stalling)   8 bytes
 
     It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
     ones it copies.
     """
 
     SIZE = 4096
-    _WHOSE, _UNWRITTEN, _LAST, _UNRECORDED, _AUDIT = 128, 136, 144, 152, 160
+    _WHOSE, _UNRECORDED, _AUDIT = 128, 152, 160
+    _COUNTS, _WHICH = (136, 176), 192
     _EMPTY = bytes(_NOTIFICATION.size)
 
     def __init__(self, fd: int) -> None:
@@ -76,6 +82,14 @@ class Inflight:
         if os.fstat(fd).st_size < self.SIZE:
             os.ftruncate(fd, self.SIZE)
         self.memory = mmap.mmap(fd, self.SIZE)
+
+    def begin(self) -> None:
+        """Note that something is being done from now on."""
+        _ID.pack_into(self.memory, BUSY_AT, time.monotonic_ns())
+
+    def rest(self) -> None:
+        """Note that nothing is being done."""
+        _ID.pack_into(self.memory, BUSY_AT, 0)
 
     @classmethod
     def new(cls) -> Inflight:
@@ -91,15 +105,25 @@ class Inflight:
     @property
     def unwritten(self) -> int:
         """How many calls were answered that the store has not on disk."""
-        return self._number(self._UNWRITTEN)
+        return self._counted()[0]
 
     def count(self, call: int) -> None:
         """Count a call, before it is answered."""
-        _COUNTED.pack_into(self.memory, self._UNWRITTEN, self.unwritten + 1, call)
+        self._count(self.unwritten + 1, call)
 
     def is_counted(self, call: int) -> bool:
         """Tell whether a call is the one that was counted last."""
-        return self._number(self._LAST) == call
+        return self._counted()[1] == call
+
+    def _counted(self) -> tuple[int, int]:
+        number, call = _COUNTED.unpack_from(self.memory, self._COUNTS[self.memory[self._WHICH]])
+        return number, call
+
+    def _count(self, number: int, call: int) -> None:
+        """Note both at once: killed in between, the pair before counts."""
+        other = 1 - self.memory[self._WHICH]
+        _COUNTED.pack_into(self.memory, self._COUNTS[other], number, call)
+        self.memory[self._WHICH] = other
 
     @property
     def unrecorded(self) -> int:
@@ -121,7 +145,8 @@ class Inflight:
 
     def written(self) -> None:
         """Note that the store is on disk."""
-        for at in (self._UNWRITTEN, self._UNRECORDED, self._AUDIT):
+        self._count(0, self._counted()[1])
+        for at in (self._UNRECORDED, self._AUDIT):
             _ID.pack_into(self.memory, at, 0)
 
     def receive(self, listener: int, number: int) -> Call | None:

@@ -18,16 +18,16 @@ _OFFSETS = (0, 0x40000000, 4000, 5000, 6000)  # x32, and mips' o32, n64 and n32
 _FLAGS = struct.Struct("=Q")
 
 
-def arguments(call: Call) -> tuple[int, ...] | None:
+def arguments(call: Call, *, may_read: bool) -> tuple[int, ...] | None:
     """Return a call's arguments, of clone3 with the flags instead of where they are.
 
-    None where they may not be read; flags 0 where nothing can be: the kernel then fails the call,
-    or its process is gone. They are the call's own if it still waits afterwards, unless another
-    thread changes them meanwhile.
+    None where they may not be read, which can take for ever (agent.stalling); flags 0 where nothing
+    can be: the kernel then fails the call, or its process is gone. They are the call's own if it
+    still waits afterwards, unless another thread changes them meanwhile.
     """
     if call.number & 0xFFFFFFFF not in {_CLONE3 + offset for offset in _OFFSETS}:
         return call.args
-    flags = _flags(call.tid, call.args[0]) if call.tid else None
+    flags = _flags(call.tid, call.args[0]) if call.tid and may_read else None
     return None if flags is None else (flags, *call.args[1:])
 
 

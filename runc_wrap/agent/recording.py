@@ -15,7 +15,7 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
 from runc_wrap.evidence.processes import Tree
-from runc_wrap.evidence.sources import Unavailable, kernel
+from runc_wrap.evidence.sources import Unavailable, kernel, netlink
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
 
@@ -31,6 +31,7 @@ CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
 _UNTOLD = "it is not told of new ledger lines and listens to each process instead"
+_DROPPED = "the kernel had no room for them, or its rate limit held them back"
 _AT_ONCE = 128  # audit records before others get their turn
 
 
@@ -49,7 +50,10 @@ class Recorder:
         self.tree = Tree(self.known, joining.runtimes(prefix))
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
-        self._silence = self._obstacles() if self.live else []
+        self._obstacles: list[str] = []
+        self._dropped = netlink.kernel_lost() if self.live else None
+        if self.live:
+            self._complain(kernel.warnings())
         self._containers = self.tree.lives.begun
         self._pending: list[Sighting] = []  # of which the tree may not have heard yet
         self._due: float | None = None
@@ -65,14 +69,12 @@ class Recorder:
             say(f"audit records cannot be watched: {error}")
             return None
 
-    @staticmethod
-    def _obstacles() -> list[str]:
-        """Complain of all that keeps records away; return what is not asked again later."""
-        found = kernel.warnings()
-        for why in found:
-            say(f"audit records may not come: {why}")
-        passing = [*kernel.not_logged(), kernel.UNREAD]
-        return [why for why in found if why not in passing]
+    def _complain(self, obstacles: list[str]) -> None:
+        """Tell what keeps records away, once as long as it does."""
+        for why in obstacles:
+            if why not in self._obstacles:
+                say(f"audit records may not come: {why}")
+        self._obstacles = obstacles
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
@@ -118,6 +120,7 @@ class Recorder:
 
     def _hear_audit(self, live: Live) -> None:
         if self._pending:
+            self._hear_tree()  # what it has told may be all, and nothing else would wake us
             return
         records = live.read(_AT_ONCE)
         self._memory.read(sum(not isinstance(one, Lost) for one in records))
@@ -158,10 +161,10 @@ class Recorder:
         self._store.lost(one)
         self._change()
 
-    def root_of(self, name: str) -> str | None:
+    def root_of(self, name: str, bundle: str) -> str | None:
         """Return the runtime's root of a container, None if the ledger has no such container."""
         self.known.refresh()
-        key = self.known.of_id(name)
+        key = self.known.of_id(name, bundle)
         return key[0] if key else None
 
     def _change(self) -> None:
@@ -183,6 +186,7 @@ class Recorder:
         if self.tree.due is not None and self.tree.due <= now:
             self._hear_tree()
         if any(due <= now for due in self._writes()):
+            self._hear_all()  # who waits must not become nobody's for that
             self.write()
 
     def finish(self) -> None:
@@ -212,12 +216,19 @@ class Recorder:
         self._memory.written()
 
     def _note_audit(self, now: float) -> None:
-        """Note audit as watched, if all that filters log could come."""
-        unsure = self._silence or kernel.not_logged()
-        if unsure:
+        """Note audit as watched, if all that filters log could come, and what did not come."""
+        if not self.live:
+            return
+        obstacles = kernel.warnings()
+        self._complain(obstacles)
+        if [why for why in obstacles if why != kernel.UNREAD]:
             self._audit_begun = now
-        elif self.live:
+        else:
             self._store.watched(AUDIT, self._audit_begun, now)
+        dropped = netlink.kernel_lost()
+        before, self._dropped = self._dropped, dropped
+        if dropped and before is not None and dropped > before:
+            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED))
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:

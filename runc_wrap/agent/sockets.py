@@ -21,6 +21,7 @@ LOCK = "lock"
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
 _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
 _PATIENCE = 1.0  # seconds for a worker of an agent that was killed to end
+_ENDING = 1.0  # seconds that an agent which ends may hold the lock
 
 
 File = tuple[int, int]  # device and inode
@@ -87,11 +88,16 @@ def _make_directory(directory: str) -> None:
 def _locked(name: str) -> int:
     flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
     descriptor = posix.open(name, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unusable(f"another agent runs here: it holds {name}.") from None
-    return descriptor
+    until = time.monotonic() + _ENDING
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Unusable(f"another agent runs here: it holds {name}.") from None
+            time.sleep(0.05)
+        else:
+            return descriptor
 
 
 def _listening(name: str, kind: int) -> int:

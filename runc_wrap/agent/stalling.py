@@ -1,19 +1,33 @@
-"""Noticing that the decisions worker hangs: launchers connect, and it accepts none.
+"""Noticing that a worker hangs.
 
-The worker counts what it accepts in memory that both have. The keeper is woken by a connection once
-in a while and looks after that whether the count moved; at rest it is not woken at all.
+The decisions worker does where launchers connect, and it accepts none. It counts what it accepts in
+memory that both have. The keeper is woken by a connection once in a while and looks after that
+whether the count moved; at rest it is not woken at all.
+
+The evidence worker does where it has been at one thing for long: a caller may point at memory that
+whoever reads it waits for. It says in the memory in flight (agent.notify) since when it is at it.
 """
 
 from __future__ import annotations
 
 import posix
 import select
+import sys
 import time
 
 SECONDS = 2.0  # without accepting; launchers themselves wait for one second
 _STARTING = 10.0
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _BYTES = 8
+BUSY_AT = 168  # in the memory in flight: nanoseconds of the monotonic clock, 0 while it waits
+BUSY_SECONDS = 10.0
+LOOK_EVERY = 5.0  # seconds, while there are listeners
+
+
+def is_stuck(memory: int) -> bool:
+    """Tell whether the evidence worker with this memory in flight hangs, or hung when it ended."""
+    since = int.from_bytes(posix.pread(memory, _BYTES, BUSY_AT), sys.byteorder)
+    return 0 < since < time.monotonic_ns() - BUSY_SECONDS * 1e9
 
 
 class Progress:

@@ -10,8 +10,9 @@ import ctypes
 import os
 import struct
 
-_MODIFY, _MOVED_TO, _CREATE = 0x2, 0x80, 0x100  # linux/inotify.h
+_MODIFY, _MOVED_TO, _CREATE, _MOVE_SELF = 0x2, 0x80, 0x100, 0x800  # linux/inotify.h
 _IGNORED = 0x8000
+_EVENTS = _MODIFY | _MOVED_TO | _CREATE | _MOVE_SELF
 _EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name
 _ROOM = 64 * 1024
 
@@ -43,13 +44,13 @@ class Appended:
         while at < len(told):
             _, mask, _, length = _EVENT.unpack_from(told, at)
             at += _EVENT.size + length
-            if mask & _IGNORED:  # the directory was removed
+            if mask & (_IGNORED | _MOVE_SELF):  # the directory was removed or renamed
                 self._watch()
 
     def _watch(self) -> None:
         os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - lean
         path = os.fsencode(self._directory)
-        _checked(self._libc.inotify_add_watch(self._fd, path, _MODIFY | _MOVED_TO | _CREATE))
+        _checked(self._libc.inotify_add_watch(self._fd, path, _EVENTS))
 
 
 def _checked(result: int) -> int:

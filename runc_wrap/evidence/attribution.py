@@ -17,7 +17,9 @@ from runc_wrap.evidence import known
 if TYPE_CHECKING:
     from runc_wrap.evidence.known import Key, Known
 
-COARSE = 0.02  # seconds that a record's time, the kernel's coarse clock, can be behind
+# Seconds that a record's time, the kernel's coarse clock, can be behind: six ticks of HZ=250, where
+# a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms
+COARSE = 0.03
 TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
 _MOST_ANCESTORS = 64
 _MOST_REMEMBERED = 4096

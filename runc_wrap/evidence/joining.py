@@ -16,44 +16,58 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.known import Key, Known
 
+_PROGRAMS = ("bin/runc-wrap", "lib/runtime/runc", "lib/runtime/crun")
+# Options of `exec` that take the next word (runc:exec.go, crun:src/exec.c)
+_TAKE_ONE = frozenset(
+    """additional-gids apparmor cap cgroup console-socket cwd env pid-file pidfd-socket preserve-fds
+    process process-label user c e g p u""".split()
+)
+
 
 def runtimes(prefix: str) -> list[str]:
     """Return the paths of the programs that have processes join an installation's containers."""
-    return [
-        f"{prefix}/{path}" for path in ("bin/runc-wrap", "lib/runtime/runc", "lib/runtime/crun")
-    ]
+    return [f"{prefix}/{path}" for path in _PROGRAMS]
 
 
-def container_of(pid: int, known_containers: Known, runtimes: Sequence[str]) -> Key | None:
-    """Return the container that a process joins to, if its program is one of these runtimes'.
+def container_of(pid: int, known_containers: Known, programs: Sequence[str]) -> Key | None:
+    """Return the container that a process joins to, if it runs one of these programs.
 
-    Anybody can have such words, so the file that runs is looked at.
+    Anybody can have such words, and reading them can take for ever (they lie in its memory, which
+    it may have put where nobody answers): so the file that runs is looked at first.
     """
-    words = known.words(pid)
-    if "exec" not in words or not _is_one_of(pid, runtimes):
-        return None
-    return named(words, known_containers)
+    return named(known.words(pid), known_containers) if _runs_one_of(pid, programs) else None
 
 
 def named(words: list[str], known_containers: Known) -> Key | None:
-    """Return the container that an `exec` names: the first word behind it that is one's id."""
+    """Return the container that an `exec` names, None if these words are none."""
+    if "exec" not in words:
+        return None
     at = words.index("exec")
-    root = _root(words[:at])
-    found = (known_containers.of(root, word) for word in words[at + 1 :])
-    return next((key for key in found if key), None)
+    name = _first_operand(words[at + 1 :])
+    roots = _roots(words[:at])
+    return next((key for root in roots if (key := known_containers.of(root, name))), None)
 
 
-def _root(flags: list[str]) -> str:
-    """Return the value of --root, "" if there is none; both runtimes take one dash or two."""
-    root = ""
+def _first_operand(words: list[str]) -> str:
+    """Return the first word that is neither an option nor an option's value, "" if none is."""
+    is_value = False
+    for word in words:
+        if not is_value and not word.startswith("-"):
+            return word
+        is_value = not is_value and word.lstrip("-") in _TAKE_ONE
+    return ""
+
+
+def _roots(flags: list[str]) -> tuple[str, ...]:
+    """Return the value of --root, or what may be meant without: one dash or two are the same."""
     for word, following in zip(flags, [*flags[1:], ""], strict=True):
         name, equals, value = word.partition("=")
         if name in ("--root", "-root"):
-            root = value if equals else following
-    return root
+            return (value if equals else following,)
+    return (*known.DEFAULT_ROOTS, "")
 
 
-def _is_one_of(pid: int, paths: Sequence[str]) -> bool:
+def _runs_one_of(pid: int, paths: Sequence[str]) -> bool:
     try:
         found = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116 - lean
     except OSError:

@@ -14,6 +14,7 @@ Of several the last in the path counts, a container within a container. Lean: th
 from __future__ import annotations
 
 import os
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,14 +31,15 @@ Key = tuple[str, str]  # the runtime's root, the container's id
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
-_MOST_ASKED = 500  # runtimes' states looked at for one process, the newest
+_MOST_ASKED = 500  # containers whose runtime is asked for their first process, the newest
+_ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
 _FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 * 1024
 _LARGEST = 64 * 1024  # of a file in /proc
 _START_FIELD, _AFTER_NAME = 22, 3  # proc_pid_stat(5): counted from 1; the first behind the name
 _PARENT_FIELD = 4
-_DEFAULT_ROOTS = ("/run/runc", "/run/crun")
+DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _STATES = (
     ("state.json", "init_process_pid", "init_process_start"),  # runc
     ("status", "pid", "process-start-time"),  # crun
@@ -49,6 +51,7 @@ class Told(NamedTuple):
 
     creator: tuple[int, float] | None
     mode: object
+    bundle: object
 
 
 class Known:
@@ -59,6 +62,7 @@ class Known:
         self._keys: dict[str, dict[Key, Told]] = {}
         self._news: list[Key] = []
         self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
+        self._firsts = Firsts()
         self.refresh()
 
     def refresh(self) -> list[Key]:
@@ -94,12 +98,16 @@ class Known:
         told = self._keys.get(key[1], {}).get(key)
         return told is not None and told.mode in kernel.MODES
 
-    def of_id(self, name: str) -> Key | None:
-        """Return the container of an id; of several roots' the one that is there, or the newest."""
-        keys = list(self._keys.get(name, ()))
-        there = [key for key in keys if state_directory(key)] if len(keys) > 1 else keys
-        found = there or keys
-        return found[-1] if found else None
+    def of_id(self, name: str, bundle_path: str = "") -> Key | None:
+        """Return the container of an id, None if several roots have one and cannot be told apart.
+
+        They are by the bundle, if it is known, or by which one is there.
+        """
+        told = self._keys.get(name, {})
+        keys = [key for key in told if told[key].bundle == bundle_path] or [*told]
+        if len(keys) > 1:
+            keys = [key for key in keys if state_directory(key)]
+        return keys[0] if len(keys) == 1 else None
 
     def of(self, root: str, name: str) -> Key | None:
         """Return the container of a runtime's root and an id, None if the ledger has none."""
@@ -117,8 +125,7 @@ class Known:
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
         """Return the container whose first process by the runtime's word is this one."""
-        newest = islice(self.newest(), _MOST_ASKED)
-        return next((key for key in newest if first_process(key) == (pid, start)), None)
+        return self._firsts.of(pid, start)
 
     def _note(self, line: bytes) -> Key | None:
         try:
@@ -131,7 +138,8 @@ class Known:
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
-        self._keys[key[1]] = {**dict(newest), key: Told(_creator(said), said.get("mode"))}
+        self._keys[key[1]] = {**dict(newest), key: _told(said)}
+        self._firsts.add(key, watching.epoch(said.get("time")) or time.time())
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key
@@ -161,9 +169,40 @@ class Known:
             os.close(descriptor)
 
 
-def _creator(said: Json) -> tuple[int, float] | None:
+class Firsts:
+    """The first processes of the newest containers, each asked of its runtime until it says."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], Key] = {}
+        self._asked: dict[Key, float] = {}  # until when, in seconds since the epoch
+
+    def add(self, key: Key, created: float) -> None:
+        """Ask for a container's first process from now on: it was created, perhaps again."""
+        self._asked.pop(key, None)
+        self._asked[key] = created + _ASKED
+        if len(self._asked) > _MOST_ASKED:
+            del self._asked[next(iter(self._asked))]
+
+    def of(self, pid: int, start: int) -> Key | None:
+        """Return the container whose first process is this one."""
+        if (pid, start) not in self._found:
+            now = time.time()
+            for key, until in [*self._asked.items()]:
+                first = first_process(key)
+                if first:
+                    self._found[first] = key
+                if first or until < now:
+                    del self._asked[key]
+        while len(self._found) > MOST:
+            del self._found[next(iter(self._found))]
+        return self._found.get((pid, start))
+
+
+def _told(said: Json) -> Told:
     pid, when = said.get("pid"), watching.epoch(said.get("time"))
-    return (pid, when) if isinstance(pid, int) and pid > 0 and when is not None else None
+    is_creator = isinstance(pid, int) and pid > 0 and when is not None
+    creator = (pid, when) if is_creator else None
+    return Told(creator, said.get("mode"), said.get("bundle"))  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:
@@ -175,7 +214,7 @@ def ids(path: str) -> Iterator[str]:
         name = part.removesuffix(".scope")
         before, dash, after = name.partition("-")
         while dash:
-            if not before.endswith("conmon"):
+            if not before.endswith("conmon") and before != "session":  # of systemd-logind
                 yield after
             word, dash, after = after.partition("-")
             before = f"{before}-{word}"
@@ -186,7 +225,7 @@ def state_directory(key: Key) -> str | None:
     root, name = key
     if "/" in name or name in ("", ".", ".."):
         return None
-    places = [f"{one}/{name}" for one in ([root] if root else _DEFAULT_ROOTS)]
+    places = [f"{one}/{name}" for one in ([root] if root else DEFAULT_ROOTS)]
     return next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112 - lean
 
 

@@ -48,6 +48,7 @@ _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _OTHER = 1.0  # seconds between the starts of processes that are not one; clocks are set
+_AT_ONCE, _MOST_ASKED = 0.0005, 20  # seconds between two looks at a clock; times
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
@@ -79,7 +80,8 @@ class Tree:
             self._socket = connector()
         except Unavailable as error:
             self.problem = error.strerror or str(error)
-        self.scan()
+        if self._socket:  # else nobody would tell of ends
+            self.scan()
 
     @property
     def remembered(self) -> int:
@@ -92,8 +94,8 @@ class Tree:
 
     @property
     def has_containers(self) -> bool:
-        """Tell whether a process of a container is there."""
-        return bool(self.lives.alive)
+        """Tell whether a process of a container is there, or may be."""
+        return self._socket is None or bool(self.lives.alive)
 
     @property
     def may_wait(self) -> bool:
@@ -237,11 +239,12 @@ class Tree:
 
     def _refresh(self, when: float) -> None:
         """Take in new containers; each is awaited: its first process may be there before us."""
-        for key in self.known.news()[-_MOST_AWAITED:]:
-            creator = self.known.creator(key)
-            self._awaited[key] = (creator[1] if creator else when) + _AWAITED
-            if creator:
-                self._adopt(key, *creator)
+        for key in self.known.news():
+            pid, created = self.known.creator(key) or (0, when)
+            if created + _AWAITED > when:  # else a scan has found it, or it is gone
+                self._awaited[key] = created + _AWAITED
+                if pid:
+                    self._adopt(key, pid, created)
         while len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
 
@@ -311,4 +314,9 @@ def _threads(pid: int) -> int:
 
 
 def _offset() -> float:
-    return time.time() - time.monotonic()
+    """Return the epoch's time when the monotonic clock began, asked without a pause in between."""
+    for _ in range(_MOST_ASKED):
+        before, now, after = time.monotonic(), time.time(), time.monotonic()
+        if after - before < _AT_ONCE:
+            break
+    return now - (before + after) / 2

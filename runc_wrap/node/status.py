@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 FILTERED = 2  # SECCOMP_MODE_FILTER
 _DEFAULT_ROOTS = frozenset({"/run/runc", "/run/crun"})
 _USERS = "/run/user/"
-_LOOKS = 6  # at a process that does not agree: it may be the runtime's, about to become one
+# Looks at a process that does not agree: it may be the runtime's, about to become one. More of them
+# as long as it says so by its name, which on a busy node takes its time.
+_LOOKS, _MOST_LOOKS = 6, 50
+RUNTIMES_OWN = ("runc:[", "crun")  # names of a process that still is the runtime
 _PAUSE = 0.1  # seconds
 
 
@@ -182,14 +185,22 @@ def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]
 
     What is gone by then, or confined, was no deviation.
     """
-    for _ in range(_LOOKS):
-        waiting = [place for place, entry in enumerate(entries) if entry.agrees is False]
+    for look in range(_MOST_LOOKS):
+        waiting = [
+            place
+            for place, entry in enumerate(entries)
+            if entry.agrees is False and (look < _LOOKS or _is_on_its_way(entry))
+        ]
         if not waiting:
             break
         time.sleep(_PAUSE)
         for place in waiting:
             entries[place] = _again(entries[place], running)
     return entries
+
+
+def _is_on_its_way(entry: Entry) -> bool:
+    return all(one.name.startswith(RUNTIMES_OWN) for one in entry.deviating)
 
 
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:

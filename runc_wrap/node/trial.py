@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SECONDS = 60
+# runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else
+# holds one of its pages (linux:mm/memfd.c). Nothing has been started then.
+_NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
 _ID = "runc-wrap-selftest"  # one in each root, so that reports show one workload
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
@@ -34,17 +37,23 @@ class Confinement:
 
 def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement:
     """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed."""
-    with _bundle(annotations or {}) as bundle:
+    done = _run(runtime, annotations or {})
+    if done.returncode and _NOT_SEALED in done.stderr:
+        done = _run(runtime, annotations or {})
+    if done.returncode:
+        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with {done.returncode}")
+    return _parsed(done.stdout)
+
+
+def _run(runtime: Path, annotations: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    with _bundle(annotations) as bundle:
         command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), _ID]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command, capture_output=True, timeout=_SECONDS, check=False, text=True
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise TrialFailed(str(error)) from None
-    if done.returncode:
-        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with {done.returncode}")
-    return _parsed(done.stdout)
 
 
 def _parsed(status: str) -> Confinement:

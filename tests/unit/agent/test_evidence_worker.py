@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.agent import evidence_worker
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.evidence_worker import Worker
 from runc_wrap.agent.handing import Named
@@ -60,9 +61,9 @@ class Running:
         return found
 
 
-@pytest.fixture
-def worker() -> Iterator[Running]:
-    with short_directory("worker") as place, socket.socket(socket.AF_UNIX) as listening:
+@contextlib.contextmanager
+def running(place: Path) -> Iterator[Running]:
+    with socket.socket(socket.AF_UNIX) as listening:
         path = str(place / "notify")
         listening.bind(path)
         listening.listen()
@@ -75,13 +76,21 @@ def worker() -> Iterator[Running]:
                 Worker(str(place), [end], "").serve()
             finally:
                 os._exit(1)
-        yield Running(pid, path, door)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        for name, fd in door.held.items():
-            if name != "notify":
-                os.close(fd)
-        door.close()
+        try:
+            yield Running(pid, path, door)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            for name, fd in door.held.items():
+                if name != "notify":
+                    os.close(fd)
+            door.close()
+
+
+@pytest.fixture
+def worker() -> Iterator[Running]:
+    with short_directory("worker") as place, running(place) as started:
+        yield started
 
 
 def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_copy(
@@ -103,3 +112,21 @@ def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_cop
             assert os.read(second.results, 100) == notifying.AS_USUAL
         assert worker.listeners() == number
         os.close(copy)
+
+
+def test_where_evidence_cannot_be_written_calls_are_answered_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evidence_worker, "_RECORD_AGAIN", 0.1)
+    with short_directory("worker") as place, notifying.sender() as sender:
+        stored = place / "var" / "evidence"
+        stored.parent.mkdir()
+        stored.write_text("")  # in the place of its directory
+        with running(place) as started:
+            started.give(sender)
+            sender.call()
+            assert os.read(sender.results, 100) == notifying.AS_USUAL
+            stored.unlink()
+            wait_until((stored / "containers").is_dir, "evidence to be begun")
+            sender.call()
+            assert os.read(sender.results, 100) == notifying.AS_USUAL

@@ -188,6 +188,22 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
         time.sleep(0.01)
 
 
+def test_a_call_is_counted_by_one_store_or_not_at_all(inflight: Inflight) -> None:
+    """Whatever was written before the last store, a killed process leaves the pair before."""
+    inflight.count(7)
+    before = bytes(inflight.memory)
+    inflight.count(8)
+    after = bytes(inflight.memory)
+    changed = [at for at in range(len(before)) if before[at] != after[at]]
+    torn = bytearray(before)
+    for at in changed[:-1]:  # the last is the one that says which pair counts
+        torn[at] = after[at]
+        inflight.memory[:] = bytes(torn)
+        assert (inflight.unwritten, inflight.is_counted(7)) == (1, True)
+    inflight.memory[:] = after
+    assert (inflight.unwritten, inflight.is_counted(8)) == (2, True)
+
+
 def test_audit_records_read_and_not_written_outlive_the_process(inflight: Inflight) -> None:
     def read() -> None:
         inflight.read(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from runc_wrap.evidence.sources import kernel, netlink
 from tests.unit.evidence.making import line, sighting, write_ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.evidence.model import Sighting
@@ -46,6 +48,17 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(kernel, "_switched_off", list)
     monkeypatch.setattr(netlink, "asked", lambda _kind: [])
     return tmp_path / "logged"
+
+
+@pytest.fixture
+def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As `logged`, with a process connector that tells nothing."""
+    ours, other = socket.socketpair()
+    ours.setblocking(False)
+    monkeypatch.setattr(processes, "connector", lambda: ours)
+    yield logged
+    ours.close()
+    other.close()
 
 
 def watched(prefix: Path) -> set[str]:
@@ -98,11 +111,44 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched(
     assert (AUDIT in watched(tmp_path)) == is_watched
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_that_it_watches_is_soon_written_where_containers_run_already(
-    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+def test_a_rule_that_comes_later_keeps_audit_unwatched_from_then_on(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    monkeypatch.setattr(netlink, "asked", lambda _kind: [(1013, b"rule")])
+    monkeypatch.setattr(kernel, "excludes", lambda _rule: "an audit rule excludes them")
+    for _ in range(3):
+        now += 100
+        one.write()
+    assert watched(tmp_path) == {OBSERVE}
+    assert capfd.readouterr().err.count("an audit rule excludes them") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"), [([5, 5], 0), ([5, 8], 3), ([5, None], 0), ([None, 8], 0), ([9, 2], 0)]
+)
+def test_records_that_the_kernel_dropped_are_lost(
+    logged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[int | None],
+    lost: int,
 ) -> None:
     logged.write_text(ALL)
+    monkeypatch.setattr(netlink, "kernel_lost", lambda: said.pop(0))
+    recorder(tmp_path).write()
+    found = store.load(tmp_path / "var" / "evidence").lost
+    assert sum(count for count, _, _ in found.values()) == lost
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_that_it_watches_is_soon_written_where_containers_run_already(
+    connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    connected.write_text(ALL)
     born = known.born(os.getpid())
     assert born is not None
     first = {(os.getpid(), born[0]): KEY} if is_there else {}
@@ -191,6 +237,23 @@ def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
     assert select.select([told], [], [], 0)[0]
     one.hear(told)
     assert not one.may_wait
+
+
+def test_a_record_that_waits_when_all_is_written_is_given_to_whom_the_tree_is_told_of(
+    told: Recorder, tmp_path: Path
+) -> None:
+    hear(told, sighting(pid=7, time=time.time()))
+    told._due = 0.0  # noqa: SLF001 - the time to write has come
+    told.write_due()
+    assert counts(tmp_path) == (1, 0)
+
+
+def test_while_a_record_waits_the_tree_is_heard_at_each_turn(told: Recorder) -> None:
+    """Its news may be all read, so that nothing but the records would wake the agent."""
+    hear(told, sighting(pid=7, time=time.time()))
+    hear(told, sighting(pid=7, time=time.time()))
+    hear(told)
+    assert told.may_wait
 
 
 def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(

@@ -60,6 +60,15 @@ def test_a_directory_that_was_removed_is_watched_anew(tmp_path: Path) -> None:
     assert is_told(one)
 
 
+def test_a_directory_that_was_renamed_is_made_and_watched_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "ledger"
+    one = Appended(str(directory))
+    directory.rename(tmp_path / "old")
+    assert is_told(one)
+    append(directory)
+    assert is_told(one)
+
+
 def test_what_cannot_be_watched_leaves_no_descriptor(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("")
     before = len([*Path("/proc/self/fd").iterdir()])

@@ -12,12 +12,13 @@ from tests.unit.evidence.making import line, write_ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEY, ROOTLESS = ("/run/test", "c1"), ("", "c2")
+KEY, DEFAULT = ("/run/test", "c1"), ("/run/runc", "c2")
 
 
 @pytest.fixture
 def containers(tmp_path: Path) -> Known:
-    return Known(write_ledger(tmp_path, line("c1"), line("c2", root=None)))
+    default = line("c2", root="/run/runc")
+    return Known(write_ledger(tmp_path, line("c1"), default, line("c2", root=None), line("app")))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,9 @@ def containers(tmp_path: Path) -> Known:
         ("runc --root=/run/test exec -d c1 true", KEY),
         ("runc -root /run/test --log /l --log-format json exec --process /p --detach c1", KEY),
         ("crun --root /run/test --systemd-cgroup exec --pid-file /c2 --tty c1", KEY),
-        ("runc exec c2 true", ROOTLESS),
+        ("runc --root /run/test exec --user app --env=A=b -t c1 sh", KEY),
+        ("runc --root /run/test exec -u app -c CAP_KILL c1 app", KEY),
+        ("runc exec c2 true", DEFAULT),
         ("runc --root /run/test exec c1 c2", KEY),
         ("runc --root /run/test exec c3 sh", None),
         ("runc exec c1 true", None),  # the default root has no such container

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence import known, watching
 from runc_wrap.evidence.known import Known
 from tests.unit.evidence.making import line, write_ledger
 
@@ -111,11 +112,50 @@ def test_the_kernel_logs_calls_in_some_modes(ledger: Path, mode: str, is_recorde
     assert not Known(ledger).is_recorded(("/elsewhere", "c"))
 
 
-def test_of_one_id_under_two_roots_the_one_that_is_there_counts(tmp_path: Path) -> None:
+def test_of_one_id_under_two_roots_the_one_that_is_there_counts_or_the_one_of_the_bundle(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "one" / "c").mkdir(parents=True)
     roots = [str(tmp_path / "one"), str(tmp_path / "two")]
-    directory = write_ledger(tmp_path / "ledger", *(line("c", root=root) for root in roots))
-    assert Known(directory).of_id("c") == (roots[0], "c")
+    lines = (line("c", root=root, bundle=f"{root}/bundle") for root in roots)
+    containers = Known(write_ledger(tmp_path / "ledger", *lines))
+    assert containers.of_id("c") == (roots[0], "c")
+    assert containers.of_id("c", f"{roots[1]}/bundle") == (roots[1], "c")
+    assert containers.of_id("c", "/elsewhere") == (roots[0], "c")
+
+
+def test_of_one_id_under_two_roots_that_both_are_there_it_is_nobodys(tmp_path: Path) -> None:
+    roots = [str(tmp_path / name) for name in ("one", "two")]
+    for root in roots:
+        (tmp_path / root / "c").mkdir(parents=True)
+    containers = Known(write_ledger(tmp_path / "ledger", *(line("c", root=r) for r in roots)))
+    assert containers.of_cgroups("0::/c") is None
+
+
+def test_a_login_session_is_no_container(ledger: Path) -> None:
+    write_ledger(ledger, line("1"))
+    assert Known(ledger).of_cgroups("0::/user.slice/user-0.slice/session-1.scope") is None
+
+
+def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    said: dict[str, tuple[int, int]] = {}
+
+    def first(key: known.Key) -> tuple[int, int] | None:
+        asked.append(key[1])
+        return said.get(key[1])
+
+    monkeypatch.setattr(known, "first_process", first)
+    fresh = watching.rfc3339(time.time())
+    containers = Known(write_ledger(tmp_path, line("old"), line("new", time=fresh)))
+    assert containers.of_first_process(5, 77) is None
+    said["new"] = (5, 77)
+    found = [containers.of_first_process(5, 77) for _ in range(3)]
+    assert found == [("/run/test", "new")] * 3
+    assert containers.of_first_process(6, 78) is None
+    assert asked == ["old", "new", "new"]
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,32 @@ def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kern
     assert [*found, tree.may_wait] == [True, may_wait]
 
 
+def test_of_many_creates_at_once_each_has_its_family(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.now = float(int(kernel.now))
+    when = rfc3339(kernel.now)
+    many = range(200)
+    for number in many:
+        kernel.fork(1, INIT + 10 + number, after=0.0001)
+    write_ledger(tmp_path, *(line(f"m{n}", pid=INIT + 10 + n, time=when) for n in many))
+    tree.refresh()
+    found = [tree.container_of(INIT + 10 + number, kernel.now) for number in many]
+    assert found == [("/run/test", f"m{number}") for number in many]
+
+
+def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the_end_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born = known.born(os.getpid())
+    assert born is not None
+    monkeypatch.setattr(processes, "connector", refused)
+    monkeypatch.setattr(known, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
+    tree = Tree(Known(tmp_path))
+    assert len(tree.lives) == 0
+    assert tree.has_containers  # there may be some
+
+
 def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: Tree, kernel: Kernel
 ) -> None:
