@@ -82,6 +82,26 @@ class Lost(NamedTuple):
     at_least: bool
 
 
+class Doubts(NamedTuple):
+    """What may be missing: lost records, calls of nobody known, those beyond the kinds kept."""
+
+    lost: Lost
+    stray: int
+    dropped: int
+
+    def words(self) -> str:
+        """Return them as the end of a sentence, "" for none."""
+        found = ""
+        if self.lost.records:
+            at_least = "at least " if self.lost.at_least else ""
+            found += f"; meanwhile {at_least}{watching.counted(self.lost.records, 'record')} lost"
+        if self.stray:
+            found += f"; meanwhile {watching.counted(self.stray, 'call')} of no known container"
+        if self.dropped:
+            found += f"; {watching.counted(self.dropped, 'call')} beyond the kinds that are kept"
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container."""
@@ -167,9 +187,7 @@ def place(verdict: str | None) -> int:
     return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
 
 
-def confidence(
-    group: Iterable[Container], watched: float, lost: Lost, stray: int, grade: int
-) -> str:
+def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade: int) -> str:
     """Return what a verdict is worth in words."""
     looking = [one for one in group if one.looks]
     restarts = sum(one.restarts for one in looking)
@@ -178,11 +196,5 @@ def confidence(
     where = watching.counted(len(looking), "container")
     if restarts:
         where += f" with {watching.counted(restarts, 'restart')}"
-    doubts = ""
-    if lost.records:
-        at_least = "at least " if lost.at_least else ""
-        doubts += f"; meanwhile {at_least}{watching.counted(lost.records, 'record')} lost"
-    if stray:
-        doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts}."
+    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts.words()}."

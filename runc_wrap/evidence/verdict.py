@@ -7,7 +7,7 @@
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Only observe knows whether it was to make namespaces, which clone then may not
     None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
-               and the rest is harmless, or the containers are enforced already
+               or more than is kept and the rest is harmless, or they are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
 long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import outcomes, watching, workloads
-from runc_wrap.evidence.judged import Container, Judged, Lost, Row, add, confidence, place
+from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.evidence.outcomes import (
     DEGRADES,
     DENIED,
@@ -46,6 +46,7 @@ _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
+_CROWDED = "it made more kinds of calls than are kept."
 _AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
 
 
@@ -96,7 +97,10 @@ class Judging:
         lost = _lost(group, evidence)
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
-        grade = watching.grade(watched, doubtful=bool(lost.records or stray))
+        dropped = sum(one.seen.dropped for one in group if one.looks)
+        grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
+        if dropped:
+            problems.append(_CROWDED)
         if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
             problems.append(_DAMAGED)
         if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
@@ -105,7 +109,7 @@ class Judging:
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(group, watched, lost, stray, grade),
+            confidence=confidence(group, watched, Doubts(lost, stray, dropped), grade),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -187,8 +191,9 @@ def _verdict(
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
-    if _DAMAGED in problems and not {DENIED, DEPENDS}.intersection(told):
-        return None, f"Unknown: {_DAMAGED}"
+    hiding = next((one for one in problems if one in (_DAMAGED, _CROWDED)), None)
+    if hiding and not {DENIED, DEPENDS}.intersection(told):
+        return None, f"Unknown: {hiding}"
     if told:
         return min(told, key=place), None
     if problems and (problems[0] != _CLEARED or watched <= 0):

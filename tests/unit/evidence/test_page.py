@@ -105,6 +105,11 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
         assert wanted in written, wanted
 
 
+def test_calls_beyond_the_kinds_that_are_kept_are_counted_as_calls() -> None:
+    one = reports.usual()[0] | {"dropped": 1000}
+    assert "Calls beyond the kinds that are kept</dt><dd>1,000<" in page.render([one], {})
+
+
 def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
     shown = page.view(reports.usual(), {})
     assert [one["short"] for one in shown["affected"]] == [

@@ -222,6 +222,25 @@ def test_damaged_evidence_lets_nothing_be_safe(
     assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
 
 
+@pytest.mark.parametrize(
+    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
+)
+def test_who_makes_more_kinds_of_calls_than_are_kept_is_not_safe(
+    case: Case, call: int | None, verdict: str | None
+) -> None:
+    case.container()
+    if call is not None:
+        case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
+    case.evidence.add(KEY, sighting(GETPID, time=BEGIN + 5))
+    case.evidence.containers[KEY].dropped = 3
+    found = case.one()
+    crowded = "Unknown: it made more kinds of calls than are kept."
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else crowded)
+    assert found["confidence"] == (
+        "Watched fairly long: 7 days in 1 container; 3 calls beyond the kinds that are kept."
+    )
+
+
 CLEARED = "Unknown: its evidence was cleared."
 AUDITED = "Unknown: nothing was watching while its containers ran."
 
