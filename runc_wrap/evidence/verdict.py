@@ -6,8 +6,9 @@
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Only observe knows whether it was to make namespaces, which clone then may not
-    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
-               or more than is kept and the rest is harmless, or they are enforced already
+    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
+               more than is kept or of a profile that is gone, and the rest no worse than degrades;
+               or they are enforced already
 
 The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
 long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
@@ -191,12 +192,12 @@ def _verdict(
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
-    hiding = next((one for one in problems if one in (_DAMAGED, _CROWDED)), None)
+    hiding = next((one for one in problems if one != _CLEARED), None)
     if hiding and not {DENIED, DEPENDS}.intersection(told):
         return None, f"Unknown: {hiding}"
     if told:
         return min(told, key=place), None
-    if problems and (problems[0] != _CLEARED or watched <= 0):
+    if problems and watched <= 0:
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
         return None, "Already enforced: what is denied is not logged in this mode."

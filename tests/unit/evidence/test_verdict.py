@@ -13,6 +13,9 @@ from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
 
 KEY = ("/run/test", "c1")
@@ -29,7 +32,7 @@ def profile() -> Filter:
 
 class Case:
     def __init__(self, profile: Filter | str) -> None:
-        self.profile = profile
+        self.profile_of: Callable[[Record], Filter | str] = lambda _: profile
         self.evidence = Evidence()
         self.lines: list[dict[str, Any]] = []
         self.there: set[tuple[str, str]] = set()
@@ -48,7 +51,7 @@ class Case:
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
         decided = ledgers.Ledger(records, 0, starts)
-        judging = Judging(lambda _: self.profile, lambda key: key in self.there, self.now, since)
+        judging = Judging(self.profile_of, lambda key: key in self.there, self.now, since)
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 
     def one(self) -> dict[str, Any]:
@@ -377,6 +380,20 @@ def test_where_the_profile_is_not_known_calls_are_shown_and_nothing_is_claimed()
         "Unknown: the profile is not there any more.",
     )
     assert [(one["syscall"], one["verdict"]) for one in found["calls"]] == [("unshare", None)]
+
+
+@pytest.mark.parametrize(("call", "verdict"), [(NEW, None), (CLONE, "depends")])
+def test_what_degrades_hides_no_other_containers_unknown_profile(
+    case: Case, profile: Filter, call: int, verdict: str | None
+) -> None:
+    gone = "the profile is not there any more."
+    case.profile_of = lambda record: gone if record.profile == "localhost/gone.json" else profile
+    case.container("c1", image="web")
+    case.container("c2", image="web", profile="localhost/gone.json")
+    case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
+    case.evidence.add(("/run/test", "c2"), sighting(UNSHARE, time=BEGIN + 5))
+    found = case.one()
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else f"Unknown: {gone}")
 
 
 def test_since_leaves_out_what_was_before(case: Case) -> None:
