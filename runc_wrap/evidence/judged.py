@@ -26,7 +26,10 @@ _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container: decided, and seen. `end` is when it ended or `now`, as far as known."""
+    """One container: decided, and seen. `end` is when it ended or `now`, as far as known.
+
+    `watched` is for how many seconds its calls would have been seen.
+    """
 
     record: Record
     seen: Tallies
@@ -34,6 +37,7 @@ class Container:
     end: float
     restarts: int
     is_there: bool
+    watched: float = 0.0
 
     @property
     def looks(self) -> bool:
@@ -189,11 +193,12 @@ def place(verdict: str | None) -> int:
 
 def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade: int) -> str:
     """Return what a verdict is worth in words."""
-    looking = [one for one in group if one.looks]
-    restarts = sum(one.restarts for one in looking)
     if not watched:
-        return "Nothing was watching." if looking else "Not watched: it is enforced."
-    where = watching.counted(len(looking), "container")
+        looks = any(one.looks for one in group)
+        return "Nothing was watching." if looks else "Not watched: it is enforced."
+    seen = [one for one in group if one.watched > 0]
+    restarts = sum(one.restarts for one in seen)
+    where = watching.counted(len(seen), "container")
     if restarts:
         where += f" with {watching.counted(restarts, 'restart')}"
     what = watching.WORDS[grade]

@@ -10,14 +10,15 @@
                more than is kept or of a profile that is gone, and the rest no worse than degrades;
                or they are enforced already
 
-The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
-long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
+The first of these that holds is the workload's. What "safe" is worth is in `confidence`: how long
+one was watched, how many were at all, and whether records were lost meanwhile or belong to nobody
+known.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import outcomes, watching, workloads
@@ -85,7 +86,8 @@ class Judging:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
         begin = watching.epoch(first) or last_start
-        return Container(record, seen, begin, end, often - 1, is_there)
+        one = Container(record, seen, begin, end, often - 1, is_there)
+        return replace(one, watched=self._watched(one, max(begin, last_start), evidence))
 
     def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
         group.sort(key=lambda one: one.begin)
@@ -94,7 +96,7 @@ class Judging:
         for one in group:
             problems += self._tell(one, rows)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
-        watched = max((self._watched(one, evidence) for one in group), default=0.0)
+        watched = max(one.watched for one in group)
         lost = _lost(group, evidence)
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
@@ -120,8 +122,12 @@ class Judging:
             reason=reason,
         )
 
-    def _watched(self, one: Container, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen."""
+    def _watched(self, one: Container, start: float, evidence: Evidence) -> float:
+        """Return for how long this container's calls would have been seen since its last start.
+
+        Nobody knows when its former lives ended: rather too little than time in which it did not
+        run.
+        """
         if not one.looks:
             return 0.0
         times = [
@@ -130,7 +136,7 @@ class Judging:
             if source != _PROCESSES and _concerns(source, one)
             for time in intervals
         ]
-        begin = max(one.begin, self.since, self._cleared(one, evidence))
+        begin = max(start, self.since, self._cleared(one, evidence))
         return watching.length(watching.overlap(times, begin, one.end))
 
     def _cleared(self, one: Container, evidence: Evidence) -> float:

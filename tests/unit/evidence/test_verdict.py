@@ -252,7 +252,7 @@ AUDITED = "Unknown: nothing was watching while its containers ran."
     ("there", "starts", "cleared", "told"),
     [
         (False, 2, BEGIN + 2 * HOUR, (None, CLEARED, 0)),
-        (False, 2, BEGIN - 1, ("safe", None, HOUR)),
+        (False, 2, BEGIN - 1, (None, AUDITED, 0)),
         (False, 1, BEGIN - 1, (None, AUDITED, 0)),
         (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
         (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
@@ -268,6 +268,32 @@ def test_what_was_cleared_was_not_watched(
     case.evidence.cleared_until = cleared
     found = case.one()
     assert (found["verdict"], found["reason"], found["watched"]) == told
+
+
+def test_between_two_starts_nobody_knows_how_long_it_ran(case: Case) -> None:
+    case.container()
+    case.container(time="2026-11-24T23:59:00Z")
+    found = case.one()
+    assert (found["watched"], found["restarts"]) == (MINUTE, 1)
+    assert found["confidence"] == "Hardly watched: 1 minute in 1 container with 1 restart."
+    assert found["since"] == "2026-11-18T00:00:00Z"
+
+
+def test_a_call_of_a_former_life_counts(case: Case) -> None:
+    case.container()
+    case.container(time="2026-11-24T23:59:00Z")
+    case.evidence.add(KEY, sighting(UNSHARE, time=BEGIN + 5))
+    assert case.one()["verdict"] == "denied"
+
+
+def test_containers_that_ended_before_anybody_looked_are_no_confidence(case: Case) -> None:
+    case.container("c0", image="web")
+    for number in range(1, 50):
+        case.container(f"c{number}", image="web", time="2026-11-10T00:00:00Z")
+        case.there.discard(("/run/test", f"c{number}"))
+    found = case.one()
+    assert found["confidence"] == "Well watched: 7 days in 1 container."
+    assert found["containers"] == 50
 
 
 def test_what_was_kept_was_watched(case: Case) -> None:
