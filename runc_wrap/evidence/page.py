@@ -68,18 +68,21 @@ def view(report: Sequence[Json], meta: Json) -> Json:
     shown = _meta(meta)
     workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
     affected = [one for one in workloads if one["calls"] or one["verdict"] in _NOTICING]
+    quiet = [one for one in workloads if one not in affected]
+    untold = [one for one in quiet if one["verdict"] == UNKNOWN]
+    others = [one for one in quiet if one["verdict"] != UNKNOWN]
     counts = Counter(one["verdict"] for one in workloads)
     return {
         "meta": shown,
         "total": len(workloads),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
         "noticing": sum(counts[verdict] for verdict in _NOTICING),
+        "unknown": counts[UNKNOWN],
         "calls": sum(one["times"] for one in affected),
         "affected": affected[:MOST_WORKLOADS],
-        "others": [one for one in workloads if one not in affected][:MOST_WORKLOADS],
-        "hidden": sum(
-            max(0, n - MOST_WORKLOADS) for n in (len(affected), len(workloads) - len(affected))
-        ),
+        "untold": untold[:MOST_WORKLOADS],
+        "others": others[:MOST_WORKLOADS],
+        "hidden": sum(max(0, len(one) - MOST_WORKLOADS) for one in (affected, untold, others)),
         "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
         "open": len(affected) <= _OPEN,
         "picture": matrix.picture(affected),

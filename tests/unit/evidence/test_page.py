@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import unicodedata
 
@@ -120,7 +121,38 @@ def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
         "crypto-worker",
         "elastic",
     ]
-    assert [one["verdict"] for one in shown["others"]] == ["unknown", *["safe"] * 6]
+    assert [one["verdict"] for one in shown["untold"]] == ["unknown"]
+    assert [one["verdict"] for one in shown["others"]] == ["safe"] * 6
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "lead", "captions"),
+    [
+        ([None, None], "nobody can tell whether 2 workloads would notice.", ["nobody can tell"]),
+        (
+            [None, "safe", "safe"],
+            "none of 2 workloads would notice. Of 1 more nobody can tell.",
+            ["nobody can tell", "would not notice"],
+        ),
+        (["safe"], "none of 1 workload would notice.", ["would not notice"]),
+    ],
+)
+def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
+    verdicts: list[str | None], lead: str, captions: list[str]
+) -> None:
+    names = enumerate(verdicts)
+    written = page.render([reports.workload(f"n/p{at}/c|i", one) for at, one in names], {})
+    assert lead in written
+    found = re.findall(r"<caption class=.unseen.>Workloads that ([a-z ]+?)(?: about)?<", written)
+    assert found == captions
+    tables = [one.count('<tr id="w') for one in written.split("<caption")[1:]]
+    assert sum(tables) == len(verdicts)
+    assert tables[0] == (verdicts.count(None) or len(verdicts))
+
+
+def test_beside_those_who_would_notice_unknown_ones_are_counted_apart() -> None:
+    written = page.render(reports.usual(), reports.META)
+    assert "that it does not let through. Of 1 nobody can tell." in written
 
 
 def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
