@@ -36,7 +36,7 @@ from runc_wrap.evidence.tallies import Call, Tallies
 from runc_wrap.profiles import actions, modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
@@ -57,13 +57,15 @@ class Judging:
     """What judging needs from outside.
 
     `profile_of` returns the decided profile under enforce, or a sentence why it is not known;
-    `is_there` tells whether a container still is; `since` leaves out what was before.
+    `is_there` tells whether a container still is; `since` leaves out what was before; `silence`
+    says why audit records do not come.
     """
 
     profile_of: Callable[[Record], Filter | str]
     is_there: Callable[[Key], bool]
     now: float
     since: float = 0.0
+    silence: str | None = None
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that we confine, the worst first."""
@@ -102,13 +104,9 @@ class Judging:
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
         grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
-        if dropped:
-            problems.append(_CROWDED)
-        if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
-            problems.append(_DAMAGED)
-        if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
-            problems.append(_CLEARED)
-        verdict, reason = _verdict(ordered, group, watched, problems)
+        problems += self._troubles(group, evidence)
+        unwatched = None if watched > 0 else self._unwatched(group)
+        verdict, reason = _verdict(ordered, group, problems, unwatched)
         return Judged(
             workload=whose,
             verdict=verdict,
@@ -121,6 +119,21 @@ class Judging:
             filter=None if isinstance(profile, str) else profile,
             reason=reason,
         )
+
+    def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
+        """Yield why more may have been seen than the evidence says."""
+        looking = [one for one in group if one.looks]
+        if any(one.seen.dropped for one in looking):
+            yield _CROWDED
+        if any(evidence.is_damaged(_key(one.record)) for one in looking):
+            yield _DAMAGED
+        if any(one.begin <= self._cleared(one, evidence) for one in looking):
+            yield _CLEARED
+
+    def _unwatched(self, group: list[Container]) -> str:
+        if self.silence and any(one.looks and one.record.mode != OBSERVE for one in group):
+            return f"nothing could be watched: {self.silence}."
+        return "nothing was watching while its containers ran."
 
     def _watched(self, one: Container, start: float, evidence: Evidence) -> float:
         """Return for how long this container's calls would have been seen since its last start.
@@ -192,8 +205,8 @@ def _key(record: Record) -> Key:
 def _verdict(
     rows: list[Row],
     group: list[Container],
-    watched: float,
     problems: list[str],
+    unwatched: str | None,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
@@ -203,12 +216,12 @@ def _verdict(
         return None, f"Unknown: {hiding}"
     if told:
         return min(told, key=place), None
-    if problems and watched <= 0:
+    if problems and unwatched:
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
         return None, "Already enforced: what is denied is not logged in this mode."
-    if watched <= 0:
-        return None, "Unknown: nothing was watching while its containers ran."
+    if unwatched:
+        return None, f"Unknown: {unwatched}"
     return SAFE, None
 
 

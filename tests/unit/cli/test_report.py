@@ -15,6 +15,7 @@ from runc_wrap.evidence.store import Store
 from runc_wrap.evidence.tallies import Call, Tally
 from runc_wrap.evidence.verdict import UNKNOWN
 from runc_wrap.evidence.watching import rfc3339
+from runc_wrap.node import report as node_report
 from tests.unit.evidence.making import (
     CLONE3,
     MOUNT,
@@ -286,6 +287,46 @@ def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
     evidence.container("c1", mode=mode)
     told = "note: an audit rule excludes SECCOMP" in applied.ctl("report").stderr
     assert told is is_told
+
+
+EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l shows it)"
+
+
+@pytest.fixture
+def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """A node without an agent, that has an audit.log of a day and no record in it."""
+    monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "audit.log")
+    monkeypatch.setattr(node_report, "is_there", lambda _: True)
+    begin = time.time() - 86400
+    files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
+    return applied
+
+
+@pytest.mark.parametrize(
+    ("mode", "obstacle", "told"),
+    [
+        ("audit", None, "safe"),
+        ("audit", kernel.UNREAD, "safe"),  # without root nobody could say more
+        ("audit", EXCLUDED, f"Unknown: nothing could be watched: {EXCLUDED}."),
+        ("observe", EXCLUDED, "Unknown: nothing was watching while its containers ran."),
+    ],
+)
+def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
+    audited: Node, monkeypatch: pytest.MonkeyPatch, mode: str, obstacle: str | None, told: str
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: [obstacle] if obstacle else [])
+    begin = rfc3339(time.time() - 3600)
+    write_ledger(audited.places.ledger, line("c1", mode=mode, time=begin))
+    (found,) = _documents(audited, status=int(told != "safe"))
+    assert told in (found["verdict"], found["reason"])
+
+
+def test_what_the_agent_watched_stays_watched_whatever_the_kernel_keeps_back_now(
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: [EXCLUDED])
+    evidence.container("c1")
+    assert _documents(applied)[0]["verdict"] == "safe"
 
 
 def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:
