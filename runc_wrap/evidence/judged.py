@@ -108,7 +108,10 @@ class Doubts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One workload with its verdict; `filter` is the profile of its newest container."""
+    """One workload with its verdict; `filter` is the profile of its newest container.
+
+    `shares_name`: the image alone tells it from another one.
+    """
 
     workload: Workload
     verdict: str | None
@@ -120,6 +123,13 @@ class Judged:
     lost: Lost
     filter: Filter | None
     reason: str | None = None
+    shares_name: bool = False
+
+    @property
+    def name(self) -> str:
+        """What `suggest` calls it: by its image too, where that alone tells it from another one."""
+        whose = self.workload
+        return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it."""
@@ -127,6 +137,7 @@ class Judged:
         pods = sorted({one.record.pod for one in self.containers if one.record.pod})
         return {
             **self.workload._asdict(),
+            "name": self.name,
             "verdict": self.verdict,
             "reason": self.reason,
             "confidence": self.confidence,

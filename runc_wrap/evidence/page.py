@@ -36,7 +36,7 @@ _NOTICING = ("denied", "depends", "degrades")
 _OPEN = 20  # so many workloads are shown unfolded
 _MOST_WARNINGS = 20
 _LONGEST_SENTENCE = 600
-_LOCALHOST = "localhost/"
+_LONGEST_ARGUMENT = 600  # an image's name with its digest, after a pod's
 _TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
 _EVERYONE = ("namespace", "pod", "container", "image")
 
@@ -136,10 +136,9 @@ def _warnings(value: object) -> list[str]:
 
 def _command(workload: Json, profiles: str) -> str:
     """Return the command that writes the profile, "" where it could not be pasted unchanged."""
-    parts = [workload.get(name) for name in _EVERYONE[:3]]
-    name = "/".join(part for part in parts if isinstance(part, str) and part)
-    file = str(workload.get("annotation") or "").partition(_LOCALHOST)[2]
-    whole = name and inert.name(name) == name and inert.name(file) == file and "…" not in profiles
+    name, file = (str(workload.get(key) or "") for key in ("name", "file"))
+    shown = inert.name(name, _LONGEST_ARGUMENT)
+    whole = name and shown == name and inert.name(file) == file and "…" not in profiles
     if not (whole and file and workload.get("addition")):
         return ""
     words = ["--", name] if name.startswith("-") else [name]

@@ -10,7 +10,6 @@ no rule can say that, the call is allowed whole, with a warning.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
-_LONGEST_NAME = 100
 _BLIND = "clone3"  # a filter sees where its flags are, not what they are
 _NOT_ALL_KEPT = "; allowed with any arguments, as not all that it was made with were kept"
 _STILL_DENIED = (
@@ -206,42 +204,6 @@ def _lets_through(profile: Filter, row: Row) -> bool:
         == outcomes.SAFE
         for args in row.args
     )
-
-
-def file_name(judged: Judged) -> str:
-    """Return a name for the profile's file: plain, as localhost/<file> wants it."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", judged.workload.name).strip("-").lower()
-    return f"{plain[:_LONGEST_NAME] or 'workload'}.json"
-
-
-def policy_rule(judged: Judged) -> str:
-    """Return the smallest rule to paste into the policy, in TOML; "" where names do not count.
-
-    Outside of Kubernetes a container's names are anybody's word, so no rule selects by them.
-    """
-    whose = judged.workload
-    if whose.pod is None and whose.namespace is None:
-        return ""
-    pods = {one.record.pod for one in judged.containers}
-    pod = whose.pod if pods == {whose.pod} else f"{whose.pod}-*"
-    selectors = {
-        "namespace": whose.namespace,
-        "pod": whose.pod and pod,
-        "container": whose.container,
-    }
-    lines = [
-        "[[rule]]",
-        f"name = {json.dumps(f'{whose.name}: what it was seen to need')}",
-        *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items() if value),
-        f"profile = {json.dumps('localhost/' + file_name(judged))}",
-        'mode = "enforce"',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def annotation(judged: Judged) -> str:
-    """Return the annotation that asks for the profile."""
-    return f"runc-wrap/seccomp: localhost/{file_name(judged)}"
 
 
 def addition(entries: Iterable[Json]) -> str:

@@ -17,7 +17,7 @@ known.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,11 @@ class Judging:
                 container = self._container(key, record, ledger, evidence)
                 if container.end >= self.since:
                     groups[workloads.of(record)].append(container)
-        found = [self._judged(whose, group, evidence) for whose, group in groups.items()]
+        names = Counter(whose.name for whose in groups)
+        found = [
+            replace(self._judged(whose, group, evidence), shares_name=names[whose.name] > 1)
+            for whose, group in groups.items()
+        ]
         return sorted(found, key=_order)
 
     def _container(self, key: Key, record: Record, ledger: Ledger, evidence: Evidence) -> Container:

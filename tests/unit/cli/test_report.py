@@ -246,7 +246,7 @@ def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path:
     result = applied.ctl("report", "--html", str(page))
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"1 workload in {page}\n")
     text = page.read_text()
-    assert "localhost/shop-web-app.json" in text
+    assert "localhost/shop_web_app.json" in text
     assert "unshare" in text
 
 
@@ -342,6 +342,39 @@ def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence
     assert "several are called so; there are: a" in applied.failure("suggest", "web:1")
 
 
+def test_the_image_tells_workloads_of_one_name_apart(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
+    for number in (1, 2):
+        evidence.container(f"c{number}", sighting(), image=f"web:{number}", **names)
+    told = "several are called so; there are: shop/web/app@web:1, shop/web/app@web:2"
+    assert told in applied.failure("suggest", "shop/web/app")
+    result = applied.ctl("suggest", "shop/web/app@web:2")
+    assert result.exit_code == 0
+    assert 'image = ["web:2"]' in result.stderr
+    assert "the rule matches other workloads" not in result.stderr
+    found = _documents(applied, status=1)
+    assert len({one["file"] for one in found}) == len({one["rule"] for one in found}) == 2
+    page = tmp_path / "out.html"
+    applied.ctl("report", "--html", str(page))
+    for one in found:
+        assert f"suggest {one['name']} &gt; " in page.read_text()
+        assert f"/{one['file']}" in page.read_text()
+
+
+def test_suggest_warns_of_other_workloads_that_its_rule_matches(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "container": "app", "image": "i"}
+    pods = ("web-7d9c8b5f6-x2k4p", "web-admin-7d9c8b5f6-x2k4p", "webshop-7d9c8b5f6-x2k4p")
+    for place, pod in enumerate(pods):
+        evidence.container(f"c{place}", sighting(), pod=pod, **names)
+    told = applied.ctl("suggest", "shop/web/app").stderr
+    assert "confined by it: shop/web-admin/app\n" in told
+    assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
+
+
 def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(CLONE3))
     result = applied.ctl("suggest", "c1")
@@ -356,7 +389,7 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
     evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
     result = applied.ctl("suggest", "shop/web/app")
     rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
-    profile = {"shop-web-app": result.stdout.encode()}
+    profile = {"shop_web_app": result.stdout.encode()}
     applied.configure(rule, **profile)
     assert applied.ctl("apply").exit_code == 0
     (added,) = [one for one in json.loads(result.stdout)["syscalls"] if "comment" in one]

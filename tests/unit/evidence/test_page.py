@@ -98,8 +98,8 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
         "a0=0x26 a1=0x5 a2=0x0",
         "mode = &#34;enforce&#34;",
         reports.MANY[0],
-        "runc-wrap/seccomp: localhost/ci-runner-builds-buildkit.json",
-        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci-",
+        "runc-wrap/seccomp.buildkit: localhost/ci_runner-builds_buildkit.json",
+        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci_",
         "230 records were lost",
         "14 records could not be given to a container",
     ):
@@ -206,13 +206,14 @@ def test_many_workloads_are_cut_and_said_so() -> None:
         ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
         ("a\nreboot\n", ""),
         ("a\u202e", ""),
-        ("p" * 200, ""),
+        ("p" * 200, f"suggest n/{'p' * 200}/c > /etc/p/x.json"),
+        ("p" * 700, ""),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
-    one |= {"pod": pod, "annotation": "runc-wrap/seccomp: localhost/x.json"}
+    one |= {"name": f"n/{pod}/c", "file": "x.json"}
     (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
     assert shown["command"] == (command and f"runc-wrapctl {command}")
 

@@ -229,25 +229,3 @@ def test_the_decided_block_itself_stays_as_it_is() -> None:
     before = json.dumps(judged.filter.block)
     _suggested(judged)
     assert json.dumps(judged.filter.block) == before
-
-
-def test_a_rule_selects_the_workload_and_an_annotation_where_names_do_not_count() -> None:
-    names = {"namespace": "shop", "container": "app", "image": "web:1"}
-    judged = _judged(sighting(), pod="web-7d9c8b5f6-x2k4p", **names)
-    assert suggest.policy_rule(judged) == (
-        '[[rule]]\nname = "shop/web/app: what it was seen to need"\nnamespace = ["shop"]\n'
-        'pod = ["web-*"]\ncontainer = ["app"]\nprofile = "localhost/shop-web-app.json"\n'
-        'mode = "enforce"\n'
-    )
-    alone = _judged(sighting())
-    assert suggest.policy_rule(alone) == ""
-    assert suggest.annotation(alone) == "runc-wrap/seccomp: localhost/c1.json"
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "", "\x1b[31m", "ü" * 300, '"; x'])
-def test_no_name_leads_a_file_elsewhere(name: str) -> None:
-    judged = _judged(sighting(), container=name, image="i")
-    found = suggest.file_name(judged)
-    assert found.endswith(".json")
-    assert found.removesuffix(".json").replace("-", "").isalnum()
-    assert len(found) < 120
