@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import inert, outcomes, suggest, watching
+from runc_wrap.evidence import asking, inert, outcomes, suggest, watching
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
 from runc_wrap.node.would import Enforced
@@ -134,8 +134,9 @@ def document(one: Judged) -> Json:
     return {
         **one.as_json(),
         "addition": suggest.addition(added),
-        "rule": suggest.policy_rule(one) if added else "",
-        "annotation": suggest.annotation(one) if added else "",
+        "file": asking.file_name(one) if added else "",
+        "rule": asking.policy_rule(one) if added else "",
+        "annotation": asking.annotation(one) if added else "",
         "warnings": found.warnings if found else [],
     }
 
@@ -186,7 +187,7 @@ def _show(found: Report) -> None:
 
 def _row(one: Judged) -> tuple[str, ...]:
     return (
-        inert.name(one.workload.name, _LONGEST_NAME),
+        inert.name(one.name, _LONGEST_NAME),
         watching.counted(len(one.containers), "container"),
         _WORDS[one.verdict],
         _calls(one.rows) or "-",

@@ -8,16 +8,18 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.cli.report import gathered, sources, suggested
-from runc_wrap.evidence import inert, watching
-from runc_wrap.evidence import suggest as evidence_suggest
+from runc_wrap.evidence import asking, inert, watching
 from runc_wrap.evidence.outcomes import DEGRADES
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Judged
+    from runc_wrap.evidence.suggest import Suggestion
     from runc_wrap.node.places import Places
     from runc_wrap.node.report import Asked
 
 _SHORTEST_ID = 4
+_MOST_NAMES = 20
+_LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
 
 
 @click.command()
@@ -28,29 +30,32 @@ _SHORTEST_ID = 4
 def suggest(places: Places, workload: str, *, asked: Asked, degrading: bool) -> None:
     """Print the profile that WORKLOAD was decided to get, with what it was seen to need.
 
-    WORKLOAD is its name in `report`, or a container's id or its beginning. Save the profile
-    beneath etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
+    WORKLOAD is its name in `report`, with @IMAGE where several are called so, or a container's id
+    or its beginning. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name it
+    localhost/<file>.
     """
     found = gathered(places, asked)
     one = _chosen(found.judged, workload)
     made = suggested(one, degrading=degrading)
     if made is None:
         raise output.Failure(
-            f"{inert.name(one.workload.name)}: its profile is not known. {one.reason or ''}"
+            f"{inert.name(one.name)}: its profile is not known. {one.reason or ''}"
         )
     output.document(made.profile)
     for warning in made.warnings:
         output.warn(f"warning: {warning}")
+    if also := asking.also_matched(one, found.judged) if made.added else []:
+        output.warn(_too_wide(also))
     output.warn(_what_next(places, one, made))
 
 
 def _chosen(judged: list[Judged], name: str) -> Judged:
     """Return the workload of this name, or with this container."""
-    exact = [one for one in judged if name in (one.workload.name, one.workload.image)]
+    exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
     found = exact or [one for one in judged if _has(one, name)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(inert.word(one.workload.name) for one in found or judged[:20]) or "none"
+    names = _listed([one.name for one in found or judged]) or "none"
     what = "several are called so" if found else "there is no such workload"
     raise output.Failure(f"{name}: {what}; there are: {names}")
 
@@ -61,20 +66,34 @@ def _has(one: Judged, name: str) -> bool:
     )
 
 
-def _what_next(places: Places, one: Judged, made: evidence_suggest.Suggestion) -> str:
+def _listed(names: list[str]) -> str:
+    shown = [inert.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
+    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*shown, *more])
+
+
+def _too_wide(also: list[str]) -> str:
+    return (
+        "warning: the rule matches other workloads too, which would get this profile and be "
+        f"confined by it: {_listed(also)}"
+    )
+
+
+def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
     left = sum(row.verdict == DEGRADES for row in one.rows)
     if not made.added:
         more = f" {watching.counted(left, 'call')} would get ENOSYS; --degrading allows that."
         return f"nothing was added: nothing was seen that would be denied.{more if left else ''}"
-    path = places.profiles / evidence_suggest.file_name(one)
+    path = places.profiles / asking.file_name(one)
+    rule = asking.policy_rule(one)
     number = len(made.added)
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
         f"Save it as {path}, then ask for it in {places.config}, {_where(one)}:"
-        if evidence_suggest.policy_rule(one)
+        if rule
         else f"Save it as {path}, then ask for it by an annotation of the container:",
         "",
-        evidence_suggest.policy_rule(one) or evidence_suggest.annotation(one),
+        rule or asking.annotation(one),
         "and run `runc-wrapctl apply`.",
     ]
     return "\n".join(lines)

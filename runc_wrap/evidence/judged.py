@@ -26,7 +26,10 @@ _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container: decided, and seen. `end` is when it ended or `now`, as far as known."""
+    """One container: decided, and seen. `end` is when it ended or `now`, as far as known.
+
+    `watched` is for how many seconds its calls would have been seen.
+    """
 
     record: Record
     seen: Tallies
@@ -34,6 +37,7 @@ class Container:
     end: float
     restarts: int
     is_there: bool
+    watched: float = 0.0
 
     @property
     def looks(self) -> bool:
@@ -82,9 +86,32 @@ class Lost(NamedTuple):
     at_least: bool
 
 
+class Doubts(NamedTuple):
+    """What may be missing: lost records, calls of nobody known, those beyond the kinds kept."""
+
+    lost: Lost
+    stray: int
+    dropped: int
+
+    def words(self) -> str:
+        """Return them as the end of a sentence, "" for none."""
+        found = ""
+        if self.lost.records:
+            at_least = "at least " if self.lost.at_least else ""
+            found += f"; meanwhile {at_least}{watching.counted(self.lost.records, 'record')} lost"
+        if self.stray:
+            found += f"; meanwhile {watching.counted(self.stray, 'call')} of no known container"
+        if self.dropped:
+            found += f"; {watching.counted(self.dropped, 'call')} beyond the kinds that are kept"
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One workload with its verdict; `filter` is the profile of its newest container."""
+    """One workload with its verdict; `filter` is the profile of its newest container.
+
+    `shares_name`: the image alone tells it from another one.
+    """
 
     workload: Workload
     verdict: str | None
@@ -96,6 +123,13 @@ class Judged:
     lost: Lost
     filter: Filter | None
     reason: str | None = None
+    shares_name: bool = False
+
+    @property
+    def name(self) -> str:
+        """What `suggest` calls it: by its image too, where that alone tells it from another one."""
+        whose = self.workload
+        return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it."""
@@ -103,6 +137,7 @@ class Judged:
         pods = sorted({one.record.pod for one in self.containers if one.record.pod})
         return {
             **self.workload._asdict(),
+            "name": self.name,
             "verdict": self.verdict,
             "reason": self.reason,
             "confidence": self.confidence,
@@ -167,22 +202,15 @@ def place(verdict: str | None) -> int:
     return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
 
 
-def confidence(
-    group: Iterable[Container], watched: float, lost: Lost, stray: int, grade: int
-) -> str:
+def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade: int) -> str:
     """Return what a verdict is worth in words."""
-    looking = [one for one in group if one.looks]
-    restarts = sum(one.restarts for one in looking)
     if not watched:
-        return "Nothing was watching." if looking else "Not watched: it is enforced."
-    where = watching.counted(len(looking), "container")
+        looks = any(one.looks for one in group)
+        return "Nothing was watching." if looks else "Not watched: it is enforced."
+    seen = [one for one in group if one.watched > 0]
+    restarts = sum(one.restarts for one in seen)
+    where = watching.counted(len(seen), "container")
     if restarts:
         where += f" with {watching.counted(restarts, 'restart')}"
-    doubts = ""
-    if lost.records:
-        at_least = "at least " if lost.at_least else ""
-        doubts += f"; meanwhile {at_least}{watching.counted(lost.records, 'record')} lost"
-    if stray:
-        doubts += f"; meanwhile {watching.counted(stray, 'call')} of no known container"
     what = watching.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts}."
+    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts.words()}."

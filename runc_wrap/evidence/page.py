@@ -36,7 +36,7 @@ _NOTICING = ("denied", "depends", "degrades")
 _OPEN = 20  # so many workloads are shown unfolded
 _MOST_WARNINGS = 20
 _LONGEST_SENTENCE = 600
-_LOCALHOST = "localhost/"
+_LONGEST_ARGUMENT = 600  # an image's name with its digest, after a pod's
 _TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
 _EVERYONE = ("namespace", "pod", "container", "image")
 
@@ -68,18 +68,21 @@ def view(report: Sequence[Json], meta: Json) -> Json:
     shown = _meta(meta)
     workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
     affected = [one for one in workloads if one["calls"] or one["verdict"] in _NOTICING]
+    quiet = [one for one in workloads if one not in affected]
+    untold = [one for one in quiet if one["verdict"] == UNKNOWN]
+    others = [one for one in quiet if one["verdict"] != UNKNOWN]
     counts = Counter(one["verdict"] for one in workloads)
     return {
         "meta": shown,
         "total": len(workloads),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
         "noticing": sum(counts[verdict] for verdict in _NOTICING),
+        "unknown": counts[UNKNOWN],
         "calls": sum(one["times"] for one in affected),
         "affected": affected[:MOST_WORKLOADS],
-        "others": [one for one in workloads if one not in affected][:MOST_WORKLOADS],
-        "hidden": sum(
-            max(0, n - MOST_WORKLOADS) for n in (len(affected), len(workloads) - len(affected))
-        ),
+        "untold": untold[:MOST_WORKLOADS],
+        "others": others[:MOST_WORKLOADS],
+        "hidden": sum(max(0, len(one) - MOST_WORKLOADS) for one in (affected, untold, others)),
         "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
         "open": len(affected) <= _OPEN,
         "picture": matrix.picture(affected),
@@ -133,10 +136,9 @@ def _warnings(value: object) -> list[str]:
 
 def _command(workload: Json, profiles: str) -> str:
     """Return the command that writes the profile, "" where it could not be pasted unchanged."""
-    parts = [workload.get(name) for name in _EVERYONE[:3]]
-    name = "/".join(part for part in parts if isinstance(part, str) and part)
-    file = str(workload.get("annotation") or "").partition(_LOCALHOST)[2]
-    whole = name and inert.name(name) == name and inert.name(file) == file and "…" not in profiles
+    name, file = (str(workload.get(key) or "") for key in ("name", "file"))
+    shown = inert.name(name, _LONGEST_ARGUMENT)
+    whole = name and shown == name and inert.name(file) == file and "…" not in profiles
     if not (whole and file and workload.get("addition")):
         return ""
     words = ["--", name] if name.startswith("-") else [name]

@@ -3,17 +3,17 @@
 Where the arguments of all calls are known and tell something (observe mode: a socket's family,
 clone's flags), the addition allows just those. Names are taken out of rules that deny them, since
 of two rules for a call libseccomp may take either; a call with other arguments then gets the
-profile's default.
+profile's default. Where that lets calls through, the denial is narrowed to other arguments; where
+no rule can say that, the call is allowed whole, with a warning.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import inert, outcomes, tallies, watching
+from runc_wrap.evidence import denials, inert, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ALLOW
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
-_LONGEST_NAME = 100
+_BLIND = "clone3"  # a filter sees where its flags are, not what they are
+_NOT_ALL_KEPT = "; allowed with any arguments, as not all that it was made with were kept"
+_STILL_DENIED = (
+    "stays denied with other arguments: the rule that denies it is narrowed, for which an entry "
+    "added by hand is not enough."
+)
+_ALL_ALLOWED = (
+    "is allowed with any arguments then: the rule that denied it is gone, and this profile lets "
+    "through what no rule denies."
+)
 _NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
 _MOUNTS = "it changes what is mounted where"
 _MEMORY = "it reads and writes other processes' memory"
@@ -101,21 +110,39 @@ def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> 
         )
         return
     _list_abi(found, abi.oci, row)
-    values = _values(row, profile)
-    _take_out(found.profile, row.syscall)
-    before = len(found.added)
-    _append(found, [_entry(row, one) for one in values])
-    if values != [()] and not _lets_through(load(found.profile), row):
-        del found.profile["syscalls"][before - len(found.added) :]
-        del found.added[before:]
-        _append(found, [_entry(row, ())])
+    asked = _asked(row, profile)
+    values = _values(row, asked)
+    if values == denials.ANY or not _allow(found, row, values, load):
+        cut = values == denials.ANY and asked and row.args
+        _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
+    if denials.is_open(found.profile):
+        still = denials.are_there(found.profile, row.syscall)
+        found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
     if row.syscall in DANGEROUS:
         found.warnings.append(f"{row.syscall} is dangerous: {DANGEROUS[row.syscall]}.")
 
 
-def _append(found: Suggestion, entries: list[Json]) -> None:
+def _allow(found: Suggestion, row: Row, values: list[denials.Values], load: Loading) -> bool:
+    """Allow a call with these arguments, if that can be written."""
+    block, name = found.profile, row.syscall
+    is_open = denials.is_open(block)
+    rest = denials.narrowed(block, name, values) if is_open else denials.taken_out(block, name)
+    entries = [_entry(row, one) for one in values]
+    if rest is None or not _lets_through(load({**block, "syscalls": [*rest, *entries]}), row):
+        return False
+    _put(found, rest, entries)
+    return True
+
+
+def _allow_all(found: Suggestion, row: Row, why: str) -> None:
+    entry = _entry(row, ())
+    entry["comment"] += why
+    _put(found, denials.taken_out(found.profile, row.syscall), [entry])
+
+
+def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
+    found.profile["syscalls"] = [*rest, *entries]
     found.added.extend(entries)
-    found.profile.setdefault("syscalls", []).extend(entries)
 
 
 def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
@@ -128,36 +155,41 @@ def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
         del found.profile["architectures"]
 
 
-def _values(row: Row, profile: Filter | None) -> list[tuple[tuple[int, int], ...]]:
-    """Return the (index, value)s to allow, each its own entry; [()] for whatever arguments."""
+def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
+    """Return the indexes of arguments by which it can be told what to allow; () for none."""
+    if row.syscall == _BLIND:
+        return ()
     abi = outcomes.abi_of(row.arch, row.number)
-    asked = tallies.asked(row.arch, row.number)[:1]
-    if abi and profile:
-        rules = profile.rules(abi, row.number & 0xFFFFFFFF)
-        asked = tuple(sorted({one.index for rule in rules for one in rule})) or asked
-    if row.syscall == "clone3":  # a filter sees where its flags are, not what they are
-        return [()]
+    usual = tallies.asked(row.arch, row.number)[:1]
+    if abi is None or profile is None:
+        return usual
+    rules = profile.rules(abi, row.number & 0xFFFFFFFF)
+    return tuple(sorted({one.index for rule in rules for one in rule})) or usual
+
+
+def _values(row: Row, asked: tuple[int, ...]) -> list[denials.Values]:
+    """Return the (index, value)s to allow, each its own entry; ANY for whatever arguments."""
     if not asked or not row.has_args or not row.args:
-        return [()]
-    found: dict[tuple[tuple[int, int], ...], None] = {}
+        return denials.ANY
+    found: dict[denials.Values, None] = {}
     for args in row.args:
         one = tuple((index, args[index]) for index in asked if index < len(args))
         if len(one) < len(asked) or any(value is None for _, value in one):
-            return [()]
+            return denials.ANY
         found[one] = None  # type: ignore[index] # no value is None here
     return list(found)
 
 
-def _entry(row: Row, values: tuple[tuple[int, int], ...]) -> Json:
+def _entry(row: Row, values: denials.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
         entry["args"] = [
             {"index": index, "value": value, "op": "SCMP_CMP_EQ"} for index, value in values
         ]
-    return {**entry, "comment": comment(row)}
+    return {**entry, "comment": _evidence(row)}
 
 
-def comment(row: Row) -> str:
+def _evidence(row: Row) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
     shown = ", ".join(map(inert.word, programs[:_MOST_SHOWN])) or "an unknown program"
@@ -166,59 +198,12 @@ def comment(row: Row) -> str:
     return f"{row.how}; seen {watching.times(row.tally.count)}, by {shown}{more}, {first} to {last}"
 
 
-def _take_out(block: Json, name: str) -> None:
-    """Take a name out of entries that do not allow it."""
-    kept = []
-    for entry in block.get("syscalls") or ():
-        if entry["action"] != ALLOW and name in entry["names"]:
-            entry["names"] = [one for one in entry["names"] if one != name]
-        if entry["names"]:
-            kept.append(entry)
-    block["syscalls"] = kept
-
-
 def _lets_through(profile: Filter, row: Row) -> bool:
     return all(
         outcomes.of(tallies.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile).verdict
         == outcomes.SAFE
         for args in row.args
     )
-
-
-def file_name(judged: Judged) -> str:
-    """Return a name for the profile's file: plain, as localhost/<file> wants it."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", judged.workload.name).strip("-").lower()
-    return f"{plain[:_LONGEST_NAME] or 'workload'}.json"
-
-
-def policy_rule(judged: Judged) -> str:
-    """Return the smallest rule to paste into the policy, in TOML; "" where names do not count.
-
-    Outside of Kubernetes a container's names are anybody's word, so no rule selects by them.
-    """
-    whose = judged.workload
-    if whose.pod is None and whose.namespace is None:
-        return ""
-    pods = {one.record.pod for one in judged.containers}
-    pod = whose.pod if pods == {whose.pod} else f"{whose.pod}-*"
-    selectors = {
-        "namespace": whose.namespace,
-        "pod": whose.pod and pod,
-        "container": whose.container,
-    }
-    lines = [
-        "[[rule]]",
-        f"name = {json.dumps(f'{whose.name}: what it was seen to need')}",
-        *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items() if value),
-        f"profile = {json.dumps('localhost/' + file_name(judged))}",
-        'mode = "enforce"',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def annotation(judged: Judged) -> str:
-    """Return the annotation that asks for the profile."""
-    return f"runc-wrap/seccomp: localhost/{file_name(judged)}"
 
 
 def addition(entries: Iterable[Json]) -> str:

@@ -6,21 +6,23 @@
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Only observe knows whether it was to make namespaces, which clone then may not
-    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged
-               and the rest is harmless, or the containers are enforced already
+    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
+               more than is kept or of a profile that is gone, and the rest no worse than degrades;
+               or they are enforced already
 
-The first of these that holds is the workload's. What "safe" is worth is in `confidence`: for how
-long, in how many containers, and whether records were lost meanwhile or belong to nobody known.
+The first of these that holds is the workload's. What "safe" is worth is in `confidence`: how long
+one was watched, how many were at all, and whether records were lost meanwhile or belong to nobody
+known.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import outcomes, watching, workloads
-from runc_wrap.evidence.judged import Container, Judged, Lost, Row, add, confidence, place
+from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.evidence.outcomes import (
     DEGRADES,
     DENIED,
@@ -34,7 +36,7 @@ from runc_wrap.evidence.tallies import Call, Tallies
 from runc_wrap.profiles import actions, modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
@@ -46,6 +48,7 @@ _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
+_CROWDED = "it made more kinds of calls than are kept."
 _AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
 
 
@@ -54,13 +57,15 @@ class Judging:
     """What judging needs from outside.
 
     `profile_of` returns the decided profile under enforce, or a sentence why it is not known;
-    `is_there` tells whether a container still is; `since` leaves out what was before.
+    `is_there` tells whether a container still is; `since` leaves out what was before; `silence`
+    says why audit records do not come.
     """
 
     profile_of: Callable[[Record], Filter | str]
     is_there: Callable[[Key], bool]
     now: float
     since: float = 0.0
+    silence: str | None = None
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that we confine, the worst first."""
@@ -70,7 +75,11 @@ class Judging:
                 container = self._container(key, record, ledger, evidence)
                 if container.end >= self.since:
                     groups[workloads.of(record)].append(container)
-        found = [self._judged(whose, group, evidence) for whose, group in groups.items()]
+        names = Counter(whose.name for whose in groups)
+        found = [
+            replace(self._judged(whose, group, evidence), shares_name=names[whose.name] > 1)
+            for whose, group in groups.items()
+        ]
         return sorted(found, key=_order)
 
     def _container(self, key: Key, record: Record, ledger: Ledger, evidence: Evidence) -> Container:
@@ -83,7 +92,8 @@ class Judging:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
         begin = watching.epoch(first) or last_start
-        return Container(record, seen, begin, end, often - 1, is_there)
+        one = Container(record, seen, begin, end, often - 1, is_there)
+        return replace(one, watched=self._watched(one, max(begin, last_start), evidence))
 
     def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
         group.sort(key=lambda one: one.begin)
@@ -92,20 +102,19 @@ class Judging:
         for one in group:
             problems += self._tell(one, rows)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
-        watched = max((self._watched(one, evidence) for one in group), default=0.0)
+        watched = max(one.watched for one in group)
         lost = _lost(group, evidence)
         stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
-        grade = watching.grade(watched, doubtful=bool(lost.records or stray))
-        if any(one.looks and evidence.is_damaged(_key(one.record)) for one in group):
-            problems.append(_DAMAGED)
-        if any(one.looks and one.begin <= self._cleared(one, evidence) for one in group):
-            problems.append(_CLEARED)
-        verdict, reason = _verdict(ordered, group, watched, problems)
+        dropped = sum(one.seen.dropped for one in group if one.looks)
+        grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
+        problems += self._troubles(group, evidence)
+        unwatched = None if watched > 0 else self._unwatched(group)
+        verdict, reason = _verdict(ordered, group, problems, unwatched)
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(group, watched, lost, stray, grade),
+            confidence=confidence(group, watched, Doubts(lost, stray, dropped), grade),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -115,8 +124,27 @@ class Judging:
             reason=reason,
         )
 
-    def _watched(self, one: Container, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen."""
+    def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
+        """Yield why more may have been seen than the evidence says."""
+        looking = [one for one in group if one.looks]
+        if any(one.seen.dropped for one in looking):
+            yield _CROWDED
+        if any(evidence.is_damaged(_key(one.record)) for one in looking):
+            yield _DAMAGED
+        if any(one.begin <= self._cleared(one, evidence) for one in looking):
+            yield _CLEARED
+
+    def _unwatched(self, group: list[Container]) -> str:
+        if self.silence and any(one.looks and one.record.mode != OBSERVE for one in group):
+            return f"nothing could be watched: {self.silence}."
+        return "nothing was watching while its containers ran."
+
+    def _watched(self, one: Container, start: float, evidence: Evidence) -> float:
+        """Return for how long this container's calls would have been seen since its last start.
+
+        Nobody knows when its former lives ended: rather too little than time in which it did not
+        run.
+        """
         if not one.looks:
             return 0.0
         times = [
@@ -125,7 +153,7 @@ class Judging:
             if source != _PROCESSES and _concerns(source, one)
             for time in intervals
         ]
-        begin = max(one.begin, self.since, self._cleared(one, evidence))
+        begin = max(start, self.since, self._cleared(one, evidence))
         return watching.length(watching.overlap(times, begin, one.end))
 
     def _cleared(self, one: Container, evidence: Evidence) -> float:
@@ -181,22 +209,23 @@ def _key(record: Record) -> Key:
 def _verdict(
     rows: list[Row],
     group: list[Container],
-    watched: float,
     problems: list[str],
+    unwatched: str | None,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and why there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
     told = [row.verdict for row in unexpected if row.verdict]
-    if _DAMAGED in problems and not {DENIED, DEPENDS}.intersection(told):
-        return None, f"Unknown: {_DAMAGED}"
+    hiding = next((one for one in problems if one != _CLEARED), None)
+    if hiding and not {DENIED, DEPENDS}.intersection(told):
+        return None, f"Unknown: {hiding}"
     if told:
         return min(told, key=place), None
-    if problems and (problems[0] != _CLEARED or watched <= 0):
+    if problems and unwatched:
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
         return None, "Already enforced: what is denied is not logged in this mode."
-    if watched <= 0:
-        return None, "Unknown: nothing was watching while its containers ran."
+    if unwatched:
+        return None, f"Unknown: {unwatched}"
     return SAFE, None
 
 

@@ -16,7 +16,7 @@ from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kms
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runc_wrap.evidence.gathering import Source
@@ -77,11 +77,18 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     evidence = store.load(places.evidence)
     notes: list[str] = []
     moment = time.time() if now is None else now
-    take_in(evidence, _sources(asked, evidence), Known(places.ledger), asked.since, notes)
-    judging = verdict.Judging(profiles(places), is_there, moment, asked.since)
+    read = list(_sources(asked, evidence))
+    take_in(evidence, read, Known(places.ledger), asked.since, notes)
     notes += _damages(decided, evidence)
-    if any(one.mode in kernel.MODES for one in decided.records.values()):
-        notes += kernel.warnings()
+    relies = any(one.mode in kernel.MODES for one in decided.records.values())
+    obstacles = kernel.warnings() if relies else []
+    notes += obstacles
+    silence = [one for one in obstacles if one != kernel.UNREAD]
+    if not silence:  # else a log without records is no sign that there was nothing to record
+        _watch(evidence, read)
+    judging = verdict.Judging(
+        profiles(places), is_there, moment, asked.since, "; ".join(silence) or None
+    )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
 
@@ -109,23 +116,26 @@ def is_there(key: Key) -> bool:
 
 def take_in(
     evidence: Evidence,
-    sources: Iterable[_Timed],
+    sources: Sequence[_Timed],
     containers: Known,
     since: float,
     notes: list[str],
 ) -> None:
     """Count the records of these sources that the agent has not counted."""
     present = Present(containers)
-    read = list(sources)
     try:
-        for item in gather_records(read, since, float("inf"), notes):
+        for item in gather_records(sources, since, float("inf"), notes):
             if isinstance(item, Lost):
                 evidence.add_lost(item)
             else:
                 evidence.add(present.container_of(item.pid, item.time), item)
     except Unavailable:
         pass  # notes tell of each
-    for one in read:
+
+
+def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
+    """Note when these sources would have had what happened."""
+    for one in sources:
         if one.begin is not None and one.begin < one.end:
             evidence.add_watched(one.name, one.begin, one.end)
 

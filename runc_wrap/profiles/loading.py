@@ -142,13 +142,14 @@ def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Compar
     arguments = entry.get("args") or ()
     if loader.kind == "crun":
         arguments = arguments[:ARGUMENTS]
-    conditions = tuple(_comparison(argument) for argument in arguments)
+    conditions = tuple(comparison(argument) for argument in arguments)
     if len({one.index for one in conditions}) < len(conditions):
         return [(one,) for one in conditions]
     return [conditions]
 
 
-def _comparison(argument: Mapping[str, Any]) -> Comparison:
+def comparison(argument: Mapping[str, Any]) -> Comparison:
+    """Return an entry's argument as libseccomp is told it. Raises ProfileError for none."""
     index, op = argument["index"], argument["op"]
     if not 0 <= index < ARGUMENTS:
         raise ProfileError(f"the argument index {index} is not one of 0 to 5")

@@ -168,10 +168,11 @@ def _meaningful(conditions: Conditions, abi: Abi) -> Conditions:
 
 
 def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
-    return all(_compares(one, args[one.index] & mask, mask) for one in conditions)
+    return all(compares(one, args[one.index] & mask, mask) for one in conditions)
 
 
-def _compares(one: Comparison, given: int, mask: int) -> bool:
+def compares(one: Comparison, given: int, mask: int) -> bool:
+    """Tell whether a comparison holds for a value; `mask` is an argument's bits."""
     value = one.value & mask
     if one.op == MASKED_EQ:
         return given & value == one.value_two & value

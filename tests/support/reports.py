@@ -69,6 +69,7 @@ def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
         "pod": pod,
         "container": container,
         "image": image,
+        "name": path,
         "verdict": verdict,
         "confidence": WEEK,
         "containers": 3,
@@ -80,7 +81,9 @@ def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
         "calls": list(calls),
         "addition": json.dumps(addition, indent=2) if calls else "",
         "rule": _rule(namespace, pod, container) if calls else "",
-        "annotation": f"runc-wrap/seccomp: localhost/{namespace}-{pod}-{container}.json",
+        "file": f"{namespace}_{pod}_{container}.json",
+        "annotation": f"runc-wrap/seccomp.{container}: "
+        f"localhost/{namespace}_{pod}_{container}.json",
         "warnings": [],
         **more,
     }
@@ -90,7 +93,7 @@ def _rule(namespace: str, pod: str, container: str) -> str:
     return (
         f'[[rule]]\nname = "{namespace}/{pod}/{container}: what it was seen to need"\n'
         f'namespace = ["{namespace}"]\npod = ["{pod}-*"]\ncontainer = ["{container}"]\n'
-        f'profile = "localhost/{namespace}-{pod}-{container}.json"\nmode = "enforce"\n'
+        f'profile = "localhost/{namespace}_{pod}_{container}.json"\nmode = "enforce"\n'
     )
 
 

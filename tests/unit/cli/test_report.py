@@ -15,6 +15,7 @@ from runc_wrap.evidence.store import Store
 from runc_wrap.evidence.tallies import Call, Tally
 from runc_wrap.evidence.verdict import UNKNOWN
 from runc_wrap.evidence.watching import rfc3339
+from runc_wrap.node import report as node_report
 from tests.unit.evidence.making import (
     CLONE3,
     MOUNT,
@@ -245,7 +246,7 @@ def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path:
     result = applied.ctl("report", "--html", str(page))
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"1 workload in {page}\n")
     text = page.read_text()
-    assert "localhost/shop-web-app.json" in text
+    assert "localhost/shop_web_app.json" in text
     assert "unshare" in text
 
 
@@ -288,6 +289,46 @@ def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
     assert told is is_told
 
 
+EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l shows it)"
+
+
+@pytest.fixture
+def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """A node without an agent, that has an audit.log of a day and no record in it."""
+    monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "audit.log")
+    monkeypatch.setattr(node_report, "is_there", lambda _: True)
+    begin = time.time() - 86400
+    files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
+    return applied
+
+
+@pytest.mark.parametrize(
+    ("mode", "obstacle", "told"),
+    [
+        ("audit", None, "safe"),
+        ("audit", kernel.UNREAD, "safe"),  # without root nobody could say more
+        ("audit", EXCLUDED, f"Unknown: nothing could be watched: {EXCLUDED}."),
+        ("observe", EXCLUDED, "Unknown: nothing was watching while its containers ran."),
+    ],
+)
+def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
+    audited: Node, monkeypatch: pytest.MonkeyPatch, mode: str, obstacle: str | None, told: str
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: [obstacle] if obstacle else [])
+    begin = rfc3339(time.time() - 3600)
+    write_ledger(audited.places.ledger, line("c1", mode=mode, time=begin))
+    (found,) = _documents(audited, status=int(told != "safe"))
+    assert told in (found["verdict"], found["reason"])
+
+
+def test_what_the_agent_watched_stays_watched_whatever_the_kernel_keeps_back_now(
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "warnings", lambda: [EXCLUDED])
+    evidence.container("c1")
+    assert _documents(applied)[0]["verdict"] == "safe"
+
+
 def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: Evidence) -> None:
     evidence.container("a" * 64, sighting(), container="app", image="web:1")
     for word in ("app", "web:1", "aaaa"):
@@ -299,6 +340,39 @@ def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence
     for name in ("a1", "a2"):
         evidence.container(name, container=name, image="web:1")
     assert "several are called so; there are: a" in applied.failure("suggest", "web:1")
+
+
+def test_the_image_tells_workloads_of_one_name_apart(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
+    for number in (1, 2):
+        evidence.container(f"c{number}", sighting(), image=f"web:{number}", **names)
+    told = "several are called so; there are: shop/web/app@web:1, shop/web/app@web:2"
+    assert told in applied.failure("suggest", "shop/web/app")
+    result = applied.ctl("suggest", "shop/web/app@web:2")
+    assert result.exit_code == 0
+    assert 'image = ["web:2"]' in result.stderr
+    assert "the rule matches other workloads" not in result.stderr
+    found = _documents(applied, status=1)
+    assert len({one["file"] for one in found}) == len({one["rule"] for one in found}) == 2
+    page = tmp_path / "out.html"
+    applied.ctl("report", "--html", str(page))
+    for one in found:
+        assert f"suggest {one['name']} &gt; " in page.read_text()
+        assert f"/{one['file']}" in page.read_text()
+
+
+def test_suggest_warns_of_other_workloads_that_its_rule_matches(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "container": "app", "image": "i"}
+    pods = ("web-7d9c8b5f6-x2k4p", "web-admin-7d9c8b5f6-x2k4p", "webshop-7d9c8b5f6-x2k4p")
+    for place, pod in enumerate(pods):
+        evidence.container(f"c{place}", sighting(), pod=pod, **names)
+    told = applied.ctl("suggest", "shop/web/app").stderr
+    assert "confined by it: shop/web-admin/app\n" in told
+    assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
 
 
 def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evidence) -> None:
@@ -315,7 +389,7 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
     evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
     result = applied.ctl("suggest", "shop/web/app")
     rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
-    profile = {"shop-web-app": result.stdout.encode()}
+    profile = {"shop_web_app": result.stdout.encode()}
     applied.configure(rule, **profile)
     assert applied.ctl("apply").exit_code == 0
     (added,) = [one for one in json.loads(result.stdout)["syscalls"] if "comment" in one]

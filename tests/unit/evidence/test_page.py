@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import unicodedata
 
@@ -97,12 +98,17 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
         "a0=0x26 a1=0x5 a2=0x0",
         "mode = &#34;enforce&#34;",
         reports.MANY[0],
-        "runc-wrap/seccomp: localhost/ci-runner-builds-buildkit.json",
-        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci-",
+        "runc-wrap/seccomp.buildkit: localhost/ci_runner-builds_buildkit.json",
+        "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci_",
         "230 records were lost",
         "14 records could not be given to a container",
     ):
         assert wanted in written, wanted
+
+
+def test_calls_beyond_the_kinds_that_are_kept_are_counted_as_calls() -> None:
+    one = reports.usual()[0] | {"dropped": 1000}
+    assert "Calls beyond the kinds that are kept</dt><dd>1,000<" in page.render([one], {})
 
 
 def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
@@ -115,7 +121,38 @@ def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
         "crypto-worker",
         "elastic",
     ]
-    assert [one["verdict"] for one in shown["others"]] == ["unknown", *["safe"] * 6]
+    assert [one["verdict"] for one in shown["untold"]] == ["unknown"]
+    assert [one["verdict"] for one in shown["others"]] == ["safe"] * 6
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "lead", "captions"),
+    [
+        ([None, None], "nobody can tell whether 2 workloads would notice.", ["nobody can tell"]),
+        (
+            [None, "safe", "safe"],
+            "none of 2 workloads would notice. Of 1 more nobody can tell.",
+            ["nobody can tell", "would not notice"],
+        ),
+        (["safe"], "none of 1 workload would notice.", ["would not notice"]),
+    ],
+)
+def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
+    verdicts: list[str | None], lead: str, captions: list[str]
+) -> None:
+    names = enumerate(verdicts)
+    written = page.render([reports.workload(f"n/p{at}/c|i", one) for at, one in names], {})
+    assert lead in written
+    found = re.findall(r"<caption class=.unseen.>Workloads that ([a-z ]+?)(?: about)?<", written)
+    assert found == captions
+    tables = [one.count('<tr id="w') for one in written.split("<caption")[1:]]
+    assert sum(tables) == len(verdicts)
+    assert tables[0] == (verdicts.count(None) or len(verdicts))
+
+
+def test_beside_those_who_would_notice_unknown_ones_are_counted_apart() -> None:
+    written = page.render(reports.usual(), reports.META)
+    assert "that it does not let through. Of 1 nobody can tell." in written
 
 
 def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
@@ -169,13 +206,14 @@ def test_many_workloads_are_cut_and_said_so() -> None:
         ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
         ("a\nreboot\n", ""),
         ("a\u202e", ""),
-        ("p" * 200, ""),
+        ("p" * 200, f"suggest n/{'p' * 200}/c > /etc/p/x.json"),
+        ("p" * 700, ""),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
-    one |= {"pod": pod, "annotation": "runc-wrap/seccomp: localhost/x.json"}
+    one |= {"name": f"n/{pod}/c", "file": "x.json"}
     (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
     assert shown["command"] == (command and f"runc-wrapctl {command}")
 

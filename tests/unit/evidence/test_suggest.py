@@ -35,13 +35,13 @@ LOADER = Loader.of("runc", "1.3.0")
 VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
 
 
-def _judged(*seen: Any, profile: str = "containerd", **changes: Any) -> Judged:
+def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> Judged:
     evidence = Evidence()
     evidence.add_watched(AUDIT, 0, making.START + 100)
     for one in seen:
         evidence.add(KEY, one)
     decided = ledgers.Ledger({KEY: making.record(**changes)})
-    filter_ = making.enforced(profile)
+    filter_ = making.enforced(profile) if isinstance(profile, str) else profile
     judging = Judging(lambda _: filter_, lambda _: True, making.START + 100)
     (found,) = judging.judge(decided, evidence)
     return found
@@ -119,6 +119,85 @@ def test_a_denying_rule_for_the_same_call_does_not_stand_in_the_way() -> None:
     assert _gets(found, CLONE3) is None
 
 
+def _open(*args: Any, default: str = "SCMP_ACT_ALLOW", name: str = "mount") -> Enforced:
+    """Return a profile that lets through all but a call with these arguments."""
+    denied: dict[str, Any] = {"names": ["bpf", name], "action": "SCMP_ACT_ERRNO"}
+    if args:
+        denied["args"] = [{"index": i, "value": v, "op": f"SCMP_CMP_{op}"} for i, op, v in args]
+    return Enforced({"defaultAction": default, "syscalls": [denied]}, LOADER)
+
+
+BIND, REC, MOVE, BPF = 0x1000, 0x5000, 0x2000, 321
+STILL, ALL = "mount stays denied with other arguments", "mount is allowed with any arguments then"
+
+
+@pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"])
+def test_where_the_default_lets_through_a_denial_holds_for_what_was_not_seen(default: str) -> None:
+    judged = _judged(observed(making.MOUNT, 1, 2, 3, BIND), profile=_open(default=default))
+    found = _suggested(judged)
+    assert _gets(found, making.MOUNT, 1, 2, 3, BIND) is None
+    for flags in (0, MOVE, BIND | 1 << 40):
+        assert _gets(found, making.MOUNT, 1, 2, 3, flags) == "EPERM"
+    assert _gets(found, BPF) == "EPERM"
+    assert found.warnings[0].startswith(STILL)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        [sighting(making.MOUNT)],  # of which no arguments are known
+        [observed(making.MOUNT, 1, 2, 3, one) for one in (BIND, REC)],  # no rule says: neither
+    ],
+)
+def test_a_denial_that_cannot_be_narrowed_is_taken_out_with_a_warning(seen: list[Any]) -> None:
+    found = _suggested(_judged(*seen, profile=_open()))
+    assert [one["names"] for one in found.profile["syscalls"]] == [["bpf"], ["mount"]]
+    assert "args" not in found.added[0]
+    assert _gets(found, BPF) == "EPERM"
+    assert found.warnings[0].startswith(ALL)
+
+
+@pytest.mark.parametrize(
+    ("denied", "seen", "through", "still"),
+    [
+        ([(0, "EQ", ALG)], [(ALG, 5, 0)], [(ALG, 3, 0)], []),  # all that it denied was seen
+        ([(0, "EQ", ALG), (1, "EQ", 5)], [(ALG, 5, 0)], [], []),
+        ([(0, "EQ", ALG), (0, "EQ", VSOCK)], [(ALG, 5, 0)], [(ALG, 3, 0)], [(VSOCK, 5, 0)]),
+        ([(0, "GE", ALG)], [(ALG, 5, 0)], [(VSOCK, 5, 0)], []),  # cannot be narrowed
+    ],
+)
+def test_denials_by_arguments_are_kept_as_far_as_rules_can_say_it(
+    denied: list[Any], seen: list[Any], through: list[Any], still: list[Any]
+) -> None:
+    profile = _open(*denied, name="socket")
+    found = _suggested(_judged(*(observed(SOCKET, *one) for one in seen), profile=profile))
+    for args in [*seen, *through]:
+        assert _gets(found, SOCKET, *args) is None
+    for args in still:
+        assert _gets(found, SOCKET, *args) == "EPERM"
+
+
+@pytest.mark.parametrize(
+    ("flags", "still"), [([1, 2, 3], [0, 4, 5]), ([0], [1]), ([5, 9], [4, 6, 8, 10])]
+)
+def test_a_denial_is_narrowed_around_neighbouring_arguments(
+    flags: list[int], still: list[int]
+) -> None:
+    seen = (observed(making.MOUNT, 1, 2, 3, one) for one in flags)
+    found = _suggested(_judged(*seen, profile=_open()))
+    assert {_gets(found, making.MOUNT, 1, 2, 3, one) for one in flags} == {None}
+    assert {_gets(found, making.MOUNT, 1, 2, 3, one) for one in still} == {"EPERM"}
+
+
+@pytest.mark.parametrize(("kinds", "is_cut"), [(32, False), (33, True)])
+def test_an_entry_for_more_arguments_than_are_kept_says_so(kinds: int, is_cut: bool) -> None:
+    seen = (observed(making.PERSONALITY, 0x1000000 + one) for one in range(kinds))
+    found = _suggested(_judged(*seen))
+    assert len(found.added) == (1 if is_cut else kinds)
+    told = "allowed with any arguments, as not all that it was made with were kept"
+    assert all((told in one["comment"]) is is_cut for one in found.added)
+
+
 def test_dangerous_calls_are_never_added_in_silence() -> None:
     found = _suggested(_judged(sighting(), sighting(304, serial=2)))
     assert any(one.startswith("unshare is dangerous") for one in found.warnings)
@@ -150,25 +229,3 @@ def test_the_decided_block_itself_stays_as_it_is() -> None:
     before = json.dumps(judged.filter.block)
     _suggested(judged)
     assert json.dumps(judged.filter.block) == before
-
-
-def test_a_rule_selects_the_workload_and_an_annotation_where_names_do_not_count() -> None:
-    names = {"namespace": "shop", "container": "app", "image": "web:1"}
-    judged = _judged(sighting(), pod="web-7d9c8b5f6-x2k4p", **names)
-    assert suggest.policy_rule(judged) == (
-        '[[rule]]\nname = "shop/web/app: what it was seen to need"\nnamespace = ["shop"]\n'
-        'pod = ["web-*"]\ncontainer = ["app"]\nprofile = "localhost/shop-web-app.json"\n'
-        'mode = "enforce"\n'
-    )
-    alone = _judged(sighting())
-    assert suggest.policy_rule(alone) == ""
-    assert suggest.annotation(alone) == "runc-wrap/seccomp: localhost/c1.json"
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "", "\x1b[31m", "ü" * 300, '"; x'])
-def test_no_name_leads_a_file_elsewhere(name: str) -> None:
-    judged = _judged(sighting(), container=name, image="i")
-    found = suggest.file_name(judged)
-    assert found.endswith(".json")
-    assert found.removesuffix(".json").replace("-", "").isalnum()
-    assert len(found) < 120

@@ -13,6 +13,9 @@ from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
 
 KEY = ("/run/test", "c1")
@@ -29,7 +32,7 @@ def profile() -> Filter:
 
 class Case:
     def __init__(self, profile: Filter | str) -> None:
-        self.profile = profile
+        self.profile_of: Callable[[Record], Filter | str] = lambda _: profile
         self.evidence = Evidence()
         self.lines: list[dict[str, Any]] = []
         self.there: set[tuple[str, str]] = set()
@@ -48,7 +51,7 @@ class Case:
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
         decided = ledgers.Ledger(records, 0, starts)
-        judging = Judging(lambda _: self.profile, lambda key: key in self.there, self.now, since)
+        judging = Judging(self.profile_of, lambda key: key in self.there, self.now, since)
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 
     def one(self) -> dict[str, Any]:
@@ -222,6 +225,25 @@ def test_damaged_evidence_lets_nothing_be_safe(
     assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
 
 
+@pytest.mark.parametrize(
+    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
+)
+def test_who_makes_more_kinds_of_calls_than_are_kept_is_not_safe(
+    case: Case, call: int | None, verdict: str | None
+) -> None:
+    case.container()
+    if call is not None:
+        case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
+    case.evidence.add(KEY, sighting(GETPID, time=BEGIN + 5))
+    case.evidence.containers[KEY].dropped = 3
+    found = case.one()
+    crowded = "Unknown: it made more kinds of calls than are kept."
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else crowded)
+    assert found["confidence"] == (
+        "Watched fairly long: 7 days in 1 container; 3 calls beyond the kinds that are kept."
+    )
+
+
 CLEARED = "Unknown: its evidence was cleared."
 AUDITED = "Unknown: nothing was watching while its containers ran."
 
@@ -230,7 +252,7 @@ AUDITED = "Unknown: nothing was watching while its containers ran."
     ("there", "starts", "cleared", "told"),
     [
         (False, 2, BEGIN + 2 * HOUR, (None, CLEARED, 0)),
-        (False, 2, BEGIN - 1, ("safe", None, HOUR)),
+        (False, 2, BEGIN - 1, (None, AUDITED, 0)),
         (False, 1, BEGIN - 1, (None, AUDITED, 0)),
         (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
         (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
@@ -246,6 +268,32 @@ def test_what_was_cleared_was_not_watched(
     case.evidence.cleared_until = cleared
     found = case.one()
     assert (found["verdict"], found["reason"], found["watched"]) == told
+
+
+def test_between_two_starts_nobody_knows_how_long_it_ran(case: Case) -> None:
+    case.container()
+    case.container(time="2026-11-24T23:59:00Z")
+    found = case.one()
+    assert (found["watched"], found["restarts"]) == (MINUTE, 1)
+    assert found["confidence"] == "Hardly watched: 1 minute in 1 container with 1 restart."
+    assert found["since"] == "2026-11-18T00:00:00Z"
+
+
+def test_a_call_of_a_former_life_counts(case: Case) -> None:
+    case.container()
+    case.container(time="2026-11-24T23:59:00Z")
+    case.evidence.add(KEY, sighting(UNSHARE, time=BEGIN + 5))
+    assert case.one()["verdict"] == "denied"
+
+
+def test_containers_that_ended_before_anybody_looked_are_no_confidence(case: Case) -> None:
+    case.container("c0", image="web")
+    for number in range(1, 50):
+        case.container(f"c{number}", image="web", time="2026-11-10T00:00:00Z")
+        case.there.discard(("/run/test", f"c{number}"))
+    found = case.one()
+    assert found["confidence"] == "Well watched: 7 days in 1 container."
+    assert found["containers"] == 50
 
 
 def test_what_was_kept_was_watched(case: Case) -> None:
@@ -358,6 +406,20 @@ def test_where_the_profile_is_not_known_calls_are_shown_and_nothing_is_claimed()
         "Unknown: the profile is not there any more.",
     )
     assert [(one["syscall"], one["verdict"]) for one in found["calls"]] == [("unshare", None)]
+
+
+@pytest.mark.parametrize(("call", "verdict"), [(NEW, None), (CLONE, "depends")])
+def test_what_degrades_hides_no_other_containers_unknown_profile(
+    case: Case, profile: Filter, call: int, verdict: str | None
+) -> None:
+    gone = "the profile is not there any more."
+    case.profile_of = lambda record: gone if record.profile == "localhost/gone.json" else profile
+    case.container("c1", image="web")
+    case.container("c2", image="web", profile="localhost/gone.json")
+    case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
+    case.evidence.add(("/run/test", "c2"), sighting(UNSHARE, time=BEGIN + 5))
+    found = case.one()
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else f"Unknown: {gone}")
 
 
 def test_since_leaves_out_what_was_before(case: Case) -> None:

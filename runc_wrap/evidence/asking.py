@@ -1,0 +1,108 @@
+"""How a workload is given the profile that was suggested for it: file, rule, annotation. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.decide import LOCALHOST, OWN_KEY
+from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.rules import matches_any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.evidence.judged import Judged
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.evidence.workloads import Workload
+
+_LONGEST_NAME = 100
+_DIGITS = 12
+_LONGEST_KEY = 63  # of an annotation, after its prefix (apimachinery IsQualifiedName)
+
+
+def file_name(judged: Judged) -> str:
+    """Return a name for the profile's file, plain as localhost/<file> wants it, and no other's.
+
+    Kubernetes' names are joined by "_", which none of them has. Where that does not tell the
+    workload from every other one, a digest of all that it is called follows.
+    """
+    whose = judged.workload
+    parts = _parts(whose)
+    plain = "_".join(re.sub(r"[^a-z0-9-]+", "-", part.lower()).strip("-") for part in parts)
+    whole = len(plain) <= _LONGEST_NAME and plain == "_".join(parts)
+    if whole and not judged.shares_name and _is_told(whose):
+        return f"{plain}.json"
+    text = "\0".join(part or "" for part in whose)
+    told = digest(text.encode("utf-8", "backslashreplace"))[:_DIGITS]
+    return f"{plain[:_LONGEST_NAME].strip('-_') or 'workload'}.{told}.json"
+
+
+def _parts(whose: Workload) -> list[str]:
+    return [part for part in whose[:3] if part] or [whose.image or ""]
+
+
+def _is_told(whose: Workload) -> bool:
+    """Tell whether the names are those of a pod's container, or of one without a pod."""
+    return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
+
+
+def policy_rule(judged: Judged) -> str:
+    """Return the smallest rule to paste into the policy, in TOML; "" where names do not count.
+
+    Outside of Kubernetes a container's names are anybody's word, so no rule selects by them.
+    """
+    selectors = _selectors(judged)
+    if not selectors:
+        return ""
+    lines = [
+        "[[rule]]",
+        f"name = {json.dumps(f'{judged.name}: what it was seen to need')}",
+        *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items()),
+        f"profile = {json.dumps(LOCALHOST + file_name(judged))}",
+        'mode = "enforce"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _selectors(judged: Judged) -> dict[str, str]:
+    whose = judged.workload
+    if whose.pod is None and whose.namespace is None:
+        return {}
+    pods = {one.record.pod for one in judged.containers}
+    selectors = {
+        "namespace": whose.namespace,
+        "pod": whose.pod if pods == {whose.pod} else f"{whose.pod}-*",
+        "container": whose.container,
+        "image": whose.image if judged.shares_name else None,
+    }
+    return {key: value for key, value in selectors.items() if value}
+
+
+def also_matched(judged: Judged, everyone: Iterable[Judged]) -> list[str]:
+    """Return the names of other workloads that the rule matches."""
+    selectors = _selectors(judged)
+    return [
+        other.name
+        for other in everyone
+        if selectors
+        and other.workload != judged.workload
+        and any(_is_selected(one.record, selectors) for one in other.containers)
+    ]
+
+
+def _is_selected(record: Record, selectors: dict[str, str]) -> bool:
+    return all(matches_any([value], getattr(record, key)) for key, value in selectors.items())
+
+
+def annotation(judged: Judged) -> str:
+    """Return the annotation that asks for the profile; "" where Kubernetes takes no such key.
+
+    In a pod it is the container's own: the pod's would hold for its sidecars too.
+    """
+    whose = judged.workload
+    key = f"{OWN_KEY}.{whose.container}" if whose.pod and whose.container else OWN_KEY
+    if whose.pod and len(key.partition("/")[2]) > _LONGEST_KEY:
+        return ""
+    return f"{key}: {LOCALHOST}{file_name(judged)}"

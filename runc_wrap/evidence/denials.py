@@ -1,0 +1,102 @@
+"""Denials of a call, taken out of a profile or narrowed to arguments that were not seen. Pure.
+
+A profile whose default lets calls through would let all of a call through without the denial.
+No rule compares one argument twice, since runtimes would take either comparison: so a denial that
+compares an argument already, but for equality, cannot be narrowed by that one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath.contradictions import alternatives
+from runc_wrap.profiles.loading import comparison
+from runc_wrap.profiles.observing import complement
+from runc_wrap.profiles.simulate import compares
+from runc_wrap.profiles.words import ALLOW, LOG, TRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Json = dict[str, Any]
+Arguments = list[Json]
+Values = tuple[tuple[int, int], ...]  # (index, value)s of one kind of call
+
+ANY: list[Values] = [()]
+_OPEN = (ALLOW, LOG, TRACE)  # defaults that let calls through, or leave them to a tracer
+_EQ, _NE = "SCMP_CMP_EQ", "SCMP_CMP_NE"
+_ALL_BITS = (1 << 64) - 1
+_COMMENT = "denied as before, but for the arguments that it was seen with"
+
+
+def is_open(block: Mapping[str, Any]) -> bool:
+    """Tell whether a profile lets through what no rule denies."""
+    return block["defaultAction"] in _OPEN
+
+
+def are_there(block: Mapping[str, Any], name: str) -> bool:
+    """Tell whether entries deny a call."""
+    return any(_denies(entry, name) for entry in block.get("syscalls") or ())
+
+
+def taken_out(block: Mapping[str, Any], name: str) -> list[Json]:
+    """Return the entries without a call's denials."""
+    return [one for entry in block.get("syscalls") or () for one in _others(entry, name)]
+
+
+def narrowed(block: Mapping[str, Any], name: str, seen: Sequence[Values]) -> list[Json] | None:
+    """Return the entries, a call's denials kept but for what was seen; None if they cannot say."""
+    found: list[Json] = []
+    for entry in block.get("syscalls") or ():
+        found += _others(entry, name)
+        if _denies(entry, name):
+            pieces = _pieces(entry.get("args") or [], seen)
+            if pieces is None:
+                return None
+            found += [{**entry, "names": [name], "args": p, "comment": _COMMENT} for p in pieces]
+    return found
+
+
+def _denies(entry: Json, name: str) -> bool:
+    return entry["action"] != ALLOW and name in entry["names"]
+
+
+def _others(entry: Json, name: str) -> Iterator[Json]:
+    if not _denies(entry, name):
+        yield entry
+    elif names := [one for one in entry["names"] if one != name]:
+        yield {**entry, "names": names}
+
+
+def _pieces(args: Arguments, seen: Sequence[Values]) -> list[Arguments] | None:
+    found: list[Arguments] = []
+    for group in alternatives(args):
+        rest = _rest(group, [values for values in seen if _holds(group, dict(values))])
+        if rest is None:
+            return None
+        found += rest
+    return found
+
+
+def _holds(group: Arguments, values: dict[int, int]) -> bool:
+    return all(compares(comparison(one), values[one["index"]], _ALL_BITS) for one in group)
+
+
+def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
+    """Return comparisons for what a group holds for and was not seen; None if none can say it."""
+    if not seen:
+        return [group]
+    if any(one["op"] != _EQ for one in group):
+        return None
+    used = [one["index"] for one in group]
+    free = [[one for one in values if one[0] not in used] for values in seen]
+    if len(seen) == 1:
+        return [[*group, _compared(index, value, _NE)] for index, value in free[0]]
+    if len(free[0]) > 1:
+        return None
+    others = complement([[_compared(*one, _EQ)] for values in free for one in values])
+    return None if others is None else [[*group, *one] for one in others]
+
+
+def _compared(index: int, value: int, op: str) -> Json:
+    return {"index": index, "value": value, "op": op}
