@@ -124,11 +124,15 @@ class Keeper:
             worker.give_up()
 
     def _end_stuck(self) -> None:
-        """End an evidence worker that hangs; its successor answers the call that it was at."""
+        """Have a successor for an evidence worker that hangs: that answers the call it was at.
+
+        It is not waited for: what it waits for may keep even SIGKILL from ending it.
+        """
         worker, memory = self.evidence, self.held.get(INFLIGHT)
         if worker.is_ready and not worker.is_given_up and memory and is_stuck(memory):
-            say("the evidence worker has answered no call for long; it is killed.")
+            say("the evidence worker has answered no call for long; another takes its place.")
             worker.give_up()
+            worker.ended()
 
     def _start_due(self) -> None:
         waiting = [worker for worker in self.workers if not worker.pid]
