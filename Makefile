@@ -12,6 +12,8 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
 	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
 
+APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
+
 # Once more with an agent running for each installation, and a launcher without musl: what creates
 # do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
@@ -59,8 +61,8 @@ picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of
 	.venv/bin/python -m bench.picture docs/cold-create.svg
 
 packages:       ## what the tests need from Debian
-	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get $(APT_PATIENCE) install -y -qq --no-install-recommends \
 	$(DEBIAN_PACKAGES) $(CORPUS_PACKAGES); }
 
 .venv/ready: pyproject.toml constraints.txt

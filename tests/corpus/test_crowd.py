@@ -11,6 +11,7 @@ from runc_wrap.evidence import store
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
 from tests.support import truth
+from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.corpus.nodes import Node
 
+pytestmark = pytest.mark.timeout(1200)  # a hundred thousand forks take their time
 CHILDREN = 10
 # Of each pair of neighbours one call is shared: a record given to the wrong workload shows.
 CALLS = """
@@ -34,8 +36,8 @@ def _script(*names: str, times: int) -> list[str]:
     return ["sh", "-c", "; ".join(each)]
 
 
-def _crowd(program: Path) -> dict[str, tuple[Program, set[tuple[str, str]]]]:
-    files = {"short": program.read_bytes()}
+def _crowd(short: Path) -> dict[str, tuple[Program, set[tuple[str, str]]]]:
+    files = {"short": short.read_bytes()}
     pairs = zip(CALLS, [*CALLS[1:], CALLS[0]], strict=True)
     return {
         f"crowd-{one}": (
@@ -78,14 +80,18 @@ def test_of_a_hundred_thousand_records_none_is_lost_without_a_word(
     one = Program("flood", _script("keyctl", times=FLOOD), {"short": built("short").read_bytes()})
     bundle = crun.bundle(AUDIT, one)
     with truth.told() as told:
-        done = bundle.call(crun.installed.wrapper, "run")
+        try:
+            done = bundle.call(crun.installed.wrapper, "run", seconds=300)
+        finally:
+            bundle.delete(program(crun.kind))
     assert done.returncode == 0, done.stdout
     assert len(told.of(bundle.auid, truth.LOGGED)) == FLOOD or told.overruns
     found = crun.report()[AUDIT, "flood"]
     counted = sum(call["count"] for call in found["calls"])
     assert reported(found) == native("keyctl")
     assert counted <= FLOOD
-    assert counted + _strays(crun) + found["lost"] >= FLOOD, (counted, found["lost"])
+    told_of = counted + _strays(crun) + found["lost"]
+    assert told_of >= FLOOD or found["lost_at_least"], (counted, found["lost"])
 
 
 def _strays(node: Node) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REAL, TORN, CHANGED, GARBAGE, LONG = 500, 3000, 4000, 2900, 100
 UNSHARE, INIT_MODULE = 272, 175
 NOBODY = 2**22 + 1  # above the largest pid
-SECONDS = 30
+SECONDS = 200  # what reads such lines over and over takes far longer
 _SERIAL = 4_000_000_000  # beyond what the agent has counted
 _NAMES = (
     (b"sh", b"/usr/bin/dash"),

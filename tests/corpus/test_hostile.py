@@ -6,6 +6,7 @@ makes a call of its own, so that a record taken for another shows.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import signal
@@ -20,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from runc_wrap.evidence import page, store
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
-from tests.support import reports, screen, truth
+from tests.support import kernel, reports, screen, truth
 from tests.support.processes import Daemon, run, wait_until
 from tests.support.requirements import program
 
@@ -110,8 +111,8 @@ def happened(
     node: Node = request.getfixturevalue(request.param)
     outputs = tmp_path_factory.mktemp("watched")
     watching = {
-        "text": Daemon([node.installed.ctl, "watch", "--seconds", "120"], outputs / "text"),
-        "json": Daemon([node.installed.ctl, "watch", "--json", "--seconds", "120"], outputs / "j"),
+        "text": Daemon([node.installed.ctl, "watch", "--seconds", "300"], outputs / "text"),
+        "json": Daemon([node.installed.ctl, "watch", "--json", "--seconds", "300"], outputs / "j"),
     }
     try:
         return _happen(node, built("hostile").read_bytes(), watching)
@@ -124,7 +125,8 @@ def _happen(node: Node, program: bytes, watching: dict[str, Daemon]) -> Happened
     words = ["/work/hostile", DIRECTORY, str(TIMES), *(case.word for case in CASES)]
     made = Program(HOSTILE, words, {"hostile": program})
     quiet = Program(QUIET, [*words[:3], f"39:{b'q'.hex()}:{b'q'.hex()}:0"], made.files)
-    time.sleep(2)  # until they watch; what is missing makes a test fail
+    for one in watching.values():
+        wait_until(functools.partial(kernel.watches, one.pid), "watch", 60)
     bundles = {mode: node.bundle(mode, made) for mode in MODES}
     with truth.told() as told:
         for mode in MODES:
@@ -132,22 +134,24 @@ def _happen(node: Node, program: bytes, watching: dict[str, Daemon]) -> Happened
                 done = bundle.call(node.installed.wrapper, "run")
                 assert done.returncode == 0, done.stdout
     report = node.report()
-    wait_until(lambda: _complete(watching["json"].log), "all that is watched for", 10)
+    wait_until(lambda: _complete(watching["json"].log), "all that is watched for", 60)
     time.sleep(1)
     for one in watching.values():
         one.process.send_signal(signal.SIGINT)
-        one.process.wait(20)
+        one.process.wait(60)
     watched = {name: one.log.read_bytes() for name, one in watching.items()}
     return Happened(node, told, {m: b.auid for m, b in bundles.items()}, watched, report)
 
 
 def _complete(log: Path) -> bool:
     seen = _watched(log.read_bytes())
-    return all(len(_of(seen, mode)) >= len(CASES) for mode in MODES)
+    counts = [sum(one["count"] for one in _of(seen, mode)) for mode in MODES]
+    return all(count >= TIMES * len(CASES) for count in counts)
 
 
 def _watched(text: bytes) -> list[Json]:
-    return [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
+    whole = text.rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
 
 def _of(seen: list[Json], mode: str) -> list[Json]:

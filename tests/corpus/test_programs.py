@@ -20,6 +20,7 @@ from tests.support.requirements import is_there, requires
 if TYPE_CHECKING:
     from tests.corpus.nodes import Node
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
 EPERM = "not permitted"
 
 

@@ -19,8 +19,12 @@ from tests.support.requirements import program, requires
 if TYPE_CHECKING:
     from tests.corpus.nodes import Node
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
 SOME_SKIPPED = 3  # stress-ng's status where the kernel or the container lacks what a stressor needs
-_QUIET = "--seed 1 --timeout 2"
+_QUIET = "--seed 1 --timeout {}"
+# A single one ends by its operations, the seconds only guard; of a class, some end by nothing else.
+_SINGLE, _CLASS = 30, 2
+_OPERATIONS = {"cpu-sched": 2000}  # it chooses at random what to do: each in turn is rare
 
 
 class Stressor(NamedTuple):
@@ -66,14 +70,17 @@ CLASSES = [
 @pytest.fixture(scope="module")
 def ran(crun: Node, runc: Node, request: pytest.FixtureRequest) -> Ran:
     requires("stress-ng")
-    found = [_program(one.name, [one.name]) for one in wanted(request, "stressor")]
-    found += [_program(f"class-{one.name}", _members(one.name)) for one in wanted(request, "whole")]
+    found = [_program(one.name, [one.name], _SINGLE) for one in wanted(request, "stressor")]
+    found += [
+        _program(f"class-{one.name}", _members(one.name), _CLASS)
+        for one in wanted(request, "whole")
+    ]
     return run_all((crun, runc), found, (AUDIT, OBSERVE, ENFORCE_LOG))
 
 
-def _program(name: str, members: list[str]) -> Program:
-    words = " ".join(f"--{one} 1 --{one}-ops 2" for one in members)
-    return Program(name, ["sh", "-c", f"stress-ng {_QUIET} {words} 2>&1"])
+def _program(name: str, members: list[str], seconds: int) -> Program:
+    words = " ".join(f"--{one} 1 --{one}-ops {_OPERATIONS.get(one, 2)}" for one in members)
+    return Program(name, ["sh", "-c", f"stress-ng {_QUIET.format(seconds)} {words} 2>&1"])
 
 
 def _members(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from tests.support.system import NOBODY
 if TYPE_CHECKING:
     from tests.corpus.nodes import Node
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
 SOURCES = Path(__file__).parent / "workloads"
 GLIBC_THREADS = "clone3"
 
@@ -52,7 +53,7 @@ WORKLOADS = [
         "postgresql",
         "sh /work/postgresql.sh",
         "postgresql.sh",
-        "1\nSET\nSET\n100000\nwaiting for server to shut down.... done\nserver stopped\n",
+        "1\nSET\nSET\n100000\nstopped\n",
         "/usr/lib/postgresql",
         uid=NOBODY,  # it refuses root
     ),
@@ -85,7 +86,8 @@ def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("go")
     settings = {"GO111MODULE": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     env = environment(GOCACHE=str(directory / "cache"), GOPATH=str(directory), **settings)
-    run([program("go"), "build", "-o", directory / "main", SOURCES / "main.go"], env=env)
+    words = [program("go"), "build", "-o", str(directory / "main"), str(SOURCES / "main.go")]
+    run(words, env=env, seconds=300)
     return directory / "main"
 
 

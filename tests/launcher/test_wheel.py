@@ -46,7 +46,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         path = f"{first}:{os.environ['PATH']}" if first else os.environ["PATH"]
         environment = {**os.environ, "CC": compiler, "PATH": path}
         words = ["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        run([sys.executable, *words, "-w", source / "wheel", source], env=environment)
+        run([sys.executable, *words, "-w", source / "wheel", source], env=environment, seconds=280)
         (made,) = (source / "wheel").iterdir()
         return made
 
@@ -94,7 +94,7 @@ def test_the_launcher_in_the_wheel_is_static_and_executable(
 ) -> None:
     target = tmp_path / "site"
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    run([sys.executable, *words, "--target", target, build("")])
+    run([sys.executable, *words, "--target", target, build("")], seconds=280)
     launcher = target / LAUNCHER
     assert os.access(launcher, os.X_OK)
     assert launcher.read_bytes().startswith(b"\x7fELF")
@@ -181,5 +181,7 @@ def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:
         shutil.copy(install.SOURCE / name, tmp_path)
     shutil.copytree(install.SOURCE / "runc_wrap", tmp_path / "runc_wrap")
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    run([sys.executable, *words, "--target", tmp_path / "site", "--editable", tmp_path])
+    run(
+        [sys.executable, *words, "--target", tmp_path / "site", "--editable", tmp_path], seconds=280
+    )
     assert not (tmp_path / LAUNCHER).exists()

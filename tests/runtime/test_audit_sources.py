@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -21,6 +21,7 @@ import pytest
 from runc_wrap.evidence import gathering, records
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg, netlink
+from tests.support import truth
 from tests.support.audit import FIELDS, provoke
 from tests.support.processes import run, wait_until
 from tests.support.requirements import program, requires, unmet
@@ -82,20 +83,26 @@ def test_a_reader_that_is_too_slow_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(netlink, "_RECEIVE", 4096)
     slow = netlink.Live()
     pid = provoke(*[b"flood"] * 200)
-    time.sleep(0.5)
+    truth.settle()
     found = slow.read()
     slow.close()
     assert 0 < len(by(pid, found)) < 200
     assert [item for item in found if isinstance(item, Lost)]
 
 
+def _settle_after(makers: list[Future[int]]) -> None:
+    wait(makers)
+    truth.settle()
+
+
 def test_of_many_records_none_is_missing_unsaid(live: netlink.Live) -> None:
     """Four programs at once, 5,000 records each, faster than any container would for long."""
     before = netlink.kernel_lost()
     found: Found = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(5) as pool:
         makers = [pool.submit(provoke, *[b"flood"] * 5000) for _ in range(4)]
-        while not all(maker.done() for maker in makers) or select.select([live], [], [], 1)[0]:
+        settling = pool.submit(_settle_after, makers)
+        while not settling.done() or select.select([live], [], [], 0)[0]:
             select.select([live], [], [], 0.1)
             found += live.read()
     got = sum(len(by(maker.result(), found)) for maker in makers)
@@ -246,7 +253,9 @@ def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
     tail, reading = files.Tail(audit_log), files.Log(audit_log)
     first = provoke(b"before")
     wait_until(lambda: bool(by(first, reading.read(0, inf))), "auditd to write")
-    os.kill(auditd_pid(), signal.SIGUSR1)
+    daemon = auditd_pid()
+    assert daemon
+    os.kill(daemon, signal.SIGUSR1)
     wait_until(audit_log.with_name("audit.log.1").exists, "auditd to rotate")
     second = provoke(b"after")
     wait_until(lambda: bool(by(second, reading.read(0, inf))), "auditd to write")

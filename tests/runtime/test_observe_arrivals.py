@@ -97,18 +97,21 @@ def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_lose
                 assert run() == AS_USUAL, step
             killed += agent.evidence != before
             if at % WRITTEN == 0:
-                wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 20)
-        wait_until(lambda: _all_told(node, made), "all calls on disk", 20)
+                wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 60)
+        wait_until(lambda: 0 not in agent.three, "three processes", 60)
+        for _ in range(3):
+            assert run() == AS_USUAL
+        wait_until(lambda: _all_told(node, made), "all calls on disk", 60)
     assert killed > len(steps) / 2
     whose, nobodys, _ = recorded(node)
     assert nobodys == 0
     assert set(whose) <= set(made)
     assert set(whose.values()) == {1}
-    assert len(whose) > 2, "all others were answered and counted before the kill"
+    assert set(made[-3:]) <= set(whose), "nobody killed who counted these"
     lines = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
     assert [json.loads(line)["mode"] for line in lines] == ["observe"] * len(made)
 
 
 def _all_told(node: install.Installed, made: list[str]) -> bool:
     whose, nobodys, lost = recorded(node)
-    return whose.total() + nobodys + lost == len(made)
+    return whose.total() + nobodys + lost >= len(made)

@@ -95,6 +95,7 @@ def running(
     try:
         daemon.wait_ready(agent.socket.exists, "the agent's socket")
         agent.wait_answering()
+        wait_until(lambda: 0 not in agent.three, "three processes", 60)
         yield agent
     finally:
         end(agent)

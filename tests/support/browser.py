@@ -73,10 +73,13 @@ class Page:
 
     def evaluate_later(self, script: str) -> Any:
         """Evaluate when what the page is about to do has been done."""
-        turn = f"new Promise(done => setTimeout(() => done({script}), 300))"
+        return self.evaluate_promise(f"new Promise(done => setTimeout(() => done({script}), 300))")
+
+    def evaluate_promise(self, script: str) -> Any:
         answer = self.call(
-            "Runtime.evaluate", expression=turn, awaitPromise=True, returnByValue=True
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
+        assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def screenshot(self, path: Path, *, top: int = 0, height: int = 2400) -> None:

@@ -56,18 +56,23 @@ class Bundle:
         return [*_PREFIX[self.kind], str(runtime), *place, command, *bundle, *flags, self.name]
 
     def call(
-        self, runtime: Path | str, command: str, *flags: str, after: tuple[str, ...] = ()
+        self,
+        runtime: Path | str,
+        command: str,
+        *flags: str,
+        after: tuple[str, ...] = (),
+        seconds: float = 60,
     ) -> Run:
         """Make one call; whatever it ends with is a result."""
         words = [*self.argv(runtime, command, *flags), *after]
-        config = self._config_now()
-        done = self._called(words)
-        return self._called(words) if self._was_not_sealed(done, config) else done
+        config = self.config_now()
+        done = self._called(words, seconds)
+        return self._called(words, seconds) if self.was_not_sealed(done, config) else done
 
-    def _config_now(self) -> bytes | None:
+    def config_now(self) -> bytes | None:
         return self.config.read_bytes() if self.config.is_file() else None
 
-    def _was_not_sealed(self, done: Run, config: bytes | None) -> bool:
+    def was_not_sealed(self, done: Run, config: bytes | None) -> bool:
         """Tell whether runc did not come to run; then all is as before its call."""
         logged = self.log.read_text(errors="replace") if self.log.is_file() else ""
         if not done.returncode or not is_not_sealed(done.stdout + logged):
@@ -77,14 +82,14 @@ class Bundle:
         self.log.unlink(missing_ok=True)
         return True
 
-    def _called(self, words: list[str]) -> Run:
+    def _called(self, words: list[str], seconds: float) -> Run:
         with (self.path / "output").open("w+") as output:  # a pipe would stay open in the container
             done = subprocess.run(
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                timeout=60,
+                timeout=seconds,
                 check=False,
                 env=environment(),
             )
@@ -93,17 +98,24 @@ class Bundle:
 
     def create(self, runtime: Path | str, command: str = "create", *flags: str) -> int:
         """Create and start, with /dev/null for the container's stdio; return the init's pid."""
-        pid_file = self.path / "pid"
-        argv = self.argv(runtime, command, "--pid-file", str(pid_file), *flags)
-        config = self._config_now()
-        done = _silently(argv)
-        if self._was_not_sealed(done, config):
-            done = _silently(argv)
+        done = self.only_create(runtime, command, *flags)
         assert done.returncode == 0, self.log.read_text()
         if command == "create":
             started = self.call(runtime, "start")
             assert started.returncode == 0, started.stdout
-        return int(pid_file.read_text())
+        return self.pid
+
+    def only_create(self, runtime: Path | str, command: str = "create", *flags: str) -> Run:
+        """Create likewise; whatever it ends with is a result."""
+        argv = self.argv(runtime, command, "--pid-file", str(self.path / "pid"), *flags)
+        config = self.config_now()
+        done = _silently(argv)
+        return _silently(argv) if self.was_not_sealed(done, config) else done
+
+    @property
+    def pid(self) -> int:
+        """The init's pid, of what has been created."""
+        return int((self.path / "pid").read_text())
 
     def delete(self, runtime: Path | str) -> None:
         """Remove the container if there is one."""
@@ -112,7 +124,7 @@ class Bundle:
 
 def _silently(argv: list[str]) -> Run:
     null = subprocess.DEVNULL
-    done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=60, check=False)
+    done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=120, check=False)
     return Run(done.args, done.returncode, "", "")
 
 

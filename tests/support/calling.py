@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tests.support import truth
 from tests.support.requirements import unmet
 
 if TYPE_CHECKING:
@@ -48,19 +50,17 @@ def audited() -> Iterator[set[tuple[str, int, str]]]:
     """Collect the seccomp records of our program: {(arch, number, code)} once the block ends."""
     found: set[tuple[str, int, str]] = set()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
-        audit.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        audit.setsockopt(socket.SOL_SOCKET, truth.SO_RCVBUFFORCE, 16 << 20)
         audit.bind((0, _READLOG))
         yield found
-        audit.settimeout(1)
-        found.update(_records(audit))
+        marker = os.urandom(16).hex()
+        truth.mark(marker)
+        audit.settimeout(60)
+        found.update(_records(audit, marker.encode()))
 
 
-def _records(audit: socket.socket) -> Iterator[tuple[str, int, str]]:
-    while True:
-        try:
-            message: Any = audit.recv(9000)
-        except TimeoutError:
-            return
+def _records(audit: socket.socket, marker: bytes) -> Iterator[tuple[str, int, str]]:
+    while not truth.is_mark(message := audit.recv(9000), marker):
         record = _RECORD.search(message[_HEADER:])
         if int.from_bytes(message[4:6], "little") == _SECCOMP and record:
             yield record[1].decode(), int(record[2]), record[3].decode()

@@ -15,12 +15,11 @@ from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
+from tests.support import truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_SETTLING = 0.3  # seconds until the kernel has told what it has to tell
 
 
 class Collector:
@@ -56,7 +55,7 @@ class Collector:
             self.store.ended(key, when)
 
     def stop(self) -> None:
-        time.sleep(_SETTLING)
+        truth.settle()
         self._stopping.set()
 
 
@@ -71,6 +70,8 @@ def collecting(prefix: Path) -> Iterator[Collector]:
     finally:
         collector.stop()
         thread.join()
+        while select.select([collector.live], [], [], 0)[0]:
+            collector.step()
         collector.step()
         while collector.tree.due is not None:  # some are asked later
             time.sleep(max(0.0, collector.tree.due - time.monotonic()))

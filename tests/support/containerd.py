@@ -50,11 +50,11 @@ class Containerd:
 
     def ctr(self, *words: str | Path, namespace: str = "default") -> Run:
         """Run ctr and insist on success."""
-        return run(self._ctr(namespace, words))
+        return run(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
 
     def try_ctr(self, *words: str | Path, namespace: str = "default") -> Run:
         """Run ctr, whatever its outcome."""
-        return attempt(self._ctr(namespace, words))
+        return attempt(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
 
     def bundle(self, container: str, namespace: str = CRI_NAMESPACE) -> Path:
         """Return where the host sees a running container's bundle."""
@@ -64,6 +64,15 @@ class Containerd:
     def load(self, archive: Path, namespace: str = "default") -> None:
         """Import an image archive into one namespace (CRI's is k8s.io)."""
         self.ctr("images", "import", archive, namespace=namespace)
+
+    def _again(self, namespace: str, words: Sequence[str | Path]) -> list[str | Path]:
+        """Remove what `run` made and runc could not start, whose name is taken; then the same."""
+        if words[0] == "run":
+            tasks = self.ctr("tasks", "list", "--quiet", namespace=namespace).stdout.split()
+            made = self.ctr("containers", "list", "--quiet", namespace=namespace).stdout.split()
+            for container in set(made) - set(tasks):
+                self.ctr("containers", "delete", container, namespace=namespace)
+        return self._ctr(namespace, words)
 
     def _ctr(self, namespace: str, words: Sequence[str | Path]) -> list[str | Path]:
         where = ["--address", str(self.socket), "--namespace", namespace]

@@ -11,8 +11,8 @@
  *   hung        it did not return within the time (so it was allowed)
  *   skipped     it was not made: number listed, or no safe arguments are known
  *
- * Every call is made by a forked child of its own, in a process group of its own, with 200 ms to
- * return. All six arguments are -1: no descriptor, no address, no process (kill's -1 is not
+ * Every call is made by a forked child of its own, in a process group of its own. It hung if after
+ * 200 ms it sleeps twice in a row, or has not returned in 10 s; until then it may want for a CPU. All six arguments are -1: no descriptor, no address, no process (kill's -1 is not
  * harmless, so such calls are skipped by number on the command line: the caller knows names).
  */
 #define _GNU_SOURCE
@@ -29,6 +29,7 @@
 
 #define X32_BIT 0x40000000L
 #define MILLISECONDS 200
+#define LOOKS 50
 
 static long call_native(long number)
 {
@@ -95,12 +96,43 @@ static void reap(pid_t child)
 	waitpid(child, NULL, 0);
 }
 
+/* Tell whether a process waits for something, and not for a CPU or a disk. */
+static int sleeps(pid_t process)
+{
+	char path[32], text[512], *end;
+	FILE *file;
+	size_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return 1; /* there is no /proc to ask */
+	length = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[length] = 0;
+	end = strrchr(text, ')');
+	return end == NULL || end[1] == 0 || (end[2] != 'R' && end[2] != 'D');
+}
+
+/* Return whether the child reports or ends. */
+static int returns(pid_t child, int report)
+{
+	struct pollfd waiting = {.fd = report, .events = POLLIN};
+	int look, asleep = 0;
+
+	for (look = 0; look < LOOKS && asleep < 2; look++) {
+		if (poll(&waiting, 1, MILLISECONDS) != 0)
+			return 1;
+		asleep = sleeps(child) ? asleep + 1 : 0;
+	}
+	return 0;
+}
+
 static void observe(const char *abi, long number)
 {
 	int pipes[2], told = 0, state = 0;
 	ssize_t length;
 	pid_t child;
-	struct pollfd waiting;
 
 	if (pipe(pipes) || (child = fork()) < 0) {
 		printf("%s %ld skipped\n", abi, number);
@@ -111,9 +143,7 @@ static void observe(const char *abi, long number)
 		make_call(abi, number, pipes[1]);
 	}
 	close(pipes[1]);
-	waiting.fd = pipes[0];
-	waiting.events = POLLIN;
-	if (poll(&waiting, 1, MILLISECONDS) == 0) {
+	if (!returns(child, pipes[0])) {
 		printf("%s %ld hung\n", abi, number);
 		reap(child);
 	} else {

@@ -33,11 +33,11 @@ class Docker:
 
     def docker(self, *words: str | Path) -> Run:
         """Run the docker command and insist on success."""
-        return run(self._argv(words), env=self._environment())
+        return run(self._argv(words), env=self._environment(), again=lambda: self._again(words))
 
     def try_docker(self, *words: str | Path) -> Run:
         """Run the docker command, whatever its outcome."""
-        return attempt(self._argv(words), env=self._environment())
+        return attempt(self._argv(words), env=self._environment(), again=lambda: self._again(words))
 
     def pid(self, container: str) -> int:
         """Return the host's pid of the container's first process."""
@@ -53,6 +53,13 @@ class Docker:
         """Remove every container there is."""
         if ids := self.docker("ps", "--all", "--quiet").stdout.split():
             self.docker("rm", "--force", *ids)
+
+    def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        """Remove what `run` made and runc could not start, whose name is taken; then the same."""
+        if words[0] == "run":
+            made = self.docker("ps", "--all", "--quiet", "--filter", "status=created").stdout
+            self.docker("rm", "--force", *made.split())
+        return self._argv(words)
 
     def _argv(self, words: tuple[str | Path, ...]) -> list[str | Path]:
         return [program("docker"), "--host", f"unix://{self.socket}", *words]

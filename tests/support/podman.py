@@ -28,11 +28,13 @@ class Podman:
 
     def podman(self, *words: str | Path, override: Path | None = None) -> Run:
         """Run podman and insist on success."""
-        return run(self._argv(words), env=self._environment(override))
+        environment = self._environment(override)
+        return run(self._argv(words), env=environment, again=lambda: self._again(words))
 
     def try_podman(self, *words: str | Path, override: Path | None = None) -> Run:
         """Run podman, whatever its outcome."""
-        return attempt(self._argv(words), env=self._environment(override))
+        environment = self._environment(override)
+        return attempt(self._argv(words), env=environment, again=lambda: self._again(words))
 
     def inside(self, argv: Sequence[str | Path]) -> Run:
         """Run another program where this Podman's containers are seen, whatever its outcome."""
@@ -61,6 +63,13 @@ class Podman:
     def remove_all(self) -> None:
         """Remove every container there is."""
         self.podman("rm", "--all", "--force", "--time", "0")
+
+    def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        """Return the same, in the place of what `run` made and runc could not start."""
+        again = list(words)
+        if "run" in again and any(str(word).startswith("--name") for word in again):
+            again.insert(again.index("run") + 1, "--replace")
+        return self._argv(tuple(again))
 
     def _argv(self, words: tuple[str | Path, ...]) -> list[str | Path]:
         at = self.directory

@@ -23,7 +23,7 @@ def traced(pid: int, log: Path, *words: str) -> Iterator[None]:
     def attached() -> bool:
         try:
             return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:  # its first call was the last one
+        except (FileNotFoundError, ProcessLookupError):  # its first call was the last one
             return True
 
     try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOGGED, ERRNO = 0x7FFC0000, 0x50000  # SECCOMP_RET_LOG, SECCOMP_RET_ERRNO
 X86_64, I386 = 0xC000003E, 0x40000003
-_NETLINK_AUDIT, _READLOG, _SO_RCVBUFFORCE = 9, 1, 33
+_NETLINK_AUDIT, _READLOG, SO_RCVBUFFORCE = 9, 1, 33
 _SECCOMP, _USER_AVC = 1326, 1107  # the kernel takes USER_AVC even while auditing is off
 _REQUEST_ACK = 1 | 4
 _HEADER = struct.Struct("=IHHII")
@@ -92,7 +92,7 @@ def told() -> Iterator[Told]:
     result = Told()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
         try:
-            audit.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+            audit.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM)
             audit.bind((0, _READLOG))
         except PermissionError:
             unmet("needs CAP_AUDIT_READ")
@@ -102,9 +102,15 @@ def told() -> Iterator[Told]:
         try:
             yield result
         finally:
-            _mark(marker)
+            mark(marker)
             reader.join(60)
         assert not reader.is_alive(), "the marker did not come back: is auditing off (audit=0)?"
+
+
+def settle() -> None:
+    """Wait until the kernel has told everybody what it had to tell by now."""
+    with told():
+        pass
 
 
 def _read(audit: socket.socket, marker: bytes, into: Told) -> None:
@@ -120,13 +126,18 @@ def _read(audit: socket.socket, marker: bytes, into: Told) -> None:
             into.overruns += 1
             continue
         kind = int.from_bytes(message[4:6], "little")
-        if kind == _USER_AVC and marker in message:
+        if is_mark(message, marker):
             return
         if kind == _SECCOMP and (record := parse(message[_HEADER.size :])):
             into.records.append(record)
 
 
-def _mark(marker: str) -> None:
+def is_mark(message: bytes, marker: bytes) -> bool:
+    """Tell whether this is what `mark` sent."""
+    return int.from_bytes(message[4:6], "little") == _USER_AVC and marker in message
+
+
+def mark(marker: str) -> None:
     """Send a marker until audit takes it: its queue may be full."""
     text = f"marker={marker}\0".encode()
     head = _HEADER.pack(_HEADER.size + len(text), _USER_AVC, _REQUEST_ACK, 1, 0)
