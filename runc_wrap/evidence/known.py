@@ -61,16 +61,19 @@ class Known:
         self._directories = [os.fspath(one) for one in directories]
         self._keys: dict[str, dict[Key, Told]] = {}
         self._news: list[Key] = []
-        self._read: dict[str, tuple[int, int]] = {}  # path -> (inode, bytes read)
+        self._read: dict[
+            tuple[int, int], int
+        ] = {}  # file -> bytes read; it stays through a rotation
         self._firsts = Firsts()
         self.refresh()
 
     def refresh(self) -> list[Key]:
         """Read on; return the containers of what is new. What cannot be read is not there."""
         found: dict[Key, None] = {}
+        before, self._read = self._read, {}
         for directory in self._directories:
             for name in _FILES:
-                for line in self._appended(f"{directory}/{name}"):
+                for line in self._appended(f"{directory}/{name}", before):
                     key = self._note(line)
                     if key:
                         found[key] = None
@@ -144,18 +147,21 @@ class Known:
             del self._keys[next(iter(self._keys))]
         return key
 
-    def _appended(self, path: str) -> Iterator[bytes]:
+    def _appended(self, path: str, before: dict[tuple[int, int], int]) -> Iterator[bytes]:
         try:
             found = os.lstat(path)
-            if self._read.get(path) == (found.st_ino, found.st_size):
+            file = found.st_dev, found.st_ino
+            if before.get(file) == found.st_size:
+                self._read[file] = found.st_size
                 return
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError:
             return
         try:
             found = os.fstat(descriptor)
-            inode, done = self._read.get(path, (0, 0))
-            done = done if inode == found.st_ino and done <= found.st_size else 0
+            file = found.st_dev, found.st_ino
+            done = before.get(file, 0)
+            done = done if done <= found.st_size else 0
             rest = b""
             os.lseek(descriptor, done, os.SEEK_SET)
             while part := os.read(descriptor, _CHUNK):
@@ -164,7 +170,7 @@ class Known:
                 yield from (line for line in lines if len(line) <= _LONGEST_LINE)
                 if len(rest) > _CHUNK:  # no line of ours
                     done, rest = done + len(rest), b""
-            self._read[path] = (found.st_ino, done)
+            self._read[file] = done
         finally:
             os.close(descriptor)
 

@@ -6,8 +6,9 @@ subj are chosen by others. comm and exe are "untrusted strings" (linux:kernel/au
 audit_log_n_untrustedstring): quoted if every byte is in 0x21-0x7e and none is a quote, else upper
 case hex. So neither can hold a space, and the last ` pid=` that fits is the kernel's own.
 
-What stands before the fields is matched from the line's beginning: a program that gets lines of its
-own into a syslog can put a whole record into one, but not in the kernel's name.
+What stands before the fields is matched from the line's beginning, so that a record within another
+program's line is none. Who may write to the syslog under any name can forge one all the same
+(`logger -t kernel`); what the kernel itself tells the agent, and audit.log, are beyond such reach.
 
 Serial numbers count records of all types, those that are filtered out too: a gap among SECCOMP
 records is no proof of a loss, so gaps are not looked at.

@@ -176,8 +176,9 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
         _load_container(where, path, found)
     if os.path.lexists(f"{where}/{UNATTRIBUTED}"):
         _load_container(where, f"{where}/{UNATTRIBUTED}", found)
-    for _, path in _ages(f"{where}/containers", f".json{ASIDE}"):
-        found.add_damaged(path.removeprefix(f"{where}/"))
+    for place in (f"{where}/containers", where):
+        for _, path in _ages(place, f".json{ASIDE}"):
+            found.add_damaged(path.removeprefix(f"{where}/"))
     return found
 
 
