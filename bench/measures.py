@@ -30,7 +30,7 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
 }
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
 NOTHING = "/bin/true"
-CREATES = 3  # times as many rounds of runc's create: see Plan
+CREATES = 2  # times as many rounds of runc's create: see Plan
 SIZES = (3 * 1024, 300 * 1024, 1536 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
 MANY = 1000  # creates after which the agent is weighed again

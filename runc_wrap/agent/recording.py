@@ -31,6 +31,7 @@ CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
 _UNTOLD = "it is not told of new ledger lines and listens to each process instead"
+# Where audit=1 is set and no auditd runs it counts what came here all the same (kauditd_hold_skb)
 _DROPPED = "the kernel had no room for them, or its rate limit held them back"
 _AT_ONCE = 128  # audit records before others get their turn
 
