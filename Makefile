@@ -54,7 +54,7 @@ test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus
 
-bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a quarter of an hour
+bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
 
 picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
