@@ -53,6 +53,7 @@ class Recorder:
         self._begun = self._audit_begun = time.time()
         self._obstacles: list[str] = []
         self._dropped = netlink.kernel_lost() if self.live else None
+        self._dropped_until = self._begun
         if self.live:
             self._complain(kernel.warnings())
         self._containers = self.tree.lives.begun
@@ -226,10 +227,16 @@ class Recorder:
             self._audit_begun = now
         else:
             self._store.watched(AUDIT, self._audit_begun, now)
+        self._note_dropped(now)
+
+    def _note_dropped(self, now: float) -> None:
+        """Note what the kernel has dropped since the last look, at any time in between."""
         dropped = netlink.kernel_lost()
         before, self._dropped = self._dropped, dropped
+        since, self._dropped_until = self._dropped_until, now
         if dropped and before is not None and dropped > before:
-            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED))
+            for when, records in ((since, dropped - before), (now, 0)):
+                self._store.lost(Lost(when, records, AUDIT, _DROPPED))
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:

@@ -45,15 +45,6 @@ def warnings() -> list[str]:
     return found + [excluded for _, rule in rules or () if (excluded := excludes(rule))]
 
 
-def not_logged() -> list[str]:
-    """Return a sentence for each action that filters need and the kernel does not log now.
-
-    Lean and cheap. Nothing where the kernel does not say.
-    """
-    text = _text(_LOGGED)
-    return _not_logged(text) if text else []
-
-
 def excludes(rule: bytes) -> str:
     """Return what one audit rule (struct audit_rule_data) keeps from the log, "" if nothing."""
     if len(rule) < _WORDS.size:
