@@ -126,6 +126,18 @@ def test_rules_told_apart_let_nothing_more_through_and_do_not_contradict(
         assert verdicts.passes(before, name, values)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_under_an_overlay_a_rule_that_compares_nothing_still_beats_a_denial_that_does(
+    turned: bool,
+) -> None:
+    equal = {"index": 0, "value": 5, "op": "SCMP_CMP_EQ"}
+    denial = {"names": ["socket"], "action": "SCMP_ACT_KILL", "args": [equal]}
+    listed = [{"names": ["socket"], "action": "SCMP_ACT_ALLOW"}, denial]
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": listed[:: -1 if turned else 1]}
+    found = with_overlay(block, {"deny": [], "deny_sockets": [38]})
+    assert [verdicts.passes(found, "socket", {0: family}) for family in (5, 38)] == [True, False]
+
+
 def test_an_entry_keeps_its_capabilities() -> None:
     rule = {"names": ["bpf", "read"], "action": "SCMP_ACT_ALLOW"}
     over = {"deny": ["bpf"], "deny_sockets": []}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,6 +136,20 @@ def test_what_is_confined_at_a_second_look_did_not_deviate(tmp_path: Path, child
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     (settled,) = status.settled([entry], {})
     assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
+
+
+@pytest.mark.parametrize(("name", "is_late"), [("crun", True), ("sleep", False)])
+def test_who_still_is_the_runtime_by_its_name_is_given_more_time(
+    tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
+) -> None:
+    line(tmp_path / "ledger", made(tmp_path, child), "a")
+    (entry,) = status.gather(tmp_path / "ledger").entries
+    looks: list[float] = []
+    monkeypatch.setattr(time, "sleep", looks.append)
+    monkeypatch.setattr(status, "_again", lambda one, _: one)
+    named = [replace(one, name=name) for one in entry.deviating]
+    status.settled([replace(entry, deviating=named)], {})
+    assert (len(looks) > 10) == is_late
 
 
 def test_a_ledger_that_is_ours_may_not_speak_of_others(tmp_path: Path, child: int) -> None:
