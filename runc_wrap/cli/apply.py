@@ -11,6 +11,7 @@ from runc_wrap.node import again, facts, switching
 from runc_wrap.node.programs import RuntimeNotUsable
 from runc_wrap.policy import checking, compiling, freshness, source, store
 from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles import narrowing
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
         then = change.then
         now = f"refused ({change.refused})" if then is None else _words(then)
         yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
+    for name, calls in compiled.narrowed.items():
+        yield f"profile {name}: {narrowing.sentence(calls)}"
     yield f"Running containers that would get another filter or none: {len(changes)}"
 
 

@@ -11,6 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.hotpath import policy
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import again
+from runc_wrap.profiles import narrowing
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.decide import Decision
@@ -34,7 +35,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     """
     path = config / "config.json" if config.is_dir() else config
     try:
-        decision = _decision(places, path.absolute(), handler)
+        decision, profile = _decision(places, path.absolute(), handler)
     except Refusal as refusal:
         raise output.Failure(f"a create would be refused: {refusal}") from None
     except OSError as error:
@@ -44,16 +45,22 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     else:
         verb = _VERBS[decision.action].format(profile=decision.profile, mode=decision.mode)
         output.say(f"{verb}: {decision.reason}")
+        if names := profile.get("narrowed"):
+            output.say(narrowing.sentence(names))
 
 
-def _decision(places: Places, path: Path, handler: str) -> Decision:
-    """Decide; a block that a create through us put in before does not count as the config's own."""
+def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[str, Any]]:
+    """Decide, and return the profile if there is one.
+
+    A block that a create through us put in before does not count as the config's own.
+    """
     rules = policy.load(str(places.prefix))
     record = again.last_of(places.ledger, str(path.parent))
     decision = again.decide_again(rules, str(path), record, handler)
+    profile: dict[str, Any] = {}
     if decision.profile and decision.mode:
-        policy.load_profile(rules, decision.profile, decision.mode)
-    return decision
+        profile = policy.load_profile(rules, decision.profile, decision.mode)
+    return decision, profile
 
 
 def _as_json(decision: Decision) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.contradictions import alternatives
-from runc_wrap.profiles.loading import comparison
-from runc_wrap.profiles.observing import complement
+from runc_wrap.profiles.complement import complement
+from runc_wrap.profiles.loading import MASKED_EQ, comparison
 from runc_wrap.profiles.simulate import compares
 from runc_wrap.profiles.words import ALLOW, LOG, TRACE
 
@@ -26,6 +26,7 @@ ANY: list[Values] = [()]
 _OPEN = (ALLOW, LOG, TRACE)  # defaults that let calls through, or leave them to a tracer
 _EQ, _NE = "SCMP_CMP_EQ", "SCMP_CMP_NE"
 _ALL_BITS = (1 << 64) - 1
+_INT = (1 << 32) - 1
 _COMMENT = "denied as before, but for the arguments that it was seen with"
 
 
@@ -86,7 +87,7 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
     """Return comparisons for what a group holds for and was not seen; None if none can say it."""
     if not seen:
         return [group]
-    if any(one["op"] != _EQ for one in group):
+    if not all(map(_is_one_number, group)):
         return None
     used = [one["index"] for one in group]
     free = [[one for one in values if one[0] not in used] for values in seen]
@@ -96,6 +97,11 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
         return None
     others = complement([[_compared(*one, _EQ)] for values in free for one in values])
     return None if others is None else [[*group, *one] for one in others]
+
+
+def _is_one_number(one: Json) -> bool:
+    """Tell whether a comparison holds for one number, of a register or of an int."""
+    return bool(one["op"] == _EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
 
 
 def _compared(index: int, value: int, op: str) -> Json:

@@ -51,7 +51,8 @@ def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, lint.Find
     context = lint.Context(facts.arch, _runc(facts))
     for name, profile in compiled.sources.items():
         for finding in lint.check(profile, context):
-            yield name, finding
+            if finding.check != lint.UPPER_BITS or not compiled.as_kernel:
+                yield name, finding
 
 
 def _runc(facts: Facts) -> versions.Version | None:

@@ -10,13 +10,14 @@ from runc_wrap.hotpath.policy import VERSION
 from runc_wrap.policy import abilities, naming, overlaying, ruling, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.policy.naming import SYSTEM, load
-from runc_wrap.profiles import modes
+from runc_wrap.profiles import modes, narrowing
 from runc_wrap.profiles.words import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.narrowing import Narrowed
 
 __all__ = ["SYSTEM", "Compiled", "Facts", "compile_policy", "load"]
 
@@ -58,13 +59,16 @@ class Compiled:
     """What is put in force, and what it comes from.
 
     `profiles` are the compiled ones by (name, mode), `sources` the profiles by name as they were
-    before; `remarks` are what the owner should know, one line each.
+    before; `narrowed` tells of each which calls compare as the kernel does and not as written;
+    `as_kernel` whether that was to be; `remarks` are what the owner should know, one line each.
     """
 
     policy: Json
     profiles: dict[tuple[str, str], Json]
     sources: dict[str, Profile]
     remarks: tuple[str, ...] = ()
+    narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    as_kernel: bool = True
 
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
@@ -76,9 +80,14 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     sources = naming.sources(naming.named(values, runtime_default, facts), facts, problems)
     if problems:
         raise PolicyError("\n".join(problems))
-    profiles = {
-        (name, mode): _profile(source, mode, values, facts)
+    as_kernel = values["default.int_arguments"] == narrowing.KERNEL
+    made = {
+        name: narrowing.narrowed(source) if as_kernel else narrowing.as_written(source)
         for name, source in sources.items()
+    }
+    profiles = {
+        (name, mode): _profile(one, mode, values, facts)
+        for name, one in made.items()
         for mode in used
     }
     place = naming.placing(values)
@@ -86,8 +95,11 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *ruling.remarks(rules, place, facts.now),
         *abilities.remarks(values, used, sources, facts),
         *overlaying.remarks(values, profiles),
+        *(line for name, one in made.items() for line in narrowing.remarks(name, one)),
     ]
-    return Compiled(_policy(values, runtime_default, facts), profiles, sources, tuple(remarks))
+    narrowed = {name: one.calls for name, one in made.items() if one.calls}
+    policy = _policy(values, runtime_default, facts)
+    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, as_kernel)
 
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
@@ -99,13 +111,15 @@ def _modes(values: Mapping[str, Any]) -> list[str]:
     return sorted(used - {modes.OFF})
 
 
-def _profile(source: Profile, mode: str, values: Mapping[str, Any], facts: Facts) -> Json:
+def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> Json:
     """Compile one profile for one mode: first the ABIs, then the mode, the overlay on top."""
     kept = _kept_abis(values["default.abis"], facts)
+    source = made.profile
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
     listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
     compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
-    return overlaying.put_on(compiled, overlaying.overlay(values))
+    overlaid = overlaying.put_on(compiled, overlaying.overlay(values))
+    return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid
 
 
 def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:

@@ -52,6 +52,7 @@ SETTINGS = (
     Setting("default.profile", "runtime-default", _PROFILE),
     Setting("default.mode", "enforce", _MODE),
     Setting("default.abis", "engine", kinds.choice("engine", "kernel", "native")),
+    Setting("default.int_arguments", "kernel", kinds.choice("kernel", "engine")),
     Setting("default.privileged", "leave", kinds.choice("leave", "audit", "confine")),
     Setting("runtime_default.engine", AUTO, kinds.choice(AUTO, *ENGINES)),
     Setting("runtime_default.containerd", AUTO, _VERSION),

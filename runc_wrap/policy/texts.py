@@ -41,6 +41,21 @@ MEANINGS = {
         "where it would have seen an error with x32 listed (ENOSYS from the kernel, runc's stub or "
         "the profile). In `audit` nothing is left out."
     ),
+    "default.int_arguments": (
+        "How the profile compares arguments that the kernel takes as `int`, or as another type "
+        "narrower than the register. `kernel`: the bits that the kernel takes, no others. "
+        "`engine`: as the rules are written, of which runtimes make comparisons of 64 bits.\n\n"
+        "With `engine` a rule that allows all but one number, or denies one, is passed by a "
+        "program that sets upper bits of the register, as `ioctl` with TIOCSTI once passed two "
+        "sandboxes (CVE-2019-10063, CVE-2019-7303). With `kernel` these rules are written "
+        "otherwise than the engine's, and differ for calls with upper bits set only: what was "
+        "meant to be denied is denied, what was meant to be allowed is allowed "
+        "(`personality(-1)`, whose sign fills the upper half). No other program can notice. "
+        "`explain` and `apply --diff` name the calls.\n\n"
+        "Both hold for every profile that runc-wrap puts in, your own too, in every mode; a block "
+        "that a container brings is not changed. A call whose rules contradict each other stays as "
+        "it is; `apply` names it."
+    ),
     "default.privileged": (
         "What happens to a privileged container, which Kubernetes promises to leave unconfined. "
         "`leave`: nothing. `audit`: the default profile in mode `audit`. `confine`: as any other."

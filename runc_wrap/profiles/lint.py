@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from errno import EPERM
 from typing import Literal
 
-from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.model import Argument, Profile, Rule
+from runc_wrap.profiles.narrowing import is_wide
 from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.versions import Version, reached
 from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
@@ -43,6 +44,9 @@ class Finding:
 Check = Callable[[Profile, Context], Iterator[Finding]]
 
 _PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
+
+UPPER_BITS = "upper-bits"
+_HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})
 
 # What runc or crun calls after loading the filter when noNewPrivileges is false: tried call by
 # call with runc 1.1.15 and crun 1.21 on x86_64, each fails or hangs a container if denied.
@@ -121,6 +125,36 @@ def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
                 "compares one argument more than once; runtimes then take either, not both",
                 "write one rule for each range that is meant",
             )
+
+
+def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find what a program passes by setting bits of a register that the kernel does not look at.
+
+    A rule that allows one number allows no other by them; one that allows all but it does, and a
+    denial of one number no longer holds.
+    """
+    default = _outcome(profile.default_action, profile.default_errno_ret)
+    for index, rule in enumerate(profile.rules):
+        if _outcome(rule.action, rule.errno_ret) == default:
+            continue
+        passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
+        if passed:
+            yield Finding(
+                UPPER_BITS,
+                "warning",
+                _place(index),
+                f"compares all 64 bits of an argument of which the kernel takes fewer, so that "
+                f"programs pass it by setting upper ones ({', '.join(passed)}; such were "
+                "CVE-2019-10063 and CVE-2019-7303)",
+                'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
+            )
+
+
+def _passed(rule: Rule, one: Argument, name: str) -> bool:
+    """Tell whether upper bits make a comparison permit what it would not without them."""
+    if not is_wide(one, name):
+        return False
+    return (one.op in _HOLD_ABOVE) == (rule.action in _PERMISSIVE)
 
 
 def flags_refused(profile: Profile, context: Context) -> Iterator[Finding]:
@@ -246,6 +280,7 @@ CHECKS: tuple[Check, ...] = (
     unknown_syscalls,
     same_as_default,
     repeated_arguments,
+    passed_by_upper_bits,
     flags_refused,
     architectures_refused,
     native_missing,

@@ -30,6 +30,7 @@ from runc_wrap.hotpath.contradictions import (
     telling,
 )
 from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles.complement import complement, index_of
 from runc_wrap.profiles.lint import RUNTIME_CALLS
 from runc_wrap.profiles.words import ALLOW, LOG, NOTIFY
 
@@ -46,11 +47,7 @@ _KEPT = RUNTIME_CALLS
 _DENIES = (*DENYING, "SCMP_ACT_TRACE")
 _MOST_CAPABILITIES = 4
 _MOST_GROUPS = 64  # of comparisons that the agent is told for one call
-_MOST_POINTS = 16  # values listed singly where a range has two ends
-_BITS = 32  # of an argument, that every ABI compares
-_TOP = (1 << 64) - 1
-_EQ, _MASKED = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
-_OPPOSITE = {**OPPOSITE, _MASKED: "SCMP_CMP_MASKED_NE"}
+_OPPOSITE = {**OPPOSITE, "SCMP_CMP_MASKED_EQ": "SCMP_CMP_MASKED_NE"}
 
 
 def observed(profile: Json, entries: list[Json], listed: "Iterable[str]") -> tuple[list[Json], str]:
@@ -217,74 +214,6 @@ def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> 
     return entry
 
 
-def complement(groups: list[Arguments]) -> list[Arguments] | None:
-    """Return comparisons that hold where none of these does; None where that cannot be written."""
-    if not groups:
-        return [[]]
-    ones = [group[0] for group in groups if len(group) == 1]
-    if len(ones) < len(groups) or len({_index(one) for one in ones}) > 1:
-        return None
-    if [one["op"] for one in ones] == [_MASKED]:
-        return _other_bits(ones[0])
-    if any(one["op"] == _MASKED for one in ones):
-        return None
-    return _between([span for one in ones for span in _spans(one)], _index(ones[0]))
-
-
-def _index(one: Json) -> int:
-    index: int = one.get("index", 0)
-    return index
-
-
-def _other_bits(one: Json) -> list[Arguments] | None:
-    mask, wanted = one["value"], one.get("valueTwo") or 0
-    if mask >> _BITS or wanted & ~mask:
-        return None
-    bits = [1 << place for place in range(_BITS) if mask >> place & 1]
-    other = {"index": _index(one), "op": _MASKED}
-    return [[{**other, "value": bit, "valueTwo": ~wanted & bit}] for bit in bits]
-
-
-def _spans(one: Json) -> list[tuple[int, int]]:
-    """Return the values, first and last, for which a comparison holds."""
-    value = one["value"]
-    below, above = [(0, value - 1)] if value else [], [(value + 1, _TOP)] if value < _TOP else []
-    spans: dict[str, list[tuple[int, int]]] = {
-        _EQ: [(value, value)],
-        "SCMP_CMP_NE": below + above,
-        "SCMP_CMP_LT": below,
-        "SCMP_CMP_LE": [(0, value)],
-        "SCMP_CMP_GT": above,
-        "SCMP_CMP_GE": [(value, _TOP)],
-    }
-    return spans[one["op"]]
-
-
-def _between(spans: list[tuple[int, int]], index: int) -> list[Arguments] | None:
-    """Return comparisons for the values in none of the spans."""
-    found: list[Arguments] = []
-    start = 0
-    for first, last in [*sorted(spans), (_TOP + 1, _TOP + 1)]:
-        if first > start:
-            pieces = _span(start, first - 1, index)
-            if pieces is None:
-                return None
-            found += pieces
-        start = max(start, last + 1)
-    return found
-
-
-def _span(first: int, last: int, index: int) -> list[Arguments] | None:
-    if last - first < _MOST_POINTS and last < 1 << _BITS:
-        values = range(first, last + 1)
-        return [[{"index": index, "value": value, "op": _EQ}] for value in values]
-    if first == 0 and last < 1 << _BITS:
-        return [[{"index": index, "value": last, "op": "SCMP_CMP_LE"}]]
-    if last == _TOP and first < 1 << _BITS:
-        return [[{"index": index, "value": first, "op": "SCMP_CMP_GE"}]]
-    return None
-
-
 def _whole(entries: list[Json], name: str) -> list[str]:
     """Return the call if the agent can tell by arguments alone what is allowed of it."""
     own = [one for one in entries if name in calls_of(one)]
@@ -308,4 +237,9 @@ def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -
 
 
 def _told(one: Json) -> list[Any]:
-    return [_index(one), one["op"].removeprefix("SCMP_CMP_"), one["value"], one.get("valueTwo", 0)]
+    return [
+        index_of(one),
+        one["op"].removeprefix("SCMP_CMP_"),
+        one["value"],
+        one.get("valueTwo", 0),
+    ]

@@ -90,7 +90,9 @@ def test_a_profile_that_allows_by_default_denies_what_is_denied(
 def test_a_family_with_high_bits_passes_a_plain_comparison_and_not_the_overlay(
     call: Callable[..., dict[str, str]],
 ) -> None:
-    block = _resolved("moby", "enforce")  # "all above 40": AF_VSOCK
+    family = [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": family}
+    block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     plain, high = "x86_64:41:40:99:0", "x86_64:41:0x100000028:99:0"
     assert call(block, plain)[plain] == "errno 1"
     assert call(block, high)[high] != "errno 1"

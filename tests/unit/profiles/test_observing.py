@@ -15,8 +15,9 @@ from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.contradictions import FAMILIES, SOCKETS
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node import bpf, explore, reference
-from runc_wrap.profiles import abis, actions, builtin, lint, modes, observing, syscalls
+from runc_wrap.profiles import abis, actions, builtin, lint, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.complement import complement
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.loading import Loader, load
 from runc_wrap.profiles.simulate import Simulation
@@ -153,7 +154,7 @@ _comparisons = st.builds(_compare, st.sampled_from(_OPS), _values, _values)
 def test_a_complement_holds_exactly_where_nothing_of_it_does(
     groups: list[list[dict[str, Any]]], value: int
 ) -> None:
-    found = observing.complement(groups)
+    found = complement(groups)
     if found is not None:
         assert _any_holds(groups, value) != _any_holds(found, value)
 
@@ -181,7 +182,7 @@ def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
 def test_what_cannot_be_written_is_not_guessed(
     groups: list[list[dict[str, Any]]], left: list[Any] | None
 ) -> None:
-    found = observing.complement(groups)
+    found = complement(groups)
     if left and left != [[]]:
         assert found is not None
         assert [one["value"] for group in found for one in group] == left

@@ -1,0 +1,64 @@
+"""Comparisons of an argument as sets of numbers: spans, and the blocks that a mask can tell. Pure.
+
+A block is what one SCMP_CMP_MASKED_EQ holds for: (mask, datum). A span of numbers is at most twice
+as many blocks as the numbers have bits, each as large as its place allows.
+"""
+
+EQ, MASKED_EQ = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
+
+Span = tuple[int, int]
+Block = tuple[int, int]
+
+
+def spans(op: str, value: int, top: int) -> list[Span]:
+    """Return the numbers up to `top`, first and last, for which a comparison holds; not a mask."""
+    below, above = [(0, value - 1)] if value else [], [(value + 1, top)] if value < top else []
+    found: dict[str, list[Span]] = {
+        EQ: [(value, value)],
+        "SCMP_CMP_NE": below + above,
+        "SCMP_CMP_LT": below,
+        "SCMP_CMP_LE": [(0, value)],
+        "SCMP_CMP_GT": above,
+        "SCMP_CMP_GE": [(value, top)],
+    }
+    return found[op]
+
+
+def rest(taken: list[Span], top: int) -> list[Span]:
+    """Return the numbers up to `top` that are in none of the spans."""
+    found = []
+    start = 0
+    for first, last in [*sorted(taken), (top + 1, top + 1)]:
+        if first > start:
+            found.append((start, first - 1))
+        start = max(start, last + 1)
+    return found
+
+
+def blocks(first: int, last: int, bits: int) -> list[Block]:
+    """Return the blocks of a span of numbers with so many bits.
+
+    No mask is empty: libseccomp would drop the comparison, and the rule would be another.
+    """
+    found = []
+    limit = 1 << bits
+    while first <= last:
+        size = min(first & -first or limit, limit // 2)
+        while size > last - first + 1:
+            size //= 2
+        found.append((limit - size, first))
+        first += size
+    return found
+
+
+def span_of(mask: int, datum: int, bits: int) -> Span | None:
+    """Return the numbers of a block that is a span of numbers with so many bits, else None."""
+    size = (1 << bits) - mask
+    if mask >> bits or not mask or size & (size - 1) or datum & ~mask:
+        return None
+    return datum, datum + size - 1
+
+
+def meet(one: Block, other: Block) -> bool:
+    """Tell whether a number can be in both blocks."""
+    return not (one[1] ^ other[1]) & one[0] & other[0]

@@ -1,0 +1,79 @@
+"""default.int_arguments on real runtimes: a program sets upper bits of an int."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.profiles import abis, syscalls
+from tests.support import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
+INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
+INET_X86 = "x86:359:2:1:0"
+CALLS = (UNIX, UNIX_HIGH, INET, INET_HIGH, INET_X86)
+PASSED, DENIED = "returned", "errno 1"
+EVERYTHING = {UNIX: PASSED, UNIX_HIGH: PASSED, INET: DENIED, INET_X86: DENIED}
+
+
+def denying() -> dict[str, Any]:
+    """Return a profile that denies AF_INET by a rule of its own."""
+    family = {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [family]}
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [rule],
+    }
+
+
+def allowing() -> dict[str, Any]:
+    """Return a profile that names every call, and of socket(2) allows all but AF_INET."""
+    named = {name for abi in ("x86_64", "x86") for name in syscalls.numbers(abis.ABIS[abi])}
+    plain = sorted(named - {"socket"})
+    families = [{"index": 0, "value": 2, "op": "SCMP_CMP_NE"}]
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [
+            {"names": plain, "action": "SCMP_ACT_ALLOW"},
+            {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": families},
+        ],
+    }
+
+
+@pytest.mark.parametrize("profile", [denying, allowing])
+@pytest.mark.parametrize(
+    ("setting", "high"),
+    [("", DENIED), ('int_arguments = "kernel"\n', DENIED), ('int_arguments = "engine"\n', PASSED)],
+)
+def test_upper_bits_pass_a_rule_as_written_and_not_one_that_compares_as_the_kernel_does(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    *,
+    profile: Callable[[], dict[str, Any]],
+    setting: str,
+    high: str,
+) -> None:
+    own = own_installation.prefix / "etc" / "profiles"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "own.json").write_text(json.dumps(profile()))
+    own_installation.configure(
+        f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n{setting}'
+    )
+    bundle = make_bundle(pair.kind)
+    found = calling.make(bundle, own_installation.wrapper, built("calls"), *CALLS)
+    assert found == {**EVERYTHING, INET_HIGH: high}
