@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
 from runc_wrap.hotpath.failure import Refusal
-from runc_wrap.policy import store
+from runc_wrap.policy import checking, store
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import builtin, formats
@@ -209,3 +209,41 @@ def test_a_built_in_source_is_what_builtin_loads() -> None:
     found = compiled(own_profiles={"a": PROFILE})
     assert found.sources["moby"] == builtin.load("moby")
     assert found.sources["localhost/a"] == formats.parse(PROFILE, "a")
+
+
+def _all_but_one(**first: Any) -> dict[str, bytes]:
+    args = [{"index": 0, "value": 5, "op": "SCMP_CMP_NE"}]
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args}
+    allowing = {"names": ["execve"], "action": "SCMP_ACT_ALLOW"}
+    rules = [allowing, rule, *([first] if first else [])]
+    return {"own.json": profile(defaultAction="SCMP_ACT_ERRNO", syscalls=rules)}
+
+
+def _said(setting: str, own: dict[str, bytes]) -> list[str]:
+    settings = {"default.profile": "localhost/own.json", "default.int_arguments": setting}
+    found = compiled(settings, own_profiles=own)
+    lines = [*found.remarks, *checking.check(found, facts(own_profiles=own))]
+    return [line for line in lines if "64 bits" in line or "upper bits" in line]
+
+
+def test_int_arguments_are_compared_as_the_kernel_does_unless_told_otherwise() -> None:
+    settings = {"default.profile": "localhost/own.json"}
+    own = _all_but_one()
+    key = ("localhost/own.json", "enforce")
+    made = compiled(settings, own_profiles=own)
+    written = compiled({**settings, "default.int_arguments": "engine"}, own_profiles=own)
+    assert len(made.profiles[key]["rules"]) == 1 + 32
+    assert made.profiles[key]["narrowed"] == list(made.narrowed[key[0]]) == ["socket"]
+    assert len(written.profiles[key]["rules"]) == 2
+    assert "narrowed" not in written.profiles[key]
+    assert written.narrowed == {}
+
+
+def test_a_rule_that_upper_bits_pass_is_told_where_it_stays() -> None:
+    assert _said("kernel", _all_but_one()) == []
+    [line] = _said("engine", _all_but_one())
+    assert "by setting upper ones (socket;" in line
+    below = [{"index": 0, "value": 9, "op": "SCMP_CMP_LT"}]
+    denial = {"names": ["socket"], "action": "SCMP_ACT_KILL", "args": below}
+    [line] = _said("kernel", _all_but_one(**denial))
+    assert "socket: compared as written" in line

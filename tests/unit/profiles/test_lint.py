@@ -153,3 +153,34 @@ def test_every_finding_has_a_place_and_a_remedy() -> None:
     findings = _found(document, Version(1, 1, 15))
     assert len(findings) == 7
     assert all(finding.place and finding.sentence and finding.remedy for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("default", "action", "op", "value", "found"),
+    [
+        ("ERRNO", "ALLOW", "NE", 40, True),
+        ("ERRNO", "ALLOW", "GE", 40, True),
+        ("ERRNO", "ALLOW", "GT", 40, True),
+        ("ERRNO", "ALLOW", "EQ", 40, False),
+        ("ERRNO", "ALLOW", "LT", 40, False),
+        ("ERRNO", "ERRNO", "EQ", 40, False),  # runtimes drop it
+        ("ALLOW", "ERRNO", "EQ", 40, True),
+        ("ALLOW", "KILL", "LE", 40, True),
+        ("ALLOW", "ERRNO", "GT", 40, False),
+        ("ALLOW", "ERRNO", "MASKED_EQ", 0xFFFFFFFF, False),
+        ("ALLOW", "ERRNO", "MASKED_EQ", 0xFFFFFFFFFFFFFFFF, True),
+    ],
+)
+def test_a_rule_that_upper_bits_pass_is_found(
+    default: str,
+    action: str,
+    op: str,
+    value: int,
+    found: bool,
+) -> None:
+    compared = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"}]
+    one = {"names": ["socket", "clone"], "action": f"SCMP_ACT_{action}", "args": compared}
+    document = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": [one]}
+    told = [item for item in _found(document) if item.check == "upper-bits"]
+    assert bool(told) == found
+    assert all("(socket; such were CVE-2019-10063" in item.sentence for item in told)

@@ -148,6 +148,20 @@ def _compare(op: str, value: int, two: int = 0) -> dict[str, Any]:
 _OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 _values = st.sampled_from([0, 1, 8, 40, 41, 2**31, 2**32 - 1, 2**32, 2**64 - 1])
 _comparisons = st.builds(_compare, st.sampled_from(_OPS), _values, _values)
+_blocks = st.builds(
+    lambda size, place: _compare("MASKED_EQ", (1 << 32) - (1 << size), place << size & 0xFFFFFFFF),
+    st.integers(0, 31),
+    st.integers(0, (1 << 32) - 1),
+)
+
+
+@given(st.lists(_blocks.map(lambda one: [one]), min_size=1, max_size=6), st.integers(0, 1 << 33))
+def test_what_blocks_of_an_int_leave_out_can_be_said_by_blocks(
+    groups: list[list[dict[str, Any]]], value: int
+) -> None:
+    found = complement(groups)
+    assert found is not None
+    assert _any_holds(groups, value) != _any_holds(found, value)
 
 
 @given(st.lists(st.lists(_comparisons, min_size=1, max_size=1), max_size=3), _values)
