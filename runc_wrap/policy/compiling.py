@@ -94,7 +94,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     remarks += [
         *ruling.remarks(rules, place, facts.now),
         *abilities.remarks(values, used, sources, facts),
-        *overlaying.remarks(values, profiles),
+        *overlaying.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in narrowing.remarks(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}

@@ -70,6 +70,7 @@ SETTINGS = (
     Setting("opt_out.images", ["*"], kinds.patterns("image", _LISTS)),
     Setting("overlay.deny", [], kinds.CALLS),
     Setting("overlay.deny_sockets", [], kinds.SOCKETS),
+    Setting("overlay.io_uring", "deny", kinds.choice("deny", "allow")),
     Setting("overlay.existing", default=False, kind=kinds.FLAG),
 )
 RULE_SETTINGS = (

@@ -88,7 +88,11 @@ MEANINGS = {
         "with EPERM (clone3 with ENOSYS, so that libc falls back to clone; socketcall and ipc with "
         "ENOSYS where the profile's default is EPERM); where the profile denies it already, "
         "whatever the arguments, it stays so. What was opted out is not touched. "
-        "Running containers keep what they started with."
+        "Running containers keep what they started with.\n\n"
+        "`apply` names the other calls that do the same and stay open in the profiles in force "
+        "(mount: fsopen, move_mount; ptrace: process_vm_writev), for which containers, and what to "
+        "write. On x86_64 Linux lets uretprobe (since 6.14, 6.13.3, 6.12.14) and uprobe (since "
+        "6.18, 6.12.57) through every filter; they work only where the kernel put them."
     ),
     "overlay.deny_sockets": (
         "Socket families denied likewise, for socket(2) and socketpair(2), with EPERM. The family "
@@ -96,10 +100,16 @@ MEANINGS = {
         "to Linux 6.18 (46 and above) get the profile's default action; where rules of the profile "
         "contradict each other about a family, a denial wins. A profile that does not name "
         "socketcall has it denied.\n\n"
-        "Two ways lead around it. A 32-bit program on x86 may use socketcall(2), whose family no "
-        'filter can see: `abis = "native"` closes that, or add `socketcall` to `deny`. io_uring '
-        "makes sockets without socket(2): add `io_uring_setup` to `deny` where the profile allows "
-        "it. `apply` says when either is open."
+        "A 32-bit program on x86 may use socketcall(2), whose family no filter can see: `abis = "
+        '"native"` closes that, or add `socketcall` to `deny`; `apply` says where it is open. '
+        "io_uring makes sockets too: see `io_uring`."
+    ),
+    "overlay.io_uring": (
+        "io_uring does what some seventy system calls do (splice, openat, socket), and a filter "
+        "sees none of it. `deny`: with the first of these calls in `deny`, or a family in "
+        "`deny_sockets`, io_uring_setup, io_uring_enter and io_uring_register are denied too, so "
+        "that no ring is made and none that another process hands over is used. `allow`: they stay "
+        "as the profile has them, and with them the way around."
     ),
     "overlay.existing": (
         "Whether the overlay is put on profiles too that containers bring themselves (an engine's "

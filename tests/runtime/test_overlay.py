@@ -152,6 +152,41 @@ def test_two_lines_in_the_policy_deny_from_the_next_container_on(
     assert said[settings + over] == {UNAME: "errno 1", UNIX: "returned", INET: "errno 1"}
 
 
+RINGS = 'runtime = ["{kind}"]\n[default]\nprofile = "containerd@1.7.24"\n'  # it allows io_uring
+SPLICE = "x86_64:275"  # of nothing: returns where it is let through
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit"])
+def test_what_is_denied_cannot_be_done_by_a_ring_either(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    mode: str,
+) -> None:
+    settings = RINGS.format(kind=pair.kind) + f'mode = "{mode}"\n[overlay]\n'
+    operations = ("splice", "openat", "socket", "enter", "register")
+
+    def tried(program: str, *words: str) -> dict[str, str]:
+        bundle = make_bundle(pair.kind)
+        return calling.make(bundle, own_installation.wrapper, built(program), *words)
+
+    for over, splice, ring in (
+        ("", "returned", "returned"),
+        ('deny = ["splice"]\n', "errno 1", "errno 1"),
+        ('deny = ["splice"]\nio_uring = "allow"\n', "errno 1", "returned"),
+        ('deny_sockets = ["AF_ALG"]\n', "returned", "errno 1"),
+        ('deny = ["umount2"]\n', "returned", "returned"),
+    ):
+        own_installation.configure(settings + over)
+        assert tried("calls", SPLICE) == {SPLICE: splice}
+        beyond = "errno 9" if ring == "returned" else ring  # without a ring: EBADF
+        assert tried("ring", *operations) == {
+            **dict.fromkeys(operations[:3], ring),
+            **dict.fromkeys(operations[3:], beyond),
+        }
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_profile_of_the_containers_own_is_overlaid_only_if_asked(
     pair: Pair,

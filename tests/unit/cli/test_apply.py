@@ -50,7 +50,10 @@ def test_rules_and_overlay_are_printed(node: Node) -> None:
     )
     printed = node.ctl("apply").stdout
     assert "rule 1           look (audit)\n" in printed
-    assert "overlay          denies swapon, socket family 38\n" in printed
+    rings = "io_uring_setup, io_uring_enter, io_uring_register"
+    assert f"overlay          denies swapon, {rings}, socket family 38\n" in printed
+    assert f"{node.places.config}:3: io_uring does the denied sockets too, and no filter" in printed
+    assert f"{node.places.config}:3: overlay.deny_sockets: ways around the denied" in printed
     assert f"warning: {node.places.config}:7: the rule 'look' has ended (2020-01-01)" in printed
 
 

@@ -137,25 +137,16 @@ def test_a_misspelt_denial_is_refused_with_the_near_name() -> None:
     assert "no container could start" in second
 
 
-def test_what_stays_open_beside_a_denied_family_is_told() -> None:
-    sockets = {"overlay.deny_sockets": ["AF_ALG"], "runtime_default.containerd": "1.7.24"}
-    found = "\n".join(compiled(sockets).remarks)
-    assert "the denied sockets by socketcall(2), under containerd@1.7.24" in found
-    assert "io_uring, under containerd@1.7.24; add" in found
-    by_name = "\n".join(compiled({"overlay.deny": ["shmget", "socket"]}).remarks)
-    assert "32-bit programs still have shmget by ipc(2), under" in by_name
-    assert "32-bit programs still have socket by socketcall(2), under" in by_name
-    assert compiled({"overlay.deny": ["shmget", "ipc"]}).remarks == ()
-    closed = {"overlay.deny": ["io_uring_setup"], "default.abis": "native"}
-    assert compiled({**sockets, **closed}).remarks == ()
-
-
 def test_an_overlay_that_denies_nothing_is_none() -> None:
     assert compiled().policy["overlay"] is None
     with pytest.raises(PolicyError, match="overlay denies nothing"):
         compiled({"overlay.existing": True})
     found = compiled({"overlay.deny_sockets": ["AF_ALG", 40]})
-    assert found.policy["overlay"] == {"deny": [], "deny_sockets": [38, 40], "existing": False}
+    assert found.policy["overlay"] == {
+        "deny": ["io_uring_setup", "io_uring_enter", "io_uring_register"],
+        "deny_sockets": [38, 40],
+        "existing": False,
+    }
 
 
 def test_the_reference_names_every_setting_and_choice() -> None:
@@ -172,6 +163,7 @@ values = st.fixed_dictionaries(
         "opt_out.annotations": st.booleans(),
         "opt_out.namespaces": st.lists(st.sampled_from(["*", "a", "b-*"]), unique=True),
         "overlay.deny": st.lists(st.sampled_from(["bpf", "clone3", "socket", "read"]), unique=True),
+        "overlay.io_uring": st.sampled_from(["deny", "allow"]),
         "overlay.deny_sockets": st.lists(
             st.sampled_from(sorted(kinds.FAMILIES)), unique=True, max_size=3
         ),

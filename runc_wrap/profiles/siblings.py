@@ -1,0 +1,199 @@
+"""Which other system calls do what a system call does, wholly or in part. Data, 2026-11-25.
+
+Sources: the tables of system calls (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl,
+scripts/syscall.tbl, Linux 6.18) with the functions that they lead to: fs/namespace.c and
+fs/fsopen.c for the mount calls, kernel/signal.c, kernel/time/{time,ntp,posix-timers}.c
+(ADJ_SETOFFSET sets the clock), fs/aio.c (io_submit reads, writes, syncs and polls), net/compat.c
+and ipc/syscall.c for the two that stand for many. Which ABI has a call is libseccomp's to say.
+
+None: bpf, perf_event_open, chroot, swapon, reboot, acct, quotactl have no other way in.
+"""
+
+# Every call of a line does what the others do, or the part of it that matters.
+_FORMS = """
+open openat openat2 creat
+execve execveat
+read pread64 readv preadv preadv2
+write pwrite64 writev pwritev pwritev2
+splice tee vmsplice sendfile sendfile64 copy_file_range
+add_key request_key keyctl
+umount umount2
+chmod fchmod fchmodat fchmodat2
+chown fchown lchown fchownat chown32 fchown32 lchown32
+setxattr lsetxattr fsetxattr setxattrat
+getxattr lgetxattr fgetxattr getxattrat
+listxattr llistxattr flistxattr listxattrat
+removexattr lremovexattr fremovexattr removexattrat
+stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat
+statfs fstatfs statfs64 fstatfs64 ustat
+access faccessat faccessat2
+link linkat
+symlink symlinkat
+readlink readlinkat
+unlink unlinkat rmdir
+mkdir mkdirat
+mknod mknodat
+rename renameat renameat2
+truncate truncate64 ftruncate ftruncate64
+utime utimes utimensat utimensat_time64 futimesat
+getdents getdents64 readdir
+lseek _llseek
+fsync fdatasync
+sync syncfs
+fadvise64 fadvise64_64 arm_fadvise64_64
+sync_file_range sync_file_range2 arm_sync_file_range
+dup dup2 dup3
+fcntl fcntl64
+pipe pipe2
+eventfd eventfd2
+signalfd signalfd4
+inotify_init inotify_init1
+epoll_create epoll_create1
+epoll_wait epoll_pwait epoll_pwait2
+poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64
+io_getevents io_pgetevents io_pgetevents_time64
+socket socketpair
+accept accept4
+send sendto sendmsg sendmmsg
+recv recvfrom recvmsg recvmmsg recvmmsg_time64
+clone clone3
+fork vfork clone clone3
+waitid wait4 waitpid
+exit exit_group
+kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal
+sigaction rt_sigaction signal
+sigprocmask rt_sigprocmask ssetmask
+rt_sigtimedwait rt_sigtimedwait_time64
+settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64
+gettimeofday time clock_gettime clock_gettime64
+clock_getres clock_getres_time64
+nanosleep clock_nanosleep clock_nanosleep_time64
+timer_settime timer_settime64
+timer_gettime timer_gettime64
+timerfd_settime timerfd_settime64
+timerfd_gettime timerfd_gettime64
+futex futex_time64 futex_wait futex_wake futex_requeue futex_waitv
+semop semtimedop semtimedop_time64
+mq_timedsend mq_timedsend_time64
+mq_timedreceive mq_timedreceive_time64
+sched_rr_get_interval sched_rr_get_interval_time64
+sched_setscheduler sched_setparam sched_setattr
+sched_getscheduler sched_getparam sched_getattr
+setrlimit prlimit64
+getrlimit ugetrlimit prlimit64
+setuid setreuid setresuid setuid32 setreuid32 setresuid32
+setgid setregid setresgid setgid32 setregid32 setresgid32
+setfsuid setfsuid32
+setfsgid setfsgid32
+setgroups setgroups32
+init_module finit_module
+kexec_load kexec_file_load
+iopl ioperm
+vm86 vm86old
+quotactl quotactl_fd
+mmap mmap2
+mprotect pkey_mprotect
+mlock mlock2 mlockall
+madvise process_madvise
+mbind set_mempolicy set_mempolicy_home_node
+move_pages migrate_pages
+uname olduname oldolduname
+"""
+
+# The calls after a call do what it does, not the other way round.
+_ALSO = """
+open                open_by_handle_at
+openat              open_by_handle_at
+openat2             open_by_handle_at
+mount               fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr
+fsopen              mount
+fsconfig            mount
+fsmount             mount
+fspick              mount
+move_mount          mount
+open_tree           mount open_tree_attr
+open_tree_attr      mount open_tree mount_setattr
+mount_setattr       mount open_tree_attr
+unshare             clone clone3 setns
+clone               unshare
+clone3              unshare
+ptrace              process_vm_readv process_vm_writev pidfd_getfd
+process_vm_readv    ptrace
+process_vm_writev   ptrace
+pidfd_getfd         ptrace
+read                io_submit
+pread64             io_submit
+readv               io_submit
+preadv              io_submit
+preadv2             io_submit
+write               io_submit
+pwrite64            io_submit
+writev              io_submit
+pwritev             io_submit
+pwritev2            io_submit
+fsync               io_submit sync syncfs
+fdatasync           io_submit sync syncfs
+poll                io_submit epoll_wait epoll_pwait epoll_pwait2
+dup                 fcntl fcntl64
+dup2                fcntl fcntl64
+dup3                fcntl fcntl64
+nice                setpriority sched_setattr
+setpriority         nice sched_setattr
+seccomp             prctl
+remap_file_pages    mmap mmap2
+file_getattr        ioctl
+file_setattr        ioctl
+io_uring_setup      io_uring_enter io_uring_register
+"""
+
+# Two calls that stand for many on 32-bit ABIs (s390x and ppc64 too); no filter sees their arguments
+_MULTIPLEXED = {
+    "ipc": """
+msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget
+""",
+    "socketcall": """
+accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg
+send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
+""",
+}
+
+# What does the same and is no system call of its own, so that no filter can deny it
+NOT_CALLS = {
+    "ptrace": "/proc/PID/mem",
+    "process_vm_readv": "/proc/PID/mem",
+    "process_vm_writev": "/proc/PID/mem",
+    "pidfd_getfd": "/proc/PID/fd",
+    "userfaultfd": "/dev/userfaultfd",
+    "syslog": "/dev/kmsg and /proc/kmsg",
+    "init_module": "what the kernel loads by itself, for a socket family or a file system",
+    "finit_module": "what the kernel loads by itself, for a socket family or a file system",
+    "sethostname": "/proc/sys/kernel/hostname",
+    "setdomainname": "/proc/sys/kernel/domainname",
+}
+
+# kernel/seccomp.c, seccomp_uprobe_exception: let through on x86_64 whatever a filter says.
+# uretprobe since 6.14 (6.12.14, 6.13.3), uprobe since 6.18 (89d1d8434d24; 6.12.57). A program that
+# calls them elsewhere than in the trampoline which the kernel made gets SIGILL, or an error.
+EXEMPT = frozenset({"uretprobe", "uprobe"})
+
+
+def _lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.strip().splitlines()]
+
+
+def _table() -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for form in _lines(_FORMS):
+        for call in form:
+            found.setdefault(call, []).extend(other for other in form if other != call)
+    for call, *others in _lines(_ALSO):
+        found.setdefault(call, []).extend(others)
+    for multiplexer, calls in _MULTIPLEXED.items():
+        for call in calls.split():
+            found.setdefault(call, []).append(multiplexer)
+    return {call: tuple(dict.fromkeys(others)) for call, others in found.items()}
+
+
+# call -> the calls that do what it does
+SIBLINGS = _table()
+MULTIPLEXERS = frozenset(_MULTIPLEXED)

@@ -1,0 +1,58 @@
+"""The tables of what does the same as a call, against the kernel's headers and libseccomp."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from runc_wrap.profiles import rings, siblings, syscalls
+from tests.support.requirements import unmet
+
+HEADER = Path("/usr/include/linux/io_uring.h")
+# newer than the libseccomp (2.6.0) of any distribution
+NEWER = {"open_tree_attr", "file_getattr", "file_setattr"}
+
+
+def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
+    if not HEADER.exists():
+        unmet("needs the kernel's headers (linux-libc-dev)")
+    body = re.search(r"enum io_uring_op \{(.*?)IORING_OP_LAST", HEADER.read_text(), re.DOTALL)
+    assert body
+    names = re.findall(r"\bIORING_OP_(\w+)", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
+    ours = list(rings.OPERATIONS)
+    shorter = min(len(names), len(ours))
+    assert shorter >= 58  # Linux 6.12
+    assert ours[:shorter] == names[:shorter]
+
+
+def test_every_call_that_is_named_libseccomp_knows() -> None:
+    named = {*siblings.SIBLINGS, *rings.RINGABLE, *rings.CALLS, *siblings.NOT_CALLS}
+    named |= {other for others in siblings.SIBLINGS.values() for other in others}
+    known = syscalls.known_to_libseccomp(named)
+    if known is None:
+        unmet("needs libseccomp2")
+    assert named - known <= NEWER
+    assert named & NEWER == NEWER
+
+
+def test_no_call_is_its_own_sibling_and_none_stands_twice() -> None:
+    for call, others in siblings.SIBLINGS.items():
+        assert call not in others
+        assert len(set(others)) == len(others)
+    assert all(len(set(calls)) == len(calls) for calls in rings.OPERATIONS.values())
+
+
+def test_the_older_and_newer_forms_of_what_a_ring_does_are_ringable_or_siblings_of_one() -> None:
+    reached = {*rings.RINGABLE}
+    reached |= {call for call in siblings.SIBLINGS if rings.RINGABLE & {*siblings.SIBLINGS[call]}}
+    assert {
+        "splice",
+        "openat",
+        "socket",
+        "setxattr",
+        "unlink",
+        "preadv2",
+        "ioctl",
+    } <= rings.RINGABLE
+    assert {"sendfile", "vmsplice", "socketpair", "file_setattr"} <= reached - rings.RINGABLE
+    assert not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & rings.RINGABLE
