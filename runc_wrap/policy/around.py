@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.policy.naming import placing
 from runc_wrap.profiles import abis, lint, rings, siblings, syscalls
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.words import OCI
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Profiles:
 
     def _openings(self, compiled: Json, call: str) -> Iterator[Opening]:
         listed = compiled["block"].get("architectures") or [self._native]
-        through = _having(call, {*listed, self._native})
+        through = syscalls.having(call, {*listed, self._native})
         if syscalls.known_to_libseccomp([call]) == frozenset():
             compiled = {**compiled, "rules": []}  # runtimes pass over its name
         if through:
@@ -87,21 +86,6 @@ class Profiles:
 
 def _short(abi: str) -> str:
     return abis.of_oci(abi).name
-
-
-def _having(call: str, listed: Iterable[str]) -> list[str]:
-    """Return the ABIs that have a call; all of them where that is not known."""
-    known = syscalls.known_to_libseccomp([call])
-    if not known:
-        return [] if call in siblings.MULTIPLEXERS else list(listed)
-    return [abi for abi in listed if _has(abi, call)]
-
-
-def _has(abi: str, call: str) -> bool:
-    try:
-        return call in syscalls.numbers(abis.of_oci(abi))
-    except ProfileError:
-        return True
 
 
 def _passed(compiled: Json, call: str) -> Iterator[tuple[str, bool]]:

@@ -43,7 +43,7 @@ class Finding:
 
 Check = Callable[[Profile, Context], Iterator[Finding]]
 
-_PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
+PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})
@@ -61,8 +61,11 @@ RUNTIME_CALLS = frozenset(
 
 
 def check(profile: Profile, context: Context) -> list[Finding]:
-    """Return what all checks find, in the order of CHECKS."""
-    return [finding for one in CHECKS for finding in one(profile, context)]
+    """Return what all checks find, in the order of CHECKS, then what leads around denials."""
+    from runc_wrap.profiles import lint_around  # noqa: PLC0415 - it makes findings of this module
+
+    checks = (*CHECKS, *lint_around.CHECKS)
+    return [finding for one in checks for finding in one(profile, context)]
 
 
 def _place(index: int) -> str:
@@ -181,7 +184,7 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[Findin
     A warning where a later runc knows the name: distributions bring that to older ones (Debian's
     1.1.15 takes LOONGARCH64).
     """
-    for name in _architectures(profile, context):
+    for name in architectures(profile, context):
         since = _ARCHITECTURE_SINCE.get(name)
         if context.runc is not None and not _takes(context.runc, name):
             yield Finding(
@@ -201,7 +204,7 @@ def _takes(runc: Version, architecture: str) -> bool:
 
 def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
     """Find a list of architectures without the machine's own."""
-    listed = _architectures(profile, context)
+    listed = architectures(profile, context)
     if listed and OCI[context.arch] not in listed:
         yield Finding(
             "native-missing",
@@ -213,7 +216,8 @@ def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
         )
 
 
-def _architectures(profile: Profile, context: Context) -> tuple[str, ...]:
+def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
+    """Return the ABIs that a profile lists; none means the machine's own alone."""
     return profile.architectures or profile.arch_map.get(context.arch, ())
 
 
@@ -251,7 +255,7 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
 
     Only without execve no container starts at all: with noNewPrivileges the filter is loaded last.
     """
-    denied = [name for name in sorted(RUNTIME_CALLS) if not _may(profile, name)]
+    denied = [name for name in sorted(RUNTIME_CALLS) if not may(profile, name)]
     if denied:
         yield Finding(
             "runtime-calls-denied",
@@ -263,17 +267,18 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
         )
 
 
-def _may(profile: Profile, name: str) -> bool:
+def may(profile: Profile, name: str) -> bool:
     """Tell whether some form of a call passes in a container without capabilities."""
     rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
-    if any(_is_plain_denial(rule) for rule in rules):
+    if any(is_plain_denial(rule) for rule in rules):
         return False
-    allowed = any(rule.action in _PERMISSIVE for rule in rules)
-    return allowed or profile.default_action in _PERMISSIVE
+    allowed = any(rule.action in PERMISSIVE for rule in rules)
+    return allowed or profile.default_action in PERMISSIVE
 
 
-def _is_plain_denial(rule: Rule) -> bool:
-    return rule.action not in _PERMISSIVE and not rule.args
+def is_plain_denial(rule: Rule) -> bool:
+    """Tell whether a rule denies whatever the arguments are."""
+    return rule.action not in PERMISSIVE and not rule.args
 
 
 CHECKS: tuple[Check, ...] = (

@@ -14,6 +14,7 @@ from typing import Any
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.siblings import MULTIPLEXERS
 
 # NR_SCMP_ERROR: the name is known for no architecture.
 UNKNOWN = -1
@@ -102,6 +103,13 @@ def _name(library: Any, abi: Abi, number: int) -> str | None:  # noqa: ANN401 (a
 def numbers(abi: Abi) -> Mapping[str, int]:
     """Return {name: number} of one ABI, direct numbers of multiplexed calls included."""
     return MappingProxyType({name: number for number, name in table(abi).items()})
+
+
+def having(call: str, listed: Iterable[str]) -> list[str]:
+    """Return the ABIs of these (SCMP_ARCH_*) that have a call; all where that is not known."""
+    if not known_to_libseccomp([call]):
+        return [] if call in MULTIPLEXERS else list(listed)
+    return [oci for oci in listed if call in numbers(abis.of_oci(oci))]
 
 
 def name_of(abi: Abi, number: int) -> str:

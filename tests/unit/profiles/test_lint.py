@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.profiles import builtin, lint
+from runc_wrap.profiles import builtin, lint, rings
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.versions import Version
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
-RULE = {"names": ["mount"], "action": "SCMP_ACT_ERRNO"}
+RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}
 TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 
@@ -41,7 +41,7 @@ def _names(document: dict[str, Any], runc: Version | None = None) -> list[str]:
         ),
         ({"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}, ["listener-missing"]),
         ({"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/s"}, []),
-        ({"syscalls": [{**RULE, "names": ["execve"]}]}, ["runtime-calls-denied"]),
+        ({"syscalls": [{**RULE, "names": ["execve", "execveat"]}]}, ["runtime-calls-denied"]),
         ({"syscalls": [{**RULE, "names": ["execve"], "args": TWICE[:1]}]}, []),
     ],
 )
@@ -56,13 +56,70 @@ def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
     assert "execve" in finding.sentence
 
 
+RING = {"names": ["io_uring_setup"], "action": "SCMP_ACT_ALLOW"}
+SPLICE = {"names": ["splice"], "action": "SCMP_ACT_ERRNO"}
+SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
+
+
+@pytest.mark.parametrize(
+    ("default", "rules", "said"),
+    [
+        ("ALLOW", [SPLICE], "denies splice, wholly or by arguments, and allows io_uring_setup"),
+        ("ALLOW", [{**SPLICE, "args": TWICE[:1]}], "denies splice, wholly or by arguments"),
+        ("ALLOW", [SPLICE, {**SPLICE, "names": list(rings.CALLS)}], None),
+        ("ERRNO", [SOCKET, RING], "denies socket, wholly or by arguments"),
+        ("ERRNO", [SOCKET, RING, {**SOCKET, "args": []}], None),
+        ("ERRNO", [SOCKET], None),
+    ],
+)
+def test_what_a_ring_does_all_the_same_is_a_warning(
+    default: str, rules: list[dict[str, Any]], said: str | None
+) -> None:
+    found = _found({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules})
+    told = [one for one in found if one.check == "done-by-a-ring"]
+    assert [one.severity for one in told] == ["warning"] * (said is not None)
+    assert said is None or said in told[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("members", "denied", "said"),
+    [
+        ({}, {"names": ["umount2"]}, None),
+        (
+            {"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]},
+            {"names": ["umount2"]},
+            "umount",
+        ),
+        ({}, {"names": ["execveat"]}, "execve"),
+        ({}, {"names": ["clone3"], "errnoRet": 38}, None),
+        ({}, {"names": ["setns"]}, None),
+        ({}, {"names": ["unshare", "clone3", "setns"]}, "clone"),
+        ({}, {"names": ["unshare", "clone", "clone3", "setns", "fork", "vfork"]}, None),
+    ],
+)
+def test_a_sibling_that_passes_on_a_listed_abi_is_a_note(
+    members: dict[str, Any], denied: dict[str, Any], said: str | None
+) -> None:
+    rule = {"action": "SCMP_ACT_ERRNO", **denied}
+    found = _found({**ALLOW_ALL, **members, "syscalls": [rule]})
+    told = [one for one in found if one.check == "done-by-siblings"]
+    assert {one.severity for one in told} == ({"note"} if said else set())
+    if said:
+        assert f"denies {denied['names'][0]}, and lets {said} through" in told[0].sentence
+
+
+def test_a_denial_that_linux_does_not_ask_about_is_a_note() -> None:
+    [finding] = _found({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["uretprobe"]}]})
+    assert (finding.check, finding.severity) == ("exempt-from-filters", "note")
+
+
 NOTIFYING = {"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}
 
 
 @pytest.mark.parametrize(
     ("members", "runc", "severity"),
     [
-        ({"syscalls": [{**RULE, "names": ["execve"]}]}, None, "error"),
+        ({"syscalls": [{**RULE, "names": ["execve", "execveat"]}]}, None, "error"),
         ({"syscalls": [{**RULE, "names": ["capset"]}]}, None, "warning"),
         (NOTIFYING, Version(1, 1, 15), "error"),
         (NOTIFYING, None, "warning"),
@@ -116,13 +173,15 @@ def test_the_same_action_with_another_error_is_no_repetition() -> None:
 @pytest.mark.parametrize(
     ("spec", "found"),
     [
-        ("containerd@1.7.24", set()),
+        ("containerd@1.7.24", {"done-by-a-ring"}),
         ("moby@26.1.5", set()),
-        ("containers-common@0.62.2", set()),
-        ("crio", {"same-as-default", "repeated-arguments"}),
+        ("containers-common@0.62.2", {"done-by-siblings"}),
+        ("crio", {"same-as-default", "repeated-arguments", "done-by-siblings"}),
     ],
 )
-def test_of_the_engines_own_profiles_only_crios_has_faults(spec: str, found: set[str]) -> None:
+def test_of_the_engines_own_profiles_only_crios_has_faults_others_leave_ways_around(
+    spec: str, found: set[str]
+) -> None:
     findings = lint.check(builtin.load(spec), lint.Context("amd64", Version(1, 1, 15)))
     assert {finding.check for finding in findings} - {"unknown-syscalls", "upper-bits"} == found
 

@@ -1,0 +1,81 @@
+"""What leads around the denials of a profile that can be read: checks beside those of lint."""
+
+from collections.abc import Iterator
+from errno import ENOSYS
+
+from runc_wrap.profiles import rings, siblings
+from runc_wrap.profiles.lint import (
+    PERMISSIVE,
+    Check,
+    Context,
+    Finding,
+    architectures,
+    is_plain_denial,
+    may,
+)
+from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.syscalls import having
+from runc_wrap.profiles.words import OCI
+
+
+def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find calls denied, or compared by their arguments, that io_uring does unseen."""
+    plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
+    compared = {name for rule in profile.rules if rule.args for name in rule.names} - plain
+    open_to = sorted(rings.RINGABLE.intersection(compared.union(_denied(profile))))
+    if open_to and may(profile, rings.SETUP):
+        yield Finding(
+            "done-by-a-ring",
+            "warning",
+            "syscalls",
+            f"denies {', '.join(open_to)}, wholly or by arguments, and allows {rings.SETUP}: "
+            "io_uring does the same whatever the filter says",
+            f"deny {', '.join(rings.CALLS)}",
+        )
+
+
+def _passes_plainly(rule: Rule) -> bool:
+    return rule.action in PERMISSIVE and not rule.args and not rule.includes.caps
+
+
+def _denied(profile: Profile) -> list[str]:
+    """Return the calls denied by name, whatever the arguments; ENOSYS asks for another call."""
+    rules = [rule for rule in profile.rules if is_plain_denial(rule) and rule.errno_ret != ENOSYS]
+    named = dict.fromkeys(name for rule in rules for name in rule.names)
+    return [name for name in named if not may(profile, name)]
+
+
+def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
+    """Find calls denied by name while others that do the same, or part of it, are let through."""
+    listed = {*architectures(profile, context), OCI[context.arch]}
+    for call in _denied(profile):
+        others = [
+            other
+            for other in siblings.SIBLINGS.get(call, ())
+            if may(profile, other) and having(other, listed)
+        ]
+        if others:
+            yield Finding(
+                "done-by-siblings",
+                "note",
+                "syscalls",
+                f"denies {call}, and lets {', '.join(others)} through, which can do the same or "
+                "part of it",
+                "deny them too if the denial is meant for what they do",
+            )
+
+
+def exempt_from_filters(profile: Profile, _: Context) -> Iterator[Finding]:
+    """Find denials of calls that Linux lets through every filter."""
+    if exempt := [name for name in _denied(profile) if name in siblings.EXEMPT]:
+        yield Finding(
+            "exempt-from-filters",
+            "note",
+            "syscalls",
+            f"denies {', '.join(exempt)}, which Linux since 6.14 (uretprobe) and 6.18 (uprobe) "
+            "lets through every filter",
+            "nothing need be done: they work only where the kernel put them",
+        )
+
+
+CHECKS: tuple[Check, ...] = (done_by_a_ring, done_by_siblings, exempt_from_filters)
