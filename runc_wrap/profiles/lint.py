@@ -157,7 +157,7 @@ def _passed(rule: Rule, one: Argument, name: str) -> bool:
     """Tell whether upper bits make a comparison permit what it would not without them."""
     if not is_wide(one, name):
         return False
-    return (one.op in _HOLD_ABOVE) == (rule.action in _PERMISSIVE)
+    return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
 
 
 def flags_refused(profile: Profile, context: Context) -> Iterator[Finding]:
