@@ -56,7 +56,7 @@ def confined(
     compiled: "Json", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide, and put the profile into the text. Raises Refusal."""
-    config = main.parsed(text)
+    config = names.parsed(text)
     if kind == STRICTEST:
         names.check_nul(text)
     who = caller.identify(invocation, checked_annotations(config), "")

@@ -146,6 +146,8 @@ def _reason(entry: Entry) -> str:
     record = entry.record
     if record is None:
         return "Not started through runc-wrap."
-    ignored = f" The annotation {record.ignored} does not count here." if record.ignored else ""
+    reason = record.reason or ""
+    is_told = not record.ignored or record.ignored in reason
+    ignored = "" if is_told else f" The annotation {record.ignored} does not count here."
     hook = " Its poststart hook found no such filter." if record.line.get("mismatch") else ""
-    return (record.reason or "") + ignored + hook
+    return reason + ignored + hook

@@ -23,8 +23,8 @@ class Found:
         self.stat = stat
 
 
-def read(path: str) -> Found:
-    """Read the file that the runtime would read at `path`. Raises Refusal."""
+def read(path: str, largest: int = LARGEST) -> Found:
+    """Read the file, of so many bytes at most, that the runtime would read. Raises Refusal."""
     if "\0" in path:
         raise Refusal(f"{quoted(path)} is no path: it has a NUL character.")
     try:
@@ -34,7 +34,7 @@ def read(path: str) -> Found:
         raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
     try:
         stat = posix.fstat(descriptor)
-        return Found(path, real, _read_regular(descriptor, stat, path), stat)
+        return Found(path, real, _read_regular(descriptor, stat, path, largest), stat)
     except OSError as error:
         raise Refusal(f"{quoted(path)} cannot be read: {because(error)}.") from None
     finally:
@@ -52,7 +52,7 @@ def _behind_links(path: str) -> str:
     return path
 
 
-def _read_regular(descriptor: int, stat: posix.stat_result, path: str) -> bytes:
+def _read_regular(descriptor: int, stat: posix.stat_result, path: str, largest: int) -> bytes:
     if not S_ISREG(stat.st_mode):
         raise Refusal(f"{quoted(path)} is not a regular file; a runtime's config must be one.")
     parts: list[bytes] = []
@@ -61,8 +61,8 @@ def _read_regular(descriptor: int, stat: posix.stat_result, path: str) -> bytes:
     while part := posix.read(descriptor, chunk):
         parts.append(part)
         size += len(part)
-        if size > LARGEST:
-            raise Refusal(f"{quoted(path)} is larger than {LARGEST} bytes, the most that is read.")
+        if size > largest:
+            raise Refusal(f"{quoted(path)} is larger than {largest} bytes, the most that is read.")
     return b"".join(parts)
 
 

@@ -18,29 +18,38 @@ _SHIM_DIRECTORY = (
 _CRI_NAMESPACE = "k8s.io"  # containerd:pkg/cri/constants, where only its CRI plugin creates
 _MANAGERS = {"cri-o": "crio", "libpod": "podman"}  # io.container.manager
 
-# containerd:pkg/cri/annotations, written after the pod's own annotations
+# containerd:pkg/cri/annotations, written after the pod's own annotations; container and image only
+# for what is no sandbox, so that a sandbox's are its author's
 _OF_CONTAINERD = {
     "namespace": "io.kubernetes.cri.sandbox-namespace",
     "pod": "io.kubernetes.cri.sandbox-name",
     "container": "io.kubernetes.cri.container-name",
     "image": "io.kubernetes.cri.image-name",
 }
-# cri-o:server/container_create.go, labels written last
+_CRI_TYPE = "io.kubernetes.cri.container-type"  # "container" or "sandbox"
+_CRI_SANDBOX = "io.kubernetes.cri.sandbox-id"
+# cri-o:server/container_create.go, labels written last. Of a sandbox all that CRI-O itself writes
+# comes before the pod's annotations, but for the labels (cri-o:server/sandbox_run_linux.go)
 _OF_CRIO = {
     "namespace": "io.kubernetes.pod.namespace",
     "pod": "io.kubernetes.pod.name",
     "container": "io.kubernetes.container.name",
     "image": "io.kubernetes.cri-o.ImageName",
 }
+_CRIO_SANDBOX = "POD"  # such a sandbox's container name; no container in Kubernetes can have it
+_OF_PODS = ("namespace", "pod")
 
 
 class Identity:
     """Who a container is. What its pod could forge is None, and so is what is not known.
 
     `engine` is one of ENGINES or UNKNOWN, `handler` the name that the runtime was called by.
+    `sandbox` is the id of its pod's sandbox where the engine hands a container the annotations that
+    its pod has now, and so others than the sandbox may have had; None for all else. containerd does
+    so; CRI-O's containers get what their sandbox was made with.
     """
 
-    __slots__ = ("container", "engine", "handler", "id", "image", "namespace", "pod")
+    __slots__ = ("container", "engine", "handler", "id", "image", "namespace", "pod", "sandbox")
 
     def __init__(self, engine: str, handler: str, container_id: str, named: "Annotations") -> None:
         self.engine = engine
@@ -50,6 +59,7 @@ class Identity:
         self.pod = named.get("pod")
         self.container = named.get("container")
         self.image = named.get("image")
+        self.sandbox = named.get("sandbox")
 
 
 def identify(
@@ -60,23 +70,47 @@ def identify(
     CRI-O's command line is like Podman's, whose user could write CRI-O's annotations: a pod's names
     count only where the owner says that CRI-O is the `only` engine of this node.
     """
-    calling = engine(invocation, annotations)
+    calling = engine(invocation, annotations, only)
     keys: dict[str, str] = {}
     if calling == "containerd" and _shim_namespace(invocation) == _CRI_NAMESPACE:
-        keys = _OF_CONTAINERD
+        keys = _keys_of_containerd(annotations)
     elif calling == only == "crio":
-        keys = _OF_CRIO
+        keys = _keys_of_crio(annotations)
     named = {name: annotations[key] for name, key in keys.items() if key in annotations}
     return Identity(calling, called_as.rpartition("/")[2], invocation.id, named)
 
 
-def engine(invocation: "Invocation", annotations: "Annotations") -> str:
-    """Return one of ENGINES, or UNKNOWN."""
+def _keys_of_containerd(annotations: "Annotations") -> "dict[str, str]":
+    """Return the keys that its CRI plugin has written; `ctr` may be told of that namespace, too."""
+    if annotations.get(_CRI_TYPE) == "container":
+        return {**_OF_CONTAINERD, "sandbox": _CRI_SANDBOX}
+    return {name: _OF_CONTAINERD[name] for name in _OF_PODS}
+
+
+def _keys_of_crio(annotations: "Annotations") -> "dict[str, str]":
+    if annotations.get(_OF_CRIO["container"]) != _CRIO_SANDBOX:
+        return _OF_CRIO
+    return {name: _OF_CRIO[name] for name in _OF_PODS}
+
+
+def is_sandbox(annotations: "Annotations", sandbox: str) -> bool:
+    """Tell whether annotations that containerd's CRI plugin wrote are of the sandbox of this id."""
+    return annotations.get(_CRI_TYPE) == "sandbox" and annotations.get(_CRI_SANDBOX) == sandbox
+
+
+def engine(invocation: "Invocation", annotations: "Annotations", only: str = "") -> str:
+    """Return one of ENGINES, or UNKNOWN.
+
+    A pod's author can say of a sandbox of CRI-O's that another is its manager; not where it is the
+    `only` engine.
+    """
     namespace = _shim_namespace(invocation)
     if namespace:
         return "docker" if namespace == "moby" else "containerd"
     if invocation.id == f"buildah-{_parts(invocation)[-1]}":  # buildah:run_common.go
         return "buildah"
+    if only == "crio":
+        return only
     return _MANAGERS.get(annotations.get("io.container.manager", ""), UNKNOWN)
 
 
@@ -91,10 +125,12 @@ def _parts(invocation: "Invocation") -> "list[str]":
 
 
 def container_name(annotations: "Annotations") -> str:
-    """Return the container's name in its pod, "" outside Kubernetes and for a sandbox.
+    """Return the container's name in its pod, "" outside Kubernetes and for containerd's sandbox.
 
     Only for finding the annotation that is meant for it: whoever could forge the one could write
     the other.
     """
+    if annotations.get(_CRI_TYPE) == "sandbox":
+        return ""
     keys = (_OF_CONTAINERD["container"], _OF_CRIO["container"])
     return next((annotations[key] for key in keys if key in annotations), "")

@@ -22,9 +22,11 @@ CRUN_BPF_KEY = "run.oci.seccomp_bpf_data"
 RUNTIME_DEFAULT = "runtime-default"
 LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
+HONOUR = "honour"
 OWN_PROFILE = "own profile"
 READY_MADE = "ready-made filter"
 AUDIT, OBSERVE = "audit", "observe"
+_LATE = "the pod has it as it is only since its sandbox was made"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
@@ -52,15 +54,41 @@ class Node:
     """What a decision takes from the machine, beside the policy.
 
     `kind` is the runtime's ("runc" or "crun"), `capabilities` returns what the engine itself
-    could give, `now` is in seconds since the epoch.
+    could give, `now` is in seconds since the epoch. `made_with` returns the annotations that the
+    pod's sandbox was made with, or raises Refusal; it is asked only for a container whose identity
+    names a sandbox, and whose annotations would decide.
     """
 
-    __slots__ = ("capabilities", "kind", "now")
+    __slots__ = ("capabilities", "kind", "made_with", "now")
 
-    def __init__(self, kind: str, capabilities: "Callable[[], frozenset[str]]", now: float) -> None:
+    def __init__(
+        self,
+        kind: str,
+        capabilities: "Callable[[], frozenset[str]]",
+        now: float,
+        made_with: "Callable[[], dict[str, str]] | None" = None,
+    ) -> None:
         self.kind = kind
         self.capabilities = capabilities
         self.now = now
+        self.made_with = made_with or _nothing_known
+
+
+class _Wish:
+    """What annotations ask for: `key` decided, `asked` is its value in our words, both may be "".
+
+    `ignored` is a key that does not count, and `because` half a sentence on that, or "".
+    """
+
+    __slots__ = ("asked", "because", "ignored", "key")
+
+    def __init__(
+        self, key: str, asked: str, ignored: "str | None" = None, because: str = ""
+    ) -> None:
+        self.key = key
+        self.asked = asked
+        self.ignored = ignored
+        self.because = because
 
 
 def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decision:
@@ -74,48 +102,92 @@ def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decis
     annotations = checked_annotations(config)
     seccomp = _object(linux, "seccomp")
     if node.kind == "crun" and CRUN_BPF_KEY in annotations:
-        return _ready_made(who, policy)
+        return _ready_made(annotations, who, policy, node)
     if not _is_empty(seccomp):
         return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
-    privileged = is_privileged(config, who, annotations, node.capabilities)
+    counting = annotations if _counts(who, policy["opt_out"]) else {}
+    privileged = is_privileged(config, who, counting, node.capabilities)
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
-    return _by_policy(annotations, who, policy, node.now, privileged=privileged)
+    return _by_policy(annotations, who, policy, node, privileged=privileged)
 
 
-def _ready_made(who: "Identity", policy: "Json") -> Decision:
+def _ready_made(
+    annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node
+) -> Decision:
     """Decide for crun's annotation with a filter, which crun takes before any block."""
     if not _counts(who, policy["opt_out"]) or policy["overlay"]:
         raise Refusal(
             f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. Here it "
             "may not: this container's annotations do not count, or an overlay is in force."
         )
+    if _may_be_late(who, policy):
+        before = node.made_with()
+        if before.get(CRUN_BPF_KEY) != annotations[CRUN_BPF_KEY]:
+            raise Refusal(
+                f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. "
+                f"Here it may not: {_LATE}. Make the pod anew with it."
+            )
     reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
     return Decision("keep", reason, READY_MADE)
 
 
 def _by_policy(
-    annotations: "dict[str, str]", who: "Identity", policy: "Json", now: float, *, privileged: bool
+    annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node, *, privileged: bool
 ) -> Decision:
-    rule = rules.first(policy["rules"], who, now) or {}
+    rule = rules.first(policy["rules"], who, node.now) or {}
     chosen = {**policy["default"], **rule}
-    key = _deciding_key(annotations)
-    asked = _asked_for(key, annotations) if key and _counts(who, policy["opt_out"]) else ""
-    declared = "privileged" if privileged else asked or "unset"
-    if asked == UNCONFINED:
-        decision = Decision("leave", f"The annotation {quoted(key)} opts out.", declared)
+    wish = _wish(annotations, who, policy, node)
+    declared = "privileged" if privileged else wish.asked or "unset"
+    if wish.asked == UNCONFINED:
+        decision = Decision("leave", f"The annotation {quoted(wish.key)} opts out.", declared)
     elif chosen["mode"] == "off":
         decision = Decision("leave", f"{_source(rule)} turns it off.", declared)
     else:
-        reason = _reason(key if asked else "", rule, privileged=privileged)
+        reason = _reason(wish.key, rule, privileged=privileged)
         decision = Decision("inject", reason, declared)
         decision.mode = policy["privileged"] if privileged else chosen["mode"]
         if decision.mode == "confine":
             decision.mode = chosen["mode"]
-        decision.profile = _profile(asked or chosen["profile"], who, policy)
+        decision.profile = _profile(wish.asked or chosen["profile"], who, policy)
     decision.rule = rule.get("name")
-    decision.ignored = key if key and not asked else None
+    decision.ignored = wish.ignored
+    if wish.because:
+        told = f"the annotation {quoted(wish.ignored)} is ignored: {wish.because}"
+        decision.reason = f"{decision.reason.rstrip('.')}; {told}."
     return decision
+
+
+def _wish(annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node) -> _Wish:
+    """Return what counts of what the annotations ask for.
+
+    Where the pod may have got them after its sandbox was made, the sandbox's count; one taken away
+    since asks for nothing, as what follows then is the policy.
+    """
+    key = _deciding_key(annotations, who)
+    if not key or not _counts(who, policy["opt_out"]):
+        return _Wish("", "", key or None)
+    if not _may_be_late(who, policy):
+        return _Wish(key, _asked_for(key, annotations))
+    try:
+        before = node.made_with()
+    except Refusal as refusal:
+        told = f"whether the pod's sandbox was made with it cannot be told, as {refusal}"
+        return _Wish("", "", key, told.rstrip("."))
+    first = _deciding_key(before, who)
+    asked = _asked_for(first, before) if first else ""
+    if first == key and before[key] == annotations[key]:
+        return _Wish(key, asked)
+    return _Wish(first, asked, key, _LATE)
+
+
+def _may_be_late(who: "Identity", policy: "Json") -> bool:
+    """Tell whether annotations must have been there first; a policy of before does not say."""
+    return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
+
+
+def _nothing_known() -> "dict[str, str]":
+    raise Refusal("nobody looked.")
 
 
 def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
@@ -153,9 +225,9 @@ def _asked_for(key: str, annotations: "dict[str, str]") -> str:
     return asked
 
 
-def _deciding_key(annotations: "dict[str, str]") -> str:
+def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
     """Return the key that counts: the container's before the pod's, ours before the old ones."""
-    name = caller.container_name(annotations)
+    name = who.container or caller.container_name(annotations)
     keys = [f"{OWN_KEY}.{name}", OWN_KEY, f"{OLD_CONTAINER_KEY}{name}", OLD_POD_KEY]
     if annotations.get(PODMAN_KEY) == UNCONFINED:  # a path there means that Podman applied it
         keys.append(PODMAN_KEY)

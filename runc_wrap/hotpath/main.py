@@ -13,7 +13,6 @@ from runc_wrap.hotpath import (
     argv,
     bundle,
     caller,
-    codec,
     failure,
     ledger,
     names,
@@ -36,6 +35,7 @@ from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from runc_wrap.hotpath.argv import Invocation
@@ -126,11 +126,12 @@ def consider(
     Malformed where nothing can be decided.
     """
     found = read_config(invocation)
-    config = parsed(found.text)
+    config = names.parsed(found.text)
     if kind == "crun":
         names.check_nul(found.text)
     who = caller.identify(invocation, checked_annotations(config), called_as, rules["engine"])
-    decision = decide(config, who, rules, Node(kind, engine_has, time.time()))
+    node = Node(kind, engine_has, time.time(), made_with(invocation.bundle, who))
+    decision = decide(config, who, rules, node)
     block = final_block(rules, config, decision)
     if decision.mode == OBSERVE:
         block = _observed_or_audited(rules, config, decision, block)
@@ -138,6 +139,17 @@ def consider(
     if block and block != existing_block(config):
         text = splice.with_seccomp(found.text, config, block)
     return Outcome(found, who, decision, block, text)
+
+
+def made_with(bundle_path: str, who: "Identity") -> "Callable[[], dict[str, str]]":
+    """Return what reads the annotations that this container's sandbox was made with."""
+
+    def read() -> "dict[str, str]":
+        from runc_wrap.hotpath import sandbox  # noqa: PLC0415 - only for annotations that ask
+
+        return sandbox.annotations(bundle_path, who.sandbox or "")
+
+    return read
 
 
 def _observed_or_audited(
@@ -195,19 +207,6 @@ def existing_block(config: "Json") -> "Json":
     linux = config.get("linux")
     found = linux.get("seccomp") if isinstance(linux, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def parsed(text: bytes) -> "Json":
-    """Return the config as a plain dict that every runtime reads alike. Raises Refusal."""
-    try:
-        config = codec.loads(text)
-    except codec.Unreadable as error:
-        raise Refusal(f"config.json is not valid JSON: {error}.") from None
-    if not isinstance(config, dict):
-        raise Refusal("config.json is not a JSON object.")
-    names.check_case(config)
-    names.check_twice(text, config)
-    return config
 
 
 def own_capabilities() -> "frozenset[str]":

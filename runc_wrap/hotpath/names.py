@@ -25,6 +25,19 @@ DECISIVE = {
 }
 
 
+def parsed(text: bytes) -> "Json":
+    """Return the config as a plain dict that every runtime reads alike. Raises Refusal."""
+    try:
+        config = codec.loads(text)
+    except codec.Unreadable as error:
+        raise Refusal(f"config.json is not valid JSON: {error}.") from None
+    if not isinstance(config, dict):
+        raise Refusal("config.json is not a JSON object.")
+    check_case(config)
+    check_twice(text, config)
+    return config
+
+
 def check_case(config: "Json") -> None:
     """Raise Refusal for a name that differs from a decisive one only in case."""
     for path, wanted in DECISIVE.items():

@@ -1,7 +1,8 @@
 """Telling a privileged container from its config. Pure.
 
-Podman, and CRI-O for a sandbox, say so in an annotation; but anybody could write it, so it stands
-only for how the container sees the machine. Every part of the signature alone also occurs without
+Podman, and CRI-O for a sandbox, say so in an annotation; but anybody could write it (a pod of
+CRI-O's for its sandbox, too), so it stands only for how the container sees the machine, and only
+where the container's annotations count. Every part of the signature alone also occurs without
 privilege (containerd:internal/cri/server/container_create.go, moby:daemon/oci_linux.go).
 """
 
@@ -37,8 +38,8 @@ def is_privileged(
 ) -> bool:
     """Tell whether the engine made this container privileged.
 
-    `engine_has` returns the capabilities that the engine itself could give: a privileged container
-    has all of those, which on some nodes is not all there are.
+    `annotations` are those that count. `engine_has` returns the capabilities that the engine itself
+    could give: a privileged container has all of those, which on some nodes is not all there are.
     """
     linux = config["linux"]
     if linux.get("maskedPaths") or linux.get("readonlyPaths"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
-from runc_wrap.hotpath import bundle, caller, codec, main
+from runc_wrap.hotpath import bundle, caller, codec, main, names
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.digest import digest
@@ -57,11 +57,12 @@ def decide_again(rules: Json, path: str, record: Record | None, handler: str) ->
 def _decided(rules: Json, path: str, record: Record | None, handler: str) -> tuple[Decision, Json]:
     """Return the decision, and the config that it is for."""
     directory, _, _ = path.rpartition("/")
-    config = as_it_came(main.parsed(bundle.read(path).text), record)
+    config = as_it_came(names.parsed(bundle.read(path).text), record)
     name = record.id if record else directory.rpartition("/")[2]
     called = Invocation("create", {"bundle": directory}, name)
     who = caller.identify(called, checked_annotations(config), handler, rules["engine"])
-    node = Node(rules["runtime"]["kind"], main.own_capabilities, time.time())
+    made_with = main.made_with(directory, who)
+    node = Node(rules["runtime"]["kind"], main.own_capabilities, time.time(), made_with)
     return decide(config, who, rules, node), config
 
 

@@ -144,7 +144,8 @@ def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: F
         "engine": values["runtime_default.engine"],
         "runtime_default": runtime_default,
         "opt_out": {
-            name: values[f"opt_out.{name}"] for name in ("annotations", "namespaces", "images")
+            name: values[f"opt_out.{name}"]
+            for name in ("annotations", "namespaces", "images", "late")
         },
         "rules": ruling.compiled(values[schema.RULES]),
         "overlay": overlaying.overlay(values),

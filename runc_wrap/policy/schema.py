@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.caller import ENGINES
+from runc_wrap.hotpath.decide import HONOUR
 from runc_wrap.policy import kinds
 from runc_wrap.policy.texts import MEANINGS
 
@@ -68,6 +69,7 @@ SETTINGS = (
     Setting("opt_out.annotations", default=True, kind=kinds.FLAG),
     Setting("opt_out.namespaces", ["*"], kinds.patterns("namespace", _LISTS)),
     Setting("opt_out.images", ["*"], kinds.patterns("image", _LISTS)),
+    Setting("opt_out.late", "ignore", kinds.choice("ignore", HONOUR)),
     Setting("overlay.deny", [], kinds.CALLS),
     Setting("overlay.deny_sockets", [], kinds.SOCKETS),
     Setting("overlay.io_uring", "deny", kinds.choice("deny", "allow")),

@@ -81,7 +81,22 @@ MEANINGS = {
         "In which Kubernetes namespaces they count; an empty list: in none. Where an engine does "
         f"not tell the namespace so that nobody can forge it, only `*` matches. {_GLOB}"
     ),
-    "opt_out.images": f"For which images they count, likewise. {_GLOB}",
+    "opt_out.images": (
+        f"For which images they count, likewise. A pod's sandbox has no image of its own. {_GLOB}"
+    ),
+    "opt_out.late": (
+        "What becomes of an annotation that a pod has got, or that got another value, after its "
+        "sandbox was made. containerd hands every new container (a restarted one, `kubectl "
+        "debug`'s) the annotations that its pod has by then, though who may change those could "
+        "not change the pod's `seccompProfile` any more. `ignore`: what the sandbox was made with "
+        "counts, as its `config.json` beside the container's says; where that cannot be read, no "
+        "annotation counts. An annotation that was taken away counts no more either way. "
+        "`honour`: what the pod has now counts.\n\n"
+        "`honour` is for ephemeral containers, which can be given no annotation of their own and "
+        "whose pod can seldom have one for them from the start; the other way is a privileged one "
+        "(`kubectl debug --profile=sysadmin`). It is also for pods older than the engine's "
+        "`pod_annotations`, whose sandboxes do not know their annotations: make those anew."
+    ),
     "overlay.deny": (
         "System calls denied in every container that runc-wrap gives a profile, whatever the "
         "profile and in every mode but `off`: `audit` too denies what stands here. The call fails "

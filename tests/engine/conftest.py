@@ -86,6 +86,25 @@ mode = "enforce-log"
 """
 
 
+BY_IMAGE = """
+[opt_out]
+images = ["trusted.example/*"]
+[[rule]]
+name = "not this image"
+image = ["exempt.example/*"]
+mode = "off"
+[[rule]]
+name = "not this container"
+container = ["exempt"]
+mode = "off"
+"""
+GOVERNED = {  # an installation each, and a handler of the same name
+    "by-image": BY_IMAGE,
+    "strict": "[opt_out]\nannotations = false\n",
+    "honours": '[opt_out]\nlate = "honour"\n',
+}
+
+
 @dataclass(frozen=True)
 class Ruled:
     """Installations with rules, by the real runtime's name, and their handlers' names."""
@@ -106,8 +125,22 @@ def ruled(place: Path, installed: Installed) -> Ruled:
 
 
 @pytest.fixture(scope="session")
-def runtimes(
-    place: Path, recorded: Recorder, installed: Installed, before_crun: Installed, ruled: Ruled
+def governed(place: Path, installed: Installed) -> dict[str, Installed]:
+    """Installations whose owners differ in which annotations count."""
+    made = {name: copy_of(installed, place / name) for name in GOVERNED}
+    for name, text in GOVERNED.items():
+        made[name].configure(text)
+    return made
+
+
+@pytest.fixture(scope="session")
+def runtimes(  # noqa: PLR0917 - each is an installation of its own
+    place: Path,
+    recorded: Recorder,
+    installed: Installed,
+    before_crun: Installed,
+    ruled: Ruled,
+    governed: dict[str, Installed],
 ) -> Runtimes:
     """Name to path of every runtime but `runc`, as the engines get them."""
     renamed = place / "confined-by-default"
@@ -115,6 +148,7 @@ def runtimes(
     return {
         "crun": Path(program("crun")),
         **{ruled.handlers[kind]: ruled.installations[kind].wrapper for kind in ruled.handlers},
+        **{name: each.wrapper for name, each in governed.items()},
         "wrapped": installed.wrapper,
         "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,
@@ -126,14 +160,17 @@ def runtimes(
 
 @pytest.fixture(scope="session")
 def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
-    """containerd with its CRI plugin, and two handlers more.
+    """containerd with its CRI plugin, and some handlers more.
 
     `deaf` is `wrapped` without pod annotations passed on, `deviceless` with
-    privileged_without_host_devices.
+    privileged_without_host_devices; `open` and `open-by-image` pass all annotations on.
     """
     (place / "c").mkdir()
     handlers = {name: Handler(path) for name, path in runtimes.items()}
     handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
+    for name in ("wrapped", "by-image"):
+        opened = Handler(runtimes[name], pod_annotations=("*", "*/*"))
+        handlers[{"wrapped": "open"}.get(name, f"open-{name}")] = opened
     handlers["deviceless"] = Handler(runtimes["wrapped"], without_host_devices=True)
     with containerd(place / "c", handlers) as engine:
         engine.load(image)

@@ -81,6 +81,16 @@ def test_a_privileged_container_is_left_alone(podman: Podman) -> None:
     assert started(podman, "wrapped", "--privileged") == DISABLED
 
 
+def test_a_container_that_only_says_it_is_privileged_is_confined_where_annotations_do_not_count(
+    podman: Podman,
+) -> None:
+    nearly = ["--cap-add", "ALL", "--security-opt", "unmask=ALL"]
+    says_so = [*nearly, "--annotation", "io.podman.annotations.privileged=TRUE"]
+    assert started(podman, "wrapped", *says_so) == DISABLED
+    assert started(podman, "strict", *says_so) == FILTER
+    assert started(podman, "strict", "--privileged") == DISABLED
+
+
 @EACH_RUNTIME
 def test_what_podman_exec_starts_is_confined(podman: Podman, bare: str, wrapped: str) -> None:
     free, confined = start(podman, bare), start(podman, wrapped)

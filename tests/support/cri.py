@@ -38,6 +38,17 @@ class Pod:
     config: Any
     logs: Path
 
+    def annotated(self, annotations: Mapping[str, str]) -> "Pod":
+        """Return the same pod as the kubelet has it once its annotations are these.
+
+        The kubelet sends a pod's annotations as they are now with each container of it.
+        """
+        config = type(self.config)()
+        config.CopyFrom(self.config)
+        config.annotations.clear()
+        config.annotations.update(annotations)
+        return Pod(self.id, config, self.logs)
+
 
 @dataclass(frozen=True)
 class Ask:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import main
 from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.names import parsed
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from runc_wrap.hotpath.failure import Refusal
 )
 def test_a_name_in_another_case_is_refused(text: str) -> None:
     with pytest.raises(Refusal, match="is meant"):
-        main.parsed(text.encode())
+        parsed(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_name_in_another_case_is_refused(text: str) -> None:
 )
 def test_a_decisive_name_given_twice_is_refused(text: str) -> None:
     with pytest.raises(Refusal, match="twice"):
-        main.parsed(text.encode())
+        parsed(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_decisive_name_given_twice_is_refused(text: str) -> None:
     ],
 )
 def test_names_that_decide_nothing_may_be_as_they_are(text: str) -> None:
-    assert main.parsed(text.encode()) == json.loads(text)
+    assert parsed(text.encode()) == json.loads(text)
 
 
 _PAIRS = st.lists(
@@ -83,6 +83,6 @@ def test_whatever_is_repeated_is_noticed(
     decisive = any(names.count(name) > 1 for name in ("linux", "annotations"))
     if decisive:
         with pytest.raises(Refusal, match="twice"):
-            main.parsed(text.encode())
+            parsed(text.encode())
     else:
-        assert main.parsed(text.encode()) == dict(pairs)
+        assert parsed(text.encode()) == dict(pairs)

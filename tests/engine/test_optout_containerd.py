@@ -1,0 +1,194 @@
+"""Opting out through CRI, by a pod's author who may write any annotation at any time.
+
+Every test shows the opposite, too: what the same annotation does where it counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import kernel
+from tests.support.cri import UNCONFINED, Ask
+from tests.support.kernel import DISABLED, FILTER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.containerd import Containerd
+    from tests.support.cri import Cri, Pod
+    from tests.support.install import Installed
+
+OWN = "runc-wrap/seccomp"
+KEYS = [
+    OWN,
+    "runc-wrap/seccomp.main",
+    "seccomp.security.alpha.kubernetes.io/pod",
+    "container.seccomp.security.alpha.kubernetes.io/main",
+]
+FORGED = {
+    "io.kubernetes.cri.image-name": "trusted.example/debugger:1",
+    "io.kubernetes.cri.container-name": "exempt",
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.sandbox-namespace": "kube-system",
+}
+
+
+def _started(cri: Cri, pod: Pod, ask: Ask | None = None) -> int:
+    """Run a container of a pod; return the Seccomp value of its first process."""
+    return kernel.seccomp(cri.pid(cri.run(pod, ask or Ask())))
+
+
+def _line(installed: Installed, container: str) -> dict[str, Any]:
+    """Return the ledger's line of a container."""
+    ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    found: dict[str, Any] = next(line for line in lines if line["id"] == container)
+    return found
+
+
+@pytest.mark.parametrize("handler", ["wrapped", "wrapped-crun"])
+@pytest.mark.parametrize("key", KEYS)
+def test_an_opt_out_that_a_running_pod_gets_does_not_count_for_its_next_container(
+    cri: Cri, tmp_path: Path, key: str, handler: str
+) -> None:
+    opt_out = {key: "unconfined"}
+    from_the_start = cri.run_pod(handler, tmp_path / "a", opt_out)
+    assert _started(cri, from_the_start) == DISABLED
+    late = cri.run_pod(handler, tmp_path / "b").annotated(opt_out)
+    assert _started(cri, late) == FILTER
+
+
+def test_a_late_opt_out_is_on_record_with_the_reason(
+    cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    late = cri.run_pod("wrapped", tmp_path).annotated({OWN: "unconfined"})
+    line = _line(installed, cri.run(late, Ask()))
+    assert (line["action"], line["ignored"], line["declared"]) == ("inject", OWN, "unset")
+    assert line["reason"] == (
+        "The config has no seccomp profile and nobody opted out; the annotation "
+        '"runc-wrap/seccomp" is ignored: the pod has it as it is only since its sandbox was made.'
+    )
+
+
+def test_the_owner_may_honour_late_opt_outs(cri: Cri, tmp_path: Path) -> None:
+    opt_out = {"runc-wrap/seccomp.debugger": "unconfined"}
+    for handler, found in (("wrapped", FILTER), ("honours", DISABLED)):
+        pod = cri.run_pod(handler, tmp_path / handler)
+        assert _started(cri, pod) == FILTER
+        assert _started(cri, pod.annotated(opt_out), Ask(name="debugger")) == found
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "found"),
+    [
+        pytest.param("unconfined", "runtime-default", DISABLED, id="another profile"),
+        pytest.param("runtime-default", "unconfined", FILTER, id="another that confines less"),
+        pytest.param("unconfined", "nonsense", DISABLED, id="what is refused at the start"),
+        pytest.param("unconfined", "unconfined", DISABLED, id="the same"),
+    ],
+)
+def test_of_an_annotation_that_changes_the_sandboxs_value_counts(
+    cri: Cri, tmp_path: Path, first: str, later: str, found: int
+) -> None:
+    pod = cri.run_pod("wrapped", tmp_path, {OWN: first})
+    assert _started(cri, pod.annotated({OWN: later})) == found
+
+
+def test_an_opt_out_that_is_taken_away_counts_no_more(cri: Cri, tmp_path: Path) -> None:
+    pod = cri.run_pod("wrapped", tmp_path, {OWN: "unconfined"})
+    assert _started(cri, pod, Ask(name="before")) == DISABLED
+    assert _started(cri, pod.annotated({"other": "x"}), Ask(name="after")) == FILTER
+
+
+def test_a_key_of_the_container_that_comes_late_does_not_beat_the_pods(
+    cri: Cri, tmp_path: Path
+) -> None:
+    first = {OWN: "runtime-default"}
+    both = {**first, f"{OWN}.main": "unconfined"}
+    assert _started(cri, cri.run_pod("wrapped", tmp_path / "a", both)) == DISABLED
+    assert _started(cri, cri.run_pod("wrapped", tmp_path / "b", first).annotated(both)) == FILTER
+
+
+def _gone(config: Path) -> None:
+    config.unlink()
+
+
+def _behind_a_link(config: Path) -> None:
+    config.rename(config.with_name("elsewhere"))
+    config.symlink_to("elsewhere")
+
+
+def _of_a_user(config: Path) -> None:
+    shutil.chown(config, 4242)
+
+
+def _of_a_container(config: Path) -> None:
+    found = json.loads(config.read_text())
+    found["annotations"]["io.kubernetes.cri.container-type"] = "container"
+    config.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize("harm", [_gone, _behind_a_link, _of_a_user, _of_a_container])
+def test_where_the_sandboxs_config_cannot_tell_no_opt_out_counts(
+    node: Containerd,
+    cri: Cri,
+    tmp_path: Path,
+    installed: Installed,
+    harm: Callable[[Path], None],
+) -> None:
+    pod = cri.run_pod("wrapped", tmp_path, {OWN: "unconfined"})
+    assert _started(cri, pod, Ask(name="before")) == DISABLED
+    harm(node.bundle(pod.id) / "config.json")
+    container = cri.run(pod, Ask(name="after"))
+    assert kernel.seccomp(cri.pid(container)) == FILTER
+    line = _line(installed, container)
+    assert line["ignored"] == OWN
+    assert "cannot be told" in line["reason"]
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        pytest.param({OWN: "unconfined"}, id="an opt-out that counts by image"),
+        pytest.param({"io.kubernetes.cri.image-name": "exempt.example/x"}, id="a rule by image"),
+        pytest.param({}, id="a rule by container"),
+    ],
+)
+def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
+    cri: Cri, tmp_path: Path, annotations: dict[str, str]
+) -> None:
+    forged = {**FORGED, **annotations}
+    sandbox = cri.run_pod("open-by-image", tmp_path, forged, seccomp=UNCONFINED)
+    assert kernel.seccomp(cri.sandbox_pid(sandbox)) == FILTER
+    assert _started(cri, sandbox) == FILTER
+
+
+def test_a_sandbox_opts_out_where_every_image_may(cri: Cri, tmp_path: Path) -> None:
+    """The opposite of the test before: the annotation does reach the sandbox."""
+    opt_out = {**FORGED, OWN: "unconfined"}
+    sandbox = cri.run_pod("open", tmp_path, opt_out, seccomp=UNCONFINED)
+    assert kernel.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
+
+
+def test_a_sandbox_is_known_by_its_namespace_and_its_pod_only(
+    cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    pod = cri.run_pod("open", tmp_path, FORGED, seccomp=UNCONFINED)
+    line = _line(installed, pod.id)
+    assert (line["namespace"], line["pod"]) == ("team", pod.config.metadata.name)
+    assert (line["container"], line["image"]) == (None, None)
+
+
+def test_what_containerd_writes_of_a_container_a_pod_cannot_overwrite(
+    cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    """With every annotation passed on: those that decide are containerd's, which come last."""
+    pod = cri.run_pod("open", tmp_path, {**FORGED, "io.kubernetes.cri.sandbox-id": "../x"})
+    line = _line(installed, cri.run(pod, Ask()))
+    assert (line["namespace"], line["container"]) == ("team", "main")
+    assert "trusted" not in line["image"]
