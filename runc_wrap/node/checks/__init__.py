@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.checks import agent, in_force, kernel, launcher, runtime, sources
+from runc_wrap.node.checks import agent, in_force, kernel, launcher, passed_on, runtime, sources
 
 if TYPE_CHECKING:
     from runc_wrap.node.checks.finding import Finding
     from runc_wrap.node.places import Places
 
-CHECKS = (in_force, sources, runtime, kernel, launcher, agent)
+CHECKS = (in_force, sources, runtime, kernel, launcher, agent, passed_on)
 
 
 def run(places: Places) -> list[Finding]:

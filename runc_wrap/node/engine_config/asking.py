@@ -47,13 +47,18 @@ def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
     return _podman_shows(handler) if engine == "podman" else _docker_shows(handler)
 
 
-def _containerd_shows(config: Path, handler: Handler) -> bool | None:
-    dump = programs.output("containerd", "-c", str(config), "config", "dump")
-    if dump is None:
-        return None
+def dump(config: Path) -> dict[str, Any] | None:
+    """Return containerd's configuration in force, with all that it imports; None: it says none."""
+    printed = programs.output("containerd", "-c", str(config), "config", "dump")
     try:
-        document = tomllib.loads(dump)
+        return None if printed is None else tomllib.loads(printed)
     except ValueError:
+        return None
+
+
+def _containerd_shows(config: Path, handler: Handler) -> bool | None:
+    document = dump(config)
+    if document is None:
         return None
     plugins = (containerd.OLD_CRI, containerd.NEW_CRI)
     paths = [["plugins", p, "containerd", "runtimes", handler.name, "options"] for p in plugins]

@@ -39,6 +39,14 @@ POLICIES = {
 }
 PLACES = ("b", "io.containerd.runtime.v2.task/k8s.io/c1", "io.containerd.runtime.v2.task/moby/c1")
 _CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_KILL", "CAP_SYS_CHROOT", "CAP_BPF", "CAP_SYS_PTRACE"]
+SANDBOX = "c0"  # beside the container where that is CRI's
+SANDBOXS: Json = {
+    "annotations": {
+        "io.kubernetes.cri.container-type": "sandbox",
+        "io.kubernetes.cri.sandbox-id": SANDBOX,
+        "runc-wrap/seccomp": "unconfined",
+    }
+}
 _annotations = st.dictionaries(
     st.sampled_from(
         ["io.kubernetes.cri.sandbox-name", "io.kubernetes.cri.container-name", "other", "\u4e2d"]
@@ -50,6 +58,8 @@ _annotations = st.dictionaries(
             ["unconfined", "runtime-default", "localhost/a.json", "localhost/none", "nonsense"]
         ),
         "io.kubernetes.cri.sandbox-namespace": st.sampled_from(["free", "half1", "half2", "x"]),
+        "io.kubernetes.cri.container-type": st.sampled_from(["container", "sandbox"]),
+        "io.kubernetes.cri.sandbox-id": st.sampled_from([SANDBOX, "none", "../b"]),
     }
 )
 _linux = st.fixed_dictionaries(

@@ -16,13 +16,23 @@ from runc_wrap.agent.answering import LARGEST, Answerer
 from runc_wrap.hotpath import codec
 from runc_wrap.policy import store
 from tests.support.agent import request
-from tests.unit.agent.creates import PLACES, POLICIES, cold, configs, ledger, words
+from tests.unit.agent.creates import (
+    PLACES,
+    POLICIES,
+    SANDBOX,
+    SANDBOXS,
+    cold,
+    configs,
+    ledger,
+    words,
+)
 from tests.unit.policy.node import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Json = dict[str, Any]
+CONTAINER = "k8s.io/c1"
 COLD = [b"runc-wrap/1", b"cold"]
 PLAIN: Json = {"process": {}, "linux": {}}
 
@@ -41,7 +51,13 @@ class Node:
         directory.mkdir(parents=True)
         text = config if isinstance(config, bytes) else json.dumps(config, indent=1).encode()
         (directory / "config.json").write_bytes(text)
+        if place.endswith(CONTAINER):
+            self._sandbox(directory.with_name(SANDBOX), json.dumps(SANDBOXS).encode())
         return directory
+
+    def _sandbox(self, directory: Path, config: bytes) -> None:
+        directory.mkdir(exist_ok=True)
+        (directory / "config.json").write_bytes(config)
 
     def ask(self, kind: str, called: list[str]) -> list[bytes]:
         packet = request(kind, *called, called_as="/x/runc-wrap")

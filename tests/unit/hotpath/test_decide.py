@@ -34,6 +34,8 @@ OLD = "seccomp.security.alpha.kubernetes.io/pod"
 OLD_OF = "container.seccomp.security.alpha.kubernetes.io/"
 CRI = {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "app"}
 SHIM = "/run/containerd/io.containerd.runtime.v2.task"
+IMAGE, TYPE = "io.kubernetes.cri.image-name", "io.kubernetes.cri.container-type"
+CRIO_NAME, MANAGER = "io.kubernetes.container.name", "io.container.manager"
 PODMAN_SAYS = "io.podman.annotations.privileged"
 CRIO_SAYS = "io.kubernetes.cri-o.PrivilegedRuntime"
 BOUND = {"type": "bind", "options": ["rbind", "ro"]}
@@ -43,8 +45,9 @@ NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
 def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) -> Decision:
-    """Decide by POLICY with these changes; `kind` and `now` are the node's."""
-    node = Node(changes.pop("kind", "runc"), lambda: NODE_HAS, changes.pop("now", 0))
+    """Decide by POLICY with these changes; `kind`, `now` and `made_with` are the node's."""
+    machine = changes.pop("kind", "runc"), lambda: NODE_HAS, changes.pop("now", 0)
+    node = Node(*machine, changes.pop("made_with", None))
     annotations = config.get("annotations")
     called = Invocation("create", {"bundle": bundle}, name)
     known = annotations if isinstance(annotations, dict) else {}
@@ -162,6 +165,12 @@ def test_an_engines_own_word_for_privilege(
     assert _decide(config).action == action
     few = {**_privileged("CAP_SYSLOG", sys=BOUND), "annotations": annotations}
     assert _decide(few).action == "inject"
+    narrower: list[Json] = [{"annotations": False}, {"namespaces": ["x"]}, {"images": []}]
+    for opt_out in narrower:
+        deaf = {**POLICY["opt_out"], **opt_out}
+        assert _decide(config, opt_out=deaf).action == "inject"
+        assert _decide(config, opt_out=deaf, only="crio").action == "inject"
+        assert _decide(_privileged(), opt_out=deaf).action == "leave"
 
 
 def test_a_ready_made_filter_counts_for_crun() -> None:
@@ -214,6 +223,146 @@ def test_a_ready_made_filter_of_a_container_whose_annotations_do_not_count_is_re
 )
 def test_which_profile(annotations: Json, bundle: str, name: str, profile: str) -> None:
     assert _decide(_config(annotations), bundle, name).profile == profile
+
+
+SANDBOXED = {**CRI, "io.kubernetes.cri.sandbox-id": "S"}
+IN_CRI = f"{SHIM}/k8s.io/ID"
+CRUN_KEY = "run.oci.seccomp_bpf_data"
+CRIO_IMAGE = {"io.kubernetes.cri-o.ImageName": "trusted/x"}
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "profile", "ignored"),
+    [
+        pytest.param({OWN: "unconfined"}, {OWN: "unconfined"}, None, None, id="the same"),
+        pytest.param({}, {OWN: "unconfined"}, "containerd@1.7.24", OWN, id="it came late"),
+        pytest.param({}, {OLD: "unconfined"}, "containerd@1.7.24", OLD, id="an old key, too"),
+        pytest.param(
+            {OWN: "localhost/a"}, {OWN: "localhost/b"}, "localhost/a", OWN, id="another profile"
+        ),
+        pytest.param({OWN: "unconfined"}, {OWN: "no word"}, None, OWN, id="nonsense comes late"),
+        pytest.param({OWN: "unconfined"}, {}, "containerd@1.7.24", None, id="it was taken away"),
+        pytest.param(
+            {OLD: "unconfined"}, {OWN: "localhost/b"}, None, OWN, id="a stronger key comes late"
+        ),
+        pytest.param(
+            {OWN: "localhost/a"},
+            {OWN: "localhost/a", f"{OWN}.app": "unconfined"},
+            "localhost/a",
+            f"{OWN}.app",
+            id="the container's key comes late",
+        ),
+    ],
+)
+def test_what_the_sandbox_was_made_with_counts(
+    first: Json, now: Json, profile: str | None, ignored: str | None
+) -> None:
+    config = _config({**SANDBOXED, **now})
+    decision = _decide(config, IN_CRI, made_with=lambda: first)
+    assert (decision.profile, decision.ignored) == (profile, ignored)
+    assert decision.action == ("inject" if profile else "leave")
+    assert ("only since its sandbox was made" in decision.reason) == (ignored is not None)
+
+
+def _never() -> Json:
+    raise AssertionError("nobody needs to know")
+
+
+@pytest.mark.parametrize(
+    ("config", "bundle", "changes"),
+    [
+        pytest.param(_config(SANDBOXED), IN_CRI, {}, id="no annotation asks"),
+        pytest.param(
+            _config({**SANDBOXED, OWN: "unconfined"}, seccomp={"defaultAction": "SCMP_ACT_LOG"}),
+            IN_CRI,
+            {},
+            id="the profile is its own",
+        ),
+        pytest.param(
+            _config({**SANDBOXED, OWN: "unconfined"}),
+            IN_CRI,
+            {"opt_out": {"annotations": False, "namespaces": ["*"], "images": ["*"]}},
+            id="annotations do not count",
+        ),
+        pytest.param(
+            _config({**SANDBOXED, OWN: "unconfined"}),
+            IN_CRI,
+            {"opt_out": {**POLICY["opt_out"], "late": "honour"}},
+            id="late ones count",
+        ),
+        pytest.param(_config({**SANDBOXED, OWN: "unconfined"}), "/b", {}, id="by no engine"),
+        pytest.param(
+            _config({**SANDBOXED, OWN: "unconfined"}), f"{SHIM}/moby/ID", {}, id="Docker's"
+        ),
+        pytest.param(_config({OWN: "unconfined"}), IN_CRI, {}, id="ctr in CRI's namespace"),
+        pytest.param(
+            _config(
+                {**SANDBOXED, "io.kubernetes.cri.container-type": "sandbox", OWN: "unconfined"}
+            ),
+            IN_CRI,
+            {},
+            id="the sandbox itself",
+        ),
+    ],
+)
+def test_the_sandbox_is_asked_for_only_where_its_word_decides(
+    config: Json, bundle: str, changes: Json
+) -> None:
+    decision = _decide(config, bundle, made_with=_never, **changes)
+    assert decision.action in ("inject", "leave", "keep")
+
+
+def test_a_sandbox_that_cannot_be_read_lets_no_annotation_count() -> None:
+    config = _config({**SANDBOXED, OWN: "unconfined"})
+    decision = _decide(config, IN_CRI)
+    assert (decision.action, decision.ignored) == ("inject", OWN)
+    assert "cannot be told, as nobody looked." in decision.reason
+
+
+def test_a_ready_made_filter_that_comes_late_is_refused() -> None:
+    config = _config({**SANDBOXED, CRUN_KEY: "x"})
+    first = {CRUN_KEY: "x"}
+    assert _decide(config, IN_CRI, kind="crun", made_with=lambda: first).action == "keep"
+    later: list[Json] = [{}, {CRUN_KEY: "y"}]
+    for before in later:
+        with pytest.raises(Refusal, match="only since its sandbox was made"):
+            _decide(config, IN_CRI, kind="crun", made_with=before.copy)
+    with pytest.raises(Refusal, match="nobody looked"):
+        _decide(config, IN_CRI, kind="crun")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "bundle", "counts"),
+    [
+        pytest.param({**CRI, IMAGE: "trusted/x"}, IN_CRI, True, id="a container"),
+        pytest.param({**CRI, TYPE: "sandbox", IMAGE: "trusted/x"}, IN_CRI, False, id="a sandbox"),
+        pytest.param({IMAGE: "trusted/x"}, IN_CRI, False, id="neither"),
+        pytest.param(
+            {CRIO_NAME: "app", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", True, id="a container, CRI-O"
+        ),
+        pytest.param(
+            {CRIO_NAME: "POD", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", False, id="a sandbox, CRI-O"
+        ),
+    ],
+)
+def test_an_image_is_a_containers_alone(annotations: Json, bundle: str, counts: bool) -> None:
+    rules = [_rule(image=["trusted/*"])]
+    config = _config(annotations)
+    mode = _decide(config, bundle, rules=rules, only="crio").mode
+    assert mode == ("audit" if counts else "enforce")
+
+
+def test_a_sandbox_of_crio_is_crios_whatever_its_pod_says() -> None:
+    """Of a sandbox the pod's annotations come after CRI-O's own, its labels after those."""
+    forged = {
+        CRIO_NAME: "POD",
+        "io.kubernetes.pod.namespace": "batch-7",
+        MANAGER: "libpod",
+        "io.kubernetes.cri-o.ContainerType": "container",
+    }
+    rules = [_rule(namespace=["batch-*"])]
+    assert _decide(_config(forged), "/s/ID/userdata", rules=rules, only="crio").mode == "audit"
+    assert _decide(_config(forged), "/s/ID/userdata", rules=rules).mode == "enforce"
 
 
 def test_the_owner_names_the_default() -> None:

@@ -1,0 +1,111 @@
+"""The sandbox's config: whose word it is, and what is read of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath import bundle, sandbox
+from runc_wrap.hotpath.failure import Refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.hotpath.bundle import Found
+
+Json = dict[str, Any]
+TYPE, ID = "io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"
+WRITTEN = {TYPE: "sandbox", ID: "S1", "runc-wrap/seccomp": "unconfined"}
+
+
+@pytest.fixture(autouse=True)
+def _as_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take this process's user for root, so that it need not be."""
+    monkeypatch.setattr(sandbox, "_ROOT", tmp_path.stat().st_uid)
+
+
+def _made(at: Path, config: Json | str, name: str = "S1") -> str:
+    """Write a sandbox's config; return a container's bundle beside it."""
+    (at / name).mkdir(exist_ok=True)
+    text = config if isinstance(config, str) else json.dumps(config)
+    (at / name / "config.json").write_text(text)
+    return str(at / "container")
+
+
+def test_it_is_read_beside_the_container(tmp_path: Path) -> None:
+    place = _made(tmp_path, {"annotations": WRITTEN, "linux": {"seccomp": {}}})
+    assert sandbox.annotations(place, "S1") == WRITTEN
+    assert sandbox.annotations(f"{place}/", "S1") == WRITTEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../container",
+        "a/b",
+        "/etc",
+        "S1/",
+        "S1\n",
+        "S 1",
+        "S1\0",
+        "\u0661",
+        "x" * 129,
+    ],
+)
+def test_a_name_that_is_no_id_leads_nowhere(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> Found:
+        raise AssertionError("nothing may be opened")
+
+    place = _made(tmp_path, {"annotations": {**WRITTEN, ID: name}})
+    monkeypatch.setattr(bundle, "read", never)
+    with pytest.raises(Refusal, match="is no name of a directory"):
+        sandbox.annotations(place, name)
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        pytest.param({"annotations": {**WRITTEN, TYPE: "container"}}, "not this", id="no sandbox"),
+        pytest.param({"annotations": {**WRITTEN, ID: "S2"}}, "not this", id="another's"),
+        pytest.param({}, "not this", id="no annotations"),
+        pytest.param({"annotations": {**WRITTEN, "x": 1}}, "no.* string", id="a number"),
+        pytest.param({"Annotations": WRITTEN}, "is meant", id="another case"),
+        pytest.param('{"annotations":{},"annotations":{}}', "twice", id="a name twice"),
+        pytest.param("{", "not valid JSON", id="half a file"),
+        pytest.param("[]", "not a JSON object", id="a list"),
+        pytest.param(" " * sandbox.LARGEST + "{}", "larger than 1048576", id="too large"),
+    ],
+)
+def test_what_is_no_sandboxs_config_is_refused(
+    tmp_path: Path, config: Json | str, match: str
+) -> None:
+    with pytest.raises(Refusal, match=match):
+        sandbox.annotations(_made(tmp_path, config), "S1")
+
+
+def test_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="does not exist"):
+        sandbox.annotations(str(tmp_path / "container"), "S1")
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    place = _made(tmp_path, {"annotations": WRITTEN})
+    config = tmp_path / "S1" / "config.json"
+    config.rename(tmp_path / "elsewhere")
+    config.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refusal, match="is a link"):
+        sandbox.annotations(place, "S1")
+
+
+def test_what_is_not_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = _made(tmp_path, {"annotations": WRITTEN})
+    monkeypatch.setattr(sandbox, "_ROOT", tmp_path.stat().st_uid + 1)
+    with pytest.raises(Refusal, match="not root's"):
+        sandbox.annotations(place, "S1")

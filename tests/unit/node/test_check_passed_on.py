@@ -1,0 +1,108 @@
+"""doctor on the annotations that containerd passes on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node.checks import passed_on
+from tests.unit.cli import ctl
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    made = ctl.node(tmp_path, monkeypatch)
+    machine.fake(made.places.wrapper.parent, "runc-wrap", "true")
+    (made.places.wrapper.parent / "strict").symlink_to("runc-wrap")
+    return made
+
+
+def _containerd(node: ctl.Node, plugin: str, binary: Path, kind: str, given: Sequence[str]) -> None:
+    """Have a containerd on this machine whose configuration in force has one handler."""
+    table = f'plugins."{plugin}".containerd.runtimes.h'
+    dumped = (
+        f"[{table}]\n{kind} = {json.dumps(given)}\n[{table}.options]\nBinaryName = '{binary}'\n"
+    )
+    (node.programs / "dumped").write_text(dumped)
+    machine.fake(node.programs, "containerd", f"cat {node.programs}/dumped")
+
+
+@pytest.mark.parametrize("plugin", [OLD, NEW])
+@pytest.mark.parametrize("kind", ["pod_annotations", "container_annotations"])
+@pytest.mark.parametrize("name", ["runc-wrap", "strict"])
+def test_a_pattern_that_passes_on_what_is_the_cri_plugins_own_is_warned_of(
+    node: ctl.Node, plugin: str, kind: str, name: str
+) -> None:
+    binary = node.places.wrapper.with_name(name)
+    _containerd(node, plugin, binary, kind, ["runc-wrap/*", "*"])
+    (found,) = passed_on.find(node.places)
+    assert (found.check, found.severity) == ("passed-on", "warning")
+    assert f"{kind} of its handler h have '*'" in found.sentence
+    assert "io.kubernetes.cri.container-type" in found.sentence
+    assert "runc-wrap/*" in found.remedy
+
+
+def test_what_engine_add_writes_is_not_warned_of(node: ctl.Node) -> None:
+    given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
+    _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
+    assert list(passed_on.find(node.places)) == []
+
+
+def test_a_handler_of_another_runtime_is_its_owners_business(node: ctl.Node) -> None:
+    _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
+    assert list(passed_on.find(node.places)) == []
+
+
+def test_a_containerd_that_is_not_there_or_says_nothing_is_not_warned_of(node: ctl.Node) -> None:
+    assert list(passed_on.find(node.places)) == []
+    machine.fake(node.programs, "containerd", "exit 1")
+    assert list(passed_on.find(node.places)) == []
+    machine.fake(node.programs, "containerd", "echo '['")
+    assert list(passed_on.find(node.places)) == []
+
+
+def test_the_configuration_that_a_handler_was_registered_in_is_looked_at(node: ctl.Node) -> None:
+    _containerd(node, OLD, node.places.wrapper, "pod_annotations", ["*"])
+    dumped = node.programs / "dumped"
+    machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
+    assert list(passed_on.find(node.places)) == []
+    node.places.engines.mkdir(parents=True)
+    state = {"format": 1, "engine": "containerd", "config": "/own.toml"}
+    (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
+    assert len(list(passed_on.find(node.places))) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "passes"),
+    [  # each as Go's path.Match has it
+        ("*", "io.kubernetes.cri.image-name", True),
+        ("*", "a/b", False),
+        ("*/*", "a/b", True),
+        ("*/*", "ab", False),
+        ("io.kubernetes.*", "io.kubernetes.cri.image-name", True),
+        ("io?kubernetes.cri.image-name", "io.kubernetes.cri.image-name", True),
+        ("a?b", "a/b", False),
+        ("a.b", "axb", False),
+        ("a[x-z]b", "ayb", True),
+        ("a[^x-z]b", "ayb", False),
+        ("a[^x-z]b", "aab", True),
+        ("a[\\]]b", "a]b", True),
+        ("a\\*b", "a*b", True),
+        ("a\\*b", "axb", False),
+        ("a[b", "a[b", False),
+        ("a[z-x]b", "ayb", False),
+        ("", "", True),
+        ("", "a", False),
+    ],
+)
+def test_patterns_match_as_containerd_matches_them(pattern: str, key: str, passes: bool) -> None:
+    assert passed_on.matches(pattern, key) is passes
