@@ -26,7 +26,7 @@ HONOUR = "honour"
 OWN_PROFILE = "own profile"
 READY_MADE = "ready-made filter"
 AUDIT, OBSERVE = "audit", "observe"
-_LATE = "the pod has it as it is only since its sandbox was made"
+_LATE = "the pod's annotations were others when its sandbox was made"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 

@@ -103,6 +103,7 @@ GOVERNED = {  # an installation each, and a handler of the same name
     "strict": "[opt_out]\nannotations = false\n",
     "honours": '[opt_out]\nlate = "honour"\n',
 }
+OPEN = {"wrapped": "open", "by-image": "open-by-image", "ruled-runc": "open-ruled"}
 
 
 @dataclass(frozen=True)
@@ -163,14 +164,13 @@ def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
     """containerd with its CRI plugin, and some handlers more.
 
     `deaf` is `wrapped` without pod annotations passed on, `deviceless` with
-    privileged_without_host_devices; `open` and `open-by-image` pass all annotations on.
+    privileged_without_host_devices; those of OPEN pass all annotations on.
     """
     (place / "c").mkdir()
     handlers = {name: Handler(path) for name, path in runtimes.items()}
     handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
-    for name in ("wrapped", "by-image"):
-        opened = Handler(runtimes[name], pod_annotations=("*", "*/*"))
-        handlers[{"wrapped": "open"}.get(name, f"open-{name}")] = opened
+    for name, opened in OPEN.items():
+        handlers[opened] = Handler(runtimes[name], pod_annotations=("*", "*/*"))
     handlers["deviceless"] = Handler(runtimes["wrapped"], without_host_devices=True)
     with containerd(place / "c", handlers) as engine:
         engine.load(image)

@@ -71,7 +71,8 @@ def test_a_late_opt_out_is_on_record_with_the_reason(
     assert (line["action"], line["ignored"], line["declared"]) == ("inject", OWN, "unset")
     assert line["reason"] == (
         "The config has no seccomp profile and nobody opted out; the annotation "
-        '"runc-wrap/seccomp" is ignored: the pod has it as it is only since its sandbox was made.'
+        '"runc-wrap/seccomp" is ignored: '
+        "the pod's annotations were others when its sandbox was made."
     )
 
 
@@ -182,6 +183,19 @@ def test_a_sandbox_is_known_by_its_namespace_and_its_pod_only(
     line = _line(installed, pod.id)
     assert (line["namespace"], line["pod"]) == ("team", pod.config.metadata.name)
     assert (line["container"], line["image"]) == (None, None)
+
+
+def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
+    node: Containerd, governed: dict[str, Installed]
+) -> None:
+    by_image = governed["by-image"]
+    state = {"format": 1, "engine": "containerd", "config": str(node.directory / "config.toml")}
+    (by_image.prefix / "var" / "engines").mkdir(exist_ok=True)
+    (by_image.prefix / "var" / "engines" / "containerd-0.json").write_text(json.dumps(state))
+    told = json.loads(by_image.control("doctor", "--json", ok=False).stdout)["findings"]
+    found = [each["sentence"] for each in told if each["check"] == "passed-on"]
+    assert len(found) == 1
+    assert "pod_annotations of its handler open-by-image have '*'" in found[0]
 
 
 def test_what_containerd_writes_of_a_container_a_pod_cannot_overwrite(

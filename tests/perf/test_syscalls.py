@@ -6,6 +6,7 @@ A call more here is a file more that is looked for, opened or written at every c
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -54,13 +55,18 @@ def bundle(tmp_path: Path) -> Bundle:
     return bundles.make(tmp_path / "bundle", "runc")
 
 
-def _calls(installed: install.Installed, bundle: Bundle) -> Counter[str]:
-    """Return how often each call is made, between cold.py's opening and the runtime's exec."""
+def _trace(installed: install.Installed, bundle: Bundle) -> str:
+    """Return strace's lines of one create."""
     output = bundle.path / "trace"
-    argv: list[str | Path] = ["strace", "-o", output]
+    argv: list[str | Path] = ["strace", "-s", "400", "-o", output]
     argv += [installed.wrapper, "create", "--bundle", bundle.path, "ID"]
     subprocess.run(argv, check=True, timeout=60)
-    trace = output.read_text()
+    return output.read_text()
+
+
+def _calls(installed: install.Installed, bundle: Bundle) -> Counter[str]:
+    """Return how often each call is made, between cold.py's opening and the runtime's exec."""
+    trace = _trace(installed, bundle)
     assert '"seccomp"' in bundle.config.read_text()
     ours = trace.partition('cold.py", O_RDONLY')[2].rpartition('execve("/bin/true"')[0]
     names = re.findall(r"^(\w+)\(", ours, re.MULTILINE)
@@ -73,6 +79,26 @@ def test_a_cold_create_makes_these_system_calls_and_no_other(
     _calls(installed, bundle)  # the first one makes the ledger's directory
     bundle.config.write_text(bundles.make(bundle.path / "again", "runc").config.read_text())
     assert _calls(installed, bundle) == EXPECTED[sys.version_info[:2]]
+
+
+@pytest.mark.parametrize(("asks", "opened"), [({}, 0), ({"runc-wrap/seccomp": "unconfined"}, 1)])
+def test_a_sandboxs_config_is_opened_for_an_annotation_that_asks_and_once(
+    installed: install.Installed, tmp_path: Path, asks: dict[str, str], opened: int
+) -> None:
+    of_pod = {"io.kubernetes.cri.sandbox-id": "sandbox", **asks}
+    place = tmp_path / "io.containerd.runtime.v2.task" / "k8s.io"
+    place.mkdir(parents=True)
+    made = {}
+    for name in ("container", "sandbox"):
+        made[name] = bundles.make(place / name, "runc")
+        annotations = {**of_pod, "io.kubernetes.cri.container-type": name}
+        config = {**made[name].read(), "annotations": annotations}
+        made[name].config.write_text(json.dumps(config))
+    trace = _trace(installed, made["container"])
+    assert (
+        len(re.findall(rf'^open\w*\(.*"{place}/sandbox/config.json', trace, re.MULTILINE)) == opened
+    )
+    assert ('"seccomp"' in made["container"].config.read_text()) == (not asks)
 
 
 def test_a_file_more_that_is_looked_for_would_be_seen(

@@ -123,6 +123,20 @@ def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     _check_same(warm, config, kind, place)
 
 
+def test_the_agent_too_asks_the_sandbox_what_it_was_made_with(node: Node) -> None:
+    asked = {"runc-wrap/seccomp": "unconfined"}
+    of_pod = {**SANDBOXS["annotations"], "io.kubernetes.cri.container-type": "container", **asked}
+    config = {"linux": {}, "process": {}, "annotations": of_pod}
+    _check_same(node, config, "runc", f"io.containerd.runtime.v2.task/{CONTAINER}")
+    late = {**of_pod, "runc-wrap/seccomp.c1": "unconfined", "runc-wrap/seccomp": "localhost/a.json"}
+    _check_same(
+        node, {**config, "annotations": late}, "runc", f"io.containerd.runtime.v2.task/{CONTAINER}"
+    )
+    before, after = ledger(node.prefix)[-3], ledger(node.prefix)[-1]
+    assert (before["action"], before["ignored"]) == ("leave", None)
+    assert (after["action"], after["ignored"]) == ("leave", "runc-wrap/seccomp")
+
+
 def test_different_creates_in_turn_change_nothing_that_is_kept(node: Node) -> None:
     asked = [
         {"linux": {}, "annotations": {"runc-wrap/seccomp": value}, "process": capabilities}

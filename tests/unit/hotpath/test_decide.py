@@ -252,6 +252,13 @@ CRIO_IMAGE = {"io.kubernetes.cri-o.ImageName": "trusted/x"}
             f"{OWN}.app",
             id="the container's key comes late",
         ),
+        pytest.param(
+            {OWN: "unconfined", f"{OWN}.app": "localhost/a"},
+            {OWN: "unconfined"},
+            "localhost/a",
+            OWN,
+            id="the container's key was taken away, the pod's opts out",
+        ),
     ],
 )
 def test_what_the_sandbox_was_made_with_counts(
@@ -261,7 +268,7 @@ def test_what_the_sandbox_was_made_with_counts(
     decision = _decide(config, IN_CRI, made_with=lambda: first)
     assert (decision.profile, decision.ignored) == (profile, ignored)
     assert decision.action == ("inject" if profile else "leave")
-    assert ("only since its sandbox was made" in decision.reason) == (ignored is not None)
+    assert ("were others when its sandbox was made" in decision.reason) == (ignored is not None)
 
 
 def _never() -> Json:
@@ -325,7 +332,7 @@ def test_a_ready_made_filter_that_comes_late_is_refused() -> None:
     assert _decide(config, IN_CRI, kind="crun", made_with=lambda: first).action == "keep"
     later: list[Json] = [{}, {CRUN_KEY: "y"}]
     for before in later:
-        with pytest.raises(Refusal, match="only since its sandbox was made"):
+        with pytest.raises(Refusal, match="were others when its sandbox was made"):
             _decide(config, IN_CRI, kind="crun", made_with=before.copy)
     with pytest.raises(Refusal, match="nobody looked"):
         _decide(config, IN_CRI, kind="crun")
@@ -350,6 +357,14 @@ def test_an_image_is_a_containers_alone(annotations: Json, bundle: str, counts: 
     config = _config(annotations)
     mode = _decide(config, bundle, rules=rules, only="crio").mode
     assert mode == ("audit" if counts else "enforce")
+
+
+def test_a_name_that_is_not_the_engines_chooses_no_key() -> None:
+    forged = {**CRI, TYPE: "sandbox", f"{OWN}.app": "unconfined"}
+    assert _decide(_config(forged), IN_CRI).action == "inject"
+    asks = {"io.kubernetes.cri.container-name": "debugger", f"{OWN}.debugger": "unconfined"}
+    in_crio = {CRIO_NAME: "app", MANAGER: "cri-o", **asks}
+    assert _decide(_config(in_crio), "/s/ID/userdata", only="crio").action == "inject"
 
 
 def test_a_sandbox_of_crio_is_crios_whatever_its_pod_says() -> None:
