@@ -1,7 +1,9 @@
 """The decisions worker: answers launchers, one request for each connection.
 
 Requests are answered one after the other. A file system that hangs makes the others wait, too; a
-launcher waits a second at most and then decides itself; where that lasts, the keeper ends this.
+launcher waits 80 ms at most (launcher/ask.c) and then decides itself; where that lasts, the keeper
+ends this. Whoever has hung up is not decided for: of a burst that is more than can be answered in
+time, those that still wait are answered.
 
 A connection is kept after its answer until the launcher has become the runtime, which closes it:
 only then is it known whether the launcher took the file that was made for it.
@@ -47,7 +49,7 @@ class Connection:
         self.until = time.monotonic() + REQUEST_SECONDS
 
     def is_open(self) -> bool:
-        """Tell whether the launcher has not closed it: it gives up waiting after a second."""
+        """Tell whether the launcher has not closed it: it does not wait for long."""
         try:
             return self.socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT) != b""
         except BlockingIOError:
@@ -109,11 +111,13 @@ class Server:
     def _turn(self, ends: set[int]) -> bool:
         """Wait for something and do it; tell whether it is the end."""
         self._accept_if_room()
-        for fd, _ in self.poll.poll(self._seconds()):
+        for fd, event in self.poll.poll(self._seconds()):
             if fd in ends:
                 return True
             connection = self.connections.get(fd)
-            if connection:
+            if connection and event & select.EPOLLHUP:
+                self._close(connection)
+            elif connection:
                 self._hear(connection)
             else:
                 self._accept()

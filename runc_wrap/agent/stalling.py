@@ -15,7 +15,7 @@ import select
 import sys
 import time
 
-SECONDS = 2.0  # without accepting; launchers themselves wait for one second
+SECONDS = 2.0  # without accepting; launchers themselves wait for less than a tenth of one
 _STARTING = 10.0
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _BYTES = 8

@@ -4,8 +4,9 @@
     ledger.1.jsonl    the one before
     ledger.2.jsonl    records of containers that were still there when those were rotated
 
-A container's last record counts. A ledger may be damaged, and a rootless user's is that user's own
-word: lines that are no record are counted and passed over, and nothing is read without a bound.
+A container's last record counts, unless it is the agent's on a create that the cold path had
+decided before. A ledger may be damaged, and a rootless user's is that user's own word: lines that
+are no record are counted and passed over, and nothing is read without a bound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import codec
+from runc_wrap.hotpath.ledger import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +100,11 @@ def read(directory: Path) -> Ledger:
             damaged += 1
         else:
             key = (found["root"] or "", found["id"])
+            before = last.get(key, {})
+            if is_late(found, before):
+                continue
             first, often = starts.get(key, (_text(found.get("time")), 0))
-            starts[key] = (first, often + (not replaces(found, last.get(key, {}))))
+            starts[key] = (first, often + (not replaces(found, before)))
             last[key] = found
     return Ledger({key: record(line) for key, line in last.items()}, damaged, starts)
 

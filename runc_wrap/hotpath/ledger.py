@@ -125,13 +125,28 @@ def _rotate(directory: str) -> None:
         posix.unlink(lock)
 
 
+def is_late(line: "Json", before: "Json") -> bool:
+    """Tell whether a line is the agent's on a create that the cold path had decided before.
+
+    The agent hung between its decision and its line; its launcher waited no longer, of one pid
+    throughout, and what the agent wrote was not followed.
+    """
+    vias = before.get("via"), line.get("via")
+    same = all(line.get(name) == before.get(name) for name in ("root", "id", "pid"))
+    return vias == ("cold", "agent") and same and type(line.get("pid")) is int
+
+
 def _keep_those_still_there(directory: str) -> None:
     kept: dict[tuple[str, str], bytes] = {}
+    last: dict[tuple[str, str], Json] = {}
     for name in ("ledger.2.jsonl", "ledger.1.jsonl"):
         for line in _lines(f"{directory}/{name}"):
-            whose = _container(line)
-            if whose and bundle.exists("/".join(whose)):
-                kept[whose] = line
+            found = _container(line)
+            if found and bundle.exists("/".join(found[0])):
+                whose, said = found
+                if not is_late(said, last.get(whose, {})):
+                    kept[whose] = line
+                    last[whose] = {key: said.get(key) for key in ("root", "id", "pid", "via")}
     new = f"{directory}/ledger.2.new"
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
@@ -142,11 +157,11 @@ def _keep_those_still_there(directory: str) -> None:
     posix.rename(new, f"{directory}/ledger.2.jsonl")
 
 
-def _container(line: bytes) -> "tuple[str, str] | None":
-    """Return (root, id) of a record, None if the line is damaged."""
+def _container(line: bytes) -> "tuple[tuple[str, str], Json] | None":
+    """Return (root, id) of a record and the record, None if the line is damaged."""
     try:
         found = codec.loads(line)
-        return found["root"] + "", found["id"] + ""
+        return (found["root"] + "", found["id"] + ""), found
     except (codec.Unreadable, KeyError, TypeError):
         return None
 

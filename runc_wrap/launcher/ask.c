@@ -17,11 +17,16 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define VERSION "runc-wrap/1"
 #define LARGEST (64 * 1024)
 #define MOST_FIELDS 8
+/* Microseconds for the connection and the answer together, whatever the agent does: containerd's
+ * shim before 2.3.2 gives a container's state two seconds, and a create has a tenth of one for an
+ * agent that hangs. The kernel counts in ticks of up to 10 ms and rounds up, once for each wait. */
+#define LONGEST_WAIT 80000
 
 /* A message that does not end in NUL, or has too many fields, has none. */
 static size_t split(const char *text, size_t length, const char **fields)
@@ -85,21 +90,44 @@ static size_t write_request(char *request, const struct launch *launch)
     return length;
 }
 
-/* Each of the two waits is bounded: for the connection, and for the answer. A message that does
- * not fit into an empty queue is not waited for. A signal ends a wait, too (EINTR). */
+static int64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+/* A signal ends a wait, too (EINTR). No time left is no wait: a limit of zero would be none. */
+static bool limit_wait(int agent, int direction, int64_t until)
+{
+    int64_t left = until - now();
+    const struct timeval limit = {.tv_usec = (suseconds_t)left};
+    return left > 0 && setsockopt(agent, SOL_SOCKET, direction, &limit, sizeof limit) == 0;
+}
+
 static bool connect_to_agent(int agent, const char *prefix)
 {
-    const struct timeval second = {.tv_sec = 1};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer;
     socklen_t size = sizeof peer;
     int length = snprintf(address.sun_path, sizeof address.sun_path,
                           "%s/var/agent/decide.sock", prefix);
     return length > 0 && (size_t)length < sizeof address.sun_path &&
-           setsockopt(agent, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof second) == 0 &&
-           setsockopt(agent, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) == 0 &&
            connect(agent, (struct sockaddr *)&address, sizeof address) == 0 &&
            getsockopt(agent, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
+}
+
+/* Return the answer's length, 0 for none in time. A request that does not fit into an empty queue
+ * is not waited for. */
+static size_t ask(int agent, const char *prefix, char *message, size_t length)
+{
+    int64_t until = now() + LONGEST_WAIT;
+    if (!limit_wait(agent, SO_SNDTIMEO, until) || !connect_to_agent(agent, prefix) ||
+        send(agent, message, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length ||
+        !limit_wait(agent, SO_RCVTIMEO, until))
+        return 0;
+    ssize_t answered = recv(agent, message, LARGEST, MSG_TRUNC); /* the real length */
+    return answered > 0 && answered <= LARGEST ? (size_t)answered : 0;
 }
 
 static bool is_file(const char *path, uint64_t device, uint64_t inode)
@@ -123,17 +151,12 @@ bool agent_agrees(const struct launch *launch)
 {
     static char message[LARGEST];
     struct answer answer;
-    ssize_t length = (ssize_t)write_request(message, launch);
+    size_t length = write_request(message, launch);
     int agent = length > 0 ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) : -1;
     if (agent < 0)
         return false;
-    bool agreed = false;
-    if (connect_to_agent(agent, launch->prefix) &&
-        send(agent, message, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) == length) {
-        length = recv(agent, message, sizeof message, MSG_TRUNC); /* the real length */
-        if (length > 0 && (size_t)length <= sizeof message)
-            agreed = carry_out(parse_answer(message, (size_t)length, &answer), &answer);
-    }
+    length = ask(agent, launch->prefix, message, length);
+    bool agreed = length > 0 && carry_out(parse_answer(message, length, &answer), &answer);
     close(agent);
     return agreed;
 }

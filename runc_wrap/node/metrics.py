@@ -23,6 +23,7 @@ from runc_wrap.evidence import (
     workloads,
 )
 from runc_wrap.evidence.tally import OTHER
+from runc_wrap.hotpath.ledger import is_late
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
 UNKNOWN = "unknown"
-_AHEAD = 1000  # lines; between an answer and the cold path's line is a second at most
+_AHEAD = 1000  # lines between an agent's answer and the cold path's line, at most
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
@@ -79,14 +80,15 @@ def _decisions(places: Places, kept: Tally) -> None:
 
 
 def _once(lines: Iterable[Json]) -> Iterator[Json]:
-    """Leave out agent's lines that another soon replaces; not if a scrape comes in between."""
+    """Leave out agent's lines that were not followed; not if a scrape comes in between."""
     waiting: dict[str, Json] = {}
     for line in lines:
         whose = repr([line.get(name) for name in ("root", "id", "pid")])
         before = waiting.pop(whose, None)
-        if before and not ledger.replaces(line, before):
+        late = before is not None and is_late(line, before)
+        if before and not late and not ledger.replaces(line, before):
             yield before
-        waiting[whose] = line
+        waiting[whose] = before if before and late else line
         if len(waiting) > _AHEAD:
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()

@@ -29,12 +29,13 @@ GLIBC = Counter(
 MUSL = Counter("execve arch_prctl set_tid_address".split())
 # Where are we, where does `apply` say the runtime is, is that not us, can it be executed.
 FIND = "readlink readlink newfstatat newfstatat access".split()
-ASK = "socket setsockopt setsockopt connect getsockopt sendto recvfrom".split()
+# Each of the two waits, for the connection and for the answer, is given what time is left.
+ASK = "socket setsockopt connect getsockopt sendto setsockopt recvfrom".split()
 PASSED_ON = [*FIND, "execve"]
 GO = [*FIND, *ASK, "newfstatat", "close", "execve"]
 RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
 # No agent: its socket is not there. Then which release, which Python, and is the marker there.
-COLD = [*FIND, "socket", "setsockopt", "setsockopt", "connect", "close"]
+COLD = [*FIND, "socket", "setsockopt", "connect", "close"]
 COLD += "readlink readlink access rt_sigaction rt_sigaction execve".split()
 # With --log: the line that Python takes back. (glibc reads the time zone for any time: see below.)
 COLD_LOG = [*COLD[:-3], "openat", "flock", "fstat", "fcntl", "close", "write", *COLD[-3:]]

@@ -114,16 +114,14 @@ def test_a_hundred_creates_at_once_are_all_confined(
     assert _mostly_agent([[line["via"] for line in each] for each in lines])
 
 
-def test_a_stopped_agent_costs_a_second_and_no_container(
+def test_a_stopped_agent_costs_no_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)
     worker = agent.decisions
     os.kill(worker, signal.SIGSTOP)
     try:
-        started = time.monotonic()
         assert kernel.seccomp(bundle.create(pair.wrapped)) == 2
-        assert 1 < time.monotonic() - started < 60
         assert _via(pair, bundle) == ["cold"]
     finally:
         with contextlib.suppress(ProcessLookupError):  # the keeper has replaced it

@@ -12,8 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -290,56 +288,18 @@ def test_an_agent_of_another_user_is_not_believed(
     assert _confined(bundle)
 
 
-def _least(call: Callable[[], None], enough: float) -> float:
-    """Return the least time that up to three calls took: what others do meanwhile only adds."""
-    least = inf
-    for _ in range(3):
-        start = time.monotonic()
-        call()
-        least = min(least, time.monotonic() - start)
-        if least < enough:
-            break
-    return least
+def test_a_stop_in_between_loses_no_create(probed: install.Installed, bundle: Bundle) -> None:
+    """Stopped and continued, a wait with a time limit is not resumed by the kernel (signal(7)).
 
-
-def test_a_silent_agent_is_waited_for_a_second(probed: install.Installed, bundle: Bundle) -> None:
-    def create() -> None:
-        subprocess.run([probed.wrapper, *_words(bundle)], capture_output=True, check=True)
-
-    with agent(probed, lambda _: [], hold=True):
-        assert 1 <= _least(create, 3) < 3
-    assert _confined(bundle)
-
-
-def test_an_agent_that_accepts_nobody_is_waited_for_a_second(
-    probed: install.Installed, bundle: Bundle
-) -> None:
-    def create() -> None:
-        subprocess.run([probed.wrapper, *_words(bundle)], capture_output=True, check=True)
-
-    with (
-        launchers.listening(probed, backlog=0),
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first,
-    ):
-        first.connect(str(probed.prefix / "var" / "agent" / "decide.sock"))
-        assert 1 <= _least(create, 3) < 3
-    assert _confined(bundle)
-
-
-def test_a_stop_in_between_ends_the_wait(probed: install.Installed, bundle: Bundle) -> None:
-    """Stopped and continued, a wait with a time limit is not resumed by the kernel (signal(7))."""
-
-    def create() -> None:
-        before = len(asked.requests)
+    tests/runtime/test_agent_waits.py has how long others wait.
+    """
+    with agent(probed, lambda _: [], hold=True) as asked:
         process = subprocess.Popen([probed.wrapper, *_words(bundle)], stdout=subprocess.DEVNULL)
-        wait_until(lambda: len(asked.requests) > before, "the request")
+        wait_until(lambda: len(asked.requests) > 0, "the request")
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         process.send_signal(signal.SIGCONT)
         assert process.wait(60) == 0
-
-    with agent(probed, lambda _: [], hold=True) as asked:
-        assert _least(create, 1) < 1
     assert _confined(bundle)
 
 

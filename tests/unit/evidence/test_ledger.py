@@ -42,6 +42,18 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pids", "counts"), [((7, 7), "cold"), ((7, 8), "agent"), ((None, None), "agent")]
+)
+def test_an_agents_line_that_came_after_the_cold_path_had_decided_does_not_count(
+    tmp_path: Path, pids: tuple[int | None, int | None], counts: str
+) -> None:
+    lines = [{**LINE, "via": "cold", "pid": pids[0]}, {**LINE, "via": "agent", "pid": pids[1]}]
+    write(tmp_path, "ledger.jsonl", *lines, {**lines[1], "root": "/other"})
+    found = ledger.read(tmp_path)
+    assert [one.via for one in found.records.values()] == [counts, "agent"]
+
+
+@pytest.mark.parametrize(
     "damaged",
     [
         b"{",

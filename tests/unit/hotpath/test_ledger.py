@@ -124,6 +124,19 @@ def test_a_rotation_loses_nothing_that_is_still_there(
     assert not (tmp_path / "var" / "ledger" / "lock").exists()
 
 
+def test_a_rotation_keeps_the_line_that_was_followed(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 20_000)
+    (tmp_path / "state" / "alive").mkdir(parents=True)
+    for via in ("agent", "cold", "agent"):  # the last one came late
+        ledger.append(prefix, {**_line(f"{tmp_path}/state", "alive"), "via": via, "pid": 7})
+    for n in range(500):
+        ledger.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
+    assert kept["via"] == "cold"
+
+
 def test_a_rotation_that_died_does_not_stop_later_ones(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,215 @@
+"""A create waits for an agent that hangs for 100 ms at most in all; then the cold path decides.
+
+What the launcher itself waited is read from its system calls, so that what a loaded machine adds
+to the rest of a create does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence import ledger
+from tests.support import agent as agents
+from tests.support import bundles, cgroups, install, launchers
+from tests.support.launchers import VERSION, message
+from tests.support.processes import attempt, run, wait_until
+from tests.support.requirements import program, requires
+from tests.support.tracing import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+
+BOUND = 0.1  # seconds, the issue's
+_TIMED = re.compile(r"^(?:connect|sendto|recvfrom|poll|ppoll)\(.*<([0-9.]+)>$", re.MULTILINE)
+
+
+@pytest.fixture
+def idle(node: install.Installed) -> install.Installed:
+    """An installation whose runtime is /bin/true: what counts is the way to it."""
+    requires("strace", root=True)
+    install.use_runtime(node, "/bin/true")
+    return node
+
+
+def _waited(installed: install.Installed, bundle: Bundle) -> float:
+    """Return for how many seconds the launcher waited in one create."""
+    trace = bundle.path / "trace"
+    run([program("strace"), "-T", "-o", trace, *bundle.argv(installed.wrapper, "create")])
+    text = trace.read_text()
+    before_python = text[: text.index("execve(", text.index("execve(") + 1)]
+    return sum(map(float, _TIMED.findall(before_python)))
+
+
+def _least(installed: install.Installed, place: Path) -> float:
+    """Return the least wait of several creates, each of which must have been decided cold."""
+    least = inf
+    for number in range(5):
+        bundle = bundles.make(place / f"b{time.monotonic_ns()}", "runc")
+        least = min(least, _waited(installed, bundle))
+        assert _confined(bundle)
+        assert [line["via"] for line in _lines(installed, bundle.name)] == ["cold"], number
+    return least
+
+
+def _confined(bundle: Bundle) -> bool:
+    text = bundle.config.read_text()
+    block = bundle.read()["linux"]["seccomp"]
+    return block["defaultAction"] == "SCMP_ACT_ERRNO" and text.count('"seccomp":') == 1
+
+
+def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
+    path = installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line["id"] == name]
+
+
+@contextlib.contextmanager
+def _stopped(agent: Agent) -> Iterator[None]:
+    """All of the agent is stopped: the keeper cannot replace what hangs."""
+    three = agent.three
+    for pid in three:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in three:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _starved(agent: Agent) -> contextlib.AbstractContextManager[None]:
+    """It gets a millisecond of a CPU in each second, less than its turns take."""
+    quota = {"cpu.cfs_period_us": "1000000", "cpu.cfs_quota_us": "1000"}
+    return cgroups.limited(agent.decisions, "cpu", quota)
+
+
+def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
+    """The next page that it touches never comes, as from a swap device that hangs."""
+    limits = {"memory.limit_in_bytes": "0", "memory.oom_control": "1"}
+    return cgroups.limited(agent.decisions, "memory", limits)
+
+
+def test_an_agent_that_is_stopped_is_waited_for_a_tenth_of_a_second_at_most(
+    idle: install.Installed, tmp_path: Path
+) -> None:
+    with agents.running(idle) as agent, _stopped(agent):
+        assert 0.02 < _least(idle, tmp_path) <= BOUND
+
+
+def test_an_agent_without_cpu_is_waited_for_a_tenth_of_a_second_at_most(
+    idle: install.Installed, tmp_path: Path
+) -> None:
+    """Some creates are answered meanwhile: the wait counts, and that all are confined once."""
+    several = [bundles.make(tmp_path / f"b{number}", "runc") for number in range(12)]
+    with agents.running(idle) as agent, _starved(agent):
+        waits = [_waited(idle, bundle) for bundle in several]
+    assert all(_confined(bundle) for bundle in several)
+    assert all(_lines(idle, bundle.name) for bundle in several)
+    assert sorted(waits)[len(waits) // 2] <= BOUND
+    assert max(waits) > 0.02, "it was not starved"
+
+
+def test_an_agent_without_memory_is_waited_for_a_tenth_of_a_second_at_most(
+    idle: install.Installed, tmp_path: Path
+) -> None:
+    with agents.running(idle) as agent, _without_memory(agent):
+        assert _least(idle, tmp_path) <= BOUND
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], [message(VERSION, "rename", "/x")[:-1]], [b""]],
+    ids=["accepts and says nothing", "answers half", "answers nothing"],
+)
+def test_an_agent_that_is_stuck_is_waited_for_a_tenth_of_a_second_at_most(
+    idle: install.Installed, tmp_path: Path, answer: list[bytes]
+) -> None:
+    with launchers.agent(idle, lambda _: answer, hold=True):
+        assert _least(idle, tmp_path) <= BOUND
+
+
+@pytest.mark.parametrize("accepts_after", [None, 0.05])
+def test_connection_and_answer_have_one_deadline(
+    idle: install.Installed, tmp_path: Path, accepts_after: float | None
+) -> None:
+    """The queue is full; then there is room, and no answer."""
+    waits = []
+    for number in range(3):
+        with (
+            launchers.listening(idle, backlog=0) as listener,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first,
+        ):
+            first.connect(str(idle.prefix / "var" / "agent" / "decide.sock"))
+            taken: list[socket.socket] = []
+            later = threading.Timer(0.3 + (accepts_after or 0), _accept, (listener, taken))
+            bundle = bundles.make(tmp_path / f"b{number}", "runc")
+            if accepts_after is not None:
+                later.start()
+                time.sleep(0.3)
+            waits.append(_waited(idle, bundle))
+            later.cancel()
+            if later.ident:
+                later.join()
+            for each in taken:
+                each.close()
+        assert _confined(bundle)
+        shutil.rmtree(idle.prefix / "var" / "agent")
+    assert 0.02 < min(waits) <= BOUND
+
+
+def _accept(listener: socket.socket, taken: list[socket.socket]) -> None:
+    taken.append(listener.accept()[0])
+
+
+@pytest.mark.parametrize("name", ["openat", "write", "recvfrom"])
+def test_an_answer_that_comes_late_changes_nothing(
+    idle: install.Installed, tmp_path: Path, name: str
+) -> None:
+    """The worker stops at each of its calls in turn, the cold path decides, the worker goes on."""
+    seen = set()
+    with agents.running(idle) as agent:
+        for when in range(1, 20):
+            bundle = bundles.make(tmp_path / f"{name}{when}", "runc")
+            stop = f"--inject={name}:signal=STOP:when={when}"
+            with traced(agent.decisions, tmp_path / "log", stop):
+                done = attempt(bundle.argv(idle.wrapper, "create"))
+                os.kill(agent.decisions, signal.SIGCONT)
+                agent.wait_answering()
+            assert done.returncode == 0, done.stderr
+            assert _confined(bundle)
+            wait_until(lambda bundle=bundle: _left(bundle) == [], "what was made for nobody")  # type: ignore[misc]  # bound now
+            ways = [line["via"] for line in _lines(idle, bundle.name)]
+            seen.add(tuple(ways))
+            assert _counting(idle, bundle) == ("cold" if "cold" in ways else "agent"), ways
+            if ways == ["agent"]:  # it has no call more of this name
+                break
+    assert seen > {("agent",)}
+    if name == "openat":  # the ledger is opened when it is known that the launcher still waits
+        assert ("cold", "agent") in seen
+
+
+def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
+    """Return who decided, as whoever reads the ledger is told."""
+    records = ledger.read(installed.prefix / "var" / "ledger").records
+    (via,) = [one.via for (_, name), one in records.items() if name == bundle.name]
+    return via
+
+
+def _left(bundle: Bundle) -> list[Path]:
+    return [*bundle.path.glob(".config*")]
