@@ -138,17 +138,24 @@ def document(one: Judged) -> Json:
         "rule": asking.policy_rule(one) if added else "",
         "annotation": asking.annotation(one) if added else "",
         "warnings": found.warnings if found else [],
+        "withheld": [each.as_json() for each in found.withheld] if found else [],
     }
 
 
-def suggested(one: Judged, *, degrading: bool = False) -> Suggestion | None:
+def suggested(
+    one: Judged, *, degrading: bool = False, allow_dangerous: bool = False
+) -> Suggestion | None:
     """Return what would let a workload run, None where its profile is not known."""
     profile = one.filter
     if not isinstance(profile, Enforced):
         return None
     loader = profile.loader
     return suggest.suggest(
-        profile.block, one, lambda block: Enforced(dict(block), loader), degrading=degrading
+        profile.block,
+        one,
+        lambda block: Enforced(dict(block), loader),
+        degrading=degrading,
+        allow_dangerous=allow_dangerous,
     )
 
 

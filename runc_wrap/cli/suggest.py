@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,9 +27,25 @@ _LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write
 @click.argument("workload")
 @sources
 @click.option("--degrading", is_flag=True, help="Allow what would get ENOSYS too.")
+@click.option(
+    "--allow-dangerous",
+    is_flag=True,
+    help="Allow, too, what leads out of containers or into the kernel, as the workload asked for.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def suggest(places: Places, workload: str, *, asked: Asked, degrading: bool) -> None:
+def suggest(
+    places: Places,
+    /,
+    workload: str,
+    *,
+    asked: Asked,
+    as_json: bool,
+    **allowing: bool,
+) -> None:
     """Print the profile that WORKLOAD was decided to get, with what it was seen to need.
+
+    What is dangerous is left out and told apart: evidence may be an attack's.
 
     WORKLOAD is its name in `report`, with @IMAGE where several are called so, or a container's id
     or its beginning. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name it
@@ -36,17 +53,45 @@ def suggest(places: Places, workload: str, *, asked: Asked, degrading: bool) -> 
     """
     found = gathered(places, asked)
     one = _chosen(found.judged, workload)
-    made = suggested(one, degrading=degrading)
+    made = suggested(one, **allowing)
     if made is None:
         raise output.Failure(
             f"{inert.name(one.name)}: its profile is not known. {one.reason or ''}"
         )
-    output.document(made.profile)
+    output.document(_as_json(one, made) if as_json else made.profile)
     for warning in made.warnings:
         output.warn(f"warning: {warning}")
+    if made.withheld:
+        output.warn(_withheld(one, made))
     if also := asking.also_matched(one, found.judged) if made.added else []:
         output.warn(_too_wide(also))
     output.warn(_what_next(places, one, made))
+
+
+def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
+    return {
+        "profile": made.profile,
+        "added": made.added,
+        "withheld": [each.as_json() for each in made.withheld],
+        "warnings": made.warnings,
+        "file": asking.file_name(one),
+        "rule": asking.policy_rule(one),
+        "annotation": asking.annotation(one),
+    }
+
+
+def _withheld(one: Judged, made: Suggestion) -> str:
+    number = len(made.withheld)
+    are, they = ("are", "they are") if number > 1 else ("is", "it is")
+    again = shlex.join(["--allow-dangerous", "--", inert.word(one.name, _LONGEST_NAME)])
+    what = f"withheld: {watching.counted(number, 'call')} {are} left out, as {they} dangerous"
+    lines = [
+        f"{what}, and what asked may have been an attack:",
+        *(f"  {each.sentence}" for each in made.withheld),
+        f"Where the workload is known to need that: `runc-wrapctl suggest {again}`.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _chosen(judged: list[Judged], name: str) -> Judged:
@@ -81,6 +126,8 @@ def _too_wide(also: list[str]) -> str:
 
 def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
     left = sum(row.verdict == DEGRADES for row in one.rows)
+    if not made.added and made.withheld:
+        return "nothing was added: what was seen that would be denied is dangerous."
     if not made.added:
         more = f" {watching.counted(left, 'call')} would get ENOSYS; --degrading allows that."
         return f"nothing was added: nothing was seen that would be denied.{more if left else ''}"

@@ -125,6 +125,7 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
         "rule": inert.paste(workload.get("rule")),
         "annotation": inert.paste(workload.get("annotation")),
         "warnings": _warnings(workload.get("warnings")),
+        "withheld": _withheld(workload.get("withheld")),
         "command": _command(workload, profiles),
     }
 
@@ -132,6 +133,13 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
 def _warnings(value: object) -> list[str]:
     lines = value if isinstance(value, list) else []
     return [inert.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
+
+
+def _withheld(value: object) -> list[str]:
+    """Return what `suggest` leaves out, each with its reason."""
+    calls = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    told = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
+    return [inert.name(one, _LONGEST_SENTENCE) for one in told]
 
 
 def _command(workload: Json, profiles: str) -> str:

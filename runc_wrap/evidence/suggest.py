@@ -5,6 +5,9 @@ clone's flags), the addition allows just those. Names are taken out of rules tha
 of two rules for a call libseccomp may take either; a call with other arguments then gets the
 profile's default. Where that lets calls through, the denial is narrowed to other arguments; where
 no rule can say that, the call is allowed whole, with a warning.
+
+Evidence may be an attacker's: what is dangerous (evidence.dangerous) is withheld and told apart,
+and added only where that is asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import denials, inert, outcomes, tallies, watching
+from runc_wrap.evidence import dangerous, denials, inert, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ALLOW
@@ -36,59 +39,49 @@ _ALL_ALLOWED = (
     "is allowed with any arguments then: the rule that denied it is gone, and this profile lets "
     "through what no rule denies."
 )
-_NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
-_MOUNTS = "it changes what is mounted where"
-_MEMORY = "it reads and writes other processes' memory"
-_KERNEL = "it replaces or extends the running kernel"
-_IO_URING = "what goes through io_uring is not seen by seccomp, and it had many holes"
-_KEYS = "the kernel's keyrings know no containers"
-_CLOCK = "there is one clock for all containers"
-DANGEROUS = {
-    **dict.fromkeys(("clone", "clone3", "unshare", "setns"), _NAMESPACES),
-    **dict.fromkeys(
-        "mount umount umount2 pivot_root move_mount fsopen fsconfig fsmount fspick open_tree "
-        "mount_setattr chroot".split(),
-        _MOUNTS,
-    ),
-    **dict.fromkeys(
-        "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd".split(),
-        _MEMORY,
-    ),
-    **dict.fromkeys(
-        "kexec_load kexec_file_load init_module finit_module delete_module create_module reboot "
-        "iopl ioperm".split(),
-        _KERNEL,
-    ),
-    **dict.fromkeys(("io_uring_setup", "io_uring_enter", "io_uring_register"), _IO_URING),
-    **dict.fromkeys(("keyctl", "add_key", "request_key"), _KEYS),
-    **dict.fromkeys(
-        "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime".split(), _CLOCK
-    ),
-    "bpf": "it loads programs into the kernel",
-    "perf_event_open": "it looks into other processes and the kernel",
-    "userfaultfd": "it stops the kernel at a place of the caller's choice, which exploits use",
-    "open_by_handle_at": "it opens files outside of the container",
-    "personality": "it can switch off protections of memory",
-    "syslog": "it reads the kernel's log",
-    "swapon": "it changes the machine's memory",
-    "swapoff": "it changes the machine's memory",
-    "acct": "it has the kernel write a file for all processes",
-    "quotactl": "it changes limits of the whole file system",
-    "socket": "some families are hardly used and had many holes",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A call that is not added, as it is dangerous: `why`; `row` has who called it, and how often.
+
+    `entries` would allow it, as far as it was seen.
+    """
+
+    row: Row
+    why: str
+    entries: list[Json]
+
+    @property
+    def sentence(self) -> str:
+        """Return what was seen and why it is dangerous, in a sentence."""
+        return f"{self.row.syscall} ({_evidence(self.row)}): {self.why}."
+
+    def as_json(self) -> Json:
+        """Return it as JSON shows it, all that `report --json` has of the call included."""
+        return {**self.row.as_json(), "why": self.why, "entries": self.entries}
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A profile in OCI form, the entries that were added to it, and what its reader must know."""
+    """A profile in OCI form, the entries that were added to it, and what its reader must know.
+
+    `withheld` is what was not added, as it is dangerous.
+    """
 
     profile: Json
     added: list[Json]
     warnings: list[str] = field(default_factory=list)
+    withheld: list[Withheld] = field(default_factory=list)
 
 
 def suggest(
-    block: Mapping[str, Any], judged: Judged, load: Loading, *, degrading: bool = False
+    block: Mapping[str, Any],
+    judged: Judged,
+    load: Loading,
+    *,
+    degrading: bool = False,
+    allow_dangerous: bool = False,
 ) -> Suggestion:
     """Return the block with what the workload was seen to need.
 
@@ -97,8 +90,16 @@ def suggest(
     found = Suggestion(json.loads(json.dumps(block)), [])
     wanted = (DENIED, DEPENDS, DEGRADES) if degrading else (DENIED, DEPENDS)
     for row in judged.rows:
-        if row.verdict in wanted:
-            _add(found, row, judged.filter, load)
+        if row.verdict not in wanted:
+            continue
+        why = dangerous.why(row)
+        if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
+            entries = [_entry(row, one) for one in _values(row, _asked(row, judged.filter))]
+            found.withheld.append(Withheld(row, why, entries))
+            continue
+        _add(found, row, judged.filter, load)
+        if why:
+            found.warnings.append(f"{row.syscall} is dangerous: {why}.")
     return found
 
 
@@ -118,8 +119,6 @@ def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> 
     if denials.is_open(found.profile):
         still = denials.are_there(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
-    if row.syscall in DANGEROUS:
-        found.warnings.append(f"{row.syscall} is dangerous: {DANGEROUS[row.syscall]}.")
 
 
 def _allow(found: Suggestion, row: Row, values: list[denials.Values], load: Loading) -> bool:

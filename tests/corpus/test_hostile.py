@@ -275,7 +275,7 @@ def test_the_page_has_the_tags_of_its_own_and_shows_the_names_as_text(
 def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
     happened: Happened, mode: str
 ) -> None:
-    done = happened.node.installed.control("suggest", f"{mode}/{HOSTILE}/main")
+    done = happened.node.installed.control("suggest", "--allow-dangerous", f"{mode}/{HOSTILE}/main")
     assert screen.acting((done.stdout + done.stderr).encode()) == []
     profile = json.loads(done.stdout)
     added = [one for one in profile["syscalls"] if "seen 3 times" in one.get("comment", "")]

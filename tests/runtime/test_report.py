@@ -159,7 +159,11 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
     assert "DENIED" in row
     assert "unshare: EPERM, once by /bin/" in row
 
-    suggested = auditing.control("suggest", seen.name)
+    withheld = auditing.control("suggest", seen.name)
+    assert "withheld: 1 call is left out" in withheld.stderr
+    assert "SCMP_ACT_ALLOW" in withheld.stdout
+    assert "comment" not in withheld.stdout
+    suggested = auditing.control("suggest", "--allow-dangerous", seen.name)
     assert "unshare is dangerous: it makes namespaces" in suggested.stderr
     (added,) = [one for one in json.loads(suggested.stdout)["syscalls"] if "comment" in one]
     assert added["names"] == ["unshare"]

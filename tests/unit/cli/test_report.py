@@ -38,6 +38,7 @@ namespace pod container image verdict containers first last lost calls
 """.split()
 CALL_KEYS = "abi syscall errno args count programs first last".split()
 ESCAPE = "\x1b[31m"
+MBIND, BPF = 237, 321
 
 
 class Evidence:
@@ -167,7 +168,7 @@ def test_a_program_is_one_word_whatever_it_is_called(applied: Node, evidence: Ev
     shown = applied.ctl("report").stdout
     assert 'once by "x, /usr/bin/y\\u000aDENIED  shop"' in shown
     assert len(shown.splitlines()) == 2
-    assert '\\"x, /usr/bin/y' in applied.ctl("suggest", "c\nd").stdout
+    assert '\\"x, /usr/bin/y' in applied.ctl("suggest", "--allow-dangerous", "c\nd").stdout
 
 
 def test_losses_are_told(applied: Node, evidence: Evidence) -> None:
@@ -241,13 +242,13 @@ def test_a_process_of_a_log_that_is_still_there_is_attributed(
 
 def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path: Path) -> None:
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
-    evidence.container("c1", sighting(), **names)
+    evidence.container("c1", sighting(MBIND), **names)
     page = tmp_path / "out.html"
     result = applied.ctl("report", "--html", str(page))
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"1 workload in {page}\n")
     text = page.read_text()
     assert "localhost/shop_web_app.json" in text
-    assert "unshare" in text
+    assert "mbind" in text
 
 
 def test_a_page_that_cannot_be_written_is_a_failure(
@@ -260,7 +261,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(
 
 def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(), mode="audit")
-    result = applied.ctl("suggest", "c1")
+    result = applied.ctl("suggest", "--allow-dangerous", "c1")
     assert result.exit_code == 0
     applied.configure("", c1=result.stdout.encode())
     assert applied.ctl("apply").exit_code == 0
@@ -273,7 +274,7 @@ def test_suggest_says_before_which_rule_its_own_must_stand(
     applied: Node, evidence: Evidence
 ) -> None:
     names = {"namespace": "shop", "pod": "web-0", "container": "app", "image": "i"}
-    evidence.container("c1", sighting(), rule="shop-audit", **names)
+    evidence.container("c1", sighting(MBIND), rule="shop-audit", **names)
     told = applied.ctl("suggest", "shop/web/app").stderr
     assert "before the rule shop-audit, which decided" in told
     assert "the first rule that matches counts" in told
@@ -347,7 +348,7 @@ def test_the_image_tells_workloads_of_one_name_apart(
 ) -> None:
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
     for number in (1, 2):
-        evidence.container(f"c{number}", sighting(), image=f"web:{number}", **names)
+        evidence.container(f"c{number}", sighting(MBIND), image=f"web:{number}", **names)
     told = "several are called so; there are: shop/web/app@web:1, shop/web/app@web:2"
     assert told in applied.failure("suggest", "shop/web/app")
     result = applied.ctl("suggest", "shop/web/app@web:2")
@@ -369,7 +370,7 @@ def test_suggest_warns_of_other_workloads_that_its_rule_matches(
     names = {"namespace": "shop", "container": "app", "image": "i"}
     pods = ("web-7d9c8b5f6-x2k4p", "web-admin-7d9c8b5f6-x2k4p", "webshop-7d9c8b5f6-x2k4p")
     for place, pod in enumerate(pods):
-        evidence.container(f"c{place}", sighting(), pod=pod, **names)
+        evidence.container(f"c{place}", sighting(MBIND), pod=pod, **names)
     told = applied.ctl("suggest", "shop/web/app").stderr
     assert "confined by it: shop/web-admin/app\n" in told
     assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
@@ -387,7 +388,7 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
 ) -> None:
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
     evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
-    result = applied.ctl("suggest", "shop/web/app")
+    result = applied.ctl("suggest", "--allow-dangerous", "shop/web/app")
     rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
     profile = {"shop_web_app": result.stdout.encode()}
     applied.configure(rule, **profile)
@@ -400,3 +401,44 @@ def test_a_call_in_words_names_the_abi_where_it_is_not_the_usual() -> None:
     row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
     row.programs["/x"] = 1
     assert cli_report.call_words(row) == "unshare (x86): not known, once by /x"
+
+
+def test_suggest_withholds_what_is_dangerous_and_tells_it_apart(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    evidence.container("c1", sighting(MBIND), sighting(BPF, exe="/tmp/evil"), container="app")
+    result = applied.ctl("suggest", "app")
+    assert result.exit_code == 0
+    allowed = [one["names"] for one in json.loads(result.stdout)["syscalls"] if "comment" in one]
+    assert allowed == [["mbind"]]
+    apart = result.stderr[result.stderr.index("withheld: 1 call is left out") :].split("\n\n")[0]
+    assert "bpf (EPERM; seen once, by /tmp/evil, " in apart
+    assert "it loads programs into the kernel." in apart
+    assert "`runc-wrapctl suggest --allow-dangerous -- app`" in apart
+    found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
+    assert [one["names"] for one in found["added"]] == [["mbind"]]
+    (withheld,) = found["withheld"]
+    assert (withheld["syscall"], withheld["count"], withheld["programs"]) == (
+        "bpf",
+        1,
+        ["/tmp/evil"],
+    )
+    assert withheld["entries"][0]["names"] == ["bpf"]
+    (document,) = _documents(applied, status=1)
+    assert "bpf" not in document["addition"]
+    assert document["withheld"] == found["withheld"]
+    page = tmp_path / "out.html"
+    applied.ctl("report", "--html", str(page))
+    assert "bpf: it loads programs into the kernel." in page.read_text()
+    asked = applied.ctl("suggest", "--allow-dangerous", "app")
+    assert "withheld" not in asked.stderr
+    assert "warning: bpf is dangerous: it loads programs" in asked.stderr
+    assert '"bpf"' in asked.stdout
+
+
+def test_where_all_is_dangerous_nothing_is_added_and_suggest_says_why(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", sighting(BPF), container="app")
+    told = applied.ctl("suggest", "app").stderr
+    assert told.endswith("nothing was added: what was seen that would be denied is dangerous.\n")

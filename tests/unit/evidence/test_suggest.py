@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence import dangerous, outcomes, suggest
 from runc_wrap.evidence import ledger as ledgers
-from runc_wrap.evidence import outcomes, suggest
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.suggest import Suggestion
 from runc_wrap.evidence.tallies import Call
 from runc_wrap.evidence.verdict import Judging
 from runc_wrap.node.would import Enforced
-from runc_wrap.profiles import formats
+from runc_wrap.profiles import formats, syscalls
 from runc_wrap.profiles.loading import Loader
 from tests.unit.evidence import making
 from tests.unit.evidence.making import (
@@ -47,10 +47,16 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
     return found
 
 
-def _suggested(judged: Judged, **options: bool) -> Suggestion:
+def _suggested(
+    judged: Judged, *, degrading: bool = False, allow_dangerous: bool = True
+) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
     return suggest.suggest(
-        judged.filter.block, judged, lambda block: Enforced(dict(block), LOADER), **options
+        judged.filter.block,
+        judged,
+        lambda block: Enforced(dict(block), LOADER),
+        degrading=degrading,
+        allow_dangerous=allow_dangerous,
     )
 
 
@@ -202,6 +208,98 @@ def test_dangerous_calls_are_never_added_in_silence() -> None:
     found = _suggested(_judged(sighting(), sighting(304, serial=2)))
     assert any(one.startswith("unshare is dangerous") for one in found.warnings)
     assert any(one.startswith("open_by_handle_at is dangerous") for one in found.warnings)
+
+
+OPEN_BY_HANDLE, BPF_CALL, MBIND = 304, 321, 237
+
+
+def test_what_is_dangerous_is_withheld_with_who_called_it_and_how_often() -> None:
+    judged = _judged(
+        sighting(BPF_CALL, exe="/tmp/x", serial=1),
+        sighting(BPF_CALL, exe="/tmp/x", serial=2),
+        observed(UNSHARE, NEWUSER, exe="/bin/unshare"),
+    )
+    found = _suggested(judged, allow_dangerous=False)
+    assert (found.added, found.warnings) == ([], [])
+    assert found.profile == making.block("containerd")
+    withheld = {one.row.syscall: one for one in found.withheld}
+    assert sorted(withheld) == ["bpf", "unshare"]
+    assert withheld["bpf"].row.tally.count == 2
+    assert "seen 2 times, by /tmp/x" in withheld["bpf"].sentence
+    assert withheld["bpf"].sentence.endswith("it loads programs into the kernel.")
+    shown = withheld["unshare"].as_json()
+    assert shown["programs"] == ["/bin/unshare"]
+    assert [one["args"][0]["value"] for one in shown["entries"]] == [NEWUSER]
+    assert _gets(found, BPF_CALL) == _gets(found, UNSHARE, NEWUSER) == "EPERM"
+
+
+@pytest.mark.parametrize("name", ["bpf", "init_module", "kexec_load", "finit_module", "setns"])
+def test_what_attackers_wrote_into_evidence_is_in_no_suggested_profile(name: str) -> None:
+    number = next(n for n in range(500) if _name(n) == name)
+    found = _suggested(_judged(sighting(number), sighting(MBIND)), allow_dangerous=False)
+    assert [one.row.syscall for one in found.withheld] == [name]
+    assert [entry["names"] for entry in found.added] == [["mbind"]]
+
+
+def _name(number: int) -> str:
+    abi = outcomes.abi_of(making.X86_64, number)
+    assert abi
+    return syscalls.name_of(abi, number)
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_withheld"),
+    [
+        (observed(UNSHARE, 0x400), False),  # CLONE_FILES
+        (observed(UNSHARE, 0x80), True),  # CLONE_NEWTIME
+        (sighting(UNSHARE), True),  # with arguments that nobody knows
+        (observed(SOCKET, 1), False),
+        (observed(SOCKET, NETLINK, 3, 0), False),
+        (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), True),
+        (observed(SOCKET, ALG), True),
+        (observed(SOCKET, ALG | 1 << 32), True),  # the kernel takes an int
+        (observed(SOCKET, VSOCK), True),
+        (sighting(SOCKET), True),
+        (observed(CLONE, NEWUSER | 17), True),
+        (observed(CLONE, 0x80), False),
+    ],
+)
+def test_arguments_tell_what_is_dangerous_where_they_are_known(
+    seen: Any, is_withheld: bool
+) -> None:
+    denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
+    judged = _judged(seen, profile=Enforced(denying, LOADER))
+    found = _suggested(judged, allow_dangerous=False)
+    assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
+
+
+def test_of_calls_of_one_kind_a_dangerous_one_withholds_all() -> None:
+    denying = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
+    judged = _judged(observed(SOCKET, 1), observed(SOCKET, ALG), profile=denying)
+    assert _suggested(judged, allow_dangerous=False).added == []
+
+
+def test_what_would_degrade_and_is_dangerous_is_withheld_too() -> None:
+    judged = _judged(sighting(CLONE3))
+    assert _suggested(judged, allow_dangerous=False).withheld == []
+    found = _suggested(judged, degrading=True, allow_dangerous=False)
+    assert [one.row.syscall for one in found.withheld] == ["clone3"]
+
+
+def test_every_dangerous_name_is_a_call_and_has_a_reason() -> None:
+    known = {_name(number) for number in range(1000)} | OLD_OR_OF_OTHERS
+    assert set(dangerous.CALLS) - known == set()
+    assert all(
+        why.startswith(("it ", "what ", "the ", "there ", "some "))
+        for why in dangerous.CALLS.values()
+    )
+
+
+# of other architectures, or gone, or newer than the tables that we have
+OLD_OR_OF_OTHERS = set(
+    "open_tree_attr umount stime clock_settime64 clock_adjtime64 vm86 vm86old pciconfig_iobase "
+    "pciconfig_read pciconfig_write s390_pci_mmio_read s390_pci_mmio_write socketcall".split()
+)
 
 
 def test_a_number_without_a_name_is_left_out_and_said() -> None:

@@ -1,0 +1,130 @@
+"""What a profile should not allow because somebody asked for it: calls, and why each. Pure data.
+
+Evidence is what a workload did, and a workload may have been attacked: a call that leads out of a
+container, or into parts of the kernel with many holes, is no need until somebody says so.
+
+As of November 2026. Sources: the table of significant calls that Docker's default profile blocks,
+with its reasons (docs.docker.com/engine/security/seccomp); systemd's groups @clock, @debug,
+@keyring, @module, @mount, @obsolete, @raw-io, @reboot and @swap (systemd.exec(5),
+SystemCallFilter=); for io_uring containerd's and moby's removal of it (moby pull request 46762) and
+Google's account of kernel exploits (security.googleblog.com, June 2023); the manual pages, where
+nothing else is named. Left out of those: mbind, move_pages, set_mempolicy and the like, which
+databases need, and which change the caller's own memory; name_to_handle_at, which opens nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import tallies
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.judged import Row
+
+_NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
+_MOUNTS = "it changes what is mounted where"
+_MEMORY = "it reads and writes other processes' memory"
+_KERNEL = "it replaces or extends the running kernel"
+_PORTS = "it reaches the machine's hardware past the kernel"
+_IO_URING = "what goes through io_uring is not seen by seccomp, and it had many holes"
+_KEYS = "the kernel's keyrings know no containers"
+_CLOCK = "there is one clock for all containers"
+_SWAP = "it changes the machine's memory"
+_QUOTA = "it changes limits of the whole file system"
+_HANDLES = "it opens files outside of the container"
+_WATCH = "it watches, and may hold up, what others do with files"
+_OLD = "it is obsolete, and nobody looks for holes in it"
+_FAMILIES = "some families are hardly used and had many holes"
+
+CALLS = {
+    **dict.fromkeys("clone clone3 unshare".split(), _NAMESPACES),
+    "setns": "it enters other processes' namespaces",
+    **dict.fromkeys(
+        "mount umount umount2 pivot_root move_mount fsopen fsconfig fsmount fspick open_tree "
+        "open_tree_attr mount_setattr chroot".split(),
+        _MOUNTS,
+    ),
+    **dict.fromkeys(
+        "ptrace process_vm_readv process_vm_writev process_madvise kcmp".split(), _MEMORY
+    ),
+    "pidfd_getfd": "it takes other processes' open files",
+    **dict.fromkeys(
+        "kexec_load kexec_file_load init_module finit_module delete_module create_module "
+        "query_module get_kernel_syms reboot".split(),
+        _KERNEL,
+    ),
+    **dict.fromkeys(
+        "iopl ioperm vm86 vm86old pciconfig_iobase pciconfig_read pciconfig_write "
+        "s390_pci_mmio_read s390_pci_mmio_write".split(),
+        _PORTS,
+    ),
+    **dict.fromkeys("io_uring_setup io_uring_enter io_uring_register".split(), _IO_URING),
+    **dict.fromkeys("keyctl add_key request_key".split(), _KEYS),
+    **dict.fromkeys(
+        "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime "
+        "clock_adjtime64".split(),
+        _CLOCK,
+    ),
+    **dict.fromkeys("swapon swapoff".split(), _SWAP),
+    **dict.fromkeys("quotactl quotactl_fd".split(), _QUOTA),
+    **dict.fromkeys("open_by_handle_at lookup_dcookie".split(), _HANDLES),
+    **dict.fromkeys("fanotify_init fanotify_mark".split(), _WATCH),
+    **dict.fromkeys("_sysctl nfsservctl sysfs uselib ustat".split(), _OLD),
+    "bpf": "it loads programs into the kernel",
+    "perf_event_open": "it looks into other processes and the kernel",
+    "userfaultfd": "it stops the kernel at a place of the caller's choice, which exploits use",
+    "personality": "it can switch off protections of memory",
+    "syslog": "it reads the kernel's log",
+    "acct": "it has the kernel write a file for all processes",
+    **dict.fromkeys(("socket", "socketcall"), _FAMILIES),
+}
+
+# linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; and NEWTIME, whose
+# bit is of the signal's number in clone(2)
+_NEW = 0x7E020000
+_NEW_TIME = 0x80
+_INT = 0xFFFFFFFF  # the kernel takes a family and a protocol as int
+_UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
+_NETLINK_AUDIT = 9
+
+
+def why(row: Row) -> str | None:
+    """Return why a call is dangerous, None if it is not; arguments that are not known may be any.
+
+    All arguments that it was made with must be harmless for it to be so.
+    """
+    reason = CALLS.get(row.syscall)
+    is_harmless = _HARMLESS.get(row.syscall)
+    if reason is None or is_harmless is None or not row.has_args or not row.args:
+        return reason
+    place = next(iter(tallies.asked(row.arch, row.number)), 0)
+    return None if all(is_harmless(args, place) for args in row.args) else reason
+
+
+def _makes_no_namespace(args: Args, place: int) -> bool:
+    flags = args[place]
+    return flags is not None and not flags & _NEW
+
+
+def _shares_no_namespace(args: Args, place: int) -> bool:
+    flags = args[place]
+    return flags is not None and not flags & (_NEW | _NEW_TIME)
+
+
+def _is_of_a_usual_family(args: Args, _: int) -> bool:
+    family, _type, protocol = args[:3]
+    if family is None:
+        return False
+    if family & _INT == _NETLINK:
+        return protocol is not None and protocol & _INT != _NETLINK_AUDIT
+    return family & _INT in (_UNIX, _INET, _INET6)
+
+
+_HARMLESS = {
+    "clone": _makes_no_namespace,
+    "unshare": _shares_no_namespace,
+    "socket": _is_of_a_usual_family,
+}
+
+if TYPE_CHECKING:
+    Args = tuple[int | None, ...]
