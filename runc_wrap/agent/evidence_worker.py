@@ -7,7 +7,6 @@ It takes the keeper's place if that is killed. One thread, and it waits in one p
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import os
 import select
@@ -15,10 +14,11 @@ import socket
 import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, handing, metrics, succession
+from runc_wrap.agent import arrivals, handing, succession
 from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
+from runc_wrap.agent.metrics import Scrapes
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.resting import Resting
@@ -63,6 +63,7 @@ class Worker:
         self.signals = Signals(SIGCHLD, SIGTERM)
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
+        self.scrapes = Scrapes(prefix)
         self.doing: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
@@ -130,8 +131,8 @@ class Worker:
             self._watch(self.door.fileno(), self._arrive)
         for name in ("metrics", "loopback"):
             if name in by_name:
-                listening = socket.socket(fileno=os.dup(by_name[name]))
-                self._watch(listening.fileno(), functools.partial(self._serve_metrics, listening))
+                self.scrapes.listen(by_name[name])
+        self._watch(self.scrapes.fileno(), self.scrapes.turn)
         self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
@@ -164,6 +165,7 @@ class Worker:
             self._guarded(self.doing.get(fd, _nothing))
         self._give_up_late_ones()
         self._guarded(self.resting.wake_due)
+        self._guarded(self.scrapes.tidy)
         if self.recorder:
             self._guarded(self.recorder.write_due)
         else:
@@ -203,6 +205,7 @@ class Worker:
 
     def _seconds(self) -> float | None:
         due = [*(arrival.until for arrival in self.arriving.values()), *self.resting.due()]
+        due += self.scrapes.due()
         seconds = [when - time.monotonic() for when in due]
         if self.recorder:
             to_write = self.recorder.seconds()
@@ -279,22 +282,16 @@ class Worker:
             known = None
         return {**state, "root": known or ""}
 
-    def _serve_metrics(self, listening: socket.socket) -> None:
-        try:
-            connection, _ = listening.accept()
-        except OSError:
-            return
-        metrics.serve(connection, self.prefix)
-
     def _obey(self) -> None:
         numbers = self.signals.take()
         if SIGCHLD in numbers:
-            metrics.reap()
+            self.scrapes.reap()
         self.is_over = SIGTERM in numbers
 
     def _succeed(self) -> None:
         """Become the keeper in its place, with all that is open."""
         self._arrive()  # what the keeper had given
+        self._guarded(self.scrapes.close)
         self._finish()
         stored = {name: Named(name, fd) for name, fd in self._held()}
         known = {each.name: each for each in self.handed if not _is_passing(each.name)}

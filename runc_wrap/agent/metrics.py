@@ -1,72 +1,274 @@
-"""Answering a scrape without becoming heavy: a short-lived child does it; the agent never waits.
+"""Scrapes: who connects, how many at once, and what they are sent. The agent never waits. Lean.
 
-prometheus_client costs 13 MB and 70 ms; the child pays that and is gone. It is another program
-(posix_spawn), so it has none of the agent's descriptors: a copy of a seccomp listener that outlives
-the agent would leave a workload's calls without an answer. Lean: the agent has this in memory.
+Each listening socket has room of its own, and on loopback each uid: whoever connects and says
+nothing, or reads nothing, takes room from itself. Nothing is started before a request is whole
+and right (agent.request_head), and then once for all who ask (agent.exposition).
 """
 
 from __future__ import annotations
 
+import _socket
 import posix
-import sys
+import select
+import time
+
+from runc_wrap.agent import peers, request_head
+from runc_wrap.agent.exposition import Exposition
+
+HEAD_SECONDS = 2.0  # from the connection to a whole request
+ANSWER_SECONDS = 15.0  # from there on: for the program, and for the other side to read
+MOST_OF_ONE = 8  # connections of one uid at one socket
+MOST_OF_OTHERS = 16  # connections of all but root at one socket
+MOST_A_SECOND = 100  # connections taken at one socket; more wait in its queue
+_MOST_AT_ONCE = 8  # events in one turn: others of this thread wait meanwhile
+_PIECE = 64 * 1024  # bytes sent in one turn
+_READING = 1.0  # seconds in which an answer is read by who wants it
+_BUSY = (503, "Service Unavailable", "too many connections of this uid; try again in a second")
+_FAILED = (500, "Internal Server Error", "ledger or evidence cannot be read")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket
-
-AT_ONCE = 2  # children
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from runc_wrap.agent.scrape import main; main(sys.argv[2])"
-)
-_REQUEST = 8192  # bytes
-_running: set[int] = set()
+    from collections.abc import Iterable
 
 
-def serve(connection: socket, prefix: str) -> None:
-    """Have an accepted connection answered, and close it here. Raises nothing for its sake."""
-    try:
-        reap()
-        if len(_running) < AT_ONCE:
-            _running.add(_child(connection.fileno(), prefix))
-        else:
-            connection.setblocking(False)  # noqa: FBT003 - its only parameter
-            connection.send(_BUSY)
-            connection.recv(_REQUEST)  # what is left unread would reach the other side as an error
-    except OSError:
-        pass  # whoever scrapes sees the connection end
-    finally:
-        connection.close()
+class Place:
+    """One listening socket; `hosts` are what Host may say there, () for anything."""
+
+    def __init__(self, listening: _socket.socket, hosts: Iterable[bytes] = ()) -> None:
+        self.listening = listening
+        self.hosts = frozenset(hosts)
+        self.second = 0.0  # when the one began in which `taken` were
+        self.taken = 0
+        self.is_shut = False
+
+    def is_full(self, now: float) -> bool:
+        """Count a connection; tell whether that was the last for this second."""
+        if now - self.second >= 1:
+            self.second, self.taken = now, 0
+        self.taken += 1
+        return self.taken >= MOST_A_SECOND
 
 
-def reap() -> None:
-    """Let go of the children that ended; worth calling when SIGCHLD says so."""
-    for pid in tuple(_running):
-        try:
-            ended, _ = posix.waitpid(pid, posix.WNOHANG)
-        except ChildProcessError:  # somebody else has waited for it
-            ended = pid
-        if ended:
-            _running.discard(pid)
+class Scrape:
+    """One connection: reads its request, waits for the text, is sent it."""
 
+    def __init__(self, connection: _socket.socket, place: Place, uid: int) -> None:
+        self.socket = connection
+        self.place = place
+        self.uid = uid
+        self.until = time.monotonic() + HEAD_SECONDS
+        self.text = b""  # the head as far as it is here, then what is to be sent
+        self.format = ""  # which exposition it waits for
+        self.waits = False
+        self.sends_since = 0.0
+        self.file, self.at, self.end = -1, 0, 0
 
-def _child(connection: int, prefix: str) -> int:
-    """Start the program that answers; its standard input is the connection."""
-    root = __file__.rpartition("/runc_wrap/agent/")[0]
-    null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
-    try:
-        return posix.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-c", _PROGRAM, root, prefix],
-            {b"LC_CTYPE": b"C.UTF-8"},
-            file_actions=[
-                (posix.POSIX_SPAWN_DUP2, connection, 0),
-                (posix.POSIX_SPAWN_DUP2, null, 1),
-                (posix.POSIX_SPAWN_DUP2, null, 2),
-            ],
-            setsigmask=[],
-            setsigdef=[1, 2, 13, 14, 15],  # HUP INT PIPE ALRM TERM
+    @property
+    def can_go(self) -> bool:
+        """Tell whether it may be ended for another's sake: it says nothing, or reads nothing."""
+        return not self.waits and (
+            not self.sends_since or time.monotonic() - self.sends_since > _READING
         )
-    finally:
-        posix.close(null)
+
+    def read(self) -> bool:
+        """Read on; tell whether the request is whole, or will never be."""
+        try:
+            part = self.socket.recv(request_head.LARGEST + 1 - len(self.text))
+        except BlockingIOError:
+            return False
+        self.text += part
+        return not part or request_head.is_whole(self.text)
+
+    def send(self, text: bytes) -> None:
+        """Begin to send, with what `file` has from `at` to `end` behind it."""
+        self.text, self.waits, self.sends_since = text, False, time.monotonic()
+
+    def send_on(self) -> bool:
+        """Send a piece; tell whether that was all. Raises OSError."""
+        if not self.text and self.at < self.end:
+            self.text = posix.pread(self.file, min(_PIECE, self.end - self.at), self.at)
+            self.at += len(self.text)
+        try:
+            self.text = self.text[self.socket.send(self.text) :]
+        except BlockingIOError:
+            return False
+        return not self.text and self.at >= self.end
+
+    def close(self) -> None:
+        """End it; what the other side has sent too much is read, or it would see an error."""
+        try:
+            self.socket.shutdown(_socket.SHUT_WR)
+            for _ in range(_MOST_AT_ONCE):
+                if not self.socket.recv(_PIECE):
+                    break
+        except OSError:
+            pass  # whoever scrapes sees the connection end
+        self.socket.close()
+        if self.file >= 0:
+            posix.close(self.file)
+
+
+class Scrapes:
+    """All connections; the agent waits for `fileno()` and until `due()`."""
+
+    def __init__(self, prefix: str) -> None:
+        self._poll = select.epoll()
+        self._places: dict[int, Place] = {}
+        self._open: dict[int, Scrape] = {}
+        kinds = ("", request_head.OPENMETRICS.decode())
+        self._expositions = {kind: Exposition(prefix, kind) for kind in kinds}
+
+    def fileno(self) -> int:
+        """Return what is readable when `turn` has something to do."""
+        return self._poll.fileno()
+
+    def listen(self, descriptor: int) -> None:
+        """Answer at a copy of this listening socket from now on."""
+        listening = _socket.socket(fileno=posix.dup(descriptor))
+        listening.settimeout(0)
+        is_unix = listening.family == _socket.AF_UNIX
+        hosts = () if is_unix else allowed_hosts(*listening.getsockname()[:2])
+        self._places[listening.fileno()] = Place(listening, hosts)
+        self._poll.register(listening.fileno(), select.EPOLLIN)
+
+    def close(self) -> None:
+        """Let go of all that is open here."""
+        for scrape in [*self._open.values()]:
+            self._end(scrape)
+        for place in self._places.values():
+            place.listening.close()
+        for one in self._expositions.values():
+            one.forget()
+        self._poll.close()
+
+    def due(self) -> list[float]:
+        """Return when `tidy` has something to do, on the monotonic clock."""
+        made = [when for one in self._expositions.values() for when in one.until]
+        shut = [place.second + 1 for place in self._places.values() if place.is_shut]
+        return [*(scrape.until for scrape in self._open.values()), *made, *shut]
+
+    def turn(self) -> None:
+        """Do a part of what there is to do; it stays readable if there is more."""
+        for fd, _ in self._poll.poll(0, _MOST_AT_ONCE):
+            scrape = self._open.get(fd)
+            if scrape is None:
+                self._accept(self._places[fd])
+                continue
+            try:
+                self._go_on(scrape)
+            except OSError:
+                self._end(scrape)
+
+    def tidy(self) -> None:
+        """Give up who is late, open what was shut, let go of what is old."""
+        now = time.monotonic()
+        for scrape in [one for one in self._open.values() if one.until <= now]:
+            self._end(scrape)
+        for fd, place in self._places.items():
+            if place.is_shut and now >= place.second + 1:
+                place.is_shut = False
+                self._poll.modify(fd, select.EPOLLIN)
+        for one in self._expositions.values():
+            one.tidy()
+
+    def reap(self) -> None:
+        """Answer those who waited for a program that has ended; SIGCHLD says that one has."""
+        for kind, one in self._expositions.items():
+            if one.reap():
+                for scrape in [each for each in self._open.values() if each.waits]:
+                    if scrape.format == kind:
+                        self._answer(scrape, one)
+
+    def _accept(self, place: Place) -> None:
+        try:
+            fd, _ = place.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+        except OSError:
+            return
+        connection = _socket.socket(fileno=fd)
+        connection.settimeout(0)
+        if place.is_full(time.monotonic()):
+            place.is_shut = True
+            self._poll.modify(place.listening.fileno(), 0)
+        scrape = Scrape(connection, place, peers.uid_of(connection))
+        if not self._has_room(scrape):
+            scrape.send(request_head.answer(_BUSY))
+            self._try_at_once(scrape)
+            return
+        self._open[fd] = scrape
+        self._poll.register(fd, select.EPOLLIN)
+
+    def _has_room(self, scrape: Scrape) -> bool:
+        """Tell whether there is room for one more, made by ending the oldest that may go."""
+        beside = [one for one in self._open.values() if one.place is scrape.place]
+        own = [one for one in beside if one.uid == scrape.uid]
+        others = [one for one in beside if one.uid] if scrape.uid else []
+        for group, most in ((own, MOST_OF_ONE), (others, MOST_OF_OTHERS)):
+            if len(group) >= most:
+                going = next((one for one in group if one.can_go), None)
+                if going is None:
+                    return False
+                self._end(going)
+                return True
+        return True
+
+    def _go_on(self, scrape: Scrape) -> None:
+        if scrape.sends_since:
+            if scrape.send_on():
+                self._end(scrape)
+        elif scrape.waits:  # it has more to say, or has hung up
+            self._end(scrape)
+        elif scrape.read():
+            self._heed(scrape)
+
+    def _heed(self, scrape: Scrape) -> None:
+        """Do what a whole request asks."""
+        if not request_head.is_whole(scrape.text):
+            self._end(scrape)
+            return
+        head = request_head.parsed(scrape.text, scrape.place.hosts)
+        scrape.until = time.monotonic() + ANSWER_SECONDS
+        if head.status is not request_head.WANTED:
+            self._send(scrape, request_head.answer(head.status, is_head=head.is_head))
+            return
+        scrape.format = request_head.OPENMETRICS.decode() if head.wants_openmetrics else ""
+        exposition = self._expositions[scrape.format]
+        if exposition.is_fresh:
+            self._answer(scrape, exposition)
+            return
+        if exposition.is_due:
+            exposition.start()
+        scrape.waits = True
+        self._poll.modify(scrape.socket.fileno(), 0)  # EPOLLHUP comes all the same
+
+    def _answer(self, scrape: Scrape, exposition: Exposition) -> None:
+        if not exposition.is_fresh:
+            self._send(scrape, request_head.answer(_FAILED))
+            return
+        scrape.file, scrape.at, scrape.end = exposition.copy(), exposition.begin, exposition.end
+        size = exposition.end - exposition.begin
+        self._send(scrape, request_head.metrics(exposition.content_type, size))
+
+    def _send(self, scrape: Scrape, text: bytes) -> None:
+        scrape.send(text)
+        self._poll.modify(scrape.socket.fileno(), select.EPOLLOUT)
+
+    def _try_at_once(self, scrape: Scrape) -> None:
+        try:
+            scrape.send_on()
+        except OSError:
+            pass  # it has gone
+        finally:
+            scrape.close()
+
+    def _end(self, scrape: Scrape) -> None:
+        fd = scrape.socket.fileno()
+        self._poll.unregister(fd)
+        del self._open[fd]
+        scrape.close()
+
+
+def allowed_hosts(address: str, port: int) -> set[bytes]:
+    """Return what Host may be at this address: its names, with its port or without."""
+    own = f"[{address}]" if ":" in address else address
+    names = ("localhost", "127.0.0.1", "[::1]", own)
+    return {f"{name}{end}".encode() for name in names for end in ("", f":{port}")}
