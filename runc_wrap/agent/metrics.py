@@ -150,14 +150,10 @@ class Scrapes:
     def turn(self) -> None:
         """Do a part of what there is to do; it stays readable if there is more."""
         for fd, _ in self._poll.poll(0, _MOST_AT_ONCE):
-            scrape = self._open.get(fd)
-            if scrape is None:
+            if fd in self._places:
                 self._accept(self._places[fd])
-                continue
-            try:
-                self._go_on(scrape)
-            except OSError:
-                self._end(scrape)
+            elif fd in self._open:  # it may have made room for another in this turn
+                self._go_on_or_end(self._open[fd])
 
     def tidy(self) -> None:
         """Give up who is late, open what was shut, let go of what is old."""
@@ -210,6 +206,12 @@ class Scrapes:
                 self._end(going)
                 return True
         return True
+
+    def _go_on_or_end(self, scrape: Scrape) -> None:
+        try:
+            self._go_on(scrape)
+        except OSError:
+            self._end(scrape)
 
     def _go_on(self, scrape: Scrape) -> None:
         if scrape.sends_since:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ATTACKER = 4242
 GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = "import socket, sys, time; port = int(sys.argv[1]); kept = []\n"
-CONNECT = "kept.append(socket.create_connection(('127.0.0.1', port), 1))\n"
+CONNECT = "kept.append(socket.create_connection(('127.0.0.1', port), 10))\n"
 ATTACKS = {
     "idle": f"for _ in range(40): {CONNECT}print(flush=True); time.sleep(60)",
     "idle, again and again": f"""print(flush=True)
