@@ -94,10 +94,16 @@ def _locked(name: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                raise Unusable(f"another agent runs here: it holds {name}.") from None
+                raise Unusable(_another(name, descriptor)) from None
             time.sleep(0.05)
         else:
             return descriptor
+
+
+def _another(name: str, descriptor: int) -> str:
+    from runc_wrap.policy import locks  # noqa: PLC0415 - only an agent that ends needs it
+
+    return f"another agent runs here: {locks.holder(descriptor)} holds {name}."
 
 
 def _listening(name: str, kind: int) -> int:

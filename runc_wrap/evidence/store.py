@@ -61,7 +61,8 @@ class Store:
         self, directory: str | os.PathLike[str], now: Callable[[], float] = time.time
     ) -> None:
         self._directory = os.fspath(directory)
-        os.makedirs(f"{self._directory}/containers", 0o700, exist_ok=True)  # noqa: PTH103 - lean
+        for made in (self._directory, f"{self._directory}/containers"):  # mode: of the last only
+            os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - lean
         self._now = now
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()

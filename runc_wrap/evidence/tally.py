@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import codec
-from runc_wrap.policy import disk
+from runc_wrap.policy import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,10 +97,13 @@ def kept(directory: Path) -> Iterator[Tally]:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    if not os.access(directory, os.W_OK):
-        yield
-        return
-    with disk.locked(directory):
+    with ExitStack() as held:
+        try:
+            held.enter_context(locks.locked(directory.parent, "metrics"))
+        except locks.LockHeldError:
+            raise
+        except OSError:  # nor can the tally be written then
+            pass
         yield
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import VERSION, file_name
-from runc_wrap.policy.disk import locked, sync
+from runc_wrap.policy.disk import sync
 from runc_wrap.policy.freshness import SOURCES
+from runc_wrap.policy.locks import locked
 from runc_wrap.policy.schema import RUN_UNMODIFIED
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def put_in_force(
     `sources` is what `freshness.snapshot` saw before they were read.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
-    directory.mkdir(parents=True, exist_ok=True)
-    with locked(directory):
+    directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+    with locked(prefix / "var", "policy"):
         _replace(compiled, directory, dict(sources or {}))
         _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
 
@@ -57,7 +58,7 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
 
 def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
     """Make the launcher's link; it lies apart, so that a lost policy does not change runtimes."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     _switch(directory / runtime["kind"], runtime["path"])
     for other in directory.iterdir():
         if other.name != runtime["kind"]:

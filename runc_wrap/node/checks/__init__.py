@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.checks import agent, in_force, kernel, launcher, passed_on, runtime, sources
+from runc_wrap.node.checks import (
+    agent,
+    in_force,
+    kernel,
+    launcher,
+    ownership,
+    passed_on,
+    runtime,
+    sources,
+)
 
 if TYPE_CHECKING:
     from runc_wrap.node.checks.finding import Finding
     from runc_wrap.node.places import Places
 
-CHECKS = (in_force, sources, runtime, kernel, launcher, agent, passed_on)
+CHECKS = (in_force, sources, runtime, kernel, launcher, ownership, agent, passed_on)
 
 
 def run(places: Places) -> list[Finding]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.places import Places
 
 NAME = "launcher"
-_OTHERS_MAY_WRITE = 0o022
 _SHELL_SCRIPT = (
     b"# What the engine executes where launcher.c could not be compiled"  # launcher.sh, line 1
 )
@@ -23,20 +22,12 @@ _FEW = 200  # characters of a sentence
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a launcher that cannot be run, that others can change, or that is the shell script."""
+    """Find a launcher that cannot be run, or that is the shell script."""
     path = places.wrapper
     if not os.access(path, os.X_OK) or not path.is_file():
         sentence = f"{path}, which engines call, is not there or is no program"
         yield Finding(NAME, "error", sentence, "run install.sh again")
         return
-    for each in (path.resolve(), places.prefix, places.etc, places.var):
-        if each.exists() and each.stat().st_mode & _OTHERS_MAY_WRITE:
-            yield Finding(
-                NAME,
-                "error",
-                f"{each} can be changed by others than its owner, who could then run as the engine",
-                f"chmod go-w {each}",
-            )
     if _is_shell_script(path):
         yield _shell_script(places.prefix / "lib" / "current" / "not-built")
 

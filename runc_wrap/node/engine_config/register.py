@@ -19,7 +19,8 @@ from typing import Any
 from runc_wrap.node.engine_config import containerd, docker, files, podman
 from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.node.engine_config.tree import Change, Tree
-from runc_wrap.policy.disk import locked, sync
+from runc_wrap.policy.disk import sync
+from runc_wrap.policy.locks import locked
 
 ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
 FORMAT = 1
@@ -157,8 +158,8 @@ def carry_out(plan: Plan) -> None:
     """Do what the plan says, all of it or, on OSError or EngineError, nothing."""
     if plan.nothing:
         return
-    plan.where.state_dir.mkdir(parents=True, exist_ok=True)
-    with locked(plan.where.state_dir):
+    plan.where.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with locked(plan.where.state_dir.parent, "engines"):
         if _load(plan.where.state_file) != plan.before:
             raise EngineError("another runc-wrapctl was faster", "no other", "run this again")
         _save(plan.where.state_file, _both(plan))

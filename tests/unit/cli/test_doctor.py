@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 def _findings(node: Node) -> list[dict[str, Any]]:
     result = node.ctl("doctor", "--json")
     document = json.loads(result.stdout)
-    names = ["in-force", "sources", "runtime", "kernel", "launcher", "agent", "passed-on"]
+    names = [
+        "in-force",
+        "sources",
+        "runtime",
+        "kernel",
+        "launcher",
+        "ownership",
+        "agent",
+        "passed-on",
+    ]
     assert document["checks"] == names
     found: list[dict[str, Any]] = document["findings"]
     wrong = any(each["severity"] != "note" for each in found)
@@ -151,9 +160,13 @@ def test_a_missing_profile_is_found(node: Node) -> None:
 
 
 def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
-    _well(node).places.wrapper.chmod(0o777)
+    wrapper = _well(node).places.wrapper
+    wrapper.chmod(0o777)
     [found] = _findings(node)
-    assert "who could then run as the engine" in found["sentence"]
+    assert (found["check"], found["severity"]) == ("ownership", "error")
+    assert f"{wrapper} can be written by everybody (mode 0777)" in found["sentence"]
+    assert "who could then run programs as the engine" in found["sentence"]
+    assert "chmod go-w" in found["remedy"]
 
 
 NOT_BUILT = [

@@ -13,7 +13,7 @@ import pytest
 
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import VERSION
-from runc_wrap.policy import disk, store
+from runc_wrap.policy import store
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
@@ -102,6 +102,18 @@ def test_rootless_engines_can_read_it_whatever_the_umask(tmp_path: Path) -> None
         assert path.stat().st_mode & 0o044 == 0o044
 
 
+def test_nobody_else_can_change_it_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store.put_in_force(NEW, tmp_path)
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.glob("*/*/**") if not path.is_symlink()]
+    assert policies(tmp_path) in made
+    assert tmp_path / "lib/runtime" in made
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
+
+
 class _Crash(BaseException):
     """Nothing may catch it."""
 
@@ -188,19 +200,3 @@ def test_two_at_once_end_with_one_of_them_whole(tmp_path: Path) -> None:
     left = [path.name for path in policies(tmp_path).iterdir()]
     assert len(left) == 3
     assert "current" in left
-
-
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    done: list[str] = []
-
-    def second() -> None:
-        with disk.locked(tmp_path):
-            done.append("second")
-
-    with disk.locked(tmp_path):
-        thread = threading.Thread(target=second)
-        thread.start()
-        thread.join(0.05)
-        done.append("first")
-    thread.join()
-    assert done == ["first", "second"]

@@ -1,0 +1,110 @@
+"""One program after the other, by a lock that nobody else can hold and nobody waits for for ever.
+
+Whoever can open a file can lock it, and keep the lock for as long as he likes (flock(2)). So a lock
+is a file of its own, mode 0600, in a directory of mode 0700: PREFIX/var/lock/NAME. It is never
+removed. Who holds it when a wait is over is named from /proc/locks (proc_locks(5)).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.failure import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DIRECTORY = "lock"  # in PREFIX/var
+PATIENCE = 10.0  # seconds
+_PAUSE = 0.02
+_LONGEST_NAME = 64  # bytes of a process' name, which has 15
+_DIRECTORY_MODE, _FILE_MODE = 0o700, 0o600
+
+
+class LockHeldError(OSError):
+    """Somebody holds the lock for longer than one waits; the message names him."""
+
+
+@contextmanager
+def locked(var: Path, name: str) -> Iterator[None]:
+    """Hold the lock of this name while the block runs. Raises LockHeldError and OSError.
+
+    `var` is PREFIX/var.
+    """
+    directory = var / DIRECTORY
+    descriptor = _opened(directory, name)
+    try:
+        _wait(descriptor, str(directory / name))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(directory: Path, name: str) -> int:
+    with suppress(FileExistsError):
+        directory.mkdir(mode=_DIRECTORY_MODE, parents=True)
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    within = os.open(directory, flags)
+    try:
+        _restrict(within, _DIRECTORY_MODE)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, _FILE_MODE, dir_fd=within)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(directory / name)) from None
+    finally:
+        os.close(within)
+    _restrict(descriptor, _FILE_MODE)
+    return descriptor
+
+
+def _restrict(descriptor: int, mode: int) -> None:
+    """Take from others what they may do with what is ours, whoever gave it to them."""
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and found.st_mode & 0o777 != mode:
+        os.fchmod(descriptor, mode)
+
+
+def _wait(descriptor: int, path: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while not _taken(descriptor):
+        if time.monotonic() > until:
+            told = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
+            raise LockHeldError(errno.EWOULDBLOCK, f"{told}: wait for it, or end it", path)
+        time.sleep(_PAUSE)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder(descriptor: int) -> str:
+    """Return who holds the lock on an open file: `"name" (pid N)`."""
+    pid = next(_holders(descriptor), 0)
+    if not pid:
+        return "a process that cannot be seen from here"
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:  # noqa: PTH123 - the agent's error path, too
+            name = file.read(_LONGEST_NAME).decode(errors="replace").rstrip("\n")
+    except OSError:
+        return f"what pid {pid} started, which itself has ended,"
+    return f"{quoted(name)} (pid {pid})"
+
+
+def _holders(descriptor: int) -> Iterator[int]:
+    """Yield the pids; the device is not compared: overlayfs shows another one in stat."""
+    inode = str(os.fstat(descriptor).st_ino)
+    with suppress(OSError, ValueError), open("/proc/locks", encoding="ascii") as file:  # noqa: PTH123
+        for line in file:
+            _, kind, *rest = line.split()  # "1: FLOCK ADVISORY WRITE 123 08:01:4711 0 EOF"
+            if kind == "FLOCK" and rest[3].rpartition(":")[2] == inode:
+                yield int(rest[2])

@@ -1,0 +1,149 @@
+"""Who else could change a path or put another in its place: each way, and each way that is safe."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import ownership
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OTHER = 4242
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory on the way to which all is well: /tmp is root's and sticky."""
+    requires(root=True)
+    assert list(ownership.of(str(tmp_path))) == []
+    made = tmp_path / "a" / "b"
+    made.mkdir(parents=True)
+    return made
+
+
+def _found(path: Path) -> list[str]:
+    return [f"{where} {how}" for where, how in ownership.of(str(path))]
+
+
+def _give(path: Path) -> None:
+    os.chown(path, OTHER, OTHER, follow_symlinks=False)
+
+
+def _acl(path: Path, kind: str, *entries: tuple[int, int, int]) -> None:
+    """Set an access control list: (tag, permissions, id), as setfacl would."""
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(path, f"system.posix_acl_{kind}", value)
+
+
+def _named(path: Path, kind: str) -> None:
+    none = 0xFFFFFFFF
+    own = [(0x01, 7, none), (0x02, 7, OTHER), (0x04, 5, none), (0x10, 7, none), (0x20, 5, none)]
+    _acl(path, kind, *own)
+
+
+def test_what_only_root_can_change_is_well(place: Path) -> None:
+    assert _found(place) == []
+    assert _found(place / "not" / "yet") == []
+    assert _found(Path("/usr/bin/python3")) == []
+
+
+WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "another's": (_give, f"belongs to uid {OTHER}"),
+    "writable by all": (lambda path: path.chmod(0o777), "by everybody (mode 0777)"),
+    "writable by a group": (lambda path: path.chmod(0o775), "by the group 0 (mode 0775)"),
+    "an access control list": (lambda path: _named(path, "access"), "access control list names"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", ["itself", "above", "not yet there"])
+def test_what_another_can_change_is_found_there_and_above(place: Path, way: str, what: str) -> None:
+    spoil, told = WAYS[way]
+    spoilt = place if what == "itself" else place.parent
+    if what == "not yet there":
+        spoilt, path = place, place / "c" / "d"
+    else:
+        path = place
+    spoil(spoilt)
+    (found,) = _found(path)
+    assert found.startswith(f"{spoilt} ")
+    assert told in found
+
+
+def test_a_default_access_control_list_would_give_away_what_is_made(place: Path) -> None:
+    _named(place, "default")
+    (found,) = _found(place)
+    assert "default access control list" in found
+
+
+def test_in_a_sticky_directory_only_another_s_entry_is_unsafe(place: Path) -> None:
+    place.parent.chmod(0o1777)
+    assert _found(place) == []
+    assert _found(place.parent / "not-yet") == []
+    (whole,) = _found(place.parent)  # itself: anybody could make anything in it
+    assert "mode 1777" in whole
+    _give(place)
+    assert set(_found(place)) == {f"{place} belongs to uid {OTHER}"}
+
+
+def test_a_sticky_directory_of_another_is_no_protection(place: Path) -> None:
+    place.parent.chmod(0o1777)
+    _give(place.parent)
+    assert _found(place) == [f"{place.parent} belongs to uid {OTHER}"]
+
+
+def test_symbolic_links_are_followed_and_where_they_lie_counts(place: Path, tmp_path: Path) -> None:
+    his = tmp_path / "his"
+    his.mkdir()
+    link = his / "link"
+    link.symlink_to(os.path.relpath(place, his))
+    assert _found(link) == []
+    _give(his)
+    assert _found(link) == [f"{his} belongs to uid {OTHER}"]
+    ours = tmp_path / "ours"
+    ours.symlink_to(his / "link")
+    assert _found(ours) == [f"{his} belongs to uid {OTHER}"]
+
+
+def test_another_s_link_in_a_sticky_directory_is_unsafe(place: Path) -> None:
+    place.parent.chmod(0o1777)
+    link = place.parent / "link"
+    link.symlink_to("b")
+    _give(link)
+    assert _found(link) == [f"{link} belongs to uid {OTHER}"]
+
+
+def test_links_that_lead_in_a_circle_end(place: Path) -> None:
+    (place / "x").symlink_to("x")
+    with pytest.raises(OSError, match="symbolic links"):
+        _found(place / "x")
+
+
+def test_of_an_installation_each_part_is_looked_at_and_each_owner_s_file(place: Path) -> None:
+    for part in ownership.PARTS:
+        if not (place / part).exists():
+            (place / part).mkdir(parents=True)
+    for tree in ownership.TREES:
+        (place / tree).mkdir(parents=True, exist_ok=True)
+        (place / tree / "file").touch()
+    assert list(ownership.installation(str(place))) == []
+    several = [*ownership.PARTS, *(f"{tree}/file" for tree in ownership.TREES)]
+    for part in several:
+        _give(place / part)
+    found = {Path(where).relative_to(place) for where, _ in ownership.installation(str(place))}
+    assert found == {Path(part) for part in several}
+
+
+def test_a_user_trusts_himself_and_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _give(place)
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+    assert _found(place) == []
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER + 1)
+    assert _found(place) == [f"{place} belongs to uid {OTHER}"]
