@@ -18,7 +18,7 @@ APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 # do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -78,6 +78,9 @@ packages:       ## what the tests need from Debian
 	$(OTHER_PYTHON) -m venv .venv-other
 	.venv-other/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+lock: .venv/ready   ## requirements/*.txt anew: packages with their hashes, for every supported machine
+	.venv/bin/python requirements/lock.py
 
 clean:          ## what make and the tests left
 	rm -rf .venv .venv-other build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,99 +1,226 @@
 #!/bin/sh
 # Installs runc-wrap beneath one directory and ends by running a real container through it.
-# Usage: install.sh [--prefix DIR]   (default /opt/runc-wrap)
-#        PYTHON=/path/to/python3 install.sh   to choose the interpreter (3.11 or newer)
+# Usage: install.sh [--prefix DIR]      default /opt/runc-wrap; nobody else may write in it or above it
+#                   [--python PROGRAM]  the interpreter, 3.11 to 3.14
+#                   [--cc PROGRAM]      the C compiler
+#                   [--index-url URL]   where Python packages come from; else as root's /etc/pip.conf says
+#                   [--find-links DIR]  take them from a directory, and ask no index
 # Run it again to upgrade: the new release is put in place beside the old one, then switched to.
+# Of the caller's environment it takes proxies only. Packages are taken by their hashes, requirements/.
 set -eu
 
-source=$(cd "$(dirname "$0")" && pwd)
+# Whoever may set a variable of root's must not choose what root runs: all of it begins anew, and
+# before that there are special built-ins only, which no exported function takes the place of.
+case ${1-} in
+    --in-clean-environment) shift ;;
+    *)
+        exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+            LC_ALL=C.UTF-8 ${http_proxy+"http_proxy=$http_proxy"} \
+            ${https_proxy+"https_proxy=$https_proxy"} ${no_proxy+"no_proxy=$no_proxy"} \
+            /bin/sh -- "$0" --in-clean-environment "$@"
+        ;;
+esac
+
+source=$(cd -- "$(dirname -- "$0")" && pwd)
 default_prefix=/opt/runc-wrap
 prefix=$default_prefix
+python='' cc='' index_url='' find_links=''
 
 fail() {
     printf 'install.sh: %s\n' "$1" >&2
     exit 1
 }
 
+say() {
+    printf '%s ...\n' "$1"
+}
+
+usage() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$source/install.sh"
+}
+
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --prefix) prefix=${2:-}; shift; [ $# -eq 0 ] || shift ;;
-            --prefix=*) prefix=${1#--prefix=}; shift ;;
-            --help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-            *) fail "unknown argument $1; there is --prefix DIR" ;;
+            --help | -h) usage; exit 0 ;;
+            --*=*) option=${1%%=*} value=${1#*=} ;;
+            *) option=$1 value=${2-}; [ $# -eq 1 ] || shift ;;
         esac
-        [ -n "$prefix" ] || fail "--prefix needs a directory"
+        shift
+        case $option in
+            --prefix) prefix=$value ;;
+            --python) python=$value ;;
+            --cc) cc=$value ;;
+            --index-url) index_url=$value ;;
+            --find-links) find_links=$value ;;
+            *) fail "unknown argument $option; --help tells what there is" ;;
+        esac
+        [ -n "$value" ] || fail "$option needs a value; --help tells which"
     done
 }
 
-# One spelling of the directory, and one installer at a time.
-take_prefix() {
-    mkdir -p "$prefix" && [ -w "$prefix" ] || fail "$prefix cannot be written; run it as root"
-    prefix=$(cd "$prefix" && pwd -P)
-    exec 9> "$prefix/.install.lock"
-    flock -n 9 || fail "another install.sh is working on $prefix"
+# What is given is meant from where it was said; nothing is looked for there afterwards.
+leave_directory() {
+    prefix=$(absolute "$prefix") find_links=$(absolute "$find_links")
+    case $python in */*) python=$(absolute "$python") ;; esac
+    cd /
+}
+
+absolute() {
+    case $1 in
+        '' | /*) printf '%s\n' "$1" ;;
+        *) printf '%s/%s\n' "$(pwd -P)" "$1" ;;
+    esac
 }
 
 # Debian's own packages, where something that cannot be missed is missing.
 provide() {
     command -v apt-get >/dev/null || fail "$1 is missing; install it and run install.sh again"
-    printf 'Installing %s\n' "$1"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    say "Installing Debian's package $1"
+    apt-get update -qq 9>&-
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" 9>&- >/dev/null
 }
 
 is_usable() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$1" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
 # The distribution's interpreter first: it is the one that stays when a developer's goes.
 find_python() {
-    if [ -n "${PYTHON:-}" ]; then
-        python=$(command -v "$PYTHON") && is_usable "$python" && return
-        fail "$PYTHON is no Python of 3.11 or newer"
+    if [ -n "$python" ]; then
+        named=$python
+        python=$(command -v "$named") && is_usable "$python" && return
+        fail "$named is no Python of 3.11 to 3.14"
     fi
     for python in /usr/bin/python3 python3; do
         python=$(command -v "$python") && is_usable "$python" && return
     done
     provide python3
     python=/usr/bin/python3
-    is_usable "$python" || fail "$python is older than 3.11; name a newer one in PYTHON"
+    is_usable "$python" || fail "$python is not of 3.11 to 3.14; name another with --python"
+}
+
+# What root will run, and where it lies, is nobody else's to change.
+check_ownership() {
+    told=$("$python" -I -S -B "$source/runc_wrap/node/ownership.py" "$prefix" "$python") && return
+    fail "others than you can change what would be installed or run:
+$told
+chown and chmod go-w that, or choose another --prefix or --python"
+}
+
+# One spelling of the directory, and one installer at a time.
+take_prefix() {
+    check_ownership
+    mkdir -p "$prefix" && [ -w "$prefix" ] || fail "$prefix cannot be written; run it as root"
+    prefix=$(cd "$prefix" && pwd -P)
+    mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib/releases" \
+        "$prefix/var"
+    check_ownership # once more: what is there now stays so
+    take_lock "$prefix/var/lock"
+}
+
+# As runc_wrap/policy/locks.py: who cannot open the file cannot hold the lock.
+take_lock() {
+    [ -d "$1" ] || mkdir -m 700 "$1"
+    chmod 700 "$1"
+    ! [ -L "$1/install" ] || rm "$1/install"
+    umask 077
+    exec 9>> "$1/install"
+    umask 022
+    flock -n 9 || fail "$(holder "$1/install") is working on $prefix already; wait for it, or end it"
+}
+
+holder() {
+    inode=$(stat -c %i "$1")
+    while read -r _ kind _ _ pid where _; do
+        case $kind$where in
+            FLOCK*:"$inode")
+                name=$(tr -cd '[:alnum:]._-' < "/proc/$pid/comm" || :)
+                printf '%s (pid %s)' "${name:-another process}" "$pid"
+                return
+                ;;
+        esac
+    done < /proc/locks
+    printf 'another install.sh'
+}
+
+own_python() {
+    "$release/venv/bin/python" -I "$@"
+}
+
+# Without environment and user's configuration: only what root wrote for the whole system counts.
+install_locked() {
+    own_python -m pip --isolated --disable-pip-version-check --no-input install --quiet \
+        ${index_url:+"--index-url=$index_url"} ${find_links:+--no-index "--find-links=$find_links"} \
+        --require-hashes --no-deps --only-binary :all: --requirement "$source/requirements/$1"
 }
 
 make_venv() {
-    "$python" -c 'import ensurepip' 2>/dev/null || provide python3-venv
-    "$python" -m venv "$release/venv"
+    "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
+    say "Making a virtual environment with $python"
+    "$python" -I -m venv "$release/venv"
+    say 'Fetching Python packages, by their hashes'
+    install_locked runtime.txt
+    install_locked build.txt
+}
+
+# With nothing fetched: what the build needs was, by its hash.
+build_package() {
+    say 'Building runc-wrap and its launcher'
     mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
     cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/runc_wrap" \
         "$release/source/"
-    "$release/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint "$source/constraints.txt" "$release/source"
+    env ${cc:+"CC=$cc"} "$release/venv/bin/python" -I -m pip --isolated \
+        --disable-pip-version-check --no-input install --quiet --no-index --no-deps \
+        --no-build-isolation "$release/source"
     rm -rf "$release/source"
+    own_python -m pip --isolated --disable-pip-version-check --no-input uninstall --quiet --yes \
+        setuptools # its .pth file would run at each start
+    write_command "$release/venv/bin/runc-wrapctl"
+}
+
+# pip's own would obey PYTHONPATH. The kernel takes 127 bytes in every version, and no blanks.
+write_command() {
+    interpreter=$release/venv/bin/python
+    case $interpreter in
+        *[[:space:]]*) long=yes ;;
+        *) [ ${#interpreter} -le 120 ] && long='' || long=yes ;;
+    esac
+    quoted=$(printf '%s\n' "$interpreter" | sed "s/'/'\\\\''/g")
+    {
+        if [ -n "$long" ]; then
+            printf "#!/bin/sh\nexec '%s' -I -c '%s' \"\$0\" \"\$@\"\n" "$quoted" \
+                'import sys; sys.argv[:1] = []; from runc_wrap.cli.start import start; start()'
+        else
+            printf '#!%s -I\nfrom runc_wrap.cli.start import start\n\nstart()\n' "$interpreter"
+        fi
+    } > "$1"
+    chmod 755 "$1"
 }
 
 # What runs at every create lies apart, so that nothing else can be imported there.
 copy_hot_path() {
-    packages=$("$release/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+    packages=$(own_python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
     mkdir -p "$release/hotpath/runc_wrap"
     cp "$packages/runc_wrap/launcher/cold.py" "$release/hotpath/"
     cp "$packages/runc_wrap/__init__.py" "$release/hotpath/runc_wrap/"
     cp -R "$packages/runc_wrap/hotpath" "$release/hotpath/runc_wrap/"
     cp -R "$packages/orjson" "$release/hotpath/"
-    "$release/venv/bin/python" -m compileall -q "$release/hotpath"
-    "$release/venv/bin/python" -I -S -B "$packages/runc_wrap/launcher/packing.py" "$release/hotpath"
-    ln -s "$("$release/venv/bin/python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
+    own_python -m compileall -q "$release/hotpath"
+    own_python -S -B "$packages/runc_wrap/launcher/packing.py" "$release/hotpath"
+    ln -s "$(own_python -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
         "$release/python"
 }
 
 # In the release, so that hooks and what they import change at once. PREFIX/hooks is a link.
 copy_hooks() {
     cp -R "$source/hooks" "$release/hooks"
-    PREFIX=$prefix "$release/venv/bin/python" - "$release"/hooks/*.d/*.json <<'END'
-import json, os, pathlib, sys
-for path in map(pathlib.Path, sys.argv[1:]):
+    own_python - "$prefix" "$release"/hooks/*.d/*.json <<'END'
+import json, pathlib, sys
+for path in map(pathlib.Path, sys.argv[2:]):
     definition = json.loads(path.read_text())
     program = definition["hook"]["path"].removeprefix("/opt/runc-wrap")
-    definition["hook"]["path"] = os.environ["PREFIX"] + program
+    definition["hook"]["path"] = sys.argv[1] + program
     path.write_text(json.dumps(definition, indent=4) + "\n")
 END
 }
@@ -143,26 +270,32 @@ switch_release() {
 link_commands() {
     [ "$prefix" = "$default_prefix" ] || return 0
     mkdir -p /usr/local/bin
-    ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
+    if "$python" -I -S -B "$source/runc_wrap/node/ownership.py" "$prefix" /usr/local/bin; then
+        ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
+    else
+        printf 'So the commands are not linked there: call those in %s.\n' "$prefix/bin"
+    fi
 }
 
 parse_arguments "$@"
 umask 022
-take_prefix
+leave_directory
 find_python
+take_prefix
 command -v runc >/dev/null || command -v crun >/dev/null || provide runc
-mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/var"
 releases=$prefix/lib/releases
-mkdir -p "$releases"
 release=$(mktemp -d "$releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 trap '[ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] || rm -rf "$release"' EXIT
 make_venv
+build_package
 copy_hot_path
 copy_hooks
 make_launcher
+say 'Compiling the policy'
 "$release/venv/bin/runc-wrapctl" --prefix "$prefix" apply
+say 'Switching to the new release'
 switch_release
 link_commands
 printf '\nrunc-wrap is installed in %s. Three containers, and what the kernel says of them:\n' "$prefix"
-"$prefix/bin/runc-wrapctl" selftest
+"$prefix/bin/runc-wrapctl" selftest 9>&-

@@ -19,6 +19,8 @@ _SECONDS = 60
 # holds one of its pages (linux:mm/memfd.c). Nothing has been started then.
 _NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
 _ID = "runc-wrap-selftest"  # one in each root, so that reports show one workload
+# Whoever owns the directory above can put another bundle in the place of ours: sticky, not TMPDIR.
+_TEMPORARY = "/tmp"  # noqa: S108
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 
@@ -67,7 +69,7 @@ def _parsed(status: str) -> Confinement:
 @contextmanager
 def _bundle(annotations: dict[str, str]) -> Iterator[Path]:
     """Make a bundle whose rootfs shows the host's programs, read-only."""
-    with tempfile.TemporaryDirectory(prefix=f"{_ID}-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{_ID}-", dir=_TEMPORARY) as name:
         bundle = Path(name)
         mounts = list(_host_mounts(bundle / "rootfs"))
         config = _config(mounts, annotations, bundle.name)

@@ -51,16 +51,24 @@ def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
 
 def told(prefix: Path, python: str = "/usr/bin/python3") -> str:
     """Run install.sh; return what it printed."""
-    done = subprocess.run(
-        [SOURCE / "install.sh", "--prefix", prefix],
-        env={**os.environ, "PYTHON": python},
+    done = attempted(prefix, python)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def attempted(
+    prefix: Path, python: str = "/usr/bin/python3", *words: str, before: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run install.sh with more words, if need be; `before` are those in front of it."""
+    compiler = os.environ.get("CC")
+    more = ["--cc", compiler, *words] if compiler else words
+    return subprocess.run(
+        [*before, SOURCE / "install.sh", "--prefix", prefix, "--python", python, *more],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def copy_of(installed: Installed, prefix: Path) -> Installed:

@@ -1,0 +1,98 @@
+"""A local user who locks whatever he can open keeps nobody from working."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import hostile_user, install
+from tests.support.processes import short_directory
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def node(installed: install.Installed) -> Iterator[install.Installed]:
+    """An installation as everybody can see it."""
+    requires("setpriv", "flock", root=True)
+    with short_directory("locks") as place:
+        place.chmod(0o755)
+        yield install.copy_of(installed, place / "p")
+
+
+def _without_waiting(node: install.Installed, *words: str | Path) -> str:
+    argv: list[str | Path] = [node.ctl, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_user_who_locks_all_he_can_open_does_not_block_apply_metrics_or_engine_add(
+    node: install.Installed, tmp_path: Path
+) -> None:
+    engine = tmp_path / "daemon.json"
+    with_state: list[str | Path] = ["engine", "add", "docker", "--config", engine]
+    node.control(*with_state)
+    node.control("engine", "remove", "docker", "--config", engine)
+    node.control("metrics")
+    with hostile_user.locking_all_he_can(node.prefix) as held:
+        assert held > 10  # he does reach what everybody may read
+        assert "In force" in _without_waiting(node, "apply")
+        _without_waiting(node, "metrics")
+        _without_waiting(node, *with_state)
+        _without_waiting(node, "engine", "remove", "docker", "--config", engine)
+
+
+def test_a_user_who_locks_all_he_can_open_does_not_block_an_upgrade() -> None:
+    requires("setpriv", "flock", "runc", root=True)
+    with short_directory("upgrade") as place:
+        place.chmod(0o755)
+        installed = install.install(place / "p")
+        with hostile_user.locking_all_he_can(installed.prefix) as held:
+            assert held > 10
+            install.install(installed.prefix)
+
+
+def test_an_apply_that_waits_for_another_ends_and_names_it(node: install.Installed) -> None:
+    """A holder that is stopped, say: of root's, since nobody else can open the lock."""
+    lock = node.prefix / "var" / "lock" / "policy"
+    assert (lock.stat().st_mode & 0o777, lock.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        argv: list[str | Path] = [node.ctl, "apply"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    own_name = Path("/proc/self/comm").read_text().strip()
+    assert done.returncode == 2
+    assert f"{own_name!r}".strip("'") in done.stderr
+    assert f"pid {os.getpid()}" in done.stderr
+    assert "nothing was changed" in done.stderr
+
+
+def test_an_install_that_finds_another_ends_and_names_it(node: install.Installed) -> None:
+    lock = node.prefix / "var" / "lock" / "install"
+    lock.touch(0o600)
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = install.attempted(node.prefix)
+    assert done.returncode == 1
+    assert f"pid {os.getpid()}" in done.stderr
+
+
+def test_a_link_in_the_place_of_the_old_lock_is_not_followed(tmp_path: Path) -> None:
+    """`exec 9> .install.lock` emptied whatever a symbolic link of that name led to."""
+    requires("runc", root=True)
+    precious = tmp_path / "precious"
+    precious.write_text("precious\n")
+    prefix = tmp_path / "prefix"
+    (prefix / "var" / "lock").mkdir(parents=True)
+    for name in (".install.lock", "var/lock/install", "var/lock/policy"):
+        (prefix / name).symlink_to(precious)
+    install.attempted(prefix)
+    assert precious.read_text() == "precious\n"
