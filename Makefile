@@ -5,7 +5,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev musl-tools auditd systemd strace criu util-linux chromium fonts-dejavu-core prometheus curl \
+	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
 
 # The programs that tests/corpus runs under every mode
@@ -18,7 +18,7 @@ APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 # do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages clean
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages campaign-faults campaign-fuzz clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -32,7 +32,7 @@ check: .venv/ready   ## linters, types, import contracts and unit tests; no root
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 
 test-unit: .venv/ready   ## unit tests only
@@ -53,6 +53,10 @@ test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus
+
+N ?= 100000
+campaign-faults: packages .venv/ready   ## N creates (100,000) while things go wrong; root, half an hour
+	.venv/bin/python -m tests.campaigns.faults --creates $(N) --report build/faults.json
 
 bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)

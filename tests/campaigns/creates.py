@@ -1,0 +1,188 @@
+"""One create under one fault, and what became of it: the runtime's own view of the config is kept.
+
+The runtime is witness.c, which starts nothing. So a create costs what our own part of it costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support import bundles
+from tests.support.processes import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.support.install import Installed
+
+Json = dict[str, Any]
+
+# What a create came to. The last three must never be.
+STARTED, REFUSED, KILLED = "started", "refused", "killed"
+UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
+WRONG = (UNCONFINED, LOST, HALF)
+
+_SECONDS = 60
+_LEFT_BESIDE = ".config.json.runc-wrap."
+# What a container brings along, and whether the policy's profile is put in.
+VARIANTS: dict[str, tuple[Json, Json, bool]] = {
+    "plain": ({}, {}, True),
+    "opted out": ({"runc-wrap/seccomp": "unconfined"}, {}, False),
+    "own profile": ({}, {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}}, False),
+    "large": ({f"filler/{number}": "x" * 1000 for number in range(60)}, {}, True),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong: inject.c's AT and WHAT; words that the command begins with; environment."""
+
+    at: int = 0
+    what: str = "none"
+    before: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def may_refuse(self) -> bool:
+        """Tell whether a refusal is an answer to this fault."""
+        return bool(self.at or self.before or self.variables)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a create came to, and in words why; `calls` are those that inject.c counted."""
+
+    name: str
+    outcome: str
+    why: str
+    calls: int = 0
+    is_faulty: bool = False
+
+
+@dataclass(frozen=True)
+class Creator:
+    """Makes creates of one installation in one directory, one after the other.
+
+    `blocks` are the values of linux.seccomp that policies in force may give.
+    """
+
+    installed: Installed
+    directory: Path
+    inject: Path
+    witness: Path
+    blocks: list[Json] = field(default_factory=list)
+
+    def create(self, name: str, variant: str, fault: Fault) -> Result:
+        """Make one create and judge it."""
+        before = self._prepare(name, variant)
+        done = subprocess.run(
+            self._argv(name, fault),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            env=environment(**fault.variables),
+        )
+        calls, status, is_faulty = _told(done.stdout)
+        outcome, why = self._judged(before, variant, fault, status, done.stderr)
+        return Result(name, outcome, why, calls, is_faulty)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "config.json"
+
+    @property
+    def seen(self) -> Path:
+        """The copy that the runtime made of what it was given."""
+        return self.directory / "seen.json"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log.json"
+
+    def _prepare(self, name: str, variant: str) -> bytes:
+        for path in (self.seen, self.log, *self.directory.glob(f"{_LEFT_BESIDE}*")):
+            path.unlink(missing_ok=True)
+        annotations, linux, _ = VARIANTS[variant]
+        text = json.dumps(bundles.config(name, annotations, **linux)).encode()
+        self.config.write_bytes(text)
+        return text
+
+    def _argv(self, name: str, fault: Fault) -> list[str]:
+        state = ["--root", str(self.directory / "state"), "--log", str(self.log)]
+        return [
+            *(str(self.inject), str(fault.at), fault.what, str(self.witness), *fault.before),
+            *(str(self.installed.wrapper), *state, "--log-format", "json", "create"),
+            *("--bundle", str(self.directory), name),
+        ]
+
+    def _judged(
+        self, before: bytes, variant: str, fault: Fault, status: int, told: str
+    ) -> tuple[str, str]:
+        after = self.config.read_bytes()
+        if after != before and not self._is_confined(before, after):
+            return HALF, f"config.json is neither the old one nor confined: {after[:200]!r}"
+        if self.seen.exists():
+            return self._judged_seen(before, self.seen.read_bytes(), variant)
+        if os.WIFSIGNALED(status) and fault.what == "kill":
+            return KILLED, f"signal {os.WTERMSIG(status)}"
+        reason = self._reason(told)
+        if not status or not reason:
+            return LOST, f"wait status {status}, reason {reason!r}"
+        if not fault.may_refuse:
+            return LOST, f"nothing was wrong, and it was refused: {reason!r}"
+        return REFUSED, reason
+
+    def _reason(self, told: str) -> str:
+        """Return why a create failed: the last line in the engine's log, or on stderr."""
+        logged = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        for line in reversed(logged):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return str(json.loads(line)["msg"])
+        return (told.strip().splitlines() or [""])[-1]
+
+    def _judged_seen(self, before: bytes, seen: bytes, variant: str) -> tuple[str, str]:
+        is_injected = VARIANTS[variant][2]
+        if is_injected and not self._is_confined(before, seen):
+            return UNCONFINED, f"the runtime was given {seen[:200]!r}"
+        if not is_injected and seen != before:
+            return HALF, f"a config that is left alone was changed: {seen[:200]!r}"
+        return STARTED, ""
+
+    def _is_confined(self, before: bytes, now: bytes) -> bool:
+        """Tell whether a config is the old one with one of the blocks in it, and nothing else."""
+        try:
+            found = json.loads(now)
+            block = found["linux"].pop("seccomp")
+        except (ValueError, KeyError, TypeError):
+            return False
+        return block in self.blocks and found == json.loads(before)
+
+    def block_in_force(self) -> Json:
+        """Return the block that the policy in force puts into a plain config."""
+        self._prepare("first", "plain")
+        done = subprocess.run(
+            self._argv("first", Fault()), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert self.seen.exists(), done.stderr
+        block: Json = json.loads(self.seen.read_bytes())["linux"]["seccomp"]
+        return block
+
+
+def _told(text: str) -> tuple[int, int, bool]:
+    """Return the calls, the wait status and whether anything went wrong, as inject.c says.
+
+    It says nothing where it could not start itself, as beneath a limit of memory: as status 1.
+    """
+    with contextlib.suppress(ValueError):
+        calls, status, went_wrong = map(int, text.split())
+        return calls, status, bool(went_wrong)
+    return 0, 1 << 8, True

@@ -1,0 +1,117 @@
+"""What goes on beside creates: services that are killed, policies and releases that change.
+
+Each is called again and again, from a thread of its own, while creates are made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from tests.support import agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from random import Random
+
+    from tests.support.install import Installed
+
+ROLES = ("keeper", "decisions", "evidence")
+ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'
+_SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGHUP)
+_LONGEST = 0.2  # seconds between two disturbances
+_STOPPED = 0.05  # seconds that a service is stopped
+
+
+@contextlib.contextmanager
+def repeated(disturb: Callable[[Random], None], chance: Random) -> Iterator[None]:
+    """Disturb at random times until the end; an error in that is the caller's."""
+    over = threading.Event()
+    errors: list[BaseException] = []
+
+    def go_on() -> None:
+        while not over.wait(chance.uniform(0, _LONGEST)):
+            try:
+                disturb(chance)
+            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+                errors.append(error)
+                return
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def of_services(installed: Installed) -> Callable[[Random], None]:
+    """Kill, stop for a moment, end or begin anew one of the agent's processes.
+
+    SIGTERM goes to workers only: a keeper that is asked to end ends, as it should.
+    """
+
+    def disturb(chance: Random) -> None:
+        role = chance.choice(ROLES)
+        number = chance.choice(_SIGNALS)
+        if role == "keeper" and number == signal.SIGTERM:
+            return
+        for pid in agent.processes(installed.prefix, role):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+                if number == signal.SIGSTOP:
+                    threading.Event().wait(_STOPPED)
+                    os.kill(pid, signal.SIGCONT)
+
+    return disturb
+
+
+def of_policy(installed: Installed, runtime: str) -> Callable[[Random], None]:
+    """Put one of two policies in force, by `runc-wrapctl apply`."""
+
+    def disturb(chance: Random) -> None:
+        installed.configure(f'runtime = ["{runtime}"]\n{chance.choice((ENFORCE, AUDIT))}')
+
+    return disturb
+
+
+def of_release(installed: Installed) -> Callable[[Random], None]:
+    """Switch between two releases as install.sh does: the launcher beside, then the links."""
+    other = _second_release(installed)
+    names = [installed.release.name, other.name]
+
+    def disturb(chance: Random) -> None:
+        name = chance.choice(names)
+        lib = installed.prefix / "lib"
+        launcher = installed.wrapper.with_name("runc-wrap.new")
+        shutil.copy2(lib / "releases" / name / "runc-wrap", launcher)
+        link = lib / "current.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"releases/{name}")
+        link.replace(lib / "current")
+        launcher.replace(installed.wrapper)
+
+    return disturb
+
+
+def _second_release(installed: Installed) -> Path:
+    """Make another release of the same code; the first one's venv serves both."""
+    own = installed.release
+    releases = own.parent
+    if releases.is_symlink() or (installed.prefix / "lib/releases").is_symlink():
+        link = installed.prefix / "lib/releases"
+        link.unlink()
+        link.mkdir()
+        shutil.copytree(own, link / own.name, symlinks=True)
+        own = link / own.name
+    other = own.with_name(f"{own.name}.second")
+    shutil.copytree(own, other, symlinks=True)
+    return other

@@ -1,0 +1,308 @@
+"""Creates under injected faults: none unconfined by mistake, none lost, no half file.
+
+    python -m tests.campaigns.faults --creates 100000 [--seed N] [--report FILE]
+
+Each batch has its own kind of trouble; within it each create has a fault of its own. What a batch
+came to is printed, and at the end one JSON object. Exit status 1 if anything was ever wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.campaigns import disturbances
+from tests.campaigns.creates import STARTED, VARIANTS, WRONG, Creator, Fault, Result
+from tests.support import agent, install
+from tests.support.processes import Daemon, run
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from random import Random
+
+Json = dict[str, Any]
+
+BATCH = 400  # creates; far fewer lines than a rotation of the ledger takes away
+WORKERS = 3
+COLD_CALLS = 330  # more than a cold create makes, so that the last ones are reached too
+AGENT_CALLS = 40  # likewise, of one that the agent decides
+_FIRST = 2  # the first one starts the program itself
+_ERRORS = (errno.ENOSPC, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EACCES, errno.EROFS)
+_SHOWN = 20  # things that were wrong, in the report
+_SECONDS_TO_SETTLE = 1.0  # for the agent to write the last lines of a batch
+
+
+@dataclass
+class Machine:
+    """One installation, its runtime, and the directories that creates are made in."""
+
+    installed: install.Installed
+    creators: list[Creator]
+    runtime: str
+    inject: str
+    both: list[Json] = field(default_factory=list)  # the blocks of audit and of enforce
+
+
+@dataclass
+class Tally:
+    """What all creates came to."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    faulty: int = 0
+    lines: int = 0
+
+    def add(self, kind: str, fault: Fault, result: Result) -> None:
+        """Count one create."""
+        self.outcomes[result.outcome] += 1
+        self.kinds.setdefault(kind, Counter())[result.outcome] += 1
+        self.faulty += result.is_faulty or bool(fault.before or fault.variables)
+        if result.outcome in WRONG:
+            self.wrong.append(f"{kind} {result.name} {fault}: {result.outcome}: {result.why}")
+        elif result.why:
+            self.reasons[_general(result.why)] += 1
+
+
+def _general(reason: str) -> str:
+    """Return a reason without what differs from create to create."""
+    return " ".join(word for word in reason.split() if "/" not in word)[:100]
+
+
+def in_steps(chance: Random, most: int = COLD_CALLS) -> Fault:
+    """Return a fault at one of the calls of a create."""
+    number = chance.choice(_ERRORS)
+    what = chance.choice(("kill", f"once:{number}", f"on:{errno.ENOSPC}", f"on:{errno.EIO}"))
+    return Fault(chance.randrange(_FIRST, most), what)
+
+
+def in_few_steps(chance: Random) -> Fault:
+    """Return likewise, mostly at one of the calls of a create that the agent decides."""
+    return in_steps(chance, chance.choice((AGENT_CALLS, AGENT_CALLS, COLD_CALLS)))
+
+
+def in_memory(chance: Random) -> Fault:
+    """Return a limit of memory, of files' size or of descriptors."""
+    limit = chance.choice(
+        (
+            f"--as={chance.randrange(1 << 20, 96 << 20)}",
+            f"--fsize={chance.randrange(0, 8192)}",
+            f"--nofile={chance.randrange(5, 14)}",
+            f"--data={chance.randrange(1 << 18, 16 << 20)}",
+        )
+    )
+    return Fault(before=(program("prlimit"), limit))
+
+
+def in_time(chance: Random) -> Fault:
+    """Return a clock that is far from the others', or steps while a create is made."""
+    offset = chance.choice(("-20y", "+40y", "-1h", "+1d x1000", "-3d i2.0"))
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    return Fault(variables={"LD_PRELOAD": str(library), "FAKETIME": offset})
+
+
+def in_nothing(chance: Random) -> Fault:  # noqa: ARG001 - as the others
+    """Return no fault: the trouble is beside the create."""
+    return Fault()
+
+
+# kind -> the faults of its creates, whether an agent runs
+KINDS = {
+    "steps, cold": (in_steps, False),
+    "steps, agent": (in_few_steps, True),
+    "services killed": (in_nothing, True),
+    "services killed, steps": (in_few_steps, True),
+    "policy swapped": (in_nothing, True),
+    "release swapped": (in_nothing, True),
+    "agent on a failing disk": (in_nothing, True),
+    "memory": (in_memory, False),
+    "clock": (in_time, False),
+}
+
+
+@contextlib.contextmanager
+def trouble(kind: str, machine: Machine, chance: Random) -> Iterator[None]:
+    """Have what a kind says go on beside creates."""
+    with contextlib.ExitStack() as stack:
+        if KINDS[kind][1]:
+            rate = ("997", f"each:{errno.EIO}", "/bin/false") if "disk" in kind else ()
+            inside = (machine.inject, *rate) if rate else ()
+            stack.enter_context(_agent(machine.installed, inside))
+        disturb = {
+            "services killed": disturbances.of_services,
+            "release swapped": disturbances.of_release,
+        }.get(kind.partition(",")[0])
+        if disturb:
+            stack.enter_context(disturbances.repeated(disturb(machine.installed), chance))
+        elif kind == "policy swapped":
+            swap = disturbances.of_policy(machine.installed, machine.runtime)
+            stack.enter_context(disturbances.repeated(swap, chance))
+        yield
+
+
+@contextlib.contextmanager
+def _agent(installed: install.Installed, inside: Sequence[str]) -> Iterator[None]:
+    if not inside:
+        with agent.running(installed):
+            yield
+        return
+    # One that fails now and then may never be whole: it is there or not, and creates go on.
+    log = installed.prefix / "var" / "agent.log"
+    daemon = Daemon([*inside, installed.ctl, "agent"], log)
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        daemon.stop()
+        agent.end_all(installed.prefix)
+
+
+def batch(kind: str, machine: Machine, chance: Random, size: int, tally: Tally) -> None:
+    """Make creates of one kind, and look whether the ledger has them."""
+    started: dict[str, Fault] = {}
+    with trouble(kind, machine, chance), ThreadPoolExecutor(len(machine.creators)) as workers:
+        shares = [
+            (creator, random.Random(chance.getrandbits(64)), range(at, size, WORKERS))  # noqa: S311 - a seed that can be repeated is the point
+            for at, creator in enumerate(machine.creators)
+        ]
+        for results in workers.map(lambda share: _share(kind, *share), shares):
+            for fault, result in results:
+                tally.add(kind, fault, result)
+                if result.outcome == STARTED and not result.is_faulty and not fault.before:
+                    started[result.name] = fault
+        time.sleep(_SECONDS_TO_SETTLE)
+    _check_ledger(kind, machine.installed, started, tally)
+
+
+def _share(
+    kind: str, creator: Creator, chance: Random, numbers: range
+) -> list[tuple[Fault, Result]]:
+    results = []
+    for number in numbers:
+        fault = KINDS[kind][0](chance)
+        name = f"campaign-{chance.getrandbits(48):012x}-{number}"
+        results.append((fault, creator.create(name, chance.choice([*VARIANTS]), fault)))
+    return results
+
+
+def _check_ledger(
+    kind: str, installed: install.Installed, started: dict[str, Fault], tally: Tally
+) -> None:
+    """Each line is whole, and each create that started without a fault of its own has one."""
+    found = set()
+    for name in ("ledger.1.jsonl", "ledger.jsonl"):
+        path = installed.prefix / "var/ledger" / name
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            tally.lines += name == "ledger.jsonl"
+            try:
+                found.add(json.loads(line)["id"])
+            except (ValueError, KeyError, TypeError):
+                tally.wrong.append(f"{kind}: the ledger has a line that is none: {line[:200]!r}")
+    missing = [] if "disk" in kind else sorted(started.keys() - found)
+    if missing:
+        tally.wrong.append(f"{kind}: the ledger lacks {len(missing)} creates: {missing[:3]}")
+    for name in ("ledger.1.jsonl", "ledger.jsonl"):
+        (installed.prefix / "var/ledger" / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def machine() -> Iterator[Machine]:
+    """Install, with a runtime that only looks; all of it is gone afterwards."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="rw-faults-", dir=memory) as name:
+        directory = Path(name)
+        for source in ("inject", "witness"):
+            code = Path(__file__).with_name(f"{source}.c")
+            words = ["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"]
+            run([program("cc"), *words, directory / source, code])
+        installed = install.install(directory / "prefix")
+        runtime = str(directory / "witness")
+        creators = []
+        for number in range(WORKERS):
+            (directory / f"bundle{number}").mkdir()
+            creators.append(
+                Creator(
+                    installed,
+                    directory / f"bundle{number}",
+                    directory / "inject",
+                    directory / "witness",
+                )
+            )
+        made = Machine(installed, creators, runtime, str(directory / "inject"))
+        _learn_blocks(made)
+        yield made
+
+
+def _learn_blocks(made: Machine) -> None:
+    for policy in (disturbances.AUDIT, disturbances.ENFORCE):
+        made.installed.configure(f'runtime = ["{made.runtime}"]\n{policy}')
+        made.both.append(made.creators[0].block_in_force())
+
+
+def campaign(creates: int, seed: int, kinds: Sequence[str] = tuple(KINDS)) -> Tally:
+    """Make so many creates, in batches of each kind in turn."""
+    chance = random.Random(seed)  # noqa: S311 - a seed that can be repeated is the point
+    tally = Tally()
+    with machine() as made:
+        number = 0
+        while (left := creates - sum(tally.outcomes.values())) > 0:
+            kind = kinds[number % len(kinds)]
+            size = min(BATCH, left, max(creates // len(kinds), 1))
+            _in_force(kind, made)
+            batch(kind, made, chance, size, tally)
+            number += 1
+            print(f"{kind}: {dict(tally.kinds[kind])}, {len(tally.wrong)} wrong", flush=True)  # noqa: T201 - a command's output
+    return tally
+
+
+def _in_force(kind: str, made: Machine) -> None:
+    """Only where policies are swapped may the other one's block be injected."""
+    made.installed.configure(f'runtime = ["{made.runtime}"]\n{disturbances.ENFORCE}')
+    audit, enforce = made.both
+    for creator in made.creators:
+        creator.blocks[:] = [audit, enforce] if kind == "policy swapped" else [enforce]
+
+
+def main() -> int:
+    """Be the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--creates", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--report", type=Path)
+    words = parser.parse_args()
+    begun = time.monotonic()
+    tally = campaign(words.creates, words.seed)
+    told = {
+        "creates": sum(tally.outcomes.values()),
+        "seed": words.seed,
+        "seconds": round(time.monotonic() - begun),
+        "outcomes": dict(tally.outcomes),
+        "faulty": tally.faulty,
+        "kinds": {kind: dict(counts) for kind, counts in tally.kinds.items()},
+        "reasons": dict(tally.reasons.most_common(_SHOWN)),
+        "wrong": len(tally.wrong),
+        "first_wrong": tally.wrong[:_SHOWN],
+    }
+    text = json.dumps(told, indent=1)
+    print(text)  # noqa: T201 - a command's output
+    if words.report:
+        words.report.parent.mkdir(parents=True, exist_ok=True)
+        words.report.write_text(text + "\n")
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The short form of `make campaign-faults`, and that the campaign sees what it is there to see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.campaigns import faults
+from tests.campaigns.creates import HALF, LOST, STARTED, UNCONFINED, Fault
+from tests.support.install import Installed
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.campaigns.creates import Creator
+
+CREATES = 540  # sixty of each kind
+
+
+def test_no_create_is_lost_or_unconfined_or_left_half_whatever_goes_wrong() -> None:
+    requires("cc", "prlimit", "setpriv", root=True)
+    tally = faults.campaign(CREATES, seed=1)
+    assert tally.wrong == []
+    assert sum(tally.outcomes.values()) == CREATES
+    assert min(sum(counts.values()) for counts in tally.kinds.values()) > 0
+    assert tally.faulty > CREATES / 5  # faults are really met
+    assert tally.outcomes["refused"] > CREATES / 50
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[faults.Machine]:
+    requires("cc", root=True)
+    with faults.machine() as made:
+        faults._in_force("steps, cold", made)  # noqa: SLF001 - the campaign's own first step
+        yield made
+
+
+PLANTED = {
+    UNCONFINED: 'exec {witness} "$@"',
+    LOST: "exit 1",
+    HALF: 'printf x >> {config}; exec {witness} "$@"',
+}
+
+
+@pytest.mark.parametrize("outcome", PLANTED)
+def test_a_wrapper_that_does_wrong_is_seen(
+    machine: faults.Machine, tmp_path: Path, outcome: str
+) -> None:
+    creator = machine.creators[0]
+    assert creator.create("sound", "plain", Fault()).outcome == STARTED
+    script = PLANTED[outcome].format(witness=creator.witness, config=creator.config)
+    planted = _wrapped_by(creator, tmp_path, script)
+    assert planted.create("planted", "plain", Fault()).outcome == outcome
+
+
+def _wrapped_by(creator: Creator, prefix: Path, script: str) -> Creator:
+    wrapper = Installed(prefix).wrapper
+    wrapper.parent.mkdir()
+    wrapper.write_text(f"#!/bin/sh\n{script}\n")
+    wrapper.chmod(0o755)
+    return replace(creator, installed=Installed(prefix))
+
+
+def test_a_create_that_no_line_of_the_ledger_tells_of_is_seen(machine: faults.Machine) -> None:
+    tally = faults.Tally()
+    result = machine.creators[0].create("in-the-ledger", "plain", Fault())
+    started = {result.name: Fault(), "not-in-the-ledger": Fault()}
+    faults._check_ledger("steps, cold", machine.installed, started, tally)  # noqa: SLF001 - as above
+    assert tally.wrong == ["steps, cold: the ledger lacks 1 creates: ['not-in-the-ledger']"]
