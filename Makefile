@@ -6,7 +6,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
-	golang-github-containers-common golang-github-kubernetes-cri-api-dev python3-venv
+	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -57,6 +57,10 @@ test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 N ?= 100000
 campaign-faults: packages .venv/ready   ## N creates (100,000) while things go wrong; root, half an hour
 	.venv/bin/python -m tests.campaigns.faults --creates $(N) --report build/faults.json
+
+S ?= 3600
+campaign-fuzz: packages .venv/ready   ## every reader of foreign bytes, S seconds each (an hour), two at once; root
+	.venv/bin/python -m tests.campaigns.fuzz --seconds $(S) $(TARGETS)
 
 bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)

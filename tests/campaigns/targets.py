@@ -1,0 +1,254 @@
+"""What is fuzzed: each function takes bytes that somebody else controls, and raises on a defect.
+
+A refusal that the code promises is no defect. Where there is another reader of the same bytes it is
+asked as well: for config.json runc's own decoder, decoded.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.agent import arrivals, requests
+from runc_wrap.evidence import ledger, store
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import journald, lines, netlink
+from runc_wrap.hotpath import argv, codec, decide, main, names, splice
+from runc_wrap.hotpath.failure import Malformed, Refusal
+from runc_wrap.node import bpf, explore
+from runc_wrap.profiles import formats
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+
+DECODER = "RUNC_WRAP_DECODER"  # in the environment: the program made from decoded.go
+BLOCK = {
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "defaultErrnoRet": 1,
+    "architectures": ["SCMP_ARCH_X86_64"],
+    "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
+}
+_LENGTH = struct.Struct("<I")
+
+
+class Defect(AssertionError):
+    """What was found to be wrong."""
+
+
+def config(data: bytes) -> None:
+    """Read a config.json, and put a block in: runc must read that block, and the rest as before."""
+    try:
+        found = main.parsed(data)
+        names.check_nul(data)
+        decide.checked_annotations(found)
+        existing = main.existing_block(found)
+        if not isinstance(found.get("linux"), dict):
+            return  # decide refuses it
+        confined = splice.with_seccomp(data, found, BLOCK)
+    except (Refusal, Malformed):
+        return
+    before, after = decoded(data), decoded(confined)
+    if before is None:
+        return
+    if bool(before["seccomp"]) != bool(existing) and not _is_odd(found):
+        raise Defect(f"runc sees {before['seccomp']}, we see {existing}")
+    if after is None or after["rest"] != before["rest"]:
+        raise Defect("something else was changed, or runc reads it no more")
+    if after["seccomp"] != _as_runc_shows(BLOCK):
+        raise Defect(f"runc sees another block: {after['seccomp']}")
+
+
+def _is_odd(found: Json) -> bool:
+    """Tell whether linux.seccomp is an object that says nothing, which Go shows otherwise."""
+    linux = found.get("linux")
+    return isinstance(linux, dict) and isinstance(linux.get("seccomp"), dict)
+
+
+@cache
+def _shown(text: str) -> Json:
+    told = decoded(f'{{"linux":{{"seccomp":{text}}}}}'.encode())
+    if told is None:
+        raise Defect("the decoder does not read our own block")
+    return dict(told["seccomp"])
+
+
+def _as_runc_shows(block: Json) -> Json:
+    return _shown(json.dumps(block))
+
+
+def decoded(data: bytes) -> Json | None:
+    """Return what runc's decoder makes of a config, None if it reads none."""
+    decoder = _decoder()
+    if decoder.stdin is None or decoder.stdout is None:
+        raise Defect("the decoder has no pipes")
+    decoder.stdin.write(_LENGTH.pack(len(data)) + data)
+    decoder.stdin.flush()
+    (size,) = _LENGTH.unpack(decoder.stdout.read(_LENGTH.size))
+    return json.loads(decoder.stdout.read(size)) if size else None
+
+
+@cache
+def _decoder() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [os.environ[DECODER]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1
+    )
+
+
+def words(data: bytes) -> None:
+    """Parse a command line of either runtime."""
+    found = [part.decode("utf-8", "surrogateescape") for part in data.split(b"\0")]
+    for kind in ("runc", "crun"):
+        with contextlib.suppress(Refusal, Malformed):
+            invocation = argv.parse(found, kind)
+            if invocation and not isinstance(argv.config_path(invocation), str):
+                raise Defect("a path that is no text")
+
+
+def audit(data: bytes) -> None:
+    """Read a log of audit records: in one piece, and in two, which must say the same.
+
+    In which order a chunk's losses and records come is not said.
+    """
+    whole = _read(lines.Lines("it"), data)
+    at = len(data) // 2
+    halves = _read(lines.Lines("it"), data[:at], data[at:])
+    if whole != halves:
+        raise Defect(f"in one piece {whole}, in two {halves}")
+
+
+def _read(reader: lines.Lines, *chunks: bytes) -> tuple[list[Sighting], Counter[str]]:
+    """Return the records, and how many were lost for which reason."""
+    found = [item for chunk in chunks for item in reader.feed(chunk)] + reader.end()
+    lost: Counter[str] = Counter()
+    for item in found:
+        if isinstance(item, Lost):
+            lost[item.why] += item.records
+    return [item for item in found if isinstance(item, Sighting)], lost
+
+
+def message(data: bytes) -> None:
+    """Read a datagram of the audit socket."""
+    found = netlink._item(data)  # noqa: SLF001 - what a datagram becomes
+    if found is not None and not isinstance(found, Sighting | Lost):
+        raise Defect(f"neither a record nor a loss: {found!r}")
+
+
+def journal(data: bytes) -> None:
+    """Read journalctl's output, entry by entry."""
+    entries = journald._Entries()  # noqa: SLF001 - what reads the output
+    for _ in entries.feed(data):
+        pass
+    entries.flush()
+
+
+def request(data: bytes) -> None:
+    """Read a packet of the decide socket, as far as it is read before any file is."""
+    found = requests.parsed(data)
+    if found:
+        with contextlib.suppress(Refusal, Malformed):
+            argv.parse(found.words, found.kind)
+
+
+def notification(data: bytes) -> None:
+    """Hear a runtime's message at the notify socket, with a descriptor beside it."""
+    here, there = socket.socketpair()
+    arrival = arrivals.Arrival(here, 0.0)
+    here.settimeout(0)
+    with there, open(os.devnull, "rb") as null:  # noqa: PTH123 - a descriptor is all that counts
+        there.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            socket.send_fds(there, [data[:65536] or b" "], [null.fileno()])
+        there.shutdown(socket.SHUT_WR)
+        for _ in range(8):
+            arrival.hear()
+            if arrival.is_whole:
+                break
+        if not arrival.is_whole:
+            raise Defect("the connection has ended and is waited for")
+        arrivals.allowed_by_arguments(str(arrival.state()["metadata"]))
+    for fd in {*arrival.fds[:1]}:
+        os.close(fd)
+    arrival.end()
+
+
+def record(data: bytes) -> None:
+    """Read a line of a ledger."""
+    found = ledger.parsed(data)
+    if found is not None:
+        ledger.record(found)
+
+
+def evidence(data: bytes) -> None:
+    """Load a store of evidence whose files hold this, and its state too."""
+    directory = _directory()
+    for name in ("containers/0.json", "state.json", "unattributed.json"):
+        (directory / name).write_bytes(data)
+    store.load(directory)
+
+
+@cache
+def _directory() -> Path:
+    made = Path(tempfile.mkdtemp(prefix="rw-fuzz-"))
+    (made / "containers").mkdir()
+    return made
+
+
+def program(data: bytes) -> None:
+    """Read a filter's instructions, run it, and explore it: what is explored must agree."""
+    size = len(data) // 8 * 8
+    try:
+        found = bpf.program(data[:size])
+    except bpf.BpfError:
+        return
+    call = bpf.Call(0xC000003E, 41, (1, 2, 3, 4, 5, 6))
+    returned = bpf.evaluate(found, call)
+    if not 0 <= returned <= 0xFFFFFFFF:
+        raise Defect(f"a filter returned {returned}")
+    told = explore.interest([found], call.arch, call.number)
+    if not told.indexes and returned != bpf.evaluate(found, bpf.Call(call.arch, call.number)):
+        raise Defect("no argument is said to matter, and one does")
+
+
+def profile(data: bytes) -> None:
+    """Read an owner's own profile."""
+    with contextlib.suppress(ProfileError):
+        formats.parse(data, "it")
+
+
+def codec_text(data: bytes) -> None:
+    """Read JSON: what is read must be written again, and be the same then."""
+    try:
+        found = codec.loads(data)
+        again = codec.loads(codec.dumps(found))
+    except codec.Unreadable:
+        return
+    if found != again and found == found:  # noqa: PLR0124 - NaN is refused, so nothing differs from itself
+        raise Defect("it does not come back")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "config": config,
+    "argv": words,
+    "audit": audit,
+    "netlink": message,
+    "journal": journal,
+    "decide": request,
+    "notify": notification,
+    "ledger": record,
+    "evidence": evidence,
+    "bpf": program,
+    "profile": profile,
+    "json": codec_text,
+}

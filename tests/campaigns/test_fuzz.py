@@ -1,0 +1,77 @@
+"""The short form of `make campaign-fuzz`, and that its oracles see defects."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath import names, splice
+from tests.campaigns import fuzz, targets
+from tests.campaigns.seeds import SEEDS
+from tests.support.requirements import machine, requires, unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RUNS = 2000
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    requires("go", f"{fuzz._SOURCES}/src/github.com/opencontainers/runtime-spec")  # noqa: SLF001 - where it looks
+    return fuzz.decoder(tmp_path_factory.mktemp("decoder"))
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_no_input_that_fuzzing_makes_is_read_wrongly(
+    target: str, tmp_path: Path, decoder: Path
+) -> None:
+    machine("x86_64")
+    if find_spec("atheris") is None:
+        unmet("needs atheris, which pyproject.toml pins for Python 3.13")
+    found = fuzz.fuzzed(target, tmp_path, [f"-runs={RUNS}", "-seed=1"], decoder)
+    assert found.crashes == [], found.told
+    assert found.tried >= RUNS, found.told
+    assert found.covered > 0
+
+
+def test_every_target_has_seeds_that_it_accepts(
+    decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(targets.DECODER, str(decoder))
+    assert targets.TARGETS.keys() == SEEDS.keys()
+    for target, check in targets.TARGETS.items():
+        for seed in SEEDS[target]:
+            check(seed)
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+def _careless(text: bytes, _: object, block: object) -> bytes:
+    return text.replace(b"{}", json.dumps({"seccomp": block, "sysctl": {"a": "b"}}).encode(), 1)
+
+
+OWN = json.dumps({"seccomp": targets.BLOCK})
+PLANTED: dict[str, tuple[object, str, Callable[..., object], str]] = {
+    "a key twice": (names, "check_twice", _nothing, f'{{"linux":{OWN},"linux":{{}}}}'),
+    "another case": (names, "check_case", _nothing, f'{{"linux":{{}},"LINUX":{OWN}}}'),
+    "more is changed": (splice, "with_seccomp", _careless, '{"linux":{}}'),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_check_that_is_left_out_is_seen_by_runcs_own_decoder(
+    decoder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(targets.DECODER, str(decoder))
+    where, function, instead, text = PLANTED[name]
+    targets.config(text.encode())
+    monkeypatch.setattr(where, function, instead)
+    with pytest.raises(targets.Defect):
+        targets.config(text.encode())
