@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What a create came to. The last three must never be.
+# What a create came to. The last three must never be. It is killed by a fault, or where an allocation
+# fails within orjson, which has no answer to that but SIGSEGV.
 STARTED, REFUSED, KILLED = "started", "refused", "killed"
 UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
 WRONG = (UNCONFINED, LOST, HALF)
@@ -132,8 +133,8 @@ class Creator:
             return HALF, f"config.json is neither the old one nor confined: {after[:200]!r}"
         if self.seen.exists():
             return self._judged_seen(before, self.seen.read_bytes(), variant)
-        if os.WIFSIGNALED(status) and fault.what == "kill":
-            return KILLED, f"signal {os.WTERMSIG(status)}"
+        if os.WIFSIGNALED(status) and fault.may_refuse:
+            return KILLED, f"signal {os.WTERMSIG(status)}"  # which its engine tells
         reason = self._reason(told)
         if not status or not reason:
             return LOST, f"wait status {status}, reason {reason!r}"
