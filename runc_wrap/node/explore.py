@@ -118,6 +118,8 @@ def _to_branch(
             is_argument = k >> 2 >= bpf.FIRST_ARGUMENT
             word, value = (k >> 2, 0) if is_argument else (None, words[k >> 2])
         elif code in (bpf.RET_K, bpf.RET_A):
+            if code == bpf.RET_A and word is not None:
+                _note(found, word, 0)
             return None
         elif code == bpf.JA:
             place += k

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What a create came to. The last three must never be. It is killed by a fault, or where an allocation
-# fails within orjson, which has no answer to that but SIGSEGV.
+# What a create came to; the last three must never be. A fault kills it, or an allocation that fails
+# within orjson, which has no answer to that but SIGSEGV.
 STARTED, REFUSED, KILLED = "started", "refused", "killed"
 UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
 WRONG = (UNCONFINED, LOST, HALF)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.node import bpf
+from runc_wrap.node import bpf, explore
 from runc_wrap.profiles import actions
 
 X86_64 = 0xC000003E
@@ -133,3 +133,12 @@ def test_of_several_filters_the_most_restrictive_answer_holds(names: list[str]) 
 def test_of_equal_actions_the_newest_filters_data_stays() -> None:
     programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.ERRNO | data))) for data in (1, 2)]
     assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.ERRNO | 2
+
+
+def test_a_filter_that_returns_an_argument_itself_depends_on_it() -> None:
+    """Found by `make campaign-fuzz`: without a branch no argument was said to matter."""
+    word = bpf.argument_word(4, high=True)
+    program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))
+    assert explore.interest([program], X86_64, 41).indexes == [4]
+    constant = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), (bpf.RET_A, 0, 0, 0)))
+    assert explore.interest([constant], X86_64, 41).indexes == []
