@@ -80,6 +80,10 @@ SEEDS: dict[str, list[bytes]] = {
             "covered": [[1, 2, 1.0, 2.0]],
         },
     ),
+    "metrics": [
+        b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9555\r\nAccept: text/plain\r\n\r\n",
+        b"GET /metrics?x HTTP/1.0\n\n",
+    ],
     "bpf": [_FILTER],
     "profile": _json(_PROFILE),
     "json": _json(_CONFIG, [1, 1.5, "x", None, True]),

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.agent import arrivals, requests
+from runc_wrap.agent import arrivals, request_head, requests
 from runc_wrap.evidence import ledger, store
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, lines, netlink
@@ -40,6 +40,7 @@ BLOCK = {
     "architectures": ["SCMP_ARCH_X86_64"],
     "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
 }
+_HOST = b"127.0.0.1:9555"
 _LENGTH = struct.Struct("<I")
 
 
@@ -227,6 +228,21 @@ def profile(data: bytes) -> None:
         formats.parse(data, "it")
 
 
+def scrape(data: bytes) -> None:
+    """Read the head of a scrape: what is answered is GET of one path, with one Host that is ours."""
+    if not request_head.is_whole(data):
+        return
+    head = request_head.parsed(data, (_HOST,))
+    if head.status != request_head.WANTED:
+        return
+    lines = [line.strip().lower() for line in data.splitlines()]
+    named = [line for line in lines if line.partition(b":")[0].strip() == b"host"]
+    if not data.startswith(b"GET /metrics") or any(_HOST not in line for line in named):
+        raise Defect("it is answered, and should not be")
+    if b" HTTP/1.1" in data.splitlines()[0] and not named:
+        raise Defect("HTTP/1.1 without Host is answered")
+
+
 def codec_text(data: bytes) -> None:
     """Read JSON: what is read must be written again, and be the same then."""
     try:
@@ -248,6 +264,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "notify": notification,
     "ledger": record,
     "evidence": evidence,
+    "metrics": scrape,
     "bpf": program,
     "profile": profile,
     "json": codec_text,
