@@ -51,7 +51,7 @@ class Defect(AssertionError):
 def config(data: bytes) -> None:
     """Read a config.json, and put a block in: runc must read that block, and the rest as before."""
     try:
-        found = main.parsed(data)
+        found = names.parsed(data)
         names.check_nul(data)
         decide.checked_annotations(found)
         existing = main.existing_block(found)
@@ -229,17 +229,18 @@ def profile(data: bytes) -> None:
 
 
 def scrape(data: bytes) -> None:
-    """Read the head of a scrape: what is answered is GET of one path, with one Host that is ours."""
+    """Read the head of a scrape: only GET of one path is answered, with a Host that is ours."""
     if not request_head.is_whole(data):
         return
     head = request_head.parsed(data, (_HOST,))
     if head.status != request_head.WANTED:
         return
-    lines = [line.strip().lower() for line in data.splitlines()]
+    lines = [line.strip().lower() for line in data.replace(b"\r\n", b"\n").split(b"\n")]
+    lines = lines[: lines.index(b"")]
     named = [line for line in lines if line.partition(b":")[0].strip() == b"host"]
     if not data.startswith(b"GET /metrics") or any(_HOST not in line for line in named):
         raise Defect("it is answered, and should not be")
-    if b" HTTP/1.1" in data.splitlines()[0] and not named:
+    if lines[0].endswith(b" http/1.1") and not named:
         raise Defect("HTTP/1.1 without Host is answered")
 
 
