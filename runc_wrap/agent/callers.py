@@ -1,4 +1,9 @@
-"""Who made a call that waits for an answer: read from /proc while it waits. Lean.
+"""Who made a call that waits for an answer, as /proc has it while it waits. Lean.
+
+`look` is for a process that nobody waits for without a bound (agent.inspector): to read
+/proc/PID/status or stat takes a reference to the memory of a process, and who drops the last one,
+should it be killed meanwhile, waits until its files are written (linux:kernel/fork.c __mmput,
+fs/fuse/file.c fuse_vma_close); as who drops the last to its program may (fuse_release).
 
 A workload that floods is looked at now and then: beyond so many calls a second, what was read of a
 thread less than a second ago stands for it, and most threads not known yet are not looked at.
@@ -7,9 +12,9 @@ Every call is counted all the same.
 
 from __future__ import annotations
 
-import os
+import posix
 
-FULL = 200  # calls a second of one listener, of which each caller is looked at
+FULL = 200  # calls a second of one container, of which each caller is looked at
 EACH = 16  # of those beyond, one in so many
 _LARGEST = 4096  # of /proc/PID/status; what is read here stands in its first lines
 
@@ -19,7 +24,7 @@ class Caller:
 
     __slots__ = ("comm", "exe", "pid", "uid")
 
-    def __init__(self, pid: int, uid: int, comm: str, exe: str) -> None:
+    def __init__(self, pid: int, uid: int = 0, comm: str = "", exe: str = "") -> None:
         self.pid = pid
         self.uid = uid
         self.comm = comm
@@ -27,7 +32,7 @@ class Caller:
 
 
 class Callers:
-    """Remembers the threads of one listener for a second."""
+    """Remembers the threads of one container for a second."""
 
     __slots__ = ("_begin", "_known", "_seen")
 
@@ -36,42 +41,40 @@ class Callers:
         self._seen = 0
         self._known: dict[int, Caller] = {}
 
-    def of(self, tid: int, now: float) -> Caller:
-        """Return who a thread belongs to; `now` is of a clock that does not go back."""
+    def known(self, tid: int, now: float) -> Caller | None:
+        """Return who a thread belongs to, None if that is to be looked at, and then `learnt`.
+
+        `now` is of a clock that does not go back.
+        """
         if now - self._begin >= 1.0:
             self._begin, self._seen = now, 0
             self._known.clear()
         self._seen += 1
-        if self._seen > FULL:
-            known = self._known.get(tid)
-            if known:
-                return known
-            if self._seen % EACH:
-                return Caller(tid, 0, "", "")
-        found = look(tid)
-        self._known[tid] = found
-        return found
+        if self._seen <= FULL:
+            return None
+        if known := self._known.get(tid):
+            return known
+        return Caller(tid) if self._seen % EACH else None
 
-    @property
-    def is_sampled(self) -> bool:
-        """Tell whether callers are looked at now and then only."""
-        return self._seen > FULL
+    def learnt(self, tid: int, caller: Caller) -> None:
+        """Remember who a thread belongs to."""
+        self._known[tid] = caller
 
 
 def look(tid: int) -> Caller:
     """Read a thread's process; what cannot be read is "". Valid if the call waits afterwards."""
     try:
-        fd = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open(f"/proc/{tid}/status", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
-        return Caller(tid, 0, "", "")
+        return Caller(tid)
     try:
-        fields = _fields(os.read(fd, _LARGEST))
+        fields = _fields(posix.read(fd, _LARGEST))
     except OSError:
-        return Caller(tid, 0, "", "")
+        return Caller(tid)
     finally:
-        os.close(fd)
+        posix.close(fd)
     try:
-        exe = os.readlink(f"/proc/{tid}/exe")
+        exe = posix.readlink(f"/proc/{tid}/exe")
     except OSError:
         exe = ""
     comm = fields.get(b"Name", b"").decode("utf-8", "surrogateescape")

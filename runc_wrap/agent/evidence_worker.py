@@ -6,7 +6,6 @@ It takes the keeper's place if that is killed. One thread, and it waits in one p
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import select
@@ -20,10 +19,12 @@ from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.metrics import Scrapes
 from runc_wrap.agent.notify import Inflight
+from runc_wrap.agent.pacing import Pacing
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.resting import Resting
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.signals import Signals
+from runc_wrap.agent.stalling import TICK, TICK_AT_REST, Progress
 from runc_wrap.agent.stored import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.seen import Key
 
-_PRIORITY = -10
 _MOST_ARRIVALS = 64
 _COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
 _PAUSE = 0.01
@@ -48,8 +48,8 @@ _KILLED = "the agent's evidence worker was killed before it had written them"
 def main(prefix: str) -> None:
     """Be the evidence worker, until the keeper ends it."""
     handed = handing.received(os.environb)
-    with contextlib.suppress(OSError):  # it may not; it is as good, if slower on a busy node
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # what it does is what containers make it do
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
 
 
@@ -64,6 +64,9 @@ class Worker:
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
         self.scrapes = Scrapes(prefix)
+        self.pacing = Pacing(self.poll)
+        told = [each.fd for each in handed if each.name == "progress"]
+        self.progress = Progress(told[0]) if told else None
         self.doing: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
@@ -152,6 +155,8 @@ class Worker:
         """Wait for something; calls are answered first, one of each listener."""
         events = self.poll.poll(self._seconds())
         self.inflight.begin()
+        if self.progress:
+            self.progress.moved()
         others = []
         for fd, event in events:
             listener = self.listeners.by_fd.get(fd)
@@ -166,6 +171,7 @@ class Worker:
         self._give_up_late_ones()
         self._guarded(self.resting.wake_due)
         self._guarded(self.scrapes.tidy)
+        self._guarded(self.pacing.wake_due)
         if self.recorder:
             self._guarded(self.recorder.write_due)
         else:
@@ -184,8 +190,12 @@ class Worker:
                 say(f"{self._errors} errors of its own, at last {described(error)}.")
 
     def _answer(self, listener: Listener) -> None:
+        whose = listener.container.whose
+        if not self.pacing.may_answer(whose, listener.fd):
+            return
         try:
             self.listeners.answer(listener)
+            self.pacing.answered(whose)
         except OSError:
             time.sleep(_PAUSE)  # it stays readable: were it for ever, others must get their turn
             raise
@@ -196,23 +206,26 @@ class Worker:
         epoll itself forgets it only once the keeper has closed its copy as well: until then it
         would go on saying that this number has ended, which may be another listener's by then.
         """
-        self.poll.unregister(listener.fd)
-        self.listeners.gone(listener)
+        fd = listener.fd
+        self.poll.unregister(fd)
+        is_last = self.listeners.gone(listener)
+        self.pacing.forget(listener.container.whose, fd, is_last=is_last)
 
     def _record(self, key: Key | None, sighting: Sighting) -> None:
         if self.recorder:
             self.recorder.record(key, sighting)
 
-    def _seconds(self) -> float | None:
-        due = [*(arrival.until for arrival in self.arriving.values()), *self.resting.due()]
-        due += self.scrapes.due()
+    def _seconds(self) -> float:
+        due = [arrival.until for arrival in self.arriving.values()]
+        due += [*self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
         seconds = [when - time.monotonic() for when in due]
+        seconds += [TICK if self.listeners.by_fd or self.arriving else TICK_AT_REST]
         if self.recorder:
             to_write = self.recorder.seconds()
             seconds += [] if to_write is None else [to_write]
         else:
             seconds.append(self._record_again - time.monotonic())
-        return max(min(seconds), 0.0) if seconds else None
+        return max(min(seconds), 0.0)
 
     def _hear(self, fd: int) -> None:
         if self.recorder:
@@ -286,6 +299,7 @@ class Worker:
         numbers = self.signals.take()
         if SIGCHLD in numbers:
             self.scrapes.reap()
+            self.listeners.inspector.reap()
         self.is_over = SIGTERM in numbers
 
     def _succeed(self) -> None:
@@ -305,6 +319,7 @@ class Worker:
                 yield f"{LISTENER}{arrival.number}", arrival.listener
 
     def _finish(self) -> None:
+        self.listeners.inspector.stop()
         if self.recorder:
             self._guarded(self.recorder.finish)
 

@@ -18,9 +18,10 @@ from runc_wrap.agent import handing, inheriting, placing, signals, sockets, work
 from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.saying import say
-from runc_wrap.agent.stalling import LOOK_EVERY, Watch, is_stuck
-from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LINGERING, needed_to_linger, number_of
+from runc_wrap.agent.stalling import Pulse, Watch
+from runc_wrap.agent.stored import ARRIVING, LINGERING, needed_to_linger, number_of
 from runc_wrap.agent.trial import Trial
+from runc_wrap.agent.watchdog import Watchdog
 from runc_wrap.agent.workers import Worker
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ MOST_STORED = 512
 _LONGEST_NAME = 64
 _CALLS_WAIT = 1.0  # seconds at most for calls that nobody answers
 _GRACE = 2.0  # seconds for workers to end
+_MOST_ABANDONED = 4  # evidence workers that cannot even be killed
 # glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3))
 _FRUGAL = {
     b"MALLOC_ARENA_MAX": b"1",
@@ -73,6 +75,8 @@ class Keeper:
             Worker("decisions"),
             Worker("evidence", _CALLS_WAIT),
         ]
+        self.pulse, self.abandoned = Pulse(), set[int]()
+        self.watchdog = Watchdog(self.upstream, posix.environ)
         self.trial = Trial()
         self.signals = signals.Signals(*signals.ALL)
         self.poll = select.epoll()
@@ -88,6 +92,7 @@ class Keeper:
             self._end_stalled()
             self._end_stuck()
             self._start_due()
+            self.watchdog.tell_due()
             for fd, _ in self.poll.poll(self._seconds()):
                 if fd == self.signals.fd:
                     self._obey(self.signals.take())
@@ -113,7 +118,8 @@ class Keeper:
         due = [worker.due - now for worker in self.workers if not worker.pid]
         due += self.watch.seconds(is_ready=self.decisions.is_ready)
         due += [self.door.shut_until - now] if self.door.shut_until else []
-        due += [LOOK_EVERY] if self.evidence.is_ready and any(map(number_of, self.held)) else []
+        due += [self._until_look()] if self.evidence.pid else []
+        due += self.watchdog.seconds()
         return max(min(due), 0.0) if due else None
 
     def _end_stalled(self) -> None:
@@ -123,14 +129,22 @@ class Keeper:
             say("the decisions worker accepts nobody; it is killed.")
             worker.give_up()
 
+    def _until_look(self) -> float:
+        brought = [name for name in self.held if number_of(name) or number_of(name, ARRIVING)]
+        return self.pulse.seconds(has_listeners=bool(brought))
+
     def _end_stuck(self) -> None:
         """Have a successor for an evidence worker that hangs: that answers the call it was at.
 
-        It is not waited for: what it waits for may keep even SIGKILL from ending it.
+        It is not waited for: what it waits for may keep even SIGKILL from ending it. There is a
+        bound on how many are left so.
         """
-        worker, memory = self.evidence, self.held.get(INFLIGHT)
-        if worker.is_ready and not worker.is_given_up and memory and is_stuck(memory):
-            say("the evidence worker has answered no call for long; another takes its place.")
+        worker = self.evidence
+        if not worker.pid or len(self.abandoned) >= _MOST_ABANDONED:
+            return
+        if self.pulse.is_lost(worker.pid, is_ready=worker.is_ready):
+            say("the evidence worker stands still; another takes its place.")
+            self.abandoned.add(worker.pid)
             worker.give_up()
             worker.ended()
 
@@ -142,13 +156,16 @@ class Keeper:
             self._follow_upgrade()
         for worker in due:
             argv = placing.command(self.prefix, worker.role)
+            if worker is self.evidence:
+                self.pulse.begin()
             worker.start(argv, self._handed(worker), self._environment())
         self._stand_in(missing=not self.decisions.pid or self.decisions.is_given_up)
 
     def _handed(self, worker: Worker) -> list[Named]:
         everything = [*self._kept(), Named("keeper", self.alive)]
         if worker is self.evidence:
-            return [*everything, Named(ARRIVALS, self.door.worker_end())]
+            given = Named(ARRIVALS, self.door.worker_end())
+            return [*everything, given, Named("progress", self.pulse.memory)]
         told = [each for each in everything if each.name in ("decide", "keeper")]
         return [*told, Named("progress", self.watch.progress)]
 
@@ -186,6 +203,7 @@ class Keeper:
     def _bury(self) -> bool:
         """Take note of children that ended; tell whether one was a trial that went well."""
         gone = workers.gone()
+        self.abandoned -= gone.keys()
         for worker in self.workers:
             if worker.pid in gone:
                 say(f"the {worker.role} worker ended; it is started again.")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent import handing, notify, stalling
+from runc_wrap.agent import containers, handing, notify, pointed, stalling
 from runc_wrap.agent.arguments import allows, bits
 from runc_wrap.agent.arrivals import allowed_by_arguments
-from runc_wrap.agent.callers import Caller, Callers
-from runc_wrap.agent.pointed import arguments
+from runc_wrap.agent.asked import Inspector, Late
+from runc_wrap.agent.callers import Caller
+from runc_wrap.agent.containers import Container
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from runc_wrap.agent.asked import Read
+    from runc_wrap.agent.containers import Whose
     from runc_wrap.agent.handing import Named
     from runc_wrap.evidence.seen import Key
 
@@ -35,29 +38,30 @@ if TYPE_CHECKING:
     Record = Callable[[Key | None, Sighting], None]
 
 _USER_NOTIF = 0x7FC00000
-_UNREAD = "unread"  # in a listener's state: to read its callers' memory took for ever
+_UNREAD = "unread"  # in a listener's state: to read about its container's callers took too long
 _PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
 
 
 class Listener:
-    """One listener; `key` is whose container, None if nobody knows.
+    """One listener; `key` is whose container in the evidence, None if nobody knows.
 
-    `may_read` says whether memory of callers may be read.
+    `container` is what it has in common with others.
     """
 
-    __slots__ = ("allowed", "callers", "fd", "key", "may_read", "number")
+    __slots__ = ("allowed", "container", "fd", "key", "number")
 
-    def __init__(self, number: int, fd: int, state: Json) -> None:
+    def __init__(self, number: int, fd: int, state: Json, container: Container) -> None:
         self.number = number
         self.fd = fd
+        self.container = container
         name = state.get("id")
         root = state.get("root")
         is_known = isinstance(name, str) and name and isinstance(root, str)
         self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
-        self.callers = Callers()
-        self.may_read = state.get(_UNREAD) is not True
+        if state.get(_UNREAD) is True:
+            container.patience = 0.0
 
 
 class Listeners:
@@ -71,6 +75,8 @@ class Listeners:
         self.record = record
         self.directory = f"{prefix}/var/agent/listeners"
         self.by_fd: dict[int, Listener] = {}
+        self.containers: dict[Whose, Container] = {}
+        self.inspector = Inspector(prefix)
         self.inflight: notify.Inflight | None = None
         self._is_memory_kept = False
         self.unsettled: dict[int, int] = {}
@@ -92,7 +98,7 @@ class Listeners:
             if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
                 self.unsettled[number] = each.fd
             elif number:
-                self._add(Listener(number, each.fd, state))
+                self._add(self._made(number, each.fd, state))
         self._remove_files()
         self._answer_left(self.inflight)
         return self.inflight.unwritten
@@ -107,15 +113,20 @@ class Listeners:
         for listener in self.by_fd.values():
             is_left = listener.number == number and notify.proceed(listener.fd, call)
             if is_left and was_stuck:
-                self._read_no_more(listener)
+                self._read_no_more(listener.container)
             if is_left and not inflight.is_counted(call):
                 inflight.count(call)
 
-    def _read_no_more(self, listener: Listener) -> None:
-        name = f"{LISTENER}{listener.number}"
-        say(f"to read the memory of callers of {name} took too long; it is no more read.")
-        listener.may_read = False
-        write_state(self.directory, name, {**read_state(self.directory, name), _UNREAD: True})
+    def _read_no_more(self, container: Container) -> None:
+        """Read nothing about a container's callers until it ends, whoever joins it."""
+        name = container.whose[0] or "a container without a name"
+        say(f"to read who calls in {name} took too long; nothing is read of it any more.")
+        container.patience = 0.0
+        for listener in self.by_fd.values():
+            if listener.container is container:
+                name = f"{LISTENER}{listener.number}"
+                state = read_state(self.directory, name)
+                write_state(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield what is stored with the keeper: name and descriptor."""
@@ -137,16 +148,23 @@ class Listeners:
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
         """Take a listener that is kept, once its runtime has said whose it is."""
-        write_state(self.directory, f"{LISTENER}{number}", state)
+        listener = self._made(number, fd, state)
+        unread = {} if listener.container.may_be_read else {_UNREAD: True}
+        write_state(self.directory, f"{LISTENER}{number}", state | unread)
         self.let_go(f"{ARRIVING}{number}")
-        listener = Listener(number, fd, state)
         self._add(listener)
         return listener
+
+    def _made(self, number: int, fd: int, state: Json) -> Listener:
+        whose = containers.whose(state)
+        container = self.containers.setdefault(whose, Container(whose))
+        return Listener(number, fd, state, container)
 
     def _add(self, listener: Listener) -> None:
         os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
         notify.wake_here(listener.fd)
         self.by_fd[listener.fd] = listener
+        self.inspector.start()
 
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
@@ -161,13 +179,19 @@ class Listeners:
         ):
             del self._ended[0]
 
-    def gone(self, listener: Listener) -> None:
-        """Forget a listener whose last process has ended."""
+    def gone(self, listener: Listener) -> bool:
+        """Forget a listener whose last process has ended; tell whether its container is over."""
         name = f"{LISTENER}{listener.number}"
         del self.by_fd[listener.fd]
+        is_last = all(one.container is not listener.container for one in self.by_fd.values())
+        if is_last:
+            del self.containers[listener.container.whose]
+        if not self.by_fd:
+            self.inspector.stop()
         os.close(listener.fd)
         self.let_go(name)
         bundle.remove(f"{self.directory}/{name}.json")
+        return is_last
 
     def answer(self, listener: Listener) -> None:
         """Let one call continue, and record it unless the profile allows it by its arguments.
@@ -183,19 +207,42 @@ class Listeners:
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
             notify.proceed(listener.fd, call.id)
             return
-        caller = self._caller(listener, call)
-        args = arguments(call, may_read=listener.may_read)
+        caller, args = self._look(listener.container, call)
         if not notify.is_valid(listener.fd, call.id):
-            caller = Caller(call.tid, 0, "", "")
+            caller = Caller(call.tid)
         self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id)
         self.record(listener.key, _sighting(call, caller, args))
 
-    def _caller(self, listener: Listener, call: notify.Call) -> Caller:
+    def _look(
+        self, container: Container, call: notify.Call
+    ) -> tuple[Caller, tuple[int, ...] | None]:
+        """Return who calls, and the arguments as far as they are known."""
+        address = pointed.address(call)
+        known = container.callers.known(call.tid, time.monotonic())
+        read = None
+        if call.tid and (known is None or address is not None):
+            try:
+                read = self._read(container, call.tid, address)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
+                say(f"who calls could not be read: {error!r}")
+        if read and known is None:
+            container.callers.learnt(call.tid, read.caller)
+        caller = known or (read.caller if read else Caller(call.tid))
+        return caller, pointed.arguments(call, read.flags if read else None)
+
+    def _read(self, container: Container, tid: int, address: int | None) -> Read | None:
+        """Have somebody else read it, for as long as the container may hold up others in all."""
+        if not container.may_be_read:
+            return None
         try:
-            return listener.callers.of(call.tid, time.monotonic())
-        except Exception:  # noqa: BLE001 - whatever it is, the call must be answered
-            return Caller(call.tid, 0, "", "")
+            read = self.inspector.ask(tid, address, container.patience)
+        except Late:
+            self._read_no_more(container)
+            return None
+        if read and container.spend(read.seconds):
+            self._read_no_more(container)
+        return read
 
     def _remove_files(self) -> None:
         """Remove what is left of listeners that are gone."""

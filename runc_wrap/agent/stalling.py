@@ -4,8 +4,9 @@ The decisions worker does where launchers connect, and it accepts none. It count
 memory that both have. The keeper is woken by a connection once in a while and looks after that
 whether the count moved; at rest it is not woken at all.
 
-The evidence worker does where it has been at one thing for long: a caller may point at memory that
-whoever reads it waits for. It says in the memory in flight (agent.notify) since when it is at it.
+The evidence worker counts its turns so, and has one every TICK at least: the keeper looks at that,
+whether there are listeners or not. It says in the memory in flight (agent.notify) since when it is
+at one thing: whoever comes next knows by that which call it hung in.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ _STARTING = 10.0
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _BYTES = 8
 BUSY_AT = 168  # in the memory in flight: nanoseconds of the monotonic clock, 0 while it waits
-BUSY_SECONDS = 10.0
-LOOK_EVERY = 5.0  # seconds, while there are listeners
+BUSY_SECONDS = 5.0
+TICK, TICK_AT_REST = 2.0, 5.0  # seconds between turns at most, with listeners and without
+LOOKS, MOST_LOOKS = 4, 24  # looks without a turn in between; of one that has no CPU, or starts
+_LOOK_AFTER = 0.5  # seconds more than a tick
 
 
 def is_stuck(memory: int) -> bool:
-    """Tell whether the evidence worker with this memory in flight hangs, or hung when it ended."""
+    """Tell whether the evidence worker with this memory in flight hung when it ended."""
     since = int.from_bytes(posix.pread(memory, _BYTES, BUSY_AT), sys.byteorder)
     return 0 < since < time.monotonic_ns() - BUSY_SECONDS * 1e9
 
@@ -83,3 +86,56 @@ class Watch:
         looked = select.poll()
         looked.register(self.fd, select.POLLIN)
         return bool(looked.poll(0))
+
+
+class Pulse:
+    """Looks whether the evidence worker has its turns, in the keeper; `memory` is handed to it."""
+
+    def __init__(self) -> None:
+        self.memory = posix.memfd_create("progress", posix.MFD_CLOEXEC)
+        self._before: bytes | None = None
+        self._looks = 0
+        self._due = 0.0
+        self._every = 0.0
+
+    def seconds(self, *, has_listeners: bool) -> float:
+        """Return in how many seconds to look again."""
+        every = (TICK if has_listeners else TICK_AT_REST) + _LOOK_AFTER
+        if every != self._every:
+            self.begin()
+            self._every, self._due = every, time.monotonic() + every
+        return self._due - time.monotonic()
+
+    def begin(self) -> None:
+        """Begin to count: there is another worker, or it ticks otherwise."""
+        self._looks, self._every, self._before = 0, 0.0, None
+
+    def is_lost(self, pid: int, *, is_ready: bool) -> bool:
+        """Look if it is time, and tell whether the worker stands still.
+
+        Looks are counted and not time, as all of this may have stood still together. One that only
+        has no CPU is given longer.
+        """
+        now = time.monotonic()
+        if not self._every or now < self._due:
+            return False
+        self._due = now + self._every
+        turns = posix.pread(self.memory, _BYTES, 0)
+        self._looks = self._looks + 1 if turns == self._before else 0
+        self._before = turns
+        needed = LOOKS if is_ready and not is_runnable(pid) else MOST_LOOKS
+        return self._looks >= needed
+
+
+def is_runnable(pid: int) -> bool:
+    """Tell whether a process runs or would if it had a CPU: it neither sleeps nor is stopped."""
+    try:
+        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return posix.read(fd, 4096).rpartition(b") ")[2].startswith(b"R")
+    except OSError:
+        return False
+    finally:
+        posix.close(fd)

@@ -12,6 +12,7 @@ ROLES = {
     "decisions": "runc_wrap.agent.decisions",
     "lingering": "runc_wrap.agent.lingering",
     "evidence": "runc_wrap.agent.evidence_worker",
+    "inspector": "runc_wrap.agent.inspector",
     "trial": "runc_wrap.agent.trial",
 }
 

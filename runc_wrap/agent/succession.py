@@ -23,5 +23,5 @@ def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
         b"NOTIFY_SOCKET": posix.environ.get(UPSTREAM, b""),
         BOUND: posix.environ.get(BOUND, b""),
     }
-    kept = [each for each in held if each.name not in ("keeper", ARRIVALS)]
+    kept = [each for each in held if each.name not in ("keeper", "progress", ARRIVALS)]
     handing.become(placing.command(prefix, "keeper"), kept, environment)

@@ -45,22 +45,23 @@ def test_of_one_that_is_gone_the_number_stays() -> None:
     assert (found.pid, found.comm, found.exe) == (pid, "", "")
 
 
-def test_a_flood_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[int] = []
+def test_a_flood_is_looked_at_now_and_then() -> None:
+    one, looked = Callers(), 0
 
-    def note(tid: int) -> callers.Caller:
-        looked.append(tid)
-        return callers.Caller(tid, 0, "name", "")
+    def call(tid: int, now: float) -> None:
+        nonlocal looked
+        if one.known(tid, now) is None:
+            looked += 1
+            one.learnt(tid, callers.Caller(tid, 0, "name", ""))
 
-    monkeypatch.setattr(callers, "look", note)
-    one = Callers()
-    for call in range(FULL):
-        assert one.of(call, 5.0).comm == "name"
-    assert len(looked) == FULL
-    for call in range(10 * EACH):
-        one.of(1000 + call, 5.5)
-    assert len(looked) == FULL + 10
-    assert one.of(1, 5.9).comm == "name"  # known already
-    assert len(looked) == FULL + 10
-    one.of(1, 6.0)  # a second later it is looked at again
-    assert len(looked) == FULL + 11
+    for tid in range(FULL):
+        call(tid, 5.0)
+    assert looked == FULL
+    for more in range(10 * EACH):
+        call(1000 + more, 5.5)
+    assert looked == FULL + 10
+    known = one.known(1, 5.9)
+    assert known is not None
+    assert known.comm == "name"
+    call(1, 6.0)  # a second later it is looked at again
+    assert looked == FULL + 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from runc_wrap.agent import stalling
 from runc_wrap.agent.notify import Inflight
+from runc_wrap.agent.stalling import LOOKS, MOST_LOOKS, Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +37,75 @@ def test_who_is_at_one_thing_for_long_hangs_and_who_waits_does_not(
     memory.rest()
     found.append(stalling.is_stuck(memory.fd))
     assert found == [False, False, True, False]
+
+
+def _looks(pulse: Pulse, clock: list[float], number: int, *, is_ready: bool = True) -> list[bool]:
+    found = []
+    for _ in range(number):
+        clock[0] += max(pulse.seconds(has_listeners=True), 0.0)
+        found.append(pulse.is_lost(os.getpid(), is_ready=is_ready))
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def pulse() -> Iterator[Pulse]:
+    made = Pulse()
+    yield made
+    os.close(made.memory)
+
+
+def test_a_worker_that_has_its_turns_goes_on(pulse: Pulse, clock: list[float]) -> None:
+    turns = stalling.Progress(pulse.memory)
+    for _ in range(10):
+        assert not any(_looks(pulse, clock, LOOKS - 1))
+        turns.moved()
+
+
+@pytest.mark.parametrize("has_cpu", [True, False])
+def test_one_that_stands_still_is_lost_and_one_that_has_no_cpu_is_given_longer(
+    pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch, *, has_cpu: bool
+) -> None:
+    monkeypatch.setattr(stalling, "is_runnable", lambda _: not has_cpu)
+    found = _looks(pulse, clock, MOST_LOOKS + 1)
+    assert found.index(True) == (LOOKS if has_cpu else MOST_LOOKS)
+    pulse.begin()
+    assert not any(_looks(pulse, clock, LOOKS))
+
+
+def test_one_that_starts_is_given_longer(
+    pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stalling, "is_runnable", lambda _: False)
+    assert _looks(pulse, clock, MOST_LOOKS + 1, is_ready=False).index(True) == MOST_LOOKS
+
+
+def test_a_keeper_that_stood_still_itself_counts_that_as_one_look(
+    pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stalling, "is_runnable", lambda _: False)
+    _looks(pulse, clock, 1)
+    clock[0] += 1000
+    assert not any(_looks(pulse, clock, LOOKS - 1))
+
+
+def test_a_stopped_process_is_not_runnable_and_a_busy_one_is() -> None:
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            pass
+    try:
+        assert stalling.is_runnable(pid)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        assert not stalling.is_runnable(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert not stalling.is_runnable(pid)

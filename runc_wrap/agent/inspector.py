@@ -1,0 +1,40 @@
+"""The program that reads what /proc has of callers, so that the evidence worker never waits there.
+
+It is asked on standard input, one call at a time, and says how long that kept it. Whatever it waits
+for, the worker goes on after a bound, and starts another. Lean: it has only this in memory.
+
+Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), flags, seconds); the first,
+of number 0, says that it is ready.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import resource
+import time
+
+from runc_wrap.agent import callers, pointed
+from runc_wrap.agent.asked import LARGEST, QUESTION
+
+_SLOW = 0.001  # seconds
+
+
+def main(_prefix: str) -> None:
+    """Answer until the worker is gone."""
+    channel = _socket.socket(fileno=0)
+    channel.send(marshal.dumps((0, (0, 0, "", ""), None, 0.0)))
+    while question := channel.recv(LARGEST):
+        number, tid, address, has_address = QUESTION.unpack(question)
+        slept, begun, used = _slept(), time.monotonic(), time.process_time()
+        found = callers.look(tid)
+        flags = pointed.flags(tid, address) if has_address else None
+        taken = time.monotonic() - begun
+        if taken > _SLOW and _slept() == slept:  # it only had no CPU
+            taken = time.process_time() - used
+        caller = (found.pid, found.uid, found.comm, found.exe)
+        channel.send(marshal.dumps((number, caller, flags, taken)))
+
+
+def _slept() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw

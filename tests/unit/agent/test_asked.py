@@ -1,0 +1,163 @@
+"""Asking the inspector: what it says, and what is done about one that waits."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import asked, placing, stalling
+from runc_wrap.agent.asked import MOST_STUCK, Inspector, Late
+from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOON = 5.0  # seconds
+
+
+@pytest.fixture
+def inspector(tmp_path: Path) -> Iterator[Inspector]:
+    made = Inspector(str(tmp_path))
+    made.start()
+    yield made
+    made.stop()
+    wait_until(lambda: made.reap() == 0, "its end")
+
+
+def _children() -> list[int]:
+    """Return the pids of inspectors that are this process' children."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in found if b"inspector" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_it_says_who_calls_and_what_flags_there_are(inspector: Inspector) -> None:
+    args = (ctypes.c_uint64 * 11)(0x10000080)
+    found = inspector.ask(os.getpid(), ctypes.addressof(args), SOON)
+    assert found is not None
+    assert (found.caller.pid, found.caller.uid) == (os.getpid(), os.getuid())
+    assert found.caller.exe == str(Path("/proc/self/exe").readlink())
+    assert found.flags == 0x10000080
+    assert 0 < found.seconds < SOON
+    again = inspector.ask(1, None, SOON)
+    assert again is not None
+    assert (again.caller.pid, again.flags) == (1, None)
+
+
+def test_one_that_waits_is_given_up_and_another_answers(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inspector.ask(os.getpid(), None, SOON)
+    (stopped,) = _children()
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(Late):
+        inspector.ask(os.getpid(), None, 0.05)
+    assert inspector.ask(os.getpid(), None, SOON)
+    wait_until(lambda: stopped not in _children() and inspector.reap() == 0, "the end of the first")
+    monkeypatch.setattr(asked, "is_runnable", lambda _: True)  # as if it had no CPU
+    (starved,) = _children()
+    os.kill(starved, signal.SIGSTOP)
+    assert inspector.ask(os.getpid(), None, 0.05) is None
+    before = time.monotonic()
+    assert inspector.ask(os.getpid(), None, SOON) is None  # it is not waited for again
+    assert time.monotonic() - before < 1
+    os.kill(starved, signal.SIGCONT)
+    wait_until(lambda: inspector.ask(os.getpid(), None, SOON) is not None, "an answer")
+    assert _children() == [starved]
+
+
+def test_one_that_has_no_cpu_for_long_is_given_up_too(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inspector.ask(os.getpid(), None, SOON)
+    monkeypatch.setattr(asked, "is_runnable", lambda _: True)
+    monkeypatch.setattr(asked, "_SLOWEST", 0.1)
+    os.kill(_children()[0], signal.SIGSTOP)
+    assert inspector.ask(os.getpid(), None, 0.05) is None
+    time.sleep(0.1)
+    with pytest.raises(Late):
+        inspector.ask(os.getpid(), None, SOON)
+
+
+def test_one_that_ended_is_started_again(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "_AGAIN", 0.0)
+    assert inspector.ask(os.getpid(), None, SOON)
+    os.kill(_children()[0], signal.SIGKILL)
+    wait_until(lambda: inspector.ask(os.getpid(), None, SOON) is not None, "an answer")
+
+
+def test_of_those_that_cannot_be_ended_there_are_a_few_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As whoever waits uninterruptibly: here they are not killed."""
+    monkeypatch.setattr("posix.kill", lambda *_: None)
+    made = Inspector(str(tmp_path))
+    before = set(_children())
+    try:
+        for _ in range(MOST_STUCK):
+            assert made.ask(os.getpid(), None, SOON)
+            (newest,) = set(_children()) - before
+            before.add(newest)
+            os.kill(newest, signal.SIGSTOP)
+            with pytest.raises(Late):
+                made.ask(os.getpid(), None, 0.05)
+        for _ in range(3):
+            assert made.ask(os.getpid(), None, SOON) is None
+        assert len(_children()) == MOST_STUCK
+        assert capfd.readouterr().err.count(f"{MOST_STUCK} readers hang") == 1
+    finally:
+        monkeypatch.undo()
+        for pid in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: made.reap() == 0, "their end")
+    assert made.ask(os.getpid(), None, SOON)
+    made.stop()
+    wait_until(lambda: made.reap() == 0, "its end")
+
+
+def test_it_ends_with_the_worker(tmp_path: Path) -> None:
+    take, give = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Inspector(str(tmp_path)).start()
+            os.write(give, b"%d" % _children()[0])
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    its = int(os.read(take, 20))
+    for fd in (take, give):
+        os.close(fd)
+    wait_until(lambda: not Path(f"/proc/{its}").exists() or _is_zombie(its), "its end")
+
+
+def _is_zombie(pid: int) -> bool:
+    return stalling.is_runnable(pid) is False and ") Z " in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_it_loads_little(tmp_path: Path) -> None:
+    """What it imports, each observed container's node has in memory once more."""
+    argv = placing.command(str(tmp_path), "inspector")
+    loaded = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from runc_wrap.agent import inspector; "
+        "print(*sorted(set(sys.modules) & {'os', 're', 'socket', 'signal', 'enum', 'typing', "
+        "'json', 'logging', 'subprocess', 'threading', 'pathlib', 'orjson'}))"
+    )
+    root = argv[6].partition("/runc_wrap/")[0]
+    read, write = os.pipe()
+    words = [sys.executable, "-I", "-S", "-c", loaded, root]
+    moved = [(os.POSIX_SPAWN_DUP2, write, 1)]
+    os.waitpid(os.posix_spawn(sys.executable, words, os.environ, file_actions=moved), 0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        assert told.read().split() == []
