@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.agents import resident
+from runc_wrap.agent import handing, stalling
 from tests.support import agent as agents
 from tests.support import bundles, install
 from tests.support.processes import attempt, wait_until
@@ -97,25 +98,22 @@ def test_a_path_too_long_for_a_socket_is_said(installed: install.Installed, tmp_
 
 
 def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
-    """Nothing ticks: in five seconds neither keeper nor decisions worker runs at all.
+    """In five seconds the keeper looks once at the evidence worker; the other worker does nothing.
 
-    The evidence worker hears of every program that starts on the machine, and waits without end.
+    The evidence worker hears of every program that starts on the machine.
     """
     time.sleep(4)  # the keeper looks once more, two seconds after a connection
 
-    def seen() -> list[tuple[str, ...]]:
-        found = []
-        for pid in (agent.keeper, agent.decisions):
-            status = Path(f"/proc/{pid}/status").read_text()
-            times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-            found.append((status.partition("\nvoluntary")[2], *times))
-        return found
+    def switches(pid: int) -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
-    before = seen()
-    time.sleep(5)
-    assert seen() == before
+    keeper, decisions = switches(agent.keeper), switches(agent.decisions)
+    time.sleep(stalling.TICK_AT_REST)
+    assert switches(agent.decisions) == decisions
+    assert switches(agent.keeper) <= keeper + 1
     agent.wait_answering()
-    assert seen() != before  # the control
+    assert switches(agent.decisions) > decisions  # the control
     assert resident(agent.three) < RESIDENT
 
 
@@ -206,6 +204,49 @@ def test_a_worker_that_is_only_busy_is_left_alone(agent: Agent) -> None:
         os.kill(before, signal.SIGCONT)
         assert agents.ask(agent.prefix, "nonsense", "")
     assert agent.decisions == before
+
+
+def _watched(seconds: float) -> float:
+    """Return within how many seconds one that stands still is replaced, on a loaded machine too."""
+    return 2 * (stalling.LOOKS + 1) * (seconds + 0.5) + 10
+
+
+def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent: Agent) -> None:
+    """Audit records would be lost, and metrics not be had."""
+    wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")
+    before = agent.three
+    os.kill(before[2], signal.SIGSTOP)
+    wait_until(
+        lambda: agent.evidence not in (0, before[2]), "another", _watched(stalling.TICK_AT_REST)
+    )
+    wait_until(lambda: not Path(f"/proc/{before[2]}").exists(), "the end of the first")
+    assert agent.three[:2] == before[:2]
+    assert agent.daemon.log.read_text().count("stands still") == 1
+
+
+def test_systemd_is_told_that_the_keeper_goes_on_and_not_when_it_stands_still(
+    node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taker = handing.listen(str(tmp_path / "n"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+
+    def told(seconds: float) -> int:
+        found, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            while message := handing.receive(taker):
+                found += b"WATCHDOG=1" in message.lines
+            time.sleep(0.05)
+        return found
+
+    with agents.running(node) as agent:
+        assert told(3) >= 2
+        os.kill(agent.keeper, signal.SIGSTOP)
+        told(0.5)
+        assert told(3) == 0
+        os.kill(agent.keeper, signal.SIGCONT)
+        assert told(3) >= 2
+    taker.close()
 
 
 def test_metrics_are_had_on_loopback_too_also_after_the_keeper_was_killed(

@@ -26,6 +26,7 @@ _ANSWER = struct.Struct("=IiQ")  # length, error, unique
 _VERSION = struct.Struct("=IIIIHHI10I")  # major, minor, readahead, flags, two bounds, max_write
 _ATTRIBUTES = struct.Struct("=QII6Q10I")  # valid for (s, ns), 6 times 64 bits, then from atimensec
 _OPENED = struct.Struct("=QII")
+_KEEP_CACHE = 2  # without, who opens it waits for those that read it
 _ENOSYS = 38
 _SIZE, _MODE = 4096, stat.S_IFREG | 0o444
 
@@ -72,4 +73,4 @@ def _body(code: int) -> bytes:
     if code == _GETATTR:
         times = [0] * 3
         return _ATTRIBUTES.pack(3600, 0, 0, 1, _SIZE, 8, *times, *times, _MODE, 1, *[0] * 5)
-    return _OPENED.pack(1, 0, 0) if code == _OPEN else b""
+    return _OPENED.pack(1, _KEEP_CACHE, 0) if code == _OPEN else b""

@@ -1,0 +1,110 @@
+"""observe beside a container that makes denied calls in a loop: it is slowed, nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent.pacing import BURST, RATE
+from runc_wrap.evidence import store
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import Daemon, short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+SECONDS = 5  # of flooding beyond the burst
+LISTENERS = 3  # the container's own, and of processes that join it
+EACH = (BURST + SECONDS * RATE) // LISTENERS
+BOUND = 1.0  # seconds that a victim's call may take: on a machine that is loaded, too
+SHARE = 0.5  # of a CPU, in the agent: it was all of one before
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[install.Installed]:
+    with short_directory("flood") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
+
+
+def _with(bundle: Bundle, program: Path, *words: str) -> Bundle:
+    shutil.copy(program, bundle.path / "rootfs")
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program.name}", *words]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+def _cpu(pids: list[int]) -> float:
+    """Return the seconds of CPU that processes have used (sched-stats, nanoseconds)."""
+    spent = [Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in pids]
+    return sum(map(int, spent)) / 1e9
+
+
+def _counted(node: install.Installed, bundle: Bundle) -> int:
+    found = store.load(node.prefix / "var" / "evidence").containers
+    seen = found.get((str(bundle.path / "state"), bundle.name))
+    return sum(tally.count for tally in seen.calls.values()) if seen else 0
+
+
+def test_a_flood_is_answered_at_a_bounded_rate_whoever_joins_and_nobody_else_waits(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    flooding = make_bundle(pair.kind)
+    shutil.copy(built("repeat"), flooding.path / "rootfs")
+    victim = _with(make_bundle(pair.kind), built("slowest"), str(SECONDS))
+    exec_ = flooding.argv(node.wrapper, "exec")[:-1]
+    words = [*exec_, flooding.name, "/repeat", str(EACH), "1"]
+    with agents.running(node) as agent:
+        flooding.create(node.wrapper)
+        before, begun = _cpu([agent.evidence]), time.monotonic()
+        joined = [Daemon(words, tmp_path / str(each)) for each in range(LISTENERS)]
+        try:
+            done = victim.call(node.wrapper, "run")
+            for one in joined:
+                one.process.wait(60)
+            took = time.monotonic() - begun
+        finally:
+            for one in joined:
+                one.stop()
+        told = [one.log.read_text() for one in joined]
+        share = (
+            _cpu([agent.evidence, *agents.processes(node.prefix, "inspector")]) - before
+        ) / took
+        assert told == [f"{EACH} of {EACH} failed with 95\n"] * LISTENERS
+        assert took > 0.9 * SECONDS
+        assert share < SHARE
+        slowest = re.search(r"the slowest ([\d.]+) ms", done.stdout)
+        assert slowest
+        assert float(slowest[1]) < BOUND * 1e3
+        wait_until(lambda: _counted(node, flooding) == LISTENERS * EACH, "all calls in the store")
+        flooding.delete(pair.bare)
+
+
+def test_evidence_runs_at_no_raised_priority_whatever_the_agent_was_started_with(
+    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(pair.kind)
+    with agents.running(node, ["nice", "-n", "-5"]) as agent:
+        bundle.create(node.wrapper)  # there is a listener now, so somebody who reads
+        wait_until(lambda: bool(agents.processes(node.prefix, "inspector")), "the reader")
+        for pid in (agent.evidence, *agents.processes(node.prefix, "inspector")):
+            assert os.getpriority(os.PRIO_PROCESS, pid) >= 0
+        assert os.getpriority(os.PRIO_PROCESS, agent.keeper) < 0  # the control
+        bundle.delete(pair.bare)
