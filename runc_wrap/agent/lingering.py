@@ -14,9 +14,10 @@ import select
 import time
 from _signal import SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, handing, inheriting, notify, signals, sockets
+from runc_wrap.agent import arrivals, containers, handing, inheriting, notify, signals, sockets
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import read_state, write_state
+from runc_wrap.agent.pacing import Pacing
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LINGERING, LISTENER, STOPPED, number_of
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.agent.arrivals import Arrival
+    from runc_wrap.agent.containers import Whose
 
 _MOST_ARRIVALS = 64
 _BOUND = b"RUNC_WRAP_BOUND"  # as the keeper has it
@@ -69,6 +71,8 @@ class Lingering:
         self.others = {name: named[name] for name in ("notify", "lock", LINGERING) if name in named}
         self.arriving: dict[int, Arrival] = {}
         self.poll = select.epoll()
+        self.pacing = Pacing(self.poll)
+        self.whose: dict[int, Whose] = {}
         self._restore()
         for each in handed:
             if number := number_of(each.name, ARRIVING):
@@ -79,6 +83,7 @@ class Lingering:
         for fd, number in self.listeners.items():
             if left and left[0] == number and notify.proceed(fd, left[1]):
                 self.inflight.pass_over()
+            self.whose[fd] = containers.whose(self._state(number))
             self.poll.register(fd, select.EPOLLIN)
         watched = [fd for name, fd in self.others.items() if name != "lock"]
         for fd in (self.signals.fd, *watched):
@@ -96,22 +101,28 @@ class Lingering:
                 self._lose(fd)
         for fd in others:
             self._do(fd)
+        self.pacing.wake_due()
         now = time.monotonic()
         for fd in [fd for fd, arrival in self.arriving.items() if arrival.until <= now]:
             self._settle(fd)
 
     def _seconds(self) -> float | None:
-        due = [arrival.until - time.monotonic() for arrival in self.arriving.values()]
-        return max(min(due), 0.0) if due else None
+        due = [*(arrival.until for arrival in self.arriving.values()), *self.pacing.due()]
+        return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _answer(self, fd: int) -> None:
+        if not self.pacing.may_answer(self.whose[fd], fd):
+            return
         if call := self.inflight.receive(fd, self.listeners[fd]):
             self.inflight.pass_over()
             notify.proceed(fd, call.id)
+            self.pacing.answered(self.whose[fd])
 
     def _lose(self, fd: int) -> None:
         del self.listeners[fd]
         self.poll.unregister(fd)  # it may be open elsewhere: then closing is not enough
+        whose = self.whose.pop(fd)
+        self.pacing.forget(whose, fd, is_last=whose not in self.whose.values())
         posix.close(fd)
 
     def _do(self, fd: int) -> None:
@@ -155,7 +166,7 @@ class Lingering:
             return
         if number in self.listeners.values():  # what it brought was kept before it was whole
             known = next(each for each, other in self.listeners.items() if other == number)
-            del self.listeners[known]
+            del self.listeners[known], self.whose[known]
             self.poll.unregister(known)
             arrival.fds, arrival.is_kept = [known], True
         self.arriving[fd] = arrival
@@ -176,17 +187,21 @@ class Lingering:
         arrival.end()
         if arrival.listener is None:
             return
-        directory = f"{self.prefix}/var/agent/listeners"
         state = arrival.state()
-        roots = {one.get("id"): one.get("root") for one in self._states(directory)}
+        roots = {
+            one.get("id"): one.get("root") for one in map(self._state, self.listeners.values())
+        }
         state["root"] = roots.get(state["id"], "")
-        write_state(directory, f"{LISTENER}{arrival.number}", state)
+        write_state(self._directory(), f"{LISTENER}{arrival.number}", state)
         self.listeners[arrival.listener] = arrival.number
+        self.whose[arrival.listener] = containers.whose(state)
         self.poll.register(arrival.listener, select.EPOLLIN)
 
-    def _states(self, directory: str) -> Iterator[dict[str, object]]:
-        for number in self.listeners.values():
-            yield read_state(directory, f"{LISTENER}{number}")
+    def _directory(self) -> str:
+        return f"{self.prefix}/var/agent/listeners"
+
+    def _state(self, number: int) -> dict[str, object]:
+        return read_state(self._directory(), f"{LISTENER}{number}")
 
     def tell_losses(self) -> None:
         """Write down how many calls nobody has recorded."""

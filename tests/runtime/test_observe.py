@@ -256,7 +256,7 @@ def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(  # noq
     times: int,
     exact: bool,
 ) -> None:
-    calls, processes = 20_000, 3
+    calls, processes = 8_000, 3  # in all more than there may be at once: it takes seconds
     bundle = make_bundle(pair.kind)
     running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
     wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
@@ -283,7 +283,7 @@ def test_told_to_stop_it_lets_calls_continue_until_the_last_container_is_gone(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    calls = 60_000
+    calls = 25_000
     bundle = make_bundle(pair.kind)
     running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
     wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
@@ -303,7 +303,7 @@ def test_started_again_it_takes_over_what_lingers_and_an_exec_between_does_not_f
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    calls = 60_000
+    calls = 25_000
     bundle = make_bundle(pair.kind)
     running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
     wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")

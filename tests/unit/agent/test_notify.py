@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import lingering, notify
+from runc_wrap.agent import lingering, notify, pacing
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.profiles import syscalls
@@ -186,6 +186,23 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_lingering_answers_at_a_bounded_rate(
+    sender: Sender, inflight: Inflight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, rate, more = 5, 20, 20
+    monkeypatch.setattr(pacing, "BURST", at_once)
+    monkeypatch.setattr(pacing, "RATE", rate)
+    handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
+    begun = time.monotonic()
+    pid = in_child(lambda: lingering.linger(handed))
+    for _ in range(at_once + more):
+        sender.call()
+        assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert time.monotonic() - begun > 0.8 * more / rate
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def test_a_call_is_counted_by_one_store_or_not_at_all(inflight: Inflight) -> None:
