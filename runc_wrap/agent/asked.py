@@ -21,6 +21,8 @@ from runc_wrap.agent.stalling import is_runnable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runc_wrap.agent.containers import Container
+
     Described = tuple[int, int, str, str]
     Answer = tuple[int, Described, int | None, float]
 
@@ -34,18 +36,20 @@ _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
 class Late(Exception):
-    """The inspector waits for something: it was given up."""
+    """Reading about a container has used up what it may take: `container` is which."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
 
 
 class Read:
-    """What was read: `flags` only if they were asked for, `seconds` that it took."""
+    """What was read: `flags` only if they were asked for."""
 
-    __slots__ = ("caller", "flags", "seconds")
+    __slots__ = ("caller", "flags")
 
-    def __init__(self, caller: Described, flags: int | None, seconds: float) -> None:
+    def __init__(self, caller: Described, flags: int | None) -> None:
         self.caller = Caller(*caller)
         self.flags = flags
-        self.seconds = seconds
 
 
 class Inspector:
@@ -63,6 +67,7 @@ class Inspector:
         self._pending = 0.0  # since when a question has no answer, on the monotonic clock
         self._not_before = 0.0  # where one ended by itself
         self._is_said = False
+        self._about: Container | None = None
 
     def reap(self) -> int:
         """Let go of those that ended; return how many are stuck."""
@@ -102,24 +107,24 @@ class Inspector:
             posix.kill(self._pid, SIGKILL)
             self._stuck.append(self._pid)  # until it is gone
 
-    def ask(self, tid: int, address: int | None, seconds: float) -> Read | None:
-        """Return what is to be read of a thread, None where nothing could be asked.
+    def ask(self, container: Container, tid: int, address: int | None) -> Read | None:
+        """Return what is to be read of a container's thread, None where nothing could be asked.
 
-        None as well where it had no CPU for these seconds. Raises Late where it waits.
+        None as well where it had no CPU for as long as it may take. Raises Late, which may be about
+        the container that was asked about before.
         """
         self.start()
         if not self._is_free():
             return None
         self._number += 1
         question = QUESTION.pack(self._number, tid, address or 0, address is not None)
+        self._about = container
         if not (self._channel and self._sent(self._channel, question)):
             return None
-        if found := self._answer(seconds):
-            return found
-        if self._waits():
-            self._give_up()
-            raise Late
-        return None
+        found = self._answer(container.patience)
+        if not found and self._waits():
+            raise self._given_up(container)
+        return found
 
     def _sent(self, channel: _socket.socket, question: bytes) -> bool:
         try:
@@ -137,19 +142,20 @@ class Inspector:
             self._was_awaited = True
         elif self._channel and self._pending:
             self._answer(0.0)
-            if self._pending and time.monotonic() - self._pending > _SLOWEST:
-                self._give_up()
-                raise Late
+            if self._about and self._pending and time.monotonic() - self._pending > _SLOWEST:
+                raise self._given_up(self._about)
         return bool(self._channel and self._is_ready and not self._pending)
 
     def _answer(self, seconds: float) -> Read | None:
-        """Return the answer to the last question."""
+        """Return the answer to the last question, once it is known what it has cost."""
         answer = self._answered(seconds)
         if answer is None:
             return None
-        number, caller, flags, taken = answer
+        _, caller, flags, taken = answer
         self._pending = 0.0
-        return Read(caller, flags, taken) if number == self._number else None
+        if self._about and self._about.spend(taken):
+            raise Late(self._about)
+        return Read(caller, flags)
 
     def _answered(self, seconds: float) -> Answer | None:
         if not self._channel or not self._poll.poll(seconds * 1000):
@@ -173,9 +179,10 @@ class Inspector:
         self.stop()
         self._not_before = time.monotonic() + _AGAIN
 
-    def _give_up(self) -> None:
+    def _given_up(self, container: Container) -> Late:
         self.stop()
         self.start()
+        return Late(container)
 
 
 def _spawned(prefix: str, channel: int) -> int:

@@ -236,13 +236,10 @@ class Listeners:
         if not container.may_be_read:
             return None
         try:
-            read = self.inspector.ask(tid, address, container.patience)
-        except Late:
-            self._read_no_more(container)
+            return self.inspector.ask(container, tid, address)
+        except Late as late:
+            self._read_no_more(late.container)
             return None
-        if read and container.spend(read.seconds):
-            self._read_no_more(container)
-        return read
 
     def _remove_files(self) -> None:
         """Remove what is left of listeners that are gone."""
