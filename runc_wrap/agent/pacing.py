@@ -12,7 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.containers import Whose
 
-RATE = 2000  # calls a second: some 5 % of a CPU. Starting programs in a loop makes fewer of them
+# Calls a second: some 5 % of a CPU, or 20 % with clone3, whose flags are read each time. Starting
+# programs in a loop makes fewer; threads that only begin and end may make five times as many.
+RATE = 2000
 BURST = 10_000  # calls at once, after some seconds with fewer
 REST = 0.05  # seconds: more would be felt, less wakes the process more often
 
