@@ -36,7 +36,7 @@ MOST_STORED = 512
 _LONGEST_NAME = 64
 _CALLS_WAIT = 1.0  # seconds at most for calls that nobody answers
 _GRACE = 2.0  # seconds for workers to end
-_MOST_ABANDONED = 4  # evidence workers that cannot even be killed
+MOST_ABANDONED = 4  # evidence workers that cannot even be killed
 # glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3))
 _FRUGAL = {
     b"MALLOC_ARENA_MAX": b"1",
@@ -140,9 +140,8 @@ class Keeper:
         bound on how many are left so.
         """
         worker = self.evidence
-        if not worker.pid or len(self.abandoned) >= _MOST_ABANDONED:
-            return
-        if self.pulse.is_lost(worker.pid, is_ready=worker.is_ready):
+        is_lost = worker.pid and self.pulse.is_lost(worker.pid, is_ready=worker.is_ready)
+        if is_lost and len(self.abandoned) < MOST_ABANDONED:
             say("the evidence worker stands still; another takes its place.")
             self.abandoned.add(worker.pid)
             worker.give_up()
