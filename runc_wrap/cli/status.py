@@ -13,10 +13,11 @@ from runc_wrap.policy import freshness
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
     from runc_wrap.node.processes import Process
-    from runc_wrap.node.status import Entry, Node
+    from runc_wrap.node.status import Apart, Entry, Node
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
 _AGREES = {True: "yes", False: "NO", None: "-"}
+_SENTENCES, _LONGEST = 3, 300  # of what a user's states are, and characters of one
 _SHORT = 12  # characters of an id, as engines show it
 _FROM_RECORD = """
 namespace pod container image declared action mode profile reason rule ignored engine via
@@ -30,13 +31,15 @@ def status(places: Places, *, as_json: bool) -> None:
     """Show every container: who it is, what was declared and decided, what the kernel says.
 
     A container that was not started through runc-wrap has no decision, and AGREES is "-".
+    Users' own containers come after root's, each with its user, and are that user's word.
     """
     node = look(places)
     _say_what_is_newer(places)
+    entries = [*node.entries, *(entry for user in node.users for entry in user.entries)]
     if as_json:
-        output.document([as_document(entry) for entry in node.entries])
+        output.document([as_document(entry) for entry in entries])
     else:
-        output.table(_COLUMNS, [_row(entry) for entry in node.entries])
+        output.table(_COLUMNS, [_row(entry) for entry in entries])
 
 
 def look(places: Places) -> Node:
@@ -49,7 +52,18 @@ def look(places: Places) -> Node:
         output.warn(f"not read: {sentence}")
     if node.damaged:
         output.warn(f"{node.damaged} lines of the ledger are damaged and were passed over")
+    for user in node.users:
+        _say_of(user)
     return node
+
+
+def _say_of(user: Apart) -> None:
+    """Warn of what a user's own run directory holds; it is that user's business."""
+    for sentence in user.unreadable[:_SENTENCES]:
+        output.warn(f"not read: uid {user.uid}: {sentence[:_LONGEST]}")
+    more = user.more + len(user.unreadable[_SENTENCES:])
+    if more:
+        output.warn(f"{more} more of uid {user.uid} are not shown")
 
 
 def _say_what_is_newer(places: Places) -> None:
@@ -67,6 +81,7 @@ def as_document(entry: Entry) -> dict[str, Any]:
     found, record = entry.container, entry.record
     return {
         "id": found.id,
+        "owner": found.owner,
         "pid": found.pid,
         "root": found.root,
         "state": found.state,
@@ -101,7 +116,8 @@ def named(entry: Entry) -> str:
     short = entry.container.id if len(entry.container.id) != 64 else entry.container.id[:_SHORT]  # noqa: PLR2004 - the engines' ids are 32 bytes in hexadecimal
     parts = [record.namespace, record.pod, record.container] if record else []
     path = "/".join(part for part in parts if part)
-    return f"{path} ({short})" if path else short
+    whose = f"uid {entry.container.owner}: " if entry.container.owner else ""
+    return whose + (f"{path} ({short})" if path else short)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

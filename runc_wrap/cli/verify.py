@@ -12,10 +12,10 @@ from runc_wrap.node import deep as node_deep
 from runc_wrap.node.deep import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runc_wrap.node.places import Places
-    from runc_wrap.node.status import Entry, Node
+    from runc_wrap.node.status import Apart, Entry, Node
 
 _SHOWN = 10  # calls of one process, in text
 
@@ -33,14 +33,19 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     """Check that the kernel confines every process of every container as was decided.
 
     Exit status 1 if one is not, and its container is named; 2 if something could not be checked.
+    Users' own containers are told apart, are not read deeply, and never decide the exit status.
     """
     node = look(places)
-    wrong, unknown = _deeply(node) if deep else (list(_plainly(node)), [])
+    wrong, unknown = _deeply(node) if deep else (list(_plainly(node.entries)), [])
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
     checked = sum(entry.agrees is not None for entry in node.entries)
+    for user in node.users:
+        for entry, found in list(_plainly(user.entries))[:_SHOWN]:
+            output.warn(_sentence(entry, found))
     if as_json:
-        output.document({"checked": checked, "disagreeing": [_document(*one) for one in wrong]})
+        document = {"checked": checked, "disagreeing": [_document(*one) for one in wrong]}
+        output.document({**document, "users": [_user(user) for user in node.users]})
     else:
         for entry, found in wrong:
             output.say(_sentence(entry, found))
@@ -51,8 +56,18 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
         raise SystemExit(output.IMPOSSIBLE)
 
 
-def _plainly(node: Node) -> Iterator[tuple[Entry, Wrong]]:
-    for entry in node.entries:
+def _user(user: Apart) -> dict[str, Any]:
+    return {
+        "uid": user.uid,
+        "containers": len(user.entries),
+        "more": user.more,
+        "disagreeing": [_document(*one) for one in _plainly(user.entries)],
+        "unreadable": user.unreadable,
+    }
+
+
+def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
+    for entry in entries:
         for process in entry.deviating if entry.agrees is False else ():
             found = {"seccomp": process.seccomp, "filters": process.filters}
             yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
@@ -63,7 +78,7 @@ def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[str]]:
     comparing = node_deep.Comparing()
     wrong: list[tuple[Entry, Wrong]] = []
     unknown: list[str] = []
-    plain = list(_plainly(node))
+    plain = list(_plainly(node.entries))
     for entry in node.entries:
         result = comparing.compare(entry)
         wrong += [(entry, one) for one in result.wrong]

@@ -85,12 +85,13 @@ class Ledger:
         return {root for root, _ in self.records if root}
 
 
-def read(directory: Path) -> Ledger:
+def read(directory: Path, largest: int = LARGEST) -> Ledger:
     """Read one ledger; an absent one is empty. Raises OSError for one that cannot be read.
 
-    The newest file is read first: a rotation in between then shows records twice and hides none.
+    Of each file at most the `largest` last bytes are read. The newest file is read first: a
+    rotation in between then shows records twice and hides none.
     """
-    texts = [_bounded(directory / name) for name in NEWEST_FIRST]
+    texts = [_bounded(directory / name, largest) for name in NEWEST_FIRST]
     last: dict[Key, Json] = {}
     starts: dict[Key, tuple[str | None, int]] = {}
     damaged = 0
@@ -158,21 +159,20 @@ def opened(path: Path) -> int | None:
     return None
 
 
-def _bounded(path: Path) -> bytes:
-    """Return the file's last bytes, at most LARGEST; b"" if it is not there or no regular file."""
+def _bounded(path: Path, largest: int) -> bytes:
+    """Return the file's last bytes, at most `largest`; b"" for none and for no regular file."""
     descriptor = opened(path)
     if descriptor is None:
         return b""
     try:
         size = os.fstat(descriptor).st_size
-        os.lseek(descriptor, max(0, size - LARGEST), os.SEEK_SET)
-        return b"".join(_chunks(descriptor))
+        os.lseek(descriptor, max(0, size - largest), os.SEEK_SET)
+        return b"".join(_chunks(descriptor, largest))
     finally:
         os.close(descriptor)
 
 
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    left = LARGEST
+def _chunks(descriptor: int, left: int) -> Iterator[bytes]:
     while left and (part := os.read(descriptor, min(left, 1024 * 1024))):
         left -= len(part)
         yield part

@@ -18,12 +18,13 @@ threads, so that all have at least the filters of the first.
 import ctypes
 import errno
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from runc_wrap.node import apart
 
 # linux/ptrace.h
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
@@ -33,6 +34,8 @@ _INSTRUCTION = 8  # sizeof(struct sock_filter)
 _MOST = 64  # filters; with the longest there would be 4 * 64 KiB each, the kernel stops far earlier
 SECONDS = 2.0
 _PAUSE = 0.0005
+_SOON = 0.002  # seconds that others wait for one to stop
+_HELD = 0.2  # seconds to begin with a process; more only if it keeps its tracer waiting
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
@@ -45,6 +48,9 @@ class FiltersUnreadableError(RuntimeError):
     def __init__(self, sentence: str, number: int = 0) -> None:
         super().__init__(sentence)
         self.errno = number
+
+
+Read = tuple[bytes, ...] | FiltersUnreadableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,61 +103,115 @@ def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
     () for a process without filters, which then is not touched. Takes at most about `seconds`.
     Raises FiltersUnreadableError.
     """
-    if status(pid).mode != 2:  # noqa: PLR2004 (SECCOMP_MODE_FILTER)
-        return ()
-    result: list[tuple[bytes, ...] | Exception] = []
-    tracer = threading.Thread(target=_into(result, lambda: _traced(pid, seconds)), daemon=True)
-    tracer.start()
-    tracer.join()
-    if isinstance(result[0], Exception):
-        raise result[0]
-    return result[0]
+    found = read_all([pid], seconds)[pid]
+    if isinstance(found, FiltersUnreadableError):
+        raise found
+    return found
 
 
-def _into(
-    result: list[tuple[bytes, ...] | Exception], work: Callable[[], tuple[bytes, ...]]
-) -> Callable[[], None]:
-    def run() -> None:
+def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
+    """Return for each process what `read` returns or raises, in `seconds` for all together."""
+    found: dict[int, Read] = {}
+    for pid in pids:
         try:
-            result.append(work())
-        except Exception as error:  # noqa: BLE001 (raised again by who waits)
-            result.append(error)
-
-    return run
-
-
-def _traced(pid: int, seconds: float) -> tuple[bytes, ...]:
-    with _stopped(pid, time.monotonic() + seconds):
-        return tuple(_filters(pid))
-
-
-@contextmanager
-def _stopped(pid: int, deadline: float) -> Iterator[None]:
-    """Hold a process stopped; it goes on afterwards, with the signal that was on its way to it."""
-    _ptrace(_SEIZE, pid)
-    pending = 0
-    try:
-        _ptrace(_INTERRUPT, pid)
-        pending = _await_stop(pid, deadline)
-        yield
-    finally:
-        # fails where the process has not stopped or is gone; the thread's end detaches then
-        _libc.ptrace(_DETACH, pid, None, pending)
+            if status(pid).mode != 2:  # noqa: PLR2004 (SECCOMP_MODE_FILTER)
+                found[pid] = ()
+        except FiltersUnreadableError as error:
+            found[pid] = error
+    deadline = time.monotonic() + seconds
+    left = [pid for pid in dict.fromkeys(pids) if pid not in found]
+    while left and time.monotonic() < deadline:
+        told, held = _once(left, deadline)
+        found |= told
+        begun = [] if held is None else left[: left.index(held)]
+        left = [pid for pid in (*left[len(begun) :], *begun) if pid not in found]
+        if held is None:
+            break
+    return {pid: found.get(pid) or _never(pid, found) for pid in pids}
 
 
-def _await_stop(pid: int, deadline: float) -> int:
-    """Return the signal that the stop is about, 0 for the one that was asked for."""
-    while time.monotonic() < deadline:
-        found, state = os.waitpid(pid, os.WNOHANG | _WALL)
-        if found and not os.WIFSTOPPED(state):
-            raise _gone(pid)
-        if found:
-            return 0 if state >> 16 == _EVENT_STOP else os.WSTOPSIG(state)
-        time.sleep(_PAUSE)
-    raise FiltersUnreadableError(
-        f"the process {pid} did not stop to be read; it may be frozen, or waiting for a device",
+def _never(pid: int, found: Mapping[int, Read]) -> Read:
+    return () if pid in found else _unstopped(pid)
+
+
+def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
+    """Have one tracer read; return what it did, and the process that keeps it from going on."""
+    tracer = apart.Process(os.geteuid(), lambda: _traced(pids))
+    found: dict[int, Read] = {}
+    begun: int | None = None
+    while not tracer.is_over and (left := deadline - time.monotonic()) > 0:
+        told = tracer.hear_within(left if begun is None else min(left, _HELD))
+        if not told and not tracer.is_over and begun is not None:
+            found[begun] = _unstopped(begun)
+            break
+        for pid, what in told:
+            begun = pid if what is None else None
+            if pid and what is not None:
+                found[pid] = _value(what)
+    tracer.leave()
+    return found, begun
+
+
+def _value(told: list[Any]) -> Read:
+    number, said = told
+    if number is None:
+        return tuple(map(bytes.fromhex, said))
+    return FiltersUnreadableError(said, number)
+
+
+def _unstopped(pid: int) -> FiltersUnreadableError:
+    return FiltersUnreadableError(
+        f"the process {pid} did not stop to be read; it may be frozen, or waiting for a device or "
+        "for a child that it made by vfork",
         errno.ETIMEDOUT,
     )
+
+
+def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Yield (pid, None) before a process is touched, and (pid, what was read) as soon as it was.
+
+    (0, None) says that all have been begun.
+    """
+    waiting: set[int] = set()
+    for pid in pids:
+        yield pid, None
+        try:
+            _ptrace(_SEIZE, pid)
+            waiting.add(pid)
+            _ptrace(_INTERRUPT, pid)
+        except FiltersUnreadableError as error:
+            yield pid, (error.errno, str(error))
+            continue
+        yield from _stopped(waiting, time.monotonic() + _SOON)
+        yield 0, None
+    while waiting:
+        yield from _stopped(waiting, time.monotonic() + SECONDS)
+
+
+def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
+    """Yield what was read of those that stop until then, and let each go on."""
+    while waiting:
+        pid, state = os.waitpid(-1, os.WNOHANG | _WALL)
+        if pid:
+            waiting.discard(pid)
+            yield pid, _let_go(pid, state)
+        elif time.monotonic() > until:
+            return
+        else:
+            time.sleep(_PAUSE)
+
+
+def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
+    """Read a process that has stopped; it goes on with the signal that was on its way to it."""
+    if not os.WIFSTOPPED(state):
+        return errno.ESRCH, str(_gone(pid))
+    try:
+        return None, [each.hex() for each in _filters(pid)]
+    except FiltersUnreadableError as error:
+        return error.errno, str(error)
+    finally:
+        pending = 0 if state >> 16 == _EVENT_STOP else os.WSTOPSIG(state)
+        _libc.ptrace(_DETACH, pid, None, pending)  # fails where it is gone
 
 
 def _filters(pid: int) -> Iterator[bytes]:

@@ -9,7 +9,9 @@ brought into a container's other namespaces only.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.containers import Container
 
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
+_GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
 _ENDED = ("Z", "X")  # nobody has asked yet how it ended; it runs nothing any more
 _LARGEST = 64 * 1024
 _MOST_PARTS = 32  # 65,536 groups fill some 720 KiB of /proc/PID/status
@@ -201,8 +204,27 @@ class Membership:
 
 
 def _is_believable(container: Container, init: Process) -> bool:
-    """Tell whether a state may name this process: a user's own may not name root's."""
-    return not container.owner or bool(init.user)
+    """Tell whether a state may name this process: a user's own names only that user's.
+
+    That is one of the user's uid, or in a user namespace that is the user's.
+    """
+    owner = container.owner
+    return not owner or init.user == owner or _namespace_owner(init.pid) == owner
+
+
+def _namespace_owner(pid: int) -> int:
+    """Return whose user namespace a process is in; root's, 0, also where that cannot be told."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+    except OSError:
+        return 0
+    try:
+        said = fcntl.ioctl(descriptor, _GET_OWNER_UID, bytes(4))
+        return int.from_bytes(said, sys.byteorder)
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
 
 
 def _unshared(

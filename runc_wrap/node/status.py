@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
-from runc_wrap.node import containers, processes
+from runc_wrap.node import apart, containers, processes, users
+from runc_wrap.node.containers import Container, Found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from runc_wrap.evidence.ledger import Ledger, Record
-    from runc_wrap.node.containers import Container
     from runc_wrap.node.processes import Process
+    from runc_wrap.node.users import User
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
-_DEFAULT_ROOTS = frozenset({"/run/runc", "/run/crun"})
-_USERS = "/run/user/"
+_SECONDS = 120.0  # for the states of root, in whose roots nobody else should have a say
 # Looks at a process that does not agree: it may be the runtime's, about to become one. More of them
 # as long as it says so by its name, which on a busy node takes its time.
 _LOOKS, _MOST_LOOKS = 6, 50
@@ -60,12 +60,26 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """One user's own containers, as that user says; nothing of root's is decided by them."""
+
+    uid: int
+    entries: list[Entry]
+    unreadable: list[str]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """All containers of this node, and a sentence for whatever could not be read."""
+    """The containers of root, or of who asks, and a sentence for whatever could not be read.
+
+    `users` are those of others.
+    """
 
     entries: list[Entry]
     damaged: int
     unreadable: list[str]
+    users: list[Apart] = field(default_factory=list)
 
 
 def agrees(
@@ -88,62 +102,83 @@ def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
 
 def gather(prefix_ledger: Path) -> Node:
     """Look at the whole node. Raises OSError for a ledger that cannot be read."""
-    ledgers = [_Ledger(prefix_ledger, 0), *_users_ledgers()]
-    roots = dict.fromkeys(containers.known_roots())
-    roots.update(dict.fromkeys(sorted(root for one in ledgers for root in one.read.roots)))
-    found = containers.find(roots)
+    trusted = {0, os.geteuid()}
+    said = _ledgers(prefix_ledger)
+    found, real = _found(said, trusted)
+    others = users.read(trusted)
+    decided = [users.canonical(one, real) for one in said]
+    joined = [(one, _record_of(one, decided, real)) for one in found.containers]
+    _hand_over([one for one in joined if one[0].owner not in trusted], others)
+    joined = [one for one in joined if one[0].owner in trusted]
     running = processes.snapshot()
-    membership = processes.Membership(found.containers, running)
-    entries = [
-        _entry(container, _record_of(container, ledgers), membership.of(place), running)
-        for place, container in enumerate(found.containers)
-    ]
-    return Node(
-        settled(entries, running), sum(one.read.damaged for one in ledgers), found.unreadable
-    )
+    entries = settled(_entries(joined, running), running)
+    shown = [_apart(user, running) for user in others]
+    return Node(entries, decided[0].damaged, found.unreadable, shown)
 
 
-class _Ledger:
-    """A ledger, and the user whose containers alone it may speak of: 0 is of all."""
-
-    def __init__(self, directory: Path, owner: int) -> None:
-        self.owner = owner
-        read = ledger.read(directory)
-        self.read: Ledger = ledger.Ledger(
-            {(_canonical(root), name): record for (root, name), record in read.records.items()},
-            read.damaged,
-        )
+def _ledgers(directory: Path) -> list[Ledger]:
+    """Return root's ledger, and the own one of who asks."""
+    own = Path(f"{users.DIRECTORY}{os.geteuid()}/runc-wrap/ledger")
+    return [ledger.read(directory), *([ledger.read(own)] if os.geteuid() else [])]
 
 
-def _canonical(root: str) -> str:
-    return os.path.realpath(root) if root else ""
+def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
+    """Look into the roots, and tell what places they are.
+
+    It is done by a process of its own: a user may have a say on the way to one.
+    """
+    named = dict.fromkeys(root for one in said for root in sorted(one.roots))
+
+    def look() -> Iterator[dict[str, Any]]:
+        own = Path(f"{users.DIRECTORY}{os.geteuid()}")
+        known = [*containers.known_roots(), *containers.known_roots(own, containers.USERS_ROOTS)]
+        found = containers.find([*known, *named], trusted)
+        yield from map(asdict, found.containers)
+        yield {"places": users.places([*known, *named]), "unreadable": found.unreadable}
+
+    told = apart.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
+    rest: dict[str, Any] = {"places": {}, "unreadable": []}
+    if told.is_whole:
+        rest = told.values.pop()
+    else:
+        rest["unreadable"] = [f"to read the states took longer than {_SECONDS:g} s, or failed"]
+    return Found([Container(**one) for one in told.values], rest["unreadable"]), rest["places"]
 
 
-def _users_ledgers() -> list[_Ledger]:
-    found = []
-    for directory in sorted(Path(_USERS).glob("*/runc-wrap/ledger")):
-        try:
-            found.append(_Ledger(directory, directory.stat().st_uid))
-        except OSError:  # another user's, or a file system that only its user may enter
-            continue
-    return [one for one in found if one.owner]
-
-
-def _record_of(container: Container, ledgers: Sequence[_Ledger]) -> Record | None:
-    """Return the record that counts: without --root, the runtime took its own default."""
-    root = _canonical(container.root)
-    named = [root, ""] if _is_default(root) else [root]
-    found = (
-        one.read.of(name, container.id)
-        for one in ledgers
-        if one.owner in (0, container.owner)
-        for name in named
-    )
+def _record_of(
+    container: Container, decided: Sequence[Ledger], real: Mapping[str, str]
+) -> Record | None:
+    found = [users.record_of(container, one, real) for one in decided]
     return max((one for one in found if one), key=lambda one: one.time or "", default=None)
 
 
-def _is_default(root: str) -> bool:
-    return root in _DEFAULT_ROOTS or (root.startswith(_USERS) and root.endswith(("/runc", "/crun")))
+def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[User]) -> None:
+    """Put what users have a say in, in roots that root's ledger names, with the users'."""
+    known = {user.uid: user for user in others}
+    for container, record in joined:
+        if container.owner not in known:
+            known[container.owner] = users.User(container.owner)
+            others.append(known[container.owner])
+        user = known[container.owner]
+        if len(user.found) < containers.OF_A_USER.containers:
+            user.found.append((container, record))
+        else:
+            user.more += 1
+
+
+def _entries(
+    joined: Sequence[tuple[Container, Record | None]], running: Mapping[int, Process]
+) -> list[Entry]:
+    membership = processes.Membership([container for container, _ in joined], running)
+    return [
+        _entry(container, record, membership.of(place), running)
+        for place, (container, record) in enumerate(joined)
+    ]
+
+
+def _apart(user: User, running: Mapping[int, Process]) -> Apart:
+    """Join a user's own: the processes of other users' containers are none of these."""
+    return Apart(user.uid, _entries(user.found, running), user.unreadable, user.more)
 
 
 def _entry(

@@ -1,4 +1,4 @@
-"""A file whose file system never answers a read: FUSE by hand (linux:include/uapi/linux/fuse.h).
+"""A file, or a directory, whose file system never answers: FUSE by hand (linux:uapi/linux/fuse.h).
 
 Its root is the file. Once the server is gone the kernel gives up on all that still wait.
 """
@@ -11,16 +11,18 @@ import os
 import signal
 import stat
 import struct
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from tests.support.processes import run
 from tests.support.requirements import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-_GETATTR, _OPEN, _READ, _INIT = 3, 14, 15, 26
+_LOOKUP, _GETATTR, _OPEN, _READ, _INIT, _OPENDIR = 1, 3, 14, 15, 26, 27
 _REQUEST = struct.Struct("=IIQQIIII")  # length, opcode, unique, node, uid, gid, pid, padding
 _ANSWER = struct.Struct("=IiQ")  # length, error, unique
 _VERSION = struct.Struct("=IIIIHHI10I")  # major, minor, readahead, flags, two bounds, max_write
@@ -53,13 +55,39 @@ def deaf_file(path: Path) -> Iterator[Path]:
         run(["umount", "--lazy", path])
 
 
-def _serve(device: int) -> None:
+_MOUNT = """
+import ctypes, os, sys
+options = f"fd={sys.argv[2]},rootmode=40755,user_id={sys.argv[3]},group_id=0,allow_other"
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(libc.mount(b"deaf", sys.argv[1].encode(), b"fuse", 0, options.encode()) and 1)
+"""
+
+
+@contextlib.contextmanager
+def deaf_directory(path: str, inside: Sequence[str], owner: int) -> Iterator[None]:
+    """Mount a directory of `owner` that says nothing of itself; `inside` leads to its namespace."""
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    words = [*inside, sys.executable, "-c", _MOUNT, path, str(device), str(owner)]
+    subprocess.run(words, pass_fds=[device], check=True)
+    pid = os.fork()
+    if not pid:
+        _serve(device, silent={_GETATTR, _OPENDIR, _LOOKUP})
+    os.close(device)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        run([*inside, "umount", "--lazy", path])
+
+
+def _serve(device: int, silent: Collection[int] = (_READ,)) -> None:
     """Answer until killed."""
     try:
         while True:
             request = os.read(device, 1 << 20)
             _, code, unique, *_ = _REQUEST.unpack_from(request)
-            if code != _READ:
+            if code not in silent:
                 body = _body(code)
                 error = 0 if body else -_ENOSYS
                 os.write(device, _ANSWER.pack(_ANSWER.size + len(body), error, unique) + body)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import containers, deep, status
+from runc_wrap.node import containers, deep, status, users
 from runc_wrap.node.compare import Difference
 from tests.unit.node.test_containers import runc
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
+NOTHING = {"checked": 0, "disagreeing": [], "unchecked": [], "users": []}
 HOSTILE = "\x1b[31m[bold]red[/bold]\u202e\x07"
 DECIDED = {
     "action": "inject",
@@ -36,7 +37,7 @@ DECIDED = {
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(status, "_USERS", f"{tmp_path}/user/")
+    monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 
@@ -63,7 +64,7 @@ def write(node: Node, **line: Any) -> None:
 
 def test_a_node_without_containers(node: Node) -> None:
     assert node.json("status") == []
-    assert node.json("verify") == {"checked": 0, "disagreeing": []}
+    assert node.json("verify") == NOTHING
     assert node.ctl("verify").stdout == "0 containers checked, 0 disagree\n"
 
 

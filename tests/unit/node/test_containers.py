@@ -105,10 +105,48 @@ def test_one_root_by_two_names_is_read_once(tmp_path: Path) -> None:
 
 
 def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
-    made = ["run/runc", "run/containerd/runc/k8s.io", "run/user/1000/crun", "run/other"]
-    made += ["run/docker/runtime-runc/moby"]
-    for path in made:
+    made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
+    for path in [*made, "run/user/1000/crun", "run/other"]:
         (tmp_path / path).mkdir(parents=True)
-    assert set(containers.known_roots(tmp_path)) == {
-        f"{tmp_path}/{path}" for path in made if path != "run/other"
-    }
+    assert set(containers.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
+    own = containers.known_roots(tmp_path / "run/user/1000", containers.USERS_ROOTS)
+    assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
+
+
+def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
+    runc(tmp_path, "linked")
+    whole = (tmp_path / "linked" / "state.json").rename(tmp_path / "whole")
+    (tmp_path / "linked" / "state.json").symlink_to(whole)
+    for name, make in {
+        "fifo": os.mkfifo,
+        "directory": os.mkdir,
+        "huge": lambda path: path.touch() or os.truncate(path, 1 << 40),
+    }.items():
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / "state.json")
+    found = containers.find([str(tmp_path)])
+    assert found.containers == []
+    assert [line.partition(": ")[2] for line in found.unreadable] == [
+        "state.json is no regular file",
+        "state.json is no regular file",
+        f"state.json is larger than {16 << 20} bytes, the most that is read",
+        "Too many levels of symbolic links",
+    ]
+
+
+def test_what_is_beyond_the_bounds_is_counted_and_not_read(tmp_path: Path) -> None:
+    for name in "abc":
+        runc(tmp_path, name)
+    found = containers.find([str(tmp_path)], (), containers.Bounds(2, 100, 1 << 20))
+    assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
+
+
+def test_what_lies_beneath_a_users_directory_is_that_users_whoever_owns_it(tmp_path: Path) -> None:
+    runc(tmp_path / "home" / "root", "a")
+    (one,) = containers.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
+    assert one.owner == os.getuid()
+    if os.getuid():
+        return
+    os.chown(tmp_path / "home", 4242, -1)
+    (one,) = containers.find([str(tmp_path / "home" / "root")], {0}).containers
+    assert one.owner == 4242

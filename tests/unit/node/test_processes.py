@@ -126,6 +126,11 @@ def test_a_users_own_state_cannot_take_a_process_away() -> None:
     assert found[1] == found[3] == set()
 
 
+def test_a_users_state_names_that_users_processes_only() -> None:
+    states = [container(10, owner=1000), container(11, owner=1000)]
+    assert members(states, process(10, user=1000), process(11, user=1001)) == [{10}, set()]
+
+
 def test_a_container_that_is_gone_has_none() -> None:
     assert members([container(None), container(99)]) == [set(), set()]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import ledger
-from runc_wrap.node import containers, status
-from tests.unit.node.test_containers import crun, runc
+from runc_wrap.node import containers, status, users
+from tests.unit.node.test_containers import runc
 from tests.unit.node.test_processes import process
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def child() -> Iterator[int]:
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are not looked at."""
     monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(status, "_USERS", f"{tmp_path}/user/")
+    monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 
@@ -124,7 +124,7 @@ def test_without_a_root_it_was_the_runtimes_own(
     line(tmp_path / "ledger", "", "a")
     monkeypatch.setattr(containers, "KNOWN_ROOTS", (f"{root}"[1:],))
     assert status.gather(tmp_path / "ledger").entries[0].record is None
-    monkeypatch.setattr(status, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
+    monkeypatch.setattr(users, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
     assert status.gather(tmp_path / "ledger").entries[0].record
 
 
@@ -150,14 +150,3 @@ def test_who_still_is_the_runtime_by_its_name_is_given_more_time(
     named = [replace(one, name=name) for one in entry.deviating]
     status.settled([replace(entry, deviating=named)], {})
     assert (len(looks) > 10) == is_late
-
-
-def test_a_ledger_that_is_ours_may_not_speak_of_others(tmp_path: Path, child: int) -> None:
-    """A rootless user's ledger speaks of that user's containers only."""
-    crun(tmp_path / "root", "a", pid=child, **{"process-start-time": containers.started(child)})
-    (container,) = containers.find([str(tmp_path / "root")]).containers
-    line(tmp_path / "users", tmp_path / "root", "a", action="leave")
-    stranger = status._Ledger(tmp_path / "users", owner=12345)  # noqa: SLF001
-    same = status._Ledger(tmp_path / "users", owner=container.owner)  # noqa: SLF001
-    assert status._record_of(container, [stranger]) is None  # noqa: SLF001
-    assert status._record_of(container, [same])  # noqa: SLF001
