@@ -14,10 +14,12 @@ from runc_wrap.node.deep import Wrong
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from runc_wrap.node.deep import Result
     from runc_wrap.node.places import Places
     from runc_wrap.node.status import Apart, Entry, Node
 
 _SHOWN = 10  # calls of one process, in text
+_FEW = 3  # processes of one container that could not be checked, in text
 
 
 @click.command()
@@ -36,7 +38,8 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     Users' own containers are told apart, are not read deeply, and never decide the exit status.
     """
     node = look(places)
-    wrong, unknown = _deeply(node) if deep else (list(_plainly(node.entries)), [])
+    wrong, results = _deeply(node) if deep else (list(_plainly(node.entries)), [])
+    unknown = [sentence for entry, result in results for sentence in _unknown(entry, result)]
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
     checked = sum(entry.agrees is not None for entry in node.entries)
@@ -45,6 +48,7 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
             output.warn(_sentence(entry, found))
     if as_json:
         document = {"checked": checked, "disagreeing": [_document(*one) for one in wrong]}
+        document["unchecked"] = [_unchecked(*one) for one in results if one[1].unchecked]
         output.document({**document, "users": [_user(user) for user in node.users]})
     else:
         for entry, found in wrong:
@@ -73,18 +77,33 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
             yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
 
 
-def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[str]]:
+def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
     """Return what is wrong; a process that lacks its filter is named once, with its calls."""
     comparing = node_deep.Comparing()
-    wrong: list[tuple[Entry, Wrong]] = []
-    unknown: list[str] = []
-    plain = list(_plainly(node.entries))
-    for entry in node.entries:
-        result = comparing.compare(entry)
-        wrong += [(entry, one) for one in result.wrong]
-        unknown += [f"{named(entry)}: {sentence}" for sentence in result.unknown]
+    results = [(entry, comparing.compare(entry)) for entry in node.entries]
+    wrong = [(entry, one) for entry, result in results for one in result.wrong]
     seen = {(id(entry), one.pid) for entry, one in wrong}
-    return [*(one for one in plain if (id(one[0]), one[1].pid) not in seen), *wrong], unknown
+    plain = [one for one in _plainly(node.entries) if (id(one[0]), one[1].pid) not in seen]
+    return [*plain, *wrong], results
+
+
+def _unknown(entry: Entry, result: Result) -> Iterator[str]:
+    """Yield a sentence for each thing that was not checked, a few of the processes by name."""
+    name = named(entry)
+    for sentence in result.unknown:
+        yield f"{name}: {sentence}"
+    for pid in [*result.unchecked][:_FEW]:
+        yield f"{name}: process {pid}: {result.unchecked[pid]}"
+    more = len(result.unchecked) - _FEW
+    if more > 0:
+        yield f"{name}: and {more} more of its processes were not checked"
+
+
+def _unchecked(entry: Entry, result: Result) -> dict[str, Any]:
+    document = _document(entry, Wrong(None, {}, {}))
+    whose = {name: document[name] for name in ("id", "namespace", "pod", "container")}
+    few = [{"pid": pid, "reason": result.unchecked[pid]} for pid in [*result.unchecked][:_SHOWN]]
+    return {**whose, "processes": len(result.unchecked), "few": few}
 
 
 def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:

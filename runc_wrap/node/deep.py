@@ -7,6 +7,8 @@ others before and installed more since, which only take away.
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.status import Entry
 
 Json = dict[str, Any]
+_LITTLE = 0.2  # seconds
+_MOST_FILTERS = 16  # of one process that are compared, the oldest: programs add their own after
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,37 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was found in one container; `unknown` is a sentence where nothing could be compared."""
+    """What was found in one container; `unknown` is a sentence where nothing could be compared.
+
+    `unchecked` are the processes whose filters could not be read, each with a sentence: they may be
+    confined or not.
+    """
 
     wrong: list[Wrong] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    unchecked: dict[int, str] = field(default_factory=dict)
+
+
+class Patience:
+    """How long processes may make us wait: at first a container's time, once all is used up little.
+
+    A process that can stop does so at once, so that others' containers are still compared then.
+    """
+
+    def __init__(self, seconds: float = 20.0) -> None:
+        self._left = seconds
+
+    def read(self, pids: list[int]) -> dict[int, filters.Read]:
+        """Read the filters of a container's processes."""
+        begun = time.monotonic()
+        found = filters.read_all(pids, max(min(filters.SECONDS, self._left), _LITTLE))
+        if any(map(_is_late, found.values())):
+            self._left -= time.monotonic() - begun
+        return found
+
+
+def _is_late(one: filters.Read) -> bool:
+    return isinstance(one, filters.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
 
 
 class Comparing:
@@ -52,6 +83,7 @@ class Comparing:
     def __init__(self) -> None:
         self._loaders: dict[str, Loader] = {}
         self._expectations: dict[tuple[str, str], Expectation] = {}
+        self._patience = Patience()
 
     def compare(self, entry: Entry) -> Result:
         """Compare all processes of a container; one that needs no filter has nothing to compare."""
@@ -67,8 +99,10 @@ class Comparing:
         except (Refusal, codec.Unreadable, ProfileError) as error:
             result.unknown.append(str(error))
             return result
-        for process in entry.members if expectation else ():
-            self._process(process, expectation, result)
+        if expectation:
+            read = self._patience.read([one.pid for one in entry.members])
+            for process in entry.members:
+                _process(process, read[process.pid], expectation, result)
         return result
 
     def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectation | None:
@@ -87,23 +121,36 @@ class Comparing:
             self._loaders[kind] = loader(kind)
         return self._loaders[kind]
 
-    def _process(self, process: Process, expectation: Expectation | None, result: Result) -> None:
-        try:
-            read = filters.read(process.pid)
-            closest = _closest(read, expectation) if expectation else ()
-        except (filters.FiltersUnreadableError, BpfError) as error:
-            if process.handle.is_running():
-                result.unknown.append(f"process {process.pid}: {error}")
-            return
-        if closest and process.handle.is_running():
-            found = {"seccomp": process.seccomp, "filters": len(read)}
-            result.wrong.append(Wrong(process.pid, {"seccomp": 2, "filters": 1}, found, closest))
+
+def _process(
+    process: Process, read: filters.Read, expectation: Expectation, result: Result
+) -> None:
+    try:
+        if isinstance(read, filters.FiltersUnreadableError):
+            raise read
+        closest = _closest(read, expectation)
+    except (filters.FiltersUnreadableError, BpfError) as error:
+        if process.handle.is_running():
+            result.unchecked[process.pid] = str(error)
+        return
+    if closest and process.handle.is_running():
+        found = {"seccomp": process.seccomp, "filters": len(read)}
+        result.wrong.append(Wrong(process.pid, {"seccomp": 2, "filters": 1}, found, closest))
 
 
 def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[Difference, ...]:
-    """Return in what the filter differs that differs least; () if one of them is the decided."""
-    compared = [expectation.differences([one]) for one in read] or [expectation.differences([])]
-    return min(compared, key=len)
+    """Return in what the filter differs that differs least; () if one of them is the decided.
+
+    The decided one is among the oldest, and none after it is looked at: a program may have loaded
+    any number of its own, and each takes time.
+    """
+    closest = None if read else expectation.differences([])
+    for one in read[:_MOST_FILTERS]:
+        found = expectation.differences([one])
+        closest = found if closest is None else min(closest, found, key=len)
+        if not closest:
+            break
+    return closest or ()
 
 
 def block_of(directory: str | None) -> Json | None:

@@ -145,7 +145,7 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
             found[begun] = _unstopped(begun)
             break
         for pid, what in told:
-            begun = pid if what is None else None
+            begun = (pid or None) if what is None else None
             if pid and what is not None:
                 found[pid] = _value(what)
     tracer.leave()
