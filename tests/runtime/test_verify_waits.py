@@ -1,0 +1,95 @@
+"""verify --deep on processes that cannot be traced: a bounded wait, and none is passed over."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import install
+from tests.support.kernel import status
+from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+PARENTS, HELD = 30, 3
+SECONDS = 20  # one after the other it was 61 s, and for ever with one that is held in execve
+
+
+@pytest.fixture
+def node(runc: Pair, tmp_path: Path) -> Installed:
+    return install.copy_of(runc.installed, tmp_path / "prefix")
+
+
+def unstoppable(bundle: Bundle, program: Path, *words: int) -> None:
+    (bundle.path / "rootfs" / "unstoppable").write_bytes(program.read_bytes())
+    (bundle.path / "rootfs" / "unstoppable").chmod(0o755)
+    config = bundle.read()
+    config["process"]["args"] = ["/unstoppable", *map(str, words)]
+    bundle.config.write_text(json.dumps(config))
+
+
+def states(pid: int) -> list[str]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [status(int(child))["State"][0] for child in children]
+
+
+def deep(node: Installed) -> tuple[int, Any, str, float]:
+    begun = time.monotonic()
+    done = node.control("verify", "--deep", "--json", ok=False)
+    return done.returncode, json.loads(done.stdout), done.stderr, time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("parents", "held"), [(PARENTS, 0), (0, HELD), (PARENTS, HELD)], ids=["vfork", "execve", "both"]
+)
+def test_processes_that_cannot_stop_cost_one_deadline_and_are_said_to_be_unchecked(
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    parents: int,
+    held: int,
+) -> None:
+    bad, good = make_bundle("runc"), make_bundle("runc")
+    unstoppable(bad, built("unstoppable"), parents, held)
+    pid = bad.create(node.wrapper)
+    good.create(node.wrapper)
+    wait_until(lambda: states(pid).count("D") == parents + held, "all of them waiting")
+    code, found, said, seconds = deep(node)
+    assert seconds < SECONDS
+    assert (code, found["checked"], found["disagreeing"]) == (2, 2, [])
+    (one,) = found["unchecked"]
+    assert (one["id"], one["processes"]) == (bad.name, parents + held)
+    more = parents + held - 3
+    assert ("did not stop" in said, f"and {more} more of its" in said) == (True, more > 0)
+    wait_until(lambda: status(pid)["TracerPid"] == "0", "the detaching")
+    assert states(pid).count("D") == parents + held
+
+
+def test_a_process_without_its_filter_is_found_beside_them(
+    node: Installed, runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    """Nobody hides behind processes that cannot be traced."""
+    bundle = make_bundle("runc")
+    unstoppable(bundle, built("unstoppable"), PARENTS, 1)
+    bundle.create(node.wrapper)
+    bundle.delete(runc.bare)
+    decided = bundle.config.read_bytes()
+    config = bundle.read()
+    config["linux"]["seccomp"]["syscalls"].append({"names": ["mount"], "action": "SCMP_ACT_ALLOW"})
+    bundle.config.write_text(json.dumps(config))
+    pid = bundle.create(runc.bare)
+    bundle.config.write_bytes(decided)
+    wait_until(lambda: states(pid).count("D") == PARENTS + 1, "all of them waiting")
+    code, found, _, seconds = deep(node)
+    assert seconds < SECONDS
+    assert code == 1
+    assert pid in [one["pid"] for one in found["disagreeing"]]
