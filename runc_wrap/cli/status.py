@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.node import listeners
 from runc_wrap.node import status as node_status
 from runc_wrap.policy import freshness
 
@@ -45,7 +46,7 @@ def status(places: Places, *, as_json: bool) -> None:
 def look(places: Places) -> Node:
     """Look at the node; warn of whatever could not be read."""
     try:
-        node = node_status.gather(places.ledger)
+        node = listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
         output.fail(error)
     for sentence in node.unreadable:
@@ -90,6 +91,7 @@ def as_document(entry: Entry) -> dict[str, Any]:
         "processes": len(entry.members),
         "deviating": [process_document(one) for one in entry.deviating],
         "mismatch": record and record.line.get("mismatch"),  # the poststart hook's
+        "unheard": [process_document(one) for one in entry.unheard],
         "agrees": entry.agrees,
     }
 
@@ -166,4 +168,15 @@ def _reason(entry: Entry) -> str:
     is_told = not record.ignored or record.ignored in reason
     ignored = "" if is_told else f" The annotation {record.ignored} does not count here."
     hook = " Its poststart hook found no such filter." if record.line.get("mismatch") else ""
-    return reason + ignored + hook
+    unheard = f" {unheard_words(entry)}." if entry.unheard else ""
+    return reason + ignored + hook + unheard
+
+
+def unheard_words(entry: Entry) -> str:
+    """Return what it means that nobody holds the listener of some of its processes."""
+    pids = ", ".join(str(one.pid) for one in entry.unheard[:_SENTENCES])
+    more = f" and {len(entry.unheard) - _SENTENCES} more" * (len(entry.unheard) > _SENTENCES)
+    return (
+        f"Nobody holds the seccomp listener of its process {pids}{more} any more: each call that "
+        f"its profile would deny fails with ENOSYS; {listeners.REMEDY}"
+    )

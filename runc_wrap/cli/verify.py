@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.cli.status import kernel_words, look, named
+from runc_wrap.cli.status import kernel_words, look, named, unheard_words
 from runc_wrap.node import deep as node_deep
 from runc_wrap.node.deep import Wrong
 
@@ -51,8 +51,8 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
         document["unchecked"] = [_unchecked(*one) for one in results if one[1].unchecked]
         output.document({**document, "users": [_user(user) for user in node.users]})
     else:
-        for entry, found in wrong:
-            output.say(_sentence(entry, found))
+        for sentence in dict.fromkeys(_sentence(*one) for one in wrong):
+            output.say(sentence)
         output.say(_summary(checked, len({id(entry) for entry, _ in wrong})))
     if wrong:
         raise SystemExit(output.WRONG)
@@ -75,6 +75,8 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
         for process in entry.deviating if entry.agrees is False else ():
             found = {"seccomp": process.seccomp, "filters": process.filters}
             yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
+        for process in entry.unheard:
+            yield entry, Wrong(process.pid, {"listener": "held"}, {"listener": "lost"})
 
 
 def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
@@ -83,7 +85,11 @@ def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Re
     results = [(entry, comparing.compare(entry)) for entry in node.entries]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]
     seen = {(id(entry), one.pid) for entry, one in wrong}
-    plain = [one for one in _plainly(node.entries) if (id(one[0]), one[1].pid) not in seen]
+    plain = [
+        (entry, one)
+        for entry, one in _plainly(node.entries)
+        if "listener" in one.found or (id(entry), one.pid) not in seen
+    ]
     return [*plain, *wrong], results
 
 
@@ -121,6 +127,8 @@ def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
 
 
 def _sentence(entry: Entry, wrong: Wrong) -> str:
+    if "listener" in wrong.found:
+        return f"{named(entry)}: {unheard_words(entry)}"
     if wrong.pid is None:
         return (
             f"{named(entry)}: the profile in its config.json is not the one that was decided "

@@ -140,13 +140,14 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
     found: dict[int, Read] = {}
     begun: int | None = None
     while not tracer.is_over and (left := deadline - time.monotonic()) > 0:
+        before = tracer.heard  # more than whole lines
         told = tracer.hear_within(left if begun is None else min(left, _HELD))
-        if not told and not tracer.is_over and begun is not None:
+        if tracer.heard == before and begun is not None:
             found[begun] = _unstopped(begun)
             break
         for pid, what in told:
             begun = (pid or None) if what is None else None
-            if pid and what is not None:
+            if what is not None:
                 found[pid] = _value(what)
     tracer.leave()
     return found, begun

@@ -73,6 +73,11 @@ class Places:
         return self.agent / "notify.sock"
 
     @property
+    def listeners(self) -> Path:
+        """What the agent wrote down of each seccomp listener that it holds."""
+        return self.agent / "listeners"
+
+    @property
     def evidence(self) -> Path:
         """What the agent saw of each container's calls."""
         return self.var / "evidence"

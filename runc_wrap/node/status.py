@@ -40,13 +40,15 @@ class Entry:
     """One container.
 
     `members` begin with its first process; `deviating` are those of them that have fewer filters
-    than they should; `record` is None where nothing was decided by us.
+    than they should; `record` is None where nothing was decided by us. `unheard` are those whose
+    watched calls fail, as nobody holds their seccomp listener (runc_wrap.node.listeners).
     """
 
     container: Container
     record: Record | None
     members: list[Process] = field(default_factory=list)
     deviating: list[Process] = field(default_factory=list)
+    unheard: list[Process] = field(default_factory=list)
 
     @property
     def needed(self) -> int:
@@ -55,7 +57,9 @@ class Entry:
 
     @property
     def agrees(self) -> bool | None:
-        """Tell whether the kernel says what was decided; None where that cannot be told."""
+        """Tell whether the kernel does what was decided; None where that cannot be told."""
+        if self.unheard:
+            return False
         return agrees(self.container.state, self.record, self.members, self.deviating)
 
 

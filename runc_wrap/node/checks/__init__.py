@@ -13,6 +13,7 @@ from runc_wrap.node.checks import (
     in_force,
     kernel,
     launcher,
+    listeners,
     ownership,
     passed_on,
     runtime,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.checks.finding import Finding
     from runc_wrap.node.places import Places
 
-CHECKS = (in_force, sources, runtime, kernel, launcher, ownership, agent, passed_on)
+CHECKS = (in_force, sources, runtime, kernel, launcher, ownership, agent, listeners, passed_on)
 
 
 def run(places: Places) -> list[Finding]:

@@ -117,13 +117,12 @@ def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
     runc(tmp_path, "linked")
     whole = (tmp_path / "linked" / "state.json").rename(tmp_path / "whole")
     (tmp_path / "linked" / "state.json").symlink_to(whole)
-    for name, make in {
-        "fifo": os.mkfifo,
-        "directory": os.mkdir,
-        "huge": lambda path: path.touch() or os.truncate(path, 1 << 40),
-    }.items():
+    for name in ("directory", "fifo", "huge"):
         (tmp_path / name).mkdir()
-        make(tmp_path / name / "state.json")
+    (tmp_path / "directory" / "state.json").mkdir()
+    os.mkfifo(tmp_path / "fifo" / "state.json")
+    (tmp_path / "huge" / "state.json").touch()
+    os.truncate(tmp_path / "huge" / "state.json", 1 << 40)
     found = containers.find([str(tmp_path)])
     assert found.containers == []
     assert [line.partition(": ")[2] for line in found.unreadable] == [

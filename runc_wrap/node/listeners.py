@@ -1,0 +1,166 @@
+"""Containers in observe whose seccomp listener nobody holds any more.
+
+The kernel fails each call that such a container's filter watches, with ENOSYS, until its processes
+end: a listener that was closed cannot be had back. The kernel shows nobody which filter a listener
+is of. So it is told by what the agent writes down of each that it holds,
+
+    PREFIX/var/agent/listeners/seccomp-N.json    {id, root, pid, ...}; removed with its listener
+
+and by who has listeners open beside the agent's lock, a file that root alone can open: the agent's
+processes, or what lingers after them. If nobody has, what was written down is about an agent that
+is gone. Each process that a runtime brought into a container has a listener of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import bundle, codec
+from runc_wrap.hotpath.decide import OBSERVE
+from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.node import containers, deep
+from runc_wrap.node.containers import started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runc_wrap.node.places import Places
+    from runc_wrap.node.processes import Process
+    from runc_wrap.node.status import Entry, Node
+
+REMEDY = "restart the container: a listener that was closed cannot be had back"
+_LISTENER = "anon_inode:seccomp notify"
+_SYSTEMD = 1  # its store holds them while no agent runs
+_ARRIVING = 15.0  # seconds for a listener to arrive with an agent that is busy, and be written down
+_LOOKS, _PAUSE = 4, 0.5  # at what may be between two keepers; and seconds
+_FILTERED = 2
+
+
+def mark(node: Node, places: Places) -> Node:
+    """Return the node with each container's processes whose listener nobody holds."""
+    observed = [entry for entry in node.entries if _is_observed(entry)]
+    unheard = _unheard(observed, places)
+    for _ in range(_LOOKS):
+        if not unheard:
+            return node
+        time.sleep(_PAUSE)
+        again = _unheard(observed, places)
+        unheard = {place: again[place] for place in unheard if place in again}
+    marked = {id(observed[place]): found for place, found in unheard.items()}
+    entries = [replace(one, unheard=marked.get(id(one), [])) for one in node.entries]
+    return replace(node, entries=entries)
+
+
+def _is_observed(entry: Entry) -> bool:
+    record = entry.record
+    is_ours = record is not None and record.action == "inject" and record.mode == OBSERVE
+    return is_ours and entry.container.state == containers.RUNNING
+
+
+def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:
+    """Return the processes of each container, by its place, whose listener is nowhere."""
+    if not observed or os.geteuid():  # only root sees who has what open
+        return {}
+    holders = _holders(places)
+    if not holders and _has_listeners(_SYSTEMD):
+        return {}
+    known = _written(places) if holders else []
+    patience = _ARRIVING if holders else 0.0
+    found = {at: [*_lost(entry, known, patience)] for at, entry in enumerate(observed)}
+    return {at: lost for at, lost in found.items() if lost and _can_notify(observed[at])}
+
+
+def _lost(entry: Entry, known: Sequence[dict[str, Any]], patience: float) -> Iterator[Process]:
+    """Yield the processes that a runtime started, and that no listener known is of."""
+    own = [one for one in known if one.get("id") in (entry.container.id, "", None)]
+    pids = {one.get("pid") for one in own}
+    if 0 in pids or None in pids:  # it was not said whose: perhaps this container's
+        return
+    for process in _brought(entry):
+        is_seen = process.seccomp == _FILTERED and process.pid not in pids
+        if is_seen and _age(process.pid) > patience:
+            yield process
+
+
+def _brought(entry: Entry) -> Iterator[Process]:
+    """Yield the processes that a runtime brought in: the first, and what it was told to exec.
+
+    The latter's parent is outside of the container and of its pid namespace. Who was left behind
+    by a parent that ended has a new one within the namespace (pid_namespaces(7)), and the listener
+    of whoever started it.
+    """
+    inside = {process.pid for process in entry.members}
+    for process in entry.members:
+        is_left = process.parent in inside or process.namespace == _namespace(process.parent)
+        if process.pid == entry.container.pid or not is_left:
+            yield process
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - kept as text
+    except OSError:
+        return ""
+
+
+def _age(pid: int) -> float:
+    """Return for how many seconds there has been a process, 0.0 for one that is gone."""
+    born = started(pid)
+    if born is None:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")
+
+
+def _can_notify(entry: Entry) -> bool:
+    """Tell whether the decided filter watches any call; without, there never was a listener."""
+    try:
+        block = deep.block_of(entry.container.bundle)
+    except (Refusal, codec.Unreadable):
+        return True
+    return block is None or b'"SCMP_ACT_NOTIFY"' in codec.dumps(block)
+
+
+def _written(places: Places) -> list[dict[str, Any]]:
+    """Return what the agent wrote down of the listeners that it holds."""
+    found = []
+    for path in places.listeners.glob("*.json"):
+        try:
+            said = codec.loads(bundle.read(str(path)).text)
+        except (Refusal, codec.Unreadable):  # gone meanwhile
+            continue
+        if isinstance(said, dict):
+            found.append(said)
+    return found
+
+
+def _holders(places: Places) -> list[int]:
+    """Return the processes that have the agent's lock open, and a listener."""
+    lock = os.path.realpath(places.agent / "lock")
+    return [pid for pid in _pids() if lock in _open(pid) and _has_listeners(pid)]
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - names
+
+
+def _has_listeners(pid: int) -> bool:
+    return _LISTENER in _open(pid)
+
+
+def _open(pid: int) -> set[str]:
+    """Return what a process has open, as the kernel names it."""
+    found = set()
+    directory = Path(f"/proc/{pid}/fd")
+    try:
+        for name in os.listdir(directory):  # noqa: PTH208 - names
+            try:
+                found.add(os.readlink(directory / name))  # noqa: PTH115 - of many, and kept as text
+            except (FileNotFoundError, PermissionError):
+                continue
+    except OSError:  # it is gone, or not ours to see
+        return set()
+    return found

@@ -1,0 +1,156 @@
+"""An agent that dies with its listeners leaves observed containers without: this is said."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.node import listeners
+from runc_wrap.node.places import Places
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+ROLES = ("keeper", "evidence", "decisions", "lingering")
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[Installed]:
+    with short_directory("lost") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
+
+
+def lose(node: Installed) -> None:
+    """Kill all of the agent at once, as the end of its pod does."""
+    pids = [pid for role in ROLES for pid in agents.processes(node.prefix, role)]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    wait_until(lambda: not any(agents.processes(node.prefix, role) for role in ROLES), "its end")
+
+
+def found(node: Installed) -> dict[str, list[Any]]:
+    """Return whose listener is said to be lost: by verify, status and doctor."""
+    told = node.control("verify", "--json", ok=False)
+    lost = [one for one in json.loads(told.stdout)["disagreeing"] if "listener" in one["found"]]
+    assert told.returncode == bool(lost)
+    rows = json.loads(node.control("status", "--json").stdout)
+    findings = json.loads(node.control("doctor", "--json", ok=False).stdout)["findings"]
+    return {
+        "verify": [(one["id"], one["pid"]) for one in lost],
+        "status": [(row["id"], one["pid"]) for row in rows for one in row["unheard"]],
+        "doctor": [one["sentence"] for one in findings if one["check"] == "listeners"],
+    }
+
+
+NOTHING: dict[str, list[Any]] = {"verify": [], "status": [], "doctor": []}
+
+
+def brought(node: Installed, bundle: Bundle) -> int:
+    """Bring a second process in, as `kubectl exec` does; return its pid."""
+    done = bundle.call(node.wrapper, "exec", "--detach", after=("/bin/sleep", "999"))
+    assert done.returncode == 0, done.stdout
+    return next(
+        int(pid)
+        for pid in os.listdir("/proc")  # noqa: PTH208 - names
+        if pid.isdecimal() and words(pid) == b"/bin/sleep\x00999\x00" and is_in(pid, bundle)
+    )
+
+
+def words(pid: str) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+        return file.read()
+    return b""
+
+
+def is_in(pid: str, bundle: Bundle) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cgroup") as file:  # noqa: PTH123
+        return bundle.name in file.read()
+    return False
+
+
+def test_a_listener_that_nobody_holds_is_found_and_another_is_not(
+    node: Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    lost, audited = (make_bundle(node_kind(node)) for _ in range(2))
+    with agents.running(node):
+        first = lost.create(node.wrapper)
+        assert found(node) == NOTHING
+        second = brought(node, lost)
+        assert found(node) == NOTHING
+        lose(node)
+        audited.create(node.wrapper)  # without an agent its mode is audit
+        told = found(node)
+        assert sorted(told["verify"]) == sorted([(lost.name, first), (lost.name, second)])
+        assert sorted(told["status"]) == sorted(told["verify"])
+        assert [lost.name in sentence for sentence in told["doctor"]] == [True]
+        said = node.control("verify", ok=False).stdout
+        assert "fails with ENOSYS; restart the container" in said
+        assert "fails with ENOSYS; restart the container" in node.control("status").stdout
+    good = make_bundle(lost.kind)
+    with agents.running(node):  # another agent does not have them
+        good.create(node.wrapper)
+        third = brought(node, lost)
+        time.sleep(listeners._ARRIVING)  # noqa: SLF001 - none is accused before
+        told = found(node)
+        assert sorted(told["verify"]) == sorted([(lost.name, first), (lost.name, second)])
+        assert third not in [pid for _, pid in told["verify"]]
+
+
+def node_kind(node: Installed) -> str:
+    return next(kind for kind in ("runc", "crun") if (node.prefix / "lib/runtime" / kind).exists())
+
+
+def test_nobody_is_accused_while_an_agent_changes(
+    node: Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(node_kind(node))
+    with agents.running(node) as agent:
+        bundle.create(node.wrapper)
+        brought(node, bundle)
+        for kill in (_evidence, _keeper, _upgrade):
+            kill(agent)
+            assert found(node) == NOTHING, kill.__name__
+            agent.wait_three([])
+        os.kill(agent.keeper, signal.SIGTERM)  # what lingers holds them
+        wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
+        assert found(node) == NOTHING
+
+
+def _evidence(agent: Agent) -> None:
+    os.kill(agent.evidence, signal.SIGKILL)
+
+
+def _keeper(agent: Agent) -> None:
+    os.kill(agent.keeper, signal.SIGKILL)
+
+
+def _upgrade(agent: Agent) -> None:
+    os.kill(agent.keeper, signal.SIGHUP)
+
+
+def test_the_places_are_the_agents(node: Installed) -> None:
+    from runc_wrap.agent import sockets  # noqa: PLC0415
+    from runc_wrap.agent.listeners import Listeners  # noqa: PLC0415
+
+    places = Places(node.prefix)
+    own = Listeners(str(node.prefix), "", lambda *_: None)
+    assert own.directory == str(places.listeners)
+    assert str(places.agent / "lock") == f"{node.prefix}/var/agent/{sockets.LOCK}"
