@@ -64,14 +64,19 @@ NOTHING: dict[str, list[Any]] = {"verify": [], "status": [], "doctor": []}
 
 
 def brought(node: Installed, bundle: Bundle) -> int:
-    """Bring a second process in, as `kubectl exec` does; return its pid."""
+    """Bring another process in, as `kubectl exec` does; return its pid."""
+    before = {*sleeping(bundle)}
     done = bundle.call(node.wrapper, "exec", "--detach", after=("/bin/sleep", "999"))
     assert done.returncode == 0, done.stdout
-    return next(
-        int(pid)
-        for pid in os.listdir("/proc")  # noqa: PTH208 - names
-        if pid.isdecimal() and words(pid) == b"/bin/sleep\x00999\x00" and is_in(pid, bundle)
-    )
+    (pid,) = {*sleeping(bundle)} - before
+    return pid
+
+
+def sleeping(bundle: Bundle) -> Iterator[int]:
+    """Yield the processes that were brought in."""
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names
+        if words(pid) == b"/bin/sleep\x00999\x00" and is_in(pid, bundle):
+            yield int(pid)
 
 
 def words(pid: str) -> bytes:
