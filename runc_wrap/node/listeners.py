@@ -70,20 +70,29 @@ def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Proces
         return {}
     known = _written(places) if holders else []
     patience = _ARRIVING if holders else 0.0
-    found = {at: [*_lost(entry, known, patience)] for at, entry in enumerate(observed)}
+    found = {at: _lost(entry, known, patience) for at, entry in enumerate(observed)}
     return {at: lost for at, lost in found.items() if lost and _can_notify(observed[at])}
 
 
-def _lost(entry: Entry, known: Sequence[dict[str, Any]], patience: float) -> Iterator[Process]:
-    """Yield the processes that a runtime started, and that no listener known is of."""
-    own = [one for one in known if one.get("id") in (entry.container.id, "", None)]
-    pids = {one.get("pid") for one in own}
-    if 0 in pids or None in pids:  # it was not said whose: perhaps this container's
-        return
-    for process in _brought(entry):
-        is_seen = process.seccomp == _FILTERED and process.pid not in pids
-        if is_seen and _age(process.pid) > patience:
-            yield process
+def _lost(entry: Entry, known: Sequence[dict[str, Any]], patience: float) -> list[Process]:
+    """Return the processes that a runtime started, and that no listener known is of.
+
+    crun says the pid of a first process only; of others so many are lost, the oldest, as there are
+    more of them than such listeners.
+    """
+    if any(not one.get("id") for one in known):  # it was not said whose: perhaps this container's
+        return []
+    own = [one.get("pid") for one in known if one["id"] == entry.container.id]
+    found = [
+        process
+        for process in _brought(entry)
+        if process.seccomp == _FILTERED and process.pid not in own
+    ]
+    first = [process for process in found if process.pid == entry.container.pid]
+    others = sorted((one for one in found if one not in first), key=lambda one: -_age(one.pid))
+    nameless = sum(not pid for pid in own)
+    lost = first + others[: max(len(others) - nameless, 0)]
+    return [process for process in lost if _age(process.pid) > patience]
 
 
 def _brought(entry: Entry) -> Iterator[Process]:
