@@ -58,7 +58,12 @@ def test_a_pods_containers_are_named_as_kubernetes_names_them(
     assert found[free]["effective"] == {"seccomp": 0, "filters": 0}
     assert verified(installed, node.space, "--deep") == (
         0,
-        {"checked": len([one for one in found.values() if one["action"]]), "disagreeing": []},
+        {
+            "checked": len([one for one in found.values() if one["action"]]),
+            "disagreeing": [],
+            "unchecked": [],
+            "users": [],
+        },
     )
 
 
