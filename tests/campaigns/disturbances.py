@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROLES = ("keeper", "decisions", "evidence")
 ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGHUP)
+_SECOND = ".second"
 _LONGEST = 0.2  # seconds between two disturbances
 _STOPPED = 0.05  # seconds that a service is stopped
 
@@ -86,7 +87,7 @@ def of_policy(installed: Installed, runtime: str) -> Callable[[Random], None]:
 def of_release(installed: Installed) -> Callable[[Random], None]:
     """Switch between two releases as install.sh does: the launcher beside, then the links."""
     other = _second_release(installed)
-    names = [installed.release.name, other.name]
+    names = [other.name.removesuffix(_SECOND), other.name]
 
     def disturb(chance: Random) -> None:
         name = chance.choice(names)
@@ -112,6 +113,7 @@ def _second_release(installed: Installed) -> Path:
         link.mkdir()
         shutil.copytree(own, link / own.name, symlinks=True)
         own = link / own.name
-    other = own.with_name(f"{own.name}.second")
-    shutil.copytree(own, other, symlinks=True)
+    other = own.with_name(f"{own.name.removesuffix(_SECOND)}{_SECOND}")
+    if not other.exists():
+        shutil.copytree(own, other, symlinks=True)
     return other
