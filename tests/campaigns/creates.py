@@ -102,7 +102,7 @@ class Creator:
 
     @property
     def seen(self) -> Path:
-        """The copy that the runtime made of what it was given."""
+        """What the runtime was given, by another name."""
         return self.directory / "seen.json"
 
     @property
@@ -110,7 +110,7 @@ class Creator:
         return self.directory / "log.json"
 
     def _prepare(self, name: str, variant: str) -> bytes:
-        for path in (self.seen, self.log, *self.directory.glob(f"{_LEFT_BESIDE}*")):
+        for path in (self.seen, self.config, self.log, *self.directory.glob(f"{_LEFT_BESIDE}*")):
             path.unlink(missing_ok=True)
         annotations, linux, _ = VARIANTS[variant]
         text = json.dumps(bundles.config(name, annotations, **linux)).encode()
