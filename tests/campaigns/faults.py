@@ -40,6 +40,7 @@ COLD_CALLS = 330  # more than a cold create makes, so that the last ones are rea
 AGENT_CALLS = 40  # likewise, of one that the agent decides
 _FIRST = 2  # the first one starts the program itself
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EACCES, errno.EROFS)
+_LEAVES_NOTHING = {"FAKETIME_DISABLE_SHM": "1"}  # else each process leaves two files in /dev/shm
 _SHOWN = 20  # things that were wrong, in the report
 _SECONDS_TO_SETTLE = 1.0  # for the agent to write the last lines of a batch
 
@@ -111,7 +112,7 @@ def in_time(chance: Random) -> Fault:
     """Return a clock that is far from the others', or steps while a create is made."""
     offset = chance.choice(("-20y", "+40y", "-1h", "+1d x1000", "-3d i2.0"))
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    return Fault(variables={"LD_PRELOAD": str(library), "FAKETIME": offset})
+    return Fault(variables={"LD_PRELOAD": str(library), "FAKETIME": offset, **_LEAVES_NOTHING})
 
 
 def in_nothing(chance: Random) -> Fault:  # noqa: ARG001 - as the others
