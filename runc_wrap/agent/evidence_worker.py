@@ -13,7 +13,7 @@ import socket
 import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, handing, succession
+from runc_wrap.agent import arrivals, executions, handing, succession
 from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
@@ -94,11 +94,14 @@ class Worker:
 
     def _recorder(self) -> Recorder | None:
         try:
-            return Recorder(self.prefix, self.inflight)
+            return Recorder(self.prefix, self.inflight, self._told_of_executions())
         except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
             say(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
+
+    def _told_of_executions(self) -> int:
+        return next((each.fd for each in self.handed if each.name == executions.NAME), -1)
 
     def _try_to_record(self) -> None:
         if not self.recorder and self._record_again <= time.monotonic():

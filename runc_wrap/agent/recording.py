@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from runc_wrap.agent.executions import Executions
 from runc_wrap.agent.saying import say
 from runc_wrap.evidence import joining
 from runc_wrap.evidence.appended import Appended
@@ -15,6 +16,7 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
 from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.runtimes import Runtimes
 from runc_wrap.evidence.sources import Unavailable, kernel, netlink
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
@@ -30,6 +32,7 @@ TRY_AGAIN = 30.0  # seconds after a write that failed
 CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
+_MOST_DOUBTFUL = 256  # calls that wait for news of processes
 _UNTOLD = "it is not told of new ledger lines and listens to each process instead"
 # Where audit=1 is set and no auditd runs it counts what came here all the same (kauditd_hold_skb)
 _DROPPED = "the kernel had no room for them, or its rate limit held them back"
@@ -39,16 +42,19 @@ _AT_ONCE = 128  # audit records before others get their turn
 class Recorder:
     """Takes in what is seen; `seconds` says when `write` has something to do.
 
-    `memory` outlives the process: what was taken in and is not on disk is counted there.
+    `memory` outlives the process: what was taken in and is not on disk is counted there. `told` is
+    the socket at which launchers tell of each exec, -1 for none.
     Raises OSError where nothing can be stored.
     """
 
-    def __init__(self, prefix: str, memory: Inflight) -> None:
+    def __init__(self, prefix: str, memory: Inflight, told: int = -1) -> None:
         self._memory = memory
         self._store = Store(f"{prefix}/var/evidence")
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
-        self.tree = Tree(self.known, joining.runtimes(prefix))
+        self._executions = None if told < 0 else Executions(told)
+        self._runtimes = Runtimes(prefix)
+        self.tree = Tree(self.known)
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
         self._obstacles: list[str] = []
@@ -58,6 +64,7 @@ class Recorder:
             self._complain(kernel.warnings())
         self._containers = self.tree.lives.begun
         self._pending: list[Sighting] = []  # of which the tree may not have heard yet
+        self._doubtful: list[tuple[Key, Sighting]] = []  # the runtime's own, perhaps: likewise
         self._due: float | None = None
         self._noted = time.monotonic()
         self._cleared = -CLEAR_EVERY
@@ -80,7 +87,7 @@ class Recorder:
 
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
-        all_of_them = (self._ledger, self.tree, self.live)
+        all_of_them = (self._ledger, self._executions, self.tree, self.live)
         return [one.fileno() for one in all_of_them if one and one.fileno() >= 0]
 
     @property
@@ -89,7 +96,8 @@ class Recorder:
 
         Only who is told of the ledger's lines knows early enough which containers are logged.
         """
-        return self._ledger is not None and not self._pending and self.tree.may_wait
+        is_waiting = self._pending or self._doubtful
+        return self._ledger is not None and not is_waiting and self.tree.may_wait
 
     def hear(self, fd: int) -> None:
         """Take in a part of what came at a descriptor of `filenos`."""
@@ -97,8 +105,20 @@ class Recorder:
             self._hear_tree()
         elif self._ledger and fd == self._ledger.fileno():
             self._hear_ledger(self._ledger)
+        elif self._executions and fd == self._executions.fileno():
+            self._hear_tree()
         elif self.live:
             self._hear_audit(self.live)
+
+    def _hear_executions(self) -> None:
+        """Take in who joins a container: before news of processes, which may be its children's."""
+        for pid, when, words in self._executions.take() if self._executions else ():
+            key = joining.named(words, self.known)
+            if key is None:
+                self.tree.refresh()
+                key = joining.named(words, self.known)
+            if key:
+                self.tree.join(key, pid, when)
 
     def _hear_ledger(self, ledger: Appended) -> None:
         try:
@@ -109,6 +129,7 @@ class Recorder:
         self.tree.refresh()
 
     def _hear_tree(self) -> None:
+        self._hear_executions()
         for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
         for key, when in self.tree.ended():
@@ -144,19 +165,38 @@ class Recorder:
 
     def _attribute(self) -> None:
         """Count records, each once the tree knows of every process that it may be from."""
-        if self._pending and self.tree.has_told(self._pending[-1].time):
+        waiting = [*self._pending[-1:], *(one for _, one in self._doubtful[-1:])]
+        if waiting and self.tree.has_told(max(one.time for one in waiting)):
             self._settle()
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, []
+        doubtful, self._doubtful = self._doubtful, []
         for one in pending:
-            self._store.add(self.tree.container_of(one.pid, one.time), one)
-            self._change()
+            self._add(self.tree.container_of(one.pid, one.time), one)
+        for key, one in doubtful:
+            self._add(key, one)
+
+    def _add(self, key: Key | None, one: Sighting) -> None:
+        """Count a call, apart if it is the runtime's own: what makes the container."""
+        is_runtimes = (
+            key is not None
+            and self._runtimes.has(one.exe)
+            and self.tree.is_runtimes(one.pid, one.time)
+        )
+        self._store.add(key, one, is_runtimes=is_runtimes)
+        self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
         """Take a call that a listener sent."""
-        self._store.add(key, sighting)
-        self._change()
+        if key is None or not self._runtimes.has(sighting.exe):
+            self._store.add(key, sighting)
+            self._change()
+            return
+        self._doubtful.append((key, sighting))
+        self._hear_tree()
+        if len(self._doubtful) > _MOST_DOUBTFUL:
+            self._settle()
 
     def lost(self, one: Lost) -> None:
         """Note what is known to be lost."""
@@ -195,6 +235,9 @@ class Recorder:
         """Take in what has been told, and write: nobody else would know of it."""
         self._hear_all()
         self.write()
+        if self._executions:
+            self._executions.close()
+            self._executions = None
 
     def write(self) -> None:
         """Write what changed, and that we looked."""

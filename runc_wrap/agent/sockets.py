@@ -16,6 +16,7 @@ KINDS = {
     "decide": _socket.SOCK_SEQPACKET,
     "notify": _socket.SOCK_STREAM,
     "metrics": _socket.SOCK_STREAM,
+    "exec": _socket.SOCK_DGRAM,  # agent.executions
 }
 LOCK = "lock"
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
@@ -72,7 +73,8 @@ def _name(prefix: str, given: Named) -> str:
         return given.name
     try:
         listens = looked_at.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
-        address = looked_at.getsockname() if listens else ""  # what was accepted has it, too
+        is_whole = listens or looked_at.type == _socket.SOCK_DGRAM
+        address = looked_at.getsockname() if is_whole else ""  # what was accepted has it, too
     finally:
         looked_at.detach()
     return next((name for name in KINDS if address == path(prefix, name)), given.name)
@@ -114,7 +116,8 @@ def _listening(name: str, kind: int) -> int:
         made.bind(name)
     finally:
         posix.umask(before)
-    made.listen(_BACKLOG)
+    if kind != _socket.SOCK_DGRAM:
+        made.listen(_BACKLOG)
     return made.detach()
 
 

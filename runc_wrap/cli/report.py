@@ -35,6 +35,7 @@ _WORDS = {
     None: "unknown",
 }
 _BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
+_OF_RUNTIMES = "\nCalled by the runtime itself before the container's program, and not judged:"
 _MOST_CALLS = 12  # of one workload, in the table
 _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
@@ -188,6 +189,11 @@ def _show(found: Report) -> None:
         output.say("No container was started through runc-wrap with a profile of its choice.")
         return
     output.table(_COLUMNS, (_row(one) for one in found.judged))
+    apart = [one for one in found.judged if one.runtimes]
+    if apart:
+        output.say(_OF_RUNTIMES)
+        for one in apart:
+            output.say(f"  {inert.name(one.name, _LONGEST_NAME)}: {_names(one.runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
@@ -216,10 +222,13 @@ def call_words(row: Row) -> str:
     return f"{row.syscall}{abi}: {row.how}, {watching.times(row.tally.count)} by {programs}"
 
 
+def _names(rows: list[Row]) -> str:
+    return ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
+
+
 def _strays(rows: list[Row]) -> str:
-    total = sum(row.tally.count for row in rows)
-    names = ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
+    total = watching.counted(sum(row.tally.count for row in rows), "call")
     return (
-        f"\n{watching.counted(total, 'call')} of no container that is known ({names}): by programs "
+        f"\n{total} of no container that is known ({_names(rows)}): by programs "
         "outside of containers, or by processes that had ended before anybody looked."
     )

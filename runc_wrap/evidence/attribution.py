@@ -1,9 +1,10 @@
 """Which container a record's process is of, asked afterwards: of what is still there.
 
 A pid by itself says nothing, since pids come again: the process that has it now must have started
-before the record was written. It is a container's by its cgroup, by the runtime's own word, or by
-an ancestor's. Who is gone is nobody's: such records are counted as unattributed. The agent's
-process connector (evidence.processes) knows those too. Lean: the agent falls back to it.
+before the record was written. It is a container's by its cgroup and pid namespace, as they prove it
+(evidence.membership), by the runtime's own word, or by an ancestor's. Who is gone is nobody's: such
+records are counted as unattributed. The agent's process connector (evidence.processes) knows those
+too. Lean: the agent falls back to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import known
+from runc_wrap.evidence.membership import Membership
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.known import Key, Known
@@ -30,6 +32,7 @@ class Present:
 
     def __init__(self, known_containers: Known) -> None:
         self._known = known_containers
+        self.membership = Membership(known_containers)
         self._strangers: dict[int, int] = {}
         self._asked: dict[int, tuple[float, Key] | None] = {}
 
@@ -52,7 +55,7 @@ class Present:
             return None
         if self._strangers.get(pid) == there[0]:
             return None
-        key = by_cgroup(self._known, pid) or self._by_relation(pid, there)
+        key = self.membership.of(pid) or self._by_relation(pid, there)
         if known.born(pid) != there:
             return None
         if key is None:
@@ -68,7 +71,7 @@ class Present:
             above = known.born(parent) if parent > 1 and not key else None
             if above is None:
                 break
-            key = by_cgroup(self._known, parent)
+            key = self.membership.of(parent)
             there = above
         return key
 
@@ -77,12 +80,6 @@ class Present:
         if len(self._strangers) >= _MOST_REMEMBERED:
             self._strangers.clear()
         self._strangers[pid] = start
-
-
-def by_cgroup(known_containers: Known, pid: int) -> Key | None:
-    """Return the container in whose cgroup a process is now."""
-    text = known.cgroups(pid)
-    return known_containers.of_cgroups(text) if text else None
 
 
 def epoch(ticks: int) -> float:

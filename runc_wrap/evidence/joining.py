@@ -1,41 +1,24 @@
-"""Which container a runtime is about to have somebody join: its `exec`, by its own words. Lean.
+"""Which container an `exec` is about, by the words that it was called with. Lean.
 
 What joins may be gone before anybody could look at its cgroup; the runtime that starts it lives
-longer, and all its children are the container's.
+longer, and all its children are the container's. Words prove nothing: only those count that root's
+launcher has told the agent (agent.executions), never those that lie in some process' memory.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runc_wrap.evidence.known import Key, Known
 
-_PROGRAMS = ("bin/runc-wrap", "lib/runtime/runc", "lib/runtime/crun")
 # Options of `exec` that take the next word (runc:exec.go, crun:src/exec.c)
 _TAKE_ONE = frozenset(
     """additional-gids apparmor cap cgroup console-socket cwd env pid-file pidfd-socket preserve-fds
     process process-label user c e g p u""".split()
 )
-
-
-def runtimes(prefix: str) -> list[str]:
-    """Return the paths of the programs that have processes join an installation's containers."""
-    return [f"{prefix}/{path}" for path in _PROGRAMS]
-
-
-def container_of(pid: int, known_containers: Known, programs: Sequence[str]) -> Key | None:
-    """Return the container that a process joins to, if it runs one of these programs.
-
-    Anybody can have such words, and reading them can take for ever (they lie in its memory, which
-    it may have put where nobody answers): so the file that runs is looked at first.
-    """
-    return named(known.words(pid), known_containers) if _runs_one_of(pid, programs) else None
 
 
 def named(words: list[str], known_containers: Known) -> Key | None:
@@ -65,18 +48,3 @@ def _roots(flags: list[str]) -> tuple[str, ...]:
         if name in ("--root", "-root"):
             return (value if equals else following,)
     return (*known.DEFAULT_ROOTS, "")
-
-
-def _runs_one_of(pid: int, paths: Sequence[str]) -> bool:
-    try:
-        found = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116 - lean
-    except OSError:
-        return False
-    return any(_is(found, path) for path in paths)
-
-
-def _is(found: os.stat_result, path: str) -> bool:
-    try:
-        return os.path.samestat(found, os.stat(path))  # noqa: PTH116 - lean
-    except OSError:
-        return False

@@ -110,7 +110,8 @@ class Doubts(NamedTuple):
 class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container.
 
-    `shares_name`: the image alone tells it from another one.
+    `shares_name`: the image alone tells it from another one. `runtimes` are calls of the runtime
+    itself, which are no part of the verdict.
     """
 
     workload: Workload
@@ -124,6 +125,7 @@ class Judged:
     filter: Filter | None
     reason: str | None = None
     shares_name: bool = False
+    runtimes: list[Row] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -155,6 +157,7 @@ class Judged:
             "pods": pods[:_MOST_NAMES],
             "ids": [one.record.id for one in self.containers[-_MOST_NAMES:]],
             "calls": [row.as_json() for row in self.rows],
+            "runtime_calls": [row.as_json() for row in self.runtimes],
         }
 
 

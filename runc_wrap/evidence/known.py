@@ -1,14 +1,14 @@
-"""Which containers the ledger knows, followed as it grows, and how processes are told as theirs.
+"""Which containers the ledger knows, followed as it grows, and what tells of their processes.
 
-A process is a container's if a part of its cgroup's path is the container's id, as they write it:
+A part of a cgroup's path may be a container's id, as engines write it:
 
     .../ID                       cgroupfs, of every engine
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
     .../crio-conmon-ID.scope     not in it: the monitor, which is outside
 
-or if it is the container's first process by the runtime's own word (runc's state.json, crun's
-status), start time included. Only ids of the ledger count, so that a path says nothing by itself.
-Of several the last in the path counts, a container within a container. Lean: the agent has it.
+By itself that says nothing, for anybody may write so: evidence.membership has what proves it. A
+container's first process is told by the runtime's own word (runc's state.json, crun's status),
+start time included, where that lies in directories of root's alone. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import watching
+from runc_wrap.evidence import owned, watching
 from runc_wrap.evidence.sources import kernel
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
@@ -112,19 +112,14 @@ class Known:
             keys = [key for key in keys if state_directory(key)]
         return keys[0] if len(keys) == 1 else None
 
+    def all_of_id(self, name: str) -> list[Key]:
+        """Return the containers of an id, under whatever root."""
+        return [*self._keys.get(name, ())]
+
     def of(self, root: str, name: str) -> Key | None:
         """Return the container of a runtime's root and an id, None if the ledger has none."""
         key = (root, name)
         return key if key in self._keys.get(name, ()) else None
-
-    def of_cgroups(self, text: str) -> Key | None:
-        """Return the container that a /proc/PID/cgroup tells of, None if it tells of none."""
-        for line in text.splitlines():
-            for name in ids(line.split(":", 2)[-1]):
-                key = self.of_id(name)
-                if key is not None:
-                    return key
-        return None
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
         """Return the container whose first process by the runtime's word is this one."""
@@ -236,9 +231,12 @@ def state_directory(key: Key) -> str | None:
 
 
 def first_process(key: Key) -> tuple[int, int] | None:
-    """Return the pid and start time (clock ticks since boot) that the runtime wrote down."""
+    """Return the pid and start time (clock ticks since boot) that the runtime wrote down.
+
+    Where anybody but root could have written there, that is nobody's word: None.
+    """
     place = state_directory(key)
-    for name, pid_name, start_name in _STATES if place else ():
+    for name, pid_name, start_name in _STATES if place and owned.is_alone(place) else ():
         try:
             said = codec.loads(bundle.read(f"{place}/{name}").text)
             pid, start = said[pid_name], said[start_name]
@@ -258,12 +256,6 @@ def first_processes(keys: Iterable[Key]) -> dict[tuple[int, int], Key]:
 def cgroups(pid: int) -> str | None:
     """Return /proc/PID/cgroup, None if the process is gone."""
     return _proc(f"/proc/{pid}/cgroup")
-
-
-def words(pid: int) -> list[str]:
-    """Return a process' command line, [] if it is gone."""
-    said = _proc(f"/proc/{pid}/cmdline")
-    return said.split("\0")[:-1] if said else []
 
 
 def born(pid: int) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ are remembered, a bounded number and time. Lean: the agent has it.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution import COARSE, TICK
@@ -18,12 +19,28 @@ MOST_ENDED = 16_384
 _END_SLACK = 0.001  # seconds
 
 
+ALWAYS = inf  # `program` of who is the runtime itself and never becomes the container's program
+
+
 class Life(NamedTuple):
-    """One process in a container, from when to when; `end` is None while it is there."""
+    """One process in a container, from when to when; `end` is None while it is there.
+
+    `program` is since when it is the container's own: before that it is the runtime's, which makes
+    the container. None: not yet.
+    """
 
     start: float
     end: float | None
     key: Key
+    program: float | None = 0.0
+
+    def child(self, when: float) -> float | None:
+        """Return `program` of a child that begins: a program's are programs."""
+        return 0.0 if self.program is not None and self.program <= when else None
+
+    def is_runtimes(self, when: float) -> bool:
+        """Tell whether a call of this time was the runtime's own."""
+        return self.program is None or when <= self.program
 
 
 class Lives:
@@ -42,18 +59,28 @@ class Lives:
 
     def of(self, pid: int, when: float) -> set[Key]:
         """Return whose a process of this pid may have been then."""
-        lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
-        return {life.key for life in lives if _lived(life, when)}
+        return {life.key for life in self.lived(pid, when)}
 
-    def begin(self, pid: int, when: float, key: Key) -> None:
+    def lived(self, pid: int, when: float) -> list[Life]:
+        """Return the processes of this pid that may have been there then."""
+        lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
+        return [life for life in lives if _lived(life, when)]
+
+    def begin(self, pid: int, when: float, key: Key, program: float | None = 0.0) -> None:
         """Note a process of a container."""
         before = self.alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
             return
         if before:
             self.end(pid, when)
-        self.alive[pid] = Life(when, None, key)
+        self.alive[pid] = Life(when, None, key, program)
         self.hold(key)
+
+    def executed(self, pid: int, when: float) -> None:
+        """Note that a container's process is another program now: no longer the runtime."""
+        life = self.alive[pid]
+        if life.program is None:
+            self.alive[pid] = life._replace(program=when)
 
     def end(self, pid: int, when: float) -> None:
         """Note the end of a process, if it was a container's."""

@@ -6,9 +6,10 @@ takes CAP_NET_ADMIN in the initial namespaces. Without it /proc is asked at once
 may still be there.
 
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
-container's. So are those of a runtime that has somebody join (`runc exec`). Who joins otherwise is
-known by its cgroup. Both are looked at when a process outside of containers execs. Lean: the agent
-has it.
+container's. So are those of a runtime that has somebody join (`runc exec`), which our launcher has
+told of (`join`). Who joins otherwise is looked at when it execs, and known by where it is
+(evidence.membership). What runs is the runtime itself until it execs: a container's program.
+Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import joining, known
-from runc_wrap.evidence.attribution import COARSE, TICK, Present, by_cgroup, epoch
+from runc_wrap.evidence import families, known
+from runc_wrap.evidence.attribution import COARSE, TICK, Present, epoch
 from runc_wrap.evidence.connector import (
     BODY,
     EVENT,
@@ -32,13 +33,12 @@ from runc_wrap.evidence.connector import (
     Unavailable,
     connector,
 )
-from runc_wrap.evidence.lives import Lives
+from runc_wrap.evidence.lives import ALWAYS, Lives
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
 
     from runc_wrap.evidence.known import Key, Known
 
@@ -46,6 +46,7 @@ SOURCE = "processes"
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
+_MOST_JOINING = 256
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _OTHER = 1.0  # seconds between the starts of processes that are not one; clocks are set
 _AT_ONCE, _MOST_ASKED = 0.0005, 20  # seconds between two looks at a clock; times
@@ -55,14 +56,12 @@ _AWAITED = 60.0  # seconds from a decision to the container's first process
 class Tree:
     """The processes of containers. `fileno` is readable when there is something to `read`.
 
-    `runtimes` are the paths of the programs that have processes join containers. `problem` says why
-    there is no process connector, and is "" where there is one; then `fileno` is -1, and
-    `container_of` asks /proc.
+    `problem` says why there is no process connector, and is "" where there is one; then `fileno` is
+    -1, and `container_of` asks /proc.
     """
 
-    def __init__(self, known_containers: Known, runtimes: Sequence[str] = ()) -> None:
+    def __init__(self, known_containers: Known) -> None:
         self.known = known_containers
-        self._runtimes = runtimes
         self.lives = Lives()
         self._leaderless: set[int] = set()
         self._asked = -_ASK_EVERY
@@ -72,6 +71,7 @@ class Tree:
         self.taken = 0  # messages
         self._has_holes = False
         self._awaited: dict[Key, float] = {}
+        self._joining: list[tuple[Key, int, float]] = []
         self._present = Present(known_containers)
         self._strangers = Strangers()
         self.problem = ""
@@ -139,7 +139,15 @@ class Tree:
         if self._has_holes and self.is_dry:
             self._has_holes = False
             self.scan()
+        self._have_joined()
         return lost
+
+    def join(self, key: Key, pid: int, when: float) -> None:
+        """Note a runtime that root had join a container then: its children are the container's.
+
+        It counts with the next `read`, which knows of the process and of what it has begun.
+        """
+        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
 
     def refresh(self) -> None:
         """Take in what the ledger has now, ahead of the news of its processes."""
@@ -173,6 +181,13 @@ class Tree:
             return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
 
+    def is_runtimes(self, pid: int, when: float) -> bool:
+        """Tell whether a container's process was the runtime then: it had not begun the program.
+
+        Where news were missed it may be the program already: look at what it ran, too.
+        """
+        return any(life.is_runtimes(when) for life in self.lives.lived(pid, when))
+
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""
         self._refresh(time.time())
@@ -182,13 +197,15 @@ class Tree:
             if there:
                 found[pid] = there
         firsts = known.first_processes(self.known.newest())
+        for key in firsts.values():
+            self._present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):
             if pid not in found or abs(epoch(found[pid][0]) - life.start) > _OTHER:
                 self._end(pid, time.time())
         for pid, (start, _) in found.items():
-            key = by_cgroup(self.known, pid) or firsts.get((pid, start))
-            if key:
-                self.lives.begin(pid, epoch(start), key)
+            whose = self._present.membership.of(pid) or firsts.get((pid, start))
+            if whose:
+                self.lives.begin(pid, epoch(start), whose)
         for pid in found:
             self._inherit(pid, found)
 
@@ -200,25 +217,36 @@ class Tree:
         when = self._told = ticks / 1e9 + _offset()
         if what == FORK:
             _, parent, child, process = FOUR.unpack_from(message, BODY)
-            life = self.lives.alive.get(parent)
-            if child != process:
-                return
-            self._end_former(child, when)
-            key = life.key if life else self._strangers.forked(parent, child, when)
-            if key:
-                self.lives.begin(child, when, key)
+            if child == process:
+                self._forked(parent, child, when)
         elif what == EXEC:
             _, process = TWO.unpack_from(message, BODY)
-            if process not in self.lives.alive:
-                self._look(process, when)
+            self._executed(process, when)
         elif what == EXIT:
             thread, process = TWO.unpack_from(message, BODY)
-            if thread != process:
-                return
-            if process in self.lives.alive:
-                self._leader_ended(process, when)
-            else:
-                self._strangers.exited(process, when)
+            if thread == process:
+                self._exited(process, when)
+
+    def _forked(self, parent: int, child: int, when: float) -> None:
+        life = self.lives.alive.get(parent)
+        self._end_former(child, when)
+        if life:
+            self.lives.begin(child, when, life.key, life.child(when))
+        elif key := self._strangers.forked(parent, child, when):
+            self.lives.begin(child, when, key, ALWAYS)
+
+    def _executed(self, pid: int, when: float) -> None:
+        if pid in self.lives.alive:
+            self.lives.executed(pid, when)
+        else:
+            self._strangers.executed(pid, when)
+            self._look(pid, when)
+
+    def _exited(self, pid: int, when: float) -> None:
+        if pid in self.lives.alive:
+            self._leader_ended(pid, when)
+        else:
+            self._strangers.exited(pid, when)
 
     def _leader_ended(self, pid: int, when: float) -> None:
         """Note the end of a process, unless other threads of it go on."""
@@ -230,10 +258,10 @@ class Tree:
     def _look(self, pid: int, when: float) -> None:
         """Look where a process is that execs: perhaps a container begins."""
         self._refresh(when)
-        key = by_cgroup(self.known, pid) or joining.container_of(pid, self.known, self._runtimes)
+        key = self._present.membership.of(pid)
         if key:
             there = known.born(pid)
-            self.lives.begin(pid, epoch(there[0]) if there else when, key)
+            self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)
 
@@ -251,27 +279,31 @@ class Tree:
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
         family = list(self._strangers.created(pid, second))
-        if not family:
+        if family:
+            families.take_in(self.lives, key, pid, family)
+        else:
             self._strangers.expect(key, pid, second)
-            return
-        events: list[tuple[float, bool, int]] = []
-        for one in family:
-            events.append((one.start, True, one.pid))
-            if one.end is not None:
-                events.append((one.end, False, one.pid))
-        self.lives.hold(key)  # it does not end before all is told
-        for when, begins, whose in sorted(events):
-            if begins:
-                self.lives.begin(whose, when, key)
-            else:
-                self._end(whose, when)
-        self.lives.release(key, max(events)[0])
+
+    def _have_joined(self) -> None:
+        """Give containers the runtimes that had somebody join, once all news of then is read."""
+        waiting = [one for one in self._joining if not self.has_told(one[2])]
+        ready = [one for one in self._joining if self.has_told(one[2])]
+        self._joining = waiting
+        for key, pid, when in ready:
+            there = known.born(pid)
+            if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
+                self._strangers.begun(pid, epoch(there[0]))
+            if pid not in self.lives.alive:
+                families.take_in(
+                    self.lives, key, pid, list(self._strangers.created(pid, when, TICK))
+                )
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = known.first_process(key)
         there = known.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
             self.lives.begin(first[0], epoch(there[0]), key)
+            self._present.membership.learn(key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
 

@@ -102,10 +102,10 @@ def file_name(key: Key | None) -> str:
     return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
-def count(of: Tallies, s: Sighting) -> None:
+def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False) -> None:
     """Count a call once: of one that was sent to us, an audit record says the same again."""
     if s.source != AUDIT or s.code != _USER_NOTIF:
-        of.add(s)
+        (of.runtimes if is_runtimes else of).add(s)
 
 
 def lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> None:

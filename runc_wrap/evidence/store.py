@@ -1,6 +1,7 @@
 """What the agent saw, on disk: one file for each container, and one for all that is not theirs.
 
-    DIR/containers/DIGEST.json    {version, root, id, seen, ended, dropped, calls}; of root NUL id
+    DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
+                                  digest of root NUL id; `runtimes` are the runtime's own calls
     DIR/unattributed.json         the same, of calls whose container is not known
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
@@ -73,11 +74,11 @@ class Store:
         self._state_changed = False
         self._covering = False
 
-    def add(self, key: Key | None, s: Sighting) -> None:
-        """Count one call, of nobody known where `key` is None."""
+    def add(self, key: Key | None, s: Sighting, *, is_runtimes: bool = False) -> None:
+        """Count one call, of nobody known where `key` is None; apart if it is the runtime's own."""
         if s.source == AUDIT:
             self._cover(s)
-        count(self._of(key), s)
+        count(self._of(key), s, is_runtimes=is_runtimes)
         self._changed.add(key)
 
     def lost(self, one: Lost) -> None:

@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 MOST = 8_192
 _MOST_EXPECTED = 64
 _SECOND = 1.0  # the ledger's times are whole seconds
+_EARLY = 0.005  # seconds by which two clocks may differ
 _LATE = 60.0  # seconds from a runtime's start to its line there
 
 
 class Stranger:
-    """One process, from when to when; `end` is None while it is there."""
+    """One process, from when to when; `end` is None while it is there.
 
-    __slots__ = ("end", "parent", "pid", "start")
+    `program` is when it first became another program than who forked it, None before.
+    """
+
+    __slots__ = ("end", "parent", "pid", "program", "start")
 
     def __init__(self, pid: int, parent: int, start: float) -> None:
         self.pid = pid
         self.parent = parent
         self.start = start
         self.end: float | None = None
+        self.program: float | None = None
 
 
 class Strangers:
@@ -72,16 +77,34 @@ class Strangers:
         if one and one.end is None:
             one.end = when
 
-    def created(self, pid: int, second: float) -> Iterator[Stranger]:
-        """Yield the process that had this pid within a second, and all its descendants."""
+    def executed(self, pid: int, when: float) -> None:
+        """Note that a process is another program now."""
+        one = self._last.get(pid)
+        if one and one.program is None:
+            one.program = when
+
+    def begun(self, pid: int, start: float) -> None:
+        """Note a process that began before all others, if it is not known."""
+        last = self._last.get(pid)
+        if last is None or last.end is not None:
+            self._last[pid] = Stranger(pid, 0, start)
+            self._all.appendleft(self._last[pid])
+
+    def created(self, pid: int, when: float, within: float = _SECOND) -> Iterator[Stranger]:
+        """Yield the process that had this pid then, and all descendants that it had from then on.
+
+        Those from before are of what it was before: a shell that became the runtime, say.
+        """
         family: dict[int, Stranger] = {}
         for one in list(self._all):
             parent = family.get(one.parent)
             is_child = parent is not None and (parent.end is None or one.start <= parent.end)
-            if is_child or (one.pid == pid and _was_there(one, second)):
+            if (is_child and one.start >= when - _EARLY) or (
+                one.pid == pid and _was_there(one, when, within)
+            ):
                 family[one.pid] = one
                 yield one
 
 
-def _was_there(one: Stranger, second: float) -> bool:
-    return one.start < second + _SECOND and (one.end is None or second <= one.end)
+def _was_there(one: Stranger, when: float, within: float) -> bool:
+    return one.start < when + within and (one.end is None or when <= one.end + _EARLY)

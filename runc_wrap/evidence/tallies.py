@@ -86,13 +86,21 @@ class Tallies:
     arguments are no longer told apart; beyond as many again, only `dropped` counts.
     """
 
-    __slots__ = ("_variety", "calls", "dropped", "ended")
+    __slots__ = ("_runtimes", "_variety", "calls", "dropped", "ended")
 
     def __init__(self) -> None:
         self.calls: dict[Call, Tally] = {}
         self.dropped = 0
         self.ended: float | None = None
         self._variety: dict[tuple[int, int], set[Args]] = {}
+        self._runtimes: Tallies | None = None
+
+    @property
+    def runtimes(self) -> Tallies:
+        """What the runtime itself called, before the container's program began: counted apart."""
+        if self._runtimes is None:
+            self._runtimes = Tallies()
+        return self._runtimes
 
     @property
     def first(self) -> float | None:
@@ -128,6 +136,8 @@ class Tallies:
         for call, tally in other.calls.items():
             self.count(call, tally)
         self.dropped += other.dropped
+        if other._runtimes:
+            self.runtimes.merge(other._runtimes)
 
     def know(self, call: Call) -> None:
         """Take a call's arguments, read from a file, for some of the variety that is kept."""
@@ -144,8 +154,16 @@ class Tallies:
 
     def as_json(self) -> Json:
         """Return what `of_json` reads."""
-        rows = [[*call, tally.count, tally.first, tally.last] for call, tally in self.calls.items()]
-        return {"ended": self.ended, "dropped": self.dropped, "calls": rows}
+        return {
+            "ended": self.ended,
+            "dropped": self.dropped,
+            "calls": _as_rows(self.calls),
+            "runtimes": _as_rows(self._runtimes.calls if self._runtimes else {}),
+        }
+
+
+def _as_rows(calls: dict[Call, Tally]) -> list[list[Any]]:
+    return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
 
 
 def of_json(said: Json) -> Tallies:
@@ -153,13 +171,19 @@ def of_json(said: Json) -> Tallies:
     made = Tallies()
     made.ended = None if said["ended"] is None else float(said["ended"])
     made.dropped = int(said["dropped"])
-    for row in _rows(said["calls"]):
+    _take(made, said["calls"])
+    if apart := said.get("runtimes"):  # a release before had none
+        _take(made.runtimes, apart)
+    return made
+
+
+def _take(made: Tallies, rows: Iterable[Any]) -> None:
+    for row in _rows(rows):
         arch, number, code, args, comm, exe, count, first, last = row
         kept = None if args is None else tuple(None if a is None else int(a) for a in args)
         call = Call(int(arch), int(number), int(code), kept, text(comm), text(exe))
         made.count(call, Tally(int(count), float(first), float(last)))
         made.know(call)
-    return made
 
 
 def _rows(said: Iterable[Any]) -> Iterable[list[Any]]:

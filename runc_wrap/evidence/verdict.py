@@ -10,9 +10,10 @@
                more than is kept or of a profile that is gone, and the rest no worse than degrades;
                or they are enforced already
 
-The first of these that holds is the workload's. What "safe" is worth is in `confidence`: how long
-one was watched, how many were at all, and whether records were lost meanwhile or belong to nobody
-known.
+The first of these that holds is the workload's. What the runtime itself called before the
+container's program began has no part in it, and is shown apart. What "safe" is worth is in
+`confidence`: how long one was watched, how many were at all, and whether records were lost
+meanwhile or belong to nobody known.
 """
 
 from __future__ import annotations
@@ -98,9 +99,11 @@ class Judging:
     def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
         group.sort(key=lambda one: one.begin)
         rows: dict[tuple[int, int], Row] = {}
+        apart: dict[tuple[int, int], Row] = {}
         problems: list[str] = []
         for one in group:
-            problems += self._tell(one, rows)
+            problems += self._tell(one.record, one.seen, rows)
+            self._tell(one.record, one.seen.runtimes, apart)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
         watched = max(one.watched for one in group)
         lost = _lost(group, evidence)
@@ -122,6 +125,7 @@ class Judging:
             lost=lost,
             filter=None if isinstance(profile, str) else profile,
             reason=reason,
+            runtimes=sorted(apart.values(), key=lambda row: -row.tally.count),
         )
 
     def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
@@ -162,12 +166,12 @@ class Judging:
             return 0.0
         return evidence.cleared(_key(one.record))
 
-    def _tell(self, one: Container, rows: dict[tuple[int, int], Row]) -> list[str]:
+    def _tell(self, record: Record, seen: Tallies, rows: dict[tuple[int, int], Row]) -> list[str]:
         """Add a container's calls to the workload's; return why it cannot be told what they get."""
-        calls = [(call, t) for call, t in one.seen.calls.items() if t.last >= self.since]
+        calls = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
         if not calls:
             return []
-        profile = self.profile_of(one.record)
+        profile = self.profile_of(record)
         known: dict[tuple[object, ...], Outcome] = {}
         for call, tally in calls:
             if isinstance(profile, str):

@@ -1,4 +1,4 @@
-/* Asking the agent, which decides as cold.py would but need not be started for it.
+/* Asking the agent, which decides as cold.py would but need not be started for it; and telling it.
  *
  * One connection, one message each way (SOCK_SEQPACKET), fields ended by NUL:
  *   runc-wrap/1 KIND RUNTIME ARGV0 WORD...
@@ -22,6 +22,7 @@
 
 #define VERSION "runc-wrap/1"
 #define LARGEST (64 * 1024)
+#define LONGEST_TOLD 4096 /* agent/executions.py: LONGEST */
 #define MOST_FIELDS 8
 /* Microseconds for the connection and the answer together, whatever the agent does: containerd's
  * shim before 2.3.2 gives a container's state two seconds, and a create has a tenth of one for an
@@ -159,4 +160,28 @@ bool agent_agrees(const struct launch *launch)
     bool agreed = length > 0 && carry_out(parse_answer(message, length, &answer), &answer);
     close(agent);
     return agreed;
+}
+
+/* An exec is told of in one datagram, "runc-wrap/1 ARGV0 WORD...", fields ended by NUL, as many as
+ * fit: by that the agent knows whose the processes are that the runtime will start. Nothing is
+ * waited for, and nothing that goes wrong matters. The exec closes the socket. */
+void tell_agent(const struct launch *launch)
+{
+    char message[LONGEST_TOLD] = VERSION;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = sizeof VERSION, size;
+    for (char **word = launch->words; *word != NULL; word++, length += size) {
+        size = strlen(*word) + 1;
+        if (size > sizeof message - length)
+            break;
+        memcpy(message + length, *word, size);
+    }
+    int path = snprintf(address.sun_path, sizeof address.sun_path, "%s/var/agent/exec.sock",
+                        launch->prefix);
+    int agent = path > 0 && (size_t)path < sizeof address.sun_path
+                    ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+                    : -1;
+    if (agent >= 0)
+        sendto(agent, message, length, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
+               sizeof address);
 }

@@ -1,6 +1,7 @@
 /* What the engine executes. It knows one thing: is one of the words create, run, restore among
  * the arguments? If not, it becomes the real runtime at once: kill, delete, exec and state need
- * neither Python nor policy. If so (a mistaken yes only costs time), it asks the agent (ask.c);
+ * neither Python nor policy. (Of an exec it tells the agent, if one listens, and waits for nothing.)
+ * If so (a mistaken yes only costs time), it asks the agent (ask.c);
  * and where there is none, or no clear answer, it becomes Python with cold.py, which decides.
  * Nothing about policy is decided here.
  *
@@ -138,20 +139,27 @@ const char *flag_name(const char *word)
     return *word != '-' ? NULL : word + (word[1] == '-' ? 2 : 1);
 }
 
-/* A word behind a flag may be the flag's value: only one that cannot be is another command. */
-bool reads_config(char **words)
+/* A word behind a flag may be the flag's value: only one that cannot be is another command. Return
+ * NULL where there is none that we know. */
+static const char *command_of(char **words)
 {
     bool may_be_value = false;
     for (; *words != NULL; words++) {
         if (is_edited(*words))
-            return true;
+            return *words;
         if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
-            return false;
+            return *words;
         const char *name = flag_name(*words);
         may_be_value = name != NULL && strchr(name, '=') == NULL &&
                        !is_one_of(name, WITHOUT_VALUE, COUNT(WITHOUT_VALUE));
     }
-    return false;
+    return NULL;
+}
+
+bool reads_config(char **words)
+{
+    const char *command = command_of(words);
+    return command != NULL && is_edited(command);
 }
 
 /* CPython ignores these signals and may set LC_CTYPE when it starts; cold.py undoes that. */
@@ -310,7 +318,8 @@ int main(int argc, char **argv)
     launch.count = argc;
     find_prefix(launch.prefix);
     find_runtime(&launch);
-    if (reads_config(argv + 1)) {
+    const char *command = command_of(argv + 1);
+    if (command != NULL && is_edited(command)) {
         if (has_runtime(&launch) && agent_agrees(&launch))
             become_runtime(&launch);
         start_python(&launch);
@@ -321,6 +330,8 @@ int main(int argc, char **argv)
              launch.runtime, launch.prefix);
     if (!has_runtime(&launch))
         fail("no runc or crun is found; install one.\n");
+    if (command != NULL && strcmp(command, "exec") == 0)
+        tell_agent(&launch);
     become_runtime(&launch);
     fail("the runtime %s cannot be executed (errno %d).\n", launch.runtime, errno);
 }

@@ -28,6 +28,9 @@ const char *flag_name(const char *word); /* without dashes; NULL if it is no fla
 /* ask.c: true if the agent has decided, and the config now is as it says. */
 bool agent_agrees(const struct launch *launch);
 
+/* ask.c: let the agent know of an exec. */
+void tell_agent(const struct launch *launch);
+
 enum verdict { COLD, GO, RENAME };
 struct answer {
     const char *path, *temporary, *real;

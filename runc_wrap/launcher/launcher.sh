@@ -1,7 +1,7 @@
 # What the engine executes where launcher.c could not be compiled: the same in words of POSIX sh.
 # install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'.
 # Differences to launcher.c: it costs some milliseconds more, it does not ask the agent, so that
-# every create starts Python, it writes nothing to the engine's log, the shell adds PWD to the
+# every create starts Python, nor tell it of an exec, it writes nothing to the engine's log, the shell adds PWD to the
 # environment and drops variables whose names are no identifiers.
 
 fail() {

@@ -11,7 +11,7 @@ import select
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import joining, store, tallies
+from runc_wrap.evidence import store, tallies
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.processes import Tree
@@ -41,7 +41,7 @@ class Watching:
 
     def __init__(self, places: Places) -> None:
         self._live = Live()
-        self.tree = Tree(Known(places.ledger), joining.runtimes(str(places.prefix)))
+        self.tree = Tree(Known(places.ledger))
         self._directory = str(places.evidence)
         self._changed: dict[str, float] = {}
         self._counts: dict[str, dict[Call, int]] = {}

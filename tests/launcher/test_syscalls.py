@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import install, launchers
-from tests.support.launchers import VERSION, agent, identity, message
+from tests.support.launchers import VERSION, agent, exec_socket, identity, message
 from tests.support.processes import attempt, short_directory
 from tests.support.requirements import program, unmet
 
@@ -32,6 +33,12 @@ FIND = "readlink readlink newfstatat newfstatat access".split()
 # Each of the two waits, for the connection and for the answer, is given what time is left.
 ASK = "socket setsockopt connect getsockopt sendto setsockopt recvfrom".split()
 PASSED_ON = [*FIND, "execve"]
+TOLD = [
+    *FIND,
+    "socket",
+    "sendto",
+    "execve",
+]  # an exec: one datagram, whether anybody listens or not
 GO = [*FIND, *ASK, "newfstatat", "close", "execve"]
 RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
 # No agent: its socket is not there. Then which release, which Python, and is the marker there.
@@ -91,11 +98,43 @@ def _calls(node: install.Installed, *words: str | Path) -> list[str]:
     return [OLDER.get(one, one) if is_musl else one for one in launcher[own:]]
 
 
-@pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "exec", "ID", "create"], []])
+@pytest.mark.parametrize(
+    "words", [["state", "ID"], ["--root", "exec", "kill", "ID"], ["delete", "exec"], ["--exec"], []]
+)
 def test_another_command_is_passed_on_by_these_calls(
     node: install.Installed, words: list[str]
 ) -> None:
     assert _calls(node, *words) == PASSED_ON
+
+
+@pytest.mark.parametrize("words", [["exec", "ID"], ["--root", "/r", "exec", "ID", "create"]])
+def test_of_an_exec_the_agent_is_told_by_these_calls(
+    node: install.Installed, words: list[str]
+) -> None:
+    shutil.rmtree(node.prefix / "var")
+    assert _calls(node, *words) == TOLD
+    with exec_socket(node) as told:
+        assert _calls(node, *words) == TOLD
+        assert told.recv(4096) == message(VERSION, node.wrapper, *words)
+
+
+def test_an_exec_waits_for_no_agent_that_reads_nothing(node: install.Installed) -> None:
+    """The queue is full; the datagram is dropped."""
+    with exec_socket(node) as told:
+        for _ in range(600):  # net.unix.max_dgram_qlen is 10, or 512 under systemd
+            attempt([node.wrapper, "exec", "ID"])
+        assert _calls(node, "exec", "ID") == TOLD
+        assert "EAGAIN" in (node.prefix / "trace").read_text()
+        assert told.recv(4096)
+
+
+def test_of_an_exec_with_many_words_the_first_are_told(node: install.Installed) -> None:
+    with exec_socket(node) as told:
+        attempt([node.wrapper, "exec", "ID", *["w" * 50] * 100])
+        words = told.recv(1 << 16).split(b"\0")
+    assert words[2:4] == [b"exec", b"ID"]
+    assert set(words[4:]) == {b"w" * 50, b""}
+    assert 4096 - 51 <= sum(len(word) + 1 for word in words) - 1 <= 4096
 
 
 @pytest.mark.parametrize("verdict", ["go", "rename"])

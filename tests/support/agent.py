@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.install import Installed
 
 VERSION = b"runc-wrap/1"
-SOCKETS = ["decide", "keeper", "metrics", "notify"]
+SOCKETS = ["decide", "exec", "keeper", "metrics", "notify"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ def socket_of(prefix: Path) -> Path:
 def sockets(prefix: Path) -> list[str]:
     """Return the names of the sockets that there are."""
     return sorted(path.stem for path in (prefix / "var" / "agent").glob("*.sock"))
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return said.rpartition(")")[2].split()[0] != "Z"
 
 
 def processes(prefix: Path, role: str) -> list[int]:

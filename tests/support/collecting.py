@@ -9,7 +9,6 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import joining
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.processes import Tree
@@ -27,7 +26,7 @@ class Collector:
 
     def __init__(self, prefix: Path) -> None:
         self.store = Store(prefix / "var" / "evidence")
-        self.tree = Tree(Known(prefix / "var" / "ledger"), joining.runtimes(str(prefix)))
+        self.tree = Tree(Known(prefix / "var" / "ledger"))
         self.live = Live()
         self.pids: dict[int, set[int]] = defaultdict(set)  # by the call's number
         self._stopping = threading.Event()

@@ -78,6 +78,17 @@ class Agent:
             connection.recv(1)
 
 
+@contextmanager
+def exec_socket(installed: Installed) -> Iterator[socket.socket]:
+    """Give the socket at which launchers tell of each exec."""
+    path = installed.prefix / "var" / "agent" / "exec.sock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        told.settimeout(10)
+        yield told
+
+
 def listening(installed: Installed, backlog: int = 5) -> socket.socket:
     """Return the listening socket where the launcher looks for the agent."""
     path = installed.prefix / "var" / "agent" / "decide.sock"

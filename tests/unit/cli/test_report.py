@@ -9,6 +9,7 @@ import pytest
 from runc_wrap.cli import report as cli_report
 from runc_wrap.evidence import known
 from runc_wrap.evidence.judged import row_of
+from runc_wrap.evidence.membership import Membership
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import files, kernel, kmsg
 from runc_wrap.evidence.store import Store
@@ -228,7 +229,7 @@ def test_a_log_that_cannot_be_read_is_told_and_the_rest_is_shown(
 def test_a_process_of_a_log_that_is_still_there_is_attributed(
     applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    monkeypatch.setattr(Membership, "of", lambda *_: ("/run/test", "c1"))
     monkeypatch.setattr(known, "born", lambda _: (1, 1))
     write_ledger(applied.places.ledger, line("c1", time=rfc3339(time.time() - 60)))
     log = tmp_path / "audit.log"

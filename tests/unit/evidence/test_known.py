@@ -24,52 +24,37 @@ def ledger(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "name"),
     [
-        f"0::/kubepods.slice/{POD}/cri-containerd-{ID}.scope",
-        f"0::/system.slice/docker-{ID}.scope",
-        f"0::/machine.slice/libpod-{ID}.scope/container",
-        f"0::/kubepods.slice/{POD}/crio-{ID}.scope",
-        f"0::/docker/{ID}",
-        f"12:memory:/kubepods/besteffort/pod1234/{ID}\n0::/",
-        f"4:memory:/\n3:pids:/libpod_parent/libpod-{ID}\n",
-        f"0::/../../system.slice/docker-{ID}.scope",
-        f"0::/docker/{ID}/docker/{INNER}",
-        f"0::/docker/{ID}/system.slice/nginx.service",
+        (f"/kubepods.slice/{POD}/cri-containerd-{ID}.scope", ID),
+        (f"/system.slice/docker-{ID}.scope", ID),
+        (f"/machine.slice/libpod-{ID}.scope/container", ID),
+        (f"/kubepods.slice/{POD}/crio-{ID}.scope", ID),
+        (f"/docker/{ID}", ID),
+        (f"/kubepods/besteffort/pod1234/{ID}", ID),
+        (f"/../../system.slice/docker-{ID}.scope", ID),
+        (f"/docker/{ID}/system.slice/nginx.service", ID),
+        ("/system.slice/runc-my-box.scope", "my-box"),
     ],
 )
-def test_a_cgroup_tells_the_container_in_every_layout(ledger: Path, path: str) -> None:
-    assert Known(ledger).of_cgroups(path) == ("/run/test", ID)
+def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: str) -> None:
+    assert name in known.ids(path)
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "",
-        "0::/",
-        f"0::/kubepods.slice/{POD}/crio-conmon-{ID}.scope",
-        f"0::/machine.slice/libpod-conmon-{ID}.scope",
-        f"0::/docker/{INNER}",
-        f"0::/docker/{ID}x",
-        f"0::/docker/x{ID}",
-        "garbage",
-        "0::/box",
+        "/",
+        f"/kubepods.slice/{POD}/crio-conmon-{ID}.scope",
+        f"/machine.slice/libpod-conmon-{ID}.scope",
+        f"/docker/{ID}x",
+        f"/docker/x{ID}",
+        f"/user.slice/session-{ID}.scope",
     ],
 )
-def test_a_monitor_or_an_id_that_nobody_decided_on_is_in_no_container(
-    ledger: Path, path: str
-) -> None:
-    assert Known(ledger).of_cgroups(path) is None
-
-
-def test_an_id_with_dashes_is_found_behind_its_engines_word(ledger: Path) -> None:
-    assert Known(ledger).of_cgroups("0::/system.slice/runc-my-box.scope") == ("/run/test", "my-box")
-
-
-def test_of_containers_within_containers_the_inner_counts(ledger: Path) -> None:
-    write_ledger(ledger, line(INNER))
-    found = Known(ledger).of_cgroups(f"0::/docker/{ID}/docker/{INNER}")
-    assert found == ("/run/test", INNER)
+def test_a_monitor_a_login_session_or_half_a_name_has_not(path: str) -> None:
+    assert ID not in known.ids(path)
 
 
 def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
@@ -124,17 +109,13 @@ def test_of_one_id_under_two_roots_the_one_that_is_there_counts_or_the_one_of_th
     assert containers.of_id("c", "/elsewhere") == (roots[0], "c")
 
 
-def test_of_one_id_under_two_roots_that_both_are_there_it_is_nobodys(tmp_path: Path) -> None:
+def test_of_one_id_under_two_roots_that_both_are_there_the_id_does_not_tell(tmp_path: Path) -> None:
     roots = [str(tmp_path / name) for name in ("one", "two")]
     for root in roots:
         (tmp_path / root / "c").mkdir(parents=True)
     containers = Known(write_ledger(tmp_path / "ledger", *(line("c", root=r) for r in roots)))
-    assert containers.of_cgroups("0::/c") is None
-
-
-def test_a_login_session_is_no_container(ledger: Path) -> None:
-    write_ledger(ledger, line("1"))
-    assert Known(ledger).of_cgroups("0::/user.slice/user-0.slice/session-1.scope") is None
+    assert containers.of_id("c") is None
+    assert containers.all_of_id("c") == [(root, "c") for root in roots]
 
 
 def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than_a_minute(
@@ -174,6 +155,35 @@ def test_a_runtimes_own_word_tells_the_first_process(
     containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
     assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
     assert containers.of_first_process(5, 78) is None
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
+@pytest.mark.parametrize("where", [".", "c", "c/.."])
+def test_a_state_that_others_may_have_written_is_no_word(
+    tmp_path: Path, where: str, mode: int
+) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    key = (str(place.parent), "c")
+    assert known.first_process(key) == (5, 77)
+    (place.parent / where).chmod(mode)
+    os.chown(place.parent / where, -1, 4242)
+    assert known.first_process(key) is None
+
+
+def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    os.chown(place, 4242, 4242)
+    assert known.first_process((str(place.parent), "c")) is None
+    os.chown(place, 0, 0)
+    link = tmp_path / "link"
+    link.symlink_to(place.parent)
+    assert known.first_process((str(link), "c")) == (5, 77)
+    os.chown(place.parent, 4242, 4242)
+    assert known.first_process((str(link), "c")) is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])

@@ -4,16 +4,20 @@ import errno
 import os
 import struct
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.evidence import attribution, connector, known, lives, processes
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.membership import Membership
 from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.watching import rfc3339
 from tests.unit.evidence.making import line, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
@@ -214,14 +218,14 @@ def test_without_the_connector_the_tree_says_so_and_asks_proc(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
-    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
     assert tree.container_of(os.getpid(), time.time()) == KEY
 
 
 def test_a_process_that_began_after_the_record_did_not_make_it(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "cgroups", lambda _: "0::/docker/c1\n")
+    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
     there = known.born(os.getpid())
     assert there is not None
     begun = attribution.epoch(there[0])
@@ -235,7 +239,7 @@ def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = os.getppid()
-    monkeypatch.setattr(known, "cgroups", lambda pid: "0::/docker/c2" if pid == parent else "0::/")
+    monkeypatch.setattr(Membership, "of", lambda _, pid: OTHER if pid == parent else None)
     assert tree.container_of(os.getpid(), time.time()) == OTHER
 
 
@@ -378,20 +382,123 @@ def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the
     assert tree.has_containers  # there may be some
 
 
+class Quiet:
+    """A connector's socket with nothing to read: all news was told already."""
+
+    def recv(self, _: int) -> bytes:
+        raise BlockingIOError
+
+
+@pytest.fixture
+def heard(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setattr(tree, "_socket", Quiet())
+    return tree
+
+
 def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: Tree, kernel: Kernel
+    heard: Tree, kernel: Kernel
 ) -> None:
     """It has come and gone before anybody could look at its cgroup."""
-    runtime = str(tmp_path / "runc")
-    Path(runtime).symlink_to("/proc/self/exe")
-    tree._runtimes = [runtime]  # noqa: SLF001 - as it is made with
-    told = ["runc", "--root", "/run/test", "exec", "c1", "true"]
-    monkeypatch.setattr(known, "words", lambda pid: told if pid == os.getpid() else [])
-    kernel.fork(1, os.getpid())
-    kernel.execs(os.getpid())
-    born = kernel.fork(os.getpid(), CHILD)
-    kernel.exit(CHILD, after=0.001)
-    assert tree.container_of(CHILD, born) == KEY
+    kernel.fork(1, RUNTIME)
+    kernel.execs(RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    early = kernel.fork(RUNTIME, INIT, after=0.002)
+    kernel.exit(INIT, after=0.001)
+    heard.read()
+    late = kernel.fork(RUNTIME, CHILD)
+    assert heard.container_of(INIT, early) == KEY
+    assert heard.container_of(CHILD, late) == KEY
+
+
+def test_what_a_shell_began_before_it_became_the_runtime_does_not_join(
+    heard: Tree, kernel: Kernel
+) -> None:
+    kernel.fork(1, RUNTIME)
+    before = kernel.fork(RUNTIME, CHILD)
+    kernel.now += 1
+    kernel.execs(RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    after = kernel.fork(RUNTIME, INIT, after=0.002)
+    heard.read()
+    assert heard.container_of(CHILD, before) is None
+    assert heard.container_of(CHILD, after) is None
+    assert heard.container_of(INIT, after) == KEY
+
+
+def test_a_pid_that_another_has_by_now_joins_nothing(heard: Tree, kernel: Kernel) -> None:
+    kernel.fork(1, RUNTIME)
+    told = kernel.now + 0.1
+    kernel.exit(RUNTIME)
+    kernel.fork(1, RUNTIME, after=0.5)
+    born = kernel.fork(RUNTIME, CHILD)
+    heard.join(KEY, RUNTIME, told - 5)  # before either
+    heard.read()
+    assert heard.container_of(CHILD, born) is None
+    heard.join(KEY, RUNTIME, told)
+    heard.read()
+    assert heard.container_of(RUNTIME, told) == KEY
+    assert heard.container_of(CHILD, born) is None
+
+
+def test_who_was_there_before_we_began_joins_if_it_is_there_still(
+    heard: Tree, kernel: Kernel
+) -> None:
+    kernel.now = time.time()
+    heard.join(KEY, os.getpid(), kernel.now)
+    heard.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
+    born = kernel.fork(os.getpid(), CHILD, after=0.01)
+    elsewhere = kernel.fork(os.getppid(), INIT, after=0.01)
+    heard.read()
+    assert heard.container_of(CHILD, born) == KEY
+    assert heard.container_of(INIT, elsewhere) is None
+
+
+def test_who_joins_waits_for_the_news_and_no_more_wait_than_fit(
+    heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_MOST_JOINING", 2)
+    for pid in (SHIM, RUNTIME, INIT):
+        kernel.fork(1, pid, after=0.0001)
+    for pid in (SHIM, RUNTIME, INIT):
+        heard.join(KEY, pid, kernel.now + 0.0005)
+    born = {kernel.fork(pid, CHILD + 10 + pid, after=0.001) for pid in (SHIM, RUNTIME, INIT)}
+    pids = [CHILD + 10 + pid for pid in (SHIM, RUNTIME, INIT)]
+    heard.read(0)  # there may be more to read
+    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, None, None]
+    heard.read()
+    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
+
+
+def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kernel: Kernel) -> None:
+    kernel.fork(1, RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    heard.read()
+    begun = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.now += 1
+    kernel.execs(INIT)
+    program = kernel.now + 1
+    born = kernel.fork(INIT, CHILD)
+    assert heard.is_runtimes(RUNTIME, begun)
+    assert heard.is_runtimes(RUNTIME, program)
+    assert heard.is_runtimes(INIT, begun)
+    assert not heard.is_runtimes(INIT, program)
+    assert not heard.is_runtimes(CHILD, born)
+
+
+def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    begun = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.now += 1
+    kernel.execs(INIT)
+    born = kernel.fork(INIT, CHILD)
+    for pid in (CHILD, INIT, RUNTIME):
+        kernel.exit(pid)
+    assert tree.container_of(INIT, begun) == ("/run/test", "new")
+    assert [tree.is_runtimes(INIT, begun), tree.is_runtimes(INIT, born)] == [True, False]
+    assert not tree.is_runtimes(CHILD, born)
 
 
 def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(

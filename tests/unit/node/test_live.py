@@ -50,7 +50,7 @@ class Processes:
 
     problem = ""
 
-    def __init__(self, _: Known, _runtimes: list[str]) -> None:
+    def __init__(self, _: Known) -> None:
         pass
 
     def fileno(self) -> int:

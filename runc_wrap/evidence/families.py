@@ -1,0 +1,43 @@
+"""A runtime's process and its descendants, taken in as a container's after the fact. Lean.
+
+They have come and perhaps gone before it was known that the runtime made or joined a container.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.lives import ALWAYS
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.known import Key
+    from runc_wrap.evidence.lives import Lives
+    from runc_wrap.evidence.strangers import Stranger
+
+
+def take_in(lives: Lives, key: Key, runtime: int, family: list[Stranger]) -> None:
+    """Note what a runtime of this pid and its descendants were up to now as a container's."""
+    events: list[tuple[float, bool, int, Stranger]] = []
+    for one in family:
+        events.append((one.start, True, one.pid, one))
+        if one.end is not None:
+            events.append((one.end, False, one.pid, one))
+    if not events:
+        return
+    events.sort(key=lambda event: event[:3])
+    lives.hold(key)  # it does not end before all is told
+    for when, begins, pid, one in events:
+        if begins:
+            lives.begin(pid, when, key, _program(lives, one, runtime))
+        else:
+            lives.end(pid, when)
+    lives.release(key, events[-1][0])
+
+
+def _program(lives: Lives, one: Stranger, runtime: int) -> float | None:
+    """Return since when one of a runtime's family was the container's own program."""
+    if one.pid == runtime:
+        return ALWAYS
+    parent = lives.alive.get(one.parent)
+    inherited = parent.child(one.start) if parent else None
+    return one.program if inherited is None else inherited

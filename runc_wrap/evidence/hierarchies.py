@@ -1,0 +1,101 @@
+"""Where the machine's cgroup hierarchies are mounted, and whose the directories in them are. Lean.
+
+The first process' mounts are looked at, for an agent may run in a container with a part of them; or
+our own, where those may not be looked at. A hierarchy is named by its controllers, as it is in
+/proc/PID/cgroup ("" is version 2).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence import owned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LARGEST = 1 << 20
+_AGAIN = 10.0  # seconds between two looks for a hierarchy that is not found
+_FIELDS = 5  # of a line of mountinfo, before the mount point's options (proc_pid_mountinfo(5))
+_WHERE = (("/proc/1/mountinfo", "/proc/1/root"), ("/proc/self/mountinfo", ""))
+
+
+class Mount(NamedTuple):
+    """A hierarchy's controllers, what its root is called, and where that is mounted.
+
+    It is called "" but in a cgroup namespace, where the paths of others begin with "/..", too.
+    """
+
+    names: frozenset[str]
+    root: str
+    place: str
+
+
+class Hierarchies:
+    """Remembers the mounts that it has found."""
+
+    def __init__(self) -> None:
+        self._mounts: list[Mount] = []
+        self._looked = -_AGAIN
+
+    def are_roots(self, controllers: str, path: str) -> bool:
+        """Tell whether a cgroup and all above it are root's: nobody else moves processes there.
+
+        False for a hierarchy that is mounted nowhere as a whole.
+        """
+        mount = self._mount(controllers)
+        if mount is None or not path.startswith(f"{mount.root}/"):
+            return False
+        rest = path[len(mount.root) :]
+        return ".." not in rest.split("/") and owned.is_beneath(mount.place, rest)
+
+    def _mount(self, controllers: str) -> Mount | None:
+        wanted = {*controllers.split(",")}
+        for _ in "12":
+            for mount in self._mounts:
+                if wanted <= mount.names:
+                    return mount
+            if time.monotonic() - self._looked < _AGAIN:
+                return None
+            self._looked = time.monotonic()
+            found = (one for where in _WHERE for one in _mounts(*where))
+            self._mounts = [one for one in found if os.path.isdir(one.place)]  # noqa: PTH112 - lean
+        return None
+
+
+def _mounts(table: str, root: str) -> Iterator[Mount]:
+    """Yield each hierarchy that is mounted as a whole."""
+    for line in _read(table).splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(" "), after.split(" ")
+        if len(fields) < _FIELDS or kind[0] not in ("cgroup", "cgroup2"):
+            continue
+        if fields[3].replace("/..", "") not in ("", "/"):  # a part of it
+            continue
+        names = [""] if kind[0] == "cgroup2" else kind[-1].split(",")
+        yield Mount(frozenset(names), fields[3].rstrip("/"), root + _plain(fields[4]))
+
+
+def _plain(path: str) -> str:
+    r"""Return a path as it is: the kernel writes \040 for a space."""
+    first, *others = path.split("\\")
+    return first + "".join(chr(int(one[:3], 8)) + one[3:] for one in others)
+
+
+def _read(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        found = b""
+        while len(found) < _LARGEST and (part := os.read(descriptor, _LARGEST)):
+            found += part
+    except OSError:
+        return ""
+    else:
+        return found.decode("utf-8", "surrogateescape")
+    finally:
+        os.close(descriptor)

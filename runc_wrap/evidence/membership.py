@@ -1,0 +1,157 @@
+"""Which container a process is in, proved by where the container's first process is. Lean.
+
+That one is known by the runtime's own word, which is root's. A process is in its container if
+
+  - in each hierarchy whose path tells the container's id it is in that very cgroup or beneath: the
+    whole path counts, from the hierarchy's root on, for anybody may give a cgroup such a name
+  - all cgroups from the hierarchy's root down to its own are root's: whoever has one moves
+    processes into it
+  - its pid namespace is the first process', or one within that
+
+The id itself must be in the path: containers that share a cgroup with others are not told so.
+Nothing is read that a process itself decides (its memory, its name).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence import known
+from runc_wrap.evidence.hierarchies import Hierarchies
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.known import Key, Known
+
+MOST = 4096  # containers whose place is remembered, the newest
+_MOST_NAMED = 16  # ids of the ledger in one path
+_DEEPEST = 32  # MAX_PID_NS_LEVEL
+_PARENT = 0xB702  # NS_GET_PARENT (linux:include/uapi/linux/nsfs.h)
+_INITIAL = 0xEFFFFFFC  # linux:include/linux/proc_ns.h, PROC_PID_INIT_INO
+
+Paths = dict[str, str]  # by hierarchy
+
+
+class Place(NamedTuple):
+    """Where a container's first process is; `namespace` is 0 where that cannot be read."""
+
+    first: tuple[int, int]
+    paths: Paths
+    namespace: int
+
+
+class Membership:
+    """Remembers the places of containers, also of those whose first process has ended."""
+
+    def __init__(self, known_containers: Known) -> None:
+        self._known = known_containers
+        self._hierarchies = Hierarchies()
+        self._places: dict[Key, Place] = {}
+
+    def of(self, pid: int) -> Key | None:
+        """Return the container that a process is in now, None if none is proved.
+
+        Of containers within containers the inner one counts.
+        """
+        text = known.cgroups(pid)
+        paths = _paths(text) if text else {}
+        found: list[tuple[int, Key]] = []
+        for key in self._named(paths):
+            place = self._place(key)
+            if place and self._is_in(pid, paths, place):
+                found.append((max(map(len, place.paths.values())), key))
+        longest = max((length for length, _ in found), default=0)
+        keys = [key for length, key in found if length == longest]
+        return keys[0] if len(keys) == 1 else None
+
+    def learn(self, key: Key) -> None:
+        """Look where a container is, while its first process is there."""
+        self._place(key)
+
+    def _named(self, paths: Paths) -> list[Key]:
+        """Return the containers whose ids these paths have in them."""
+        names = dict.fromkeys(name for path in paths.values() for name in known.ids(path))
+        keys = [key for name in names for key in self._known.all_of_id(name)]
+        return keys[:_MOST_NAMED]
+
+    def _place(self, key: Key) -> Place | None:
+        first = known.first_process(key)
+        found = self._places.pop(key, None)
+        if first is None:  # it was deleted
+            return None
+        if found is None or found.first != first:
+            found = _learned(key, first)
+        if found:
+            self._places[key] = found
+            if len(self._places) > MOST:
+                del self._places[next(iter(self._places))]
+        return found
+
+    def _is_in(self, pid: int, paths: Paths, place: Place) -> bool:
+        return all(
+            name in paths
+            and _is_beneath(paths[name], path)
+            and self._hierarchies.are_roots(name, paths[name])
+            for name, path in place.paths.items()
+        ) and _is_within(pid, place.namespace)
+
+
+def _learned(key: Key, first: tuple[int, int]) -> Place | None:
+    """Return where a container's first process is, None if it has ended or shares its cgroups."""
+    pid, start = first
+    there, text = known.born(pid), known.cgroups(pid)
+    namespace = _namespace(pid)
+    if not there or there[0] != start or not text or known.born(pid) != there:
+        return None
+    cut = ((name, _cut(path, key[1])) for name, path in _paths(text).items())
+    paths = {name: path for name, path in cut if path}
+    return Place(first, paths, namespace) if paths else None
+
+
+def _paths(text: str) -> Paths:
+    """Return what a /proc/PID/cgroup says."""
+    lines = (line.split(":", 2) for line in text.splitlines())
+    return {fields[1]: fields[2] for fields in lines if len(fields) == 3}  # noqa: PLR2004 - cgroups(7)
+
+
+def _cut(path: str, name: str) -> str:
+    """Return a path up to the last part that tells an id: what is beneath is the container's."""
+    parts = path.split("/")
+    while parts and name not in known.ids(parts[-1]):
+        parts.pop()
+    return "/".join(parts)
+
+
+def _is_beneath(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
+
+
+def _namespace(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116 - lean
+    except OSError:
+        return 0
+
+
+def _is_within(pid: int, namespace: int) -> bool:
+    """Tell whether a process' pid namespace is this one or within; all are within the first."""
+    return namespace in (0, _INITIAL) or namespace in _namespaces(pid)
+
+
+def _namespaces(pid: int) -> list[int]:
+    """Return a process' pid namespace and those that it is within, as far as they are told."""
+    found: list[int] = []
+    try:
+        fd = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        while len(found) < _DEEPEST:
+            below = fd
+            try:
+                found.append(os.fstat(below).st_ino)
+                fd = fcntl.ioctl(below, _PARENT)
+            finally:
+                os.close(below)
+        os.close(fd)
+    except OSError:  # of the first, and of those outside of our own
+        pass
+    return found

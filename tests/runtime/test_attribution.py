@@ -1,0 +1,232 @@
+"""Whose calls they are is proved: what a local user (uid 4242) says of itself proves nothing.
+
+And nobody waits for what such a user lets nobody read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import resting
+from runc_wrap.evidence import store
+from tests.support import agent as agents
+from tests.support import forging, install
+from tests.support.forging import LOGGED
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+KEYCTL, CALLS = 250, 20
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody may look into."""
+    with short_directory("forge") as directory:
+        directory.chmod(0o777)
+        yield directory
+
+
+@pytest.fixture
+def forger(place: Path) -> Path:
+    return forging.library(place)
+
+
+def _in_mode(node: install.Installed, pair: Pair, mode: str) -> install.Installed:
+    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
+    return node
+
+
+def _calling(bundle: Bundle, program: Path, *words: str) -> Bundle:
+    shutil.copy(program, bundle.path / "rootfs")
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program.name}", *words]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+def _key(bundle: Bundle) -> tuple[str, str]:
+    return str(bundle.path / "state"), bundle.name
+
+
+def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
+    """Return how often each call was seen of a container, of nobody known for None."""
+    evidence = store.load(node.prefix / "var" / "evidence")
+    seen = evidence.containers.get(_key(bundle)) if bundle else evidence.unattributed
+    found: dict[int, int] = {}
+    for call, tally in seen.calls.items() if seen else ():
+        found[call.number] = found.get(call.number, 0) + tally.count
+    return found
+
+
+def _are_strays(node: install.Installed) -> bool:
+    """Tell whether all that the user has logged was seen as nobody's."""
+    return _counts(node, None).keys() >= LOGGED
+
+
+def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container(  # noqa: PLR0917 - fixtures
+    runc: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    forger: Path,
+    place: Path,
+) -> None:
+    _in_mode(node, runc, "observe")
+    observed = _calling(make_bundle("runc"), built("short"), str(CALLS), str(KEYCTL))
+    with agents.running(node) as agent:
+        agent.wait_three([])
+        before = agent.evidence  # looked for now: who reads all command lines waits, too
+        with forging.holding_its_lock(forger, runc.bare, place, 12):
+            time.sleep(4 * resting.SECONDS)
+            assert observed.call(node.wrapper, "run").returncode == 0
+            wait_until(lambda: _counts(node, observed) == {KEYCTL: CALLS}, "all calls in the store")
+            assert agents.is_there(before)
+        assert agent.evidence == before
+
+
+def test_a_runtime_that_says_it_joins_a_container_writes_nothing_into_its_evidence(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    forger: Path,
+) -> None:
+    _in_mode(node, pair, "audit")
+    victim = make_bundle(pair.kind)
+    with agents.running(node):
+        victim.create(node.wrapper)
+        for _ in range(3):
+            forging.joins_in_words(forger, pair.bare, victim.path / "state", victim.name)
+        wait_until(lambda: _are_strays(node), "the calls as nobody's")
+    assert not LOGGED & _counts(node, victim).keys()
+
+
+SHAPES = ("{}", "docker-{}.scope", "x/cri-containerd-{}.scope/y", "{}/container")
+
+
+@pytest.mark.parametrize("hierarchy", forging.hierarchies(), ids=lambda one: one.name)
+def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
+    runc: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    hierarchy: Path,
+) -> None:
+    _in_mode(node, runc, "audit")
+    victim = make_bundle("runc")
+    with agents.running(node), forging.delegated(hierarchy) as own, short_directory("f") as place:
+        place.chmod(0o755)
+        program = Path(shutil.copy(built("forger"), place))
+        victim.create(node.wrapper)
+        for shape in SHAPES:
+            words: list[str | Path] = [program, "calls"]
+            assert forging.inside(own, shape.format(victim.name), words).wait(30) == 0
+        wait_until(lambda: _are_strays(node), "the calls as nobody's")
+    assert not LOGGED & _counts(node, victim).keys()
+
+
+RECORD = (
+    "type=SECCOMP msg=audit({}.000:{}): auid=4294967295 uid=0 gid=0 ses=4294967295 pid={} "
+    'comm="x" exe="/x" sig=0 arch=c000003e syscall=321 compat=0 ip=0x1 code=0x7ffc0000\n'
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_report_that_reads_logs_does_not_believe_a_cgroups_name_either(  # noqa: PLR0917 - fixtures
+    runc: Pair,
+    own_installation: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    tmp_path: Path,
+    place: Path,
+    shape: str,
+) -> None:
+    _in_mode(own_installation, runc, "audit")
+    program = Path(shutil.copy(built("forger"), place))
+    victim = make_bundle("runc")
+    pid = victim.create(own_installation.wrapper)
+    log = tmp_path / "audit.log"
+    hierarchy = next(one for one in forging.hierarchies() if one.name in ("pids", "cgroup"))
+    with forging.delegated(hierarchy) as own:
+        forged = forging.inside(own, shape.format(victim.name), [program, "stay", "here"])
+        try:
+            there = Path(f"/proc/{forged.pid}/cgroup")
+            wait_until(lambda: victim.name in there.read_text(), "it to be in its cgroup")
+            now = int(time.time()) + 1
+            log.write_text(RECORD.format(now, 1, forged.pid) + RECORD.format(now, 2, pid))
+            told = own_installation.control("report", "--json", "--audit-log", log, ok=False)
+            (found,) = json.loads(told.stdout)
+        finally:
+            forged.kill()
+            forged.wait(30)
+    assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("bpf", 1)]
+
+
+def test_who_joins_by_another_way_than_our_launcher_is_told_by_its_cgroup_and_namespace(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    """It stays long enough to be looked at."""
+    _in_mode(node, pair, "audit")
+    bundle = make_bundle(pair.kind)
+    shutil.copy(built("short"), bundle.path / "rootfs")
+    script = f"/bin/sleep 1; /short 3 {KEYCTL}"
+    with agents.running(node):
+        bundle.create(node.wrapper)
+        done = bundle.call(pair.bare, "exec", after=("/bin/sh", "-c", script))
+        assert done.returncode == 0, done.stdout
+        wait_until(lambda: _counts(node, bundle) == {KEYCTL: 3}, "its calls in the store")
+
+
+CAPSET, TIMES = 126, 2
+PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["capset"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+}
+
+
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    mode: str,
+) -> None:
+    """Both set capabilities under the filter, at create as at exec; so does the program here."""
+    profiles = node.prefix / "etc" / "profiles"
+    profiles.mkdir(exist_ok=True)
+    (profiles / "capset.json").write_text(json.dumps(PROFILE))
+    policy = f'[default]\nmode = "{mode}"\nprofile = "localhost/capset.json"\n'
+    node.configure(f'runtime = ["{pair.kind}"]\n{policy}')
+    calls = f"/short {TIMES} {CAPSET}"
+    bundle = _calling(make_bundle(pair.kind), built("short"))
+    config = bundle.read()
+    config["process"]["args"] = ["/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000"]
+    bundle.config.write_text(json.dumps(config))
+    with agents.running(node):
+        bundle.create(node.wrapper)
+        done = bundle.call(node.wrapper, "exec", after=calls.split())
+        assert done.returncode == 0, done.stdout
+        wait_until(lambda: _counts(node, bundle) == {CAPSET: 2 * TIMES}, "the program's calls")
+    seen = store.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
+    apart = {call.number: tally.count for call, tally in seen.runtimes.calls.items()}
+    assert apart.keys() == {CAPSET}
+    assert apart[CAPSET] >= 2
+    assert {call.exe for call in seen.calls} == {"/short"}
+    told = node.control("report", "--json", ok=False).stdout
+    (found,) = [one for one in json.loads(told) if one["container"] == bundle.name]
+    assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]
+    assert [one["syscall"] for one in found["runtime_calls"]] == ["capset"]

@@ -1,0 +1,103 @@
+"""Who may tell the agent of an exec: root alone, as the kernel says who that is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent.executions import Executions
+from tests.support.processes import short_directory
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORDS = b"runc-wrap/1\0/usr/bin/runc-wrap\0exec\0ID\0"
+# Sends in a user namespace where it is uid 0, to a socket that everybody may send to
+AS_ROOT_OF_ITS_OWN = ["setpriv", "--reuid=4242", "--clear-groups", "unshare", "-U", "-r"]
+AS_USER = ["setpriv", "--reuid=4242", "--clear-groups"]
+SEND = "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+SEND += "s.sendto(sys.argv[2].encode().replace(b'|', b'\\0'), sys.argv[1])"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    requires("setpriv", "unshare", root=True)
+    with short_directory("told") as directory:
+        directory.chmod(0o755)
+        yield directory / "exec.sock"
+
+
+@pytest.fixture
+def told(place: Path) -> Iterator[Executions]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(place))
+        place.chmod(0o666)
+        with closing(Executions(bound.fileno())) as executions:
+            yield executions
+
+
+def _send(place: Path, text: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, str(place))
+
+
+def test_what_root_tells_comes_with_pid_time_and_words(place: Path, told: Executions) -> None:
+    before = time.time()
+    _send(place, WORDS)
+    ((pid, when, words),) = told.take()
+    assert (pid, words) == (os.getpid(), ["exec", "ID"])
+    assert before - 0.001 <= when <= time.time() + 0.001
+    assert [*told.take()] == []
+
+
+@pytest.mark.parametrize("user", [AS_USER, AS_ROOT_OF_ITS_OWN])
+def test_what_anybody_else_tells_is_passed_over(
+    place: Path, told: Executions, user: list[str]
+) -> None:
+    text = WORDS.replace(b"\0", b"|").decode()
+    argv = [*user, sys.base_prefix + "/bin/python3", "-I", "-S", "-c", SEND, str(place), text]
+    subprocess.run(argv, check=True)
+    _send(place, WORDS)
+    ((pid, _, _),) = told.take()
+    assert pid == os.getpid()
+
+
+def test_a_user_cannot_say_that_it_is_root(place: Path) -> None:
+    """Nor another process: the kernel refuses what is not so (linux:net/core/scm.c)."""
+    forge = SEND.rpartition("s.sendto")[0] + (
+        "s.connect(sys.argv[1]); import struct; s.sendmsg([b'x'], [(socket.SOL_SOCKET, "
+        "socket.SCM_CREDENTIALS, struct.pack('=iII', 1, 0, 0))])"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(place))
+        place.chmod(0o666)
+        argv = [sys.base_prefix + "/bin/python3", "-I", "-S", "-c", forge, str(place)]
+        for user in (AS_USER, AS_ROOT_OF_ITS_OWN):
+            done = subprocess.run([*user, *argv], capture_output=True, text=True, check=False)
+            assert "PermissionError" in done.stderr
+        with closing(Executions(bound.fileno())) as told:
+            assert [*told.take()] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\0", WORDS[:-1], WORDS.replace(b"/1", b"/2"), b"runc-wrap/1", WORDS + b"x" * 5000],
+)
+def test_what_is_none_of_ours_is_passed_over(place: Path, told: Executions, text: bytes) -> None:
+    _send(place, text)
+    assert [*told.take()] == []
+
+
+def test_words_need_not_be_text(place: Path, told: Executions) -> None:
+    _send(place, WORDS + b"\xff\0")
+    ((_, _, words),) = told.take()
+    assert words == ["exec", "ID", "\udcff"]
