@@ -220,7 +220,8 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
         bundle.create(node.wrapper)
         done = bundle.call(node.wrapper, "exec", after=calls.split())
         assert done.returncode == 0, done.stdout
-        wait_until(lambda: _counts(node, bundle) == {CAPSET: 2 * TIMES}, "the program's calls")
+        wait_until(lambda: _counts(node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
+    assert _counts(node, bundle) == {CAPSET: 2 * TIMES}
     seen = store.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
     apart = {call.number: tally.count for call, tally in seen.runtimes.calls.items()}
     assert apart.keys() == {CAPSET}

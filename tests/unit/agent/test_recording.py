@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import recording
+from runc_wrap.agent import executions, recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.evidence import connector, known, processes, store
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import kernel, netlink
-from tests.unit.evidence.making import line, sighting, write_ledger
+from tests.support.processes import short_directory
+from tests.unit.evidence.making import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -276,3 +277,77 @@ def test_at_the_end_all_is_taken_in_that_was_told(told: Recorder, tmp_path: Path
     assert counts(tmp_path) == (1, 0)
     (seen,) = store.load(tmp_path / "var" / "evidence").containers.values()
     assert seen.ended == 5.0
+
+
+RUNTIME = 2**22 + 1
+
+
+def _tell(place: Path, *words: str) -> None:
+    text = b"".join(word.encode() + b"\0" for word in (executions.VERSION, "runc-wrap", *words))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, str(place))
+
+
+@pytest.fixture
+def joined(connected: Path, tmp_path: Path) -> Iterator[Recorder]:
+    """A recorder that was told at once that we join container c1."""
+    connected.write_text(ALL)
+    write_ledger(tmp_path / "var" / "ledger", line("c1", root="/run/test"))
+    with short_directory("told") as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(place / "exec.sock"))
+        one = Recorder(str(tmp_path), Inflight.new(), told.fileno())
+        _tell(place / "exec.sock", "--root", "/run/test", "exec", "c1", "true")
+        ready = select.select(one.filenos(), [], [], 0)[0]
+        yield one
+        assert ready
+        one.finish()
+
+
+def test_who_joins_a_container_is_the_containers_from_when_it_was_told(
+    joined: Recorder, tmp_path: Path
+) -> None:
+    (told,) = select.select(joined.filenos(), [], [], 0)[0]
+    joined.hear(told)
+    assert joined.tree.container_of(os.getpid(), time.time()) == KEY
+    assert joined.tree.is_runtimes(os.getpid(), time.time())
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
+    joined.write()
+    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
+    assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
+
+
+def hear_of(one: Recorder, *records: Sighting) -> None:
+    one.live = Teller()  # type: ignore[assignment]  # as above
+    hear(one, *records)
+
+
+def test_a_record_is_not_counted_before_who_joined_is_heard(joined: Recorder) -> None:
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time()))
+    joined.write()
+    assert joined.tree.lives.running == {KEY: 1}
+
+
+@pytest.mark.parametrize(("exe", "are_runtimes"), [("/usr/bin/crun", True), ("/bin/sh", False)])
+def test_an_observed_call_of_the_runtime_is_counted_apart(
+    joined: Recorder, tmp_path: Path, exe: str, *, are_runtimes: bool
+) -> None:
+    call = observed(272, 0, pid=os.getpid(), time=time.time(), exe=exe)
+    joined.record(KEY, call)
+    joined.write()
+    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert bool(seen.runtimes.calls) == are_runtimes
+    assert bool(seen.calls) != are_runtimes
+
+
+def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
+    joined: Recorder, tmp_path: Path
+) -> None:
+    joined.tree.lives.begin(RUNTIME, 0.0, KEY)
+    many = recording._MOST_DOUBTFUL + 5  # noqa: SLF001 - the bound
+    for _ in range(many):
+        joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))
+    joined.write()
+    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert [tally.count for tally in seen.calls.values()] == [many]

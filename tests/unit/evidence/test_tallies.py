@@ -116,3 +116,27 @@ def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
         back.add(observed(UNSHARE, flags))
     known = [call.args for call in back.calls if call.args and call.args[0] is not None]
     assert len(known) == 32
+
+
+def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> None:
+    seen, other = Tallies(), Tallies()
+    seen.add(sighting())
+    seen.runtimes.add(sighting(making.MOUNT))
+    other.merge(seen)
+    read = tallies.of_json(codec.loads(codec.dumps(other.as_json())))
+    assert [call.number for call in read.calls] == [UNSHARE]
+    assert [call.number for call in read.runtimes.calls] == [making.MOUNT]
+
+
+def test_what_a_release_before_has_written_is_read() -> None:
+    seen = Tallies()
+    seen.add(sighting())
+    before = {name: value for name, value in seen.as_json().items() if name != "runtimes"}
+    read = tallies.of_json(before)
+    assert (read.calls.keys(), read.runtimes.calls) == (seen.calls.keys(), {})
+
+
+@pytest.mark.parametrize("rows", [[[1]], ["x"], 5])
+def test_damage_among_the_runtimes_calls_is_damage(rows: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        tallies.of_json({**Tallies().as_json(), "runtimes": rows})

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import ledger as ledgers
-from runc_wrap.evidence import watching
+from runc_wrap.evidence import seen, watching
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.seen import Evidence, file_name
+from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.evidence.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
@@ -437,3 +438,15 @@ def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
         ("x86_64", "#5000"),
         ("0x1234", "#7"),
     }
+
+
+def test_what_the_runtime_itself_called_is_shown_and_not_judged(case: Case) -> None:
+    case.container()
+    of = case.evidence.containers.setdefault(KEY, Tallies())
+    seen.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), is_runtimes=True)
+    found = case.one()
+    assert (found["verdict"], found["calls"]) == ("safe", [])
+    ((name, outcome),) = [(one["syscall"], one["outcome"]) for one in found["runtime_calls"]]
+    assert (name, outcome) == ("unshare", "EPERM")
+    seen.count(of, sighting(UNSHARE))
+    assert case.one()["verdict"] == "denied"
