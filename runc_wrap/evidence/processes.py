@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import families, known
-from runc_wrap.evidence.attribution import COARSE, TICK, Present, epoch
+from runc_wrap.evidence.attribution import COARSE, TICK, Present, began, epoch
 from runc_wrap.evidence.connector import (
     BODY,
     EVENT,
@@ -49,7 +49,6 @@ _MOST_AWAITED = 64
 _MOST_JOINING = 256
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _OTHER = 1.0  # seconds between the starts of processes that are not one; clocks are set
-_AT_ONCE, _MOST_ASKED = 0.0005, 20  # seconds between two looks at a clock; times
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
@@ -302,7 +301,9 @@ class Tree:
         first = known.first_process(key)
         there = known.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
-            self.lives.begin(first[0], epoch(there[0]), key)
+            life = self.lives.alive.get(first[0])
+            if life is None or life.key != key:
+                self.lives.begin(first[0], epoch(there[0]), key)
             self._present.membership.learn(key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
@@ -314,8 +315,16 @@ class Tree:
             return None
         start, key = found
         if self._socket:  # else nobody would tell of its end
-            self.lives.begin(pid, start, key)
+            self.lives.begin(pid, start, key, self._program(pid))
         return key
+
+    def _program(self, pid: int) -> float | None:
+        """Return since when a process that was asked about is a program: it may be the runtime.
+
+        That is outside, and its child as well until that execs.
+        """
+        there = known.born(pid)
+        return 0.0 if there and there[1] in self.lives.alive else None
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
         """Give a process the container of the nearest ancestor that has one."""
@@ -346,9 +355,4 @@ def _threads(pid: int) -> int:
 
 
 def _offset() -> float:
-    """Return the epoch's time when the monotonic clock began, asked without a pause in between."""
-    for _ in range(_MOST_ASKED):
-        before, now, after = time.monotonic(), time.time(), time.monotonic()
-        if after - before < _AT_ONCE:
-            break
-    return now - (before + after) / 2
+    return began(time.CLOCK_MONOTONIC)
