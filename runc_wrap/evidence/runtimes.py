@@ -10,8 +10,9 @@ import os
 
 _KINDS = ("runc", "crun")
 _GONE = " (deleted)"  # linux:fs/d_path.c
-# Both run from a copy of their own (runc:libcontainer/exeseal, crun:src/libcrun/cloned_binary.c)
-_COPY = "/memfd:"
+# Both run from a copy of their own (runc:libcontainer/exeseal, crun:src/libcrun/cloned_binary.c),
+# crun from a mount of its file alone, whose path is but the root of that
+_COPY, _MOUNT = "/memfd:", "/"
 
 
 class Runtimes:
@@ -26,7 +27,9 @@ class Runtimes:
 
     def has(self, exe: str) -> bool:
         """Tell whether a file of this path may be one of them."""
-        return exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
+        return (
+            exe == _MOUNT or exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
+        )
 
 
 def _name(path: str) -> str:

@@ -225,7 +225,7 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
     seen = store.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
     apart = {call.number: tally.count for call, tally in seen.runtimes.calls.items()}
     assert apart.keys() == {CAPSET}
-    assert apart[CAPSET] >= 2
+    assert apart[CAPSET] >= 1
     assert {call.exe for call in seen.calls} == {"/short"}
     told = node.control("report", "--json", ok=False).stdout
     (found,) = [one for one in json.loads(told) if one["container"] == bundle.name]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ("/usr/bin/crun (deleted)", True),  # it was upgraded
         ("/memfd:runc_cloned:/proc/self/exe (deleted)", True),
         ("/runc", True),  # its own copy, in a mount of its own
+        ("/", True),  # likewise, of the file alone
         ("/opt/engine/special-runc", True),
         ("/opt/engine/really", True),
         ("/usr/bin/runc2", False),
