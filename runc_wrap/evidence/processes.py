@@ -185,7 +185,11 @@ class Tree:
 
         Where news were missed it may be the program already: look at what it ran, too.
         """
-        return any(life.is_runtimes(when) for life in self.lives.lived(pid, when))
+        lives = self.lives.lived(pid, when)
+        if not lives:  # the ledger may have more
+            self._refresh(when)
+            lives = self.lives.lived(pid, when)
+        return any(life.is_runtimes(when) for life in lives)
 
     def scan(self) -> None:
         """Look at all processes there are; what is known already stays."""

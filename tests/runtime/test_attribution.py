@@ -218,7 +218,7 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
     bundle.config.write_text(json.dumps(config))
     with agents.running(node):
         bundle.create(node.wrapper)
-        done = bundle.call(node.wrapper, "exec", after=calls.split())
+        done = bundle.call(node.wrapper, "exec", after=tuple(calls.split()))
         assert done.returncode == 0, done.stdout
         wait_until(lambda: _counts(node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
     assert _counts(node, bundle) == {CAPSET: 2 * TIMES}

@@ -496,8 +496,8 @@ def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
     born = kernel.fork(INIT, CHILD)
     for pid in (CHILD, INIT, RUNTIME):
         kernel.exit(pid)
-    assert tree.container_of(INIT, begun) == ("/run/test", "new")
     assert [tree.is_runtimes(INIT, begun), tree.is_runtimes(INIT, born)] == [True, False]
+    assert tree.container_of(INIT, begun) == ("/run/test", "new")
     assert not tree.is_runtimes(CHILD, born)
 
 
