@@ -64,7 +64,7 @@ class Places:
 
     @property
     def agent(self) -> Path:
-        """The agent's sockets, root's alone: decide.sock, notify.sock, metrics.sock."""
+        """The agent's sockets, root's alone: decide, notify, metrics and exec.sock."""
         return self.var / "agent"
 
     @property
