@@ -194,6 +194,7 @@ class Recorder:
             self._change()
             return
         self._doubtful.append((key, sighting))
+        self._change()
         self._hear_tree()
         if len(self._doubtful) > _MOST_DOUBTFUL:
             self._settle()

@@ -67,9 +67,14 @@ class Lives:
         return [life for life in lives if _lived(life, when)]
 
     def begin(self, pid: int, when: float, key: Key, program: float | None = 0.0) -> None:
-        """Note a process of a container."""
+        """Note a process of a container.
+
+        Who is known already was perhaps asked about ahead of the news, which know what it ran.
+        """
         before = self.alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
+            if before.program == 0.0:
+                self.alive[pid] = before._replace(program=program)
             return
         if before:
             self.end(pid, when)

@@ -485,6 +485,22 @@ def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kerne
     assert not heard.is_runtimes(CHILD, born)
 
 
+def test_who_was_asked_about_ahead_of_the_news_is_what_the_news_say(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    """The first process is in the runtime's state before the news of its beginning are read."""
+    kernel.now = float(int(kernel.now))
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    tree.refresh()
+    tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
+    kernel.fork(SHIM, RUNTIME, after=0.1)
+    begun = kernel.fork(RUNTIME, INIT, after=0.1)
+    assert tree.is_runtimes(INIT, begun + 0.05)
+    kernel.now += 1
+    kernel.execs(INIT)
+    assert not tree.is_runtimes(INIT, kernel.now + 0.1)
+
+
 def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
