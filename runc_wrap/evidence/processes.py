@@ -281,6 +281,9 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
+        there = known.born(pid)  # it may have been there before we began
+        if there and second - _AWAITED < epoch(there[0]) < second + _OTHER:
+            self._strangers.begun(pid, epoch(there[0]))
         family = list(self._strangers.created(pid, second))
         if family:
             families.take_in(self.lives, key, pid, family)
@@ -337,8 +340,9 @@ class Tree:
             path.append(pid)
             pid = found[pid][1]
         life = self.lives.alive.get(pid)
-        for child in path if life else ():
-            self.lives.begin(child, epoch(found[child][0]), life.key)  # type: ignore[union-attr] # loop runs for a life only
+        for child in reversed(path) if life else ():
+            start = epoch(found[child][0])
+            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr] # loop runs for a life only
 
     def _end_former(self, pid: int, begun: float) -> None:
         """End who had the pid of a process that has begun, if its end was not told."""

@@ -85,7 +85,7 @@ def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container( 
     _in_mode(node, runc, "observe")
     observed = _calling(make_bundle("runc"), built("short"), str(CALLS), str(KEYCTL))
     with agents.running(node) as agent:
-        agent.wait_three([])
+        agent.wait_ready()
         before = agent.evidence  # looked for now: who reads all command lines waits, too
         with forging.holding_its_lock(forger, runc.bare, place, 12):
             time.sleep(4 * resting.SECONDS)
@@ -103,7 +103,8 @@ def test_a_runtime_that_says_it_joins_a_container_writes_nothing_into_its_eviden
 ) -> None:
     _in_mode(node, pair, "audit")
     victim = make_bundle(pair.kind)
-    with agents.running(node):
+    with agents.running(node) as agent:
+        agent.wait_ready()
         victim.create(node.wrapper)
         for _ in range(3):
             forging.joins_in_words(forger, pair.bare, victim.path / "state", victim.name)
@@ -124,7 +125,12 @@ def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
 ) -> None:
     _in_mode(node, runc, "audit")
     victim = make_bundle("runc")
-    with agents.running(node), forging.delegated(hierarchy) as own, short_directory("f") as place:
+    with (
+        agents.running(node) as agent,
+        forging.delegated(hierarchy) as own,
+        short_directory("f") as place,
+    ):
+        agent.wait_ready()
         place.chmod(0o755)
         program = Path(shutil.copy(built("forger"), place))
         victim.create(node.wrapper)
@@ -183,7 +189,8 @@ def test_who_joins_by_another_way_than_our_launcher_is_told_by_its_cgroup_and_na
     bundle = make_bundle(pair.kind)
     shutil.copy(built("short"), bundle.path / "rootfs")
     script = f"/bin/sleep 1; /short 3 {KEYCTL}"
-    with agents.running(node):
+    with agents.running(node) as agent:
+        agent.wait_ready()
         bundle.create(node.wrapper)
         done = bundle.call(pair.bare, "exec", after=("/bin/sh", "-c", script))
         assert done.returncode == 0, done.stdout
@@ -216,7 +223,8 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
     config = bundle.read()
     config["process"]["args"] = ["/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000"]
     bundle.config.write_text(json.dumps(config))
-    with agents.running(node):
+    with agents.running(node) as agent:
+        agent.wait_ready()
         bundle.create(node.wrapper)
         done = bundle.call(node.wrapper, "exec", after=tuple(calls.split()))
         assert done.returncode == 0, done.stdout

@@ -55,6 +55,10 @@ class Agent:
         wait_until(lambda: not {0, *gone} & {*self.three}, "three processes", 30)
         self.wait_answering()
 
+    def wait_ready(self) -> None:
+        """Wait until all of it has begun: what happens before may not be seen."""
+        wait_until(lambda: "ready: pid" in self.daemon.log.read_text(), "the agent to be ready", 60)
+
     def wait_answering(self) -> None:
         """Wait until a request gets an answer, be it that it is none."""
         wait_until(lambda: ask(self.prefix, "nonsense", "") == [VERSION, b"cold"], "an answer")

@@ -160,6 +160,26 @@ def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
     assert tree.container_of(INIT, born) == key
 
 
+def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
+    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that began after the ledger's line, or long before: the pid was another's then."""
+    kernel.now = float(int(time.time()))
+    boot = attribution.began(time.CLOCK_BOOTTIME)
+    per_second = os.sysconf("SC_CLK_TCK")
+    ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
+    born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
+    monkeypatch.setattr(known, "born", born.get)
+    lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
+    write_ledger(tmp_path, *lines)
+    tree.refresh()
+    found = []
+    for pid in ages:
+        when = kernel.fork(pid, pid + 10, after=0.01)
+        found.append((tree.lives.of(pid + 10, when), tree.is_runtimes(pid + 10, when)))
+    assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
+
+
 def test_a_runtimes_pid_that_comes_again_creates_nothing(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
