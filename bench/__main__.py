@@ -73,6 +73,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         _say(f"{runtime}: create, run, state, exec")
         commands[runtime] = measures.commands(place, runtime, plan)
     alone = measures.alone(place, plan)
+    passed_on = measures.passed_on(place, plan)
     back_to_back = measures.back_to_back(place, plan)
     _say("small and large configs")
     sizes = measures.sizes(place, plan)
@@ -85,6 +86,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     return rows.Measured(
         commands=commands,
         alone=alone,
+        passed_on=passed_on,
         back_to_back=back_to_back,
         one_abi=one_abi,
         sizes=sizes,

@@ -16,7 +16,7 @@ from tests.support.install import use_runtime
 from tests.support.requirements import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bench.numbers import Rounds
     from bench.places import Places
@@ -92,12 +92,30 @@ def alone(places: Places, plan: Plan) -> Rounds:
         way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
         for way, subject in subjects.items()
     }
+    with _before_nothing(places, ways):
+        return numbers.interleaved(creates, plan.rounds, plan.seed)
+
+
+def passed_on(places: Places, plan: Plan) -> Rounds:
+    """Measure a command that the launcher passes on to a runtime that does nothing."""
+    program_of = {"bare": NOTHING, "cold": places.program_of("runc/cold")}
+    subjects = {
+        way: places.subject(f"runc/passed-on-{way}", path, {}) for way, path in program_of.items()
+    }
+    states = {way: partial(subject.state, "ID") for way, subject in subjects.items()}
+    with _before_nothing(places, ["cold"]):
+        return numbers.interleaved(states, plan.rounds, plan.seed)
+
+
+@contextlib.contextmanager
+def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
+    """Have these ways' installations take a program that does nothing for runc."""
     with contextlib.ExitStack() as stack:
         for way in ways:
             installed = places.installed[f"runc-{way}"]
             stack.callback(use_runtime, installed, program("runc"))
             use_runtime(installed, NOTHING)
-        return numbers.interleaved(creates, plan.rounds, plan.seed)
+        yield
 
 
 def back_to_back(places: Places, plan: Plan) -> Rounds:

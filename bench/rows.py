@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.numbers import Rounds
 
 ADDED = 0.6  # ms
+PASSED_ON = 0.25  # ms, before a runtime that does nothing
 CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
 RESIDENT = 30.0  # MB
@@ -65,6 +66,7 @@ class Measured:
 
     commands: dict[str, dict[str, Rounds]]
     alone: Rounds
+    passed_on: Rounds
     back_to_back: Rounds
     one_abi: Rounds | None
     sizes: dict[int, Rounds]
@@ -88,6 +90,7 @@ def rows(measured: Measured) -> list[Row]:
         create_added(measured.commands["runc"]["create"]),
         create_cold(measured.commands["runc"]["create"]),
         *alone(measured.alone),
+        passed_on(measured.passed_on),
         *stated("crun: create", measured.commands["crun"]["create"]),
         *stated("runc: create, back to back", measured.back_to_back),
         one_abi(measured.one_abi),
@@ -154,6 +157,13 @@ def alone(rounds: Rounds) -> list[Row]:
         Row(f"{name}: added, {way}", must[way], milliseconds(one), verdicts[way])
         for way, one in found.items()
     ]
+
+
+def passed_on(rounds: Rounds) -> Row:
+    """Tell what the launcher takes for a command that is none of ours."""
+    found = numbers.sure(numbers.differences(rounds, "cold", "bare"))
+    name = "state, passed on to a runtime that does nothing: added"
+    return Row(name, f"under {PASSED_ON} ms", milliseconds(found), below(found, PASSED_ON / 1e3))
 
 
 def stated(measure: str, rounds: Rounds) -> list[Row]:

@@ -92,9 +92,9 @@ class Subject:
         words = self.words(self.program, "run", "--bundle", str(self.bundle), identity)
         return seconds_of(words, self.log)
 
-    def state(self) -> float:
-        """Ask for the state of the container that `start` started."""
-        return seconds_of(self.words(self.program, "state", self.running), self.log)
+    def state(self, identity: str = "") -> float:
+        """Ask for the state of a container, or of the one that `start` started."""
+        return seconds_of(self.words(self.program, "state", identity or self.running), self.log)
 
     def execute(self) -> float:
         """Execute /bin/true in it, as a probe does."""

@@ -57,6 +57,12 @@ def test_what_is_added_before_nothing_is_judged_with_an_agent_and_stated_without
     assert found["cold"].figure.startswith("+10.00 ms")
 
 
+@pytest.mark.parametrize(("added", "met"), [(0.0001, rows.MET), (0.0004, rows.NOT_MET)])
+def test_a_passed_on_command_over_its_bound_is_not_met(added: float, met: str) -> None:
+    """The launcher adds 0.1 ms with musl here, and 0.4 ms with glibc."""
+    assert rows.passed_on([{"bare": 0.001, "cold": 0.001 + added}] * 9).verdict == met
+
+
 def test_without_an_agent_nothing_is_claimed_of_it() -> None:
     rounds = [{"bare": 1.0, "cold": 1.0}]
     assert rows.create_added(rounds).verdict == "not measured"
