@@ -74,7 +74,8 @@ class Answerer:
             return COLD
         if not is_waited_for():
             return Answer(requests.COLD, answer.made)
-        runtime = {"root": default_root(request.kind), "pid": pid}  # the launcher becomes it
+        root = invocation.root or _default_root(request.kind, pid)
+        runtime = {"root": root, "pid": pid}  # the launcher becomes it
         self._record(invocation, outcome, runtime, started)
         return answer
 
@@ -104,12 +105,22 @@ class Answerer:
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
             line = ledger.record(invocation, who, decision, block, "agent")
-            line["root"] = line["root"] or runtime["root"]
+            line["root"] = runtime["root"]
             line["pid"] = runtime["pid"]
             line["seconds"] = round(time.perf_counter() - started, 6)
             ledger.append(self.prefix, line)
         except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
             return
+
+
+def _default_root(kind: str, pid: int) -> str:
+    """Return where the runtime that a launcher becomes keeps its state, "" if it is gone."""
+    try:
+        said = bundle.read(f"/proc/{pid}/environ").text.split(b"\0")
+        environment = dict(one.split(b"=", 1) for one in said if b"=" in one)
+        return default_root(kind, environment, str(pid))
+    except Refusal:
+        return ""
 
 
 def _is_plain(invocation: Invocation) -> bool:

@@ -49,6 +49,8 @@ def look(places: Places) -> Node:
         node = listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
         output.fail(error)
+    for sentence in node.notes:
+        output.warn(f"note: {sentence}")
     for sentence in node.unreadable:
         output.warn(f"not read: {sentence}")
     if node.damaged:

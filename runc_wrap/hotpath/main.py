@@ -35,7 +35,7 @@ from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from runc_wrap.hotpath.argv import Invocation
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.privileged import Capabilities
 
     Json = dict[str, Any]
+
+INITIAL = [b"0", b"0", b"4294967295"]  # what the first user namespace maps: everybody
 
 
 def main() -> "NoReturn":
@@ -84,7 +86,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         decision, block = Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
         line = ledger.record(invocation, who, decision, block, "cold")
-        line["root"] = line["root"] or default_root(launch.kind)
+        line["root"] = line["root"] or default_root(launch.kind, posix.environ)
         line["pid"] = posix.getpid()  # the runtime's, too
         line["fallback"] = bundle.exists(f"{launch.prefix}/var/agent/decide.sock")
         line["seconds"] = round(time.perf_counter() - started, 6)
@@ -165,10 +167,22 @@ def _observed_or_audited(
     return final_block(rules, config, decision)
 
 
-def default_root(kind: str) -> str:
-    """Return where a runtime keeps its state unless told (runc:main.go, crun:libcrun/status.c)."""
-    own = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
-    return f"{own}/{kind}" if posix.getuid() != 0 and own else f"/run/{kind}"
+def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:
+    """Return where a runtime keeps its state unless told; `process` is to become it.
+
+    crun takes XDG_RUNTIME_DIR from everybody (crun:src/libcrun/status.c, get_run_directory), runc
+    from root only in a user namespace where USER is not root (runc:main.go, rootless_linux.go).
+    Raises Refusal where the process is gone.
+    """
+    own = environment.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
+    is_taken = own and (kind == "crun" or posix.geteuid() != 0 or _is_as_user(environment, process))
+    return f"{own}/{kind}" if is_taken else f"/run/{kind}"
+
+
+def _is_as_user(environment: "Mapping[bytes, bytes]", process: str) -> bool:
+    """Tell whether runc takes uid 0 for a user's: rootless Podman runs it in a user namespace."""
+    mapped = bundle.read(f"/proc/{process}/uid_map").text.split()
+    return mapped[:3] != INITIAL and environment.get(b"USER") != b"root"
 
 
 def read_config(invocation: "Invocation") -> bundle.Found:

@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known, ledger, store, verdict
+from runc_wrap.evidence import known, store, verdict
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
+from runc_wrap.node import own
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.seen import Evidence
     from runc_wrap.node.places import Places
 
 Key = tuple[str, str]
@@ -73,12 +74,12 @@ class _Timed:
 
 def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     """Read all there is and judge. Raises OSError where ledger or store cannot be read."""
-    decided = ledger.read(places.ledger)
-    evidence = store.load(places.evidence)
-    notes: list[str] = []
+    said, notes = own.read(places.ledger)
+    decided = own.merged(said)
+    evidence = _stored(places.evidence, notes)
     moment = time.time() if now is None else now
     read = list(_sources(asked, evidence))
-    take_in(evidence, read, Known(places.ledger), asked.since, notes)
+    take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
     notes += _damages(decided, evidence)
     relies = any(one.mode in kernel.MODES for one in decided.records.values())
     obstacles = kernel.warnings() if relies else []
@@ -91,6 +92,17 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
+
+
+def _stored(directory: Path, notes: list[str]) -> Evidence:
+    """Return what the agent stored; a user is told that it is root's alone."""
+    try:
+        return store.load(directory)
+    except PermissionError:
+        if own.is_root():
+            raise
+        notes.append("what the agent saw is root's to read: ask root for `runc-wrapctl report`")
+        return Evidence()
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:
@@ -148,12 +160,20 @@ def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
         if asked.journal:
             yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
         return
-    if files.AUDIT_LOG.exists():
+    if _is_there(files.AUDIT_LOG):
         yield _log(files.AUDIT_LOG, AUDIT_LOG)
     elif not evidence.watched:
         yield from (_log(path, SYSLOG) for path in files.SYSLOGS if path.exists())
         if kmsg.PATH.exists():
             yield _Timed(kmsg.Ring(), RING, None, time.time())
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file, or may be one: reading says whose it is to read."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def _log(path: Path, name: str) -> _Timed:

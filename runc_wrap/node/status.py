@@ -12,15 +12,14 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import ledger
-from runc_wrap.node import apart, containers, processes, users
+from runc_wrap.node import apart, containers, own, processes, users
 from runc_wrap.node.containers import Container, Found
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.node.processes import Process
@@ -77,13 +76,14 @@ class Apart:
 class Node:
     """The containers of root, or of who asks, and a sentence for whatever could not be read.
 
-    `users` are those of others.
+    `users` are those of others, `notes` sentences about what is not for who asks to see.
     """
 
     entries: list[Entry]
     damaged: int
     unreadable: list[str]
     users: list[Apart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def agrees(
@@ -107,7 +107,7 @@ def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
 def gather(prefix_ledger: Path) -> Node:
     """Look at the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
-    said = _ledgers(prefix_ledger)
+    said, notes = own.read(prefix_ledger)
     found, real = _found(said, trusted)
     others = users.read(trusted)
     decided = [users.canonical(one, real) for one in said]
@@ -117,13 +117,7 @@ def gather(prefix_ledger: Path) -> Node:
     running = processes.snapshot()
     entries = settled(_entries(joined, running), running)
     shown = [_apart(user, running) for user in others]
-    return Node(entries, decided[0].damaged, found.unreadable, shown)
-
-
-def _ledgers(directory: Path) -> list[Ledger]:
-    """Return root's ledger, and the own one of who asks."""
-    own = Path(f"{users.DIRECTORY}{os.geteuid()}/runc-wrap/ledger")
-    return [ledger.read(directory), *([ledger.read(own)] if os.geteuid() else [])]
+    return Node(entries, own.merged(decided).damaged, found.unreadable, shown, notes)
 
 
 def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
@@ -134,8 +128,9 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
     named = dict.fromkeys(root for one in said for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        own = Path(f"{users.DIRECTORY}{os.geteuid()}")
-        known = [*containers.known_roots(), *containers.known_roots(own, containers.USERS_ROOTS)]
+        known = own.visible(containers.known_roots())
+        for directory in own.directories():
+            known += containers.known_roots(directory, containers.USERS_ROOTS)
         found = containers.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
         yield {"places": users.places([*known, *named]), "unreadable": found.unreadable}

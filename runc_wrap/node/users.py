@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.evidence import ledger
 from runc_wrap.node import apart, containers
 from runc_wrap.node.containers import OF_A_USER, Container
+from runc_wrap.node.own import DIRECTORY, LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from runc_wrap.evidence.ledger import Ledger, Record
 
-DIRECTORY = "/run/user/"
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
 _SENTENCES = 10
@@ -77,7 +77,7 @@ def _user(uid: int, told: apart.Told) -> User:
 def _said(uid: int) -> Iterator[dict[str, Any]]:
     """Yield what there is, as that user: each container, and at last what is left out."""
     own = Path(f"{DIRECTORY}{uid}")
-    said = ledger.read(own / "runc-wrap/ledger", _LARGEST_LEDGER)
+    said = ledger.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(said.roots)[:_MOST_ROOTS]
     roots = dict.fromkeys([*containers.known_roots(own, containers.USERS_ROOTS), *named])
     found = containers.find(roots, (), OF_A_USER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runc_wrap.agent import answering
 from runc_wrap.agent.answering import LARGEST, Answerer
 from runc_wrap.hotpath import codec
 from runc_wrap.policy import store
@@ -354,3 +356,15 @@ def test_a_directory_that_cannot_be_written_is_left_to_the_cold_path(
     monkeypatch.setattr("posix.write", full)
     assert node.ask("runc", words(directory)) == COLD
     assert _names(directory) == ["config.json"]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("crun", "/own/crun"), ("runc", "/run/runc")])
+def test_the_default_root_is_by_the_launchers_environment(kind: str, expected: str) -> None:
+    if os.geteuid():
+        pytest.skip("the agent is root's")
+    with subprocess.Popen(["/bin/sleep", "60"], env={"XDG_RUNTIME_DIR": "/own"}) as launcher:
+        try:
+            assert answering._default_root(kind, launcher.pid) == expected  # noqa: SLF001
+        finally:
+            launcher.kill()
+    assert not answering._default_root(kind, launcher.pid)  # noqa: SLF001

@@ -1,0 +1,84 @@
+"""What belongs to whoever asks: all of the node for root, a user's own containers for a user.
+
+A user's ledger is beneath the user's run directory, as the hot path has it. Of what is root's alone
+(the node's ledger, other states, the agent's evidence) a user is told that it is not known.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import ledger
+from runc_wrap.evidence.ledger import Ledger
+from runc_wrap.hotpath.main import INITIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DIRECTORY = "/run/user/"
+LEDGER = "runc-wrap/ledger"
+
+
+def is_root() -> bool:
+    """Tell whether the node's root asks: uid 0 of a user namespace is a user."""
+    if os.geteuid():
+        return False
+    try:
+        return Path("/proc/self/uid_map").read_bytes().split()[:3] == INITIAL
+    except OSError:  # a kernel without user namespaces
+        return True
+
+
+def directories() -> list[Path]:
+    """Return the run directories of the user who asks; root has none that it takes for its own.
+
+    XDG_RUNTIME_DIR of root may be another user's (sudo, su).
+    """
+    if is_root():
+        return []
+    said = os.environ.get("XDG_RUNTIME_DIR", "")
+    named = [f"{DIRECTORY}{os.geteuid()}", *([said] if said.startswith("/") else [])]
+    return [Path(one) for one in dict.fromkeys(named)]
+
+
+def ledgers(node: Path) -> list[Path]:
+    """Return where what was decided for this user, or for the whole node, may be read."""
+    return [node, *(directory / LEDGER for directory in directories())]
+
+
+def read(node: Path) -> tuple[list[Ledger], list[str]]:
+    """Return the ledgers, the node's first, and a sentence for what is root's alone.
+
+    Raises OSError for one that cannot be read.
+    """
+    found, notes = [], []
+    for directory in ledgers(node):
+        try:
+            found.append(ledger.read(directory))
+        except PermissionError:
+            if directory != node or is_root():
+                raise
+            found.append(Ledger({}))
+            uid = os.geteuid()
+            notes.append(
+                f"this tells of what uid {uid} started; what root decided is root's to see"
+            )
+    return found, notes
+
+
+def merged(ledgers: Iterable[Ledger]) -> Ledger:
+    """Return one ledger of several, each of roots of its own."""
+    whole = Ledger({})
+    for one in ledgers:
+        starts = {**whole.starts, **one.starts}
+        whole = Ledger({**whole.records, **one.records}, whole.damaged + one.damaged, starts)
+    return whole
+
+
+def visible(roots: Iterable[str]) -> list[str]:
+    """Return those of the known roots that are for whoever asks to see; root is to see all."""
+    if is_root():
+        return [*roots]
+    return [root for root in roots if os.access(root, os.R_OK | os.X_OK, effective_ids=True)]

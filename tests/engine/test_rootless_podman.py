@@ -1,0 +1,122 @@
+"""Rootless Podman on runc and crun: the user's decisions, as root sees them and as the user does.
+
+Podman runs the runtime as uid 0 of a user namespace, with XDG_RUNTIME_DIR set.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.images import REFERENCE
+from tests.support.install import Installed, copy_of, install
+from tests.support.processes import Run, short_directory
+from tests.support.rootless import OWN, UID, Rootless, rootless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KINDS = ("runc", "crun")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[dict[str, Installed]]:
+    """An installation for each runtime, where a user may enter, with a ledger of root's."""
+    with short_directory("rootless") as place:
+        place.chmod(0o755)
+        whole = install(place / "whole")
+        made = {}
+        for kind in KINDS:
+            made[kind] = copy_of(whole, place / kind)
+            made[kind].configure(f'runtime = ["{kind}"]\n')
+            ledger = made[kind].prefix / "var/ledger"
+            ledger.mkdir(mode=0o700)
+            (ledger / "ledger.jsonl").touch(mode=0o600)
+            (made[kind].prefix / "var/evidence/containers").mkdir(parents=True, mode=0o700)
+            (made[kind].prefix / "var/evidence").chmod(0o700)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine(nodes: dict[str, Installed], image: Path) -> Iterator[Rootless]:
+    """A user's Podman with one container on each runtime, called as the runtime is."""
+    with short_directory("user") as directory:
+        directory.chmod(0o755)
+        seen = directory / "image.tar"
+        seen.write_bytes(image.read_bytes())
+        with rootless(directory, seen, {k: node.wrapper for k, node in nodes.items()}) as made:
+            for kind in KINDS:
+                made.podman("--runtime", kind, "run", "--detach", "--name", kind, REFERENCE)
+            yield made
+
+
+def ids(engine: Rootless) -> dict[str, str]:
+    return {kind: engine.podman("inspect", "--format", "{{.Id}}", kind) for kind in KINDS}
+
+
+def rows(done: Run) -> dict[str, dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    return {row["id"]: row for row in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_roots_status_shows_what_was_decided_in_the_users_ledger(
+    engine: Rootless, nodes: dict[str, Installed], kind: str
+) -> None:
+    row = rows(engine.root(nodes[kind].ctl, "status", "--json"))[ids(engine)[kind]]
+    assert (row["owner"], row["root"]) == (UID, str(OWN / kind))
+    assert (row["action"], row["mode"], row["agrees"]) == ("inject", "enforce", True)
+    assert row["effective"] == {"seccomp": 2, "filters": 1}
+
+
+def test_roots_verify_agrees_about_the_users_containers(
+    engine: Rootless, nodes: dict[str, Installed]
+) -> None:
+    done = engine.root(nodes["runc"].ctl, "verify", "--json")
+    (user,) = json.loads(done.stdout)["users"]
+    assert (done.returncode, user["uid"], user["containers"]) == (0, UID, len(KINDS))
+    assert (user["disagreeing"], user["unreadable"]) == ([], [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_users_own_status_and_verify_tell_of_the_users_containers(
+    engine: Rootless, nodes: dict[str, Installed], kind: str
+) -> None:
+    done = engine.user(nodes[kind].ctl, "status", "--json")
+    found = rows(done)
+    assert [found[one]["agrees"] for one in ids(engine).values()] == [True] * len(KINDS)
+    assert [found[one]["mode"] for one in ids(engine).values()] == ["enforce"] * len(KINDS)
+    assert "root's to see" in done.stderr
+    assert "Error" not in done.stderr
+    told = engine.user(nodes[kind].ctl, "verify")
+    assert (told.returncode, told.stdout) == (0, "2 containers checked, 0 disagree\n"), told.stderr
+
+
+def test_a_users_own_report_judges_and_says_what_only_root_can_know(
+    engine: Rootless, nodes: dict[str, Installed]
+) -> None:
+    done = engine.user(nodes["runc"].ctl, "report", "--json")
+    assert done.returncode == 0, done.stderr
+    assert sum(one["containers"] for one in json.loads(done.stdout)) == len(KINDS)
+    assert "ask root" in done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_a_user_who_says_more_than_the_kernel_is_wrong_for_that_user_alone(
+    engine: Rootless, nodes: dict[str, Installed]
+) -> None:
+    ledger = engine.space.inside(OWN / "runc-wrap/ledger/ledger.jsonl")
+    before = ledger.read_text()
+    try:
+        ledger.write_text(before.replace('"filters":1', '"filters":9'))
+        own = engine.user(nodes["runc"].ctl, "verify")
+        assert own.returncode == 1
+        assert "2 disagree" in own.stdout
+        root = engine.root(nodes["runc"].ctl, "verify")
+        assert (root.returncode, root.stdout) == (0, "0 containers checked, 0 disagree\n")
+        assert f"uid {UID}: " in root.stderr
+    finally:
+        ledger.write_text(before)

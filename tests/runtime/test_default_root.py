@@ -1,0 +1,83 @@
+"""Where a runtime keeps its state unless told: as runc and crun do it, and as the ledger says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.hotpath import main
+from tests.support.namespaces import private_mounts
+from tests.support.processes import attempt, run, short_directory
+from tests.support.requirements import program, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+USER = 14242
+OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \
+print(d(sys.argv[1], posix.environ))"
+PYTHON = ("/usr/bin/python3", "-S", "-c")
+AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+INSIDE = ["unshare", "--user", "--map-root-user"]
+WHO = {
+    "root": [],
+    "root of a namespace": INSIDE,
+    "root of a namespace, called root": ["env", "USER=root", *INSIDE],
+    "root of a namespace, called otherwise": ["env", "USER=someone", *INSIDE],
+    "a user": AS_USER,
+    "a user, called root": [*AS_USER, "env", "USER=root"],
+    "a user's namespace": [*AS_USER, *INSIDE],
+}
+
+
+@pytest.mark.parametrize("kind", ["runc", "crun"])
+@pytest.mark.parametrize("who", WHO)
+def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -> None:
+    """Where it is in XDG_RUNTIME_DIR, each runtime makes the directory whatever it is asked."""
+    requires("runc", "crun", "setpriv", "unshare", root=True)
+    with short_directory("root") as directory, private_mounts(directory, {}) as space:
+        directory.chmod(0o755)
+        own = directory / "own"
+        run([*space.prefix, "install", "-d", "-m", "777", own])
+        called = [*space.prefix, "env", "-i", f"XDG_RUNTIME_DIR={own}", *WHO[who]]
+        attempt([*called, program(kind), "list"])
+        is_own = (own / kind).is_dir()
+        shutil.copytree(Path(main.__file__).parent, directory / "runc_wrap/hotpath")
+        ours = run([*called, "env", f"PYTHONPATH={directory}", *PYTHON, OURS, kind])
+        assert ours.stdout.strip() == (f"{own}/{kind}" if is_own else f"/run/{kind}")
+
+
+def test_roots_ledger_names_the_default_root_of_a_login_shell(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    """As crun takes XDG_RUNTIME_DIR from root, and runc does not."""
+    bundle = make_bundle(pair.kind)
+    with short_directory("login") as directory, private_mounts(directory, {}) as space:
+        login = [*space.prefix, "env", f"XDG_RUNTIME_DIR={directory}"]
+        words = [
+            "create",
+            "--bundle",
+            str(bundle.path),
+            "--pid-file",
+            f"{directory}/pid",
+            bundle.name,
+        ]
+        quiet = ["sh", "-c", 'exec "$0" "$@" </dev/null >/dev/null 2>&1']
+        try:
+            run([*login, *quiet, pair.wrapped, *words])
+            ledger = pair.installed.prefix / "var/ledger/ledger.jsonl"
+            line = json.loads(ledger.read_text().splitlines()[-1])
+            expected = f"{directory}/crun" if pair.kind == "crun" else "/run/runc"
+            assert (line["id"], line["root"]) == (bundle.name, expected)
+            status = run([*space.prefix, pair.installed.ctl, "status", "--json"])
+            row = next(one for one in json.loads(status.stdout) if one["id"] == bundle.name)
+            assert (row["root"], row["action"]) == (expected, "inject")
+        finally:
+            attempt([*login, pair.wrapped, "delete", "--force", bundle.name])
