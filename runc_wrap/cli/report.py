@@ -6,12 +6,15 @@ import functools
 import re
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.cli.choosing import chosen
+from runc_wrap.cli.full import WORDS, call_words, in_full
 from runc_wrap.evidence import asking, inert, outcomes, suggest, watching
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
@@ -27,13 +30,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
-_WORDS = {
-    outcomes.DENIED: "DENIED",
-    outcomes.DEPENDS: "DEPENDS",
-    outcomes.DEGRADES: "degrades",
-    outcomes.SAFE: "safe",
-    None: "unknown",
-}
 _BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
 _OF_RUNTIMES = "\nCalled by the runtime itself before the container's program, and not judged:"
 _MOST_CALLS = 12  # of one workload, in the table
@@ -83,7 +79,9 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
+@click.argument("workload", required=False)
 @sources
+@click.option("--all", "everyone", is_flag=True, help="List what is enforced and calm, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--html",
@@ -92,12 +90,25 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     help="Write a page to hand to the workloads' owners.",
 )
 @click.pass_obj
-def report(places: Places, *, asked: Asked, as_json: bool, page: Path | None) -> None:
+def report(
+    places: Places,
+    /,
+    workload: str | None,
+    *,
+    asked: Asked,
+    page: Path | None,
+    **flags: bool,
+) -> None:
     """Say for each workload what would break if it were under enforce, and how well that is known.
+
+    With WORKLOAD that one in full, by its name, its image, or a container's id or its beginning.
 
     Exit status 1 if something would break, or nothing was watching and so nobody can tell.
     """
     found = gathered(places, asked)
+    if workload is not None:
+        found = replace(found, judged=[chosen(found.judged, workload)], strays=[])
+    as_json = flags["as_json"]
     documents = [document(one) for one in found.judged] if as_json or page else []
     if page:
         _write(page, documents, found, places, asked.since)
@@ -105,8 +116,10 @@ def report(places: Places, *, asked: Asked, as_json: bool, page: Path | None) ->
         output.document(documents)
     elif page:
         output.warn(f"{watching.counted(len(documents), 'workload')} in {page}")
+    elif workload is not None:
+        output.say(in_full(found.judged[0]))
     else:
-        _show(found)
+        _show(found, everyone=flags["everyone"])
     if any(_is_wrong(one) for one in found.judged):
         raise SystemExit(output.WRONG)
 
@@ -184,12 +197,18 @@ def _write(page: Path, documents: list[Json], found: Report, places: Places, sin
         output.fail(error)
 
 
-def _show(found: Report) -> None:
+def _show(found: Report, *, everyone: bool) -> None:
     if not found.judged:
         output.say("No container was started through runc-wrap with a profile of its choice.")
         return
-    output.table(_COLUMNS, (_row(one) for one in found.judged))
-    apart = [one for one in found.judged if one.runtimes]
+    shown = [one for one in found.judged if everyone or not one.is_calm]
+    if shown:
+        output.table(_COLUMNS, (_row(one) for one in shown))
+    if calm := len(found.judged) - len(shown):
+        before = "\n" if shown else ""
+        number = watching.counted(calm, "workload")
+        output.say(f"{before}{number} enforced, nothing to tell; --all lists them.")
+    apart = [one for one in shown if one.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
         for one in apart:
@@ -202,7 +221,7 @@ def _row(one: Judged) -> tuple[str, ...]:
     return (
         inert.name(one.name, _LONGEST_NAME),
         watching.counted(len(one.containers), "container"),
-        _WORDS[one.verdict],
+        WORDS[one.verdict],
         _calls(one.rows) or "-",
         one.reason or one.confidence,
     )
@@ -212,14 +231,6 @@ def _calls(rows: Iterable[Row]) -> str:
     told = [call_words(row) for row in rows]
     more = [f"and {len(told) - _MOST_CALLS} more"] if len(told) > _MOST_CALLS else []
     return "\n".join([*told[:_MOST_CALLS], *more])
-
-
-def call_words(row: Row) -> str:
-    """Return a call in words: which, what it would get, how often, by which programs."""
-    order = sorted(row.programs, key=lambda name: -row.programs[name])[:3]
-    programs = ", ".join(map(inert.word, order))
-    abi = "" if row.abi == "x86_64" else f" ({row.abi})"
-    return f"{row.syscall}{abi}: {row.how}, {watching.times(row.tally.count)} by {programs}"
 
 
 def _names(rows: list[Row]) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.cli.choosing import chosen, listed
+from runc_wrap.cli.full import call_words
 from runc_wrap.cli.report import gathered, sources, suggested
 from runc_wrap.evidence import asking, inert, watching
-from runc_wrap.evidence.outcomes import DEGRADES
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Judged
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.places import Places
     from runc_wrap.node.report import Asked
 
-_SHORTEST_ID = 4
-_MOST_NAMES = 20
 _LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
 
 
@@ -45,14 +44,15 @@ def suggest(
 ) -> None:
     """Print the profile that WORKLOAD was decided to get, with what it was seen to need.
 
-    What is dangerous is left out and told apart: evidence may be an attack's.
+    What is dangerous is left out and told apart: evidence may be an attack's. So is what would get
+    ENOSYS, for which most programs know another way.
 
     WORKLOAD is its name in `report`, with @IMAGE where several are called so, or a container's id
     or its beginning. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name it
     localhost/<file>.
     """
     found = gathered(places, asked)
-    one = _chosen(found.judged, workload)
+    one = chosen(found.judged, workload)
     made = suggested(one, **allowing)
     if made is None:
         raise output.Failure(
@@ -63,6 +63,8 @@ def suggest(
         output.warn(f"warning: {warning}")
     if made.withheld:
         output.warn(_withheld(one, made))
+    if made.degrading:
+        output.warn(_degrading(one, made))
     if also := asking.also_matched(one, found.judged) if made.added else []:
         output.warn(_too_wide(also))
     output.warn(_what_next(places, one, made))
@@ -73,6 +75,7 @@ def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
         "profile": made.profile,
         "added": made.added,
         "withheld": [each.as_json() for each in made.withheld],
+        "degrading": [row.as_json() for row in made.degrading],
         "warnings": made.warnings,
         "file": asking.file_name(one),
         "rule": asking.policy_rule(one),
@@ -94,43 +97,33 @@ def _withheld(one: Judged, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _chosen(judged: list[Judged], name: str) -> Judged:
-    """Return the workload of this name, or with this container."""
-    exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
-    found = exact or [one for one in judged if _has(one, name)]
-    if len(found) == 1:
-        return found[0]
-    names = _listed([one.name for one in found or judged]) or "none"
-    what = "several are called so" if found else "there is no such workload"
-    raise output.Failure(f"{name}: {what}; there are: {names}")
-
-
-def _has(one: Judged, name: str) -> bool:
-    return len(name) >= _SHORTEST_ID and any(
-        container.record.id.startswith(name) for container in one.containers
-    )
-
-
-def _listed(names: list[str]) -> str:
-    shown = [inert.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
-    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return ", ".join([*shown, *more])
+def _degrading(one: Judged, made: Suggestion) -> str:
+    number = len(made.degrading)
+    are, them = ("are", "them") if number > 1 else ("is", "it")
+    again = shlex.join(["--degrading", "--", inert.word(one.name, _LONGEST_NAME)])
+    lines = [
+        f"degrading: {watching.counted(number, 'call')} {are} left out, as by an older kernel:",
+        *(f"  {call_words(row)}" for row in made.degrading),
+        "Most programs then take another way, some end in an error. No record tells which: in",
+        "audit and observe such calls are let through.",
+        f"`runc-wrapctl suggest {again}` allows {them}.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _too_wide(also: list[str]) -> str:
     return (
         "warning: the rule matches other workloads too, which would get this profile and be "
-        f"confined by it: {_listed(also)}"
+        f"confined by it: {listed(also)}"
     )
 
 
 def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
-    left = sum(row.verdict == DEGRADES for row in one.rows)
     if not made.added and made.withheld:
         return "nothing was added: what was seen that would be denied is dangerous."
     if not made.added:
-        more = f" {watching.counted(left, 'call')} would get ENOSYS; --degrading allows that."
-        return f"nothing was added: nothing was seen that would be denied.{more if left else ''}"
+        return "nothing was added: nothing was seen that would be denied."
     path = places.profiles / asking.file_name(one)
     rule = asking.policy_rule(one)
     number = len(made.added)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import inert, judged, ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence import called, inert, judged, ledger, outcomes, verdict, watching, workloads
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.node import report as node_report
@@ -117,6 +117,7 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
+        "arguments": called.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -127,4 +128,6 @@ def _words(line: Json) -> str:
     whose = inert.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = inert.word(line["program"])
-    return f"{line['time']}  {whose}  {line['syscall']}: {line['outcome']}{times}  {program}"
+    given = f"({line['arguments']})" if line["arguments"] else ""
+    call = called.syscall(line["syscall"]) + given
+    return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

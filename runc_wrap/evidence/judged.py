@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import outcomes, watching
+from runc_wrap.evidence import called, outcomes, watching
 from runc_wrap.evidence.outcomes import WORST_FIRST
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.profiles import modes, syscalls
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]
+ENFORCED = (modes.ENFORCE, modes.ENFORCE_LOG)
 LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
@@ -62,7 +63,10 @@ class Row:
     has_args: bool = True
 
     def as_json(self) -> Json:
-        """Return it as `report --json` shows it; `args` is null where they are not known."""
+        """Return it as `report --json` shows it; `args` is null where they are not known.
+
+        `arguments` are those by name, [] for a call whose arguments have none.
+        """
         programs = sorted(self.programs, key=lambda name: (-self.programs[name], name))
         return {
             "abi": self.abi,
@@ -72,6 +76,7 @@ class Row:
             "errno": self.errno,
             "outcome": self.how,
             "args": [list(one) for one in self.args] if self.has_args else None,
+            "arguments": called.shown(self.syscall, self.args) if self.has_args else None,
             "count": self.tally.count,
             "programs": programs[:_MOST_PROGRAMS],
             "first": watching.rfc3339(self.tally.first),
@@ -87,11 +92,15 @@ class Lost(NamedTuple):
 
 
 class Doubts(NamedTuple):
-    """What may be missing: lost records, calls of nobody known, those beyond the kinds kept."""
+    """What may be missing: lost records, calls of nobody known, those beyond the kinds kept.
+
+    `flagless`: clone3 was seen without its flags, and so without what it was for.
+    """
 
     lost: Lost
     stray: int
     dropped: int
+    flagless: bool = False
 
     def words(self) -> str:
         """Return them as the end of a sentence, "" for none."""
@@ -103,6 +112,8 @@ class Doubts(NamedTuple):
             found += f"; meanwhile {watching.counted(self.stray, 'call')} of no known container"
         if self.dropped:
             found += f"; {watching.counted(self.dropped, 'call')} beyond the kinds that are kept"
+        if self.flagless:
+            found += "; whether clone3 was to make namespaces is not known (observe tells)"
         return found
 
 
@@ -133,6 +144,18 @@ class Judged:
         whose = self.workload
         return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
 
+    @property
+    def running(self) -> int:
+        """How many of its containers still are."""
+        return sum(one.is_there for one in self.containers)
+
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether it is enforced, and nothing is known that somebody should look at."""
+        enforced = all(one.record.mode in ENFORCED for one in self.containers)
+        unseen = self.verdict is None and not any(one.looks for one in self.containers)
+        return enforced and (self.verdict == outcomes.SAFE or (unseen and not self.rows))
+
     def as_json(self) -> Json:
         """Return it as `report --json` shows it."""
         newest = self.containers[-1].record
@@ -143,7 +166,9 @@ class Judged:
             "verdict": self.verdict,
             "reason": self.reason,
             "confidence": self.confidence,
+            "calm": self.is_calm,
             "containers": len(self.containers),
+            "running": self.running,
             "restarts": sum(one.restarts for one in self.containers),
             "first": watching.rfc3339(min((row.tally.first for row in self.rows), default=None)),
             "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),

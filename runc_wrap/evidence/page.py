@@ -67,14 +67,18 @@ def view(report: Sequence[Json], meta: Json) -> Json:
     ordered = sorted(report, key=_weight)
     shown = _meta(meta)
     workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
-    affected = [one for one in workloads if one["calls"] or one["verdict"] in _NOTICING]
-    quiet = [one for one in workloads if one not in affected]
+    calm = [one for one in workloads if one["calm"]]
+    told = [one for one in workloads if not one["calm"]]
+    affected = [one for one in told if one["calls"] or one["verdict"] in _NOTICING]
+    quiet = [one for one in told if one not in affected]
     untold = [one for one in quiet if one["verdict"] == UNKNOWN]
     others = [one for one in quiet if one["verdict"] != UNKNOWN]
-    counts = Counter(one["verdict"] for one in workloads)
+    counts = Counter(one["verdict"] for one in told)
     return {
         "meta": shown,
-        "total": len(workloads),
+        "total": len(told),
+        "calm": calm[:MOST_WORKLOADS],
+        "enforced": len(calm),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
         "noticing": sum(counts[verdict] for verdict in _NOTICING),
         "unknown": counts[UNKNOWN],
@@ -82,7 +86,9 @@ def view(report: Sequence[Json], meta: Json) -> Json:
         "affected": affected[:MOST_WORKLOADS],
         "untold": untold[:MOST_WORKLOADS],
         "others": others[:MOST_WORKLOADS],
-        "hidden": sum(max(0, len(one) - MOST_WORKLOADS) for one in (affected, untold, others)),
+        "hidden": sum(
+            max(0, len(one) - MOST_WORKLOADS) for one in (affected, untold, others, calm)
+        ),
         "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
         "open": len(affected) <= _OPEN,
         "picture": matrix.picture(affected),
@@ -90,10 +96,10 @@ def view(report: Sequence[Json], meta: Json) -> Json:
     }
 
 
-def _weight(workload: Json) -> tuple[int, int, str]:
+def _weight(workload: Json) -> tuple[int, int, int, str]:
     counts = sum(_number(call.get("count")) for call in _calls(workload))
     names = "/".join(str(workload.get(name) or "") for name in _EVERYONE)
-    return ORDER.index(_verdict(workload)), -counts, names
+    return ORDER.index(_verdict(workload)), -_number(workload.get("running")), -counts, names
 
 
 def _verdict(workload: Json) -> str:
@@ -107,6 +113,7 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
     return {
         "anchor": f"w{at + 1}",
         "verdict": _verdict(workload),
+        "calm": workload.get("calm") is True,
         "name": "/".join(filter(None, (namespace, pod, container))) or image or "without a name",
         "short": container or pod or image or "without a name",
         "where": "/".join(filter(None, (namespace, pod if container else ""))),
@@ -165,7 +172,7 @@ def _call(call: Json) -> Json:
         "abi": inert.name(call.get("abi"), 32),
         "errno": inert.name(call.get("errno"), 32),
         "outcome": inert.name(call.get("outcome")),
-        "args": _arguments(call.get("args")),
+        "args": _named(call.get("arguments")) or _arguments(call.get("args")),
         "count": _number(call.get("count")),
         "verdict": _call_verdict(call),
         "programs": programs[:_MOST_PROGRAMS],
@@ -182,6 +189,12 @@ def _call_weight(call: Json) -> tuple[int, int, str]:
 def _call_verdict(call: Json) -> str:
     found = call.get("verdict")
     return found if found in matrix.WORST_FIRST else UNKNOWN
+
+
+def _named(given: object) -> list[str]:
+    """Return the arguments of some calls that have names."""
+    told = [inert.name(one) for one in given if one] if isinstance(given, list) else []
+    return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
 
 
 def _arguments(args: object) -> list[str]:

@@ -6,6 +6,9 @@ of two rules for a call libseccomp may take either; a call with other arguments 
 profile's default. Where that lets calls through, the denial is narrowed to other arguments; where
 no rule can say that, the call is allowed whole, with a warning.
 
+What would get ENOSYS is left out, and told, unless it is asked for: most programs know another way,
+and no record tells which do not: in audit and observe such calls are let through.
+
 Evidence may be an attacker's: what is dangerous (evidence.dangerous) is withheld and told apart,
 and added only where that is asked for.
 """
@@ -16,7 +19,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import dangerous, denials, inert, outcomes, tallies, watching
+from runc_wrap.evidence import called, dangerous, denials, inert, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ALLOW
@@ -55,7 +58,7 @@ class Withheld:
     @property
     def sentence(self) -> str:
         """Return what was seen and why it is dangerous, in a sentence."""
-        return f"{self.row.syscall} ({_evidence(self.row)}): {self.why}."
+        return f"{called.words(self.row)} ({_evidence(self.row)}): {self.why}."
 
     def as_json(self) -> Json:
         """Return it as JSON shows it, all that `report --json` has of the call included."""
@@ -66,13 +69,15 @@ class Withheld:
 class Suggestion:
     """A profile in OCI form, the entries that were added to it, and what its reader must know.
 
-    `withheld` is what was not added, as it is dangerous.
+    `withheld` is what was not added, as it is dangerous; `degrading` what was not, as it would get
+    ENOSYS.
     """
 
     profile: Json
     added: list[Json]
     warnings: list[str] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
+    degrading: list[Row] = field(default_factory=list)
 
 
 def suggest(
@@ -88,9 +93,11 @@ def suggest(
     `load` makes a Filter of a block, to prove that the addition does what it is for.
     """
     found = Suggestion(json.loads(json.dumps(block)), [])
-    wanted = (DENIED, DEPENDS, DEGRADES) if degrading else (DENIED, DEPENDS)
     for row in judged.rows:
-        if row.verdict not in wanted:
+        if row.verdict == DEGRADES and not degrading:
+            found.degrading.append(row)
+            continue
+        if row.verdict not in (DENIED, DEPENDS, DEGRADES):
             continue
         why = dangerous.why(row)
         if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
@@ -106,9 +113,7 @@ def suggest(
 def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> None:
     abi = outcomes.abi_of(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
-        found.warnings.append(
-            f"{row.abi} call {row.syscall} is left out: libseccomp knows no name for it."
-        )
+        found.warnings.append(_nameless(row))
         return
     _list_abi(found, abi.oci, row)
     asked = _asked(row, profile)
@@ -119,6 +124,18 @@ def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> 
     if denials.is_open(found.profile):
         still = denials.are_there(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
+
+
+def _nameless(row: Row) -> str:
+    """Say why a number is left out. runc and crun take names alone, and pass over unknown ones.
+
+    runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
+    (seccomp_syscall_resolve_name).
+    """
+    told = called.syscall(row.syscall)
+    what = f"{row.abi} call {told} is left out: this libseccomp knows no name for it"
+    newer = " A newer libseccomp has the name." if told != row.syscall else ""
+    return f"{what}, and runtimes take no numbers.{newer}"
 
 
 def _allow(found: Suggestion, row: Row, values: list[denials.Values], load: Loading) -> bool:
@@ -185,7 +202,11 @@ def _entry(row: Row, values: denials.Values) -> Json:
         entry["args"] = [
             {"index": index, "value": value, "op": "SCMP_CMP_EQ"} for index, value in values
         ]
-    return {**entry, "comment": _evidence(row)}
+    given = dict(values)
+    args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
+    words = called.arguments(row.syscall, args)
+    said = f"{row.syscall}({words}): " if words else ""
+    return {**entry, "comment": said + _evidence(row)}
 
 
 def _evidence(row: Row) -> str:

@@ -5,7 +5,8 @@
     degrades   calls were seen that would get ENOSYS, which programs fall back from
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone.
-               Only observe knows whether it was to make namespaces, which clone then may not
+               Only observe knows whether it was to make namespaces, which clone then may not; where
+               that is not known `confidence` says so
     None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
                more than is kept or of a profile that is gone, and the rest no worse than degrades;
                or they are enforced already
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 OBSERVE = "observe"
 _PROCESSES = "processes"  # a source that sees no calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
+_BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _CROWDED = "it made more kinds of calls than are kept."
@@ -74,7 +76,7 @@ class Judging:
         for key, record in ledger.records.items():
             if record.action == "inject" and record.mode != modes.OFF:
                 container = self._container(key, record, ledger, evidence)
-                if container.end >= self.since:
+                if container.end >= self.since and not _is_idle_sandbox(container):
                     groups[workloads.of(record)].append(container)
         names = Counter(whose.name for whose in groups)
         found = [
@@ -114,10 +116,12 @@ class Judging:
         problems += self._troubles(group, evidence)
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
+        flagless = any(row.syscall == _EXPECTED[0] and not row.has_args for row in ordered)
+        doubts = Doubts(lost, stray, dropped, verdict == SAFE and flagless)
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(group, watched, Doubts(lost, stray, dropped), grade),
+            confidence=confidence(group, watched, doubts, grade),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -185,6 +189,16 @@ class Judging:
         return [profile] if isinstance(profile, str) else []
 
 
+def _is_idle_sandbox(one: Container) -> bool:
+    """Tell whether it is a pod's sandbox, of which no call was seen.
+
+    Engines leave a container of a pod without a name where it is the sandbox, whose program only
+    waits; one of a privileged pod gets a profile as it asks for no privileges itself.
+    """
+    record = one.record
+    return bool(record.pod) and record.container is None and not one.seen.calls
+
+
 def is_ours(call: Call, outcome: Outcome) -> bool:
     """Tell whether a record is about our filter: programs have filters of their own."""
     if outcome.verdict == SAFE:
@@ -201,9 +215,13 @@ def strays(seen: Tallies) -> list[Row]:
     return sorted(rows.values(), key=lambda row: -row.tally.count)
 
 
-def _order(one: Judged) -> tuple[int, str]:
-    rank = place(one.verdict)
-    return (rank if one.verdict != SAFE else rank + 2, one.workload.name)
+def _order(one: Judged) -> tuple[bool, int, int, int, str]:
+    """Order by consequence: what breaks, what nobody can tell, what degrades, what is safe.
+
+    Among equals what still runs comes first, then what calls most; what is enforced comes last.
+    """
+    calls = sum(row.tally.count for row in one.rows)
+    return (one.is_calm, _BY_CONSEQUENCE.index(one.verdict), -one.running, -calls, one.name)
 
 
 def _key(record: Record) -> Key:

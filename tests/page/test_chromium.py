@@ -62,6 +62,10 @@ REPORTS = {
     "one": (reports.usual()[:1], reports.META),
     "a dozen": (reports.usual(), reports.META),
     "two hundred": (reports.large(200, 100), reports.META),
+    "a dozen and sixty": (
+        [*reports.usual(), *(one | {"calm": True} for one in reports.large(60, 0))],
+        reports.META,
+    ),
     "hostile": (reports.hostile(), {**reports.META, "node": reports.HOSTILE[0]}),
 }
 SIZES = (browser.PHONE, browser.DESKTOP)
@@ -178,11 +182,44 @@ def test_a_folded_workload_opens_where_a_sign_leads(tab: browser.Page, tmp_path:
     assert tab.evaluate_later(opened) == 1
 
 
+FILTERED = """
+(() => {{
+  const input = document.querySelector(".filter input");
+  input.value = "{words}";
+  input.dispatchEvent(new Event("input"));
+  const rows = [...document.querySelectorAll(".workload, .quiet tbody tr")];
+  return [
+    rows.filter((row) => row.checkVisibility()).map((row) => row.id),
+    document.querySelector(".filter output").textContent,
+    document.querySelector(".calm").open,
+    [...document.querySelectorAll(".names a:not(.out)")].map((a) => a.getAttribute("href")),
+  ];
+}})()
+"""
+
+
+def test_the_filter_shows_what_has_all_its_words(tab: browser.Page, tmp_path: Path) -> None:
+    calm = [reports.workload(f"old/p{at}/c|i", None, calm=True) for at in range(61)]
+    path = tmp_path / "page.html"
+    path.write_text(page.render([*reports.usual(), *calm], reports.META), encoding="utf-8")
+    tab.open(path, browser.DESKTOP)
+    everyone = [f"w{at}" for at in range(1, 75)]
+    ids, told, is_open, drawn = tab.evaluate(FILTERED.format(words=""))
+    assert (len(ids), told, is_open, len(drawn)) == (13, "", False, 6)
+    ids, told, is_open, drawn = tab.evaluate(FILTERED.format(words="Moby UNSHARE"))
+    assert (ids, told, is_open, drawn) == (["w2"], "1 of 74", False, ["#w2"])
+    ids, told, is_open, drawn = tab.evaluate(FILTERED.format(words="old"))
+    assert (told, is_open, drawn) == ("61 of 74", True, [])
+    assert set(ids) < set(everyone)
+    assert tab.evaluate(FILTERED.format(words="nowhere"))[:2] == [[], "0 of 74"]
+    assert tab.complaints == []
+
+
 def test_the_page_works_without_script(tab: browser.Page, tmp_path: Path) -> None:
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open(written(tmp_path, "a dozen"), browser.PHONE)
-        assert tab.evaluate("document.querySelectorAll('button').length") == 0
+        assert tab.evaluate("document.querySelectorAll('button, .filter').length") == 0
         assert not tab.evaluate(OVERFLOWS)
         selected = "getSelection().selectAllChildren(document.querySelectorAll('.paste code')[1])"
         tab.evaluate(selected)

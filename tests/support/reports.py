@@ -108,7 +108,7 @@ def usual() -> list[Json]:
     key = call("keyctl", "denied", 5, "/usr/bin/keyctl", "/usr/sbin/request-key", abi="x86")
     family = call(
         "socket", "depends", 12, "/usr/bin/python3.13", args=[[38, 5, 0, None, None, None]]
-    )
+    ) | {"arguments": ["AF_ALG, SOCK_SEQPACKET, 0"]}
     return [
         workload(
             "ci/runner-builds/buildkit|moby/buildkit:0.26",

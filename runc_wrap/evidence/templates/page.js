@@ -23,3 +23,31 @@ const unfold = () => {
 };
 addEventListener("hashchange", unfold);
 unfold();
+const rows = [...document.querySelectorAll(".workload, .quiet tbody tr")];
+if (rows.length > 1) {
+  const box = document.createElement("p");
+  const label = document.createElement("label");
+  const input = document.createElement("input");
+  const told = document.createElement("output");
+  box.className = "filter";
+  input.type = "search";
+  label.append("Filter: ", input);
+  box.append(label, " ", told);
+  document.querySelector("main").prepend(box);
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const shown = rows.filter((row, at) => {
+      row.hidden = !words.every((word) => texts[at].includes(word));
+      return !row.hidden;
+    });
+    for (const link of document.querySelectorAll(".matrix a")) {
+      const row = document.getElementById(link.getAttribute("href").slice(1));
+      link.classList.toggle("out", Boolean(row?.hidden));
+    }
+    for (const calm of document.querySelectorAll(".calm")) {
+      calm.open = words.length > 0 && calm.querySelector("tbody tr:not([hidden])") !== null;
+    }
+    told.textContent = words.length ? `${shown.length} of ${rows.length}` : "";
+  });
+}

@@ -10,6 +10,8 @@ from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import programs
 from runc_wrap.node.checks.finding import Finding
 from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.policy import source
+from runc_wrap.policy.source import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +33,23 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "error", str(error), "install it again, then run runc-wrapctl apply")
         return
     others = _others(named["kind"], Path(named["path"]))
-    if others:
+    if others and not _is_meant(places, named["path"]):
         yield Finding(
             NAME,
             "note",
             f"beside {named['path']} there are {', '.join(others)}",
             "name the one you mean by its whole path in config.toml, and remove the others",
         )
+
+
+def _is_meant(places: Places, used: str) -> bool:
+    """Tell whether the policy's owner wrote this runtime's whole path, by which it was found."""
+    try:
+        names = source.read(places.config, places.config_directory).written("runtime") or []
+    except (PolicyError, OSError):
+        return False  # sources tells
+    found = next((name for name in names if programs.locate(name)), "")
+    return "/" in found and Path(found).resolve() == Path(used).resolve()
 
 
 def _others(kind: str, used: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import features
+from runc_wrap.node import features, programs
 from runc_wrap.node.checks import kernel
 from runc_wrap.policy import store
 from tests.unit.node import machine
@@ -143,6 +143,19 @@ def test_an_upgraded_engine_or_runtime_is_told(node: Node) -> None:
     said = [each["sentence"] for each in _findings(node)]
     assert "runtime-default of containerd is containerd, and would be now containerd@1.7.24" in said
     assert any("(runc 1.1.15), and is now" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_other_runtimes_are_a_note_unless_config_has_the_whole_path(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
+) -> None:
+    other = tmp_path / "other"
+    machine.fake(other, "runc", "echo runc version 1.2.4")
+    monkeypatch.setattr(programs, "FIXED_PATH", (str(node.programs), str(other)))
+    used = node.programs / "runc"
+    node.configure(f'runtime = ["{used if is_whole else "runc"}"]\n')
+    said = [each["sentence"] for each in _findings(_well(node)) if each["check"] == "runtime"]
+    assert said == ([] if is_whole else [f"beside {used} there are {other / 'runc'}"])
 
 
 def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cli import report as cli_report
+from runc_wrap.cli.full import call_words
 from runc_wrap.evidence import known
 from runc_wrap.evidence.judged import row_of
 from runc_wrap.evidence.membership import Membership
@@ -39,7 +39,7 @@ namespace pod container image verdict containers first last lost calls
 """.split()
 CALL_KEYS = "abi syscall errno args count programs first last".split()
 ESCAPE = "\x1b[31m"
-MBIND, BPF = 237, 321
+MBIND, BPF, LISTNS = 237, 321, 470
 
 
 class Evidence:
@@ -141,6 +141,58 @@ def test_nothing_watched_is_no_success(applied: Node) -> None:
     result = applied.ctl("report")
     assert result.exit_code == 1
     assert "Unknown: nothing was watching" in result.stdout
+
+
+def test_what_is_enforced_and_calm_is_one_line(applied: Node, evidence: Evidence) -> None:
+    for number in range(61):
+        write_ledger(applied.places.ledger, line(f"old{number}", mode="enforce"))
+    evidence.container("c1", sighting())
+    shown = applied.ctl("report").stdout.splitlines()
+    assert len(shown) == 4
+    assert shown[1].startswith("c1 ")
+    assert shown[-1] == "61 workloads enforced, nothing to tell; --all lists them."
+    everyone = applied.ctl("report", "--all").stdout
+    assert len(everyone.splitlines()) == 1 + 62
+    assert "nothing to tell" not in everyone
+    assert len(_documents(applied, status=1)) == 62
+
+
+def test_where_all_is_calm_there_is_that_line_alone(applied: Node) -> None:
+    write_ledger(applied.places.ledger, line("c1", mode="enforce"))
+    shown = applied.ctl("report").stdout
+    assert shown == "1 workload enforced, nothing to tell; --all lists them.\n"
+
+
+def test_a_workload_by_its_name_is_shown_in_full(applied: Node, evidence: Evidence) -> None:
+    flags = (NEWUSER, 0x20000, 0x40000000)
+    seen = [observed(UNSHARE, one, exe=f"/bin/p{one}") for one in flags]
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i:1"}
+    evidence.container("c1", *seen, sighting(MOUNT), mode="observe", **names)
+    evidence.container("c2", mode="enforce")
+    result = applied.ctl("report", "shop/web/app")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("shop/web/app: DENIED\n")
+    kinds = ", ".join(f"unshare(CLONE_{one})" for one in ("NEWUSER", "NEWNS", "NEWNET"))
+    programs = ", ".join(f"/bin/p{one}" for one in flags)
+    assert f"  {kinds}: EPERM, 3 times by {programs}, 20" in result.stdout
+    assert "  mount: EPERM, once by /usr/bin/unshare, 20" in result.stdout
+    assert "image: i:1\n" in result.stdout
+    assert "  c1 of the pod web-7d9c8b5f6-x2k4p: containerd (observe), since 20" in result.stdout
+    assert "c2" not in result.stdout
+    assert [one["name"] for one in _documents(applied, "c2")] == ["c2"]
+    assert "there is no such workload" in applied.failure("report", "c3")
+
+
+def test_arguments_have_names_in_the_table_and_numbers_in_json(
+    applied: Node, evidence: Evidence
+) -> None:
+    seen = [observed(UNSHARE, one) for one in (NEWUSER | 0x20000, NEWUSER, 0x400, 0x200)]
+    evidence.container("c1", *seen, mode="observe")
+    told = applied.ctl("report").stdout
+    assert "unshare(CLONE_NEWNS|CLONE_NEWUSER), unshare(CLONE_NEWUSER) and 2 others: EPERM" in told
+    (found,) = _documents(applied, status=1)
+    assert found["calls"][0]["args"][1][0] == NEWUSER
+    assert found["calls"][0]["arguments"][1] == "CLONE_NEWUSER"
 
 
 def test_what_is_enforced_is_no_failure(applied: Node) -> None:
@@ -381,7 +433,27 @@ def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evid
     evidence.container("c1", sighting(CLONE3))
     result = applied.ctl("suggest", "c1")
     assert "nothing was added" in result.stderr
-    assert "1 call would get ENOSYS; --degrading allows that." in result.stderr
+    assert (
+        "degrading: 1 call is left out, as by an older kernel:\n  clone3: ENOSYS;" in result.stderr
+    )
+    assert "`runc-wrapctl suggest --degrading -- c1` allows it." in result.stderr
+    asked = applied.ctl("suggest", "--degrading", "--allow-dangerous", "c1")
+    assert "degrading:" not in asked.stderr
+    assert '"clone3"' in asked.stdout
+
+
+def test_suggest_tells_what_degrades_beside_what_it_adds(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(MBIND), sighting(LISTNS), container="app")
+    found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
+    assert [one["names"] for one in found["added"]] == [["mbind"]]
+    assert [one["syscall"] for one in found["degrading"]] == ["#470"]
+    told = applied.ctl("suggest", "app").stderr
+    assert "#470 (listns): ENOSYS, once by /usr/bin/unshare" in told
+    warned = applied.ctl("suggest", "--degrading", "app").stderr
+    assert (
+        "warning: x86_64 call #470 (listns) is left out: this libseccomp knows no name for it, and "
+        "runtimes take no numbers. A newer libseccomp has the name." in warned
+    )
 
 
 def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
@@ -401,7 +473,7 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
 def test_a_call_in_words_names_the_abi_where_it_is_not_the_usual() -> None:
     row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
     row.programs["/x"] = 1
-    assert cli_report.call_words(row) == "unshare (x86): not known, once by /x"
+    assert call_words(row) == "unshare (x86): not known, once by /x"
 
 
 def test_suggest_withholds_what_is_dangerous_and_tells_it_apart(

@@ -18,13 +18,16 @@ APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "i
 
 
 def _judged(*containers: dict[str, Any]) -> list[Judged]:
-    """Return workloads of containers, in their order."""
+    """Return workloads of containers that called something, in their order."""
     records = {
         ("/run/test", f"c{place}"): making.record(id=f"c{place}", **one)
         for place, one in enumerate(containers)
     }
     judging = Judging(lambda _: "not known", lambda _: True, making.START + 100)
-    found = judging.judge(ledgers.Ledger(records), Evidence())
+    evidence = Evidence()
+    for key in records:
+        evidence.add(key, making.sighting())
+    found = judging.judge(ledgers.Ledger(records), evidence)
     return sorted(found, key=lambda one: one.containers[0].record.id)
 
 

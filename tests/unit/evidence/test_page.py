@@ -95,7 +95,7 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
         '<time datetime="2026-11-17T09:12:40.120000+00:00">17 Nov 2026, 09:12</time>',
         reports.WEEK,
         reports.MINUTE,
-        "a0=0x26 a1=0x5 a2=0x0",
+        "AF_ALG, SOCK_SEQPACKET, 0",
         "mode = &#34;enforce&#34;",
         reports.MANY[0],
         "runc-wrap/seccomp.buildkit: localhost/ci_runner-builds_buildkit.json",
@@ -160,6 +160,29 @@ def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
     shown = page.view([reports.workload("a/b/c|d", None, unknown | {"verdict": None})], {})
     assert shown["noticing"] == 0
     assert [one["verdict"] for one in shown["affected"][0]["calls"]] == ["unknown"]
+
+
+def test_arguments_without_names_are_shown_as_numbers() -> None:
+    one = reports.call("mbind", "denied", 1, args=[[None, 38]]) | {"arguments": []}
+    shown = page.view([reports.workload("a/b/c|d", "denied", one)], {})
+    assert shown["affected"][0]["calls"][0]["args"] == ["a1=0x26"]
+
+
+def test_what_is_enforced_and_calm_is_one_line_and_counted_nowhere_else() -> None:
+    calm = [reports.workload(f"n/p{at}/c|i", None, calm=True) for at in range(61)]
+    shown = page.view([*calm, *reports.usual()], {})
+    assert (shown["total"], shown["unknown"], shown["enforced"]) == (13, 1, 61)
+    written = page.render([*calm, *reports.usual()], {})
+    assert "<summary>61 workloads enforced, nothing to tell</summary>" in written
+    alone = page.render(calm, {})
+    assert "Everything here is enforced, and there is nothing to tell." in alone
+
+
+def test_among_equals_what_still_runs_comes_first() -> None:
+    names = [("n/p/a|i", 0), ("n/p/b|i", 2)]
+    call = reports.call("mount", "denied", 1)
+    found = [reports.workload(name, "denied", call, running=number) for name, number in names]
+    assert [one["short"] for one in page.view(found, {})["affected"]] == ["b", "a"]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,8 @@ def test_without_flags_clone3_is_safe_and_says_what_it_is_not_good_for(case: Cas
     case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
     found = case.one()
     assert found["verdict"] == "safe"
+    limit = "whether clone3 was to make namespaces is not known (observe tells)."
+    assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
     assert found["calls"][0]["outcome"] == (
         "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
         "not for new namespaces"
@@ -154,6 +156,7 @@ def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
         "errno": "EPERM",
         "outcome": "EPERM",
         "args": None,
+        "arguments": None,
         "count": 4,
         "programs": ["/usr/bin/b", "/usr/bin/a", "unshare"],
         "first": "2026-11-18T00:00:00Z",
@@ -428,6 +431,53 @@ def test_since_leaves_out_what_was_before(case: Case) -> None:
     case.evidence.add(KEY, sighting(time=BEGIN + 60))
     (found,) = case.judge(since=BEGIN + WEEK - HOUR)
     assert (found["verdict"], found["watched"], found["calls"]) == ("safe", HOUR, [])
+
+
+def test_the_order_is_by_consequence_and_what_runs_comes_first(case: Case) -> None:
+    calls = {"a-safe": None, "b-new": NEW, "c-clone": CLONE, "d-past": UNSHARE, "e-now": UNSHARE}
+    for name, number in calls.items():
+        case.container(name, container=name)
+        if number is not None:
+            case.evidence.add(("/run/test", name), sighting(number, time=BEGIN + 5))
+    case.there.discard(("/run/test", "d-past"))
+    case.container("f-enforced", container="f-enforced", mode="enforce")
+    case.container("g-gone", container="g-gone")
+    case.evidence.add_damaged(file_name(("/run/test", "g-gone")))
+    names = [one["name"] for one in case.judge()]
+    assert names == "e-now d-past c-clone g-gone b-new a-safe f-enforced".split()
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen", "is_calm"),
+    [
+        ("enforce", None, True),
+        ("enforce-log", None, True),
+        ("enforce-log", CLONE3, True),
+        ("enforce-log", UNSHARE, False),
+        ("audit", None, False),
+    ],
+)
+def test_calm_is_what_is_enforced_and_was_denied_nothing(
+    case: Case, mode: str, seen: int | None, *, is_calm: bool
+) -> None:
+    case.container(mode=mode)
+    if seen is not None:
+        case.evidence.add(KEY, sighting(seen, time=BEGIN + 5))
+    assert case.one()["calm"] is is_calm
+
+
+def test_what_is_enforced_beside_what_is_looked_at_is_not_calm(case: Case) -> None:
+    case.container("c1", image="web")
+    case.container("c2", image="web", mode="enforce")
+    assert case.one()["calm"] is False
+
+
+def test_a_pod_s_sandbox_is_no_workload_unless_it_called_something(case: Case) -> None:
+    case.container("pause", namespace="shop", pod="web-0", mode="enforce")
+    case.container("app", namespace="shop", pod="web-0", container="app")
+    assert [one["name"] for one in case.judge()] == ["shop/web/app"]
+    case.evidence.add(("/run/test", "pause"), sighting(UNSHARE, time=BEGIN + 5))
+    assert {one["name"] for one in case.judge()} == {"shop/web/app", "shop/web"}
 
 
 def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:

@@ -1,0 +1,39 @@
+"""Naming one workload of a report: by its name, its image, or a container's id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.cli import output
+from runc_wrap.evidence import inert
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.judged import Judged
+
+_SHORTEST_ID = 4
+_MOST_NAMES = 20
+_LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
+
+
+def chosen(judged: list[Judged], name: str) -> Judged:
+    """Return the workload of this name, with this image or this container; Failure if none is."""
+    exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
+    found = exact or [one for one in judged if _has(one, name)]
+    if len(found) == 1:
+        return found[0]
+    names = listed([one.name for one in found or judged]) or "none"
+    what = "several are called so" if found else "there is no such workload"
+    raise output.Failure(f"{name}: {what}; there are: {names}")
+
+
+def _has(one: Judged, name: str) -> bool:
+    return len(name) >= _SHORTEST_ID and any(
+        container.record.id.startswith(name) for container in one.containers
+    )
+
+
+def listed(names: list[str]) -> str:
+    """Return names as words of a sentence, the first of many."""
+    shown = [inert.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
+    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*shown, *more])

@@ -1,0 +1,75 @@
+"""A workload and its calls in words: what `report` shows of one in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import called, inert, outcomes, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.evidence.judged import Judged, Row
+
+WORDS = {
+    outcomes.DENIED: "DENIED",
+    outcomes.DEPENDS: "DEPENDS",
+    outcomes.DEGRADES: "degrades",
+    outcomes.SAFE: "safe",
+    None: "unknown",
+}
+_MOST_PROGRAMS = 3  # of one call, in the table
+_MOST_KINDS = 32  # of arguments: all that are kept
+_MOST_CONTAINERS = 20
+_LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
+
+
+def call_words(row: Row) -> str:
+    """Return a call in words: which, what it would get, how often, by which programs."""
+    return _call(row, called.MOST, _MOST_PROGRAMS)
+
+
+def _call(row: Row, kinds: int, most: int | None) -> str:
+    order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
+    programs = ", ".join(map(inert.word, order))
+    abi = "" if row.abi == "x86_64" else f" ({row.abi})"
+    times = watching.times(row.tally.count)
+    return f"{called.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
+
+
+def in_full(one: Judged) -> str:
+    """Return all that is known of a workload, in lines."""
+    return "\n".join(_lines(one))
+
+
+def _lines(one: Judged) -> Iterator[str]:
+    yield f"{inert.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
+    if one.reason:
+        yield one.reason
+    yield one.confidence
+    if one.workload.image:
+        yield f"image: {inert.name(one.workload.image, _LONGEST_NAME)}"
+    yield "calls:" if one.rows else "calls: none that would not be let through"
+    for row in one.rows:
+        first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
+        yield f"  {_call(row, _MOST_KINDS, None)}, {first} to {last}"
+    if one.runtimes:
+        yield "called by the runtime itself before the container's program, and not judged:"
+    for row in one.runtimes:
+        yield f"  {_call(row, _MOST_KINDS, None)}"
+    yield f"containers: {len(one.containers)}, {one.running} running"
+    yield from _containers(one)
+
+
+def _containers(one: Judged) -> Iterator[str]:
+    """Yield a line for each of the newest containers, the newest first."""
+    for each in reversed(one.containers[-_MOST_CONTAINERS:]):
+        record = each.record
+        until = "running" if each.is_there else f"until {watching.rfc3339(each.end)}"
+        pod = f" of the pod {inert.word(record.pod)}" if record.pod else ""
+        yield (
+            f"  {inert.word(record.id)}{pod}: {inert.name(record.profile)} ({record.mode}), "
+            f"since {watching.rfc3339(each.begin)}, {until}"
+        )
+    if len(one.containers) > _MOST_CONTAINERS:
+        yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"

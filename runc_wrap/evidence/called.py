@@ -1,0 +1,164 @@
+"""Calls with their arguments by name, as strace shows them: unshare(CLONE_NEWUSER). Pure.
+
+Arguments that are not known are `…`. Where the kernel takes an int, what is above its bits is shown
+beside the name: a filter compares all 64.
+"""
+
+from __future__ import annotations
+
+from signal import Signals
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import constants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from runc_wrap.evidence.judged import Row
+
+    Args = tuple[int | None, ...]
+    Names = Mapping[int, str]
+    Worded = Callable[[int, Args], str]
+
+MOST = 2  # kinds of arguments in a sentence
+_INT = 0xFFFFFFFF
+_SIGNAL = 0xFF
+_TYPE = 0xF
+_NETLINK, _INTERNET = 16, (2, 10)
+_QUERY = 0xFFFFFFFF  # personality(2): change nothing
+_UNKNOWN = "…"
+
+
+def words(row: Row, limit: int = MOST) -> str:
+    """Return the call, with its arguments where they are known and have names."""
+    kinds = shown(row.syscall, row.args) if row.has_args else []
+    name = syscall(row.syscall)
+    if not kinds:
+        return name
+    rest = f" and {len(kinds) - limit} others" if len(kinds) > limit else ""
+    if len(kinds) == limit + 1:
+        rest = " and another"
+    return ", ".join(f"{name}({kind})" for kind in kinds[:limit]) + rest
+
+
+def shown(name: str, kinds: Iterable[Args]) -> list[str]:
+    """Return arguments by name, each kind once; [] for a call whose arguments have none."""
+    if name not in _CALLS:
+        return []
+    found = (arguments(name, args) for args in kinds)
+    return [one for one in dict.fromkeys(found) if one]
+
+
+def arguments(name: str, args: Args) -> str:
+    """Return what stands between the brackets, "" where no argument is known or has a name."""
+    worded = _CALLS.get(name, {})
+    last = max((at for at, value in enumerate(args) if value is not None), default=-1)
+    if not any(at <= last and args[at] is not None for at in worded):
+        return ""
+    return ", ".join(_one(worded.get(at), args, at) for at in range(last + 1))
+
+
+def syscall(name: str) -> str:
+    """Return a call's name, with what the kernel calls it where libseccomp has but a number."""
+    number = name.removeprefix("#")
+    known = (
+        constants.NEWER_CALLS.get(int(number)) if number.isdecimal() and number != name else None
+    )
+    return f"{name} ({known})" if known else name
+
+
+def _one(worded: Worded | None, args: Args, at: int) -> str:
+    value = args[at]
+    if value is None:
+        return _UNKNOWN
+    return worded(value, args) if worded else _number(value)
+
+
+def _number(value: int) -> str:
+    return str(value) if value < 10 else f"{value:#x}"  # noqa: PLR2004 - digits
+
+
+def _named(value: int, names: Names) -> str:
+    """Return an int's name, its number where it has none."""
+    high = value & ~_INT
+    name = names.get(value & _INT)
+    if name is None:
+        return _number(value)
+    return f"{name}|{high:#x}" if high else name
+
+
+def _flags(value: int, names: Names, first: str = "") -> str:
+    """Return the names of the bits that are set, the number of those without a name."""
+    found = [first] if first else []
+    found += [name for bit, name in names.items() if value & bit]
+    rest = value & ~sum(bit for bit in names if value & bit)
+    if rest or not found:
+        found.append(f"{rest:#x}" if rest else "0")
+    return "|".join(found)
+
+
+def _of(names: Names) -> Worded:
+    return lambda value, _: _named(value, names)
+
+
+def _bits(names: Names) -> Worded:
+    return lambda value, _: _flags(value, names)
+
+
+def _clone(value: int, _: Args) -> str:
+    """Return clone's flags, whose lowest byte is the signal that tells of the child's end."""
+    signal = value & _SIGNAL
+    flags = value & ~_SIGNAL
+    name = Signals(signal).name if signal in set(Signals) else f"{signal:#x}"
+    if not signal:
+        return _flags(flags, constants.CLONE)
+    return f"{_flags(flags, constants.CLONE)}|{name}" if flags else name
+
+
+def _socket_type(value: int, _: Args) -> str:
+    name = constants.TYPES.get(value & _TYPE)
+    return _flags(value & ~_TYPE, constants.TYPE_FLAGS, name) if name else _number(value)
+
+
+def _protocol(value: int, args: Args) -> str:
+    family = args[0]
+    if family is not None and family & _INT == _NETLINK:
+        return _named(value, constants.NETLINK)
+    if value and family is not None and family & _INT in _INTERNET:
+        return _named(value, constants.INTERNET)
+    return _number(value)
+
+
+def _personality(value: int, _: Args) -> str:
+    if value & _INT == _QUERY:
+        return "0xffffffff"
+    name = constants.PERSONALITIES.get(value & _SIGNAL)
+    if name is None:
+        return _number(value)
+    flags = value & ~_SIGNAL
+    return _flags(flags, constants.PERSONALITY_FLAGS, name) if flags else name
+
+
+_NAMESPACES = {**constants.CLONE, **constants.NEWTIME}
+_SOCKET = {0: _of(constants.FAMILIES), 1: _socket_type, 2: _protocol}
+_CALLS: dict[str, dict[int, Worded]] = {
+    "clone": {0: _clone},
+    "clone3": {0: _bits(_NAMESPACES)},  # its flags, which the listener puts there
+    "unshare": {0: _bits(_NAMESPACES)},
+    "setns": {1: _bits(_NAMESPACES)},
+    "socket": _SOCKET,
+    "socketpair": _SOCKET,
+    "socketcall": {0: _of(constants.SOCKETCALL)},
+    "personality": {0: _personality},
+    "keyctl": {0: _of(constants.KEYCTL)},
+    "bpf": {0: _of(constants.BPF)},
+    "ptrace": {0: _of(constants.PTRACE)},
+    "prctl": {0: _of(constants.PRCTL)},
+    "ioctl": {1: _of(constants.IOCTL)},
+    "mount": {3: _bits(constants.MOUNT)},
+    "fcntl": {1: _of(constants.FCNTL)},
+    "fcntl64": {1: _of(constants.FCNTL)},
+    "io_uring_register": {1: _of(constants.IO_URING)},
+    "io_uring_enter": {3: _bits(constants.IO_URING_ENTER)},
+}
+NAMED = frozenset(_CALLS)  # calls that have names for arguments
