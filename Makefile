@@ -6,7 +6,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
-	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv
+	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -18,7 +18,19 @@ APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 # do must not differ.
 WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus bench picture packages campaign-faults campaign-fuzz clean
+# Debian's next release, with current runtimes and engines (tests/worlds): what carries weight there.
+# Not there: tests/page (Chromium is no runtime), tests/perf (its numbers are this world's), tests/corpus
+# (another 2 GB of programs that are the same), Prometheus' promtool, and a second Python.
+FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap,$(DEBIAN_PACKAGES)) \
+	golang-github-containers-common make ca-certificates procps
+FORKY_RUNTIME = confinement modes ledger observe report verify int_arguments overlay handover diff \
+	restore bad_input filters rootless runtimes_own_calls
+FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles optout_containerd \
+	modes_containerd
+FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
+	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
+
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus test-forky forky bench picture packages campaign-faults campaign-fuzz clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -34,6 +46,14 @@ test: packages check   ## everything, on real runtimes and engines; root, instal
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
+	$(MAKE) test-forky
+
+test-forky: packages   ## on Debian's next release, beside this machine's own: current runc, crun, containerd, Podman; root, 1 GB
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
+
+forky: .venv-forky/ready
+	.venv-forky/bin/pytest -k first tests/imports
+	.venv-forky/bin/pytest $(FORKY_TESTS)
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
@@ -87,8 +107,13 @@ packages:       ## what the tests need from Debian
 	.venv-other/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+.venv-forky/ready: pyproject.toml constraints.txt
+	/usr/bin/python3 -m venv .venv-forky
+	.venv-forky/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
 lock: .venv/ready   ## requirements/*.txt anew: packages with their hashes, for every supported machine
 	.venv/bin/python requirements/lock.py
 
 clean:          ## what make and the tests left
-	rm -rf .venv .venv-other build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-other .venv-forky build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,6 @@ Each engine generates its default for no capability, for each single one, and fo
 runtime takes down the config.json. Ours is resolved for the very bounding set that it names.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,15 @@ from tests.support.images import REFERENCE
 from tests.support.podman import Podman
 from tests.support.processes import run
 from tests.support.recorder import REFUSAL, Recorder
-from tests.support.requirements import program, requires
+from tests.support.requirements import requires
 from tests.support.rules import differences
+from tests.support.versions import installed_version
 
 Json = dict[str, Any]
 NONE, ALL = "no capability", "ALL"
 CASES = [NONE, *(name.removeprefix("CAP_") for name in CAPABILITIES), ALL]
 EACH_CASE = pytest.mark.parametrize("case", CASES)
 SYSTEM_FILE = "/usr/share/containers/seccomp.json"
-
-
-def installed_version(name: str, *words: str) -> str:
-    """Return the version that a program or package says it has, as numbers and dots."""
-    said = run([program(name), *words]).stdout
-    found = re.search(r"\d+\.\d+\.\d+", said)
-    assert found, said
-    return found[0]
 
 
 def compiled(profile: Profile) -> Json:
@@ -98,7 +90,7 @@ def test_containerds_runtime_default_is_our_containerd_profile(
     with pytest.raises(CriError, match=REFUSAL):
         kubelet.start(container)
     kubelet.call("RemoveContainer", container_id=container)
-    version = installed_version("containerd", "--version")
+    version = installed_version("containerd")
     check(recorded.taken(), case, builtin.load(f"containerd@{version}"))
 
 
@@ -109,7 +101,7 @@ def test_ctrs_default_seccomp_is_our_containerd_profile(
     words = ["run", "--rm", "--seccomp", "--runc-binary", str(recorded.path)]
     assert REFUSAL in node.try_ctr(*words, REFERENCE, "recorded", "true").stderr
     (config,) = recorded.taken()
-    profile = builtin.load(f"containerd@{installed_version('containerd', '--version')}")
+    profile = builtin.load(f"containerd@{installed_version('containerd')}")
     ours = resolve(compiled(profile), bounding(config))
     assert len(bounding(config)) > 1
     assert differences(config["linux"]["seccomp"], ours) == []
@@ -124,7 +116,7 @@ def test_dockers_builtin_profile_is_our_moby_profile(
     options += ["--security-opt", "seccomp=builtin", *capability_options(case)]
     done = docker_daemon.try_docker("run", *options, REFERENCE)
     assert REFUSAL in done.stderr or "invalid CapAdd" in done.stderr
-    version = installed_version("dockerd", "--version")
+    version = installed_version("dockerd")
     check(recorded.taken(), case, builtin.load(f"moby@{version}"))
 
 

@@ -15,7 +15,7 @@ from tests.support.images import REFERENCE
 from tests.support.kernel import DISABLED, FILTER, seccomp_in
 from tests.support.podman import Podman
 from tests.support.processes import wait_until
-from tests.support.rules import differences
+from tests.support.rules import as_the_kernel_compares, differences
 
 SHOW = ("cat", "/proc/self/status")
 EACH_RUNTIME = pytest.mark.parametrize(
@@ -54,7 +54,10 @@ def test_the_block_put_in_is_podmans_own_default(podman: Podman, add: list[str])
     words = ["--runtime", "runc", "run", "--detach", *add, REFERENCE]
     theirs = block(podman, podman.podman(*words, override=own).stdout.strip())
     assert block(podman, start(podman, "runc", *add)) is None
-    assert differences(theirs, block(podman, start(podman, "wrapped", *add))) == []
+    assert (
+        differences(as_the_kernel_compares(theirs), block(podman, start(podman, "wrapped", *add)))
+        == []
+    )
 
 
 def test_a_runtime_that_is_a_link_of_another_name_confines(podman: Podman) -> None:

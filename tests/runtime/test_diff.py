@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from tests.support.versions import installed_version
+
 COUNT = "Running containers that would get another filter or none:"
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ def test_the_running_containers_that_a_new_policy_would_change_are_named(
     config = own_installation.prefix / "etc" / "config.toml"
     config.write_text('[opt_out]\nannotations = false\n[default]\nmode = "audit"\n')
     said = own_installation.control("apply", "--diff").stdout
-    assert f"{plain.name}: containerd@1.7.24 (enforce) -> containerd@1.7.24 (audit)" in said
-    assert f"{opted_out.name}: leave -> containerd@1.7.24 (audit)" in said
+    profile = f"containerd@{installed_version('containerd')}"
+    assert f"{plain.name}: {profile} (enforce) -> {profile} (audit)" in said
+    assert f"{opted_out.name}: leave -> {profile} (audit)" in said
     assert f"{COUNT} 2\n" in said
     assert "Only checked" in said
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "calls"
 _NETLINK_AUDIT, _READLOG, _SECCOMP, _HEADER = 9, 1, 1326, 16
-_RECORD = re.compile(rb'exe="/calls".* arch=(\w+) syscall=(\d+).* code=0x(\w+)')
+_PROGRAMS, INIT = rb'exe="/calls"', rb'comm="runc:\[2:INIT\]"'
+_RECORD = rb".* arch=(\w+) syscall=(\d+).* code=0x(\w+)"
 _ARCH = {"x86_64": "c000003e", "x86": "40000003", "x32": "c000003e"}
 
 
@@ -46,8 +47,11 @@ def number(call: str) -> tuple[str, int]:
 
 
 @contextmanager
-def audited() -> Iterator[set[tuple[str, int, str]]]:
-    """Collect the seccomp records of our program: {(arch, number, code)} once the block ends."""
+def audited(whose: bytes = _PROGRAMS) -> Iterator[set[tuple[str, int, str]]]:
+    """Collect the seccomp records of our program: {(arch, number, code)} once the block ends.
+
+    Or of INIT: what runc is between loading a filter and executing the container's program.
+    """
     found: set[tuple[str, int, str]] = set()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
         audit.setsockopt(socket.SOL_SOCKET, truth.SO_RCVBUFFORCE, 16 << 20)
@@ -56,11 +60,11 @@ def audited() -> Iterator[set[tuple[str, int, str]]]:
         marker = os.urandom(16).hex()
         truth.mark(marker)
         audit.settimeout(60)
-        found.update(_records(audit, marker.encode()))
+        found.update(_records(audit, marker.encode(), whose))
 
 
-def _records(audit: socket.socket, marker: bytes) -> Iterator[tuple[str, int, str]]:
+def _records(audit: socket.socket, marker: bytes, whose: bytes) -> Iterator[tuple[str, int, str]]:
     while not truth.is_mark(message := audit.recv(9000), marker):
-        record = _RECORD.search(message[_HEADER:])
+        record = re.search(whose + _RECORD, message[_HEADER:])
         if int.from_bytes(message[4:6], "little") == _SECCOMP and record:
             yield record[1].decode(), int(record[2]), record[3].decode()

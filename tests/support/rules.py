@@ -8,7 +8,19 @@ import json
 from collections import Counter
 from typing import Any
 
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.profiles import formats, machine
+from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.narrowing import narrowed
+
 Json = dict[str, Any]
+
+
+def as_the_kernel_compares(theirs: Json) -> Json:
+    """Return an engine's block as we put it in: default.int_arguments is "kernel"."""
+    profile = narrowed(formats.parse(json.dumps(theirs).encode(), "theirs")).profile
+    compiled = compile_profile(profile, arch=machine.goarch(), kernel=machine.kernel())
+    return resolve(compiled, frozenset())
 
 
 def differences(theirs: Json, ours: Json) -> list[str]:

@@ -1,0 +1,58 @@
+"""runc 1.2 and later make mount calls of their own in an exec, behind the container's filter.
+
+With no_new_privs off, as engines have it by default, runc loads the filter first, and then opens a
+/proc of its own: fsopen, fsconfig, fsmount, open_tree. Where they are denied it does without. No
+workload made them, so no verdict and no suggestion is about them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import agent, calling
+from tests.support.versions import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT = 428, 430, 431, 432
+
+
+def _reported(installed: Installed, container: str) -> dict[str, Any]:
+    done = installed.control("report", "--json", ok=False)
+    assert done.returncode in (0, 1), done.stderr
+    found = {one["container"]: one for one in json.loads(done.stdout)}
+    reported: dict[str, Any] = found[container]
+    return reported
+
+
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_what_runc_calls_on_the_way_into_a_container_is_not_the_containers(
+    runc: Pair, node: Installed, make_bundle: Callable[..., Bundle], mode: str
+) -> None:
+    node.configure(f'runtime = ["runc"]\n[default]\nmode = "{mode}"\n')
+    bundle = make_bundle("runc")
+    with agent.running(node) as started:
+        started.wait_three([])
+        bundle.create(node.wrapper)
+        with calling.audited(calling.INIT) as logged:
+            for _ in range(3):
+                assert bundle.call(node.wrapper, "exec", after=("/bin/true",)).returncode == 0
+        bundle.delete(runc.bare)
+    if mode == "audit" and _makes_mount_calls():  # the control: they were made and seen
+        assert {OPEN_TREE, FSOPEN, FSCONFIG} <= {number for _, number, _ in logged}
+    reported = _reported(node, bundle.name)
+    assert reported["calls"] == []
+    assert reported["verdict"] != "denied"  # it was hardly watched: safe, or not known
+
+
+def _makes_mount_calls() -> bool:
+    major, minor, _ = installed_version("runc").split(".")
+    return (int(major), int(minor)) > (1, 2)
