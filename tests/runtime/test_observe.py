@@ -322,5 +322,7 @@ def test_started_again_it_takes_over_what_lingers_and_an_exec_between_does_not_f
         assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
         wait_until(lambda: sum(counted(node)) >= calls + 5, "all calls on disk", 20)
         recorded, lost = counted(node)
-        assert (recorded + lost, recorded > 0, lost > 5) == (calls + 5, True, True)
+        # With nobody there, nobody tells runc's own calls apart (four in an exec, from 1.2 on).
+        own = recorded + lost - calls - 5
+        assert (own in {0, 4, 8}, recorded > 0, lost > 5) == (True, True, True), own
         assert second.evidence
