@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable, files, journald, kmsg
+from runc_wrap.evidence.sources import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,16 +33,6 @@ class Source(Protocol):
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
         """Yield about in time order; may yield more than was asked for. May raise Unavailable."""
-
-
-def usual() -> list[Source]:
-    """Return every place where a machine may keep its records; most machines have some of them.
-
-    They hold copies of the same records. What printk's rate limit kept from one may be in another:
-    a Lost of losses.UNPRINTED is then too many, never too few.
-    """
-    logs = [files.Log(path) for path in (files.AUDIT_LOG, *files.SYSLOGS)]
-    return [*logs, journald.Journal(), kmsg.Ring()]
 
 
 def gather(

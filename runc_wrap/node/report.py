@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 _HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
 _BEGINNING = 64 * 1024
-AUDIT_LOG, SYSLOG, JOURNAL, RING = "audit.log", "syslog", "journal", "kernel's ring"
+AUDIT_LOG, JOURNAL, RING = "audit.log", "journal", "kernel's ring"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,10 @@ def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
 
 
 def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
-    """Yield what was asked for; else audit.log, without that and an agent what else there is."""
+    """Yield what was asked for; else audit.log, without that and an agent the kernel's ring.
+
+    A syslog must be asked for: any local user writes into it under any name.
+    """
     if asked.logs or asked.journal:
         for path in asked.logs:
             yield _log(path, str(path))
@@ -162,10 +165,8 @@ def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
         return
     if _is_there(files.AUDIT_LOG):
         yield _log(files.AUDIT_LOG, AUDIT_LOG)
-    elif not evidence.watched:
-        yield from (_log(path, SYSLOG) for path in files.SYSLOGS if path.exists())
-        if kmsg.PATH.exists():
-            yield _Timed(kmsg.Ring(), RING, None, time.time())
+    elif not evidence.watched and kmsg.PATH.exists():
+        yield _Timed(kmsg.Ring(), RING, None, time.time())
 
 
 def _is_there(path: Path) -> bool:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AUDIT_LOG = Path("/var/log/audit/audit.log")
-SYSLOGS = (Path("/var/log/syslog"), Path("/var/log/messages"), Path("/var/log/kern.log"))
 MOST = 64  # files of one log that are read
 CHUNK = 1024 * 1024
 _ROUNDS = 16  # looks for what rotation made meanwhile

@@ -72,7 +72,6 @@ class Evidence:
 @pytest.fixture(autouse=True)
 def _no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "absent")
-    monkeypatch.setattr(files, "SYSLOGS", ())
     monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
 
 
@@ -291,6 +290,20 @@ def test_a_process_of_a_log_that_is_still_there_is_attributed(
     )
     (found,) = _documents(applied, "--audit-log", str(log), status=1)
     assert [call["syscall"] for call in found["calls"]] == ["mount"]
+
+
+def test_a_syslog_is_read_only_if_it_is_named(
+    applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any local user can write a record into it, in the kernel's name and of any pid."""
+    read: list[Path] = []
+    is_there = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
+    monkeypatch.setattr(files.Log, "read", lambda log, *_: iter(read.append(log.path) or ()))
+    applied.ctl("report")
+    assert read == []
+    applied.ctl("report", "--audit-log", str(tmp_path / "syslog"))
+    assert read == [tmp_path / "syslog"]
 
 
 def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path: Path) -> None:
