@@ -26,10 +26,13 @@ Json = dict[str, Any]
 # What a create came to; the last three must never be. A fault kills it, or an allocation that fails
 # within orjson, which has no answer to that but SIGSEGV.
 STARTED, REFUSED, KILLED = "started", "refused", "killed"
+# CPython may go on for ever where it has no memory for its own imports (seen with 4 MB of data), until
+# its engine loses patience. Under any other fault that is a create that is lost.
+HUNG = "hung"
 UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
 WRONG = (UNCONFINED, LOST, HALF)
 
-_SECONDS = 60
+_SECONDS = 20
 _LEFT_BESIDE = ".config.json.runc-wrap."
 # What a container brings along, and whether the policy's profile is put in.
 VARIANTS: dict[str, tuple[Json, Json, bool]] = {
@@ -82,7 +85,16 @@ class Creator:
     def create(self, name: str, variant: str, fault: Fault) -> Result:
         """Make one create and judge it."""
         before = self._prepare(name, variant)
-        done = subprocess.run(
+        try:
+            done = self._made(name, fault)
+        except subprocess.TimeoutExpired:
+            return Result(name, HUNG if fault.before else LOST, f"no end in {_SECONDS} s")
+        calls, status, is_faulty = _told(done.stdout)
+        outcome, why = self._judged(before, variant, fault, status, done.stderr)
+        return Result(name, outcome, why, calls, is_faulty)
+
+    def _made(self, name: str, fault: Fault) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             self._argv(name, fault),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -92,9 +104,6 @@ class Creator:
             check=False,
             env=environment(**fault.variables),
         )
-        calls, status, is_faulty = _told(done.stdout)
-        outcome, why = self._judged(before, variant, fault, status, done.stderr)
-        return Result(name, outcome, why, calls, is_faulty)
 
     @property
     def config(self) -> Path:

@@ -297,8 +297,8 @@ def test_a_syslog_is_read_only_if_it_is_named(
 ) -> None:
     """Any local user can write a record into it, in the kernel's name and of any pid."""
     read: list[Path] = []
-    is_there = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
+    path, is_there = type(tmp_path), type(tmp_path).exists
+    monkeypatch.setattr(path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
     monkeypatch.setattr(files.Log, "read", lambda log, *_: iter(read.append(log.path) or ()))
     applied.ctl("report")
     assert read == []
