@@ -26,8 +26,8 @@ Json = dict[str, Any]
 # What a create came to; the last three must never be. A fault kills it, or an allocation that fails
 # within orjson, which has no answer to that but SIGSEGV.
 STARTED, REFUSED, KILLED = "started", "refused", "killed"
-# CPython may go on for ever where it has no memory for its own imports (seen with 4 MB of data), until
-# its engine loses patience. Under any other fault that is a create that is lost.
+# CPython may go on for ever where it has no memory for its own imports (seen with 4 MB), until its
+# engine loses patience. Under any other fault that is a create that is lost.
 HUNG = "hung"
 UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
 WRONG = (UNCONFINED, LOST, HALF)

@@ -75,6 +75,7 @@ class Node:
         made = system.make(path, self.kind, wanted.args, **changes)
         config = made.read()
         config["annotations"] = {
+            "io.kubernetes.cri.container-type": "container",
             "io.kubernetes.cri.sandbox-namespace": mode,
             "io.kubernetes.cri.sandbox-name": wanted.name,
             "io.kubernetes.cri.container-name": "main",
