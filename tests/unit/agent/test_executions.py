@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PYTHON = "/usr/bin/python3"  # one that every user can run
 WORDS = b"runc-wrap/1\0/usr/bin/runc-wrap\0exec\0ID\0"
 # Sends in a user namespace where it is uid 0, to a socket that everybody may send to
 AS_ROOT_OF_ITS_OWN = ["setpriv", "--reuid=4242", "--clear-groups", "unshare", "-U", "-r"]
@@ -30,7 +30,7 @@ SEND += "s.sendto(sys.argv[2].encode().replace(b'|', b'\\0'), sys.argv[1])"
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    requires("setpriv", "unshare", root=True)
+    requires("setpriv", "unshare", PYTHON, root=True)
     with short_directory("told") as directory:
         directory.chmod(0o755)
         yield directory / "exec.sock"
@@ -64,7 +64,7 @@ def test_what_anybody_else_tells_is_passed_over(
     place: Path, told: Executions, user: list[str]
 ) -> None:
     text = WORDS.replace(b"\0", b"|").decode()
-    argv = [*user, sys.base_prefix + "/bin/python3", "-I", "-S", "-c", SEND, str(place), text]
+    argv = [*user, PYTHON, "-I", "-S", "-c", SEND, str(place), text]
     subprocess.run(argv, check=True)
     _send(place, WORDS)
     ((pid, _, _),) = told.take()
@@ -80,7 +80,7 @@ def test_a_user_cannot_say_that_it_is_root(place: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind(str(place))
         place.chmod(0o666)
-        argv = [sys.base_prefix + "/bin/python3", "-I", "-S", "-c", forge, str(place)]
+        argv = [PYTHON, "-I", "-S", "-c", forge, str(place)]
         for user in (AS_USER, AS_ROOT_OF_ITS_OWN):
             done = subprocess.run([*user, *argv], capture_output=True, text=True, check=False)
             assert "PermissionError" in done.stderr
