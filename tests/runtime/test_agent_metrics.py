@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -79,7 +78,7 @@ def scraped(node: install.Installed, port: int) -> Iterator[Agent]:
 def attacking(port: int, how: str) -> Iterator[None]:
     """Have the attacker's program run, as a user who may do nothing."""
     words = [program("setpriv"), f"--reuid={ATTACKER}", f"--regid={ATTACKER}", "--clear-groups"]
-    words += ["--pdeathsig=KILL", sys.executable, "-I", "-c", HEAD + ATTACKS[how], str(port)]
+    words += ["--pdeathsig=KILL", "/usr/bin/python3", "-I", "-c", HEAD + ATTACKS[how], str(port)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 OWN = f"/run/user/{users.UID}"
 USER = ["setpriv", f"--reuid={users.UID}", f"--regid={users.UID}", "--clear-groups"]
+PYTHON = "/usr/bin/python3"  # one that every user can run
 SECONDS = 60  # far above what it takes on a busy machine, far below what waits for ever
 
 
@@ -67,7 +67,14 @@ class Victim:
 
 
 def attack(space: MountNamespace, victim: int) -> None:
-    run([*space.prefix, *USER, sys.executable, users.__file__, OWN, str(victim)], seconds=120)
+    run([*space.prefix, *USER, PYTHON, placed(space), OWN, str(victim)], seconds=120)
+
+
+def placed(space: MountNamespace) -> str:
+    """Put the user's program where that user can read it, wherever this checkout lies."""
+    place = "/run/users.py"
+    run([*space.prefix, "install", "-m", "644", users.__file__, place])
+    return place
 
 
 def child_of(pid: int) -> int:
@@ -160,8 +167,8 @@ def test_a_users_own_good_container_is_shown_and_compared_apart(
                 "import json\nline = {'id': 'mine', 'root': str(root), 'action': 'inject'}\n"
                 "(ledger / 'ledger.jsonl').write_text(json.dumps(line) + '\\n')\n"
             )
-            place = os.path.dirname(users.__file__)  # noqa: PTH120 - a name
-            words = [sys.executable, "-c", script, OWN, str(process.pid), place]
+            place = os.path.dirname(placed(space))  # noqa: PTH120 - a name
+            words = [PYTHON, "-c", script, OWN, str(process.pid), place]
             run([*space.prefix, *USER, *words])
             code, found = victim.verify(space)
             assert (code, found["checked"], found["disagreeing"]) == (0, 1, [])

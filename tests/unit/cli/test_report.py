@@ -29,6 +29,7 @@ from tests.unit.evidence.making import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.node.places import Places
@@ -299,7 +300,12 @@ def test_a_syslog_is_read_only_if_it_is_named(
     read: list[Path] = []
     path, is_there = type(tmp_path), type(tmp_path).exists
     monkeypatch.setattr(path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
-    monkeypatch.setattr(files.Log, "read", lambda log, *_: iter(read.append(log.path) or ()))
+
+    def noted(log: files.Log, *_: float) -> Iterator[Any]:
+        read.append(log.path)
+        return iter(())
+
+    monkeypatch.setattr(files.Log, "read", noted)
     applied.ctl("report")
     assert read == []
     applied.ctl("report", "--audit-log", str(tmp_path / "syslog"))
