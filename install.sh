@@ -17,6 +17,7 @@ case ${1-} in
         exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             LC_ALL=C.UTF-8 ${http_proxy+"http_proxy=$http_proxy"} \
             ${https_proxy+"https_proxy=$https_proxy"} ${no_proxy+"no_proxy=$no_proxy"} \
+            ${HTTPS_PROXY+"HTTPS_PROXY=$HTTPS_PROXY"} ${NO_PROXY+"NO_PROXY=$NO_PROXY"} \
             /bin/sh -- "$0" --in-clean-environment "$@"
         ;;
 esac

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-_WAITING = 16
+_WAITING = 1024  # as many as are taken in a second (agent.metrics)
 
 
 def listen(address: str) -> socket.socket:

@@ -19,7 +19,8 @@ HEAD_SECONDS = 2.0  # from the connection to a whole request
 ANSWER_SECONDS = 15.0  # from there on: for the program, and for the other side to read
 MOST_OF_ONE = 8  # connections of one uid at one socket
 MOST_OF_OTHERS = 16  # connections of all but root at one socket
-MOST_A_SECOND = 100  # connections taken at one socket; more wait in its queue
+MOST_A_SECOND = 1000  # connections taken at one socket; more wait in its queue
+MOST_OF_ONE_A_SECOND = 50  # connections of one uid that are looked at; more are closed at once
 _MOST_AT_ONCE = 8  # events in one turn: others of this thread wait meanwhile
 _PIECE = 64 * 1024  # bytes sent in one turn
 _READING = 1.0  # seconds in which an answer is read by who wants it
@@ -39,14 +40,21 @@ class Place:
         self.hosts = frozenset(hosts)
         self.second = 0.0  # when the one began in which `taken` were
         self.taken = 0
+        self.taken_of: dict[int, int] = {}
         self.is_shut = False
 
     def is_full(self, now: float) -> bool:
         """Count a connection; tell whether that was the last for this second."""
         if now - self.second >= 1:
             self.second, self.taken = now, 0
+            self.taken_of.clear()
         self.taken += 1
         return self.taken >= MOST_A_SECOND
+
+    def is_flooded_by(self, uid: int) -> bool:
+        """Count a connection of this uid; tell whether it had its share of this second."""
+        self.taken_of[uid] = self.taken_of.get(uid, 0) + 1
+        return self.taken_of[uid] > MOST_OF_ONE_A_SECOND
 
 
 class Scrape:
@@ -185,7 +193,11 @@ class Scrapes:
         if place.is_full(time.monotonic()):
             place.is_shut = True
             self._poll.modify(place.listening.fileno(), 0)
-        scrape = Scrape(connection, place, peers.uid_of(connection))
+        uid = peers.uid_of(connection)
+        if place.is_flooded_by(uid):
+            connection.close()
+            return
+        scrape = Scrape(connection, place, uid)
         if not self._has_room(scrape):
             scrape.send(request_head.answer(_BUSY))
             self._try_at_once(scrape)

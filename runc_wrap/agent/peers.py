@@ -14,7 +14,9 @@ _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
 _HEADER, _ADDRESS = 16, 16
 _SIZE = _HEADER + 56  # with struct inet_diag_req_v2
-_UID = _HEADER + 4 + 48 + 12  # in struct inet_diag_msg: behind the id and three numbers
+_STATE = _HEADER + 1  # in struct inet_diag_msg
+_UID = _HEADER + 4 + 48 + 12  # behind the id and three numbers; the socket's inode follows
+_ESTABLISHED = 1
 _TCP = 6
 
 
@@ -38,8 +40,10 @@ def _asked(connection: _socket.socket) -> int:
         said = kernel.recv(4096)  # the kernel has answered before send() returns
     finally:
         kernel.close()
-    if len(said) < _UID + 4 or int.from_bytes(said[4:6], "little") != _BY_FAMILY:
+    if len(said) < _UID + 8 or int.from_bytes(said[4:6], "little") != _BY_FAMILY:
         return NOBODY_KNOWN
+    if said[_STATE] != _ESTABLISHED or not any(said[_UID + 4 : _UID + 8]):
+        return NOBODY_KNOWN  # who has closed it already is told as uid 0
     return int.from_bytes(said[_UID : _UID + 4], "little")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds, before a worker that ended soon starts again
 _SOON = 10.0  # seconds
+_KILLED = 2.0  # seconds for a worker that was killed to end
 
 
 class Worker:
@@ -109,12 +110,18 @@ def stop(workers: Sequence[Worker], seconds: float, meanwhile: Callable[[], None
         while worker.pid and not _is_over(worker.pid):
             if time.monotonic() > until:
                 worker.tell(SIGKILL)
-                posix.waitpid(worker.pid, 0)
+                _await(worker.pid, time.monotonic() + _KILLED)
                 break
             meanwhile()
             time.sleep(0.005)
         worker.pid = 0
     meanwhile()
+
+
+def _await(pid: int, until: float) -> None:
+    """Wait for a process that was killed; one that waits for a device may never end."""
+    while not _is_over(pid) and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 def _is_over(pid: int) -> bool:

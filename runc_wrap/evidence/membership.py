@@ -70,10 +70,16 @@ class Membership:
         self._place(key)
 
     def _named(self, paths: Paths) -> list[Key]:
-        """Return the containers whose ids these paths have in them."""
-        names = dict.fromkeys(name for path in paths.values() for name in known.ids(path))
-        keys = [key for name in names for key in self._known.all_of_id(name)]
-        return keys[:_MOST_NAMED]
+        """Return the containers whose ids these paths have in them, if those are root's.
+
+        Any user names many ids in a cgroup of theirs: that is to cost a look at its directories.
+        """
+        keys: dict[Key, None] = {}
+        for hierarchy, path in paths.items():
+            named = [key for name in known.ids(path) for key in self._known.all_of_id(name)]
+            if named and self._hierarchies.are_roots(hierarchy, path):
+                keys.update(dict.fromkeys(named))
+        return [*keys][:_MOST_NAMED]
 
     def _place(self, key: Key) -> Place | None:
         first = known.first_process(key)

@@ -99,18 +99,29 @@ def suggest(
             continue
         if row.verdict not in (DENIED, DEPENDS, DEGRADES):
             continue
-        why = dangerous.why(row)
+        why = _opens(found, row) or dangerous.why(row)
         if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
             entries = [_entry(row, one) for one in _values(row, _asked(row, judged.filter))]
             found.withheld.append(Withheld(row, why, entries))
             continue
-        _add(found, row, judged.filter, load)
+        _add(found, row, judged.filter, load, allow_dangerous=allow_dangerous)
         if why:
             found.warnings.append(f"{row.syscall} is dangerous: {why}.")
     return found
 
 
-def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> None:
+def _opens(found: Suggestion, row: Row) -> str | None:
+    """Say that a call's ABI is not in the profile: with it all that is allowed comes that way."""
+    abi = outcomes.abi_of(row.arch, row.number)
+    listed = found.profile.get("architectures", [])
+    if abi is None or abi.oci in listed or abi.oci == syscalls.native().oci:
+        return None
+    return f"it came by the {row.abi} ABI, by which the profile then lets all its calls through"
+
+
+def _add(
+    found: Suggestion, row: Row, profile: Filter | None, load: Loading, *, allow_dangerous: bool
+) -> None:
     abi = outcomes.abi_of(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
         found.warnings.append(_nameless(row))
@@ -119,6 +130,10 @@ def _add(found: Suggestion, row: Row, profile: Filter | None, load: Loading) -> 
     asked = _asked(row, profile)
     values = _values(row, asked)
     if values == denials.ANY or not _allow(found, row, values, load):
+        whole = dangerous.CALLS.get(row.syscall)
+        if whole and not allow_dangerous:  # harmless only by arguments that cannot be written
+            found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
+            return
         cut = values == denials.ANY and asked and row.args
         _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
     if denials.is_open(found.profile):

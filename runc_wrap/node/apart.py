@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 _LARGEST = 64 << 20  # bytes of what one process tells
+_ENDING_BY_ITSELF = 2.0  # seconds for one that has said all; its files may be a user's own
 _ENDING = 0.2  # seconds for one that was killed to be gone
 _NOBODYS = 65534  # a group that owns nothing
 _DONE, _NOT_OURS = 0, 77
@@ -93,9 +94,9 @@ class Process:
         os.close(self.fd)
         if not self.is_over:
             os.kill(self.pid, signal.SIGKILL)
-        until = time.monotonic() + _ENDING
-        while self.is_over or time.monotonic() < until:
-            pid, status = os.waitpid(self.pid, 0 if self.is_over else os.WNOHANG)
+        until = time.monotonic() + (_ENDING_BY_ITSELF if self.is_over else _ENDING)
+        while time.monotonic() < until:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.001)

@@ -302,6 +302,17 @@ def test_whose_a_connection_is_is_known() -> None:
                     assert peers.uid_of(accepted) == os.getuid()
 
 
+def test_whose_a_connection_was_is_not_known_once_it_is_closed() -> None:
+    """The kernel tells uid 0 of a socket that nobody has any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = socket.create_connection(listener.getsockname()[:2])
+        closed.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        closed.close()
+        accepted, _ = listener.accept()
+        with accepted:
+            assert peers.uid_of(accepted) == peers.NOBODY_KNOWN
+
+
 def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

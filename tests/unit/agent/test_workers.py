@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent import workers
@@ -33,3 +35,13 @@ def test_a_worker_that_ends_soon_starts_again_later_and_later_up_to_a_bound(
     clock[0] += 11  # it lived that long this time
     worker.ended()
     assert worker.due == clock[0]
+
+
+def test_a_worker_that_does_not_end_though_it_was_killed_is_waited_for_a_while() -> None:
+    """As one that waits for a device: here one that was not killed at all."""
+    with subprocess.Popen(["/bin/sleep", "60"]) as sleeping:
+        begun = time.monotonic()
+        workers._await(sleeping.pid, begun + 0.2)  # noqa: SLF001 - what stop() does after SIGKILL
+        assert 0.2 <= time.monotonic() - begun < 30
+        assert sleeping.poll() is None
+        sleeping.kill()

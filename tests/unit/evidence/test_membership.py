@@ -292,3 +292,16 @@ def test_a_hierarchy_that_is_mounted_later_is_found_in_time(
     assert not found.are_roots("", "/")
     monkeypatch.setattr(hierarchies, "_AGAIN", 0.0)
     assert found.are_roots("", "/")
+
+
+def test_a_users_cgroup_that_names_many_containers_costs_a_look_at_its_directories(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.container(f"/docker/{ID}", PODS)
+    machine.cgroup("/user", 4242)
+    machine.cgroup(f"/user/{ID}/{INNER}", 4242)
+    machine.process(PID, f"0::/user/{ID}/{INNER}\n", PODS)
+    asked: list[known.Key] = []
+    monkeypatch.setattr(known, "first_process", asked.append)
+    assert machine.of(PID) is None
+    assert asked == []

@@ -327,3 +327,25 @@ def test_the_decided_block_itself_stays_as_it_is() -> None:
     before = json.dumps(judged.filter.block)
     _suggested(judged)
     assert json.dumps(judged.filter.block) == before
+
+
+def test_a_call_by_an_abi_that_is_not_listed_is_withheld() -> None:
+    """With the ABI in the list all that the profile allows could be called by it."""
+    block = {**making.block("containerd"), "architectures": ["SCMP_ARCH_X86_64"]}
+    judged = _judged(sighting(20, arch=X86), profile=Enforced(block, LOADER))
+    found = _suggested(judged, allow_dangerous=False)
+    assert found.profile["architectures"] == ["SCMP_ARCH_X86_64"]
+    assert [one.row.syscall for one in found.withheld] == ["getpid"]
+    assert "ABI" in found.withheld[0].sentence
+    assert _suggested(judged).profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+
+
+def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_them() -> None:
+    """Where its arguments cannot be written it is withheld, not allowed with any."""
+    nothing = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
+    judged = _judged(observed(SOCKET, 2, 1), profile=nothing)
+    written = _suggested(judged, allow_dangerous=False)
+    assert [entry["args"][0]["value"] for entry in written.added] == [2]
+    unwritten = suggest.suggest(nothing.block, judged, lambda _: nothing, allow_dangerous=False)
+    assert unwritten.added == []
+    assert [one.row.syscall for one in unwritten.withheld] == ["socket"]
