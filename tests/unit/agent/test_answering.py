@@ -18,6 +18,7 @@ from runc_wrap.agent.answering import LARGEST, Answerer
 from runc_wrap.hotpath import codec
 from runc_wrap.policy import store
 from tests.support.agent import request
+from tests.support.processes import wait_until
 from tests.unit.agent.creates import (
     PLACES,
     POLICIES,
@@ -363,7 +364,9 @@ def test_the_default_root_is_by_the_launchers_environment(kind: str, expected: s
     if os.geteuid():
         pytest.skip("the agent is root's")
     with subprocess.Popen(["/bin/sleep", "60"], env={"XDG_RUNTIME_DIR": "/own"}) as launcher:
-        try:
+        environment = Path(f"/proc/{launcher.pid}/environ")
+        try:  # at the exec it is empty for a moment
+            wait_until(lambda: bool(environment.read_bytes()), "the program to begin")
             assert answering._default_root(kind, launcher.pid) == expected  # noqa: SLF001
         finally:
             launcher.kill()
