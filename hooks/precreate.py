@@ -16,9 +16,9 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import bundle, caller, ledger, main, names, policy, splice
+from runc_wrap.hotpath import bundle, caller, ledger, main, policy
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
+from runc_wrap.hotpath.decide import Decision
 from runc_wrap.hotpath.failure import Refusal
 
 TYPE_CHECKING = False
@@ -44,10 +44,11 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
     compiled = policy.load(prefix)
     try:
         return confined(compiled, kind or STRICTEST, invocation, text)
-    except Refusal as refusal:
+    except Exception as error:
         if compiled["on_error"] != "run-unmodified":
             raise
-        decision = Decision("leave", f"Started unmodified: {refusal}", "unset")
+        reason = str(error) if isinstance(error, Refusal) else main.described(error)
+        decision = Decision("leave", f"Started unmodified: {reason}", "unset")
         who = caller.identify(invocation, {}, "")
         return text, ledger.record(invocation, who, decision, {}, "hook")
 
@@ -55,17 +56,14 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
 def confined(
     compiled: "Json", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
-    """Decide, and put the profile into the text. Raises Refusal."""
-    config = names.parsed(text)
-    if kind == STRICTEST:
-        names.check_nul(text)
-    who = caller.identify(invocation, checked_annotations(config), "")
-    decision = decide(config, who, compiled, Node(kind, main.own_capabilities, time.time()))
-    block = main.final_block(compiled, config, decision)
-    if block and block != main.existing_block(config):
+    """Decide as a create does, and put the profile into the text. Raises Refusal."""
+    call = main.Call(invocation, kind, "", main.own_capabilities)
+    outcome = main.consider(text, call, compiled)
+    block = outcome.block
+    if outcome.text is not None:
         block = as_written(block)
-        text = splice.with_seccomp(text, config, block)
-    return text, ledger.record(invocation, who, decision, block, "hook")
+        text = outcome.text
+    return text, ledger.record(invocation, outcome.who, outcome.decision, block, "hook")
 
 
 def called(directory: str) -> Invocation:
@@ -118,6 +116,13 @@ def _is_kept(value: object) -> bool:
     return value is not None and value not in ("", [])
 
 
+def _append(prefix: str, line: "Json") -> None:
+    try:
+        ledger.append(prefix, line)
+    except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+        return
+
+
 def run(prefix: str, options: "list[str]") -> int:
     """Be the hook; return the exit status."""
     started = time.perf_counter()
@@ -127,8 +132,11 @@ def run(prefix: str, options: "list[str]") -> int:
     except Refusal as refusal:
         refuse(f"runc-wrap: {refusal}")
         return 1
+    except Exception as error:  # noqa: BLE001 - a fault of ours must be told as any other failure
+        refuse(f"runc-wrap: an error in runc-wrap itself: {main.described(error)}.")
+        return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
-    ledger.append(prefix, line)
+    _append(prefix, line)
     rest = memoryview(text)
     while rest:
         rest = rest[posix.write(1, rest) :]

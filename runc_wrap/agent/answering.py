@@ -12,7 +12,7 @@ import time
 from runc_wrap.agent import placing, requests
 from runc_wrap.hotpath import argv, bundle, ledger, policy
 from runc_wrap.hotpath.failure import Malformed, Refusal
-from runc_wrap.hotpath.main import capabilities_of, consider, default_root
+from runc_wrap.hotpath.main import Call, capabilities_of, consider, default_root, read_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.requests import Request
     from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.bundle import Found
     from runc_wrap.hotpath.main import Outcome
 
     Json = dict[str, Any]
@@ -68,8 +69,9 @@ class Answerer:
         if not request or not invocation or not _is_plain(invocation) or _is_large(invocation):
             return COLD
         try:
-            outcome = self._consider(request, invocation, pid)
-            answer = self._answer(outcome)
+            found = read_config(invocation)
+            outcome = self._consider(found, request, invocation, pid)
+            answer = self._answer(found, outcome)
         except (Refusal, Malformed):
             return COLD
         if not is_waited_for():
@@ -79,16 +81,18 @@ class Answerer:
         self._record(invocation, outcome, runtime, started)
         return answer
 
-    def _consider(self, request: Request, invocation: Invocation, pid: int) -> Outcome:
+    def _consider(
+        self, found: Found, request: Request, invocation: Invocation, pid: int
+    ) -> Outcome:
         rules = self._rules = policy.load(self.prefix, self._rules)
 
         def engine_has() -> frozenset[str]:
             return capabilities_of(str(pid))
 
-        return consider(invocation, request.kind, request.called_as, rules, engine_has)
+        call = Call(invocation, request.kind, request.called_as, engine_has)
+        return consider(found.text, call, rules)
 
-    def _answer(self, outcome: Outcome) -> Answer:
-        found = outcome.found
+    def _answer(self, found: Found, outcome: Outcome) -> Answer:
         if _is_elsewhere(found.real):
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.privileged import Capabilities
 
     Json = dict[str, Any]
+    ProfileOf = Callable[[Json, str, str], Json]  # compiled policy, name, mode; raises Refusal
 
 INITIAL = [b"0", b"0", b"4294967295"]  # what the first user namespace maps: everybody
 
@@ -71,9 +72,11 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     started = time.perf_counter()
     rules = policy.load(launch.prefix)
     try:
-        outcome = consider(invocation, launch.kind, launch.called_as, rules, own_capabilities)
+        found = read_config(invocation)
+        call = Call(invocation, launch.kind, launch.called_as, own_capabilities)
+        outcome = consider(found.text, call, rules)
         if outcome.text is not None:
-            bundle.replace(outcome.found, outcome.text)
+            bundle.replace(found, outcome.text)
         who, decision, block = outcome.who, outcome.decision, outcome.block
     except Malformed:
         return
@@ -95,23 +98,35 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         return
 
 
+class Call:
+    """One call of the runtime: its words, the runtime's `kind`, and who calls.
+
+    `called_as` is the path that the engine called; `engine_has` returns what capabilities the
+    engine itself could give.
+    """
+
+    __slots__ = ("called_as", "engine_has", "invocation", "kind")
+
+    def __init__(
+        self, invocation: "Invocation", kind: str, called_as: str, engine_has: "Capabilities"
+    ) -> None:
+        self.invocation = invocation
+        self.kind = kind
+        self.called_as = called_as
+        self.engine_has = engine_has
+
+
 class Outcome:
     """What a create comes to: who is created, what is decided and the final block, {} for none.
 
-    `found` is the config as it was read, `text` what is to be in its place, None to leave it.
+    `text` is what is to be in the config's place, None to leave it.
     """
 
-    __slots__ = ("block", "decision", "found", "text", "who")
+    __slots__ = ("block", "decision", "text", "who")
 
     def __init__(
-        self,
-        found: bundle.Found,
-        who: "Identity",
-        decision: Decision,
-        block: "Json",
-        text: "bytes | None",
+        self, who: "Identity", decision: Decision, block: "Json", text: "bytes | None"
     ) -> None:
-        self.found = found
         self.who = who
         self.decision = decision
         self.block = block
@@ -119,31 +134,31 @@ class Outcome:
 
 
 def consider(
-    invocation: "Invocation", kind: str, called_as: str, rules: "Json", engine_has: "Capabilities"
+    text: bytes, call: Call, rules: "Json", profile_of: "ProfileOf" = policy.load_profile
 ) -> Outcome:
-    """Decide for one create, as a cold start and the agent do. It reads and changes nothing.
+    """Decide for one create, whoever asks: a cold start, the agent, a hook, or a report on it.
 
-    `kind` is the runtime's, `called_as` the path that the engine called, `rules` the compiled
-    policy, and `engine_has` returns what the engine itself could give. Raises Refusal, and
-    Malformed where nothing can be decided.
+    `text` is the config's, `rules` the compiled policy, and `profile_of` finds its profiles.
+    Nothing is changed. Raises Refusal.
     """
-    found = read_config(invocation)
-    config = names.parsed(found.text)
-    if kind == "crun":
-        names.check_nul(found.text)
-    who = caller.identify(invocation, checked_annotations(config), called_as, rules["engine"])
-    node = Node(kind, engine_has, time.time(), made_with(invocation.bundle, who))
+    config = names.parsed(text)
+    if call.kind == "crun":
+        names.check_nul(text)
+    invocation = call.invocation
+    who = caller.identify(invocation, checked_annotations(config), call.called_as, rules["engine"])
+    node = Node(call.kind, call.engine_has, time.time(), _made_with(invocation.bundle, who))
     decision = decide(config, who, rules, node)
-    block = final_block(rules, config, decision)
-    if decision.mode == OBSERVE:
-        block = _observed_or_audited(rules, config, decision, block)
-    text = None
+    block = _final_block(rules, config, decision, profile_of)
+    if decision.mode == OBSERVE and not _is_heard(block):
+        _audit_instead(decision)
+        block = _final_block(rules, config, decision, profile_of)
+    edited = None
     if block and block != existing_block(config):
-        text = splice.with_seccomp(found.text, config, block)
-    return Outcome(found, who, decision, block, text)
+        edited = splice.with_seccomp(text, config, block)
+    return Outcome(who, decision, block, edited)
 
 
-def made_with(bundle_path: str, who: "Identity") -> "Callable[[], dict[str, str]]":
+def _made_with(bundle_path: str, who: "Identity") -> "Callable[[], dict[str, str]]":
     """Return what reads the annotations that this container's sandbox was made with."""
 
     def read() -> "dict[str, str]":
@@ -154,17 +169,19 @@ def made_with(bundle_path: str, who: "Identity") -> "Callable[[], dict[str, str]
     return read
 
 
-def _observed_or_audited(
-    rules: "Json", config: "Json", decision: Decision, block: "Json"
-) -> "Json":
-    """Return the block for observe; where no agent listens, audit is decided on instead."""
-    from runc_wrap.hotpath import listening  # noqa: PLC0415 - dear, and for this mode only
+def _is_heard(block: "Json") -> bool:
+    """Tell whether an agent listens where this block of observe has the runtime connect."""
+    from runc_wrap.hotpath import listening  # noqa: PLC0415 - expensive, and for this mode only
 
-    if listening.hears(block.get("listenerPath", "")):
-        return block
+    return listening.hears(block.get("listenerPath", ""))
+
+
+def _audit_instead(decision: Decision) -> None:
+    """Change a decision on observe: no agent listens, and the runtime would fail."""
+    from runc_wrap.hotpath import listening  # noqa: PLC0415 - see above
+
     decision.mode = AUDIT
     decision.reason = listening.told(decision.reason)
-    return final_block(rules, config, decision)
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:
@@ -200,10 +217,12 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__} in {failure.where(error)}"
 
 
-def final_block(rules: "Json", config: "Json", decision: Decision) -> "Json":
+def _final_block(
+    rules: "Json", config: "Json", decision: Decision, profile_of: "ProfileOf"
+) -> "Json":
     """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
-        compiled = policy.load_profile(rules, decision.profile, decision.mode)
+        compiled = profile_of(rules, decision.profile, decision.mode)
         return profile.resolve(compiled, bounding(config))
     if decision.declared == READY_MADE:
         return {}

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
-from runc_wrap.hotpath import bundle, caller, codec, main, names
+from runc_wrap.hotpath import bundle, codec, main, names, policy
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.decide import Decision, Node, checked_annotations, decide
 from runc_wrap.hotpath.digest import digest
 from runc_wrap.hotpath.failure import Refusal, quoted
-from runc_wrap.hotpath.privileged import bounding
-from runc_wrap.hotpath.profile import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from runc_wrap.evidence.ledger import Record
+    from runc_wrap.hotpath.decide import Decision
+    from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.node.status import Entry
     from runc_wrap.policy.compiling import Compiled
 
@@ -49,29 +47,31 @@ def last_of(directory: Path, place: str) -> Record | None:
 def decide_again(rules: Json, path: str, record: Record | None, handler: str) -> Decision:
     """Decide by this compiled policy for a config.json as it was before us. Raises Refusal.
 
-    Without a record the config is taken as it is. A profile that it would get is not looked up.
+    Without a record the config is taken as it is.
     """
-    return _decided(rules, path, record, handler)[0]
+    return _considered(rules, path, record, handler, policy.load_profile).decision
 
 
-def _decided(rules: Json, path: str, record: Record | None, handler: str) -> tuple[Decision, Json]:
-    """Return the decision, and the config that it is for."""
+def _considered(
+    rules: Json, path: str, record: Record | None, handler: str, profile_of: ProfileOf
+) -> Outcome:
     directory, _, _ = path.rpartition("/")
-    config = as_it_came(names.parsed(bundle.read(path).text), record)
+    text = as_it_came(bundle.read(path).text, record)
     name = record.id if record else directory.rpartition("/")[2]
-    called = Invocation("create", {"bundle": directory}, name)
-    who = caller.identify(called, checked_annotations(config), handler, rules["engine"])
-    made_with = main.made_with(directory, who)
-    node = Node(rules["runtime"]["kind"], main.own_capabilities, time.time(), made_with)
-    return decide(config, who, rules, node), config
+    invocation = Invocation("create", {"bundle": directory}, name)
+    call = main.Call(invocation, rules["runtime"]["kind"], handler, main.own_capabilities)
+    return main.consider(text, call, rules, profile_of)
 
 
-def as_it_came(config: Json, record: Record | None) -> Json:
-    """Return the config without the block, if it is the one that we put in."""
-    block = main.existing_block(config)
-    if record is None or record.action != "inject" or digest(codec.dumps(block)) != record.digest:
-        return config
-    return {**config, "linux": {k: v for k, v in config["linux"].items() if k != "seccomp"}}
+def as_it_came(text: bytes, record: Record | None) -> bytes:
+    """Return a config's text without the block, if it is the one that we put in."""
+    if record is None or record.action != "inject":
+        return text
+    config = names.parsed(text)
+    if digest(codec.dumps(main.existing_block(config))) != record.digest:
+        return text
+    linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
+    return codec.dumps({**config, "linux": linux})
 
 
 def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
@@ -94,15 +94,12 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     """Return what would be decided, and the digest of the block that it comes to."""
     handler = str(record.line.get("handler") or DEFAULT_HANDLER)
     path = f"{record.bundle}/config.json"
-    then, config = _decided(compiled.policy, path, record, handler)
-    block = _block(compiled, then, config)
-    return then, digest(codec.dumps(block)) if block else None
 
+    def profile_of(_: Json, name: str, mode: str) -> Json:
+        profile = compiled.profiles.get((name, mode))
+        if profile is None:
+            raise Refusal(f"the profile {quoted(name)} is not there any more")
+        return profile
 
-def _block(compiled: Compiled, then: Decision, config: Json) -> Json:
-    if then.action != "inject":
-        return main.final_block(compiled.policy, config, then)
-    profile = compiled.profiles.get((str(then.profile), str(then.mode)))
-    if profile is None:
-        raise Refusal(f"the profile {quoted(then.profile)} is not there any more")
-    return resolve(profile, bounding(config))
+    then = _considered(compiled.policy, path, record, handler, profile_of)
+    return then.decision, digest(codec.dumps(then.block)) if then.block else None

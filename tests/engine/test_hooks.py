@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +129,33 @@ def test_precreate_refuses_what_the_runtime_would_refuse(podman: Podman, own: In
     said = attempt([own.prefix / "hooks" / "runc-wrap-precreate"], stdin=config)
     assert (said.returncode, said.stdout) == (1, "")
     assert "nonsense" in said.stderr
+
+
+OBSERVE = '[default]\nmode = "observe"\n'
+
+
+@BOTH
+def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
+    podman: Podman, own: Installed, runtime: str
+) -> None:
+    """With a listener in the config that nobody takes, both runtimes refuse the container."""
+    own.configure(f'runtime = ["{runtime}"]\n{OBSERVE}')
+    container = start(podman, runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
+    assert kernel.seccomp(podman.pid(container)) == FILTER
+    (line,) = lines(own, container)
+    assert (line["action"], line["mode"]) == ("inject", "audit")
+    assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
+    assert "listenerPath" not in config(podman, container)["linux"]["seccomp"]
+
+
+def test_precreate_confines_where_the_ledger_has_no_room(podman: Podman, own: Installed) -> None:
+    full = own.prefix / "var" / "ledger" / "ledger.jsonl"
+    full.parent.mkdir(exist_ok=True)
+    os.mknod(full, 0o600 | stat.S_IFCHR, Path("/dev/full").stat().st_rdev)
+    with pytest.raises(OSError, match="No space left"):
+        full.write_text("a line")
+    container = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
+    assert kernel.seccomp(podman.pid(container)) == FILTER
 
 
 def test_the_digest_is_of_what_podman_makes_of_a_profile(podman: Podman, own: Installed) -> None:

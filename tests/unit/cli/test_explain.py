@@ -63,3 +63,10 @@ def test_what_is_no_config_is_told(applied: Node, tmp_path: Path) -> None:
 
 def test_without_a_policy_it_says_to_apply_one(node: Node, tmp_path: Path) -> None:
     assert "Run `runc-wrapctl apply`" in node.failure("explain", _bundle(tmp_path))
+
+
+def test_observe_without_an_agent_is_what_a_create_makes_of_it(node: Node, tmp_path: Path) -> None:
+    node.configure('[default]\nmode = "observe"\n')
+    assert node.ctl("apply").exit_code == 0
+    found = node.json("explain", _bundle(tmp_path))
+    assert (found["mode"], "No agent listens" in found["reason"]) == ("audit", True)
