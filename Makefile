@@ -35,11 +35,12 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
 
-check: .venv/ready   ## linters, types, import contracts and unit tests; no root, under a minute
+check: .venv/ready   ## linters, types, import contracts, licences and unit tests; no root, under a minute
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/reuse lint --quiet || .venv/bin/reuse lint --lines
 	.venv/bin/pytest tests/unit
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages

@@ -169,8 +169,8 @@ make_venv() {
 build_package() {
     say 'Building runc-wrap and its launcher'
     mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
-    cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/runc_wrap" \
-        "$release/source/"
+    cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/LICENSE" \
+        "$source/NOTICE" "$source/runc_wrap" "$release/source/"
     env ${cc:+"CC=$cc"} "$release/venv/bin/python" -I -m pip --isolated \
         --disable-pip-version-check --no-input install --quiet --no-index --no-deps \
         --no-build-isolation "$release/source"

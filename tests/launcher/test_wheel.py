@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LAUNCHER = "runc_wrap/launcher/runc-wrap"
 REASON = "runc_wrap/launcher/not-built"
 NO_COMPILER = "/nowhere/cc"
+_BESIDE = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     @cache
     def wheel(compiler: str, first: str = "") -> Path:
         source = tmp_path_factory.mktemp("source")
-        for name in ("pyproject.toml", "setup.py", "README.md"):
+        for name in _BESIDE:
             shutil.copy(install.SOURCE / name, source)
         shutil.copytree(
             install.SOURCE / "runc_wrap",
@@ -87,6 +88,12 @@ def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[..., Path]
     with zipfile.ZipFile(build("")) as archive:
         (tags,) = (name for name in archive.namelist() if name.endswith("/WHEEL"))
         assert b"Root-Is-Purelib: false" in archive.read(tags)
+
+
+def test_the_wheel_holds_the_licence_and_the_notice(build: Callable[..., Path]) -> None:
+    with zipfile.ZipFile(build("")) as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist() if "/licenses/" in name}
+    assert names == {"LICENSE", "NOTICE"}
 
 
 def test_the_launcher_in_the_wheel_is_static_and_executable(
@@ -177,7 +184,7 @@ def test_without_a_compiler_install_takes_the_shell_launcher_and_says_why(
 
 def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:
     """As `make` does it: nothing compiled may lie in the checkout."""
-    for name in ("pyproject.toml", "setup.py", "README.md"):
+    for name in _BESIDE:
         shutil.copy(install.SOURCE / name, tmp_path)
     shutil.copytree(install.SOURCE / "runc_wrap", tmp_path / "runc_wrap")
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
