@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +30,8 @@ _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 class Container:
     """One container: decided, and seen. `end` is when it ended or `now`, as far as known.
 
-    `watched` is for how many seconds its calls would have been seen.
+    `watched` is for how many seconds its calls would have been seen, `until` how long it may have
+    been there at most.
     """
 
     record: Record
@@ -39,6 +41,7 @@ class Container:
     restarts: int
     is_there: bool
     watched: float = 0.0
+    until: float = math.inf
 
     @property
     def looks(self) -> bool:

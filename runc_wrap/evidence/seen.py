@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import tallies
 from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.strays import Strays
 from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.hotpath.digest import digest
 
@@ -36,7 +37,7 @@ class Evidence:
 
     def __init__(self) -> None:
         self.containers: dict[Key, Tallies] = {}
-        self.unattributed = Tallies()
+        self.unattributed = Strays()
         self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
@@ -67,11 +68,14 @@ class Evidence:
         """Tell whether what was seen in a container could not be read, all or a part of it."""
         return bool(self._damaged) and file_name(key) in self._damaged
 
-    def add(self, key: Key | None, sighting: Sighting) -> None:
-        """Count a record from elsewhere, unless the agent has counted it."""
+    def add(self, key: Key | None, sighting: Sighting, *, is_elsewhere: bool = False) -> None:
+        """Count a record that a log has, unless the agent has counted it.
+
+        `is_elsewhere`: its process is known to be in no container.
+        """
         if not self.has(sighting):
-            of = self.unattributed if key is None else self.containers.setdefault(key, Tallies())
-            count(of, sighting)
+            of: Tallies = self.unattributed.elsewhere if is_elsewhere else self.unattributed
+            count(of if key is None else self.containers.setdefault(key, Tallies()), sighting)
 
     def has(self, s: Sighting) -> bool:
         """Tell whether the agent has counted this very audit record."""

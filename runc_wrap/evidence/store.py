@@ -2,7 +2,7 @@
 
     DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
                                   digest of root NUL id; `runtimes` are the runtime's own calls
-    DIR/unattributed.json         the same, of calls whose container is not known
+    DIR/unattributed.json         the same, of calls whose container is not known (evidence.strays)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
 `watched` are the times in which somebody looked, for each source. `covered` are audit records that
@@ -19,7 +19,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import known, tallies
+from runc_wrap.evidence import known, strays, tallies
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.seen import (
     ASIDE,
@@ -31,6 +31,7 @@ from runc_wrap.evidence.seen import (
     lose,
     watch,
 )
+from runc_wrap.evidence.strays import Strays
 from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
@@ -76,10 +77,16 @@ class Store:
 
     def add(self, key: Key | None, s: Sighting, *, is_runtimes: bool = False) -> None:
         """Count one call, of nobody known where `key` is None; apart if it is the runtime's own."""
-        if s.source == AUDIT:
-            self._cover(s)
+        self.cover(s)
         count(self._of(key), s, is_runtimes=is_runtimes)
         self._changed.add(key)
+
+    def add_elsewhere(self, s: Sighting) -> None:
+        """Count one call of a process that is known to be in no container."""
+        self.cover(s)
+        nobodys = self._of(None)
+        count(nobodys.elsewhere if isinstance(nobodys, Strays) else nobodys, s)
+        self._changed.add(None)
 
     def lost(self, one: Lost) -> None:
         """Note lost records: what comes afterwards is covered apart from what came before."""
@@ -127,6 +134,9 @@ class Store:
             self._write_state()
         for _, path in gone:
             os.unlink(path)  # noqa: PTH108 - lean
+        nobodys = self._of(None)
+        if isinstance(nobodys, Strays) and nobodys.forget(limit):
+            self._changed.add(None)
         return len(gone)
 
     def _write_state(self) -> None:
@@ -140,13 +150,14 @@ class Store:
 
     def _loaded(self, key: Key | None) -> Tallies:
         path = self._path(key)
+        empty, of_json = (Strays, strays.of_json) if key is None else (Tallies, tallies.of_json)
         if not os.path.lexists(path):
-            return Tallies()
+            return empty()
         try:
-            return tallies.of_json(_object(path))
+            return of_json(_object(path))
         except _UNREADABLE:
             _put_aside(path)
-            return Tallies()
+            return empty()
 
     def _path(self, key: Key | None) -> str:
         return f"{self._directory}/{file_name(key)}"
@@ -156,7 +167,10 @@ class Store:
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
         _replace(self._path(key), found)
 
-    def _cover(self, s: Sighting) -> None:
+    def cover(self, s: Sighting) -> None:
+        """Note that a record was here: whoever finds it in a log need not look at it."""
+        if s.source != AUDIT:
+            return
         covered = self._state.covered
         if self._covering:
             first, last, begin, end = covered.pop()
@@ -176,8 +190,7 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     _load_state(where, found)
     for _, path in _ages(f"{where}/containers"):
         _load_container(where, path, found)
-    if os.path.lexists(f"{where}/{UNATTRIBUTED}"):
-        _load_container(where, f"{where}/{UNATTRIBUTED}", found)
+    _load_nobodys(where, found)
     for place in (f"{where}/containers", where):
         for _, path in _ages(place, f".json{ASIDE}"):
             found.add_damaged(path.removeprefix(f"{where}/"))
@@ -193,16 +206,29 @@ def container(path: str) -> tuple[Key, Tallies] | None:
         return None
 
 
+def _nobodys(path: str) -> Strays | None:
+    try:
+        return strays.of_json(_object(path))
+    except _UNREADABLE:
+        return None
+
+
 def _load_container(directory: str, path: str, found: Evidence) -> None:
-    name = path.removeprefix(f"{directory}/")
     read = container(path)
-    if read is None:
-        if os.path.lexists(path):  # else it was cleared meanwhile
-            found.add_damaged(name)
-    elif name == UNATTRIBUTED:
-        found.unattributed = read[1]
-    else:
+    if read:
         found.add_stored(*read)
+    elif os.path.lexists(path):  # else it was cleared meanwhile
+        found.add_damaged(path.removeprefix(f"{directory}/"))
+
+
+def _load_nobodys(directory: str, found: Evidence) -> None:
+    path = f"{directory}/{UNATTRIBUTED}"
+    if not os.path.lexists(path):
+        return
+    if read := _nobodys(path):
+        found.unattributed = read
+    else:
+        found.add_damaged(UNATTRIBUTED)
 
 
 def _load_state(directory: str, found: Evidence) -> None:

@@ -118,8 +118,8 @@ class Tallies:
         call = Call(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
         self.count(call, Tally(1, s.time, s.time))
 
-    def count(self, call: Call, tally: Tally) -> None:
-        """Count calls of one kind."""
+    def count(self, call: Call, tally: Tally) -> Call | None:
+        """Count calls of one kind; return the kind that they were counted as, None for dropped."""
         found = self.calls.get(call)
         if found is None and len(self.calls) >= MOST:
             call = Call(call.arch, call.number, call.code, None, "", "")
@@ -130,6 +130,8 @@ class Tallies:
             self.calls[call] = Tally(tally.count, tally.first, tally.last)
         else:
             self.dropped += tally.count
+            return None
+        return call
 
     def merge(self, other: Tallies) -> None:
         """Count what another has counted."""
@@ -157,27 +159,34 @@ class Tallies:
         return {
             "ended": self.ended,
             "dropped": self.dropped,
-            "calls": _as_rows(self.calls),
-            "runtimes": _as_rows(self._runtimes.calls if self._runtimes else {}),
+            "calls": as_rows(self.calls),
+            "runtimes": as_rows(self._runtimes.calls if self._runtimes else {}),
         }
 
 
-def _as_rows(calls: dict[Call, Tally]) -> list[list[Any]]:
+def as_rows(calls: dict[Call, Tally]) -> list[list[Any]]:
+    """Return what `take` reads."""
     return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
 
 
 def of_json(said: Json) -> Tallies:
     """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
     made = Tallies()
-    made.ended = None if said["ended"] is None else float(said["ended"])
-    made.dropped = int(said["dropped"])
-    _take(made, said["calls"])
-    if apart := said.get("runtimes"):  # a release before had none
-        _take(made.runtimes, apart)
+    fill(made, said)
     return made
 
 
-def _take(made: Tallies, rows: Iterable[Any]) -> None:
+def fill(made: Tallies, said: Json) -> None:
+    """Take in what `as_json` wrote. Raises as `of_json`."""
+    made.ended = None if said["ended"] is None else float(said["ended"])
+    made.dropped = int(said["dropped"])
+    take(made, said["calls"])
+    if apart := said.get("runtimes"):  # a release before had none
+        take(made.runtimes, apart)
+
+
+def take(made: Tallies, rows: Iterable[Any]) -> None:
+    """Count what `as_rows` wrote. Raises as `of_json`."""
     for row in _rows(rows):
         arch, number, code, args, comm, exe, count, first, last = row
         kept = None if args is None else tuple(None if a is None else int(a) for a in args)

@@ -8,8 +8,9 @@
                Only observe knows whether it was to make namespaces, which clone then may not; where
                that is not known `confidence` says so
     None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
-               more than is kept or of a profile that is gone, and the rest no worse than degrades;
-               or they are enforced already
+               more than is kept or of a profile that is gone, or calls of nobody known may be its
+               own (evidence.suspicion), and the rest no worse than degrades; or they are enforced
+               already
 
 The first of these that holds is the workload's. What the runtime itself called before the
 container's program began has no part in it, and is shown apart. What "safe" is worth is in
@@ -34,6 +35,7 @@ from runc_wrap.evidence.outcomes import (
     SAFE,
     Outcome,
 )
+from runc_wrap.evidence.suspicion import Suspicion
 from runc_wrap.evidence.tallies import Call, Tallies
 from runc_wrap.profiles import actions, modes
 
@@ -52,6 +54,7 @@ _BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _CROWDED = "it made more kinds of calls than are kept."
+_STRAY = "{} of no known container came meanwhile, which may have been its own."
 _AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
 
 
@@ -73,6 +76,7 @@ class Judging:
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that we confine, the worst first."""
         groups: dict[Workload, list[Container]] = defaultdict(list)
+        suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
         for key, record in ledger.records.items():
             if record.action == "inject" and record.mode != modes.OFF:
                 container = self._container(key, record, ledger, evidence)
@@ -80,7 +84,10 @@ class Judging:
                     groups[workloads.of(record)].append(container)
         names = Counter(whose.name for whose in groups)
         found = [
-            replace(self._judged(whose, group, evidence), shares_name=names[whose.name] > 1)
+            replace(
+                self._judged(whose, group, evidence, suspicion.count(group)),
+                shares_name=names[whose.name] > 1,
+            )
             for whose, group in groups.items()
         ]
         return sorted(found, key=_order)
@@ -95,10 +102,14 @@ class Judging:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
         begin = watching.epoch(first) or last_start
-        one = Container(record, seen, begin, end, often - 1, is_there)
+        is_over = not is_there and seen.ended is not None and seen.ended >= last_start
+        until = end if is_there or is_over else self.now
+        one = Container(record, seen, begin, end, often - 1, is_there, until=until)
         return replace(one, watched=self._watched(one, max(begin, last_start), evidence))
 
-    def _judged(self, whose: Workload, group: list[Container], evidence: Evidence) -> Judged:
+    def _judged(
+        self, whose: Workload, group: list[Container], evidence: Evidence, stray: int
+    ) -> Judged:
         group.sort(key=lambda one: one.begin)
         rows: dict[tuple[int, int], Row] = {}
         apart: dict[tuple[int, int], Row] = {}
@@ -109,11 +120,11 @@ class Judging:
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
         watched = max(one.watched for one in group)
         lost = _lost(group, evidence)
-        stray = _stray(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
         grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
         problems += self._troubles(group, evidence)
+        problems += [_STRAY.format(watching.counted(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         flagless = any(row.syscall == _EXPECTED[0] and not row.has_args for row in ordered)
@@ -272,12 +283,3 @@ def _lost(group: list[Container], evidence: Evidence) -> Lost:
     }
     at_least = any(not why or why.startswith(_AT_LEAST) for _, why in found)
     return Lost(sum(found.values()), at_least)
-
-
-def _stray(group: list[Container], evidence: Evidence) -> int:
-    """Return how many calls of nobody known were seen while one of these ran."""
-    return sum(
-        tally.count
-        for tally in evidence.unattributed.calls.values()
-        if any(one.begin <= tally.last and tally.first <= one.end for one in group if one.looks)
-    )

@@ -1,0 +1,119 @@
+"""Calls of nobody known, in time: how many when, so that only those of a container's time count.
+
+Calls of one kind that follow each other closely are one span. Where there would be too many spans,
+those with the shortest pause between them become one, so what is kept stays bounded; of such a span
+nobody knows any more when in it the calls were.
+
+`elsewhere` are calls of processes that were seen to be in no container: they are nobody's doubt.
+Lean: it lives in the agent, which is always there.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import tallies
+from runc_wrap.evidence.tallies import Call, Tallies, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Json = dict[str, Any]
+
+PAUSE, LONGEST = 1.0, 10.0  # seconds between two calls of one span, and from its first to its last
+MOST = 4096  # spans of all kinds
+MOST_OF_ONE = 64  # of one kind
+_DIGITS = 3  # of a record's time
+
+
+class Strays(Tallies):
+    """Tallies whose calls are told apart in time."""
+
+    __slots__ = ("beyond", "elsewhere", "spans")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: dict[Call, list[Tally]] = {}
+        self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
+        self.elsewhere = Tallies()
+
+    def count(self, call: Call, tally: Tally) -> Call | None:
+        """Count calls of one kind, and keep when they were."""
+        kind = super().count(call, tally)
+        spans = self.beyond if kind is None else self.spans.setdefault(kind, [])
+        most = MOST_OF_ONE if kind is None else max(min(MOST_OF_ONE, MOST // len(self.spans)), 1)
+        _take_in(spans, Tally(tally.count, tally.first, tally.last))
+        _shorten(spans, most)
+        return kind
+
+    def forget(self, before: float) -> bool:
+        """Forget kinds of calls that were last seen before then; tell whether there were any."""
+        old = [call for call, tally in self.calls.items() if tally.last < before]
+        for call in old:
+            del self.calls[call], self.spans[call]
+        apart = self.elsewhere.calls
+        aged = [call for call, tally in apart.items() if tally.last < before]
+        for call in aged:
+            del apart[call]
+        self.beyond = [one for one in self.beyond if one.last >= before]
+        return bool(old or aged)
+
+    def as_json(self) -> Json:
+        """Return what `of_json` reads."""
+        return {
+            **super().as_json(),
+            "spans": [_rows(self.spans[call]) for call in self.calls],
+            "beyond": _rows(self.beyond),
+            "elsewhere": tallies.as_rows(self.elsewhere.calls),
+        }
+
+
+def of_json(said: Json) -> Strays:
+    """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else.
+
+    What a release before wrote has no spans: each kind of call is one, from its first to its last.
+    """
+    made = Strays()
+    tallies.fill(made, said)
+    if apart := said.get("elsewhere"):
+        tallies.take(made.elsewhere, apart)
+    told = said.get("spans")
+    if told and len(told) == len(made.calls):
+        for call, rows in zip(made.calls, told, strict=True):
+            made.spans[call] = _spans(rows) or made.spans[call]
+    made.beyond = _spans(said.get("beyond", ()))
+    return made
+
+
+def _rows(spans: Iterable[Tally]) -> list[list[Any]]:
+    return [[one.count, round(one.first, _DIGITS), round(one.last, _DIGITS)] for one in spans]
+
+
+def _spans(rows: Iterable[Any]) -> list[Tally]:
+    found = [Tally(int(count), float(first), float(last)) for count, first, last in rows]
+    _shorten(found, MOST_OF_ONE)
+    return found
+
+
+def _take_in(spans: list[Tally], new: Tally) -> None:
+    """Add calls to the newest span if they belong to it, else as a span of their own."""
+    last = spans[-1] if spans else None
+    if (
+        last
+        and last.first - PAUSE <= new.first <= last.last + PAUSE
+        and new.last - last.first <= LONGEST
+    ):
+        last.add(new)
+        return
+    spans.append(new)
+    if last and new.first < last.first:
+        spans.sort(key=lambda one: one.first)
+
+
+def _shorten(spans: list[Tally], most: int) -> None:
+    """Make one span of the two with the shortest pause between them, until there are few."""
+    while len(spans) > most:
+        pauses = [after.first - before.last for before, after in pairwise(spans)]
+        place = pauses.index(min(pauses))
+        spans[place].add(spans.pop(place + 1))

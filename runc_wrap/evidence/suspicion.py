@@ -1,0 +1,102 @@
+"""How many calls of nobody known may be a workload's own: those take `safe` from it. Pure.
+
+A record has no more of its process than a pid. It may be of a container if it was written while
+that ran, if the action in it is one that the container's mode leads to, and if the profile does not
+let the call through: what it lets through, another filter has logged. Where the end of a container
+is not known, it may have run until now.
+
+What would not be a proof is not looked at: the program's path is as its own root has it, and may
+have been removed; loginuid and session are what any process without them may give itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import judged, outcomes
+from runc_wrap.evidence.outcomes import DEGRADES, LOG, NOTIFY, SAFE
+from runc_wrap.profiles import actions, modes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runc_wrap.evidence.judged import Container
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.evidence.outcomes import Filter, Outcome
+    from runc_wrap.evidence.strays import Strays
+    from runc_wrap.evidence.tallies import Call, Tally
+
+Interval = tuple[float, float]
+Kind = tuple[object, ...]
+
+_EXPECTED = ("clone3", DEGRADES)
+_ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (NOTIFY,), modes.ENFORCE_LOG: (LOG,)}
+
+
+class Suspicion:
+    """Counts them for one workload after the other; calls before `since` are left out."""
+
+    def __init__(
+        self, strays: Strays, profile_of: Callable[[Record], Filter | str], since: float = 0.0
+    ) -> None:
+        self._strays = strays
+        self._profile_of = profile_of
+        self._since = since
+        self._known: dict[tuple[Kind, Kind], bool] = {}
+
+    def count(self, group: Iterable[Container]) -> int:
+        """Return how many calls may have been made by one of these containers."""
+        lives: dict[Kind, list[Interval]] = defaultdict(list)
+        records: dict[Kind, Record] = {}
+        for one in group:
+            if one.looks:
+                kind = _kind(one.record)
+                records[kind] = one.record
+                lives[kind].append((max(one.begin, self._since), one.until))
+        found = self._within(self._strays.beyond, [each for one in lives.values() for each in one])
+        for call, spans in self._strays.spans.items() if lives else ():
+            times = [
+                each
+                for kind, intervals in lives.items()
+                if self._may_be(call, kind, records[kind])
+                for each in intervals
+            ]
+            found += self._within(spans, times)
+        return found
+
+    def _within(self, spans: Iterable[Tally], times: list[Interval]) -> int:
+        return sum(
+            one.count
+            for one in spans
+            if any(begin <= one.last and one.first <= end for begin, end in times)
+        )
+
+    def _may_be(self, call: Call, kind: Kind, record: Record) -> bool:
+        key = (kind, call[:4])
+        if key not in self._known:
+            profile = self._profile_of(record)
+            outcome = None if isinstance(profile, str) else outcomes.of(call, profile)
+            self._known[key] = may_be(call, str(record.mode), outcome)
+        return self._known[key]
+
+
+def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
+    """Tell whether a filter of this mode may have led to a record; `outcome` None: not known.
+
+    What `clone3` gets is expected and takes nothing from `safe` where it is known to be the
+    container's: nor does it here.
+    """
+    action = call.code & actions.ACTION_MASK
+    known = set() if outcome is None else {code & actions.ACTION_MASK for code in outcome.codes}
+    fits = action in _ACTIONS.get(mode, ())
+    if mode == modes.ENFORCE_LOG:
+        fits = fits or outcome is None or action in known
+    if outcome is None or not fits:
+        return fits
+    name = judged.name_of(outcomes.abi_of(call.arch, call.number), call.number)
+    return outcome.verdict != SAFE and (name, outcome.verdict) != _EXPECTED
+
+
+def _kind(record: Record) -> Kind:
+    return (record.mode, record.profile, record.digest, record.root)
