@@ -60,6 +60,7 @@ def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
     """Make the launcher's link; it lies apart, so that a lost policy does not change runtimes."""
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     _switch(directory / runtime["kind"], runtime["path"])
+    sync(directory)  # before the other goes: a power cut must not leave none
     for other in directory.iterdir():
         if other.name != runtime["kind"]:
             other.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import threading
@@ -14,10 +15,13 @@ import pytest
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import VERSION
 from runc_wrap.policy import store
+from tests.support import disk
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from runc_wrap.policy.compiling import Compiled
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
@@ -158,6 +162,52 @@ def test_a_crash_at_any_step_leaves_the_old_policy_or_the_whole_new_one(tmp_path
             load_profile(prefix, name, mode)
         store.put_in_force(NEW, prefix)  # and the next apply works
         assert in_force(prefix) == NEW.policy
+    assert number > 20
+
+
+CRUN = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_version="1.21")
+
+
+@pytest.mark.parametrize("new", [NEW, CRUN], ids=["more profiles", "another runtime"])
+def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
+    tmp_path: Path, new: Compiled
+) -> None:
+    store.put_in_force(OLD, tmp_path / "prefix")
+    with disk.recorded(tmp_path / "prefix") as moments:
+        store.put_in_force(new, tmp_path / "prefix")
+    for number, (call, tree) in enumerate(disk.crashes(moments)):
+        prefix = disk.put(tree, tmp_path / str(number))
+        found = in_force(prefix)
+        assert found in (OLD.policy, new.policy), call
+        for name, mode in (new if found == new.policy else OLD).profiles:
+            load_profile(prefix, name, mode)
+        links = {one.readlink() for one in (prefix / "lib/runtime").iterdir()}
+        assert links & {Path(each.policy["runtime"]["path"]) for each in (OLD, new)}, call
+    for number, tree in enumerate(moments[-1].cuts):  # what was told to be in force is
+        prefix = disk.put(tree, tmp_path / f"end{number}")
+        assert in_force(prefix) == new.policy
+        (link,) = (prefix / "lib/runtime").iterdir()
+        assert link.readlink() == Path(new.policy["runtime"]["path"])
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", disk.FAULTS)
+def test_whatever_call_fails_one_whole_policy_is_in_force_and_the_next_apply_works(
+    tmp_path: Path, fault: int | str, *, lasting: bool
+) -> None:
+    for number in itertools.count(1):
+        prefix = tmp_path / str(number)
+        store.put_in_force(OLD, prefix)
+        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+            store.put_in_force(NEW, prefix)
+        if not told.failed:
+            break
+        found = in_force(prefix)
+        assert found in (OLD.policy, NEW.policy), told.failed
+        for name, mode in (NEW if found == NEW.policy else OLD).profiles:
+            load_profile(prefix, name, mode)
+        store.put_in_force(NEW, prefix)
+        assert in_force(prefix) == NEW.policy, told.failed
     assert number > 20
 
 
