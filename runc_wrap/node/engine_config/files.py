@@ -45,6 +45,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(text.encode())
+            stream.flush()
             _like(path, stream.fileno(), mode)
             os.fsync(stream.fileno())
         Path(name).replace(path)

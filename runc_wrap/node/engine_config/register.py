@@ -162,9 +162,6 @@ def carry_out(plan: Plan) -> None:
     with locked(plan.where.state_dir.parent, "engines"):
         if _load(plan.where.state_file) != plan.before:
             raise EngineError("another runc-wrapctl was faster", "no other", "run this again")
-        _save(plan.where.state_file, _both(plan))
-        if plan.link_new:
-            plan.link_new.symlink_to(DEFAULT_NAME)
         _write_all(plan)
         if plan.link_gone:
             plan.link_gone.unlink(missing_ok=True)
@@ -187,20 +184,25 @@ def _both(plan: Plan) -> dict[str, Any]:
 
 
 def _write_all(plan: Plan) -> None:
-    done: list[Change] = []
+    begun: list[Change] = []
     try:
+        _save(plan.where.state_file, _both(plan))
+        if plan.link_new:
+            plan.link_new.symlink_to(DEFAULT_NAME)
         for change in plan.changes:
-            _put_checked(change)
-            done.append(change)
+            _check(change)
+            begun.append(change)
+            _put(change.path, change.after)
     except BaseException:
-        for change in reversed(done):
-            _put(change.path, change.before)
-        _roll_back(plan)
+        _roll_back(plan, begun)
         raise
 
 
-def _roll_back(plan: Plan) -> None:
-    if plan.link_new:
+def _roll_back(plan: Plan, begun: list[Change]) -> None:
+    for change in reversed(begun):
+        if files.read(change.path) == change.after:  # a write may fail when the file is replaced
+            _put(change.path, change.before)
+    if plan.link_new and _our_link(plan.link_new):
         plan.link_new.unlink(missing_ok=True)
     made = [path for path in plan.after["dirs"] if path not in plan.before["dirs"]]
     _drop_dirs(made)
@@ -210,10 +212,9 @@ def _roll_back(plan: Plan) -> None:
         plan.where.state_file.unlink(missing_ok=True)
 
 
-def _put_checked(change: Change) -> None:
+def _check(change: Change) -> None:
     if files.read(change.path) != change.before:
         raise EngineError(f"{change.path} changed just now", "it at rest", "run this again")
-    _put(change.path, change.after)
 
 
 def _put(path: Path, text: str | None) -> None:

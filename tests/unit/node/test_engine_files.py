@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 from typing import TYPE_CHECKING
@@ -10,7 +12,10 @@ import pytest
 
 from runc_wrap.node.engine_config import files, register
 from runc_wrap.node.engine_config.handler import EngineError
+from tests.support import disk
 from tests.unit.node.engine_support import add, node, remove, snapshot, write
+
+Snapshot = dict[str, tuple[int, bytes | None]]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +97,53 @@ def test_a_command_killed_at_any_write_can_be_run_again(
     for name in filter(None, ("x", first)):
         remove(where, name)
     assert snapshot(tmp_path) == before
+
+
+def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    root = tmp_path / "etc"
+    config = write(root / "config.toml", "old")
+    with disk.recorded(root) as moments:
+        files.write(config, "new")
+    for call, tree in disk.crashes(moments):
+        assert tree["config.toml"] in (b"old", b"new"), call
+    assert [tree["config.toml"] for tree in moments[-1].cuts] == [b"new"]
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("removing", [False, True])
+def test_whatever_call_fails_the_engines_files_are_as_before_or_as_wanted_and_a_retry_works(
+    tmp_path: Path, fault: int | str, *, lasting: bool, removing: bool
+) -> None:
+    for number in itertools.count(1):
+        at = tmp_path / str(number)
+        at.mkdir()
+        where = node(at, "containerd")
+        write(where.config, "version = 3\n")
+        without = snapshot(at / "etc")
+        add(where, "x", major=2)
+        registered = snapshot(at / "etc")
+        if not removing:
+            remove(where, "x")
+        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+            remove(where, "x") if removing else add(where, "x", major=2)
+        if not told.failed:
+            break
+        found = _files(snapshot(at / "etc"))
+        if lasting:  # no room to take it back either: each file for itself is old or new
+            assert found.items() <= {*without.items(), *registered.items()}, told.failed
+        else:
+            assert found in (_files(without), _files(registered)), told.failed
+        add(where, "x", major=2)
+        assert _files(snapshot(at / "etc")) == _files(registered), told.failed
+        remove(where, "x")
+        assert _files(snapshot(at / "etc")) == _files(without), told.failed
+    assert number > 10
+
+
+def _files(found: Snapshot) -> Snapshot:
+    """Return a snapshot without directories: an empty one that cannot be removed does no harm."""
+    return {path: what for path, what in found.items() if what[1] is not None}
 
 
 def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
