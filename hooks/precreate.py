@@ -137,9 +137,7 @@ def run(prefix: str, options: "list[str]") -> int:
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
     _append(prefix, line)
-    rest = memoryview(text)
-    while rest:
-        rest = rest[posix.write(1, rest) :]
+    bundle.write_whole(1, text)
     return 0
 
 

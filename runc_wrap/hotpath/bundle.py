@@ -124,12 +124,17 @@ def _write_new(path: str, text: bytes, like: posix.stat_result) -> int:
         if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
             posix.chown(descriptor, like.st_uid, like.st_gid)
         posix.fchmod(descriptor, S_IMODE(like.st_mode))
-        rest = memoryview(text)
-        while rest:
-            rest = rest[posix.write(descriptor, rest) :]
+        write_whole(descriptor, text)
         return made.st_ino
     finally:
         posix.close(descriptor)
+
+
+def write_whole(descriptor: int, text: bytes) -> None:
+    """Write all of it; one write may take a part, as the last that a disk has room for."""
+    rest = memoryview(text)
+    while rest:
+        rest = rest[posix.write(descriptor, rest) :]
 
 
 def remove(path: str) -> None:

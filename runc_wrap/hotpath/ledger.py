@@ -151,7 +151,7 @@ def _keep_those_still_there(directory: str) -> None:
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
         for line in kept.values():
-            posix.write(descriptor, line + b"\n")
+            bundle.write_whole(descriptor, line + b"\n")
     finally:
         posix.close(descriptor)
     posix.rename(new, f"{directory}/ledger.2.jsonl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import posix
@@ -15,6 +17,7 @@ from runc_wrap.hotpath import ledger
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.caller import identify
 from runc_wrap.hotpath.decide import Decision
+from tests.support import disk
 
 
 @pytest.fixture
@@ -135,6 +138,77 @@ def test_a_rotation_keeps_the_line_that_was_followed(
         ledger.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
     (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
     assert kept["via"] == "cold"
+
+
+def test_of_an_id_that_came_again_a_rotation_keeps_the_last_decision(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 20_000)
+    (tmp_path / "state" / "alive").mkdir(parents=True)
+    for number in range(4):
+        line = {**_line(f"{tmp_path}/state", "alive"), "reason": f"decision {number}"}
+        ledger.append(prefix, line)
+        for n in range(100):  # that many rotate at least once
+            ledger.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
+    assert kept["reason"] in ("decision 2", "decision 3")
+    files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
+    every = [one for name in files for one in _read(prefix, name) if one["id"] == "alive"]
+    assert every[-1]["reason"] == "decision 3"
+
+
+def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 2_000)
+    alive = {f"alive{number}" for number in range(3)}
+    for name in alive:
+        (tmp_path / "state" / name).mkdir(parents=True)
+    directory = tmp_path / "var" / "ledger"
+    for name in sorted(alive):
+        for _ in range(5):
+            with disk.recorded(directory if directory.exists() else tmp_path / "var") as moments:
+                ledger.append(prefix, _line(f"{tmp_path}/state", name))
+    assert any("ledger.2.new" in moment.call for moment in moments)
+    for moment in moments:
+        told = {
+            json.loads(line)["id"]
+            for name, what in moment.killed.items()
+            if isinstance(what, bytes) and name.startswith("ledger") and name.endswith(".jsonl")
+            for line in what.splitlines()
+        }
+        assert told >= alive, moment.call
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", disk.FAULTS)
+def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int | str, *, lasting: bool
+) -> None:
+    monkeypatch.setattr(ledger, "LARGEST", 2_000)
+    files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
+    for name in files:
+        (tmp_path / "state" / name).mkdir(parents=True)
+    for number in itertools.count(1):
+        prefix = tmp_path / str(number)
+        (prefix / "var/ledger").mkdir(parents=True)
+        for name in files:
+            line = json.dumps(_line(f"{tmp_path}/state", name)) + "\n"
+            gone = json.dumps(_line(f"{tmp_path}/state", "gone")) + "\n"
+            (prefix / "var/ledger" / name).write_text(line + gone * 4)
+        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+            ledger.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
+        if not told.failed:
+            break
+        lock = prefix / "var/ledger/lock"
+        if lock.exists():
+            os.utime(lock, (0, 0))
+        for _ in range(20):
+            ledger.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
+        there = [name for name in files if (prefix / "var/ledger" / name).exists()]
+        told_of = {one["id"] for name in there for one in _read(str(prefix), name)}
+        assert told_of >= {*files}, told.failed
+    assert number > 5
 
 
 def test_a_rotation_that_died_does_not_stop_later_ones(
