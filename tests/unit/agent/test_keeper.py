@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import stalling
+from runc_wrap.agent import handing, signals, stalling
 from runc_wrap.agent.keeper import MOST_ABANDONED, Keeper
 from runc_wrap.agent.stalling import LOOKS, Pulse
 from runc_wrap.agent.workers import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import pytest
+
+    from runc_wrap.agent.handing import Named
 
 
 def test_of_workers_that_cannot_be_killed_a_few_are_left_and_the_keeper_rests_meanwhile(
@@ -39,3 +45,55 @@ def test_of_workers_that_cannot_be_killed_a_few_are_left_and_the_keeper_rests_me
     assert keeper.abandoned == {*range(1, MOST_ABANDONED + 1)}
     assert keeper.evidence.pid == MOST_ABANDONED + 1
     os.close(keeper.pulse.memory)
+
+
+class _BecomeError(Exception):
+    """In the place of an exec."""
+
+
+def _worker(address: str) -> int:
+    """Start a process that, told to end, stores a descriptor before it does."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+
+        def store(_number: int, _frame: object) -> None:
+            sent = handing.send(address, b"FDSTORE=1\nFDNAME=seccomp-7", [write], seconds=10)
+            os._exit(0 if sent else 1)
+
+        signal.signal(signal.SIGTERM, store)
+        os.write(write, b"x")
+        while True:
+            time.sleep(60)
+    assert os.read(read, 1) == b"x"
+    os.close(read)
+    os.close(write)
+    return pid
+
+
+def test_what_a_worker_stores_while_it_is_stopped_for_an_upgrade_is_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener that came with the last create: its container's calls would fail with ENOSYS."""
+    keeper = Keeper.__new__(Keeper)
+    keeper.prefix, keeper.upstream, keeper.bound, keeper.held = str(tmp_path), "", {}, {}
+    keeper.taker = handing.listen(str(tmp_path / "keeper.sock"))
+    keeper.decisions, keeper.evidence = keeper.workers = [Worker("decisions"), Worker("evidence")]
+    keeper.evidence.pid = keeper.evidence.latest = _worker(str(tmp_path / "keeper.sock"))
+    handed: list[str] = []
+
+    def become(_argv: Sequence[str], kept: Sequence[Named], _environment: object) -> None:
+        handed.extend(each.name for each in kept)
+        raise _BecomeError
+
+    monkeypatch.setattr(handing, "become", become)
+    monkeypatch.setattr(signals, "hold", lambda: None)
+    try:
+        keeper._begin_anew(["/bin/true"])  # noqa: SLF001 - what its loop does after a trial
+    except _BecomeError:
+        assert handed == ["seccomp-7"]
+    finally:
+        keeper.taker.close()
+        for fd in keeper.held.values():
+            os.close(fd)
+    assert handed

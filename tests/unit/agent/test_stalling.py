@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,11 @@ import pytest
 
 from runc_wrap.agent import stalling
 from runc_wrap.agent.notify import Inflight
-from runc_wrap.agent.stalling import LOOKS, MOST_LOOKS, Pulse
+from runc_wrap.agent.stalling import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -93,6 +96,59 @@ def test_a_keeper_that_stood_still_itself_counts_that_as_one_look(
     _looks(pulse, clock, 1)
     clock[0] += 1000
     assert not any(_looks(pulse, clock, LOOKS - 1))
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as made:
+        made.bind(str(tmp_path / "decide.sock"))
+        made.listen(5)
+        yield made
+
+
+@pytest.fixture
+def watch(listening: socket.socket) -> Iterator[Watch]:
+    with select.epoll() as poll:
+        made = Watch(poll, listening.fileno())
+        yield made
+        os.close(made.progress)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_stalled"),
+    [
+        (False, False, True),  # it waits, and nobody accepts
+        (True, False, False),  # accepted before the keeper looked, and nobody else has come
+        (False, True, False),  # accepted after that
+    ],
+)
+def test_a_decisions_worker_hangs_that_lets_somebody_wait_and_accepts_nobody(
+    watch: Watch,
+    listening: socket.socket,
+    clock: list[float],
+    *,
+    before: bool,
+    after: bool,
+    is_stalled: bool,
+) -> None:
+    turns = stalling.Progress(watch.progress)
+
+    def accept() -> None:
+        listening.accept()[0].close()
+        turns.moved()
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as launcher:
+        launcher.connect(listening.getsockname())
+        if before:
+            accept()
+        watch.begin()
+        if after:
+            accept()
+        assert not watch.is_stalled(is_ready=True)  # not yet
+        assert watch.seconds(is_ready=True) == [SECONDS]
+        clock[0] += SECONDS
+        assert watch.is_stalled(is_ready=True) == is_stalled
+        assert watch.seconds(is_ready=True) == []
 
 
 def test_a_stopped_process_is_not_runnable_and_a_busy_one_is() -> None:

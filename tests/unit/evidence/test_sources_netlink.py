@@ -19,8 +19,9 @@ LENGTH = 700  # bytes that a record takes in the queue
 class Congested:
     """A netlink socket: after an overrun nothing is queued until the queue is empty."""
 
-    def __init__(self, before: list[bytes], after: list[bytes]) -> None:
+    def __init__(self, before: list[bytes], after: list[bytes], sender: int = 0) -> None:
         self.error = True
+        self.sender = sender  # a port; the kernel's is 0
         self.queue = before
         self.after = after
 
@@ -33,7 +34,7 @@ class Congested:
         found = self.queue.pop(0)
         if not self.queue:  # from here on there is room
             self.queue, self.after = self.after, []
-        return found, (0, 0)
+        return found, (self.sender, 0)
 
     def getsockopt(self, *_words: int) -> bytes:
         return struct.pack("=9I", LENGTH * len(self.queue), *[0] * 8)
@@ -47,11 +48,11 @@ def record(serial: int) -> bytes:
     return struct.pack("=IHHII", 16 + len(text), records.TYPE, 0, 0, 0) + text
 
 
-def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int) -> netlink.Live:
+def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0) -> netlink.Live:
     made = netlink.Live.__new__(netlink.Live)
     queue = [record(serial) for serial in range(1, before + 1)]
     later = [record(serial) for serial in range(101, after + 101)]
-    monkeypatch.setattr(made, "_socket", Congested(queue, later), raising=False)
+    monkeypatch.setattr(made, "_socket", Congested(queue, later, sender), raising=False)
     monkeypatch.setattr(made, "_overrun", False, raising=False)
     return made
 
@@ -69,3 +70,13 @@ def test_an_overrun_is_told_where_records_are_missing_and_not_before_what_was_qu
 def test_an_overrun_before_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     found = live(monkeypatch, 1, 0).read()
     assert [isinstance(one, Lost) for one in found] == [False, True]
+
+
+def test_what_another_process_sends_is_no_record_of_the_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever has CAP_NET_ADMIN in our network namespace may send to the group."""
+    forged = live(monkeypatch, 3, 1, sender=4711).read()
+    assert [isinstance(one, Lost) for one in forged] == [True]  # only the overrun, our own word
+    genuine = live(monkeypatch, 3, 1).read()
+    assert [isinstance(one, Lost) for one in genuine].count(False) == 4

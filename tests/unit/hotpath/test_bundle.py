@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import pytest
 
 from runc_wrap.hotpath import bundle
 from runc_wrap.hotpath.failure import Refusal
+from tests.support import disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +121,30 @@ def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
     bundle.replace(bundle.read(str(config)), b"new text")
     assert config.read_bytes() == b"new text"
+
+
+@pytest.mark.parametrize("fault", disk.FAULTS)
+def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_beside(
+    config: Path, fault: int | str
+) -> None:
+    for number in itertools.count(1):
+        config.write_bytes(b"old text")
+        found = bundle.read(str(config))
+        with disk.failing(number, fault) as told, contextlib.suppress(Refusal):
+            bundle.replace(found, b"new text")
+        if not told.failed:
+            break
+        assert config.read_bytes() in (b"old text", b"new text"), told.failed
+        assert _names(config.parent) == ["config.json"], told.failed
+    assert number > 4
+
+
+def test_a_process_killed_at_any_call_leaves_the_old_config_or_the_new_one(config: Path) -> None:
+    found = bundle.read(str(config))
+    with disk.recorded(config.parent) as moments:
+        bundle.replace(found, b"new")
+    assert len(moments) > 4
+    assert {moment.killed["config.json"] for moment in moments} == {b"old", b"new"}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ CRIO_SAYS = "io.kubernetes.cri-o.PrivilegedRuntime"
 BOUND = {"type": "bind", "options": ["rbind", "ro"]}
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rw"]}
 ALL_DEVICES = {"devices": [{"allow": True, "access": "rwm"}]}
+NO_DEVICES = {"allow": False, "access": "rwm"}
+NO_NULL = {"allow": False, "type": "c", "major": 1, "minor": 3, "access": "rwm"}
 NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
@@ -127,6 +129,21 @@ def _privileged(
             _privileged(sys=BOUND, more=[{**CGROUP, "options": ["ro"]}]), "inject", id="cgroups ro"
         ),
         pytest.param(_privileged(sys=BOUND, resources=ALL_DEVICES), "leave", id="all devices"),
+        pytest.param(
+            _privileged(sys=BOUND, resources={"devices": [NO_DEVICES, *ALL_DEVICES["devices"]]}),
+            "leave",
+            id="no devices, then all",
+        ),
+        pytest.param(
+            _privileged(sys=BOUND, resources={"devices": [*ALL_DEVICES["devices"], NO_DEVICES]}),
+            "inject",
+            id="all devices, then none",
+        ),
+        pytest.param(
+            _privileged(sys=BOUND, resources={"devices": [*ALL_DEVICES["devices"], NO_NULL]}),
+            "leave",
+            id="all devices, then not one of them",
+        ),
         pytest.param(_config({PODMAN_SAYS: "TRUE"}), "inject", id="Podman's word from nobody"),
         pytest.param(_config({CRIO_SAYS: "true"}), "inject", id="CRI-O's word from nobody"),
         pytest.param(

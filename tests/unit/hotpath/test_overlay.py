@@ -138,6 +138,21 @@ def test_under_an_overlay_a_rule_that_compares_nothing_still_beats_a_denial_that
     assert [verdicts.passes(found, "socket", {0: family}) for family in (5, 38)] == [True, False]
 
 
+@pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_ALLOW"])
+def test_of_what_is_denied_no_rule_that_compares_stays(action: str) -> None:
+    """libseccomp refuses a profile where one of two rules compares, and the container with it."""
+    equal = {"index": 0, "value": 5, "op": "SCMP_CMP_EQ"}
+    compares = {"names": ["bpf", "read"], "action": action, "args": [equal]}
+    plain = {"names": ["bpf"], "action": "SCMP_ACT_KILL"}
+    block = {"defaultAction": "SCMP_ACT_LOG", "syscalls": [compares, plain]}
+    found = with_overlay(block, {"deny": ["bpf"], "deny_sockets": []})["syscalls"]
+    assert [rule for rule in found if "bpf" in rule["names"]] == [
+        plain,
+        {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
+    ]
+    assert {**compares, "names": ["read"]} in found
+
+
 def test_an_entry_keeps_its_capabilities() -> None:
     rule = {"names": ["bpf", "read"], "action": "SCMP_ACT_ALLOW"}
     over = {"deny": ["bpf"], "deny_sockets": []}

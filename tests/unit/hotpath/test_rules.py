@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.rules import matches, matches_any
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.caller import Identity, identify
+from runc_wrap.hotpath.rules import _spread, first, matches, matches_any
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,19 @@ def test_globs_match_what_fnmatch_does_where_both_have_the_same_signs(
     pattern: str, text: str
 ) -> None:
     assert matches(pattern, text) == bool(re.match(fnmatch.translate(pattern), text))
+
+
+@pytest.mark.parametrize("percent", [0, 1, 50, 99, 100])
+def test_a_share_is_exactly_as_many_hundredths_as_it_says(percent: int) -> None:
+    rule = {"name": "r", "percent": percent}
+    drawn = [bool(first([rule], _named(f"c{number}"), 0)) for number in range(2000)]
+    places = [_spread(f"r\0c{number}") % 100 for number in range(2000)]
+    assert set(places) == {*range(100)}
+    assert drawn == [place < percent for place in places]
+
+
+def _named(name: str) -> Identity:
+    return identify(Invocation("create", {"bundle": "/b"}, name), {}, "/x/runc-wrap")
 
 
 def test_a_hostile_text_takes_no_time() -> None:

@@ -41,6 +41,28 @@ def test_is_enough(seccomp: int, filters: int | None, needed: int, had: int, eno
     assert status.is_enough(seccomp, filters, needed, had) is enough
 
 
+def test_what_a_process_inherits_is_looked_for_above_all_of_the_containers_own() -> None:
+    """Four generations, below a runtime that has a filter itself."""
+    own = [process(pid, pid - 1, seccomp=2, filters=2) for pid in (11, 12, 13, 14)]
+    runtime = process(10, 1, seccomp=2, filters=1)
+    running = {one.pid: one for one in (runtime, *own)}
+    inside = {one.pid for one in own}
+    assert [status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
+    del running[10]  # it has ended, as runtimes do
+    assert [status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
+
+
+def test_of_two_ledgers_records_the_later_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = (
+        ledger.record({"id": "a", "action": "inject", "reason": when, "time": when})
+        for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+    )
+    monkeypatch.setattr(users, "record_of", lambda _, one, __: one)
+    for order in ([early, late], [late, early], [late, None]):
+        assert status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
+    assert status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
+
+
 RECORD = ledger.record({"id": "a", "action": "inject"})
 ONE = [process(10)]
 

@@ -33,6 +33,8 @@ def _changes(etc: Path) -> list[str]:
 def test_nothing_touched_is_nothing_changed(etc: Path) -> None:
     (etc / "config.toml").touch()
     (etc / "profiles" / ".hidden").write_text("")
+    (etc / "profiles" / "team" / ".git").mkdir()
+    (etc / "profiles" / "team" / ".git" / "config.json").write_text("{}")
     (etc / "conf.d" / "readme").write_text("")
     assert _changes(etc) == []
 

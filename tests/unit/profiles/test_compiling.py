@@ -129,6 +129,7 @@ def test_arch_map_lists_the_machine_and_what_it_can_run_too() -> None:
         "archMap": [
             {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
             {"architecture": "SCMP_ARCH_RISCV64", "subArchitectures": None},
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X32"]},  # not this
         ],
     }
     profile = _read(document)

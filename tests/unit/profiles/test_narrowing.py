@@ -308,6 +308,21 @@ def test_spans_and_their_rest_are_everything(op: str, value: int) -> None:
     assert sorted(both) == list(range(16))
 
 
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ([(0, 100), (3, 3)], [(101, 255)]),
+        ([(3, 3), (0, 100)], [(101, 255)]),
+        ([(5, 9), (5, 9), (7, 20), (21, 21)], [(0, 4), (22, 255)]),
+        ([(0, 255), (4, 4)], []),
+    ],
+)
+def test_spans_that_overlap_leave_what_none_of_them_holds(
+    taken: list[tuple[int, int]], left: list[tuple[int, int]]
+) -> None:
+    assert rest(taken, 255) == left
+
+
 def test_parameters_are_what_the_kernels_prototypes_say() -> None:
     assert [parameters.bits("socket", place) for place in range(4)] == [32, 32, 32, 64]
     assert [parameters.bits("openat", place) for place in range(4)] == [32, 64, 32, 16]

@@ -125,6 +125,19 @@ def test_of_two_unconditional_rules_the_first_wins_not_the_stricter() -> None:
         assert code_of(made, "getpid") == actions.code(first)
 
 
+def test_crun_looks_at_six_comparisons_of_a_rule_and_at_no_less() -> None:
+    six = [argument(place, "EQ", place + 1) for place in range(6)]
+    of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
+    assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
+        actions.ALLOW,
+        actions.code(DENY, 1),
+    ]
+    more = block(rule("getpid", ALLOW, *six, argument(0, "EQ", 9)))
+    assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == actions.ALLOW
+    assert code_of(Simulation(more, CRUN), "getpid", 9) == actions.code(DENY, 1)
+    assert code_of(Simulation(more, RUNC), "getpid", 9) == actions.ALLOW  # an index twice: either
+
+
 def test_a_repeated_index_means_either() -> None:
     both = rule("getpid", ALLOW, argument(0, "GE", 5), argument(0, "LE", 3))
     made = Simulation(block(both), RUNC)
