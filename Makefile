@@ -10,7 +10,8 @@ DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busyb
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
-	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go
+	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go \
+	git sqlite3 openssl xz-utils bzip2 zstd util-linux-extra
 
 APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 
@@ -30,7 +31,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus test-forky forky bench picture packages campaign-faults campaign-fuzz clean
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture packages campaign-faults campaign-fuzz clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -74,6 +75,9 @@ test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus
+
+corpus-report: packages .venv/ready   ## 150 programs in every mode on runc and crun against the kernel's own trace: table, build/corpus/report.json; root, a quarter of an hour
+	.venv/bin/python -m tests.corpus $(CORPUS)
 
 N ?= 100000
 campaign-faults: packages .venv/ready   ## N creates (100,000) while things go wrong; root, half an hour

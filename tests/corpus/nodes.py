@@ -67,10 +67,17 @@ class Node:
     installed: Installed
     directory: Path
     made: list[system.System] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def bundle(self, mode: str, wanted: Program, **changes: Any) -> system.System:
         """Make a bundle, deleted with the node."""
-        path = self.directory / _TASKS / str(len(self.made))
+        made = self.passing(mode, wanted, **changes)
+        self.made.append(made)
+        return made
+
+    def passing(self, mode: str, wanted: Program, **changes: Any) -> system.System:
+        """Make a bundle that whoever asks for it deletes; from any thread."""
+        path = self.directory / _TASKS / str(next(self._numbers))
         changes = {"uid": wanted.uid, "files": wanted.files, **changes}
         made = system.make(path, self.kind, wanted.args, **changes)
         config = made.read()
@@ -81,7 +88,6 @@ class Node:
             "io.kubernetes.cri.container-name": "main",
         }
         made.config.write_text(json.dumps(config, indent=1))
-        self.made.append(made)
         return made
 
     def runtime(self, mode: str) -> Path | str:
@@ -140,15 +146,19 @@ class Node:
             bundle.delete(program(self.kind))
 
 
-@contextlib.contextmanager
-def running(kind: str, installed: Installed, directory: Path) -> Iterator[Node]:
-    """Give a node with its agent running."""
+def policy(kind: str) -> str:
+    """Return config.toml with a rule for each mode."""
     rules = [
         f'[[rule]]\nname = "{mode}"\nnamespace = ["{mode}"]\nmode = "{mode}"\n'
         for mode in MODES[kind]
     ]
-    head = f'runtime = ["{kind}"]\n[default]\nprofile = "{PROFILE}"\n'
-    installed.configure(head + "".join(rules))
+    return f'runtime = ["{kind}"]\n[default]\nprofile = "{PROFILE}"\n' + "".join(rules)
+
+
+@contextlib.contextmanager
+def running(kind: str, installed: Installed, directory: Path) -> Iterator[Node]:
+    """Give a node with its agent running."""
+    installed.configure(policy(kind))
     with agent.running(installed):
         node = Node(kind, installed, directory)
         try:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.corpus import measure
 from tests.corpus.conftest import Ran, run_all, wanted
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE_LOG, MODES, OBSERVE, Program, native
-from tests.support.processes import environment, run
-from tests.support.requirements import is_there, program, requires
+from tests.support.requirements import is_there, requires
 from tests.support.system import NOBODY
 
 if TYPE_CHECKING:
@@ -82,12 +82,8 @@ WORKLOADS = [
 
 @pytest.fixture(scope="session")
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build main.go, its cache in a directory of its own."""
     directory = tmp_path_factory.mktemp("go")
-    settings = {"GO111MODULE": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
-    env = environment(GOCACHE=str(directory / "cache"), GOPATH=str(directory), **settings)
-    words = [program("go"), "build", "-o", str(directory / "main"), str(SOURCES / "main.go")]
-    run(words, env=env, seconds=300)
+    measure.build_go(directory)
     return directory / "main"
 
 

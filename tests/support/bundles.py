@@ -16,6 +16,7 @@ from tests.support.namespaces import UNIFIED
 from tests.support.processes import environment, is_not_sealed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 Json = dict[str, Any]
@@ -61,10 +62,11 @@ class Bundle:
         command: str,
         *flags: str,
         after: tuple[str, ...] = (),
+        before: Sequence[str] = (),
         seconds: float = 60,
     ) -> Run:
-        """Make one call; whatever it ends with is a result."""
-        words = [*self.argv(runtime, command, *flags), *after]
+        """Make one call; whatever it ends with is a result. `before` are words that start it."""
+        words = [*before, *self.argv(runtime, command, *flags), *after]
         config = self.config_now()
         done = self._called(words, seconds)
         return self._called(words, seconds) if self.was_not_sealed(done, config) else done

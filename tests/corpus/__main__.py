@@ -1,0 +1,109 @@
+"""`make corpus-report`: the whole corpus on both runtimes; a table, and build/corpus/report.json.
+
+Exit status 1 says that something is missed, invented or wrongly safe; 2, that it could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.corpus import figures, measure, nodes
+from tests.corpus.catalogue import CATALOGUE, KINDS
+from tests.corpus.measure import LOOKING
+from tests.support import install
+from tests.support.processes import short_directory
+from tests.support.requirements import is_there
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.corpus.catalogue import Entry
+    from tests.corpus.measure import Measured
+
+RUNTIMES = ("runc", "crun")
+_WORST = ("missed", "invented", "wrongly safe")
+
+
+def sample(count: int, seed: int) -> list[Entry]:
+    """Return some of the corpus, of every class one at least."""
+    chance = random.Random(seed)  # noqa: S311 - which programs are run is no secret
+    first = [chance.choice([e for e in CATALOGUE if e.kind == kind]) for kind in KINDS]
+    rest = [entry for entry in CATALOGUE if entry not in first]
+    return first + chance.sample(rest, max(0, count - len(first)))
+
+
+def main() -> int:
+    """Run, print, write."""
+    words = _words()
+    entries = [one for one in _chosen(words) if is_there(*one.needs.split())]
+    absent = [one.name for one in _chosen(words) if one not in entries]
+    words.output.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rw-corpus-", dir="/tmp") as scratch:
+        found = run(entries, words.runtimes, Path(scratch))
+    rows = [figures.row(r, m, entries, found[r]) for r in words.runtimes for m in LOOKING]
+    wrong = [miss for r in words.runtimes for miss in figures.misses(r, entries, found[r])]
+    _say(figures.table(rows))
+    for miss in wrong:
+        _say(miss.sentence)
+    _say(f"{time.monotonic() - began:.0f} s; not installed: {', '.join(absent) or 'nothing'}")
+    document = {
+        "rows": [one._asdict() for one in rows],
+        "misses": [one._asdict() for one in wrong],
+        "absent": absent,
+        "programs": {r: _plain(found[r]) for r in words.runtimes},
+    }
+    (words.output / "report.json").write_text(json.dumps(document, indent=1, default=sorted))
+    return int(any(one.kind in _WORST for one in wrong))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command's output
+
+
+def _words() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", help="programs by name")
+    parser.add_argument("--sample", type=int, help="so many, of every class one at least")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runtimes", nargs="*", default=RUNTIMES)
+    parser.add_argument("--output", type=Path, default=Path("build/corpus"))
+    return parser.parse_args()
+
+
+def _chosen(words: argparse.Namespace) -> Sequence[Entry]:
+    if words.only:
+        return [entry for entry in CATALOGUE if entry.name in words.only]
+    return sample(words.sample, words.seed) if words.sample else CATALOGUE
+
+
+def run(
+    entries: Sequence[Entry], runtimes: Sequence[str], scratch: Path
+) -> dict[str, dict[str, Measured]]:
+    """Measure on each runtime, one after the other: each has its own node and agent."""
+    files = measure.build(scratch / "built")
+    if any("main" in entry.files.split() for entry in entries):
+        files["main"] = measure.build_go(scratch)
+    installed = install.install(scratch / "prefix")
+    found = {}
+    for kind in runtimes:
+        own = install.copy_of(installed, scratch / kind / "prefix")
+        with short_directory(kind) as place, nodes.running(kind, own, place) as node:
+            found[kind] = measure.Bench(node, files, _say).measure(entries)
+    return found
+
+
+def _plain(found: dict[str, Measured]) -> dict[str, object]:
+    return {name: asdict(one) for name, one in found.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The corpus as catalogue.toml has it: what each program is, and how it is run.
+
+A third has a class (`Entry.kind`) that evidence is hard to have of. Our own programs are in
+programs/ and lie in the container's /work.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS, X32_BIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OWN = ("inner", "brief", "threads", "spaces", "signals", "bits32", "calls")
+_NUMBER = re.compile(r"@(?:(x86_64|x32|x86):)?([a-z]\w+)")
+
+
+class Entry(NamedTuple):
+    """One program; catalogue.toml says what each word means."""
+
+    name: str
+    kind: str
+    script: str
+    needs: str = ""
+    how: str = ""
+    caps: str = ""
+    files: str = ""
+    varies: str = ""
+    stopped: str = ""
+
+    @property
+    def words(self) -> str:
+        """The script with the numbers of calls in it."""
+        return _NUMBER.sub(_number, self.script)
+
+    @property
+    def programs(self) -> list[str]:
+        """Which of our own programs it runs."""
+        return [name for name in OWN if re.search(rf"(^|\s)/work/{name}\s", self.script)]
+
+
+def _number(found: re.Match[str]) -> str:
+    number = syscalls.numbers(ABIS[found[1] or "x86_64"]).get(found[2])
+    return found[0] if number is None else str(number & ~X32_BIT)
+
+
+def _entries() -> Iterator[Entry]:
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    for kind, programs in table.items():
+        for name, one in programs.items():
+            words = {"run": one} if isinstance(one, str) else dict(one)
+            yield Entry(name, kind, words.pop("run"), **words)
+
+
+CATALOGUE = tuple(_entries())
+KINDS = tuple(dict.fromkeys(entry.kind for entry in CATALOGUE))

@@ -1,0 +1,162 @@
+"""What the corpus comes to: precision and recall for each (ABI, call), verdicts, suggestions.
+
+Pure functions over measure.Measured; nothing here knows how anything was measured.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.corpus import nodes
+from tests.corpus.measure import LOOKING, SUGGESTED
+from tests.corpus.nodes import BARE, ENFORCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.corpus.catalogue import Entry
+    from tests.corpus.measure import Measured, Ran
+    from tests.corpus.nodes import Call
+
+Json = dict[str, Any]
+SAFE = "safe"
+_SHOWN = 200  # characters of an output
+_HEADS = (
+    "runtime mode programs true right invented missed precision recall"
+    " safe wrongly-safe unknown suggested behaves-as-bare"
+).split()
+
+
+class Miss(NamedTuple):
+    """One thing that is not as it should be, and why, as far as that can be told."""
+
+    runtime: str
+    mode: str
+    name: str
+    kind: str  # missed, invented, wrongly safe, suggestion, disturbed
+    what: str
+    verdict: str | None
+    reason: str | None  # the report's
+    is_stopped: bool = False  # a filter of the program's own stops the call before ours is asked
+
+    @property
+    def sentence(self) -> str:
+        stopped = "its own filter stops it before; " if self.is_stopped else ""
+        told = f"{stopped}verdict {self.verdict}: {self.reason or 'no reason given'}"
+        return f"{self.runtime} {self.mode} {self.name}: {self.kind}: {self.what} ({told})"
+
+
+class Row(NamedTuple):
+    """The figures of one runtime in one mode."""
+
+    runtime: str
+    mode: str
+    programs: int
+    true: int
+    right: int
+    invented: int
+    missed: int
+    precision: float
+    recall: float
+    safe: int
+    wrongly_safe: int
+    unknown: int
+    suggested: int
+    as_bare: int
+
+
+def row(runtime: str, mode: str, entries: Sequence[Entry], found: Mapping[str, Measured]) -> Row:
+    """Count over all programs."""
+    true = right = invented = 0
+    verdicts = []
+    for entry in entries:
+        one = found[entry.name]
+        said, denied = nodes.reported(one.reports[mode]), one.ran[mode].denied
+        true, right, invented = (
+            true + len(denied),
+            right + len(said & denied),
+            invented + len(said - denied),
+        )
+        verdicts.append((one.reports[mode]["verdict"], is_alike(entry, one, ENFORCE)))
+    suggested = [entry for entry in entries if found[entry.name].reports[mode]["calls"]]
+    return Row(
+        runtime,
+        mode,
+        len(entries),
+        true,
+        right,
+        invented,
+        true - right,
+        _share(right, right + invented),
+        _share(right, true),
+        sum(verdict == SAFE for verdict, _ in verdicts),
+        verdicts.count((SAFE, False)),
+        sum(verdict in (None, "unknown") for verdict, _ in verdicts),
+        len(suggested),
+        sum(is_alike(entry, found[entry.name], SUGGESTED + mode) for entry in suggested),
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+def is_alike(entry: Entry, one: Measured, mode: str) -> bool:
+    """Tell whether a program behaved as bare: its status, and of its output what is always so."""
+    return _shown(entry, one.ran[BARE]) == _shown(entry, one.ran[mode])
+
+
+def _shown(entry: Entry, ran: Ran) -> tuple[int, list[str]]:
+    """The lines have no order: runc copies stdout and stderr each on its own."""
+    if entry.varies == "all":
+        return ran.status, []
+    text = re.sub(r"\d+", "N", ran.output) if entry.varies else ran.output
+    return ran.status, sorted(text.splitlines())
+
+
+def misses(runtime: str, entries: Sequence[Entry], found: Mapping[str, Measured]) -> Iterator[Miss]:
+    """Return all that is not as it should be."""
+    for entry in entries:
+        one = found[entry.name]
+        for mode in LOOKING:
+            report, stopped = one.reports[mode], nodes.native(entry.stopped)
+            for kind, what, call in _wrong(entry, one, mode):
+                told = report["verdict"], report.get("reason")
+                yield Miss(runtime, mode, entry.name, kind, what, *told, call in stopped)
+
+
+def _wrong(entry: Entry, one: Measured, mode: str) -> Iterator[tuple[str, str, Call | None]]:
+    report = one.reports[mode]
+    said, denied = nodes.reported(report), one.ran[mode].denied
+    for call in sorted(denied - said):
+        yield "missed", " ".join(call), call
+    for call in sorted(said - denied):
+        yield "invented", " ".join(call), call
+    if report["verdict"] == SAFE and not is_alike(entry, one, ENFORCE):
+        yield "wrongly safe", _difference(one, ENFORCE), None
+    suggested = SUGGESTED + mode
+    if report["calls"] and not is_alike(entry, one, suggested):
+        yield "suggestion", _difference(one, suggested), None
+    if not is_alike(entry, one, mode):
+        yield "disturbed", _difference(one, mode), None
+
+
+def _difference(one: Measured, mode: str) -> str:
+    bare, other = one.ran[BARE], one.ran[mode]
+    ends = [f"{one.status} {one.output[-_SHOWN:]!r}" for one in (bare, other)]
+    return f"bare {ends[0]}, {mode} {ends[1]}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as text, the columns as wide as they must be."""
+    lines = [_HEADS, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

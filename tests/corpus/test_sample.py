@@ -1,0 +1,123 @@
+"""Some of the corpus, one of each class at least: what is reported is what the kernel traced.
+
+`make corpus-report` does the same with all of it. The judges are the kernel's tracepoints and the
+filter that it gives back, evaluated by tests/support/emulation.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.corpus import figures, measure
+from tests.corpus.__main__ import sample
+from tests.corpus.catalogue import CATALOGUE, KINDS, Entry
+from tests.corpus.measure import LOOKING, SUGGESTED, Measured, Ran
+from tests.corpus.nodes import AUDIT, BARE, ENFORCE
+from tests.support.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.corpus.figures import Miss
+    from tests.corpus.nodes import Call, Node
+
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
+PROGRAMS, SEED = 12, 7
+RUNTIMES = ("crun", "runc")
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    found = sample(PROGRAMS, SEED)
+    requires(*(need for entry in found for need in entry.needs.split()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    directory = tmp_path_factory.mktemp("programs")
+    files = measure.build(directory)
+    if any("main" in entry.files.split() for entry in entries):
+        files["main"] = measure.build_go(directory)
+    return files
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def found(
+    request: pytest.FixtureRequest, entries: list[Entry], built: dict[str, bytes]
+) -> dict[str, Measured]:
+    node: Node = request.getfixturevalue(request.param)
+    return measure.Bench(node, built).measure(entries)
+
+
+def test_the_corpus_is_large_and_a_third_of_it_is_hard_to_see() -> None:
+    names = [entry.name for entry in CATALOGUE]
+    hard = [entry for entry in CATALOGUE if entry.kind not in KINDS[-2:]]
+    assert len(names) == len(set(names)) >= 150
+    assert 3 * len(hard) >= len(names)
+
+
+def test_the_sample_has_a_program_of_each_class(entries: list[Entry]) -> None:
+    assert {entry.kind for entry in entries} == set(KINDS)
+
+
+def test_what_is_reported_is_what_would_be_denied(
+    found: dict[str, Measured], entries: list[Entry]
+) -> None:
+    wrong = list(figures.misses("-", entries, found))
+    assert [one.sentence for one in wrong if not _is_told(one)] == []
+    for mode in LOOKING:
+        row = figures.row("-", mode, entries, found)
+        assert (row.invented, row.wrongly_safe, row.precision) == (0, 0, 1.0)
+        assert row.right == row.true - len(_stopped(wrong, mode)) > 0
+        assert 0 < row.suggested == row.as_bare
+
+
+def _is_told(miss: Miss) -> bool:
+    """Tell whether the report says that it cannot know, and why: another filter stops the call."""
+    return miss.is_stopped and miss.verdict != figures.SAFE
+
+
+def _stopped(wrong: Sequence[Miss], mode: str) -> list[Miss]:
+    return [one for one in wrong if one.mode == mode and one.kind == "missed"]
+
+
+MOUNT: Call = ("x86_64", "mount")
+ENTRY = Entry("one", KINDS[-1], "true")
+
+
+def _measured(
+    denied: Sequence[Call], reported: Sequence[Call], verdict: str, enforced: str = "same"
+) -> dict[str, Measured]:
+    outputs = {BARE: "same", ENFORCE: enforced, SUGGESTED + AUDIT: "same", AUDIT: "same"}
+    ran = {mode: Ran(0, output) for mode, output in outputs.items()}
+    ran[AUDIT] = Ran(0, "same", frozenset(denied))
+    calls = [{"abi": abi, "syscall": syscall} for abi, syscall in reported]
+    report = {"verdict": verdict, "calls": calls, "reason": None}
+    quiet = Ran(0, "same")
+    return {
+        "one": Measured(
+            ran | {"observe": quiet, SUGGESTED + "observe": quiet},
+            {AUDIT: report, "observe": {**report, "verdict": "denied", "calls": []}},
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "figure", "kinds"),
+    [
+        (_measured([MOUNT], [MOUNT], "denied"), (1, 1, 0, 0, 1.0, 1.0), []),
+        (_measured([MOUNT], [], "denied"), (1, 0, 0, 1, 1.0, 0.0), ["missed"]),
+        (_measured([], [MOUNT], "denied"), (0, 0, 1, 0, 0.0, 1.0), ["invented"]),
+        (_measured([], [], "safe", "other"), (0, 0, 0, 0, 1.0, 1.0), ["wrongly safe"]),
+        (_measured([], [], "denied", "other"), (0, 0, 0, 0, 1.0, 1.0), []),
+    ],
+)
+def test_a_planted_mistake_is_counted_as_what_it_is(
+    found: Mapping[str, Measured], figure: tuple[float, ...], kinds: list[str]
+) -> None:
+    row = figures.row("-", AUDIT, [ENTRY], found)
+    assert list(row)[3:9] == list(figure)
+    assert [one.kind for one in figures.misses("-", [ENTRY], found)] == kinds
