@@ -1,22 +1,27 @@
 """What the installed runtime and this kernel can do for a seccomp profile.
 
 runc 1.1 knows `features` but refuses any flag in a profile; 1.2 lists the flags that it supports.
-crun takes flags in every release that has `features`, and lists none.
+crun takes flags in every release that has `features`, and lists none. The kernel is asked by
+seccomp(2) itself: with flags that it knows it looks for a filter, and there is none (EFAULT).
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import programs
-from runc_wrap.profiles import versions
+from runc_wrap.profiles import syscalls, versions
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.words import ACTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runc_wrap.node.programs import Runtime
     from runc_wrap.profiles.model import Kernel
 
@@ -28,6 +33,9 @@ _FLAGS_SINCE = {
     "TSYNC": (3, 17),
     "WAIT_KILLABLE_RECV": (5, 19),
 }
+# linux:include/uapi/linux/seccomp.h; WAIT_KILLABLE_RECV is taken with NEW_LISTENER (8) only
+_BITS = {"TSYNC": 1, "LOG": 2, "SPEC_ALLOW": 4, "WAIT_KILLABLE_RECV": 32 | 8}
+_SET_MODE_FILTER = 1
 _RUNC_TAKES_FLAGS = "1.2.0"
 _KILLABLE = _PREFIX + "WAIT_KILLABLE_RECV"
 
@@ -54,15 +62,26 @@ class Features:
     logged: frozenset[str]
 
 
-def of(runtime: Runtime, kernel: Kernel) -> Features:
-    """Ask the runtime and the kernel."""
+def takes(bits: int) -> bool | None:
+    """Ask the kernel whether it takes these flags of seccomp(2); None if it does not say."""
+    try:
+        number = syscalls.numbers(syscalls.native())["seccomp"]
+        libc = ctypes.CDLL(None, use_errno=True)
+    except (ProfileError, KeyError, OSError):
+        return None
+    libc.syscall(ctypes.c_long(number), ctypes.c_long(_SET_MODE_FILTER), ctypes.c_long(bits), None)
+    return {errno.EFAULT: True, errno.EINVAL: False}.get(ctypes.get_errno())
+
+
+def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = takes) -> Features:
+    """Ask the runtime and the kernel; `kernel` counts where that does not say."""
     said = _said(runtime)
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}
     listed = said.get("actions")
     of_runtime = frozenset(listed) if isinstance(listed, list) else ACTIONS
     return Features(
-        flags=_flags(runtime, said) & _kernels_flags(kernel),
+        flags=_flags(runtime, said) & _kernels_flags(kernel, ask),
         actions=of_runtime & kernels,
         logged=of_kernel("actions_logged") or frozenset(_WORDS.values()),
     )
@@ -92,8 +111,11 @@ def _flags(runtime: Runtime, said: dict[str, Any]) -> frozenset[str]:
     return every - {_KILLABLE} if takes else frozenset()
 
 
-def _kernels_flags(kernel: Kernel) -> frozenset[str]:
-    return frozenset(_PREFIX + name for name, since in _FLAGS_SINCE.items() if kernel >= since)
+def _kernels_flags(kernel: Kernel, ask: Callable[[int], bool | None]) -> frozenset[str]:
+    said = {name: ask(bits) for name, bits in _BITS.items()}
+    by_release = {name for name, since in _FLAGS_SINCE.items() if kernel >= since}
+    taken = (name for name, yes in said.items() if yes or (yes is None and name in by_release))
+    return frozenset(_PREFIX + name for name in taken)
 
 
 def of_kernel(name: str) -> frozenset[str]:

@@ -86,6 +86,14 @@ def remarks(
             f"warning: {_where(values, modes.ENFORCE_LOG)}this kernel logs no denial of "
             "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
         )
+    if modes.OBSERVE in used and modes.KILLABLE_FLAG not in facts.flags:
+        yield (
+            f"note: {_where(values, modes.OBSERVE)}a signal whose handler lacks SA_RESTART ends a "
+            f"call that waits for the agent with EINTR: {facts.runtime_kind} "
+            f"{facts.runtime_version} or this kernel does not take the flag {modes.KILLABLE_FLAG}, "
+            "with which it does so only until the agent has received the call; use audit for "
+            "programs that cannot bear that, or crun, or runc 1.5, on Linux 5.19."
+        )
     if values["default.abis"] == "kernel" and facts.abis is None:
         yield (
             f"warning: {placing(values)('default.abis')}what ABIs this kernel runs could not be "

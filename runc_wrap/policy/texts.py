@@ -29,7 +29,9 @@ MEANINGS = {
         "libseccomp has no name for, and the few calls that a runtime itself needs once the filter "
         "is loaded, are logged as in `audit`. A container in `observe` cannot have a seccomp "
         "listener of its own (EBUSY). A signal that interrupts a call which waits for the agent "
-        "restarts it, or ends it with EINTR (under crun only before the agent has received it)."
+        "restarts it, or ends it with EINTR where its handler lacks SA_RESTART; where runtime and "
+        "kernel take SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (crun, runc 1.5 or later, Linux 5.19) "
+        "only until the agent has received it."
     ),
     "default.abis": (
         "Through which ABIs a container may make system calls. `engine`: those that the profile "

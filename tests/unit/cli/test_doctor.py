@@ -94,10 +94,22 @@ def test_no_agent_is_told_and_is_wrong_only_where_the_policy_wants_one(
 ) -> None:
     node.configure(f'[default]\nmode = "{mode}"\n')
     _well(node)
-    [found] = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
-    assert (found["check"], found["severity"]) == ("agent", severity)
+    findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    [found] = [one for one in findings if one["check"] == "agent"]
+    assert found["severity"] == severity
     assert words in found["sentence"]
     assert "runc-wrap-agent.socket" in found["remedy"]
+
+
+def test_what_signals_do_to_calls_in_observe_is_told_where_the_runtime_takes_no_flag(
+    node: Node,
+) -> None:
+    node.configure('[default]\nmode = "observe"\n')  # on runc 1.1
+    _well(node)
+    findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    [found] = [one for one in findings if "EINTR" in one["sentence"]]
+    assert found["severity"] == "note"
+    assert found["remedy"].startswith("use audit for programs that cannot bear that")
 
 
 def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

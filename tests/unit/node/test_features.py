@@ -5,16 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.node import abis, features
 from runc_wrap.node.programs import Runtime
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG, KILLABLE = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
@@ -25,7 +22,7 @@ def _of(
 ) -> features.Features:
     document = json.dumps({"linux": {"seccomp": said}} if said else {})
     path = machine.fake(tmp_path, kind, f"echo '{document}'")
-    return features.of(Runtime(path, kind, version), kernel)
+    return features.of(Runtime(path, kind, version), kernel, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +48,25 @@ def test_what_the_runtime_says_itself_counts_and_the_kernel_must_have_it(tmp_pat
     assert SPEC_ALLOW not in _of(tmp_path, "crun", "1.21", kernel=(4, 14)).flags
     assert LOG not in _of(tmp_path, "crun", "1.21", kernel=(4, 13)).flags
     assert KILLABLE not in _of(tmp_path, "runc", "1.2.0").flags
+
+
+def test_what_the_kernel_says_itself_counts_whatever_its_release(tmp_path: Path) -> None:
+    runtime = Runtime(machine.fake(tmp_path, "crun", "echo '{}'"), "crun", "1.21")
+    backported = features.of(runtime, (5, 14), lambda _: True)
+    assert KILLABLE in backported.flags
+    without = features.of(runtime, (6, 12), lambda bits: not bits & 32)
+    assert without.flags >= {LOG, SPEC_ALLOW}
+    assert KILLABLE not in without.flags
+
+
+def test_the_kernel_tells_flags_that_it_takes_from_those_that_it_does_not() -> None:
+    assert features.takes(1) is True  # TSYNC, since 3.17
+    assert features.takes(1 << 30) is False
+    before = Path("/proc/self/status").read_text()
+    assert features.takes(2 | 1) is True
+    after = Path("/proc/self/status").read_text()
+    seccomp = [line for line in before.splitlines() if line.startswith("Seccomp")]
+    assert seccomp == [line for line in after.splitlines() if line.startswith("Seccomp")]
 
 
 def test_what_the_kernel_lacks_cannot_be_used(

@@ -75,6 +75,8 @@ def test_observe_brings_audit_along_for_when_no_agent_listens() -> None:
     assert "listenerPath" not in _block(found, "audit")
     killable = compiled(OBSERVE, listener="/p/notify.sock", flags=FLAGS)
     assert KILLABLE in _block(killable, "observe")["flags"]
+    assert any("EINTR" in remark for remark in found.remarks)
+    assert not any("EINTR" in remark for remark in killable.remarks)
 
 
 @pytest.mark.parametrize(

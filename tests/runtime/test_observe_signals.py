@@ -1,0 +1,120 @@
+"""Signals while a call waits for an answer: what the flag WAIT_KILLABLE_RECV is worth."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.agent import notify
+from runc_wrap.hotpath.profile import resolve
+from runc_wrap.node import features
+from runc_wrap.node.programs import Runtime
+from runc_wrap.profiles import builtin, machine, modes
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import short_directory, wait_until
+from tests.support.versions import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+CALLS, MICROSECONDS = "200", "1000"
+INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
+
+
+def _takes_the_flag(pair: Pair) -> bool:
+    runtime = Runtime(Path(pair.bare), pair.kind, installed_version(pair.kind))
+    return modes.KILLABLE_FLAG in features.of(runtime, machine.kernel()).flags
+
+
+def _with(bundle: Bundle, program: Path) -> Bundle:
+    shutil.copy(program, bundle.path / "rootfs")
+    config = bundle.read()
+    config["process"]["args"] = ["/interrupted", CALLS, MICROSECONDS]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+def _block(path: Path, *, killable: bool) -> dict[str, object]:
+    listener = modes.Listener(str(path), killable)
+    profile = builtin.load("containerd")
+    made = modes.compiled(
+        profile, "observe", arch=machine.goarch(), kernel=machine.kernel(), listener=listener
+    )
+    return resolve(made, frozenset())
+
+
+def _waits_killable(pid: int) -> bool:
+    """Tell whether the timer's signal waits for a process, which waits for something else."""
+    said = Path(f"/proc/{pid}/status").read_text()
+    (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", said, re.MULTILINE)
+    is_signalled = int(pending, 16) >> (signal.SIGALRM - 1) & 1
+    return bool(is_signalled) and "State:\tD" in said
+
+
+def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
+    """Tell whether a call that was received is still there though a signal has come."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(door))
+        listening.listen()
+        listening.settimeout(60)
+        words = bundle.argv(runtime, "run")
+        null = subprocess.DEVNULL
+        running = subprocess.Popen(words, stdin=null, stdout=null, stderr=null)
+        with listening.accept()[0] as arrived:
+            _, (listener, *_), _, _ = socket.recv_fds(arrived, 65536, 1)
+        call = None
+        while call is None:  # one that a signal has ended before it was received
+            call = notify.Inflight.new().receive(listener, 1)
+        tid, known = call.tid, call.id
+        wait_until(lambda: _waits_killable(tid) or not notify.is_valid(listener, known), "a signal")
+        still = notify.is_valid(listener, known)
+        os.close(listener)
+        running.kill()
+        bundle.delete(runtime)  # what waits can be killed
+        running.wait(60)
+        return still
+
+
+def test_a_call_that_was_received_waits_out_signals_where_the_runtime_takes_the_flag(
+    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    """Were the flag dropped where there is a listener, its presence in a config meant nothing."""
+    with short_directory("signals") as place:
+        for killable in (False, True) if _takes_the_flag(pair) else (False,):
+            door = place / f"{killable}.sock"
+            bundle = make_bundle(pair.kind, seccomp=_block(door, killable=killable))
+            found = _waits_out_signals(_with(bundle, built("interrupted")), pair.bare, door)
+            assert found is killable
+        if not _takes_the_flag(pair):
+            bundle = make_bundle(pair.kind, seccomp=_block(place / "no.sock", killable=True))
+            assert bundle.call(pair.bare, "run").returncode != 0
+
+
+def test_observe_has_the_flag_where_it_is_taken_and_no_call_is_lost_to_it(
+    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    with short_directory("signals") as place:
+        node = install.copy_of(pair.installed, place / "p")
+        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        told = node.control("apply").stdout
+        assert ("SA_RESTART" in told) is not _takes_the_flag(pair)
+        with agents.running(node) as agent:
+            agent.wait_ready()
+            bundle = _with(make_bundle(pair.kind), built("interrupted"))
+            done = bundle.call(node.wrapper, "run")
+        flags = bundle.read()["linux"]["seccomp"].get("flags", [])
+        assert (modes.KILLABLE_FLAG in flags) is _takes_the_flag(pair)
+        found = INTERRUPTED.search(done.stdout)
+        assert found, done.stdout
+        assert int(found[1]) <= int(found[2])  # a signal ends one call, at most
