@@ -18,6 +18,7 @@ sys.path.insert(0, sys.argv[1])
 
 from runc_wrap.hotpath import bundle, caller, ledger, main, policy
 from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decide import Decision
 from runc_wrap.hotpath.failure import Refusal
 
@@ -57,7 +58,7 @@ def confined(
     compiled: "Json", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide as a create does, and put the profile into the text. Raises Refusal."""
-    call = main.Call(invocation, kind, "", main.own_capabilities)
+    call = Call(invocation, kind, "", main.own_capabilities)
     outcome = main.consider(text, call, compiled)
     block = outcome.block
     if outcome.text is not None:

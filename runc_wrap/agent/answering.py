@@ -11,8 +11,9 @@ import time
 
 from runc_wrap.agent import placing, requests
 from runc_wrap.hotpath import argv, bundle, ledger, policy
+from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.failure import Malformed, Refusal
-from runc_wrap.hotpath.main import Call, capabilities_of, consider, default_root, read_config
+from runc_wrap.hotpath.main import capabilities_of, consider, default_root, read_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

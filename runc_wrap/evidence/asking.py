@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from runc_wrap.hotpath.codec import digest
 from runc_wrap.hotpath.decide import LOCALHOST, OWN_KEY
-from runc_wrap.hotpath.digest import digest
 from runc_wrap.hotpath.rules import matches_any
 
 if TYPE_CHECKING:

@@ -1,12 +1,20 @@
-"""JSON: the one place that imports orjson, and what stands in for it when it cannot be loaded.
+"""JSON: the one place that imports orjson, what stands in for it, and the digest of a block.
 
 orjson looks up uuid.UUID, enum.EnumMeta, dataclasses._FIELD and json.JSONDecodeError while it is
 imported (orjson src/typeref.rs); the modules behind them cost more than all the rest of a create.
 We give it nothing but dicts, lists, strings and numbers, so empty stand-ins serve it. Of datetime
-it takes the C half alone, so that stands in for the whole.
+it takes the C half alone, so that stands in for the whole. `hashlib` looks for OpenSSL and costs
+milliseconds; the module behind it does not.
 """
 
 import sys
+
+try:
+    from _blake2 import (
+        blake2b,
+    )
+except ImportError:  # an interpreter built without it
+    from hashlib import blake2b
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,3 +114,9 @@ def dumps(value: "Any") -> bytes:
         return _encode(value)
     except (TypeError, RecursionError):
         raise Unreadable("it is nested too deeply") from None
+
+
+def digest(data: bytes) -> str:
+    """Return BLAKE2b of 256 bits in hexadecimal: hashlib.blake2b(data, digest_size=32)."""
+    text: str = blake2b(data, digest_size=32).hexdigest()
+    return text

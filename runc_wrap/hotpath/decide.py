@@ -1,4 +1,4 @@
-"""The decision for one container: a pure function of its config, who calls, and the policy."""
+"""The decision for one create: a pure function of its facts and the compiled policy."""
 
 from runc_wrap.hotpath import caller, rules
 from runc_wrap.hotpath.failure import Refusal, quoted
@@ -6,10 +6,10 @@ from runc_wrap.hotpath.privileged import is_privileged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.create_facts import CreateFacts
 
     Json = dict[str, Any]
 
@@ -50,30 +50,6 @@ class Decision:
         self.ignored: str | None = None
 
 
-class Node:
-    """What a decision takes from the machine, beside the policy.
-
-    `kind` is the runtime's ("runc" or "crun"), `capabilities` returns what the engine itself
-    could give, `now` is in seconds since the epoch. `made_with` returns the annotations that the
-    pod's sandbox was made with, or raises Refusal; it is asked only for a container whose identity
-    names a sandbox, and whose annotations would decide.
-    """
-
-    __slots__ = ("capabilities", "kind", "made_with", "now")
-
-    def __init__(
-        self,
-        kind: str,
-        capabilities: "Callable[[], frozenset[str]]",
-        now: float,
-        made_with: "Callable[[], dict[str, str]] | None" = None,
-    ) -> None:
-        self.kind = kind
-        self.capabilities = capabilities
-        self.now = now
-        self.made_with = made_with or _nothing_known
-
-
 class _Wish:
     """What annotations ask for: `key` decided, `asked` is its value in our words, both may be "".
 
@@ -91,39 +67,37 @@ class _Wish:
         self.because = because
 
 
-def decide(config: "Json", who: "Identity", policy: "Json", node: Node) -> Decision:
-    """Return the decision for a config whose names have been checked. Raises Refusal.
+def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
+    """Return the decision for one create; `now` is in seconds since the epoch. Raises Refusal.
 
-    `policy` is the compiled policy.
+    `policy` is the compiled policy. The facts are asked for the sandbox's annotations only where a
+    container's would decide that its pod may have got later.
     """
-    linux = _object(config, "linux")
-    if linux is None:
+    if not facts.has_linux:
         return Decision("leave", "The config has no linux section.", "unset")
-    annotations = checked_annotations(config)
-    seccomp = _object(linux, "seccomp")
-    if node.kind == "crun" and CRUN_BPF_KEY in annotations:
-        return _ready_made(annotations, who, policy, node)
-    if not _is_empty(seccomp):
+    counts = _counts(facts.who, policy["opt_out"])
+    if facts.call.kind == "crun" and CRUN_BPF_KEY in facts.annotations:
+        return _ready_made(facts, policy, counts=counts)
+    if not _is_empty(facts.seccomp):
         return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
-    counting = annotations if _counts(who, policy["opt_out"]) else {}
-    privileged = is_privileged(config, who, counting, node.capabilities)
+    privileged = is_privileged(facts, facts.annotations if counts else {})
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
-    return _by_policy(annotations, who, policy, node, privileged=privileged)
+    wish = _wish(facts, policy, counts=counts)
+    rule = rules.first(policy["rules"], facts.who, now) or {}
+    return _by_policy(wish, rule, facts.who, policy, privileged=privileged)
 
 
-def _ready_made(
-    annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node
-) -> Decision:
+def _ready_made(facts: "CreateFacts", policy: "Json", *, counts: bool) -> Decision:
     """Decide for crun's annotation with a filter, which crun takes before any block."""
-    if not _counts(who, policy["opt_out"]) or policy["overlay"]:
+    if not counts or policy["overlay"]:
         raise Refusal(
             f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. Here it "
             "may not: this container's annotations do not count, or an overlay is in force."
         )
-    if _may_be_late(who, policy):
-        before = node.made_with()
-        if before.get(CRUN_BPF_KEY) != annotations[CRUN_BPF_KEY]:
+    if _may_be_late(facts.who, policy):
+        before = facts.sandbox_annotations()
+        if before.get(CRUN_BPF_KEY) != facts.annotations[CRUN_BPF_KEY]:
             raise Refusal(
                 f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. "
                 f"Here it may not: {_LATE}. Make the pod anew with it."
@@ -133,11 +107,9 @@ def _ready_made(
 
 
 def _by_policy(
-    annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node, *, privileged: bool
+    wish: _Wish, rule: "Json", who: "Identity", policy: "Json", *, privileged: bool
 ) -> Decision:
-    rule = rules.first(policy["rules"], who, node.now) or {}
     chosen = {**policy["default"], **rule}
-    wish = _wish(annotations, who, policy, node)
     declared = "privileged" if privileged else wish.asked or "unset"
     if wish.asked == UNCONFINED:
         decision = Decision("leave", f"The annotation {quoted(wish.key)} opts out.", declared)
@@ -158,19 +130,20 @@ def _by_policy(
     return decision
 
 
-def _wish(annotations: "dict[str, str]", who: "Identity", policy: "Json", node: Node) -> _Wish:
+def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
     """Return what counts of what the annotations ask for.
 
     Where the pod may have got them after its sandbox was made, the sandbox's count; one taken away
     since asks for nothing, as what follows then is the policy.
     """
+    who, annotations = facts.who, facts.annotations
     key = _deciding_key(annotations, who)
-    if not key or not _counts(who, policy["opt_out"]):
+    if not key or not counts:
         return _Wish("", "", key or None)
     if not _may_be_late(who, policy):
         return _Wish(key, _asked_for(key, annotations))
     try:
-        before = node.made_with()
+        before = facts.sandbox_annotations()
     except Refusal as refusal:
         told = f"whether the pod's sandbox was made with it cannot be told, as {refusal}"
         return _Wish("", "", key, told.rstrip("."))
@@ -184,10 +157,6 @@ def _wish(annotations: "dict[str, str]", who: "Identity", policy: "Json", node: 
 def _may_be_late(who: "Identity", policy: "Json") -> bool:
     """Tell whether annotations must have been there first; a policy of before does not say."""
     return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
-
-
-def _nothing_known() -> "dict[str, str]":
-    raise Refusal("nobody looked.")
 
 
 def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
@@ -242,22 +211,6 @@ def _profile(name: str, who: "Identity", policy: "Json") -> str:
     return profile
 
 
-def _is_empty(seccomp: "Json | None") -> bool:
+def _is_empty(seccomp: "Json") -> bool:
     """runc takes a block with neither a default action nor rules for none at all (specconv)."""
     return not seccomp or not (seccomp.get("defaultAction") or seccomp.get("syscalls"))
-
-
-def checked_annotations(config: "Json") -> "dict[str, str]":
-    """Return the annotations, {} for none. Raises Refusal unless they are strings."""
-    annotations = _object(config, "annotations") or {}
-    for key, value in annotations.items():
-        if not isinstance(value, str):
-            raise Refusal(f"the annotation {quoted(key)} in config.json is not a string.")
-    return annotations
-
-
-def _object(parent: "Json", name: str) -> "Json | None":
-    found = parent.get(name)
-    if found is not None and not isinstance(found, dict):
-        raise Refusal(f"{quoted(name)} in config.json is not an object.")
-    return found

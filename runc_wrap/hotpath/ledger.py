@@ -12,7 +12,7 @@ import posix
 import time
 
 from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

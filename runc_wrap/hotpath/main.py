@@ -1,6 +1,6 @@
 """One create, from top to bottom.
 
-    argv -> Invocation -> config -> Decision -> resolved profile -> new config -> ledger -> exec
+    argv -> Invocation -> config -> CreateFacts -> Decision -> block -> new config -> ledger -> exec
 
 Only words with create, run or restore among them come here; all others the launcher passes on.
 """
@@ -20,18 +20,11 @@ from runc_wrap.hotpath import (
     profile,
     splice,
 )
-from runc_wrap.hotpath.decide import (
-    AUDIT,
-    OBSERVE,
-    READY_MADE,
-    Decision,
-    Node,
-    checked_annotations,
-    decide,
-)
+from runc_wrap.hotpath.create_facts import Call, CreateFacts
+from runc_wrap.hotpath.decide import AUDIT, OBSERVE, READY_MADE, Decision, decide
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.hotpath.handover import Launch, hand_over
-from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
+from runc_wrap.hotpath.privileged import CAPABILITIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +33,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.caller import Identity
-    from runc_wrap.hotpath.privileged import Capabilities
 
     Json = dict[str, Any]
     ProfileOf = Callable[[Json, str, str], Json]  # compiled policy, name, mode; raises Refusal
@@ -98,24 +90,6 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         return
 
 
-class Call:
-    """One call of the runtime: its words, the runtime's `kind`, and who calls.
-
-    `called_as` is the path that the engine called; `engine_has` returns what capabilities the
-    engine itself could give.
-    """
-
-    __slots__ = ("called_as", "engine_has", "invocation", "kind")
-
-    def __init__(
-        self, invocation: "Invocation", kind: str, called_as: str, engine_has: "Capabilities"
-    ) -> None:
-        self.invocation = invocation
-        self.kind = kind
-        self.called_as = called_as
-        self.engine_has = engine_has
-
-
 class Outcome:
     """What a create comes to: who is created, what is decided and the final block, {} for none.
 
@@ -144,29 +118,22 @@ def consider(
     config = names.parsed(text)
     if call.kind == "crun":
         names.check_nul(text)
-    invocation = call.invocation
-    who = caller.identify(invocation, checked_annotations(config), call.called_as, rules["engine"])
-    node = Node(call.kind, call.engine_has, time.time(), _made_with(invocation.bundle, who))
-    decision = decide(config, who, rules, node)
-    block = _final_block(rules, config, decision, profile_of)
+    facts = CreateFacts(config, call, rules["engine"], _sandbox_annotations)
+    decision = decide(facts, rules, time.time())
+    block = _final_block(facts, rules, decision, profile_of)
     if decision.mode == OBSERVE and not _is_heard(block):
         _audit_instead(decision)
-        block = _final_block(rules, config, decision, profile_of)
+        block = _final_block(facts, rules, decision, profile_of)
     edited = None
-    if block and block != existing_block(config):
+    if block and block != facts.seccomp:
         edited = splice.with_seccomp(text, config, block)
-    return Outcome(who, decision, block, edited)
+    return Outcome(facts.who, decision, block, edited)
 
 
-def _made_with(bundle_path: str, who: "Identity") -> "Callable[[], dict[str, str]]":
-    """Return what reads the annotations that this container's sandbox was made with."""
+def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":
+    from runc_wrap.hotpath import sandbox  # noqa: PLC0415 - only for annotations that ask
 
-    def read() -> "dict[str, str]":
-        from runc_wrap.hotpath import sandbox  # noqa: PLC0415 - only for annotations that ask
-
-        return sandbox.annotations(bundle_path, who.sandbox or "")
-
-    return read
+    return sandbox.annotations(bundle_path, sandbox_id)
 
 
 def _is_heard(block: "Json") -> bool:
@@ -218,28 +185,20 @@ def described(error: Exception) -> str:
 
 
 def _final_block(
-    rules: "Json", config: "Json", decision: Decision, profile_of: "ProfileOf"
+    facts: CreateFacts, rules: "Json", decision: Decision, profile_of: "ProfileOf"
 ) -> "Json":
     """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
         compiled = profile_of(rules, decision.profile, decision.mode)
-        return profile.resolve(compiled, bounding(config))
-    if decision.declared == READY_MADE:
+        return profile.resolve(compiled, facts.bounding)
+    if decision.action != "keep" or decision.declared == READY_MADE:
         return {}
-    existing = existing_block(config)
     denials = rules["overlay"]
-    if decision.action == "keep" and existing and denials and denials["existing"]:
+    if facts.seccomp and denials and denials["existing"]:
         from runc_wrap.hotpath import overlay  # noqa: PLC0415 - rare, and costs at every create
 
-        return overlay.with_overlay(existing, denials)
-    return existing if decision.action == "keep" else {}
-
-
-def existing_block(config: "Json") -> "Json":
-    """Return the config's own linux.seccomp, {} for none."""
-    linux = config.get("linux")
-    found = linux.get("seccomp") if isinstance(linux, dict) else None
-    return found if isinstance(found, dict) else {}
+        return overlay.with_overlay(facts.seccomp, denials)
+    return facts.seccomp
 
 
 def own_capabilities() -> "frozenset[str]":

@@ -1,4 +1,4 @@
-"""Telling a privileged container from its config. Pure.
+"""Telling a privileged container by what its config shows.
 
 Podman, and CRI-O for a sandbox, say so in an annotation; but anybody could write it (a pod of
 CRI-O's for its sandbox, too), so it stands only for how the container sees the machine, and only
@@ -8,13 +8,7 @@ privilege (containerd:internal/cri/server/container_create.go, moby:daemon/oci_l
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from runc_wrap.hotpath.caller import Identity
-
-    Json = dict[str, Any]
-    Capabilities = Callable[[], frozenset[str]]
+    from runc_wrap.hotpath.create_facts import CreateFacts
 
 # linux:include/uapi/linux/capability.h, by bit
 _NAMES = """
@@ -33,55 +27,15 @@ _CRIO_SANDBOX = {
 _SAYS_SO = {"crio": _CRIO_SANDBOX, "podman": {"io.podman.annotations.privileged": "TRUE"}}
 
 
-def is_privileged(
-    config: "Json", who: "Identity", annotations: "dict[str, str]", engine_has: "Capabilities"
-) -> bool:
+def is_privileged(facts: "CreateFacts", counting: "dict[str, str]") -> bool:
     """Tell whether the engine made this container privileged.
 
-    `annotations` are those that count. `engine_has` returns the capabilities that the engine itself
-    could give: a privileged container has all of those, which on some nodes is not all there are.
+    `counting` are the annotations that count. A privileged container has all capabilities that the
+    engine itself could give, which on some nodes is not all there are.
     """
-    linux = config["linux"]
-    if linux.get("maskedPaths") or linux.get("readonlyPaths"):
+    if not facts.sees_all_paths or "CAP_SYS_ADMIN" not in facts.bounding:
         return False
-    given = bounding(config)
-    if "CAP_SYS_ADMIN" not in given or not given >= engine_has():
+    if not facts.bounding >= facts.call.engine_has():
         return False
-    said = _SAYS_SO.get(who.engine)
-    return bool(said and said.items() <= annotations.items()) or _has_a_privileged_view(config)
-
-
-def bounding(config: "Json") -> "frozenset[str]":
-    """Return process.capabilities.bounding; empty when the config gives none."""
-    process = config.get("process")
-    capabilities = process.get("capabilities") if isinstance(process, dict) else None
-    given = capabilities.get("bounding") if isinstance(capabilities, dict) else None
-    return frozenset(name for name in _list(given) if isinstance(name, str))
-
-
-def _has_a_privileged_view(config: "Json") -> bool:
-    """Tell by what engines do for privileged containers only: sysfs and cgroups are writable.
-
-    A pod may bind something over /sys, which says nothing. Where both are covered, the device rules
-    tell; alone they do not, as with privileged_without_host_devices there are none.
-    """
-    mounts = [mount for mount in _list(config.get("mounts")) if isinstance(mount, dict)]
-    for kinds in (("sysfs",), ("cgroup", "cgroup2")):
-        for mount in mounts:
-            if mount.get("type") in kinds:
-                return "ro" not in _list(mount.get("options"))
-    return _all_devices(config["linux"])
-
-
-def _all_devices(linux: "Json") -> bool:
-    """Tell whether the last device rule that speaks of all devices allows them."""
-    resources = linux.get("resources")
-    rules = _list(resources.get("devices") if isinstance(resources, dict) else None)
-    for rule in reversed(rules):
-        if isinstance(rule, dict) and rule.get("type", "a") in ("a", "") and "major" not in rule:
-            return rule.get("allow") is True
-    return False
-
-
-def _list(value: object) -> "list[Any]":
-    return value if isinstance(value, list) else []
+    said = _SAYS_SO.get(facts.who.engine)
+    return bool(said and said.items() <= counting.items()) or facts.writes_machine

@@ -8,7 +8,7 @@ then. A seccomp block that we put in changes none of them. Loaded for annotation
 """
 
 from runc_wrap.hotpath import bundle, caller, names
-from runc_wrap.hotpath.decide import checked_annotations
+from runc_wrap.hotpath.create_facts import annotations_of
 from runc_wrap.hotpath.failure import Refusal, quoted
 
 LARGEST = 1024 * 1024  # bytes; Kubernetes lets a pod have 256 KiB of annotations
@@ -24,7 +24,7 @@ def annotations(bundle_path: str, sandbox: str) -> "dict[str, str]":
     found = bundle.read(path, LARGEST)
     if found.real != path or found.stat.st_uid != _ROOT:
         raise Refusal(f"{quoted(path)} is a link, or is not root's.")
-    written = checked_annotations(names.parsed(found.text))
+    written = annotations_of(names.parsed(found.text))
     if not caller.is_sandbox(written, sandbox):
         raise Refusal(f"{quoted(path)} is not this sandbox's.")
     return written

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.evidence import ledger
 from runc_wrap.hotpath import bundle, codec, main, names, policy
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath.create_facts import Call, seccomp_of
 from runc_wrap.hotpath.failure import Refusal, quoted
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _considered(
     text = as_it_came(bundle.read(path).text, record)
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
-    call = main.Call(invocation, rules["runtime"]["kind"], handler, main.own_capabilities)
+    call = Call(invocation, rules["runtime"]["kind"], handler, main.own_capabilities)
     return main.consider(text, call, rules, profile_of)
 
 
@@ -68,7 +69,7 @@ def as_it_came(text: bytes, record: Record | None) -> bytes:
     if record is None or record.action != "inject":
         return text
     config = names.parsed(text)
-    if digest(codec.dumps(main.existing_block(config))) != record.digest:
+    if digest(codec.dumps(seccomp_of(config))) != record.digest:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
     return codec.dumps({**config, "linux": linux})

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.node import filters, programs
 from runc_wrap.node.bpf import BpfError

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import known
 from runc_wrap.hotpath import bundle, codec, policy
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.failure import Refusal
-from runc_wrap.hotpath.privileged import CAPABILITIES, bounding
+from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node import deep
 from runc_wrap.node.compare import Expectation

@@ -22,7 +22,8 @@ from runc_wrap.agent import arrivals, request_head, requests
 from runc_wrap.evidence import ledger, store
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, lines, netlink
-from runc_wrap.hotpath import argv, codec, decide, main, names, splice
+from runc_wrap.hotpath import argv, codec, names, splice
+from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.failure import Malformed, Refusal
 from runc_wrap.node import bpf, explore
 from runc_wrap.profiles import formats
@@ -53,8 +54,8 @@ def config(data: bytes) -> None:
     try:
         found = names.parsed(data)
         names.check_nul(data)
-        decide.checked_annotations(found)
-        existing = main.existing_block(found)
+        annotations_of(found)
+        existing = seccomp_of(found)
         if not isinstance(found.get("linux"), dict):
             return  # decide refuses it
         confined = splice.with_seccomp(data, found, BLOCK)

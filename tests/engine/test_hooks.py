@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
 from tests.support import kernel, recorder
 from tests.support.images import REFERENCE
 from tests.support.install import copy_of

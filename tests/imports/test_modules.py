@@ -34,7 +34,7 @@ BARE = frozenset(_START.split())
 UNTIL_313 = frozenset({"_abc", "abc", "io"})
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
-    for name in "argv bundle caller codec decide digest failure handover ledger main names "
+    for name in "argv bundle caller codec create_facts decide failure handover ledger main names "
     "policy privileged profile rules splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_stat", "_blake2"}
 ORJSON = {"orjson", "orjson.orjson", "_datetime"}

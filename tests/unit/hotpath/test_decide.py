@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.caller import identify
-from runc_wrap.hotpath.decide import Decision, Node, decide
+from runc_wrap.hotpath.create_facts import Call, CreateFacts
+from runc_wrap.hotpath.decide import Decision, decide
 from runc_wrap.hotpath.failure import Refusal
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
@@ -47,14 +47,20 @@ NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
 def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) -> Decision:
-    """Decide by POLICY with these changes; `kind`, `now` and `made_with` are the node's."""
-    machine = changes.pop("kind", "runc"), lambda: NODE_HAS, changes.pop("now", 0)
-    node = Node(*machine, changes.pop("made_with", None))
-    annotations = config.get("annotations")
+    """Decide by POLICY with these changes; `kind`, `now` and `made_with` are no part of it."""
+    kind, now = changes.pop("kind", "runc"), changes.pop("now", 0)
+    made_with = changes.pop("made_with", None)
     called = Invocation("create", {"bundle": bundle}, name)
-    known = annotations if isinstance(annotations, dict) else {}
-    who = identify(called, known, "/bin/runc-wrap", changes.pop("only", ""))
-    return decide(config, who, {**POLICY, **changes}, node)
+    call = Call(called, kind, "/bin/runc-wrap", lambda: NODE_HAS)
+
+    def sandboxes(_bundle: str, _sandbox: str) -> dict[str, str]:
+        if made_with is None:
+            raise Refusal("nobody looked.")
+        found: dict[str, str] = made_with()
+        return found
+
+    facts = CreateFacts(config, call, changes.pop("only", ""), sandboxes)
+    return decide(facts, {**POLICY, **changes}, now)
 
 
 def _config(annotations: Json | None = None, **linux: Any) -> Json:

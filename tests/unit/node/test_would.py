@@ -8,7 +8,7 @@ import pytest
 from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.tallies import Call
 from runc_wrap.hotpath import codec, policy
-from runc_wrap.hotpath.digest import digest
+from runc_wrap.hotpath.codec import digest
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node.would import Enforced, Profiles
 from tests.unit.cli import ctl

@@ -1,0 +1,139 @@
+"""What a decision needs to know of one create, taken once from its command line and its config.
+
+argv, config -> CreateFacts -> Decision
+"""
+
+from runc_wrap.hotpath import caller
+from runc_wrap.hotpath.failure import Refusal, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.caller import Identity
+
+    Json = dict[str, Any]
+    Annotations = dict[str, str]
+    Capabilities = Callable[[], frozenset[str]]
+    Sandboxes = Callable[[str, str], Annotations]  # the container's bundle, the sandbox's id
+
+
+class Call:
+    """One call of the runtime: its words, the runtime's `kind`, and who calls.
+
+    `kind` is "runc", "crun" or a hook's word for both. `called_as` is the path that the engine
+    called; `engine_has` returns the capabilities that the engine itself could give.
+    """
+
+    __slots__ = ("called_as", "engine_has", "invocation", "kind")
+
+    def __init__(
+        self, invocation: "Invocation", kind: str, called_as: str, engine_has: "Capabilities"
+    ) -> None:
+        self.invocation = invocation
+        self.kind = kind
+        self.called_as = called_as
+        self.engine_has = engine_has
+
+
+class CreateFacts:
+    """One container that is to be created.
+
+    `who` is its identity and `annotations` are all that it has. `seccomp` is the block that the
+    config brings, {} for none; `has_linux` is False where the config has no linux section at all.
+    `bounding` is the bounding set that it gets. `sees_all_paths`: no path is masked or read-only;
+    `writes_machine`: sysfs and cgroups are writable, or all devices are allowed. `call` is the call
+    that creates it. `sandboxes` finds a sandbox's annotations.
+    """
+
+    __slots__ = (
+        "_sandboxes",
+        "annotations",
+        "bounding",
+        "call",
+        "has_linux",
+        "seccomp",
+        "sees_all_paths",
+        "who",
+        "writes_machine",
+    )
+
+    def __init__(self, config: "Json", call: Call, only: str, sandboxes: "Sandboxes") -> None:
+        """Take them. `only` is the one engine of this node, "" for any. Raises Refusal."""
+        linux = _object(config, "linux")
+        self.call = call
+        self._sandboxes = sandboxes
+        self.annotations = annotations_of(config)
+        self.who: Identity = caller.identify(
+            call.invocation, self.annotations, call.called_as, only
+        )
+        self.has_linux = linux is not None
+        self.seccomp = _object(linux or {}, "seccomp") or {}
+        self.bounding = bounding(config)
+        self.sees_all_paths = not (
+            linux and (linux.get("maskedPaths") or linux.get("readonlyPaths"))
+        )
+        self.writes_machine = _writes_machine(config, linux or {})
+
+    def sandbox_annotations(self) -> "Annotations":
+        """Return the annotations that this container's sandbox was made with. Raises Refusal."""
+        return self._sandboxes(self.call.invocation.bundle, self.who.sandbox or "")
+
+
+def annotations_of(config: "Json") -> "Annotations":
+    """Return the annotations, {} for none. Raises Refusal unless they are strings."""
+    annotations = _object(config, "annotations") or {}
+    for key, value in annotations.items():
+        if not isinstance(value, str):
+            raise Refusal(f"the annotation {quoted(key)} in config.json is not a string.")
+    return annotations
+
+
+def seccomp_of(config: "Json") -> "Json":
+    """Return the config's own linux.seccomp, {} for none. Raises Refusal if it is no object."""
+    return _object(_object(config, "linux") or {}, "seccomp") or {}
+
+
+def bounding(config: "Json") -> "frozenset[str]":
+    """Return process.capabilities.bounding; empty when the config gives none."""
+    process = config.get("process")
+    capabilities = process.get("capabilities") if isinstance(process, dict) else None
+    given = capabilities.get("bounding") if isinstance(capabilities, dict) else None
+    return frozenset(name for name in _list(given) if isinstance(name, str))
+
+
+def _writes_machine(config: "Json", linux: "Json") -> bool:
+    """Tell by what engines do for privileged containers only: sysfs and cgroups are writable.
+
+    A pod may bind something over /sys, which says nothing. Where both are covered, the device rules
+    tell; alone they do not, as with privileged_without_host_devices there are none.
+    """
+    mounts = [mount for mount in _list(config.get("mounts")) if isinstance(mount, dict)]
+    for kinds in (("sysfs",), ("cgroup", "cgroup2")):
+        for mount in mounts:
+            if mount.get("type") in kinds:
+                return "ro" not in _list(mount.get("options"))
+    return _all_devices(linux)
+
+
+def _all_devices(linux: "Json") -> bool:
+    """Tell whether the last device rule that speaks of all devices allows them."""
+    resources = linux.get("resources")
+    rules = _list(resources.get("devices") if isinstance(resources, dict) else None)
+    for rule in reversed(rules):
+        if isinstance(rule, dict) and rule.get("type", "a") in ("a", "") and "major" not in rule:
+            return rule.get("allow") is True
+    return False
+
+
+def _object(parent: "Json", name: str) -> "Json | None":
+    found = parent.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise Refusal(f"{quoted(name)} in config.json is not an object.")
+    return found
+
+
+def _list(value: object) -> "list[Any]":
+    return value if isinstance(value, list) else []
