@@ -14,6 +14,7 @@ from runc_wrap.profiles import modes, syscalls
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runc_wrap.evidence.installations import Installed
     from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter, Outcome
     from runc_wrap.evidence.tallies import Call, Tallies
@@ -125,7 +126,7 @@ class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container.
 
     `shares_name`: the image alone tells it from another one. `runtimes` are calls of the runtime
-    itself, which are no part of the verdict.
+    itself, which are no part of the verdict. `own_filters` are those that its programs installed.
     """
 
     workload: Workload
@@ -140,6 +141,7 @@ class Judged:
     reason: str | None = None
     shares_name: bool = False
     runtimes: list[Row] = field(default_factory=list)
+    own_filters: Installed | None = None
 
     @property
     def name(self) -> str:
@@ -186,6 +188,7 @@ class Judged:
             "ids": [one.record.id for one in self.containers[-_MOST_NAMES:]],
             "calls": [row.as_json() for row in self.rows],
             "runtime_calls": [row.as_json() for row in self.runtimes],
+            "own_filters": self.own_filters.as_json() if self.own_filters else None,
         }
 
 

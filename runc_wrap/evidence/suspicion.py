@@ -2,8 +2,8 @@
 
 A record has no more of its process than a pid. It may be of a container if it was written while
 that ran, if the action in it is one that the container's mode leads to, and if the profile does not
-let the call through: what it lets through, another filter has logged. Where the end of a container
-is not known, it may have run until now.
+let the call through: what it lets through, another filter has logged, but for what installs a filter
+(evidence.installations). Where the end of a container is not known, it may have run until now.
 
 What would not be a proof is not looked at: the program's path is as its own root has it, and may
 have been removed; loginuid and session are what any process without them may give itself.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import judged, outcomes
+from runc_wrap.evidence import installations, judged, outcomes
 from runc_wrap.evidence.outcomes import DEGRADES, LOG, NOTIFY, SAFE
 from runc_wrap.profiles import actions, modes
 
@@ -77,7 +77,11 @@ class Suspicion:
         if key not in self._known:
             profile = self._profile_of(record)
             outcome = None if isinstance(profile, str) else outcomes.of(call, profile)
-            self._known[key] = may_be(call, str(record.mode), outcome)
+            self._known[key] = may_be(call, str(record.mode), outcome) or (
+                record.mode == modes.AUDIT
+                and not isinstance(profile, str)
+                and installations.is_one(call, profile)
+            )
         return self._known[key]
 
 

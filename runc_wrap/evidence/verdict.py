@@ -8,8 +8,9 @@
                Only observe knows whether it was to make namespaces, which clone then may not; where
                that is not known `confidence` says so
     None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
-               more than is kept or of a profile that is gone, or calls of nobody known may be its
-               own (evidence.suspicion), and the rest no worse than degrades; or they are enforced
+               more than is kept or of a profile that is gone, may not be all as programs in audit
+               have filters of their own, or calls of nobody known may be its own
+               (evidence.suspicion), and the rest no worse than degrades; or they are enforced
                already
 
 The first of these that holds is the workload's. What the runtime itself called before the
@@ -21,10 +22,10 @@ meanwhile or belong to nobody known.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import outcomes, watching, workloads
+from runc_wrap.evidence import installations, outcomes, watching, workloads
 from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.evidence.outcomes import (
     DEGRADES,
@@ -40,8 +41,9 @@ from runc_wrap.evidence.tallies import Call, Tallies
 from runc_wrap.profiles import actions, modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from runc_wrap.evidence.installations import Carried
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.evidence.seen import Evidence, Key
@@ -64,7 +66,7 @@ class Judging:
 
     `profile_of` returns the decided profile under enforce, or a sentence why it is not known;
     `is_there` tells whether a container still is; `since` leaves out what was before; `silence`
-    says why audit records do not come.
+    says why audit records do not come; `carried` what live processes have of own filters.
     """
 
     profile_of: Callable[[Record], Filter | str]
@@ -72,6 +74,7 @@ class Judging:
     now: float
     since: float = 0.0
     silence: str | None = None
+    carried: Mapping[Key, Carried] = field(default_factory=dict)
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that we confine, the worst first."""
@@ -118,12 +121,14 @@ class Judging:
             problems += self._tell(one.record, one.seen, rows)
             self._tell(one.record, one.seen.runtimes, apart)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
-        watched = max(one.watched for one in group)
+        own = installations.of(group, self.profile_of, self._carried)
+        telling = own.telling(group)
+        watched = max(one.watched for one in telling)
         lost = _lost(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
         grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
-        problems += self._troubles(group, evidence)
+        problems += [*self._troubles(group, evidence), *own.sentences]
         problems += [_STRAY.format(watching.counted(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
@@ -132,7 +137,7 @@ class Judging:
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(group, watched, doubts, grade),
+            confidence=confidence(telling, watched, doubts, grade),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -141,7 +146,11 @@ class Judging:
             filter=None if isinstance(profile, str) else profile,
             reason=reason,
             runtimes=sorted(apart.values(), key=lambda row: -row.tally.count),
+            own_filters=own,
         )
+
+    def _carried(self, one: Container) -> Carried:
+        return self.carried.get(_key(one.record), installations.NONE)
 
     def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
         """Yield why more may have been seen than the evidence says."""

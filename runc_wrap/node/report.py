@@ -14,8 +14,9 @@ from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
-from runc_wrap.node import own
+from runc_wrap.node import own, own_filters
 from runc_wrap.node.would import Profiles
+from runc_wrap.profiles import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,7 +89,12 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     if not silence:  # else a log without records is no sign that there was nothing to record
         _watch(evidence, read)
     judging = verdict.Judging(
-        profiles(places), is_there, moment, asked.since, "; ".join(silence) or None
+        profiles(places),
+        is_there,
+        moment,
+        asked.since,
+        "; ".join(silence) or None,
+        own_filters.carried(_in_audit(decided)),
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
@@ -103,6 +109,13 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
             raise
         notes.append("what the agent saw is root's to read: ask root for `runc-wrapctl report`")
         return Evidence()
+
+
+def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
+    """Yield the containers whose own filters may hide calls."""
+    for key, record in decided.records.items():
+        if record.action == "inject" and record.mode == modes.AUDIT:
+            yield key, record
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:

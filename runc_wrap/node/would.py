@@ -112,10 +112,21 @@ def _capabilities(rules: Json, record: Record, enforced: Json) -> Capabilities:
         compiled = policy.load_profile(rules, str(record.profile), str(record.mode))
     except Refusal:  # the mode is no longer used
         return candidates[0]
+    return (
+        _matching(compiled, record, candidates)
+        or _matching(modes.former(compiled, enforced, str(record.mode)), record, candidates)
+        or candidates[0]
+    )
+
+
+def _matching(
+    compiled: Json, record: Record, candidates: list[Capabilities]
+) -> Capabilities | None:
+    """Return the capabilities for which a compiled profile has the digest on record."""
     for one in candidates:
         if digest(codec.dumps(resolve(compiled, one))) == record.digest:
             return one
-    return candidates[0]
+    return None
 
 
 def _candidates(record: Record, enforced: Json) -> Iterator[Capabilities]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runc_wrap.hotpath.contradictions import disjoint
-from runc_wrap.profiles import observing
+from runc_wrap.profiles import installations, observing
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile
 from runc_wrap.profiles.words import ALLOW, LOG, OCI
@@ -72,10 +72,11 @@ def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
     return replace(profile, flags=tuple(dict.fromkeys((*flags, LOG_FLAG))))
 
 
-def audited(made: Json, abis: tuple[str, ...]) -> Json:
+def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Json:
     """Return a compiled profile that lets every call through and logs what this one denies.
 
     All ABIs are listed: a filter kills whoever calls through one that is not, whatever its default.
+    With `installing` it logs what installs a filter, too; releases before did not.
     """
     block = {key: value for key, value in made["block"].items() if key not in _OF_DENIALS}
     block["defaultAction"] = _audited(block["defaultAction"])
@@ -87,23 +88,45 @@ def audited(made: Json, abis: tuple[str, ...]) -> Json:
         {**entry, "rule": _audited_rule(entry["rule"])}
         for entry in disjoint(made["rules"], made["block"])
     ]
+    if installing:
+        split = installations.rules(rules, block["defaultAction"], LOG)
+        rules = [*split, *installations.probes(rules)]
     return {**made, "block": block, "rules": rules}
 
 
-def observed(made: Json, abis: tuple[str, ...], listener: Listener) -> Json:
+def observed(
+    made: Json, abis: tuple[str, ...], listener: Listener, *, installing: bool = True
+) -> Json:
     """Return a compiled profile that sends the agent what this one denies; see `observing`.
+
+    With `installing` it sends what installs a filter, too; releases before did not.
 
     Unless a received call waits out signals, one that interrupts it restarts the call, or ends it
     with EINTR, as any call that sleeps.
     """
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
-    sent, metadata = observing.observed(made, rules, abis)
+    sent, metadata = observing.observed(made, rules, abis, installing=installing)
     if listener.killable:
         flags = block.get("flags", [SPEC_ALLOW_FLAG])
         block["flags"] = [*flags, KILLABLE_FLAG]
     block |= {"listenerPath": listener.path, "listenerMetadata": metadata}
     return {**made, "block": block, "rules": sent}
+
+
+def former(compiled: Json, enforced: Json, mode: str) -> Json:
+    """Return a compiled profile as releases before made it, which told of no installations.
+
+    `enforced` is the same profile under enforce. Raises ProfileError.
+    """
+    block = compiled["block"]
+    all_abis = tuple(block.get("architectures", ()))
+    if mode == AUDIT:
+        return audited(enforced, all_abis, installing=False)
+    if mode != OBSERVE:
+        return compiled
+    listener = Listener(block.get("listenerPath", ""), KILLABLE_FLAG in block.get("flags", ()))
+    return observed(enforced, all_abis, listener, installing=False)
 
 
 def _audited(action: str) -> str:

@@ -12,7 +12,8 @@ arguments, and the listener's metadata tell the agent which of them the profile 
 
 ARCH is AUDIT_ARCH_* in hexadecimal; of the outer list one must hold, of the inner all. MASKED_NE is
 the agent's alone. So it is, too, where rules allow and deny one call, both by arguments.
-A few calls stay with LOG even where the profile denies them: see `_KEPT`.
+A few calls stay with LOG even where the profile denies them: see `_KEPT`. What installs a filter
+of the program's own is sent although the profile allows it: see `installations`.
 """
 
 from itertools import product
@@ -29,7 +30,7 @@ from runc_wrap.hotpath.contradictions import (
     ruling,
     telling,
 )
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis, installations, syscalls
 from runc_wrap.profiles.complement import complement, index_of
 from runc_wrap.profiles.lint import RUNTIME_CALLS
 from runc_wrap.profiles.words import ALLOW, LOG, NOTIFY
@@ -50,7 +51,9 @@ _MOST_GROUPS = 64  # of comparisons that the agent is told for one call
 _OPPOSITE = {**OPPOSITE, "SCMP_CMP_MASKED_EQ": "SCMP_CMP_MASKED_NE"}
 
 
-def observed(profile: Json, entries: list[Json], listed: "Iterable[str]") -> tuple[list[Json], str]:
+def observed(
+    profile: Json, entries: list[Json], listed: "Iterable[str]", *, installing: bool = True
+) -> tuple[list[Json], str]:
     """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
     `entries` are its rules, no two of which contradict each other any more; `listed` are the
@@ -58,8 +61,11 @@ def observed(profile: Json, entries: list[Json], listed: "Iterable[str]") -> tup
     """
     block, told = profile["block"], [telling(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
+    asked = installations.asked(entries, block["defaultAction"], NOTIFY) if installing else []
+    if installing:
+        entries = installations.rules(entries, LOG, LOG)
     if block["defaultAction"] not in _DENIES:
-        return [*_passing(entries), *_denials(entries, ())], METADATA
+        return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT
     names -= _open(entries) | _logged(told, block)
     disputed = contested(told, block)
@@ -70,11 +76,14 @@ def observed(profile: Json, entries: list[Json], listed: "Iterable[str]") -> tup
         whole += [] if rules else _whole(entries, name)
         made += rules or ([] if name in whole else _denials(entries, {name}))
     plain = sorted({*(names - by_arguments), *whole})
-    kept = [renamed(one, [n for n in calls_of(one) if n not in whole]) for one in _passing(entries)]
-    rules = [one for one in kept if calls_of(one)]
+    told_apart = [
+        renamed(one, [n for n in calls_of(one) if n not in whole]) for one in _passing(entries)
+    ]
+    rules = [one for one in told_apart if calls_of(one)]
     last = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
     allowed = {name: disputed.get(name) or _allowed(entries, name) for name in whole}
-    return [*rules, *made, *last], _metadata(allowed, filtered)
+    kept = [one for one in asked if _KEPT.issuperset(calls_of(one))]  # of others it is left out
+    return [*rules, *made, *kept, *last], _metadata(allowed, filtered)
 
 
 def contested(told: list[Json], block: Json) -> "dict[str, list[Arguments]]":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN
+_SECCOMP = 317  # on x86_64
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,9 @@ def test_calls_beyond_the_kinds_that_are_kept_may_be_anybodys(case: Case) -> Non
         Call(X86_64, 6_000_000, LOG, None, "", ""), Tally(1, BEGIN + 5, BEGIN + 5)
     )
     assert "1 call of no known container" in case.one()["confidence"]
+
+
+def test_an_installation_of_a_filter_by_nobody_known_may_be_a_container_s(case: Case) -> None:
+    case.container()
+    case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
+    assert case.one()["verdict"] is None

@@ -11,6 +11,7 @@ from runc_wrap.hotpath import codec, policy
 from runc_wrap.hotpath.codec import digest
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node.would import Enforced, Profiles
+from runc_wrap.profiles import modes
 from tests.unit.cli import ctl
 from tests.unit.evidence import making
 
@@ -66,6 +67,15 @@ def test_the_digest_tells_for_which_capabilities_a_profile_was_resolved(
     profile = _enforced(node, digest=_digest(node, caps))
     assert _denies(profile, SYSLOG) is denied
     assert profile.block["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def test_the_digest_of_the_release_before_tells_as_well(node: ctl.Node) -> None:
+    caps = FOURTEEN | {"CAP_SYSLOG"}
+    rules = policy.load(str(node.places.prefix))
+    made, enforced = (policy.load_profile(rules, "moby", mode) for mode in ("audit", "enforce"))
+    before = digest(codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
+    assert before != _digest(node, caps)
+    assert not _denies(_enforced(node, digest=before), SYSLOG)
 
 
 def test_the_bundle_tells_them_while_it_is_there(node: ctl.Node, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.contradictions import FAMILIES, SOCKETS
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.node import bpf, explore, reference
-from runc_wrap.profiles import abis, actions, builtin, lint, modes, syscalls
+from runc_wrap.profiles import abis, actions, builtin, installations, lint, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.complement import complement
 from runc_wrap.profiles.formats import parse
@@ -94,6 +94,8 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
     name = syscalls.table(abi).get(number)
     if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
         return ""  # no family of the kernel's; rules are compared as the kernel takes it
+    if name in installations.NUMBERS and args[0] & 0xFFFFFFFF == installations.NUMBERS[name]:
+        is_allowed = False  # it is, and is sent all the same
     may = {enforced} if is_allowed else {NOTIFY} if _must_be_sent(name) else {NOTIFY, LOG}
     if seen in may:
         return ""

@@ -1,0 +1,144 @@
+"""Seccomp filters that a container's own programs install: what audit may not have heard of. Pure.
+
+TRACE and USER_NOTIF of such a filter outrank LOG, so audit hears nothing of what it traces or hands
+to a listener, and a record has no arguments that would tell which filter it is. Under observe
+USER_NOTIF outranks TRACE, and no such filter gets a listener. Under enforce-log a denial outranks
+both. So it is audit's containers alone whose calls may have been hidden.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.evidence import inert, outcomes, watching
+from runc_wrap.profiles import actions, modes, syscalls
+from runc_wrap.profiles.installations import NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runc_wrap.evidence.judged import Container
+    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.tallies import Call, Tallies
+
+Json = dict[str, Any]
+_MOST_PROGRAMS, _MOST_SHOWN = 10, 3
+_INT = 0xFFFFFFFF
+_WAY_OUT = (
+    "which can hide calls from audit; observe sees all, or where a program needs a listener of its "
+    "own enforce-log."
+)
+
+
+class Carried(NamedTuple):
+    """How many of a container's processes carry filters of their own now, and of how many."""
+
+    processes: int
+    looked: int
+
+
+NONE = Carried(0, 0)
+
+
+class Installed(NamedTuple):
+    """What is known of a workload's own filters.
+
+    `programs` are who installed them, in whatever mode; `hiding` those of them in audit; `hidden`
+    are the containers in audit whose calls audit may not have heard of. `is_observed`: the newest
+    container was in observe, and what the others hid was seen there.
+    """
+
+    programs: Counter[str]
+    hiding: Counter[str]
+    carried: Carried
+    hidden: list[Container]
+    is_observed: bool
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say why calls may be missing, [] if nothing says so."""
+        return [f"{self._who()}, {_WAY_OUT}"] if self.hidden and not self.is_observed else []
+
+    def telling(self, group: list[Container]) -> list[Container]:
+        """Return those of a workload's containers that tell what it calls."""
+        return [one for one in group if one not in self.hidden] if self.is_observed else group
+
+    def _who(self) -> str:
+        if not self.hiding:
+            number, looked = self.carried
+            return f"{number} of the {looked} processes there now have filters of their own"
+        total = watching.times(sum(self.hiding.values()))
+        names = [name for name, _ in self.hiding.most_common()]
+        shown = ", ".join(map(inert.word, names[:_MOST_SHOWN]))
+        more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+        return f"its programs installed filters of their own ({total}, by {shown}{more})"
+
+    def as_json(self) -> Json:
+        """Return it as `report --json` shows it."""
+        return {
+            "installations": sum(self.programs.values()),
+            "programs": [name for name, _ in self.programs.most_common(_MOST_PROGRAMS)],
+            "processes": self.carried.processes,
+            "processes_looked_at": self.carried.looked,
+        }
+
+
+def of(
+    group: Iterable[Container],
+    profile_of: Callable[[Record], Filter | str],
+    carried: Callable[[Container], Carried],
+) -> Installed:
+    """Return what is known of the own filters of a workload's containers."""
+    containers = list(group)
+    programs: Counter[str] = Counter()
+    hiding: Counter[str] = Counter()
+    hidden = []
+    for one in containers:
+        profile = profile_of(one.record)
+        own = Counter[str]() if isinstance(profile, str) else _programs(one.seen, profile)
+        programs += own
+        if one.record.mode == modes.AUDIT:
+            hiding += own
+            hidden += [one] if own or carried(one).processes else []
+    found = [carried(one) for one in containers]
+    total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
+    return Installed(programs, hiding, total, hidden, _is_observed(containers))
+
+
+def _is_observed(containers: list[Container]) -> bool:
+    """Tell whether the newest container was in observe, which hears of all, and was watched."""
+    newest = max(containers, key=lambda one: one.begin)
+    return newest.record.mode == modes.OBSERVE and newest.watched > 0
+
+
+def _programs(seen: Tallies, profile: Filter) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for call, tally in seen.calls.items():
+        if is_one(call, profile):
+            found[call.exe or call.comm] += tally.count
+    return found
+
+
+def is_one(call: Call, profile: Filter) -> bool:
+    """Tell whether a call installed a filter, or tried to.
+
+    Without arguments a record tells that of a call which the profile lets through: only this is
+    logged of it. Of a prctl that it denies nobody knows what it was for; seccomp has one purpose.
+    """
+    name = _name(call)
+    if name is None or call.code & actions.ACTION_MASK not in (outcomes.LOG, outcomes.NOTIFY):
+        return False
+    first = call.args[0] if call.args else None
+    if first is not None:
+        return first & _INT == NUMBERS[name]
+    return name == "seccomp" or outcomes.of(call, profile).verdict == outcomes.SAFE
+
+
+def _name(call: Call) -> str | None:
+    """Return which of these calls it is, None if it is none."""
+    abi = outcomes.abi_of(call.arch, call.number)
+    if abi is None:
+        return None
+    return next((one for one in NUMBERS if syscalls.numbers(abi).get(one) == call.number), None)

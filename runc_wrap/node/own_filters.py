@@ -1,0 +1,54 @@
+"""Live processes that carry more seccomp filters than their container's runtime loaded.
+
+For containers whose filter does not tell of installations, as those of releases before, it is all
+there is: a look at what is there now.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence import known
+from runc_wrap.evidence.installations import Carried
+from runc_wrap.node import processes, status
+from runc_wrap.node.containers import Container
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.evidence.ledger import Record
+
+Key = tuple[str, str]
+
+
+def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
+    """Return for each of these containers that is there how many of its processes do."""
+    there = [(key, record, pid) for key, record in records if (pid := _first(key))]
+    if not there:
+        return {}
+    running = processes.snapshot()
+    placed = [Container(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
+    membership = processes.Membership(placed, running)
+    return {
+        key: _counted(membership.of(place), record.filters, running)
+        for place, (key, record, _) in enumerate(there)
+    }
+
+
+def _first(key: Key) -> int | None:
+    first = known.first_process(key)
+    born = known.born(first[0]) if first else None
+    return first[0] if first and born and born[0] == first[1] else None
+
+
+def _counted(
+    members: list[processes.Process], needed: int, running: dict[int, processes.Process]
+) -> Carried:
+    inside = {one.pid for one in members}
+    own = [
+        one
+        for one in members
+        if (one.filters or 0) > needed + status.inherited(one, inside, running)
+    ]
+    return Carried(len(own), len(members))

@@ -1,0 +1,126 @@
+"""Rules that tell of each seccomp filter which a container's own program installs. Pure.
+
+TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
+what it traces, or hands to a listener, audit never hears of. So audit and observe do not let pass
+unseen what installs one: seccomp(SECCOMP_SET_MODE_FILTER) and prctl(PR_SET_SECCOMP), each told by
+an `int`. Strict mode needs no rule: nobody enters it who has a filter.
+
+A rule that allows one of these calls becomes rules for all other numbers, in blocks of a mask: no
+rule compares one argument twice, and libseccomp takes a rule without arguments before all others.
+Comparisons of a whole register lose the numbers that an `int` cannot have: those are told as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath.contradictions import alternatives, calls_of, renamed
+from runc_wrap.profiles.complement import index_of
+from runc_wrap.profiles.spans import EQ, MASKED_EQ, Block, blocks, spans
+from runc_wrap.profiles.words import ALLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+# the first argument of each that installs a filter; where the filter lies is the third of both
+# (prctl's second is the mode)
+NUMBERS = {"seccomp": 1, "prctl": 22}
+_INT, _WHOLE = 32, 64
+_ANY: Block = (0, 0)
+_NOWHERE = {"index": 2, "value": 0, "op": EQ}
+
+
+def rules(entries: list[Json], default: str, action: str) -> list[Json]:
+    """Return entries of which none lets an installation through; it gets `action`, or the default.
+
+    `default` is the default action of what is made of them.
+    """
+    told = [one for entry in entries for one in _split(entry)]
+    return told if action == default else [*told, *asked(entries, default, action)]
+
+
+def asked(entries: list[Json], default: str, action: str) -> list[Json]:
+    """Return a rule on the installations alone of each call that is let through, or some of it."""
+    return [_rule(name, action) for name in NUMBERS if _is_open(entries, name, default)]
+
+
+def probes(entries: list[Json]) -> list[Json]:
+    """Return what lets calls through that name no filter, by which programs ask what there is.
+
+    They fail with EFAULT. `entries` are as they were before `rules`.
+    """
+    return [
+        {**entry, "rule": {**entry["rule"], "names": [name], "args": [_number(name), _NOWHERE]}}
+        for entry in entries
+        if entry["rule"]["action"] == ALLOW and not entry["rule"].get("args")
+        for name in calls_of(entry)
+        if name in NUMBERS
+    ]
+
+
+def _split(entry: Json) -> Iterator[Json]:
+    names = [name for name in calls_of(entry) if name in NUMBERS]
+    if not names or entry["rule"]["action"] != ALLOW:
+        yield entry
+        return
+    others = [name for name in calls_of(entry) if name not in NUMBERS]
+    if others:
+        yield renamed(entry, others)
+    for name in names:
+        yield from _apart(entry, name)
+
+
+def _apart(entry: Json, name: str) -> Iterator[Json]:
+    """Yield an entry for one call, without what installs a filter."""
+    for group in alternatives(entry["rule"].get("args") or []):
+        others = [one for one in group if index_of(one)]
+        for mask, datum in _held([one for one in group if not index_of(one)], NUMBERS[name]):
+            one = {"index": 0, "value": mask, "valueTwo": datum, "op": MASKED_EQ}
+            yield {**entry, "rule": {**entry["rule"], "names": [name], "args": [one, *others]}}
+
+
+def _held(first: list[Json], number: int) -> Iterator[Block]:
+    """Yield the blocks of what a comparison of the first argument holds for, without a number."""
+    for mask, datum in _blocks(first[0]) if first else [_ANY]:
+        yield from _without(mask, datum, number)
+
+
+def _blocks(one: Json) -> list[Block]:
+    value: int = one["value"]
+    if one["op"] == MASKED_EQ:
+        return [(value, one.get("valueTwo") or 0)]
+    top = (1 << _INT) - 1
+    if one["op"] == EQ:
+        return [((1 << _WHOLE) - 1, value)]
+    held = spans(one["op"], min(value, top), top)
+    return [block for first, last in held for block in blocks(first, last, _WHOLE)]
+
+
+def _without(mask: int, datum: int, number: int) -> Iterator[Block]:
+    """Yield a block without what has a number in its lower half, from the highest bit down."""
+    if (number ^ datum) & mask & ((1 << _INT) - 1):
+        yield mask, datum
+        return
+    for bit in (1 << place for place in reversed(range(_INT)) if not mask >> place & 1):
+        mask |= bit
+        yield mask, datum | ~number & bit
+        datum |= number & bit
+
+
+def _is_open(entries: list[Json], name: str, default: str) -> bool:
+    """Tell whether something of a call is let through; False where one rule says all of it."""
+    own = [entry["rule"] for entry in entries if name in calls_of(entry)]
+    if any(one["action"] != ALLOW and not one.get("args") for one in own):
+        return False
+    return default == ALLOW or any(one["action"] == ALLOW for one in own)
+
+
+def _rule(name: str, action: str) -> Json:
+    return {"rule": {"names": [name], "action": action, "args": [_number(name)]}}
+
+
+def _number(name: str) -> Json:
+    mask = (1 << _INT) - 1
+    return {"index": 0, "value": mask, "valueTwo": NUMBERS[name], "op": MASKED_EQ}

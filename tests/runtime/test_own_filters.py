@@ -1,0 +1,166 @@
+"""Filters of the container's own programs: what they hide from audit is not called safe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import collecting, former, kernel
+from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+Json = dict[str, Any]
+KEYCTL, GETPID = 250, 39
+WAYS = ["prctl", "seccomp", "prctl86", "seccomp86"]
+HIDING = ["trace", "listener"]
+
+
+@pytest.fixture
+def auditing(pair: Pair, own_installation: Installed) -> Installed:
+    own_installation.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
+    return own_installation
+
+
+def with_program(bundle: Bundle, program: Path, *words: str) -> None:
+    """Have a container execute a program."""
+    shutil.copy(program, bundle.path / "rootfs" / program.name)
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program.name}", *words]
+    bundle.config.write_text(json.dumps(config))
+
+
+def run(bundle: Bundle, installed: Installed, program: Path, *words: str) -> dict[str, str]:
+    """Run a container of own_filter; return what it said."""
+    with_program(bundle, program, *words)
+    done = bundle.call(installed.wrapper, "run")
+    assert done.returncode == 0, done.stdout
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def reported(installed: Installed, bundle: Bundle) -> Json:
+    done = installed.control("report", "--json", ok=False)
+    assert done.returncode in (0, 1), done.stderr
+    (found,) = (one for one in json.loads(done.stdout) if one["container"] == bundle.name)
+    return dict(found)
+
+
+def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    made = {(how, "trace"): make_bundle(pair.kind) for how in WAYS}
+    made |= {("seccomp", action): make_bundle(pair.kind) for action in ("listener", "errno")}
+    probing = make_bundle(pair.kind)
+    with collecting.collecting(auditing.prefix):
+        said = {
+            key: run(bundle, auditing, built("own_filter"), *key, str(KEYCTL))
+            for key, bundle in made.items()
+        }
+        run(probing, auditing, built("own_filter"), "probe", "trace", str(GETPID))
+    for key, bundle in made.items():
+        assert said[key]["installed"] == "0"
+        found = reported(auditing, bundle)
+        assert found["verdict"] is None, key
+        assert "keyctl" not in {call["syscall"] for call in found["calls"]}  # audit never heard
+        assert "installed filters of their own (once, by /own_filter)" in found["reason"]
+        assert "observe" in found["reason"]
+        assert found["own_filters"]["installations"] == 1
+        assert found["own_filters"]["programs"] == ["/own_filter"]
+    assert reported(auditing, probing)["verdict"] == "safe"
+
+
+def test_strace_with_a_filter_hides_calls_from_audit_and_that_is_said(
+    auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    def strace(*words: str) -> Json:
+        bundle = with_hosts_programs(make_bundle(pair.kind))
+        config = bundle.read()
+        traced = ["-e", "trace=unshare", "/usr/bin/unshare", "-u", "/bin/true"]
+        config["process"]["args"] = ["/usr/bin/strace", "-f", *words, *traced]
+        bundle.config.write_text(json.dumps(config))
+        with collecting.collecting(auditing.prefix):
+            done = bundle.call(auditing.wrapper, "run")
+        assert "unshare(CLONE_NEWUTS)" in done.stdout
+        return reported(auditing, bundle)
+
+    plain, filtered = strace(), strace("--seccomp-bpf")
+    assert (plain["verdict"], plain["own_filters"]["installations"]) == ("denied", 0)
+    assert (filtered["verdict"], filtered["calls"]) == (None, [])
+    assert "by /usr/bin/strace)" in filtered["reason"]
+
+
+def with_hosts_programs(bundle: Bundle) -> Bundle:
+    """Put this machine's /usr into a container."""
+    root = bundle.path / "rootfs"
+    (root / "usr").mkdir(exist_ok=True)
+    for name in ("lib", "lib64"):
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
+    config = bundle.read()
+    mount = {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]}
+    config["mounts"].append(mount)
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+@pytest.mark.parametrize("action", HIDING)
+def test_without_the_rule_what_such_a_filter_hides_was_safe(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    action: str,
+) -> None:
+    former.put_in_force(auditing, "audit")
+    hidden, seen = make_bundle(pair.kind), make_bundle(pair.kind)
+    with collecting.collecting(auditing.prefix):
+        run(hidden, auditing, built("own_filter"), "seccomp", action, str(KEYCTL))
+        run(seen, auditing, built("own_filter"), "seccomp", "allow", str(KEYCTL))
+    found = reported(auditing, hidden)
+    assert found["verdict"] == "safe", found
+    assert reported(auditing, seen)["verdict"] == "denied"
+
+
+def test_of_a_container_of_the_release_before_live_processes_tell(
+    auditing: Installed,
+    pair: Pair,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    former.put_in_force(auditing, "audit")
+    plain, filtered = make_bundle(pair.kind), make_bundle(pair.kind)
+    with_program(filtered, built("own_filter"), "seccomp", "trace", str(KEYCTL), "stays")
+    with collecting.collecting(auditing.prefix):
+        try:
+            for bundle in (plain, filtered):
+                bundle.create(auditing.wrapper)
+            first = filtered.pid
+            wait_until(lambda: of_children(first) == [2], "the filter of its own")
+            auditing.configure((auditing.prefix / "etc/config.toml").read_text())  # the upgrade
+            found = {one.name: reported(auditing, one) for one in (plain, filtered)}
+        finally:
+            for bundle in (plain, filtered):
+                bundle.delete(auditing.wrapper)
+    assert found[plain.name]["verdict"] == "safe"
+    told = found[filtered.name]
+    assert told["verdict"] is None
+    assert "1 of the 2 processes there now have filters of their own" in told["reason"]
+    assert (told["own_filters"]["processes"], told["own_filters"]["installations"]) == (1, 0)
+
+
+def of_children(pid: int) -> list[int]:
+    """Return how many filters each child of a process has."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(kernel.status(int(one))["Seccomp_filters"]) for one in children]
