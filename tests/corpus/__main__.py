@@ -19,7 +19,7 @@ from tests.corpus import figures, measure, nodes
 from tests.corpus.catalogue import CATALOGUE, KINDS
 from tests.corpus.measure import LOOKING
 from tests.support import install
-from tests.support.processes import short_directory
+from tests.support.processes import run, short_directory
 from tests.support.requirements import is_there
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ _WORST = ("missed", "invented", "wrongly safe")
 
 
 def sample(count: int, seed: int) -> list[Entry]:
-    """Return some of the corpus, of every class one at least."""
+    """Return some of the corpus of which nothing wrong is known, of every class one at least."""
     chance = random.Random(seed)  # noqa: S311 - which programs are run is no secret
-    first = [chance.choice([e for e in CATALOGUE if e.kind == kind]) for kind in KINDS]
-    rest = [entry for entry in CATALOGUE if entry not in first]
+    whole = [entry for entry in CATALOGUE if not entry.why]
+    first = [chance.choice([e for e in whole if e.kind == kind]) for kind in KINDS]
+    rest = [entry for entry in whole if entry not in first]
     return first + chance.sample(rest, max(0, count - len(first)))
 
 
@@ -48,9 +49,10 @@ def main() -> int:
     words.output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rw-corpus-", dir="/tmp") as scratch:
-        found = run(entries, words.runtimes, Path(scratch))
+        found = measured(entries, words.runtimes, Path(scratch))
     rows = [figures.row(r, m, entries, found[r]) for r in words.runtimes for m in LOOKING]
     wrong = [miss for r in words.runtimes for miss in figures.misses(r, entries, found[r])]
+    _say(f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {_commit()}")
     _say(figures.table(rows))
     for miss in wrong:
         _say(miss.sentence)
@@ -59,10 +61,18 @@ def main() -> int:
         "rows": [one._asdict() for one in rows],
         "misses": [one._asdict() for one in wrong],
         "absent": absent,
+        "calls": {
+            f"{r} {m}": figures.by_call(m, found[r]) for r in words.runtimes for m in LOOKING
+        },
         "programs": {r: _plain(found[r]) for r in words.runtimes},
     }
     (words.output / "report.json").write_text(json.dumps(document, indent=1, default=sorted))
     return int(any(one.kind in _WORST for one in wrong))
+
+
+def _commit() -> str:
+    """Return the commit that is measured, with a + where files differ from it."""
+    return run(["git", "describe", "--always", "--dirty=+", "--exclude=*"]).stdout.strip()
 
 
 def _say(text: str) -> None:
@@ -85,7 +95,7 @@ def _chosen(words: argparse.Namespace) -> Sequence[Entry]:
     return sample(words.sample, words.seed) if words.sample else CATALOGUE
 
 
-def run(
+def measured(
     entries: Sequence[Entry], runtimes: Sequence[str], scratch: Path
 ) -> dict[str, dict[str, Measured]]:
     """Measure on each runtime, one after the other: each has its own node and agent."""

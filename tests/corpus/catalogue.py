@@ -32,12 +32,13 @@ class Entry(NamedTuple):
     caps: str = ""
     files: str = ""
     varies: str = ""
-    stopped: str = ""
+    outranked: str = ""
+    why: str = ""
 
     @property
     def words(self) -> str:
-        """The script with the numbers of calls in it."""
-        return _NUMBER.sub(_number, self.script)
+        """The script with the numbers of calls in it, its output one stream, as it was written."""
+        return "exec 2>&1\n" + _NUMBER.sub(_number, self.script)
 
     @property
     def programs(self) -> list[str]:

@@ -6,6 +6,7 @@ Pure functions over measure.Measured; nothing here knows how anything was measur
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.corpus import nodes
@@ -38,13 +39,15 @@ class Miss(NamedTuple):
     what: str
     verdict: str | None
     reason: str | None  # the report's
-    is_stopped: bool = False  # a filter of the program's own stops the call before ours is asked
+    why: str = ""  # the catalogue's
+    is_outranked: bool = False  # by a filter of the program's own
 
     @property
     def sentence(self) -> str:
-        stopped = "its own filter stops it before; " if self.is_stopped else ""
-        told = f"{stopped}verdict {self.verdict}: {self.reason or 'no reason given'}"
-        return f"{self.runtime} {self.mode} {self.name}: {self.kind}: {self.what} ({told})"
+        before = "its own filter goes before" if self.is_outranked else ""
+        why = before or self.why or "why: not known"
+        told = f"{self.kind}: {self.what}; {why}; verdict {self.verdict}: {self.reason or '-'}"
+        return f"{self.runtime} {self.mode} {self.name}: {told}"
 
 
 class Row(NamedTuple):
@@ -98,6 +101,17 @@ def row(runtime: str, mode: str, entries: Sequence[Entry], found: Mapping[str, M
     )
 
 
+def by_call(mode: str, found: Mapping[str, Measured]) -> dict[str, Counter[str]]:
+    """Return for each (ABI, call) in how many programs it was right, invented, missed."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in found.values():
+        said, denied = nodes.reported(one.reports[mode]), one.ran[mode].denied
+        for call in said | denied:
+            kind = "right" if call in said & denied else "invented" if call in said else "missed"
+            counts[" ".join(call)][kind] += 1
+    return dict(sorted(counts.items()))
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
@@ -108,7 +122,7 @@ def is_alike(entry: Entry, one: Measured, mode: str) -> bool:
 
 
 def _shown(entry: Entry, ran: Ran) -> tuple[int, list[str]]:
-    """The lines have no order: runc copies stdout and stderr each on its own."""
+    """The lines of programs that run at once have no order."""
     if entry.varies == "all":
         return ran.status, []
     text = re.sub(r"\d+", "N", ran.output) if entry.varies else ran.output
@@ -120,10 +134,12 @@ def misses(runtime: str, entries: Sequence[Entry], found: Mapping[str, Measured]
     for entry in entries:
         one = found[entry.name]
         for mode in LOOKING:
-            report, stopped = one.reports[mode], nodes.native(entry.stopped)
+            report, outranked = one.reports[mode], nodes.native(entry.outranked)
             for kind, what, call in _wrong(entry, one, mode):
-                told = report["verdict"], report.get("reason")
-                yield Miss(runtime, mode, entry.name, kind, what, *told, call in stopped)
+                told = report["verdict"], report.get("reason"), entry.why
+                yield Miss(
+                    runtime, mode, entry.name, kind, what, *told, is_outranked=call in outranked
+                )
 
 
 def _wrong(entry: Entry, one: Measured, mode: str) -> Iterator[tuple[str, str, Call | None]]:

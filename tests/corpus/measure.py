@@ -134,7 +134,7 @@ class Bench:
             self._tracers.put(tracer)
         filters = self._filters[entry.caps]
         denied = {call_name(one) for one in traced.calls() if filters.of(one).denies}
-        return Ran(status, output, frozenset(denied | nodes.native(entry.stopped)))
+        return Ran(status, output, frozenset(denied | nodes.native(entry.outranked)))
 
     def _call(self, mode: str, entry: Entry, before: Sequence[str]) -> tuple[int, str]:
         times = 2 if "restart" in entry.how else 1

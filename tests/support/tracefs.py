@@ -27,6 +27,7 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _CONFIG_CREATE = 6
 _EVENTS = ("raw_syscalls/sys_enter", "sched/sched_process_fork", "sched/sched_process_exec")
 _OPTIONS = ("event-fork", "stacktrace")
+_OURS = "runc-wrap-"  # and the pid, and a name
 _ROOM = 4096  # kilobytes for each CPU
 _LINE = re.compile(r"-(\d+) +\[\d+\] \S+ +[\d.]+: (\w+): (.*)$|-(\d+) +\[\d+\] \S+ +[\d.]+: <stack")
 _LOST = re.compile(r"^(?:overrun|dropped events): (\d+)", re.MULTILINE)
@@ -98,7 +99,8 @@ class Tracer:
         """Record those calls of these numbers, in any ABI, and those that load filters."""
         self._mounted = mounted()
         root = Path(f"/proc/{os.getpid()}/fd/{self._mounted}")
-        self._place = root / "instances" / f"runc-wrap-{os.getpid()}-{name}"
+        self._place = root / "instances" / f"{_OURS}{os.getpid()}-{name}"
+        _remove_left(self._place.parent)
         self._place.mkdir()
         self._write("tracing_on", "0")
         self._write("trace_clock", "mono")
@@ -137,6 +139,14 @@ class Tracer:
         """Remove the instance."""
         self._place.rmdir()
         os.close(self._mounted)
+
+
+def _remove_left(instances: Path) -> None:
+    """Remove what tracers left that were killed."""
+    for place in instances.glob(f"{_OURS}*"):
+        pid = place.name.removeprefix(_OURS).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            place.rmdir()
 
 
 def _filter(numbers: Collection[int]) -> str:
