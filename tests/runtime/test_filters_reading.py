@@ -61,6 +61,24 @@ def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[
     wait_until(lambda: status(confined.pid)["State"].startswith("T (stopped)"), "the stop again")
 
 
+def test_a_signal_on_its_way_while_a_process_is_read_still_reaches_it(
+    confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that is stopped while verify looks: it must end by the SIGTERM."""
+    real = filters._ptrace  # noqa: SLF001 - between two of its calls the signal comes
+
+    def signalled(request: int, pid: int, *rest: object) -> object:
+        found = real(request, pid, *rest)  # type: ignore[arg-type]
+        if request == filters._SEIZE:  # noqa: SLF001
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: status(pid)["State"].startswith("t"), "the stop by the signal")
+        return found
+
+    monkeypatch.setattr(filters, "_ptrace", signalled)
+    assert len(filters.read(confined.pid)) == 2
+    assert confined.wait(30) == -signal.SIGTERM
+
+
 def test_a_traced_process_is_refused_by_name_of_its_tracer(
     confined: subprocess.Popen[bytes],
 ) -> None:

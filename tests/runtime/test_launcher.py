@@ -103,6 +103,17 @@ def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Instal
     assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
 
 
+def test_where_the_wrapper_stands_for_a_runtime_that_was_moved_the_next_one_is_taken(
+    broken: install.Installed,
+) -> None:
+    """As where the owner put it there for whoever calls runc: it would become itself for ever."""
+    install.use_runtime(broken, "/where/it/was/runc")
+    stand_in = "mount -t tmpfs test /usr/local/sbin && ln -s $0 /usr/local/sbin/runc && exec $0 $1"
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", stand_in]
+    done = attempt([*prefix, broken.wrapper, "--version"], seconds=20)
+    assert done.stdout == attempt(["runc", "--version"]).stdout
+
+
 def test_another_kind_does_not_take_the_place_of_a_runtime_that_is_gone(
     broken: install.Installed, tmp_path: Path
 ) -> None:

@@ -228,6 +228,9 @@ COLD: dict[str, Spoil] = {
     "a place that is not there": _field(6, "/nowhere/config.json"),
     "another new inode": _field(7, "1"),
     "another place": _edited(lambda f: f.__setitem__(6, f[6] + b".other"), _rename),
+    "a field larger than any answer": lambda config: [
+        message(VERSION, "go", "/" + 70_000 * "x", *identity(config))
+    ],
     "larger than any answer": lambda config: [_go(config)[0] + b"\0" * 70_000],
     "garbage, then an answer": lambda config: [b"garbage", *_go(config)],
 }
