@@ -2,7 +2,7 @@
 
 A record has no more of its process than a pid. It may be of a container if it was written while
 that ran, if the action in it is one that the container's mode leads to, and if the profile does not
-let the call through: what it lets through, another filter has logged, but for what installs a filter
+let the call through: what it lets through, another filter has logged, unless it installs a filter
 (evidence.installations). Where the end of a container is not known, it may have run until now.
 
 What would not be a proof is not looked at: the program's path is as its own root has it, and may
