@@ -13,13 +13,14 @@ import socket
 import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, executions, handing, succession
+from runc_wrap.agent import arrivals, executions, handing, questions, succession
 from runc_wrap.agent.door import ARRIVALS
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import Listener, Listeners
 from runc_wrap.agent.metrics import Scrapes
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.pacing import Pacing
+from runc_wrap.agent.questions import Questions
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.resting import Resting
 from runc_wrap.agent.saying import say
@@ -71,6 +72,8 @@ class Worker:
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
         self.door: socket.socket | None = None
+        asked = [each.fd for each in handed if each.name == questions.NAME]
+        self.questions = Questions(asked[0]) if asked else None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
         self.listeners = Listeners(prefix, address, self._record)
@@ -90,7 +93,8 @@ class Worker:
             (memory.records, AUDIT, _KILLED),
         ):
             if records:
-                self.recorder.lost(Lost(time.time(), records, source, why))
+                since = self.recorder.looked_until
+                self.recorder.lost(Lost(time.time(), records, source, why, since))
 
     def _recorder(self) -> Recorder | None:
         try:
@@ -139,6 +143,8 @@ class Worker:
             if name in by_name:
                 self.scrapes.listen(by_name[name])
         self._watch(self.scrapes.fileno(), self.scrapes.turn)
+        if self.questions:
+            self._watch(self.questions.fileno(), self.questions.take)
         self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
@@ -179,7 +185,19 @@ class Worker:
             self._guarded(self.recorder.write_due)
         else:
             self._guarded(self._try_to_record)
+        if self.questions and self.questions.asked is not None:
+            self._guarded(self._answer_questions, self.questions)
         self.inflight.rest()
+
+    def _answer_questions(self, waiting: Questions) -> None:
+        """Answer who waits for what was called before to be written, once it is."""
+        if not self.recorder:
+            waiting.answer(0.0)
+        elif self.recorder.has_all(waiting.asked or 0.0):
+            waiting.answer(self.recorder.write_all())
+        elif waiting.is_late:
+            self.recorder.write_all()
+            waiting.answer(self.recorder.has_until)
 
     def _guarded(self, do: Callable[..., None], *words: object) -> None:
         """Do something of which no error may keep other calls waiting."""
@@ -221,6 +239,7 @@ class Worker:
     def _seconds(self) -> float:
         due = [arrival.until for arrival in self.arriving.values()]
         due += [*self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
+        due += self.questions.due() if self.questions else []
         seconds = [when - time.monotonic() for when in due]
         seconds += [TICK if self.listeners.by_fd or self.arriving else TICK_AT_REST]
         if self.recorder:
@@ -323,6 +342,8 @@ class Worker:
 
     def _finish(self) -> None:
         self.listeners.inspector.stop()
+        if self.questions:
+            self.questions.close()
         if self.recorder:
             self._guarded(self.recorder.finish)
 

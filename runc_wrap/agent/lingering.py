@@ -213,7 +213,7 @@ class Lingering:
             return
         try:
             store = Store(f"{self.prefix}/var/evidence")
-            store.lost(Lost(time.time(), records, OBSERVE, STOPPED))
+            store.lost(Lost(time.time(), records, OBSERVE, STOPPED, store.looked_until))
             store.flush()
         except OSError as error:
             say(f"{records} calls were not recorded, which cannot be written: {error}.")

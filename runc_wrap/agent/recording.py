@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.notify import Inflight
     from runc_wrap.evidence.seen import Key
+    from runc_wrap.evidence.sources.netlink import Counted
 
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
@@ -34,9 +35,9 @@ _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls wa
 _MOST_TURNS = 200
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 _UNTOLD = "it is not told of new ledger lines and listens to each process instead"
-# Where audit=1 is set and no auditd runs it counts what came here all the same (kauditd_hold_skb)
-_DROPPED = "the kernel had no room for them, or its rate limit held them back"
-_AT_ONCE = 128  # audit records before others get their turn
+_DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
+_SETTLED = 0.02  # seconds in which the kernel passes on what was logged
+_AT_ONCE = 1024  # audit records before others get their turn
 
 
 class Recorder:
@@ -57,13 +58,15 @@ class Recorder:
         self.tree = Tree(self.known)
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
+        self.written_until = 0.0
+        self.looked_until = min(self._store.looked_until, self._begun)  # by those before
         self._obstacles: list[str] = []
         self._dropped = netlink.kernel_lost() if self.live else None
         self._dropped_until = self._begun
         if self.live:
             self._complain(kernel.warnings())
         self._containers = self.tree.lives.begun
-        self._pending: list[Sighting] = []  # of which the tree may not have heard yet
+        self._pending: list[Counted] = []  # of which the tree may not have heard yet
         self._doubtful: list[tuple[Key, Sighting]] = []  # the runtime's own, perhaps: likewise
         self._due: float | None = None
         self._noted = time.monotonic()
@@ -145,8 +148,8 @@ class Recorder:
         if self._pending:
             self._hear_tree()  # what it has told may be all, and nothing else would wake us
             return
-        records = live.read(_AT_ONCE)
-        self._memory.read(sum(not isinstance(one, Lost) for one in records))
+        records = live.counts(_AT_ONCE)
+        self._memory.read(sum(one.times for one in records if not isinstance(one, Lost)))
         for one in records:
             if isinstance(one, Lost):
                 self._hear_all()
@@ -165,26 +168,27 @@ class Recorder:
 
     def _attribute(self) -> None:
         """Count records, each once the tree knows of every process that it may be from."""
-        waiting = [*self._pending[-1:], *(one for _, one in self._doubtful[-1:])]
-        if waiting and self.tree.has_told(max(one.time for one in waiting)):
+        waiting = [one.one.time for one in self._pending[-1:]]
+        waiting += [one.time for _, one in self._doubtful[-1:]]
+        if waiting and self.tree.has_told(max(waiting)):
             self._settle()
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, []
         doubtful, self._doubtful = self._doubtful, []
-        for one in pending:
-            self._add(self.tree.container_of(one.pid, one.time), one)
+        for one, times, last in pending:
+            self._add(self.tree.container_of(one.pid, one.time), one, times, last)
         for key, one in doubtful:
             self._add(key, one)
 
-    def _add(self, key: Key | None, one: Sighting) -> None:
+    def _add(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> None:
         """Count a call, apart if it is the runtime's own: what makes the container."""
         is_runtimes = (
             key is not None
             and self._runtimes.has(one.exe)
             and self.tree.is_runtimes(one.pid, one.time)
         )
-        self._store.add(key, one, is_runtimes=is_runtimes)
+        self._store.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
         self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
@@ -232,6 +236,27 @@ class Recorder:
             self._hear_all()  # who waits must not become nobody's for that
             self.write()
 
+    def has_all(self, when: float) -> bool:
+        """Take in a part of what was called by then; tell whether there is no more of it."""
+        if not self.live:
+            return True
+        is_settled = time.time() >= when + _SETTLED  # before what is read now
+        self._hear_audit(self.live)
+        return is_settled and not self._pending and self.live.has_told(when)
+
+    @property
+    def has_until(self) -> float:
+        """Until when all was taken in, where more comes than can be."""
+        return min(self.written_until, self.live.last if self.live else self.written_until)
+
+    def write_all(self) -> float:
+        """Write what there is, and return until when all is written."""
+        begun = time.time()
+        self.tree.ask_soon()
+        self._hear_all()
+        self.write()
+        return begun if self._due is None else self.written_until
+
     def finish(self) -> None:
         """Take in what has been told, and write: nobody else would know of it."""
         self._hear_all()
@@ -258,7 +283,7 @@ class Recorder:
             say(f"evidence cannot be written: {error.strerror}; it is tried again.")
             self._due = self._noted + TRY_AGAIN
             return
-        self._due = None
+        self._due, self.written_until = None, now
         self._memory.written()
 
     def _note_audit(self, now: float) -> None:
@@ -278,9 +303,9 @@ class Recorder:
         dropped = netlink.kernel_lost()
         before, self._dropped = self._dropped, dropped
         since, self._dropped_until = self._dropped_until, now
-        if dropped and before is not None and dropped > before:
-            for when, records in ((since, dropped - before), (now, 0)):
-                self._store.lost(Lost(when, records, AUDIT, _DROPPED))
+        is_more = dropped and before is not None and dropped > before
+        if is_more and not kernel.counts_what_came():
+            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
 
     def _clear(self) -> None:
         if self._noted - self._cleared >= CLEAR_EVERY:

@@ -14,17 +14,21 @@ from prometheus_client.exposition import choose_encoder
 
 from runc_wrap.evidence import metrics
 from runc_wrap.node import metrics as node_metrics
+from runc_wrap.node import written
 from runc_wrap.node.places import Places
 
 DEADLINE = 10  # seconds
+_PATIENCE = 1.0  # seconds for the agent to write, which it can while this runs
 
 
 def main(prefix: str, accepted: str) -> None:
     """Write them as who accepts that media type wants them; exit with 1 if they cannot be read."""
     signal.alarm(DEADLINE)
     encode, content_type = choose_encoder(accepted)
+    places = Places(Path(prefix))
+    written.ask(places, _PATIENCE)
     try:
-        text = encode(metrics.registry(node_metrics.gather(Places(Path(prefix)))))
+        text = encode(metrics.registry(node_metrics.gather(places)))
     except OSError:
         os._exit(1)
     sys.stdout.buffer.write(content_type.encode() + b"\n" + text)

@@ -17,6 +17,7 @@ KINDS = {
     "notify": _socket.SOCK_STREAM,
     "metrics": _socket.SOCK_STREAM,
     "exec": _socket.SOCK_DGRAM,  # agent.executions
+    "evidence": _socket.SOCK_SEQPACKET,  # agent.questions
 }
 LOCK = "lock"
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))

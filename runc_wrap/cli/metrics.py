@@ -11,6 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.evidence import metrics as told
 from runc_wrap.evidence import tally
 from runc_wrap.node import metrics as node_metrics
+from runc_wrap.node import written
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -34,6 +35,9 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
         raise output.Failure(
             f"{textfile} does not end in .prom, so node_exporter would not read it"
         )
+    asked = written.ask(places)
+    if asked.why and not asked.is_nobody:
+        output.warn(f"note: {asked.why}: what was called in the last seconds may be missing")
     try:
         text = told.text(node_metrics.gather(places))
         if textfile:

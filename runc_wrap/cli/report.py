@@ -15,7 +15,7 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen
 from runc_wrap.cli.full import WORDS, call_words, in_full
-from runc_wrap.evidence import asking, inert, outcomes, suggest, watching
+from runc_wrap.evidence import asking, holes, inert, outcomes, suggest, watching
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
 from runc_wrap.node.would import Enforced
@@ -184,7 +184,7 @@ def _write(page: Path, documents: list[Json], found: Report, places: Places, sin
         "policy": str(places.config),
         "profiles": str(places.profiles),
         "unattributed": [row.as_json() for row in found.strays],
-        "lost": sum(count for count, _, _ in found.evidence.lost.values()),
+        "lost": sum(map(holes.total, found.evidence.lost.values())),
         "sources": [
             {"source": name, "begin": watching.rfc3339(begin), "end": watching.rfc3339(end)}
             for name, times in intervals

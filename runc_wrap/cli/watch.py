@@ -59,7 +59,7 @@ def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: b
         if left <= 0:
             return
         seen, lost = looking.look(left)
-        for one in lost:
+        for one in [one for one in lost if one.records]:
             output.warn(f"note: {one.records} records were lost: {one.why}")
         told = list(teller.tell(seen))
         for line in told[:_MOST_LINES]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import called, outcomes, watching
+from runc_wrap.evidence import called, holes, outcomes, watching
 from runc_wrap.evidence.outcomes import WORST_FIRST
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.profiles import modes, syscalls
@@ -89,10 +89,32 @@ class Row:
 
 
 class Lost(NamedTuple):
-    """How many records were lost, or that there were so many at least."""
+    """How many records were lost, or that there were so many at least or at most, and when."""
 
     records: int
     at_least: bool
+    at_most: bool = False
+    begin: float = 0.0
+    end: float = 0.0
+
+    @property
+    def amount(self) -> str:
+        """How many in words."""
+        inexact = {(True, True): "about ", (True, False): "at least ", (False, True): "at most "}
+        how = inexact.get((self.at_least, self.at_most), "")
+        return how + watching.counted(self.records, "record")
+
+    @property
+    def sentence(self) -> str:
+        """Return that and when they were lost, "" where nothing was."""
+        if not self.end:
+            return ""
+        begin, end = (watching.rfc3339(one) if one else None for one in (self.begin, self.end))
+        when = f"between {begin} and {end}" if begin else f"until {end}"
+        known = f" ({when})" if self.end < holes.EVER else ""
+        were = "was" if self.records == 1 else "were"
+        lost = f"{self.amount} {were} lost" if self.records else "records may have been lost"
+        return f"{lost} while its containers ran{known}."
 
 
 class Doubts(NamedTuple):
@@ -110,8 +132,7 @@ class Doubts(NamedTuple):
         """Return them as the end of a sentence, "" for none."""
         found = ""
         if self.lost.records:
-            at_least = "at least " if self.lost.at_least else ""
-            found += f"; meanwhile {at_least}{watching.counted(self.lost.records, 'record')} lost"
+            found += f"; meanwhile {self.lost.amount} lost"
         if self.stray:
             found += f"; meanwhile {watching.counted(self.stray, 'call')} of no known container"
         if self.dropped:
@@ -179,6 +200,7 @@ class Judged:
             "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),
             "lost": self.lost.records,
             "lost_at_least": self.lost.at_least,
+            "lost_at_most": self.lost.at_most,
             "dropped": sum(one.seen.dropped for one in self.containers),
             "watched": round(self.watched),
             "since": watching.rfc3339(min(one.begin for one in self.containers)),

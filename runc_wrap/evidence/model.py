@@ -27,9 +27,13 @@ class Sighting(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Records that the kernel or a reader is known to have dropped."""
+    """Records that the kernel or a reader is known to have dropped, between `begin` and `time`.
+
+    `begin` is None where that was in a moment; `time` is 0 where nobody knows when it was.
+    """
 
     time: float
     records: int
     source: str
     why: str
+    begin: float | None = None

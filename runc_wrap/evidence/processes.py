@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.known import Key, Known
 
 SOURCE = "processes"
+_OVERRUN = "at least one: more processes came and went than fit"
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
 _MOST_AWAITED = 64
@@ -68,7 +69,8 @@ class Tree:
         self._told = 0.0  # the time of the latest news
         self.is_dry = True  # all news was read
         self.taken = 0  # messages
-        self._has_holes = False
+        self._hole_since = 0.0  # the time of the news before what was lost; 0.0: nothing was
+        self._began = time.time()
         self._awaited: dict[Key, float] = {}
         self._joining: list[tuple[Key, int, float]] = []
         self._present = Present(known_containers)
@@ -117,7 +119,9 @@ class Tree:
         """Take in what the kernel has told; return what it could not tell for want of room.
 
         So many messages at most: `is_dry` says whether that was all. After a hole /proc is asked
-        only then, since the kernel tells nothing more until all that it has queued was read.
+        only then, since the kernel tells nothing more until all that it has queued was read. The
+        hole lasts from the news before it until /proc was asked: whose processes began meanwhile,
+        and ended, nobody knows, nor whose those are that they began.
         """
         lost: list[Lost] = []
         self.is_dry = self._socket is None
@@ -130,14 +134,16 @@ class Tree:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                lost.append(Lost(time.time(), 1, SOURCE, "more processes came and went than fit"))
-                self._has_holes = True
+                begin = self._told or self._began
+                lost.append(Lost(time.time(), 1, SOURCE, _OVERRUN, begin))
+                self._hole_since = self._hole_since or begin
                 continue
             self.taken += 1
             self.take(message)
-        if self._has_holes and self.is_dry:
-            self._has_holes = False
+        if self._hole_since and self.is_dry:
+            begin, self._hole_since = self._hole_since, 0.0
             self.scan()
+            lost.append(Lost(time.time(), 0, SOURCE, _OVERRUN, begin))
         self._have_joined()
         return lost
 
@@ -162,6 +168,10 @@ class Tree:
             for pid in [pid for pid in self._leaderless if not _threads(pid)]:
                 self._end(pid, time.time())
         return self.lives.over()
+
+    def ask_soon(self) -> None:
+        """Have `ended` look at once at those that it looks at now and then."""
+        self._asked = -_ASK_EVERY
 
     def has_told(self, when: float) -> bool:
         """Tell whether all news was read of what had begun by then."""

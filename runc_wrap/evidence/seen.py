@@ -8,13 +8,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import tallies
+from runc_wrap.evidence.holes import lose
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.strays import Strays
 from runc_wrap.evidence.tallies import Tallies
 from runc_wrap.hotpath.codec import digest
 
 if TYPE_CHECKING:
+    from runc_wrap.evidence.holes import Holes
     from runc_wrap.evidence.model import Sighting
 
 Key = tuple[str, str]  # the runtime's root, the container's id
@@ -22,7 +23,6 @@ Interval = tuple[float, float]
 
 UNATTRIBUTED, ASIDE = "unattributed.json", ".damaged"
 MOST_INTERVALS = 1000
-_MOST_LOST = 200  # kinds
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 _USER_NOTIF = 0x7FC00000
@@ -30,21 +30,23 @@ _HEX = 64
 
 
 class Evidence:
-    """All that was seen; `damaged` files could not be read.
-
-    `lost` is (source, why) -> (records, first, last).
-    """
+    """All that was seen; `damaged` files could not be read. `lost` is by source and why."""
 
     def __init__(self) -> None:
         self.containers: dict[Key, Tallies] = {}
         self.unattributed = Strays()
-        self.lost: dict[tuple[str, str], tuple[int, float, float]] = {}
+        self.lost: Holes = {}
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
         self._begins: list[float] = []
         self._damaged: set[str] = set()  # files
         self._stored: set[Key] = set()
         self.cleared_until = 0.0
+
+    @property
+    def looked_until(self) -> float:
+        """When somebody was last said to look, 0.0 for never."""
+        return max((times[-1][1] for times in self.watched.values() if times), default=0.0)
 
     @property
     def damaged(self) -> int:
@@ -106,19 +108,10 @@ def file_name(key: Key | None) -> str:
     return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
-def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False) -> None:
+def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False, times: int = 1) -> None:
     """Count a call once: of one that was sent to us, an audit record says the same again."""
     if s.source != AUDIT or s.code != _USER_NOTIF:
-        (of.runtimes if is_runtimes else of).add(s)
-
-
-def lose(into: dict[tuple[str, str], tuple[int, float, float]], one: Lost) -> None:
-    """Add a loss to others of its kind; of too many kinds the reasons are not told apart."""
-    kind = (one.source, tallies.text(one.why))
-    if kind not in into and len(into) >= _MOST_LOST:
-        kind = (one.source, "")
-    count, first, last = into.get(kind, (0, one.time, one.time))
-    into[kind] = (count + one.records, min(first, one.time), max(last, one.time))
+        (of.runtimes if is_runtimes else of).add(s, times)
 
 
 def watch(intervals: list[Interval], begin: float, end: float) -> None:

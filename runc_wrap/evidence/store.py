@@ -5,10 +5,12 @@
     DIR/unattributed.json         the same, of calls whose container is not known (evidence.strays)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
-`watched` are the times in which somebody looked, for each source. `covered` are audit records that
-were counted: [first serial, last serial, first time, last time]; serials begin anew at each boot,
-times tell boots apart. Until `cleared_until` files of containers that are gone were removed.
-Files are replaced whole. One that is damaged is counted and passed over, whose container it is
+`lost` are [source, why, records, begin, end], several for each source and why; the release before
+had one. `watched` are the times in which somebody looked, for each source. `covered` are audit
+records that were counted: [first serial, last serial, first time, last time]; serials begin anew at
+each boot, times tell boots apart. Until `cleared_until` files of containers that are gone were
+removed. Files are replaced whole, state.json last: where another is newer, something is being
+written. One that is damaged is counted and passed over, whose container it is
 about has no verdict, and the writer puts it aside as FILE.damaged.
 Lean: it lives in the agent, which is always there.
 """
@@ -20,6 +22,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import known, strays, tallies
+from runc_wrap.evidence.holes import lose
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.seen import (
     ASIDE,
@@ -28,7 +31,6 @@ from runc_wrap.evidence.seen import (
     Evidence,
     count,
     file_name,
-    lose,
     watch,
 )
 from runc_wrap.evidence.strays import Strays
@@ -39,6 +41,7 @@ from runc_wrap.hotpath.failure import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runc_wrap.evidence.holes import Holes
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.seen import Key
 
@@ -48,6 +51,7 @@ VERSION = 1
 DAYS = 30
 MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
+_MOMENT, _PAUSE = 0.5, 0.01  # seconds for what is being written to be whole, and between looks
 _STATE = "state.json"
 _UNREADABLE = (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 
@@ -75,10 +79,26 @@ class Store:
         self._state_changed = False
         self._covering = False
 
-    def add(self, key: Key | None, s: Sighting, *, is_runtimes: bool = False) -> None:
-        """Count one call, of nobody known where `key` is None; apart if it is the runtime's own."""
-        self.cover(s)
-        count(self._of(key), s, is_runtimes=is_runtimes)
+    @property
+    def looked_until(self) -> float:
+        """When somebody was last said to look, 0.0 for never."""
+        return self._state.looked_until
+
+    def add(
+        self,
+        key: Key | None,
+        s: Sighting,
+        *,
+        is_runtimes: bool = False,
+        times: int = 1,
+        last: int = 0,
+    ) -> None:
+        """Count a call, of nobody known where `key` is None; apart if it is the runtime's own.
+
+        If it was made several times at its time, `last` is the serial of the last record.
+        """
+        self.cover(s, last)
+        count(self._of(key), s, is_runtimes=is_runtimes, times=times)
         self._changed.add(key)
 
     def add_elsewhere(self, s: Sighting) -> None:
@@ -107,6 +127,7 @@ class Store:
 
     def flush(self) -> None:
         """Write what changed; forget what is too old, and what memory need not hold."""
+        self._state_changed |= bool(self._changed)
         for key in list(self._changed):
             self._write(key)
             self._changed.discard(key)
@@ -167,26 +188,61 @@ class Store:
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
         _replace(self._path(key), found)
 
-    def cover(self, s: Sighting) -> None:
-        """Note that a record was here: whoever finds it in a log need not look at it."""
+    def cover(self, s: Sighting, serial: int = 0) -> None:
+        """Note that a record was here: whoever finds it in a log need not look at it.
+
+        `serial` is the last one's, of several that say the same.
+        """
         if s.source != AUDIT:
             return
+        serial = max(serial, s.serial)
         covered = self._state.covered
         if self._covering:
             first, last, begin, end = covered.pop()
-            now = (min(first, s.serial), max(last, s.serial), min(begin, s.time), max(end, s.time))
+            now = (min(first, s.serial), max(last, serial), min(begin, s.time), max(end, s.time))
             covered.append(now)
         else:
-            covered.append((s.serial, s.serial, s.time, s.time))
+            covered.append((s.serial, serial, s.time, s.time))
             del covered[:-MOST_INTERVALS]
         self._covering = True
         self._state_changed = True
 
 
 def load(directory: str | os.PathLike[str]) -> Evidence:
-    """Read all evidence; nothing there is none. Raises PermissionError."""
-    found = Evidence()
+    """Read all evidence; nothing there is none. Raises PermissionError.
+
+    What is being written meanwhile is read again, for a moment: containers must not be older or
+    newer than what is said of all of them.
+    """
     where = os.fspath(directory)
+    until = time.monotonic() + _MOMENT
+    while True:
+        before = _written(where)
+        found = _read(where)
+        is_whole = before == _written(where) and not _is_being_written(where)
+        if is_whole or time.monotonic() > until:
+            return found
+        time.sleep(_PAUSE)
+
+
+def _written(where: str) -> tuple[int, float]:
+    """Return which state.json is there, and since when; zeros for none."""
+    try:
+        found = os.stat(f"{where}/{_STATE}", follow_symlinks=False)  # noqa: PTH116 - lean
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, 0.0
+    return found.st_ino, found.st_mtime
+
+
+def _is_being_written(where: str) -> bool:
+    """Tell whether a file is newer than state.json, which is written last."""
+    _, state = _written(where)
+    newest = max((when for when, _ in _ages(f"{where}/containers")), default=0.0)
+    return bool(state) and newest > state
+
+
+def _read(where: str) -> Evidence:
+    found = Evidence()
     _load_state(where, found)
     for _, path in _ages(f"{where}/containers"):
         _load_container(where, path, found)
@@ -237,9 +293,7 @@ def _load_state(directory: str, found: Evidence) -> None:
         return
     try:
         said = _object(path)
-        lost = {
-            (str(s), str(why)): (int(n), float(b), float(e)) for s, why, n, b, e in said["lost"]
-        }
+        lost = _holes(said["lost"])
         watched = {
             str(source): [(float(b), float(e)) for b, e in intervals]
             for source, intervals in said["watched"].items()
@@ -253,10 +307,17 @@ def _load_state(directory: str, found: Evidence) -> None:
     found.cleared_until = cleared_until
 
 
+def _holes(said: list[list[Any]]) -> Holes:
+    found: Holes = {}
+    for source, why, records, begin, end in said:
+        lose(found, Lost(float(end), int(records), str(source), str(why), float(begin)))
+    return found
+
+
 def _state_json(state: Evidence) -> Json:
     return {
         "version": VERSION,
-        "lost": [[*kind, *counted] for kind, counted in state.lost.items()],
+        "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
         "watched": state.watched,
         "covered": state.covered,
         "cleared_until": state.cleared_until,

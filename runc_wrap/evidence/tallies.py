@@ -112,11 +112,11 @@ class Tallies:
         """When the last call was seen."""
         return max((one.last for one in self.calls.values()), default=None)
 
-    def add(self, s: Sighting) -> None:
-        """Count one call."""
+    def add(self, s: Sighting, times: int = 1) -> None:
+        """Count a call that was made so often at this time."""
         args = None if s.args is None else self._kept(s.arch, s.number, told(s))
         call = Call(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
-        self.count(call, Tally(1, s.time, s.time))
+        self.count(call, Tally(times, s.time, s.time))
 
     def count(self, call: Call, tally: Tally) -> Call | None:
         """Count calls of one kind; return the kind that they were counted as, None for dropped."""

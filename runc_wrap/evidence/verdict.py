@@ -7,11 +7,11 @@
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Only observe knows whether it was to make namespaces, which clone then may not; where
                that is not known `confidence` says so
-    None       nobody can tell: nothing was watching, what was seen has been cleared, or is damaged,
-               more than is kept or of a profile that is gone, may not be all as programs in audit
-               have filters of their own, or calls of nobody known may be its own
-               (evidence.suspicion), and the rest no worse than degrades; or they are enforced
-               already
+    None       nobody can tell: nothing was watching, records were lost while one of them ran, what
+               was seen has been cleared, or is damaged, more than is kept or of a profile that is
+               gone, may not be all as programs in audit have filters of their own, or calls of
+               nobody known may be its own (evidence.suspicion), and the rest no worse than
+               degrades; or they are enforced already
 
 The first of these that holds is the workload's. What the runtime itself called before the
 container's program began has no part in it, and is shown apart. What "safe" is worth is in
@@ -25,7 +25,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import installations, outcomes, watching, workloads
+from runc_wrap.evidence import holes, installations, outcomes, watching, workloads
 from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.evidence.outcomes import (
     DEGRADES,
@@ -43,6 +43,7 @@ from runc_wrap.profiles import actions, modes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from runc_wrap.evidence.holes import Hole
     from runc_wrap.evidence.installations import Carried
     from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
@@ -57,7 +58,7 @@ _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _CROWDED = "it made more kinds of calls than are kept."
 _STRAY = "{} of no known container came meanwhile, which may have been its own."
-_AT_LEAST = "at least"  # how evidence.model.Lost.why begins where the number is none
+_SECOND = 1.0  # the ledger's times are whole ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,12 @@ class Judging:
         own = installations.of(group, self.profile_of, self._carried)
         telling = own.telling(group)
         watched = max(one.watched for one in telling)
-        lost = _lost(group, evidence)
+        lost = self._lost(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
-        grade = watching.grade(watched, doubtful=bool(lost.records or stray or dropped))
+        grade = watching.grade(watched, doubtful=bool(lost.end or stray or dropped))
         problems += [*self._troubles(group, evidence), *own.sentences]
+        problems += [lost.sentence] if lost.end else []
         problems += [_STRAY.format(watching.counted(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
@@ -183,6 +185,23 @@ class Judging:
         ]
         begin = max(start, self.since, self._cleared(one, evidence))
         return watching.length(watching.overlap(times, begin, one.end))
+
+    def _lost(self, group: list[Container], evidence: Evidence) -> Lost:
+        """Return what was lost while one of these ran, or nobody knows when."""
+        found: dict[tuple[tuple[str, str], Hole], None] = {}
+        for one in group:
+            begin, end = max(one.begin, self.since), _latest_end(one, evidence)
+            for kind, lost in evidence.lost.items() if one.looks else ():
+                if _concerns(kind[0], one):
+                    found |= {(kind, hole): None for hole in holes.between(lost, begin, end)}
+        whys = [why for (_, why), _ in found]
+        return Lost(
+            sum(hole.records for _, hole in found),
+            at_least=any(not why or why.startswith(holes.AT_LEAST) for why in whys),
+            at_most=any(why.startswith(holes.AT_MOST) for why in whys),
+            begin=min((hole.begin for _, hole in found), default=0.0),
+            end=max((hole.end for _, hole in found), default=0.0),
+        )
 
     def _cleared(self, one: Container, evidence: Evidence) -> float:
         """Return until when evidence of a container is gone; one that still is keeps its own."""
@@ -279,16 +298,12 @@ def _concerns(source: str, one: Container) -> bool:
     return (source == OBSERVE) == (one.record.mode == OBSERVE)
 
 
-def _lost(group: list[Container], evidence: Evidence) -> Lost:
-    """Return what was lost while one of these ran, or nobody knows when (time 0)."""
-    looking = [one for one in group if one.looks]
-    found = {
-        kind: count
-        for kind, (count, first, last) in evidence.lost.items()
-        if any(
-            _concerns(kind[0], one) and (not first or (one.begin <= last and first <= one.end))
-            for one in looking
-        )
-    }
-    at_least = any(not why or why.startswith(_AT_LEAST) for _, why in found)
-    return Lost(sum(found.values()), at_least)
+def _latest_end(one: Container, evidence: Evidence) -> float:
+    """Return when a container had ended at the latest.
+
+    An end that nobody saw was before the next life of who looks, which finds it gone.
+    """
+    if one.is_there or (one.seen.ended or 0.0) > one.end - _SECOND:
+        return one.end
+    lives = (begin for times in evidence.watched.values() for begin, _ in times)
+    return max(one.end + _SECOND, min((each for each in lives if each > one.end), default=0.0))

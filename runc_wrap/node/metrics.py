@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import (
     following,
+    holes,
     judged,
     ledger,
     metrics,
@@ -46,8 +47,8 @@ def gather(places: Places, now: float | None = None) -> metrics.Told:
     with tally.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = store.load(places.evidence)
-        for (source, why), (records, _, _) in evidence.lost.items():
-            new = kept.grown(f"lost\0{source}\0{why}", records)
+        for (source, why), lost in evidence.lost.items():
+            new = kept.grown(f"lost\0{source}\0{why}", holes.total(lost))
             kept.add(metrics.LOST, (metrics.source(source),), new)
         decided = ledger.read(places.ledger) if evidence.containers else ledger.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)

@@ -64,7 +64,7 @@ class Places:
 
     @property
     def agent(self) -> Path:
-        """The agent's sockets, root's alone: decide, notify, metrics and exec.sock."""
+        """The agent's sockets, root's alone: decide, notify, metrics, exec and evidence.sock."""
         return self.var / "agent"
 
     @property

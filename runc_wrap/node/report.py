@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known, store, verdict
+from runc_wrap.evidence import holes, known, store, verdict
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
-from runc_wrap.node import own, own_filters
+from runc_wrap.node import own, own_filters, written
 from runc_wrap.node.would import Profiles
 from runc_wrap.profiles import modes
 
@@ -77,7 +77,9 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     """Read all there is and judge. Raises OSError where ledger or store cannot be read."""
     said, notes = own.read(places.ledger)
     decided = own.merged(said)
+    asked_agent = written.ask(places)
     evidence = _stored(places.evidence, notes)
+    notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     read = list(_sources(asked, evidence))
     take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
@@ -216,7 +218,7 @@ def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
     for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
         if number:
             yield f"{number} {what} are damaged and were passed over"
-    lost = sum(count for count, _, _ in evidence.lost.values())
+    lost = sum(map(holes.total, evidence.lost.values()))
     if lost:
         why = "; ".join(sorted({why for _, why in evidence.lost}))
         yield f"{lost} records were lost ({why}): what they told is not in this report"

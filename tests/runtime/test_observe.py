@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import store
+from runc_wrap.evidence import holes, store
 from runc_wrap.hotpath.profile import resolve
 from runc_wrap.profiles import builtin, modes
 from tests.support import agent as agents
@@ -82,7 +82,7 @@ def counted(node: install.Installed) -> tuple[int, int]:
         for call, tally in one.calls.items()
         if call.code == NOTIFY
     ]
-    lost = [told[0] for (source, _), told in found.lost.items() if source == "observe"]
+    lost = [holes.total(told) for (source, _), told in found.lost.items() if source == "observe"]
     return sum(calls), sum(lost)
 
 

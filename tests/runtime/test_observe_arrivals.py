@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import store
+from runc_wrap.evidence import holes, store
 from tests.support import agent as agents
 from tests.support import calling, install, tracing
 from tests.support.processes import short_directory, wait_until
@@ -50,7 +50,7 @@ def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
         return sum(one.count for call, one in calls if (call.number, call.code) == wanted)
 
     whose = Counter({key[1]: count(tallies) for key, tallies in found.containers.items()})
-    lost = [told[0] for (source, _), told in found.lost.items() if source == "observe"]
+    lost = [holes.total(told) for (source, _), told in found.lost.items() if source == "observe"]
     return +whose, count(found.unattributed), sum(lost)
 
 

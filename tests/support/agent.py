@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.install import Installed
 
 VERSION = b"runc-wrap/1"
-SOCKETS = ["decide", "exec", "keeper", "metrics", "notify"]
+SOCKETS = ["decide", "evidence", "exec", "keeper", "metrics", "notify"]
 
 
 @dataclass(frozen=True)

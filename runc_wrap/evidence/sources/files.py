@@ -10,6 +10,7 @@ import gzip
 import os
 import re
 import stat
+import time
 import zlib
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Tail:
             found += self._lines.end()
             self._file = file
             found += self._grown()
-        return found
+        return found + self._lines.settle(time.time())
 
     def close(self) -> None:
         """Close the files; nothing can be read afterwards."""
@@ -172,9 +173,9 @@ def _whole(file: _Opened) -> Iterator[Sighting | Lost]:
         for chunk in _unpacked(file.descriptor) if file.compressed else _chunks(file.descriptor):
             yield from lines.feed(chunk)
     except (OSError, EOFError, zlib.error):
-        yield Lost(
-            file.changed, 1, AUDIT, f"at least one record: {file.name} cannot be read to its end"
-        )
+        why = f"at least one record: {file.name} cannot be read to its end"
+        yield Lost(file.changed, 1, AUDIT, why, min(lines.time, file.changed))
+    yield from lines.settle(file.changed)
 
 
 def _chunks(descriptor: int) -> Iterator[bytes]:

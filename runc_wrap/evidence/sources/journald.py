@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from math import ceil, inf
 from typing import IO, TYPE_CHECKING, Any
@@ -57,10 +58,11 @@ class Journal:
             for chunk in _chunks(output.fileno(), self._patience):
                 if not chunk:
                     process.kill()
-                    yield Lost(entries.time, 1, AUDIT, "at least one record: journalctl hung")
+                    why = "at least one record: journalctl hung"
+                    yield Lost(time.time(), 1, AUDIT, why, entries.time)
                     break
                 yield from entries.feed(chunk)
-            yield from entries.flush()
+            yield from entries.end()
             status = process.wait()
         if status > 0:
             raise Unavailable(f"the journal: journalctl failed with status {status}")
@@ -102,6 +104,10 @@ class _Entries:
         for line in lines:
             yield from self._entry(line)
 
+    def end(self) -> list[Sighting | Lost]:
+        """Return all that is held back."""
+        return [*self._settled(self._lines.settle(max(self.time, time.time()))), *self.flush()]
+
     def flush(self) -> list[Lost]:
         """Return the losses held back for the boot that ends here, if they are any."""
         held = [] if self._sent else self._unprinted
@@ -119,6 +125,7 @@ class _Entries:
             )
             return
         if entry.get("_BOOT_ID") != self._boot:
+            yield from self._settled(self._lines.settle(max(self.time, _when(entry))))
             yield from self.flush()
             self._boot = entry.get("_BOOT_ID")
         sent = entry.get("_TRANSPORT") == "audit"
@@ -130,8 +137,11 @@ class _Entries:
     def _printed(self, entry: Entry) -> list[Sighting | Lost]:
         # A message of several lines is one message: a program's newline begins no record.
         message = _message(entry).replace(b"\n", b" ")
+        return self._settled(self._lines.feed(message + b"\n"))
+
+    def _settled(self, items: list[Sighting | Lost]) -> list[Sighting | Lost]:
         found: list[Sighting | Lost] = []
-        for item in self._lines.feed(message + b"\n"):
+        for item in items:
             if isinstance(item, Lost) and item.why == losses.UNPRINTED:
                 self._hold(item)
             else:
@@ -144,6 +154,14 @@ class _Entries:
         else:
             last = self._unprinted[-1]
             self._unprinted[-1] = last._replace(records=last.records + lost.records)
+
+
+def _when(entry: Entry) -> float:
+    """Return when journald took an entry, 0.0 where it does not say."""
+    try:
+        return int(entry["__REALTIME_TIMESTAMP"]) / 1e6
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def _sent(entry: Entry) -> list[Sighting | Lost]:

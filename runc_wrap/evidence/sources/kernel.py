@@ -45,6 +45,22 @@ def warnings() -> list[str]:
     return found + [excluded for _, rule in rules or () if (excluded := excludes(rule))]
 
 
+def counts_what_came() -> bool:
+    """Tell whether the kernel's counter of lost records has such as were sent to us all the same.
+
+    Where it was started with audit=1 and no auditd runs it holds all records for one, and counts
+    what it has no room to hold (linux:kernel/audit.c, kauditd_hold_skb). Who calls waits for room
+    before, and no rate limit drops a record: then it counts nothing else but for want of memory.
+    """
+    if _audit_word() not in ("1", "on"):
+        return False
+    words = netlink.status()
+    if len(words) <= netlink.STATUS_WAITS:
+        return False
+    is_limited = words[netlink.STATUS_RATE_LIMIT] or not words[netlink.STATUS_WAITS]
+    return not words[netlink.STATUS_PID] and not is_limited
+
+
 def excludes(rule: bytes) -> str:
     """Return what one audit rule (struct audit_rule_data) keeps from the log, "" if nothing."""
     if len(rule) < _WORDS.size:
@@ -70,10 +86,13 @@ def _holds(value: int, how: int) -> bool:
     return test is None or test(records.TYPE, value)
 
 
-def _switched_off() -> list[str]:
+def _audit_word() -> str:
     words = _text(_COMMAND_LINE).split()
-    last = [word.partition("=")[2] for word in words if word.startswith("audit=")][-1:]
-    if last in (["0"], ["off"]):
+    return next((word[6:] for word in reversed(words) if word.startswith("audit=")), "")
+
+
+def _switched_off() -> list[str]:
+    if _audit_word() in ("0", "off"):
         return ["the kernel was started with audit=0: it logs nothing"]
     try:
         netlink.opened().close()

@@ -66,16 +66,17 @@ class Ring:
             if not record:
                 break
             found += self._one(record)
-        return found
+        return found + self._lines.settle(time.time())
 
     def _one(self, record: bytes) -> list[Sighting | Lost]:
         line = record.partition(b"\n")[0]
         missed = self._missed(line)
+        before = self._lines.time
         found = self._lines.feed(line + b"\n")
         if missed <= 0:
             return found
         why = "messages of all kinds, overwritten in the kernel's ring before they were read"
-        return [Lost(time.time(), missed, AUDIT, why), *found]
+        return [Lost(time.time(), missed, AUDIT, why, before), *found]
 
     def _missed(self, line: bytes) -> int:
         """Return how many messages there were between the last one and this."""

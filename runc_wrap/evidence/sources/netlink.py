@@ -3,34 +3,57 @@
 Lean: the resident worker imports this. Sources of fact: linux:include/uapi/linux/audit.h and
 linux:kernel/audit.c (kauditd_send_multicast_skb: one record a datagram, as text, to the initial
 network namespace only; CAP_AUDIT_READ to join, CAP_AUDIT_CONTROL to ask for the status).
+
+The kernel queues records here until they take _RECEIVE twice; then it drops all that come until the
+queue is empty, and counts those (linux:net/netlink/af_netlink.c, NETLINK_S_CONGESTED, sk_drops). A
+filter leaves only SECCOMP records to queue, so that what is counted is no other's. Serial numbers
+would tell less: they count records of all types.
 """
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import socket
 import struct
-import sys
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence import records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AUDIT_GET, AUDIT_LIST_RULES = 1000, 1013
 MOST = 4096  # datagrams that one read() takes, so that its caller gets to do other things
 
 _NETLINK_AUDIT = 9
 _SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG = 270, 1, 1
-_RECEIVE = 16 * 1024 * 1024  # bytes that the kernel may queue for us: some 20,000 records
+_RECEIVE = 32 * 1024 * 1024  # bytes; the kernel takes twice that for us: some 80,000 records
 _LARGEST = 64 * 1024
+_LARGEST_RECORD = 16 * 1024  # linux:MAX_AUDIT_MESSAGE_LENGTH is 8970
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _REQUEST, _ACK = 1, 4
 _ERROR, _DONE = 2, 3
-_STATUS_LOST = 6  # the place of `lost` among struct audit_status' 32-bit words
-_MEMORY, _MEMORY_BYTES = 55, 36  # SO_MEMINFO; its first word is how much is queued (sock_diag.h)
-_OVERRUN = "at least one record: they came faster than they were read"
+# places among struct audit_status' 32-bit words
+STATUS_PID, STATUS_RATE_LIMIT, STATUS_LOST, STATUS_BACKLOG, STATUS_WAITS = 3, 4, 6, 7, 9
+_MEMORY, _WORDS = 55, struct.Struct("=9I")  # SO_MEMINFO: linux/sock_diag.h has what its words are
+_QUEUED, _DROPS = 0, 8
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER
+_FILTER = (  # linux/filter.h; half words are loaded in network order
+    (0x28, 0, 0, 4),  # nlmsg_type
+    (0x15, 0, 1, socket.htons(records.TYPE)),
+    (0x06, 0, 0, 0xFFFFFFFF),
+    (0x06, 0, 0, 0),
+)
+_OVERRUN = "they came faster than they were read"
+_LATE = 1.0  # seconds by which a record may come later than one that was begun after it
+_PASSED = 0.25  # seconds after which a record says that those before it have come
+_STAMP = 16 + len("audit(")  # where a datagram has a record's time
+_STAMP_END = _STAMP + len("1700000000.000")
 _PATIENCE = 1.0  # seconds for the kernel's answer
 _ANSWERS = 4096  # messages in one answer
 
@@ -43,15 +66,34 @@ class Live:
 
     def __init__(self) -> None:
         self._overrun = False
+        self._is_dry = False
+        self._drops = 0
+        self._last = b"%.3f" % time.time()  # the time of the last record that was read
         self._socket = opened()
         try:
             # Without a port of its own a socket passes for the kernel's, and gets nothing.
             self._socket.bind((0, 0))
             _enlarge(self._socket)
+            _attach_filter(self._socket)
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG)
         except OSError as error:
             self._socket.close()
             raise Unavailable(f"the kernel's audit multicast: {error.strerror}") from None
+
+    def has_told(self, when: float) -> bool:
+        """Tell whether all was read that was logged by then: ask a moment later."""
+        if self._is_dry:
+            words = status()
+            return len(words) <= STATUS_BACKLOG or not words[STATUS_BACKLOG]
+        return self.last > when + _PASSED
+
+    @property
+    def last(self) -> float:
+        """The time of the record that was read last, or of when this began."""
+        try:
+            return float(self._last)
+        except ValueError:
+            return 0.0
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -63,52 +105,117 @@ class Live:
 
     def read(self, most: int = MOST) -> list[Sighting | Lost]:
         """Return what has come, at most so many records; what else there is, the next time."""
-        found: list[Sighting | Lost] = []
+        items = (one if isinstance(one, Lost) else _item(one) for one in self._taken(most))
+        return [item for item in items if item]
+
+    def counts(self, most: int = MOST) -> list[Counted | Lost]:
+        """Return the same, records that tell the same together: to read each takes far longer."""
+        found: list[Counted | Lost] = []
+        groups: dict[tuple[bytes, bytes], _Group] = {}
+        for one in self._taken(most):
+            if isinstance(one, Lost):
+                found += [*_counted(groups), one]
+                groups.clear()
+                continue
+            head, _, body = one.partition(b"): ")
+            stamp, _, serial = head.rpartition(b":")
+            key = (stamp, body)
+            group = groups.get(key)
+            if group is None:
+                groups[key] = _Group(one)
+            else:
+                group.times += 1
+                group.last = serial
+        return found + _counted(groups)
+
+    def _taken(self, most: int) -> Iterator[bytes | Lost]:
+        """Yield the kernel's datagrams, and each hole in its place among them."""
+        receive = self._socket.recvfrom
+        self._is_dry = False
         for _ in range(most):
-            queued = self._queued() if self._overrun else 0
+            queued = self._memory(_QUEUED) if self._overrun else 0
             try:
-                datagram, sender = self._socket.recvfrom(_LARGEST)
+                datagram, sender = receive(_LARGEST_RECORD)
             except BlockingIOError:
-                found += self._hole()
-                break
+                self._is_dry = True
+                yield from self._hole()
+                return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                found += self._hole()  # of the last time, if its place was not seen
+                yield from self._hole()  # of the last time, if its place was not seen
                 self._overrun = True
                 continue
-            item = _item(datagram) if sender[0] == 0 else None  # port 0 is the kernel
-            if item:
-                found.append(item)
-            if self._overrun and not 0 < self._queued() < queued:
-                found += self._hole()
+            if sender[0] == 0:  # port 0 is the kernel
+                self._last = datagram[_STAMP:_STAMP_END]
+                yield datagram
+            if self._overrun and not 0 < self._memory(_QUEUED) < queued:
+                yield from self._hole()
+
+    def _memory(self, word: int) -> int:
+        raw = self._socket.getsockopt(socket.SOL_SOCKET, _MEMORY, _WORDS.size)
+        found: int = _WORDS.unpack(raw)[word]
         return found
 
-    def _queued(self) -> int:
-        raw = self._socket.getsockopt(socket.SOL_SOCKET, _MEMORY, _MEMORY_BYTES)
-        return int.from_bytes(raw[:4], sys.byteorder)
-
     def _hole(self) -> list[Lost]:
-        """Tell of an overrun in its place among the records.
+        """Tell of an overrun in its place among the records: it lasts from the last one until now.
 
         It is told by an error before what was queued till then, and nothing more is queued until
-        all of that is read (linux:net/netlink/af_netlink.c, NETLINK_S_CONGESTED): the hole is where
-        the queue is empty, or no shorter for having been read.
+        all of that is read: the hole is where the queue is empty, or no shorter for having been
+        read.
         """
         if not self._overrun:
             return []
         self._overrun = False
-        return [Lost(time.time(), 1, AUDIT, _OVERRUN)]
+        before, self._drops = self._drops, self._memory(_DROPS)
+        dropped = (self._drops - before) % (1 << 32)
+        begin = max(self.last - _LATE, 0.0)
+        return [Lost(time.time(), max(dropped, 1), AUDIT, _OVERRUN, begin)]
+
+
+class Counted(NamedTuple):
+    """Records that differ in nothing but their serials: of one time, process, call and place.
+
+    `one` is the first, `last` the serial of the last.
+    """
+
+    one: Sighting
+    times: int
+    last: int
+
+
+class _Group:
+    __slots__ = ("first", "last", "times")
+
+    def __init__(self, datagram: bytes) -> None:
+        self.first = datagram
+        self.times = 1
+        self.last = b""
+
+
+def _counted(groups: dict[tuple[bytes, bytes], _Group]) -> list[Counted | Lost]:
+    found: list[Counted | Lost] = []
+    for group in groups.values():
+        item = _item(group.first)
+        if isinstance(item, Sighting):
+            last = int(group.last) if group.last.isdigit() else item.serial
+            found.append(Counted(item, group.times, last))
+        elif item:
+            found.append(item._replace(records=group.times))
+    return found
 
 
 def kernel_lost() -> int | None:
     """Return how many audit records the kernel has dropped since boot; None if it does not say."""
+    words = status()
+    return words[STATUS_LOST] if len(words) > STATUS_LOST else None
+
+
+def status() -> tuple[int, ...]:
+    """Return the words of struct audit_status, () if the kernel does not say."""
     answer = asked(AUDIT_GET)
-    words = [message for kind, message in answer or () if kind == AUDIT_GET]
-    if not words or len(words[0]) < 4 * (_STATUS_LOST + 1):
-        return None
-    lost: int = struct.unpack_from("=I", words[0], 4 * _STATUS_LOST)[0]
-    return lost
+    found = [message for kind, message in answer or () if kind == AUDIT_GET]
+    return struct.unpack_from(f"={len(found[0]) // 4}I", found[0]) if found else ()
 
 
 def asked(kind: int) -> list[tuple[int, bytes]] | None:
@@ -163,6 +270,13 @@ def _enlarge(receiver: socket.socket) -> None:
         receiver.setsockopt(socket.SOL_SOCKET, 33, _RECEIVE)  # SO_RCVBUFFORCE, CAP_NET_ADMIN
     except PermissionError:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+
+
+def _attach_filter(of: socket.socket) -> None:
+    """Have the kernel queue SECCOMP records only; without the filter others are passed over."""
+    program = array.array("B", b"".join(struct.pack("=HBBI", *one) for one in _FILTER))
+    where, _ = program.buffer_info()
+    of.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", len(_FILTER), where))
 
 
 def _item(datagram: bytes) -> Sighting | Lost | None:

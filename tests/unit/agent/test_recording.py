@@ -15,8 +15,10 @@ from runc_wrap.agent import executions, recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.evidence import connector, known, processes, store
+from runc_wrap.evidence.holes import Hole
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import kernel, netlink
+from runc_wrap.evidence.sources.netlink import Counted
 from tests.support.processes import short_directory
 from tests.unit.evidence.making import line, observed, sighting, write_ledger
 
@@ -146,7 +148,7 @@ def test_records_that_the_kernel_dropped_are_lost(
     now += 60
     one.write()
     found = [*store.load(tmp_path / "var" / "evidence").lost.values()]
-    assert found == ([(lost, now - 60, now)] if lost else [])  # while one ran that is gone now
+    assert found == ([[Hole(lost, now - 60, now)]] if lost else [])  # while one ran that is gone
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -170,9 +172,9 @@ class Teller(Silent):
     def __init__(self) -> None:
         self.records: list[Sighting | Lost] = []
 
-    def read(self, _: int) -> list[Sighting | Lost]:
+    def counts(self, _: int) -> list[Counted | Lost]:
         found, self.records = self.records, []
-        return found
+        return [one if isinstance(one, Lost) else Counted(one, 1, one.serial) for one in found]
 
 
 @pytest.fixture

@@ -339,8 +339,13 @@ def test_after_a_hole_proc_is_asked_once_all_that_was_queued_is_read(
     scans: list[int] = []
     monkeypatch.setattr(tree, "_socket", Overrun(100))
     monkeypatch.setattr(tree, "scan", lambda: scans.append(tree.taken))
-    assert (len(tree.read(64)), scans, tree.is_dry) == (1, [], False)
-    assert (tree.read(64), scans, tree.is_dry) == ([], [100], True)
+    (first,) = tree.read(64)
+    assert (scans, tree.is_dry) == ([], False)
+    (hole,) = tree.read(64)  # it lasts until then
+    assert (scans, tree.is_dry) == ([100], True)
+    assert (hole.records, hole.begin) == (0, first.begin)
+    assert first.begin is not None
+    assert first.begin < first.time <= hole.time
 
 
 def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(

@@ -30,22 +30,48 @@ def test_lines_come_whole_however_the_bytes_are_cut(cuts: list[int]) -> None:
         found += lines.feed(text[at : at + size])
         at += size
     assert serials(found) == [0, 1, 2, 3, 4]
-    assert lost(found + lines.end()) == 0
+    assert lost(found + lines.end() + lines.settle(0)) == 0
 
 
 def test_an_unfinished_line_waits_and_is_damage_only_at_the_end() -> None:
     lines = Lines("x")
     assert lines.feed(line(1)) == []
     assert serials(lines.feed(b"\n" + line(2)[:-5])) == [1]
-    assert lost(lines.end()) == 1
-    assert serials(lines.feed(line(3) + b"\n")) == [3]
+    lines.end()
+    found = lines.feed(line(3) + b"\n")
+    assert (lost(found), serials(found)) == (1, [3])
 
 
 def test_damaged_records_are_counted_in_one_sum() -> None:
     broken = SECCOMP + STAMP + b"auid=what\n"
     found = Lines("a file").feed(line(1) + b"\n" + broken * 3 + b"type=SYSCALL msg=x\n")
     assert serials(found) == [1]
-    assert found[1:] == [Lost(found[0].time, 3, "audit", "damaged SECCOMP records in a file")]
+    assert lost(found) == 0, "when it was is known by the next record"
+
+
+SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64\n"
+
+
+@pytest.mark.parametrize("told", [SUM % 3, (SECCOMP + STAMP + b"auid=what\n") * 3])
+@pytest.mark.parametrize(("before", "after"), [(True, True), (True, False), (False, True)])
+def test_a_loss_lasts_from_the_record_before_it_to_the_one_after(
+    told: bytes, *, before: bool, after: bool
+) -> None:
+    lines = Lines("a file")
+    found = lines.feed((line(1) + b"\n" if before else b"") + told)
+    found += lines.feed(b"type=SYSCALL msg=x\n" + (line(9000) + b"\n" if after else b""))
+    found += lines.settle(2e9)
+    (one,) = [item for item in found if isinstance(item, Lost)]
+    assert (one.records, one.begin) == (3, found[0].time if before else 0.0)
+    assert one.time == (found[-1].time if after else 2e9)
+    assert lines.settle(3e9) == []
+
+
+def test_the_reasons_of_losses_that_are_held_back_are_few() -> None:
+    lines = Lines("a file")
+    lines.feed(b"".join(SUM % number for number in range(1, 300)))
+    held = lines.settle(5.0)
+    assert (len(held), lost(held)) == (65, 299)
 
 
 @pytest.mark.parametrize("chunk", [100, 7_000, 10_000_000])

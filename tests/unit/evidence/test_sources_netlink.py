@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import TYPE_CHECKING
+import time
+
+import pytest
 
 from runc_wrap.evidence import records
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.sources import netlink
-
-if TYPE_CHECKING:
-    import pytest
 
 LENGTH = 700  # bytes that a record takes in the queue
 
@@ -24,6 +23,7 @@ class Congested:
         self.sender = sender  # a port; the kernel's is 0
         self.queue = before
         self.after = after
+        self.dropped = 7
 
     def recvfrom(self, _size: int) -> tuple[bytes, tuple[int, int]]:
         if self.error:
@@ -37,7 +37,7 @@ class Congested:
         return found, (self.sender, 0)
 
     def getsockopt(self, *_words: int) -> bytes:
-        return struct.pack("=9I", LENGTH * len(self.queue), *[0] * 8)
+        return struct.pack("=9I", LENGTH * len(self.queue), *[0] * 7, self.dropped)
 
 
 def record(serial: int) -> bytes:
@@ -50,6 +50,7 @@ def record(serial: int) -> bytes:
 
 def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0) -> netlink.Live:
     made = netlink.Live.__new__(netlink.Live)
+    made._drops, made._is_dry, made._last = 4, False, b"1699999999.000"  # noqa: SLF001 - as opened
     queue = [record(serial) for serial in range(1, before + 1)]
     later = [record(serial) for serial in range(101, after + 101)]
     monkeypatch.setattr(made, "_socket", Congested(queue, later, sender), raising=False)
@@ -80,3 +81,42 @@ def test_what_another_process_sends_is_no_record_of_the_kernels(
     assert [isinstance(one, Lost) for one in forged] == [True]  # only the overrun, our own word
     genuine = live(monkeypatch, 3, 1).read()
     assert [isinstance(one, Lost) for one in genuine].count(False) == 4
+
+
+def test_a_hole_lasts_from_the_last_record_before_it_and_has_what_the_kernel_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = time.time()
+    (_, lost, _) = live(monkeypatch, 1, 1).read()
+    assert isinstance(lost, Lost)
+    assert lost.records == 3  # the kernel's counter was at 4
+    assert lost.begin == pytest.approx(1700000000.001 - 1.0)
+    assert before <= lost.time <= time.time()
+
+
+def test_records_that_differ_in_their_serials_alone_are_counted_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = [again(record(1), serial) for serial in (1, 2, 3)]
+    queue += [record(5), again(record(5), 6).replace(b"pid=7", b"pid=8"), again(record(5), 7)]
+    source = live(monkeypatch, 0, 0)
+    monkeypatch.setattr(source, "_socket", Congested(queue, []))
+    source._socket.error = False  # type: ignore[attr-defined]  # noqa: SLF001 - nothing was lost
+    found = [one for one in source.counts() if isinstance(one, netlink.Counted)]
+    assert [(one.one.serial, one.times, one.last, one.one.pid) for one in found] == [
+        (1, 3, 3, 7), (5, 2, 7, 7), (6, 1, 6, 8),
+    ]  # fmt: skip
+
+
+def test_what_is_counted_together_is_told_before_the_hole_that_came_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = live(monkeypatch, 3, 2).counts()
+    told = ["lost" if isinstance(one, Lost) else one.one.serial for one in found]
+    assert told == [1, 2, 3, "lost", 101, 102]
+
+
+def again(datagram: bytes, serial: int) -> bytes:
+    """Return the same record with another serial."""
+    head, _, rest = datagram.partition(b"): ")
+    return head.rpartition(b":")[0] + b":%d): " % serial + rest

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.evidence import seen, store
+from runc_wrap.evidence.holes import EVER, Hole
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.store import Store
@@ -79,7 +81,7 @@ def test_what_was_lost_between_is_not_taken_for_counted(tmp_path: Path) -> None:
     found = store.load(tmp_path)
     assert not found.has(sighting(serial=15))
     assert found.has(sighting(serial=20))
-    assert found.lost == {(AUDIT, "too fast"): (5, START, START)}
+    assert found.lost == {(AUDIT, "too fast"): [Hole(5, START, START)]}
 
 
 def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_path: Path) -> None:
@@ -169,6 +171,82 @@ def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, mo
     assert kept.clear_old(days, most) == 1
     found = store.load(tmp_path / "evidence")
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
+
+
+def test_losses_that_the_release_before_wrote_are_read_as_times(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(
+        '{"version":1,"lost":[["audit","too fast",5,100.0,160.5],["audit","hung",1,0,0]],'
+        '"watched":{"audit":[[1,200]]},"covered":[]}'
+    )
+    found = store.load(tmp_path)
+    assert found.lost == {
+        (AUDIT, "too fast"): [Hole(5, 100.0, 160.5)],
+        (AUDIT, "hung"): [Hole(1, 0, EVER)],
+    }
+    assert found.damaged == 0
+
+
+def test_times_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    for begin in (10.0, 50.0):
+        kept = Store(tmp_path)
+        kept.lost(Lost(begin + 5, 3, AUDIT, "too fast", begin))
+        kept.flush()
+    expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
+    assert store.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
+
+
+def test_what_is_being_written_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that came in between would have a container newer than what is said of all."""
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    kept.add(KEY, sighting(serial=2))
+    kept._write(KEY)  # noqa: SLF001 - half of a flush
+    pauses: list[float] = []
+
+    def go_on(seconds: float) -> None:
+        pauses.append(seconds)
+        kept.flush()
+
+    monkeypatch.setattr(time, "sleep", go_on)
+    found = store.load(tmp_path)
+    assert (len(pauses), _counts(found)) == (1, [2])
+    assert found.has(sighting(serial=2))
+
+
+def test_who_died_while_writing_keeps_nobody_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def pass_by(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", pass_by)
+    assert _counts(store.load(tmp_path)) == [1]
+    assert 0.5 < now - 5000 < 1
+
+
+def test_a_call_of_several_records_counts_so_often_and_covers_their_serials(
+    tmp_path: Path,
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting(serial=10), times=5, last=14)
+    kept.flush()
+    found = store.load(tmp_path)
+    assert _counts(found) == [5]
+    assert [found.has(sighting(serial=number)) for number in (9, 10, 14, 15)] == [
+        False, True, True, False,
+    ]  # fmt: skip
 
 
 def test_nothing_there_is_no_evidence(tmp_path: Path) -> None:

@@ -372,6 +372,68 @@ def test_only_losses_of_what_has_its_calls_are_a_doubt(
     assert case.one()["lost"] == lost
 
 
+TIMES = {"before": (-9, -3), "begins in it": (-9, 2), "all of it": (-9, WEEK), "inside": (30, 40)}
+
+
+@pytest.mark.parametrize(("name", "is_lost"), [(n, n != "before") for n in TIMES])
+@pytest.mark.parametrize(
+    ("calls", "verdict"), [([], None), ([CLONE3, NEW], None), ([CLONE], "depends"),
+                           ([UNSHARE], "denied")]
+)  # fmt: skip
+def test_what_ran_while_records_were_lost_is_not_plainly_safe(
+    case: Case, name: str, calls: list[int], verdict: str | None, *, is_lost: bool
+) -> None:
+    case.container()
+    for number in calls:
+        case.evidence.add(KEY, sighting(number, time=BEGIN + 5))
+    begin, end = (BEGIN + each for each in TIMES[name])
+    assert (before := case.one()["verdict"]) is not None
+    case.evidence.add_lost(Lost(end, 812331, AUDIT, "too fast", begin))
+    found = case.one()
+    assert found["verdict"] == (verdict if is_lost else before)
+    sentence = "Unknown: 812331 records were lost while its containers ran (between 2026-11-1"
+    assert (found["reason"] or "").startswith(sentence) == (is_lost and verdict is None)
+
+
+@pytest.mark.parametrize(
+    ("why", "amount"),
+    [("too fast", "3 records were"), ("at least 3", "at least 3 records were"),
+     ("at most so many", "at most 3 records were")],
+)  # fmt: skip
+def test_a_number_that_is_no_exact_one_is_said_to_be_none(
+    case: Case, why: str, amount: str
+) -> None:
+    case.container()
+    case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, why))
+    assert case.one()["reason"].startswith(f"Unknown: {amount} lost")
+
+
+@pytest.mark.parametrize(
+    ("ended", "next_life", "is_lost"),
+    [(None, 60, True), (None, None, False), (20, 60, False), (None, 25, False)],
+)
+def test_a_container_whose_end_nobody_saw_may_have_run_until_somebody_looks_again(
+    case: Case, ended: float | None, next_life: float | None, *, is_lost: bool
+) -> None:
+    case.evidence.watched = {}
+    case.evidence.add_watched(AUDIT, BEGIN - 9, BEGIN + 15)
+    case.container()
+    case.there.clear()
+    if ended:
+        case.evidence.containers[KEY] = Tallies()
+        case.evidence.containers[KEY].ended = BEGIN + ended
+    if next_life:
+        case.evidence.add_watched(AUDIT, BEGIN + next_life, BEGIN + WEEK)
+    case.evidence.add_lost(Lost(BEGIN + 40, 3, AUDIT, "too fast", BEGIN + 30))
+    assert bool(case.one()["lost"]) == is_lost
+
+
+def test_a_loss_before_what_is_asked_about_is_no_doubt(case: Case) -> None:
+    case.container()
+    case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
+    assert [one["lost"] for one in case.judge(since=BEGIN + 50)] == [0]
+
+
 def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
     case.container()
     case.evidence.add_lost(Lost(0, 2, AUDIT, "of so many files some are not read"))

@@ -1,0 +1,87 @@
+"""Commands of root that wait until all is on disk which was called before they asked. Lean.
+
+PREFIX/var/agent/evidence.sock takes connections; to connect is the question. The answer is one
+packet, "runc-wrap/1" and until when everything is written (seconds since the epoch), each ended by
+NUL. All who wait are answered by one write, and nobody sooner than SOONEST after the last.
+"""
+
+from __future__ import annotations
+
+import _socket
+import posix
+import time
+
+from runc_wrap.agent import peers
+
+NAME = "evidence"  # of agent.sockets
+VERSION = "runc-wrap/1"
+SECONDS = 1.5  # until a question is answered with what there is; who asks waits for two
+SOONEST = 0.1  # seconds between answers
+MOST = 16  # who wait; others wait in the socket's queue
+
+
+class Questions:
+    """The keeper's socket, at which each evidence worker answers in turn."""
+
+    def __init__(self, fd: int) -> None:
+        self._listening = _socket.socket(fileno=posix.dup(fd))
+        self._listening.settimeout(0)
+        self._waiting: list[tuple[float, _socket.socket]] = []
+        self._last = 0.0  # on the monotonic clock
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when somebody asks."""
+        return self._listening.fileno()
+
+    def close(self) -> None:
+        """Answer no more: who waits asks the next worker."""
+        self._listening.close()
+        for _, connection in self._waiting:
+            connection.close()
+        self._waiting = []
+
+    @property
+    def asked(self) -> float | None:
+        """When the last of those who wait asked, None where nobody waits or it is too soon."""
+        is_due = self._waiting and time.monotonic() - self._last >= SOONEST
+        return self._waiting[-1][0] if is_due else None
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether somebody has waited for as long as it may take."""
+        return bool(self._waiting) and not 0 <= time.time() - self._waiting[0][0] < SECONDS
+
+    def due(self) -> list[float]:
+        """Return when to look again, on the monotonic clock; [] where nobody waits."""
+        return [max(time.monotonic() + 0.005, self._last + SOONEST)] if self._waiting else []
+
+    def take(self) -> None:
+        """Take who asks; who is not root, or not whose agent this is, is sent away."""
+        while len(self._waiting) < MOST:
+            try:
+                fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+            except OSError:
+                return
+            connection = _socket.socket(fileno=fd)
+            connection.settimeout(0)
+            if peers.uid_of(connection) in (0, posix.geteuid()):
+                self._waiting.append((time.time(), connection))
+            else:
+                connection.close()
+
+    def answer(self, until: float) -> None:
+        """Answer all who wait; those who have gone are no matter."""
+        packet = f"{VERSION}\0{until:.3f}\0".encode()
+        for _, connection in self._waiting:
+            _send(connection, packet)
+            connection.close()
+        self._waiting = []
+        self._last = time.monotonic()
+        self.take()  # those for whom there was no room
+
+
+def _send(connection: _socket.socket, packet: bytes) -> None:
+    try:
+        connection.send(packet, _socket.MSG_NOSIGNAL)
+    except OSError:  # it has gone
+        return

@@ -1,0 +1,142 @@
+"""What was called before a report was asked for is in it; it waits for no agent for long."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import agent as agents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+TIMES, UNSHARE, GETPID = 8, 272, 39
+PATIENCE = 60  # seconds: whoever waits for the agent waits for ever
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Runs containers that make one call, and asks at once."""
+
+    node: Installed
+    kind: str
+    make_bundle: Callable[..., Bundle]
+    short: Path
+
+    def run(self, number: int) -> Bundle:
+        bundle = self.make_bundle(self.kind)
+        shutil.copy(self.short, bundle.path / "rootfs" / "short")
+        config = bundle.read()
+        config["process"]["args"] = ["/short", "1", str(number)]
+        bundle.config.write_text(json.dumps(config))
+        done = bundle.call(self.node.wrapper, "run")
+        assert done.returncode == 0, done.stdout
+        return bundle
+
+    def report(self, bundle: Bundle) -> tuple[dict[str, Any], str]:
+        """Return the container's workload, and what was said beside the report."""
+        done = self.node.control("report", "--json", ok=False)
+        (found,) = [one for one in json.loads(done.stdout) if bundle.name in one["ids"]]
+        return dict(found), done.stderr
+
+
+@pytest.fixture(params=["audit", "observe"])
+def asking(
+    request: pytest.FixtureRequest,
+    pair: Pair,
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> Asking:
+    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{request.param}"\n')
+    return Asking(node, pair.kind, make_bundle, built("short"))
+
+
+@pytest.fixture
+def ready(asking: Asking, agent: Agent) -> Agent:  # noqa: ARG001 - the policy is in force before
+    agent.wait_ready()
+    return agent
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_call_that_was_just_made_is_in_the_report_each_time(asking: Asking) -> None:
+    found = []
+    for _ in range(TIMES):
+        told, said = asking.report(asking.run(UNSHARE))
+        found.append((told["verdict"], [call["count"] for call in told["calls"]], said))
+    assert found == [("denied", [1], "")] * TIMES
+
+
+@pytest.mark.usefixtures("ready")
+def test_suggest_and_metrics_have_it_as_well(asking: Asking) -> None:
+    bundle = asking.run(UNSHARE)
+    suggested = json.loads(asking.node.control("suggest", "--json", bundle.name).stdout)
+    assert suggested["added"] or suggested["withheld"]
+    asking.run(UNSHARE)
+    assert _denied(asking.node.control("metrics").stdout) == 2
+    time.sleep(1.1)  # the socket's answer may be a second old
+    asking.run(UNSHARE)
+    assert _denied(_scraped(asking.node)) == 3
+
+
+def _scraped(node: Installed) -> str:
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        client.settimeout(30)
+        client.connect(str(node.prefix / "var" / "agent" / "metrics.sock"))
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with client.makefile() as answer:
+            return answer.read()
+
+
+def _denied(text: str) -> float:
+    counter = r"^runc_wrap_denied_calls_total\{.*syscall=\"unshare\".*\} (\S+)$"
+    return sum(map(float, re.findall(counter, text, re.MULTILINE)))
+
+
+def test_a_report_waits_for_no_agent_that_is_stopped_and_says_until_when_it_knows(
+    asking: Asking, ready: Agent
+) -> None:
+    bundle = asking.run(GETPID)
+    assert asking.report(bundle)[1] == ""
+    os.kill(ready.evidence, signal.SIGSTOP)
+    begin = time.monotonic()
+    _, said = asking.report(bundle)
+    took = time.monotonic() - begin
+    os.kill(ready.evidence, signal.SIGCONT)
+    assert re.search(r"as of 20\S+Z: the agent did not answer within 2 seconds", said)
+    assert took < PATIENCE
+
+
+def test_a_report_says_when_the_agent_is_gone(asking: Asking) -> None:
+    with agents.running(asking.node) as agent:
+        agent.wait_ready()
+        bundle = asking.run(GETPID)
+        assert asking.report(bundle)[1] == ""
+    assert re.search(r"as of 20\S+Z: no agent runs", asking.report(bundle)[1])
+
+
+def test_while_a_worker_is_replaced_the_report_waits_for_the_next_or_says_so(
+    asking: Asking, ready: Agent
+) -> None:
+    bundle = asking.run(GETPID)
+    for _ in range(3):
+        os.kill(ready.evidence, signal.SIGKILL)
+        _, said = asking.report(bundle)
+        assert said == "" or "as of 20" in said
+        ready.wait_three([])

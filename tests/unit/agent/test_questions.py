@@ -1,0 +1,161 @@
+"""Who asks the evidence worker to write: root alone, all at once, and not for ever."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import peers, questions
+from runc_wrap.agent.questions import Questions
+from runc_wrap.node import written
+from runc_wrap.node.places import Places
+from tests.support.processes import short_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with short_directory("asked") as directory:
+        (directory / "var/agent").mkdir(parents=True)
+        yield directory
+
+
+@pytest.fixture
+def asked(place: Path) -> Iterator[Questions]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(place / "var/agent/evidence.sock"))
+        listening.listen(64)
+        made = Questions(listening.fileno())
+        yield made
+        made.close()
+
+
+def asking(place: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.settimeout(5)
+    made.connect(str(place / "var/agent/evidence.sock"))
+    return made
+
+
+def test_all_who_wait_are_answered_by_one_write(place: Path, asked: Questions) -> None:
+    assert (asked.asked, asked.due()) == (None, [])
+    before = time.time()
+    with asking(place) as one, asking(place) as other:
+        asked.take()
+        assert asked.asked is not None
+        assert before <= asked.asked <= time.time()
+        asked.answer(123.5)
+        assert [each.recv(99) for each in (one, other)] == [b"runc-wrap/1\x00123.500\x00"] * 2
+        assert [each.recv(99) for each in (one, other)] == [b"", b""]
+
+
+def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Questions) -> None:
+    with asking(place):
+        asked.take()
+        asked.answer(1.0)
+    with asking(place):
+        asked.take()
+        assert asked.asked is None
+        (due,) = asked.due()
+        assert due == pytest.approx(time.monotonic() + questions.SOONEST, abs=questions.SOONEST / 2)
+
+
+def test_who_is_not_root_is_sent_away(
+    place: Path, asked: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "uid_of", lambda _: 4242)
+    with asking(place) as one:
+        asked.take()
+        assert asked.asked is None
+        assert one.recv(99) == b""
+
+
+def test_more_than_there_is_room_for_wait_and_nobody_who_has_gone_matters(
+    place: Path, asked: Questions
+) -> None:
+    for _ in range(questions.MOST):
+        asking(place).close()
+    with asking(place) as last:
+        asked.take()
+        asked.answer(1.0)
+        asked.answer(2.0)
+        assert last.recv(99) == b"runc-wrap/1\x002.000\0"
+
+
+def test_a_question_is_late_after_its_time(
+    place: Path, asked: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with asking(place):
+        asked.take()
+        assert not asked.is_late
+        later = time.time() + questions.SECONDS
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert asked.is_late
+
+
+def test_a_command_says_when_nobody_answers(place: Path, asked: Questions) -> None:
+    begin = time.monotonic()
+    found = written.ask(Places(place), 0.2)
+    assert 0.2 <= time.monotonic() - begin < 1.5
+    assert found.note(1_700_000_000.0) == (
+        "as of 2023-11-14T22:13:20Z: the agent did not answer within 0.2 seconds"
+    )
+    assert found.note(0.0) == ""  # nobody ever looked
+    asked.take()
+
+
+@pytest.mark.parametrize(
+    ("until", "why"), [(1e11, ""), (1_700_000_000.0, "the agent could not write all in time")]
+)
+def test_a_command_says_until_when_was_written_where_that_is_not_all(
+    place: Path, until: float, why: str
+) -> None:
+    with _answering(place, f"runc-wrap/1\0{until}\0".encode()):
+        found = written.ask(Places(place), 5)
+    assert (found.why, found.until) == (why, until)
+
+
+def test_a_worker_that_is_replaced_meanwhile_is_asked_again(place: Path) -> None:
+    with _answering(place, b"", b"nonsense", b"runc-wrap/1\0x\0", b"runc-wrap/1\x001e11\0"):
+        assert written.ask(Places(place), 5).why == ""
+
+
+def test_where_no_agent_is_nobody_is_waited_for(place: Path) -> None:
+    begin = time.monotonic()
+    assert written.ask(Places(place)).is_nobody
+    assert time.monotonic() - begin < 1
+
+
+def _answering(place: Path, *packets: bytes) -> _Answering:
+    return _Answering(place, packets)
+
+
+class _Answering:
+    """Answers one connection after the other."""
+
+    def __init__(self, place: Path, packets: tuple[bytes, ...]) -> None:
+        self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listening.bind(str(place / "var/agent/evidence.sock"))
+        self.listening.listen(8)
+        self.thread = threading.Thread(target=self._answer, args=(packets,))
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.join(10)
+        self.listening.close()
+
+    def _answer(self, packets: tuple[bytes, ...]) -> None:
+        for packet in packets:
+            connection, _ = self.listening.accept()
+            if packet:
+                connection.send(packet)
+            connection.close()

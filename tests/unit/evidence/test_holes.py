@@ -1,0 +1,81 @@
+"""Times in which records were lost: nothing that was lost is ever outside of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence import holes
+from runc_wrap.evidence.holes import Hole
+from runc_wrap.evidence.model import AUDIT, Lost
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 9), st.floats(0, 1e6), st.floats(0, 5e3)), max_size=3 * holes.MOST
+)
+
+
+@given(SPANS)
+def test_whatever_is_added_they_cover_it_count_it_and_stay_few_and_apart(
+    spans: list[tuple[int, float, float]],
+) -> None:
+    found: list[Hole] = []
+    for records, begin, length in spans:
+        holes.add(found, Hole(records, begin, begin + length))
+    assert holes.total(found) == sum(records for records, _, _ in spans)
+    assert len(found) <= holes.MOST
+    for _, begin, length in spans:
+        assert any(one.begin <= begin and begin + length <= one.end for one in found)
+    assert all(before.end < after.begin for before, after in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ([(0, 5), (7, 9)], [(0, 5), (7, 9)]),
+        ([(7, 9), (0, 5)], [(0, 5), (7, 9)]),
+        ([(0, 5), (5, 9)], [(0, 9)]),
+        ([(0, 2), (4, 5), (1, 9)], [(0, 9)]),
+        ([(3, 3), (3, 3)], [(3, 3)]),
+    ],
+)
+def test_what_touches_is_one(
+    added: list[tuple[float, float]], expected: list[tuple[float, float]]
+) -> None:
+    found: list[Hole] = []
+    for begin, end in added:
+        holes.add(found, Hole(2, begin, end))
+    assert [(one.begin, one.end) for one in found] == expected
+    assert holes.total(found) == 2 * len(added)
+
+
+def test_of_too_many_the_nearest_become_one() -> None:
+    found: list[Hole] = []
+    for place in range(holes.MOST):
+        holes.add(found, Hole(1, 100.0 * place, 100.0 * place + 1))
+    holes.add(found, Hole(1, 150.0, 160.0))
+    assert len(found) == holes.MOST
+    assert found[2] == Hole(2, 150.0, 201.0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "hole"),
+    [
+        (Lost(50, 3, AUDIT, ""), Hole(3, 50, 50)),
+        (Lost(50, 3, AUDIT, "", 40), Hole(3, 40, 50)),
+        (Lost(50, 3, AUDIT, "", 60), Hole(3, 50, 50)),  # a clock was set back
+        (Lost(0, 3, AUDIT, ""), Hole(3, 0, holes.EVER)),
+    ],
+)
+def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: Lost, hole: Hole) -> None:
+    assert holes.hole_of(lost) == hole
+
+
+def test_of_too_many_kinds_the_reasons_are_not_told_apart() -> None:
+    found: holes.Holes = {}
+    for place in range(2 * holes.MOST_KINDS):
+        holes.lose(found, Lost(place, 1, AUDIT, f"why {place}"))
+    assert len(found) == holes.MOST_KINDS + 1
+    assert sum(map(holes.total, found.values())) == 2 * holes.MOST_KINDS
