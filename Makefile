@@ -31,7 +31,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture packages campaign-faults campaign-fuzz clean
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -87,6 +87,11 @@ S ?= 3600
 campaign-fuzz: packages .venv/ready   ## every reader of foreign bytes, S seconds each (an hour), two at once; root
 	.venv/bin/python -m tests.campaigns.fuzz --seconds $(S) $(TARGETS)
 
+MINUTES ?= 20
+BASE ?= main
+mutants: .venv/mutants-ready   ## defects planted in MODULES (those changed since BASE, main) that no unit test sees; MINUTES (20)
+	.venv/bin/python -m tests.mutants --base $(BASE) --minutes $(MINUTES) $(MODULES)
+
 bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
 
@@ -105,6 +110,10 @@ packages:       ## what the tests need from Debian
 
 .venv/bench-ready: .venv/ready
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
+.venv/mutants-ready: .venv/ready
+	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[mutants]'
 	touch $@
 
 .venv-other/ready: pyproject.toml constraints.txt

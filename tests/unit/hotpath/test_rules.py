@@ -53,6 +53,18 @@ def test_a_share_is_exactly_as_many_hundredths_as_it_says(percent: int) -> None:
     assert drawn == [place < percent for place in places]
 
 
+def test_a_rule_without_a_share_takes_all() -> None:
+    assert all(first([{"name": "r"}], _named(f"c{number}"), 0) for number in range(2000))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)]
+)
+def test_who_is_drawn_stays_the_same_over_releases(text: str, value: int) -> None:
+    """FNV-1a's own test vectors."""
+    assert _spread(text) == value
+
+
 def _named(name: str) -> Identity:
     return identify(Invocation("create", {"bundle": "/b"}, name), {}, "/x/runc-wrap")
 

@@ -1,0 +1,200 @@
+"""Plants defects in the modules that changed, and lists those that no unit test sees.
+
+    python -m tests.mutants --base main [--minutes 20] [MODULE...]
+
+cosmic-ray plants one at a time, in a copy of the tree, and runs the unit tests that name the module
+in an import: a defect that only others would see counts as unseen. Not planted is what nobody would
+write by mistake (+ for **), nor what is for types only. What the time was too short for is told.
+Exits with 1 if anything was not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 120  # for the tests of one defect: what makes them hang is seen, too
+AT_ONCE = 2
+PLANTED = re.compile(
+    r"core/(ReplaceComparisonOperator_(Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Is_IsNot|IsNot_Is)"
+    r"|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul"
+    r"|BitAnd_BitOr|BitOr_BitAnd|BitXor_BitAnd|RShift_LShift|LShift_RShift)"
+    r"|ReplaceUnaryOperator_(USub_UAdd|Delete_Not)|AddNot|ReplaceTrueWithFalse|ReplaceFalseWithTrue"
+    r"|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
+    r"|ExceptionReplacer|NumberReplacer|RemoveDecorator|ZeroIterationForLoop)"
+)
+CONFIG = """[cosmic-ray]
+module-path = "{module}"
+timeout = {seconds}
+excluded-modules = []
+test-command = "{python} -m pytest -q -x -p no:cacheprovider {tests}"
+[cosmic-ray.distributor]
+name = "local"
+"""
+
+
+@dataclass
+class Told:
+    """What came of one module; `unseen` are the defects, each as a few lines."""
+
+    module: str
+    planted: int = 0
+    seen: int = 0
+    left: int = 0
+    unseen: list[str] = field(default_factory=list)
+    trouble: str = ""
+
+
+def changed(base: str) -> list[str]:
+    """Return the modules that are not as they were at `base`."""
+    words = ["git", "diff", "--name-only", "--diff-filter=d", base, "--", "runc_wrap"]
+    names = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in names.split() if name.endswith(".py")]
+
+
+def concerned(module: str) -> list[str]:
+    """Return the unit tests that import a module by its name, those of the same name first."""
+    dotted = module.removesuffix(".py").replace("/", ".")
+    own = f"test_{Path(module).name}"
+    tests = sorted((ROOT / "tests/unit").rglob("test_*.py"), key=lambda one: one.name != own)
+    return [str(one.relative_to(ROOT)) for one in tests if dotted in _imported(one)]
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return where annotations stand, from and to, as (line, column)."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node.returns)
+        elif isinstance(node, ast.arg | ast.AnnAssign):
+            found.append(node.annotation)
+    return [
+        ((one.lineno, one.col_offset), (one.end_lineno or 0, one.end_col_offset or 0))
+        for one in found
+        if one is not None
+    ]
+
+
+def plant(module: str, until: float) -> Told:
+    """Plant defects in one module as long as there is time."""
+    told = Told(module)
+    tests = concerned(module)
+    if not tests:
+        told.trouble = "no unit test imports it"
+        return told
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        copy = Path(name) / "tree"
+        ignored = shutil.ignore_patterns(".git", ".venv*", "build", ".*_cache", ".hypothesis")
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
+        given = {"module": module, "seconds": SECONDS, "tests": " ".join(tests)}
+        config = CONFIG.format(**given, python=sys.executable)
+        (copy / "mutants.toml").write_text(config)
+        _run(copy, until, "baseline", "mutants.toml")
+        _run(copy, until, "init", "mutants.toml", "mutants.sqlite")
+        _leave_out(copy, module)
+        try:
+            _run(copy, until, "exec", "mutants.toml", "mutants.sqlite")
+        except subprocess.TimeoutExpired:
+            told.trouble = "the time was too short"
+        _take(told, copy)
+    return told
+
+
+def _run(copy: Path, until: float, *words: str) -> None:
+    tool = Path(sys.executable).with_name("cosmic-ray")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    left = max(until - time.monotonic(), 1)
+    done = subprocess.run(
+        [tool, *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=left,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"cosmic-ray {' '.join(words)}: {done.stdout}{done.stderr}")
+
+
+def _leave_out(copy: Path, module: str) -> None:
+    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415 - as heavy as it is rare
+    from cosmic_ray.work_item import WorkerOutcome, WorkResult  # noqa: PLC0415
+
+    text = (copy / module).read_text()
+    spans, lines = annotated(text), text.splitlines()
+    with use_db(str(copy / "mutants.sqlite"), WorkDB.Mode.open) as known:
+        for item in list(known.pending_work_items):
+            (one,) = item.mutations
+            of_types = any(begin <= one.start_pos and one.end_pos <= end for begin, end in spans)
+            of_types = of_types or "TYPE_CHECKING" in lines[one.start_pos[0] - 1]
+            if of_types or not PLANTED.fullmatch(one.operator_name):
+                known.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
+
+
+def _take(told: Told, copy: Path) -> None:
+    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415
+
+    with use_db(str(copy / "mutants.sqlite"), WorkDB.Mode.open) as known:
+        told.left = len(list(known.pending_work_items))
+        for _, result in known.results:
+            if result.worker_outcome != "skipped":
+                told.planted += 1
+                told.seen += bool(result.is_killed)
+                if not result.is_killed:
+                    told.unseen.append(_shown(result))
+
+
+def _shown(result: Any) -> str:
+    """Return a defect as its place and its two lines."""
+    lines = (result.diff or "").splitlines()
+    place = next((line.split()[1] for line in lines if line.startswith("@@")), "?")
+    edits = [line for line in lines if re.match(r"[-+](?![-+]{2} )", line)]
+    return "\n".join([f"  about line {place.lstrip('-').split(',')[0]}", *edits])
+
+
+def main() -> int:
+    """Be the program; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="mutants", description="Plants defects; lists the unseen."
+    )
+    parser.add_argument(
+        "--base", default="main", help="the commit that changes are looked for from"
+    )
+    parser.add_argument("--minutes", type=float, default=20, help="for all of it")
+    parser.add_argument("modules", nargs="*", help="instead of those that changed")
+    given = parser.parse_args()
+    until = time.monotonic() + given.minutes * 60
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda one: plant(one, until), given.modules or changed(given.base)))
+    for told in found:
+        for one in sorted(told.unseen):
+            sys.stdout.write(f"{told.module}\n{one}\n")
+    for told in found:
+        more = f", {told.left} not tried" if told.left else ""
+        more += f" ({told.trouble})" if told.trouble else ""
+        sys.stdout.write(f"{told.module}: {told.seen} of {told.planted} seen{more}\n")
+    return int(any(told.unseen or told.trouble for told in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
