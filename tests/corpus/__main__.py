@@ -1,6 +1,6 @@
 """`make corpus-report`: the whole corpus on both runtimes; a table, and build/corpus/report.json.
 
-Exit status 1 says that something is missed, invented or wrongly safe; 2, that it could not be run.
+Exit status 1 says that something is missed, invented or wrongly safe, and it is not known why.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
         "programs": {r: _plain(found[r]) for r in words.runtimes},
     }
     (words.output / "report.json").write_text(json.dumps(document, indent=1, default=sorted))
-    return int(any(one.kind in _WORST for one in wrong))
+    return int(any(one.kind in _WORST and not one.is_told for one in wrong))
 
 
 def _commit() -> str:

@@ -43,6 +43,11 @@ class Miss(NamedTuple):
     is_outranked: bool = False  # by a filter of the program's own
 
     @property
+    def is_told(self) -> bool:
+        """Tell whether it is known: by the catalogue, or by the report, which says so."""
+        return bool(self.why) or (self.is_outranked and self.verdict != SAFE)
+
+    @property
     def sentence(self) -> str:
         before = "its own filter goes before" if self.is_outranked else ""
         why = before or self.why or "why: not known"

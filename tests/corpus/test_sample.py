@@ -67,17 +67,12 @@ def test_what_is_reported_is_what_would_be_denied(
     found: dict[str, Measured], entries: list[Entry]
 ) -> None:
     wrong = list(figures.misses("-", entries, found))
-    assert [one.sentence for one in wrong if not _is_told(one)] == []
+    assert [one.sentence for one in wrong if not one.is_told] == []
     for mode in LOOKING:
         row = figures.row("-", mode, entries, found)
         assert (row.invented, row.wrongly_safe, row.precision) == (0, 0, 1.0)
         assert row.right == row.true - len(_missed(wrong, mode)) > 0
         assert 0 < row.suggested == row.as_bare
-
-
-def _is_told(miss: Miss) -> bool:
-    """Tell whether the report says that it cannot know: a filter of the program's goes before."""
-    return miss.is_outranked and miss.verdict != figures.SAFE
 
 
 def _missed(wrong: Sequence[Miss], mode: str) -> list[Miss]:
