@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from runc_wrap.agent.containers import Container
 
     Described = tuple[int, int, str, str]
-    Answer = tuple[int, Described, int | None, float]
+    PointedAt = int | bytes | None
+    Standing = tuple[int, int] | None
+    Answer = tuple[int, Described, PointedAt, Standing, float]
 
-QUESTION = struct.Struct("=QqQ?")  # number, thread, address of flags, whether there is one
-LARGEST = 8192  # bytes of a question or an answer: a path and a name
+QUESTION = struct.Struct(
+    "=QqQB?"
+)  # number, thread, address, what lies there, the thread's standing
+NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's, or a struct sock_fprog and its shorter form
+LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
 _STARTING = 1.0  # seconds for one to be ready, waited for once
 _SLOWEST = 1.0  # seconds for one that has no CPU
@@ -43,13 +48,19 @@ class Late(Exception):
 
 
 class Read:
-    """What was read: `flags` only if they were asked for."""
+    """What was read: `flags`, or a `program`, and the rest only if it was asked for.
 
-    __slots__ = ("caller", "flags")
+    `filters` is how many the thread carries, `tracer` who traces it.
+    """
 
-    def __init__(self, caller: Described, flags: int | None) -> None:
+    __slots__ = ("caller", "filters", "flags", "program", "tracer")
+
+    def __init__(self, caller: Described, pointed_at: PointedAt, standing: Standing) -> None:
         self.caller = Caller(*caller)
-        self.flags = flags
+        self.flags = pointed_at if isinstance(pointed_at, int) else None
+        self.program = pointed_at if isinstance(pointed_at, bytes) else None
+        self.filters = standing[0] if standing else None
+        self.tracer = standing[1] if standing else None
 
 
 class Inspector:
@@ -107,7 +118,15 @@ class Inspector:
             posix.kill(self._pid, SIGKILL)
             self._stuck.append(self._pid)  # until it is gone
 
-    def ask(self, container: Container, tid: int, address: int | None) -> Read | None:
+    def ask(
+        self,
+        container: Container,
+        tid: int,
+        address: int | None,
+        what: int = FLAGS,
+        *,
+        standing: bool = False,
+    ) -> Read | None:
         """Return what is to be read of a container's thread, None where nothing could be asked.
 
         None as well where it had no CPU for as long as it may take. Raises Late, which may be about
@@ -117,7 +136,8 @@ class Inspector:
         if not self._is_free():
             return None
         self._number += 1
-        question = QUESTION.pack(self._number, tid, address or 0, address is not None)
+        what = NOTHING if address is None else what
+        question = QUESTION.pack(self._number, tid, address or 0, what, standing)
         self._about = container
         if not (self._channel and self._sent(self._channel, question)):
             return None
@@ -151,11 +171,11 @@ class Inspector:
         answer = self._answered(seconds)
         if answer is None:
             return None
-        _, caller, flags, taken = answer
+        _, caller, pointed_at, standing, taken = answer
         self._pending = 0.0
         if self._about and self._about.spend(taken):
             raise Late(self._about)
-        return Read(caller, flags)
+        return Read(caller, pointed_at, standing)
 
     def _answered(self, seconds: float) -> Answer | None:
         if not self._channel or not self._poll.poll(seconds * 1000):

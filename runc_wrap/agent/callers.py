@@ -16,6 +16,7 @@ import posix
 
 FULL = 200  # calls a second of one container, of which each caller is looked at
 EACH = 16  # of those beyond, one in so many
+_WHOLE = 1 << 20  # bytes of it, with all groups that there can be
 _LARGEST = 4096  # of /proc/PID/status; what is read here stands in its first lines
 
 
@@ -79,6 +80,25 @@ def look(tid: int) -> Caller:
         exe = ""
     comm = fields.get(b"Name", b"").decode("utf-8", "surrogateescape")
     return Caller(_first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), _plain(comm), exe)
+
+
+def standing(tid: int) -> tuple[int, int] | None:
+    """Read how many filters a thread carries, and who traces it (0: nobody); None if unknown."""
+    try:
+        fd = posix.open(f"/proc/{tid}/status", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+    text = b""
+    try:
+        while len(text) < _WHOLE and (part := posix.read(fd, _WHOLE)):
+            text += part
+    except OSError:
+        return None
+    finally:
+        posix.close(fd)
+    told = dict(line.partition(b":\t")[::2] for line in text.split(b"\n"))
+    filters, tracer = told.get(b"Seccomp_filters", b""), told.get(b"TracerPid", b"")
+    return (int(filters), int(tracer)) if filters.isdigit() and tracer.isdigit() else None
 
 
 def _fields(text: bytes) -> dict[bytes, bytes]:

@@ -1,9 +1,10 @@
 """What a keeper becomes that is told to stop while containers still send calls.
 
-The calls continue. Nothing is recorded but how many there were. Processes that join one of these
-containers bring their listener as before; containers are created without. It ends with the last of
-the listeners, when a new keeper takes them over (agent.inheriting), or at the next SIGTERM: from
-then on calls fail with ENOSYS, as the kernel has it.
+The calls continue, but those that a filter of the container's own refuses (agent.own_filters).
+Nothing is recorded but how many there were. Processes that join one of these containers bring their
+listener as before; containers are created without. It ends with the last of the listeners, when a
+new keeper takes them over (agent.inheriting), or at the next SIGTERM: from then on calls fail with
+ENOSYS, as the kernel has it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import time
 from _signal import SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import arrivals, containers, handing, inheriting, notify, signals, sockets
+from runc_wrap.agent.asked import Inspector
+from runc_wrap.agent.containers import Container
 from runc_wrap.agent.handing import Named
 from runc_wrap.agent.listeners import read_state, write_state
+from runc_wrap.agent.own_filters import KEY, Checks, OwnFilters
 from runc_wrap.agent.pacing import Pacing
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LINGERING, LISTENER, STOPPED, number_of
@@ -51,6 +55,7 @@ def linger(handed: list[Named], prefix: str = "", bound: str = "") -> bool:
     one = Lingering(handed, prefix, bound)
     while one.listeners and not one.is_over:
         one.turn()
+    one.inspector.stop()
     if not one.is_taken:
         one.tell_losses()
     return one.is_taken
@@ -73,6 +78,10 @@ class Lingering:
         self.poll = select.epoll()
         self.pacing = Pacing(self.poll)
         self.whose: dict[int, Whose] = {}
+        self.own: dict[int, OwnFilters] = {}
+        self.containers: dict[Whose, Container] = {}
+        self.inspector = Inspector(prefix)
+        self.checks = Checks(self.inspector, _read_no_more)
         self._restore()
         for each in handed:
             if number := number_of(each.name, ARRIVING):
@@ -81,9 +90,11 @@ class Lingering:
     def _restore(self) -> None:
         left = self.inflight.left
         for fd, number in self.listeners.items():
-            if left and left[0] == number and notify.proceed(fd, left[1]):
-                self.inflight.pass_over()
-            self.whose[fd] = containers.whose(self._state(number))
+            self._know(fd, self._state(number))
+            if left and left[0] == number and notify.is_valid(fd, left[1].id):
+                error = self._error(fd, left[1])
+                if notify.proceed(fd, left[1].id, error):
+                    self.inflight.pass_over()
             self.poll.register(fd, select.EPOLLIN)
         watched = [fd for name, fd in self.others.items() if name != "lock"]
         for fd in (self.signals.fd, *watched):
@@ -114,15 +125,33 @@ class Lingering:
         if not self.pacing.may_answer(self.whose[fd], fd):
             return
         if call := self.inflight.receive(fd, self.listeners[fd]):
+            error = self._error(fd, call)
             self.inflight.pass_over()
-            notify.proceed(fd, call.id)
+            notify.proceed(fd, call.id, error)
             self.pacing.answered(self.whose[fd])
 
+    def _error(self, fd: int, call: notify.Call) -> int:
+        """Return what a call gets that is not to continue, 0 for all others."""
+        container = self.containers.setdefault(self.whose[fd], Container(self.whose[fd]))
+        return self.checks.error(self.own[fd], container, call, lambda: self._keep_own(fd))
+
+    def _keep_own(self, fd: int) -> bool:
+        number = self.listeners[fd]
+        state = {**self._state(number), KEY: self.own[fd].as_state()}
+        return write_state(self._directory(), f"{LISTENER}{number}", state)
+
+    def _know(self, fd: int, state: dict[str, object]) -> None:
+        self.whose[fd] = containers.whose(state)
+        self.own[fd] = OwnFilters(state.get(KEY))
+
     def _lose(self, fd: int) -> None:
-        del self.listeners[fd]
+        del self.listeners[fd], self.own[fd]
         self.poll.unregister(fd)  # it may be open elsewhere: then closing is not enough
         whose = self.whose.pop(fd)
-        self.pacing.forget(whose, fd, is_last=whose not in self.whose.values())
+        is_last = whose not in self.whose.values()
+        self.pacing.forget(whose, fd, is_last=is_last)
+        if is_last:
+            self.containers.pop(whose, None)
         posix.close(fd)
 
     def _do(self, fd: int) -> None:
@@ -166,7 +195,7 @@ class Lingering:
             return
         if number in self.listeners.values():  # what it brought was kept before it was whole
             known = next(each for each, other in self.listeners.items() if other == number)
-            del self.listeners[known], self.whose[known]
+            del self.listeners[known], self.whose[known], self.own[known]
             self.poll.unregister(known)
             arrival.fds, arrival.is_kept = [known], True
         self.arriving[fd] = arrival
@@ -194,7 +223,7 @@ class Lingering:
         state["root"] = roots.get(state["id"], "")
         write_state(self._directory(), f"{LISTENER}{arrival.number}", state)
         self.listeners[arrival.listener] = arrival.number
-        self.whose[arrival.listener] = containers.whose(state)
+        self._know(arrival.listener, state)
         self.poll.register(arrival.listener, select.EPOLLIN)
 
     def _directory(self) -> str:
@@ -217,3 +246,7 @@ class Lingering:
             store.flush()
         except OSError as error:
             say(f"{records} calls were not recorded, which cannot be written: {error}.")
+
+
+def _read_no_more(container: Container) -> None:
+    container.patience = 0.0

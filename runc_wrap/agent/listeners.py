@@ -1,6 +1,7 @@
 """The seccomp listeners of all containers in observe, and answering their calls. Lean.
 
-    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root, unread}
+    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
+                                                  {unread, own_filters}
 
 The descriptors are the keeper's to hold as well, under the same names, so that a call waits while
 this process is being replaced, and none fails. Each turn answers one call of each listener that has
@@ -18,6 +19,7 @@ from runc_wrap.agent.arrivals import allowed_by_arguments
 from runc_wrap.agent.asked import Inspector, Late
 from runc_wrap.agent.callers import Caller
 from runc_wrap.agent.containers import Container
+from runc_wrap.agent.own_filters import KEY, Checks, OwnFilters
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
@@ -45,10 +47,10 @@ _PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, 
 class Listener:
     """One listener; `key` is whose container in the evidence, None if nobody knows.
 
-    `container` is what it has in common with others.
+    `container` is what it has in common with others; `own` what its processes installed.
     """
 
-    __slots__ = ("allowed", "container", "fd", "key", "number")
+    __slots__ = ("allowed", "container", "fd", "key", "number", "own")
 
     def __init__(self, number: int, fd: int, state: Json, container: Container) -> None:
         self.number = number
@@ -60,6 +62,7 @@ class Listener:
         self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
+        self.own = OwnFilters(state.get(KEY))
         if state.get(_UNREAD) is True:
             container.patience = 0.0
 
@@ -77,6 +80,7 @@ class Listeners:
         self.by_fd: dict[int, Listener] = {}
         self.containers: dict[Whose, Container] = {}
         self.inspector = Inspector(prefix)
+        self.checks = Checks(self.inspector, self._read_no_more)
         self.inflight: notify.Inflight | None = None
         self._is_memory_kept = False
         self.unsettled: dict[int, int] = {}
@@ -108,14 +112,29 @@ class Listeners:
         return notify.Inflight(stored[0]) if stored else notify.Inflight.new()
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
-        number, call = inflight.left or (0, 0)
+        if inflight.left is None:
+            return
+        number, call = inflight.left
         was_stuck = stalling.is_stuck(inflight.fd)
-        for listener in self.by_fd.values():
-            is_left = listener.number == number and notify.proceed(listener.fd, call)
-            if is_left and was_stuck:
+        for listener in [one for one in self.by_fd.values() if one.number == number]:
+            if not notify.is_valid(listener.fd, call.id):
+                continue
+            if was_stuck:
                 self._read_no_more(listener.container)
-            if is_left and not inflight.is_counted(call):
-                inflight.count(call)
+            is_left = notify.proceed(listener.fd, call.id, self._error(listener, call))
+            if is_left and not inflight.is_counted(call.id):
+                inflight.count(call.id)
+
+    def _error(self, listener: Listener, call: notify.Call) -> int:
+        """Return what a call gets that is not to continue, 0 for all others."""
+        return self.checks.error(
+            listener.own, listener.container, call, lambda: self._keep_own(listener)
+        )
+
+    def _keep_own(self, listener: Listener) -> bool:
+        name = f"{LISTENER}{listener.number}"
+        state = read_state(self.directory, name)
+        return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
 
     def _read_no_more(self, container: Container) -> None:
         """Read nothing about a container's callers until it ends, whoever joins it."""
@@ -196,22 +215,24 @@ class Listeners:
     def answer(self, listener: Listener) -> None:
         """Let one call continue, and record it unless the profile allows it by its arguments.
 
-        What is read of the caller is its own if the call still waits afterwards.
+        What is read of the caller is its own if the call still waits afterwards. What a filter of
+        its own refuses does not continue.
         """
         if self.inflight is None:
             return
         call = self.inflight.receive(listener.fd, listener.number)
         if call is None:
             return
+        error = self._error(listener, call)
         groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
-            notify.proceed(listener.fd, call.id)
+            notify.proceed(listener.fd, call.id, error)
             return
         caller, args = self._look(listener.container, call)
         if not notify.is_valid(listener.fd, call.id):
             caller = Caller(call.tid)
         self.inflight.count(call.id)
-        notify.proceed(listener.fd, call.id)
+        notify.proceed(listener.fd, call.id, error)
         self.record(listener.key, _sighting(call, caller, args))
 
     def _look(
@@ -258,8 +279,8 @@ def read_state(directory: str, name: str) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def write_state(directory: str, name: str, state: Json) -> None:
-    """Write down whose a listener is."""
+def write_state(directory: str, name: str, state: Json) -> bool:
+    """Write down whose a listener is; tell whether that could be done."""
     new = f"{directory}/{name}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -268,6 +289,8 @@ def write_state(directory: str, name: str, state: Json) -> None:
         os.rename(new, f"{directory}/{name}.json")
     except (OSError, codec.Unreadable):
         say(f"whose {name} is could not be written down.")
+        return False
+    return True
 
 
 def _plain(value: object) -> object:

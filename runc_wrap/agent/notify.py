@@ -46,13 +46,13 @@ SET_FLAGS = _request(_WRITE, 4, _ID.size)
 class Call:
     """One call that waits for an answer; `tid` is the calling thread, 0 if it is beyond our sight.
 
-    `args` are the six registers.
+    `args` are the six registers, `ip` the instruction pointer.
     """
 
-    __slots__ = ("arch", "args", "id", "number", "tid")
+    __slots__ = ("arch", "args", "id", "ip", "number", "tid")
 
     def __init__(self, raw: tuple[int, ...]) -> None:
-        self.id, self.tid, _, self.number, self.arch, _ = raw[:6]
+        self.id, self.tid, _, self.number, self.arch, self.ip = raw[:6]
         self.args = raw[6:]
 
 
@@ -97,10 +97,10 @@ class Inflight:
         return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
 
     @property
-    def left(self) -> tuple[int, int] | None:
-        """The listener's number and the id of the call that was received last, None if none was."""
+    def left(self) -> tuple[int, Call] | None:
+        """The listener's number and the call that was received last, None if none was."""
         call = _NOTIFICATION.unpack_from(self.memory)
-        return (self._number(self._WHOSE), call[0]) if any(call) else None
+        return (self._number(self._WHOSE), Call(call)) if any(call) else None
 
     @property
     def unwritten(self) -> int:
@@ -178,12 +178,15 @@ def is_valid(listener: int, call: int) -> bool:
     return True
 
 
-def proceed(listener: int, call: int) -> bool:
-    """Let a call continue as if nothing had been; False if it waits no more, or does not yet."""
+def proceed(listener: int, call: int, error: int = 0) -> bool:
+    """Let a call continue as if nothing had been, or end it with an error.
+
+    False if it waits no more, or does not yet.
+    """
     try:
-        fcntl.ioctl(listener, SEND, _RESPONSE.pack(call, 0, 0, _CONTINUE))
-    except OSError as error:
-        if error.errno not in (ENOENT, EINPROGRESS):
+        fcntl.ioctl(listener, SEND, _RESPONSE.pack(call, 0, -error, 0 if error else _CONTINUE))
+    except OSError as failed:
+        if failed.errno not in (ENOENT, EINPROGRESS):
             raise
         return False
     return True

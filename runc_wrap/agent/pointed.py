@@ -1,6 +1,8 @@
-"""What a call that waits points at: clone3's flags. Lean.
+"""What a call that waits points at: clone3's flags, or a filter that is to be installed. Lean.
 
-They stand first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h).
+Flags stand first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h). A
+filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), of which
+32-bit programs and x32's have a shorter form.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ _CLONE3 = 435
 _OFFSETS = (0, 0x40000000, 4000, 5000, 6000)  # x32, and mips' o32, n64 and n32
 _NUMBERS = frozenset(_CLONE3 + offset for offset in _OFFSETS)
 _FLAGS = struct.Struct("=Q")
+_PROGRAM, _COMPAT = struct.Struct("=H6xQ"), struct.Struct("=H2xI")  # struct sock_fprog
+_INSTRUCTION, _MOST = 8, 4096
 
 
 def address(call: Call) -> int | None:
@@ -54,3 +58,27 @@ def flags(tid: int, where: int) -> int | None:
     finally:
         posix.close(fd)
     return int(found)
+
+
+def program(tid: int, where: int, *, compat: bool) -> bytes | None:
+    """Read the filter that a call names; b"" for what the kernel does not take, None if unknown.
+
+    It can take for ever, as `flags`.
+    """
+    form = _COMPAT if compat else _PROGRAM
+    try:
+        fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        return None
+    try:
+        length, start = form.unpack(posix.pread(fd, form.size, where))
+        if not 0 < length <= _MOST:
+            return b""
+        found = posix.pread(fd, length * _INSTRUCTION, start)
+    except (OSError, OverflowError, struct.error):
+        return b""
+    finally:
+        posix.close(fd)
+    return found if len(found) == length * _INSTRUCTION else b""

@@ -6,10 +6,12 @@
  *   NUMBER  the call that the filter answers so; it is made with 99 as the first argument
  *   passes, injects: a tracer has the call continue, or gives it EACCES; kernel's: nobody traces
  *   thread: a thread that was there before, and so has no such filter, makes the call as well
- *   stays: it does not end afterwards
+ *   stays: it does not end afterwards, and makes the call again at each SIGUSR1
+ *   writes: into /output
  *
  * Prints what came of the installation, and of each call: "installed 0", "filtered -1 38", "other -1 95". */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -91,6 +93,12 @@ static void trapped(int signo)
     _exit(0);
 }
 
+static void again(int signo)
+{
+    (void)signo;
+    call("filtered");
+}
+
 static void *other(void *none)
 {
     char order;
@@ -150,6 +158,7 @@ static void work(const char *how, const char *action, int with_thread, int is_tr
         write(orders[1], "", 1);
         read(done[0], &ended, 1);
     }
+    signal(SIGUSR1, again);
     while (stays)
         pause();
     _exit(0);
@@ -191,6 +200,8 @@ int main(int argc, char **argv)
     if (argc < 4)
         return 2;
     number = strtol(argv[3], NULL, 0);
+    if (has(argv, "writes"))
+        dup2(open("/output", O_CREAT | O_WRONLY | O_APPEND, 0644), 1);
     int injects = has(argv, "injects"), is_traced = injects || has(argv, "passes");
     pid_t child = fork();
     if (child == 0)

@@ -101,7 +101,7 @@ def test_whoever_comes_next_finds_it_and_lets_it_continue(
     assert successor.left is not None
     number, call = successor.left
     assert number == NUMBER
-    assert notify.proceed(sender.listener, call)
+    assert notify.proceed(sender.listener, call.id)
     assert os.read(sender.results, 100) == notifying.AS_USUAL
 
 

@@ -1,0 +1,93 @@
+"""What a seccomp filter of a container's own program answers to a call. Pure, lean.
+
+runc_wrap.node.bpf does the same with more care, and checks what the kernel has checked already; it
+is too dear to load in the agent. Facts: linux:net/core/filter.c, kernel/seccomp.c.
+"""
+
+from __future__ import annotations
+
+import struct
+
+INSTRUCTION = 8  # sizeof(struct sock_filter)
+MOST = 4096  # BPF_MAXINSNS
+TRACE = 0x7FF00000  # SECCOMP_RET_TRACE
+_ACTION = 0xFFFF0000
+_MASK = 0xFFFFFFFF
+_FORM = struct.Struct("=HBBI")  # code, jt, jf, k
+_RET_K, _RET_A = 0x06, 0x16
+_LENGTH = 64  # of struct seccomp_data
+
+
+def may_trace(program: bytes) -> bool:
+    """Tell whether any instruction could answer TRACE."""
+    return any(
+        code == _RET_A or (code == _RET_K and k & _ACTION == TRACE)
+        for code, _, _, k in _FORM.iter_unpack(program)
+    )
+
+
+def traces(program: bytes, words: tuple[int, ...]) -> bool:
+    """Tell whether it answers TRACE; `words` is struct seccomp_data. Raises for what is no filter.
+
+    It takes no more steps than there are instructions: jumps lead forward only.
+    """
+    return _run([*_FORM.iter_unpack(program)], words) & _ACTION == TRACE
+
+
+def _run(  # noqa: C901 - a machine
+    steps: list[tuple[int, int, int, int]], words: tuple[int, ...]
+) -> int:
+    a = x = at = 0
+    memory = [0] * 16
+    while True:
+        code, true, false, k = steps[at]
+        at += 1
+        kind = code & 0x07
+        if code == 0x20:  # noqa: PLR2004 - LD ABS
+            a = words[k >> 2]
+        elif code == 0x05:  # noqa: PLR2004 - JA
+            at += k
+        elif kind == 0x05:  # noqa: PLR2004 - JMP
+            at += true if _holds(code & 0xF0, a, x if code & 0x08 else k) else false
+        elif code == _RET_K:
+            return k
+        elif code == _RET_A:
+            return a
+        elif kind in (0x00, 0x01):
+            value = memory[k] if code & 0xE0 == 0x60 else _LENGTH if code & 0x80 else k  # noqa: PLR2004
+            a, x = (value, x) if kind == 0 else (a, value)
+        elif kind in (0x02, 0x03):
+            memory[k] = a if kind == 0x02 else x  # noqa: PLR2004 - ST, STX
+        elif kind == 0x07:  # noqa: PLR2004 - TAX, TXA
+            a, x = (x, x) if code & 0x80 else (a, a)
+        else:
+            operand = x if code & 0x08 else k
+            if code & 0xF0 == 0x30 and not operand:  # noqa: PLR2004 - DIV
+                return 0
+            a = _calculated(code & 0xF0, a, operand) & _MASK
+
+
+def _holds(kind: int, a: int, operand: int) -> bool:
+    if kind == 0x10:  # noqa: PLR2004 - JEQ
+        return a == operand
+    if kind == 0x40:  # noqa: PLR2004 - JSET
+        return bool(a & operand)
+    return a > operand or (kind == 0x30 and a == operand)  # noqa: PLR2004 - JGT, JGE
+
+
+def _calculated(kind: int, a: int, operand: int) -> int:
+    if kind == 0x80:  # noqa: PLR2004 - NEG
+        return -a
+    if kind == 0x30:  # noqa: PLR2004 - DIV
+        return a // operand
+    shift = operand & 31
+    return {
+        0x00: a + operand,
+        0x10: a - operand,
+        0x20: a * operand,
+        0x40: a | operand,
+        0x50: a & operand,
+        0x60: a << shift,
+        0x70: a >> shift,
+        0xA0: a ^ operand,
+    }[kind]

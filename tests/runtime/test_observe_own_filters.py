@@ -1,0 +1,184 @@
+"""observe makes no call that a filter of the container's own refuses; all others continue."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import agent as agents
+from tests.support import former, install
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.runtime.conftest import Pair
+    from tests.support.agent import Agent
+    from tests.support.bundles import Bundle
+
+KEYCTL = "250"  # denied by the default profile; made, keyctl(99) gets EOPNOTSUPP
+MADE, NO_CALL, BUSY, NOT_PERMITTED = "-1 95", "-1 38", "-1 16", "-1 1"
+ACTIONS = {
+    "allow": MADE,
+    "log": MADE,
+    "trace": NO_CALL,
+    "notify": NO_CALL,  # nobody listens
+    "errno": BUSY,
+    "trap": "SIGSYS",
+    "kill": "signal 31",
+}
+HOW = ["prctl", "seccomp", "prctl86", "seccomp86"]
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[install.Installed]:
+    """An installation in observe, whose path is short enough for sockets."""
+    with short_directory("own") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
+
+
+@pytest.fixture
+def agent(node: install.Installed) -> Iterator[Agent]:
+    with agents.running(node) as started:
+        wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the evidence worker")
+        yield started
+
+
+def prepared(bundle: Bundle, program: Path, *words: str) -> Bundle:
+    shutil.copy(program, bundle.path / "rootfs" / program.name)
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program.name}", *words]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+@pytest.fixture
+def said(
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    pair: Pair,
+) -> Iterator[Callable[..., dict[str, str]]]:
+    """Run own_filter in a container; return what it said. `bare` is without us."""
+
+    def run(*words: str, bare: bool = False) -> dict[str, str]:
+        bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
+        done = bundle.call(pair.bare if bare else node.wrapper, "run")
+        assert done.returncode == 0, done.stdout
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+    yield run
+    assert agent.daemon.process.poll() is None
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_each_action_of_an_own_filter_does_what_it_does_without_us(
+    said: Callable[..., dict[str, str]], action: str
+) -> None:
+    words = ("seccomp", action, KEYCTL, "thread")
+    ours = said(*words)
+    assert ours == said(*words, bare=True)
+    assert ours["filtered"] == ACTIONS[action]
+    assert ours.get("other", MADE) == MADE  # the thread that has no such filter
+
+
+def test_there_is_one_listener(said: Callable[..., dict[str, str]]) -> None:
+    assert said("seccomp", "listener", KEYCTL)["installed"] == "16"  # EBUSY
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_by_whatever_call_it_is_installed_what_it_traces_is_not_made(
+    said: Callable[..., dict[str, str]], how: str
+) -> None:
+    found = said(how, "trace", KEYCTL)
+    assert (found["installed"], found["filtered"]) == ("0", NO_CALL)
+
+
+@pytest.mark.parametrize("tracer", ["injects", "passes"])
+def test_a_call_that_a_tracer_was_to_decide_about_is_refused(
+    said: Callable[..., dict[str, str]], tracer: str
+) -> None:
+    found = said("seccomp", "trace", KEYCTL, tracer, "thread")
+    assert (found["filtered"], found["other"]) == (NOT_PERMITTED, MADE)
+
+
+@pytest.mark.parametrize("tracer", [(), ("injects",)])
+def test_without_the_rule_the_call_was_made(
+    said: Callable[..., dict[str, str]], node: install.Installed, tracer: tuple[str, ...]
+) -> None:
+    former.put_in_force(node, "observe")
+    assert said("seccomp", "trace", KEYCTL, *tracer)["filtered"] == MADE
+
+
+def test_a_process_that_joins_has_its_own_listener_and_the_same_promise(
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    bundle = make_bundle(pair.kind)
+    shutil.copy(built("own_filter"), bundle.path / "rootfs" / "own_filter")
+    try:
+        bundle.create(node.wrapper)
+        for action, result in (("trace", NO_CALL), ("allow", MADE)):
+            words = ("/own_filter", "seccomp", action, KEYCTL, "thread")
+            done = bundle.call(node.wrapper, "exec", after=words)
+            assert f"filtered {result}" in done.stdout
+            assert f"other {MADE}" in done.stdout
+    finally:
+        bundle.delete(pair.bare)
+    assert agent.daemon.process.poll() is None
+
+
+def test_who_comes_after_a_killed_or_stopped_agent_knows_of_it(
+    pair: Pair,
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    words = ("seccomp", "trace", KEYCTL, "stays", "thread", "writes")
+    bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
+    output = bundle.path / "rootfs" / "output"
+    try:
+        bundle.create(node.wrapper)
+        wait_until(lambda: b"other" in _read(output), "the first calls")
+        _ask_again(bundle, output, "filtered -1 38")
+        os.kill(agent.evidence, signal.SIGKILL)
+        _ask_again(bundle, output, "filtered -1 38")
+        os.kill(agent.keeper, signal.SIGTERM)
+        wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
+        _ask_again(bundle, output, "filtered -1 38")
+        with agents.running(node):
+            wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the next agent")
+            _ask_again(bundle, output, "filtered -1 38")
+            assert b"95" in _read(output)  # of the other thread
+    finally:
+        bundle.delete(pair.bare)
+
+
+def _ask_again(bundle: Bundle, output: Path, expected: str) -> None:
+    """Have the container's program make its call once more."""
+    before = _read(output).count(b"filtered")
+    children = _children(bundle.pid)
+    os.kill(children[0], signal.SIGUSR1)
+    wait_until(lambda: _read(output).count(b"filtered") > before, "one more call", 20)
+    assert _read(output).decode().splitlines()[-1] == expected
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""

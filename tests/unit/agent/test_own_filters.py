@@ -1,0 +1,218 @@
+"""Own filters: which are kept, and which calls are not continued for them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from errno import ENOMEM, ENOSYS, EPERM
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.agent import asked, bpf, own_filters, pointed
+from runc_wrap.agent.containers import Container
+from runc_wrap.agent.notify import Call
+from runc_wrap.agent.own_filters import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
+from runc_wrap.node import bpf as careful
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.installations import NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+X86_64, X86 = 0xC000003E, 0x40000003
+SECCOMP, PRCTL, KEYCTL, CLONE3 = 317, 157, 250, 435
+TRACE, ALLOW, ERRNO = 0x7FF00001, 0x7FFF0000, 0x50001
+MEMORY = 0x1000
+
+
+def raw(*instructions: tuple[int, int, int, int]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *one) for one in instructions)
+
+
+def answering(number: int, action: int) -> bytes:
+    """Return a filter that answers so to one call and allows all others."""
+    return raw((0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, action), (6, 0, 0, ALLOW))
+
+
+TRACING = answering(KEYCTL, TRACE)
+
+
+def call(number: int = KEYCTL, *args: int, arch: int = X86_64) -> Call:
+    return Call((1, 100, 0, number, arch, 0x400000, *(*args, 0, 0, 0, 0, 0, 0)[:6]))
+
+
+class Fake:
+    """What an inspector says, and how often it was asked; None: nothing."""
+
+    def __init__(self, program: bytes | None, filters: int | None, tracer: int = 0) -> None:
+        self.read: Any = SimpleNamespace(program=program, filters=filters, tracer=tracer)
+        self.asked: list[int] = []
+
+    def ask(self, _container: object, _tid: int, _at: object, what: int, *, standing: bool) -> Any:
+        assert standing
+        self.asked.append(what)
+        return self.read
+
+    def checks(self) -> Checks:
+        return Checks(self, lambda _: None)  # type: ignore[arg-type]
+
+
+def install(fake: Fake, own: OwnFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
+    one = call(SECCOMP, 1, 0, MEMORY)
+    return fake.checks().error(own, Container(("c", "")), one, keep)
+
+
+def asks(fake: Fake, own: OwnFilters, one: Call | None = None) -> int:
+    return fake.checks().error(own, Container(("c", "")), one or call(), lambda: True)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_the_numbers_are_libseccomps(name: str) -> None:
+    if syscalls.known_to_libseccomp([]) is None:
+        pytest.skip("no libseccomp")
+    wanted = {(abi.audit, syscalls.numbers(abi)[name]) for abi in ABIS.values()}
+    first = NUMBERS[name]
+    assert {key for key, one in own_filters._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
+
+
+@pytest.mark.parametrize(
+    ("one", "is_one"),
+    [
+        (call(SECCOMP, 1, 0, MEMORY), True),
+        (call(PRCTL, 22, 2, MEMORY), True),
+        (call(PRCTL, 22 | 7 << 32, 2, MEMORY), True),
+        (call(SECCOMP | 0x40000000, 1, 0, MEMORY), True),
+        (call(354, 1, 0, MEMORY, arch=X86), True),
+        (call(SECCOMP, 1, 0, 0), False),  # a probe: it names none
+        (call(SECCOMP, 2, 0, MEMORY), False),
+        (call(PRCTL, 15, 0, MEMORY), False),
+        (call(354, 1, 0, MEMORY), False),  # another call of x86_64's
+    ],
+)
+def test_what_installs_a_filter(one: Call, is_one: bool) -> None:
+    assert own_filters.is_installation(one) is is_one
+
+
+@pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
+def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: int) -> None:
+    own, fake = OwnFilters(), Fake(answering(KEYCTL, action), 1)
+    assert install(fake, own) == 0
+    assert own.kept == []
+    fake.asked.clear()
+    assert asks(fake, own) == 0
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "tracer", "error"),
+    [(2, 0, ENOSYS), (2, 77, EPERM), (1, 0, 0), (1, 77, 0), (None, 0, ENOSYS)],
+)
+def test_who_could_carry_it_is_refused_what_it_traces(
+    filters: int | None, tracer: int, error: int
+) -> None:
+    own = OwnFilters()
+    assert install(Fake(TRACING, 1), own) == 0
+    assert asks(Fake(None, filters, tracer), own) == error
+    assert asks(Fake(None, filters, tracer), own, call(PRCTL)) == 0  # it allows that
+
+
+def test_who_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_filters, "_PAUSE", 0)
+    own, fake = OwnFilters(), Fake(TRACING, 1)
+    install(fake, own)
+    fake.read = None
+    assert asks(fake, own) == EPERM
+    assert asks(fake, own, call(CLONE3)) == 0  # the filter allows it, whoever calls
+    own.add(0, None)
+    assert asks(fake, own, call(CLONE3)) == ENOSYS
+
+
+def test_what_cannot_be_read_could_trace_anything() -> None:
+    own = OwnFilters()
+    assert install(Fake(None, 1), own) == 0
+    assert own.kept == [(1, None)]
+    assert asks(Fake(None, 2), own, call(PRCTL)) == ENOSYS
+    assert asks(Fake(None, 1), own, call(PRCTL)) == 0
+
+
+def test_it_is_written_down_first_or_not_installed() -> None:
+    own = OwnFilters()
+    assert install(Fake(TRACING, 1), own, keep=lambda: False) == ENOMEM
+    assert OwnFilters(own.as_state()).kept == own.kept == [(1, TRACING)]
+    assert OwnFilters("nonsense").kept == []
+    assert OwnFilters([["x", 1]]).kept == [(0, None)]
+
+
+def test_what_is_kept_is_bounded_and_nothing_is_forgotten() -> None:
+    own = OwnFilters()
+    for at in range(1000):
+        own.add(3, answering(at, TRACE))
+        assert len(own.kept) <= MOST
+    assert all(own.traces(call(at), 4) for at in (0, 500, 999))
+    assert not own.traces(call(0), 3)
+    long = raw(*[(0, 0, 0, 0)] * (MOST_INSTRUCTIONS - 1), (6, 0, 0, TRACE))
+    own = OwnFilters()
+    assert own.add(1, long)
+    assert not own.add(2, long)  # who has more has it too
+    assert own.add(1, TRACING)
+    assert own.kept == [(1, None)]
+
+
+def test_an_error_of_ours_is_no_way_around() -> None:
+    own, fake = OwnFilters([[1, None]]), Fake(None, 2)
+    fake.read = object()
+    assert asks(fake, own) == EPERM
+
+
+_code = st.sampled_from(
+    [0x20, 0x80, 0x00, 0x60, 0x81, 0x01, 0x61, 0x02, 0x03, 0x06, 0x16, 0x07, 0x87, 0x84, 0x05]
+    + [
+        kind | source | 4
+        for kind in (0, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0)
+        for source in (0, 8)
+    ]
+    + [kind | source | 5 for kind in (0x10, 0x20, 0x30, 0x40) for source in (0, 8)]
+)
+_k = st.sampled_from([0, 1, 2, 4, 8, 15, 16, 60, 0xFFFFFFFF, TRACE]) | st.integers(0, 2**32 - 1)
+_steps = st.lists(st.tuples(_code, st.integers(0, 3), st.integers(0, 3), _k), max_size=12)
+_registers = st.tuples(*[st.integers(0, 2**64 - 1)] * 6)
+
+
+@given(_steps, _registers)
+def test_it_answers_as_the_careful_evaluation_does(steps: list[Any], args: Any) -> None:
+    kept: list[Any] = []
+    for code, true, false, k in steps:
+        jumps = code == 5 or (code & 7) == 5
+        if code == 5:
+            k = 0  # noqa: PLW2901 - a jump that stays inside
+        place = k % 16 if code in (0x60, 0x61, 2, 3) else (k % 16) * 4 if code == 0x20 else k
+        if code == 0x34 and not place:
+            place = 1
+        kept.append((code, 0 if jumps else true, 0 if jumps else false, place))
+    data = raw(*kept, (0x16, 0, 0, 0))
+    program = careful.program(data)
+    one = call(KEYCTL, *args)
+    words = careful.Call(one.arch, one.number, args).words()
+    found = careful.evaluate(program, careful.Call(one.arch, one.number, args))
+    assert bpf.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
+    assert bpf.may_trace(data)
+
+
+def test_a_filter_is_read_as_its_abi_has_it() -> None:
+    code = ctypes.create_string_buffer(TRACING, len(TRACING))
+    where = ctypes.addressof(code)
+    whole = ctypes.create_string_buffer(struct.pack("=H6xQ", len(TRACING) // 8, where))
+    at = ctypes.addressof(whole)
+    assert pointed.program(os.getpid(), at, compat=False) == TRACING
+    for length in (0, 4097):
+        bad = ctypes.create_string_buffer(struct.pack("=H6xQ", length, where))
+        assert pointed.program(os.getpid(), ctypes.addressof(bad), compat=False) == b""
+    assert pointed.program(os.getpid(), 0x10, compat=True) == b""
+    assert pointed.program(1 << 22, at, compat=False) == b""
+    assert asked.LARGEST > 4096 * 8 + 8192
