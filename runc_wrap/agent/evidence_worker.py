@@ -98,7 +98,8 @@ class Worker:
 
     def _recorder(self) -> Recorder | None:
         try:
-            return Recorder(self.prefix, self.inflight, self._told_of_executions())
+            told = self._told_of_executions()
+            return Recorder(self.prefix, self.inflight, told, self._answer_waiting)
         except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
             say(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
@@ -178,6 +179,7 @@ class Worker:
         for fd in others:
             self._guarded(self.doing.get(fd, _nothing))
         self._give_up_late_ones()
+        self._guarded(self.listeners.expect_no_more)
         self._guarded(self.resting.wake_due)
         self._guarded(self.scrapes.tidy)
         self._guarded(self.pacing.wake_due)
@@ -209,6 +211,13 @@ class Worker:
             if now - self._complained >= _COMPLAINT_SECONDS:
                 self._complained = now
                 say(f"{self._errors} errors of its own, at last {described(error)}.")
+
+    def _answer_waiting(self) -> None:
+        """Answer one call of each listener that has one, in the midst of something else."""
+        for fd, event in self.poll.poll(0) if self.listeners.by_fd else ():
+            listener = self.listeners.by_fd.get(fd)
+            if listener and event & select.EPOLLIN:
+                self._guarded(self._answer, listener)
 
     def _answer(self, listener: Listener) -> None:
         whose = listener.container.whose
@@ -253,6 +262,8 @@ class Worker:
         if self.recorder:
             self.recorder.hear(fd)
             tree = self.recorder.tree
+            if OBSERVE in tree.decided():  # its reader takes as long to start as it does
+                self.listeners.expect()
             if not self.recorder.may_wait:
                 self.resting.wake([tree.fileno()])
             elif fd == tree.fileno():

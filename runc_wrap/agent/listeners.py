@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _USER_NOTIF = 0x7FC00000
 _UNREAD = "unread"  # in a listener's state: to read about its container's callers took too long
+_EXPECTED = 10.0  # seconds from a decision to a listener; without one the inspector ends
 _PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
 
 
@@ -81,6 +82,7 @@ class Listeners:
         self.containers: dict[Whose, Container] = {}
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
+        self._expected = 0.0  # until when on the monotonic clock a listener may come
         self.inflight: notify.Inflight | None = None
         self._is_memory_kept = False
         self.unsettled: dict[int, int] = {}
@@ -184,6 +186,18 @@ class Listeners:
         notify.wake_here(listener.fd)
         self.by_fd[listener.fd] = listener
         self.inspector.start()
+
+    def expect(self) -> None:
+        """Have the inspector started ahead of a listener: no call need wait for that."""
+        self._expected = time.monotonic() + _EXPECTED
+        self.inspector.start()
+
+    def expect_no_more(self) -> None:
+        """End the inspector if no listener has come."""
+        if self._expected and time.monotonic() > self._expected:
+            self._expected = 0.0
+            if not self.by_fd:
+                self.inspector.stop()
 
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()

@@ -23,6 +23,7 @@ from runc_wrap.agent.stalling import BUSY_AT
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
 _ID = struct.Struct("=Q")
+Counts = tuple[int, int, int]
 _COUNTED = struct.Struct("=QQ")
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
@@ -143,11 +144,16 @@ class Inflight:
         """Count audit records, before anything is done with them."""
         _ID.pack_into(self.memory, self._AUDIT, self.records + records)
 
-    def written(self) -> None:
-        """Note that the store is on disk."""
-        self._count(0, self._counted()[1])
-        for at in (self._UNRECORDED, self._AUDIT):
-            _ID.pack_into(self.memory, at, 0)
+    def counts(self) -> Counts:
+        """Return the three numbers of what is not on disk."""
+        return self.unwritten, self.unrecorded, self.records
+
+    def written(self, counted: Counts | None = None) -> None:
+        """Note that the store is on disk, with all that there was or what `counts` has said."""
+        calls, unrecorded, records = counted or self.counts()
+        self._count(self.unwritten - calls, self._counted()[1])
+        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded - unrecorded)
+        _ID.pack_into(self.memory, self._AUDIT, self.records - records)
 
     def receive(self, listener: int, number: int) -> Call | None:
         """Receive a call from a listener that is readable; None if the call is gone.

@@ -6,8 +6,10 @@ of observe are not on disk yet is counted in memory that outlives the process.
 
 from __future__ import annotations
 
+import select
 import time
 
+from runc_wrap.agent.evidence_writer import EvidenceWriter
 from runc_wrap.agent.executions import Executions
 from runc_wrap.agent.saying import say
 from runc_wrap.evidence import joining
@@ -23,6 +25,8 @@ from runc_wrap.evidence.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runc_wrap.agent.notify import Inflight
     from runc_wrap.evidence.seen import Key
     from runc_wrap.evidence.sources.netlink import Counted
@@ -30,9 +34,10 @@ if TYPE_CHECKING:
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
 TRY_AGAIN = 30.0  # seconds after a write that failed
-CLEAR_EVERY = 86400.0
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
+_SLICE = 5  # milliseconds of waiting for the disk
+_ASKED_SECONDS = 2.0  # for who asks that all be written
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 _UNTOLD = "it is not told of new ledger lines and listens to each process instead"
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
@@ -44,21 +49,28 @@ class Recorder:
     """Takes in what is seen; `seconds` says when `write` has something to do.
 
     `memory` outlives the process: what was taken in and is not on disk is counted there. `told` is
-    the socket at which launchers tell of each exec, -1 for none.
+    the socket at which launchers tell of each exec, -1 for none. `meanwhile` is called now and then
+    where there is much to do: somebody waits for an answer, perhaps.
     Raises OSError where nothing can be stored.
     """
 
-    def __init__(self, prefix: str, memory: Inflight, told: int = -1) -> None:
+    def __init__(
+        self, prefix: str, memory: Inflight, told: int = -1, meanwhile: Callable[[], object] = bool
+    ) -> None:
         self._memory = memory
+        self._meanwhile = meanwhile
+        self._is_hearing = False
         self._store = Store(f"{prefix}/var/evidence")
+        self._writer = EvidenceWriter(self._store, memory)
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
         self._executions = None if told < 0 else Executions(told)
         self._runtimes = Runtimes(prefix)
         self.tree = Tree(self.known)
+        self.tree.meanwhile = meanwhile
         self.live = self._audit()
         self._begun = self._audit_begun = time.time()
-        self.written_until = 0.0
+        self.written_until = self._writing_until = 0.0
         self.looked_until = min(self._store.looked_until, self._begun)  # by those before
         self._obstacles: list[str] = []
         self._dropped = netlink.kernel_lost() if self.live else None
@@ -70,7 +82,6 @@ class Recorder:
         self._doubtful: list[tuple[Key, Sighting]] = []  # the runtime's own, perhaps: likewise
         self._due: float | None = None
         self._noted = time.monotonic()
-        self._cleared = -CLEAR_EVERY
         if self.tree.has_containers:
             self._change()
 
@@ -91,7 +102,10 @@ class Recorder:
     def filenos(self) -> list[int]:
         """Return what to wait on, the most urgent first."""
         all_of_them = (self._ledger, self._executions, self.tree, self.live)
-        return [one.fileno() for one in all_of_them if one and one.fileno() >= 0]
+        return [
+            *(one.fileno() for one in all_of_them if one and one.fileno() >= 0),
+            self._writer.fd,
+        ]
 
     @property
     def may_wait(self) -> bool:
@@ -110,6 +124,8 @@ class Recorder:
             self._hear_ledger(self._ledger)
         elif self._executions and fd == self._executions.fileno():
             self._hear_tree()
+        elif fd == self._writer.fd:
+            self._hear_writer()
         elif self.live:
             self._hear_audit(self.live)
 
@@ -132,6 +148,15 @@ class Recorder:
         self.tree.refresh()
 
     def _hear_tree(self) -> None:
+        if self._is_hearing:  # this is for a call that was answered meanwhile
+            return
+        self._is_hearing = True
+        try:
+            self._hear_news()
+        finally:
+            self._is_hearing = False
+
+    def _hear_news(self) -> None:
         self._hear_executions()
         for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
@@ -165,6 +190,7 @@ class Recorder:
             self._hear_tree()
             if self.tree.is_dry:
                 break
+            self._meanwhile()
 
     def _attribute(self) -> None:
         """Count records, each once the tree knows of every process that it may be from."""
@@ -200,7 +226,7 @@ class Recorder:
         self._doubtful.append((key, sighting))
         self._change()
         self._hear_tree()
-        if len(self._doubtful) > _MOST_DOUBTFUL:
+        if len(self._doubtful) > _MOST_DOUBTFUL and not self._is_hearing:
             self._settle()
 
     def lost(self, one: Lost) -> None:
@@ -224,6 +250,8 @@ class Recorder:
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _writes(self) -> list[float]:
+        if self._writer.is_busy:
+            return self._writer.due()
         due = [] if self._due is None else [self._due]
         return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
 
@@ -232,9 +260,13 @@ class Recorder:
         now = time.monotonic()
         if self.tree.due is not None and self.tree.due <= now:
             self._hear_tree()
-        if any(due <= now for due in self._writes()):
-            self._hear_all()  # who waits must not become nobody's for that
-            self.write()
+        if not any(due <= now for due in self._writes()):
+            return
+        if self._writer.is_busy:
+            self._writer.complain()
+            return
+        self._hear_all()  # who waits must not become nobody's for that
+        self._begin_to_write()
 
     def has_all(self, when: float) -> bool:
         """Take in a part of what was called by then; tell whether there is no more of it."""
@@ -254,8 +286,8 @@ class Recorder:
         begun = time.time()
         self.tree.ask_soon()
         self._hear_all()
-        self.write()
-        return begun if self._due is None else self.written_until
+        is_written = self.write(_ASKED_SECONDS)
+        return begun if is_written and self._due is None else self.written_until
 
     def finish(self) -> None:
         """Take in what has been told, and write: nobody else would know of it."""
@@ -265,8 +297,35 @@ class Recorder:
             self._executions.close()
             self._executions = None
 
-    def write(self) -> None:
-        """Write what changed, and that we looked."""
+    def write(self, seconds: float | None = None) -> bool:
+        """Write what changed, and that we looked; tell whether that was done within so long."""
+        until = None if seconds is None else time.monotonic() + seconds
+        if not self._is_written(until):
+            return False
+        self._begin_to_write()
+        return self._is_written(until)
+
+    def _is_written(self, until: float | None) -> bool:
+        """Wait for what is being written; calls are answered meanwhile."""
+        waiting = select.poll()
+        waiting.register(self._writer.fd, select.POLLIN)
+        while self._writer.is_busy:
+            if waiting.poll(_SLICE):
+                self._hear_writer()
+            elif until is not None and time.monotonic() > until:
+                return False
+            else:
+                self._meanwhile()
+        return True
+
+    def _hear_writer(self) -> None:
+        if self._writer.hear():
+            self.written_until = self._writing_until
+        else:
+            self._due = self._noted + TRY_AGAIN
+
+    def _begin_to_write(self) -> None:
+        """Begin to write what changed, and that we looked."""
         self._settle()
         now = time.time()
         self._noted = time.monotonic()
@@ -276,15 +335,8 @@ class Recorder:
         for source in sources:
             self._store.watched(source, self._begun, now)
         self._note_audit(now)
-        try:
-            self._store.flush()
-            self._clear()
-        except OSError as error:
-            say(f"evidence cannot be written: {error.strerror}; it is tried again.")
-            self._due = self._noted + TRY_AGAIN
-            return
-        self._due, self.written_until = None, now
-        self._memory.written()
+        self._writing_until = now
+        self._due = None if self._writer.begin() else self._noted + TRY_AGAIN
 
     def _note_audit(self, now: float) -> None:
         """Note audit as watched, if all that filters log could come, and what did not come."""
@@ -306,11 +358,6 @@ class Recorder:
         is_more = dropped and before is not None and dropped > before
         if is_more and not kernel.counts_what_came():
             self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
-
-    def _clear(self) -> None:
-        if self._noted - self._cleared >= CLEAR_EVERY:
-            self._cleared = self._noted
-            self._store.clear_old()
 
 
 def _ledger(directory: str) -> Appended | None:

@@ -98,8 +98,12 @@ class Known:
 
     def is_recorded(self, key: Key) -> bool:
         """Tell whether a container's mode has the kernel log its calls."""
+        return self.mode(key) in kernel.MODES
+
+    def mode(self, key: Key) -> str | None:
+        """Return a container's mode, None if it is not known."""
         told = self._keys.get(key[1], {}).get(key)
-        return told is not None and told.mode in kernel.MODES
+        return told.mode if told and isinstance(told.mode, str) else None
 
     def of_id(self, name: str, bundle_path: str = "") -> Key | None:
         """Return the container of an id, None if several roots have one and cannot be told apart.

@@ -39,6 +39,7 @@ from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from runc_wrap.evidence.known import Key, Known
 
@@ -57,7 +58,7 @@ class Tree:
     """The processes of containers. `fileno` is readable when there is something to `read`.
 
     `problem` says why there is no process connector, and is "" where there is one; then `fileno` is
-    -1, and `container_of` asks /proc.
+    -1, and `container_of` asks /proc. `meanwhile` is called now and then in a `scan`.
     """
 
     def __init__(self, known_containers: Known) -> None:
@@ -72,9 +73,11 @@ class Tree:
         self._hole_since = 0.0  # the time of the news before what was lost; 0.0: nothing was
         self._began = time.time()
         self._awaited: dict[Key, float] = {}
+        self._decided: set[str | None] = set()
         self._joining: list[tuple[Key, int, float]] = []
         self._present = Present(known_containers)
         self._strangers = Strangers()
+        self.meanwhile: Callable[[], object] = bool
         self.problem = ""
         self._socket: socket.socket | None = None
         try:
@@ -109,6 +112,11 @@ class Tree:
         awaited = (key for key, until in self._awaited.items() if until > now)
         there = (*self.lives.running, *awaited)
         return self.is_dry and not any(map(self.known.is_recorded, there))
+
+    def decided(self) -> set[str | None]:
+        """Return the modes of containers that were decided since this was last asked."""
+        found, self._decided = self._decided, set()
+        return found
 
     def close(self) -> None:
         """Stop listening."""
@@ -206,6 +214,7 @@ class Tree:
         self._refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
         for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
+            self.meanwhile()
             there = known.born(pid)
             if there:
                 found[pid] = there
@@ -216,6 +225,7 @@ class Tree:
             if pid not in found or abs(epoch(found[pid][0]) - life.start) > _OTHER:
                 self._end(pid, time.time())
         for pid, (start, _) in found.items():
+            self.meanwhile()
             whose = self._present.membership.of(pid) or firsts.get((pid, start))
             if whose:
                 self.lives.begin(pid, epoch(start), whose)
@@ -284,6 +294,7 @@ class Tree:
             pid, created = self.known.creator(key) or (0, when)
             if created + _AWAITED > when:  # else a scan has found it, or it is gone
                 self._awaited[key] = created + _AWAITED
+                self._decided.add(self.known.mode(key))
                 if pid:
                     self._adopt(key, pid, created)
         while len(self._awaited) > _MOST_AWAITED:

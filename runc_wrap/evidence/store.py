@@ -39,13 +39,14 @@ from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.holes import Holes
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.seen import Key
 
 Json = dict[str, Any]
+File = tuple[str, bytes]  # its path, what is to be in it
 
 VERSION = 1
 DAYS = 30
@@ -72,6 +73,7 @@ class Store:
         self._now = now
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()
+        self._writing: set[Key | None] = set()
         self._state = Evidence()
         _load_state(self._directory, self._state)
         if self._state.damaged:
@@ -126,21 +128,56 @@ class Store:
         self._changed.add(key)
 
     def flush(self) -> None:
-        """Write what changed; forget what is too old, and what memory need not hold."""
+        """Write what changed; forget what memory need not hold."""
+        try:
+            put(self.changes())
+        except OSError:
+            self.unwritten()
+            raise
+        self.written()
+
+    def changes(self) -> list[File]:
+        """Return the files to write for what changed; `written` or `unwritten` must follow."""
         self._state_changed |= bool(self._changed)
-        for key in list(self._changed):
-            self._write(key)
-            self._changed.discard(key)
+        self._writing, self._changed = self._changed, set()
+        found = [self._file(key) for key in self._writing]
         if self._state_changed:
-            self._write_state()
+            found.append(self._state_file())
+        self._state_changed = False
+        return found
+
+    def written(self) -> None:
+        """Note that the changes are on disk; forget what memory need not hold."""
+        self._writing = set()
         for key in list(self._seen)[:-_IN_MEMORY]:
-            del self._seen[key]
+            if key not in self._changed:
+                del self._seen[key]
+
+    def unwritten(self) -> None:
+        """Note that the changes are not on disk: they are changes still."""
+        self._changed |= self._writing
+        self._writing = set()
+        self._state_changed = True
 
     def clear_old(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
-        """Remove containers last written before so many days, and the oldest above so many.
+        """Remove what is `outdated`; return how many."""
+        gone = self.outdated(days, most)
+        if gone:
+            remove(self.cleared(gone), gone)
+        self.forget(days)
+        return len(gone)
 
-        Those that still are keep theirs, and damaged files stay: nobody knows whose they are. Until
-        when something was removed is on disk before it is.
+    def forget(self, days: float = DAYS) -> None:
+        """Forget calls of nobody known that are older than so many days."""
+        nobodys = self._of(None)
+        if isinstance(nobodys, Strays) and nobodys.forget(self._now() - days * 86400):
+            self._changed.add(None)
+
+    def outdated(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> list[tuple[float, str]]:
+        """Find containers last written before so many days, and the oldest above so many.
+
+        Those that still are keep theirs, and damaged files stay: nobody knows whose they are. It
+        reads the disk, and nothing that is in memory.
         """
         found = sorted(_ages(f"{self._directory}/containers"))
         limit = self._now() - days * 86400
@@ -150,19 +187,15 @@ class Store:
                 break
             if _is_gone(path):
                 gone.append((when, path))
-        if gone:
-            self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
-            self._write_state()
-        for _, path in gone:
-            os.unlink(path)  # noqa: PTH108 - lean
-        nobodys = self._of(None)
-        if isinstance(nobodys, Strays) and nobodys.forget(limit):
-            self._changed.add(None)
-        return len(gone)
+        return gone
 
-    def _write_state(self) -> None:
-        _replace(f"{self._directory}/{_STATE}", _state_json(self._state))
-        self._state_changed = False
+    def cleared(self, gone: list[tuple[float, str]]) -> File:
+        """Return the file that says so, which must be on disk before these are removed."""
+        self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
+        return self._state_file()
+
+    def _state_file(self) -> File:
+        return f"{self._directory}/{_STATE}", codec.dumps(_state_json(self._state))
 
     def _of(self, key: Key | None) -> Tallies:
         found = self._seen.pop(key, None) or self._loaded(key)
@@ -183,10 +216,10 @@ class Store:
     def _path(self, key: Key | None) -> str:
         return f"{self._directory}/{file_name(key)}"
 
-    def _write(self, key: Key | None) -> None:
+    def _file(self, key: Key | None) -> File:
         root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
-        _replace(self._path(key), found)
+        return self._path(key), codec.dumps(found)
 
     def cover(self, s: Sighting, serial: int = 0) -> None:
         """Note that a record was here: whoever finds it in a log need not look at it.
@@ -331,12 +364,21 @@ def _object(path: str) -> Json:
     return found
 
 
-def _replace(path: str, value: Json) -> None:
-    new = f"{path}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(codec.dumps(value))
-    os.replace(new, path)  # noqa: PTH105 - lean
+def put(files: Iterable[File]) -> None:
+    """Replace files, in that order; nothing in memory is looked at. Raises OSError."""
+    for path, text in files:
+        new = f"{path}.new"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+        os.replace(new, path)  # noqa: PTH105 - lean
+
+
+def remove(state: File, gone: list[tuple[float, str]]) -> None:
+    """Write until when something was removed, and remove it. Raises OSError."""
+    put([state])
+    for _, path in gone:
+        os.unlink(path)  # noqa: PTH108 - lean
 
 
 def _is_gone(path: str) -> bool:

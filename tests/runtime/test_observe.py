@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -322,7 +323,34 @@ def test_started_again_it_takes_over_what_lingers_and_an_exec_between_does_not_f
         assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
         wait_until(lambda: sum(counted(node)) >= calls + 5, "all calls on disk", 20)
         recorded, lost = counted(node)
-        # With nobody there, nobody tells runc's own calls apart (four in an exec, from 1.2 on).
-        own = recorded + lost - calls - 5
-        assert (own in {0, 4, 8}, recorded > 0, lost > 5) == (True, True, True), own
         assert second.evidence
+        assert (recorded > 0, lost > 5) == (True, True)
+        # While nobody is there nobody tells runc's own calls apart: they are lost calls as well.
+        own = _runtimes_own(pair, node, make_bundle, built("repeat"))
+        assert recorded + lost == calls + 5 + own
+
+
+def _runtimes_own(
+    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle], program: Path
+) -> int:
+    """Return how many calls the runtime itself makes in an exec, which an agent tells apart.
+
+    None in runc 1.1 and crun, eight in runc 1.3: one open_tree, two fsopen, four fsconfig, one
+    fsmount (it mounts a /proc of its own twice, with and without options).
+    """
+    bundle = make_bundle(pair.kind)
+    shutil.copy(program, bundle.path / "rootfs")
+    bundle.create(node.wrapper)
+    joined = bundle.call(node.wrapper, "exec", after=("/repeat", "5", "1"))
+    assert joined.stdout == "5 of 5 failed with 95\n"
+    bundle.delete(pair.bare)
+    key = (str(bundle.path / "state"), bundle.name)
+
+    def is_over() -> bool:
+        one = evidence(node).containers.get(key)
+        return one is not None and one.ended is not None
+
+    wait_until(is_over, "the container's end on disk", 60)
+    seen = evidence(node).containers[key]
+    assert sum(tally.count for tally in seen.calls.values()) == 5
+    return sum(tally.count for tally in seen.runtimes.calls.values())

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.unit.evidence.making import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from runc_wrap.evidence.model import Sighting
 
@@ -238,7 +238,7 @@ def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
 ) -> None:
     logged.write_text(ALL)
     one = recorder(tmp_path)
-    [told] = one.filenos()
+    told, _ = one.filenos()
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     write_ledger(tmp_path / "var" / "ledger", line("c1", mode="audit", pid=2**22 + 1, time=now))
     assert select.select([told], [], [], 0)[0]
@@ -252,6 +252,7 @@ def test_a_record_that_waits_when_all_is_written_is_given_to_whom_the_tree_is_to
     hear(told, sighting(pid=7, time=time.time()))
     told._due = 0.0  # noqa: SLF001 - the time to write has come
     told.write_due()
+    assert told._is_written(None)  # noqa: SLF001 - it does not wait itself
     assert counts(tmp_path) == (1, 0)
 
 
@@ -261,6 +262,38 @@ def test_while_a_record_waits_the_tree_is_heard_at_each_turn(told: Recorder) -> 
     hear(told, sighting(pid=7, time=time.time()))
     hear(told)
     assert told.may_wait
+
+
+def test_calls_are_answered_between_the_news_and_within_a_look_at_all_processes(
+    told: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is recorded meanwhile does not begin to take in news within the taking in."""
+    news = 5
+    answered = looked = 0
+
+    def read(_most: int) -> list[Lost]:
+        nonlocal news, looked
+        news -= 1
+        told.tree.is_dry = news == 0
+        if news == 2:
+            told.tree.scan()
+        return []
+
+    def answer() -> None:
+        nonlocal answered
+        answered += 1
+        before = news
+        told.record(KEY, sighting(exe="/usr/sbin/runc"))
+        within.append(news == before)
+
+    within: list[bool] = []
+    monkeypatch.setattr(told.tree, "read", read)
+    monkeypatch.setattr(told._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
+    told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the worker gives it
+    told._hear_all()  # noqa: SLF001 - as when it writes
+    processes_there = len([*Path("/proc").glob("[0-9]*")])
+    assert answered >= processes_there // 2
+    assert within.count(True) >= processes_there // 2
 
 
 def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(

@@ -204,7 +204,7 @@ def test_what_is_being_written_is_read_again(
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
     kept.add(KEY, sighting(serial=2))
-    kept._write(KEY)  # noqa: SLF001 - half of a flush
+    store.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
     pauses: list[float] = []
 
     def go_on(seconds: float) -> None:

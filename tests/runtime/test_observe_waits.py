@@ -1,0 +1,70 @@
+"""observe beside a disk that does not answer: calls do not wait for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.agent.recording import WRITE_AFTER
+from runc_wrap.evidence import store
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+
+
+def _with(bundle: Bundle, program: Path, seconds: float) -> Bundle:
+    shutil.copy(program, bundle.path / "rootfs")
+    config = bundle.read()
+    config["process"]["args"] = [f"/{program.name}", str(seconds)]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+def _writes(worker: int) -> bool:
+    """Tell whether there is a thread beside the one that answers."""
+    return len([*Path(f"/proc/{worker}/task").iterdir()]) > 1
+
+
+def _let_go(evidence: Path) -> None:
+    """Have the writing end well: what it opened is read, what it renames is a state."""
+    stuck = evidence / "state.json.new"
+    stuck.rename(evidence / "pipe")
+    stuck.write_text('{"version":1,"lost":[],"watched":{},"covered":[]}')
+    (evidence / "pipe").read_bytes()
+
+
+def _has(evidence: Path, *bundles: Bundle) -> bool:
+    found = store.load(evidence).containers
+    return all((str(one.path / "state"), one.name) in found for one in bundles)
+
+
+def test_calls_are_answered_while_the_store_cannot_be_written(
+    runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    """Were it written in the thread that answers, the container would wait for another worker."""
+    with short_directory("disk") as place:
+        node = install.copy_of(runc.installed, place / "p")
+        node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
+        evidence = node.prefix / "var" / "evidence"
+        with agents.running(node) as agent:
+            agent.wait_ready()
+            worker = agent.evidence
+            os.mkfifo(evidence / "state.json.new")
+            first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
+            assert first.call(node.wrapper, "run").returncode == 0
+            wait_until(lambda: _writes(worker), "the writing that does not end", 30)
+            second = _with(make_bundle("runc"), built("slowest"), 1)
+            assert second.call(node.wrapper, "run").returncode == 0
+            assert _writes(worker)
+            assert agent.evidence == worker
+            _let_go(evidence)
+            wait_until(lambda: _has(evidence, first, second), "both containers on disk", 30)
