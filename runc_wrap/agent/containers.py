@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Whose = tuple[str, str]
 
 PATIENCE = 0.05  # seconds in all that reading about one container's callers may hold up others
+WAITING = 1.0  # seconds in all that its calls may wait for a reader that starts or has no CPU
 _UNNOTICED = 0.001  # seconds of a read that are not counted
 
 
@@ -25,14 +26,18 @@ def whose(state: Mapping[str, object]) -> Whose:
 
 
 class Container:
-    """`patience` is how long reading about its callers may still take; 0: nothing is read."""
+    """`patience` is how long reading about its callers may still take; 0: nothing is read.
 
-    __slots__ = ("callers", "patience", "whose")
+    `waiting` is how long its calls may still wait for who reads.
+    """
+
+    __slots__ = ("callers", "patience", "waiting", "whose")
 
     def __init__(self, name: Whose) -> None:
         self.whose = name
         self.callers = Callers()
         self.patience = PATIENCE
+        self.waiting = WAITING
 
     @property
     def may_be_read(self) -> bool:

@@ -191,7 +191,8 @@ class Checks:
             except Late as late:
                 self._late(late.container)
                 continue
-            if read:
+            if read or container.waiting <= 0:  # all other containers' calls wait meanwhile
                 return read
+            container.waiting -= _PAUSE
             time.sleep(_PAUSE)
         return None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent import asked, bpf, own_filters, pointed
+from runc_wrap.agent import asked, bpf, containers, own_filters, pointed
 from runc_wrap.agent.containers import Container
 from runc_wrap.agent.notify import Call
 from runc_wrap.agent.own_filters import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
@@ -216,3 +216,16 @@ def test_a_filter_is_read_as_its_abi_has_it() -> None:
     assert pointed.program(os.getpid(), 0x10, compat=True) == b""
     assert pointed.program(1 << 22, at, compat=False) == b""
     assert asked.LARGEST > 4096 * 8 + 8192
+
+
+def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_in_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    fake, own = Fake(TRACING, 1), OwnFilters([[0, TRACING.hex()]])
+    fake.read = None
+    container, checks = Container(("", "")), fake.checks()
+    for _ in range(1000):
+        assert checks.error(own, container, call(), lambda: True)
+    assert sum(waits) == pytest.approx(containers.WAITING)
