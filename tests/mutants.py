@@ -48,6 +48,10 @@ name = "local"
 """
 
 
+class ToolError(Exception):
+    """The tool did not do what it was asked to; the message is its own."""
+
+
 @dataclass
 class Told:
     """What came of one module; `unseen` are the defects, each as a few lines."""
@@ -113,14 +117,17 @@ def plant(module: str, until: float) -> Told:
         given = {"module": module, "seconds": SECONDS, "tests": " ".join(tests)}
         config = CONFIG.format(**given, python=sys.executable)
         (copy / "mutants.toml").write_text(config)
-        _run(copy, until, "baseline", "mutants.toml")
-        _run(copy, until, "init", "mutants.toml", "mutants.sqlite")
-        _leave_out(copy, module)
         try:
+            _run(copy, until, "baseline", "mutants.toml")
+            _run(copy, until, "init", "mutants.toml", "mutants.sqlite")
+            _leave_out(copy, module)
             _run(copy, until, "exec", "mutants.toml", "mutants.sqlite")
         except subprocess.TimeoutExpired:
             told.trouble = "the time was too short"
-        _take(told, copy)
+        except ToolError as error:  # the tests fail with nothing planted, say
+            told.trouble = str(error)
+        if (copy / "mutants.sqlite").exists():
+            _take(told, copy)
     return told
 
 
@@ -133,7 +140,8 @@ def _run(copy: Path, until: float, *words: str) -> None:
         check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"cosmic-ray {' '.join(words)}: {done.stdout}{done.stderr}")
+        said = (done.stdout + done.stderr).replace("\\n", "\n")
+        raise ToolError(f"cosmic-ray {words[0]}: {said[-2000:]}")
 
 
 def _leave_out(copy: Path, module: str) -> None:

@@ -161,23 +161,25 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "LARGEST", 2_000)
-    alive = {f"alive{number}" for number in range(3)}
-    for name in alive:
-        (tmp_path / "state" / name).mkdir(parents=True)
-    directory = tmp_path / "var" / "ledger"
-    for name in sorted(alive):
-        for _ in range(5):
-            with disk.recorded(directory if directory.exists() else tmp_path / "var") as moments:
-                ledger.append(prefix, _line(f"{tmp_path}/state", name))
-    assert any("ledger.2.new" in moment.call for moment in moments)
-    for moment in moments:
+    (tmp_path / "var" / "ledger").mkdir()
+    every: list[tuple[set[str], disk.Moment]] = []
+    alive: set[str] = set()
+    for number in range(20):  # some of them rotate
+        name = f"alive{number % 3}"
+        (tmp_path / "state" / name).mkdir(parents=True, exist_ok=True)
+        with disk.recorded(tmp_path / "var" / "ledger") as moments:
+            ledger.append(prefix, _line(f"{tmp_path}/state", name))
+        every += [({*alive}, moment) for moment in moments]
+        alive.add(name)
+    assert any("ledger.2.new" in moment.call for _, moment in every)
+    for there, moment in every:
         told = {
             json.loads(line)["id"]
             for name, what in moment.killed.items()
             if isinstance(what, bytes) and name.startswith("ledger") and name.endswith(".jsonl")
             for line in what.splitlines()
         }
-        assert told >= alive, moment.call
+        assert told >= there, moment.call
 
 
 @pytest.mark.parametrize("lasting", [False, True])
