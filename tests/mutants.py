@@ -42,7 +42,7 @@ CONFIG = """[cosmic-ray]
 module-path = "{module}"
 timeout = {seconds}
 excluded-modules = []
-test-command = "{python} -m pytest -q -x -p no:cacheprovider {tests}"
+test-command = "{python} -m pytest -q -x -p no:cacheprovider -p tests.support.hurried {tests}"
 [cosmic-ray.distributor]
 name = "local"
 """

@@ -80,6 +80,17 @@ def test_a_key_that_cannot_be_found_is_refused(text: bytes) -> None:
         _edited(text)
 
 
+@pytest.mark.parametrize("others", [0, 1, 31, 32, 1000])
+def test_so_many_keys_of_the_same_name_are_looked_at_and_no_more(others: int) -> None:
+    deeper = b",".join([b'{"linux":{"a":1}}'] * others)
+    text = b'{"x":[%s],"linux":{}}' % deeper
+    if others < 32:
+        assert _edited(text) == b'{"x":[%s],"linux":{%s}}' % (deeper, INSERTED)
+    else:
+        with pytest.raises(Refusal, match="cannot be found"):
+            _edited(text)
+
+
 _SCALARS = (
     st.none()
     | st.booleans()
