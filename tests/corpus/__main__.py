@@ -43,36 +43,44 @@ def sample(count: int, seed: int) -> list[Entry]:
 
 def main() -> int:
     """Run, print, write."""
-    words = _words()
+    words, head = _words(), _head()
     entries = [one for one in _chosen(words) if is_there(*one.needs.split())]
     absent = [one.name for one in _chosen(words) if one not in entries]
-    words.output.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rw-corpus-", dir="/tmp") as scratch:
         found = measured(entries, words.runtimes, Path(scratch))
-    rows = [figures.row(r, m, entries, found[r]) for r in words.runtimes for m in LOOKING]
-    wrong = [miss for r in words.runtimes for miss in figures.misses(r, entries, found[r])]
-    _say(f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {_commit()}")
-    _say(figures.table(rows))
-    for miss in wrong:
-        _say(miss.sentence)
-    _say(f"{time.monotonic() - began:.0f} s; not installed: {', '.join(absent) or 'nothing'}")
+    wrong = [miss for kind, each in found.items() for miss in figures.misses(kind, entries, each)]
+    rows = [figures.row(kind, m, entries, each) for kind, each in found.items() for m in LOOKING]
+    _say("\n".join([head, figures.table(rows), *_by_abi(found), *(one.sentence for one in wrong)]))
+    _say(f"not installed: {', '.join(absent) or 'nothing'}")
     document = {
+        "measured": head,
         "rows": [one._asdict() for one in rows],
         "misses": [one._asdict() for one in wrong],
         "absent": absent,
         "calls": {
-            f"{r} {m}": figures.by_call(m, found[r]) for r in words.runtimes for m in LOOKING
+            f"{k} {m}": figures.by_call(m, each) for k, each in found.items() for m in LOOKING
         },
-        "programs": {r: _plain(found[r]) for r in words.runtimes},
+        "programs": {
+            kind: {name: asdict(one) for name, one in each.items()} for kind, each in found.items()
+        },
     }
+    words.output.mkdir(parents=True, exist_ok=True)
     (words.output / "report.json").write_text(json.dumps(document, indent=1, default=sorted))
     return int(any(one.kind in _WORST and not one.is_told for one in wrong))
 
 
-def _commit() -> str:
-    """Return the commit that is measured, with a + where files differ from it."""
-    return run(["git", "describe", "--always", "--dirty=+", "--exclude=*"]).stdout.strip()
+def _by_abi(found: dict[str, dict[str, Measured]]) -> list[str]:
+    return [
+        f"{kind} {mode}, by ABI: {figures.by_abi(mode, each)}"
+        for kind, each in found.items()
+        for mode in LOOKING
+    ]
+
+
+def _head() -> str:
+    """Return the day, and the commit that is measured, with a + where files differ from it."""
+    commit = run(["git", "describe", "--always", "--dirty=+", "--exclude=*"]).stdout.strip()
+    return f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit}"
 
 
 def _say(text: str) -> None:
@@ -109,10 +117,6 @@ def measured(
         with short_directory(kind) as place, nodes.running(kind, own, place) as node:
             found[kind] = measure.Bench(node, files, _say).measure(entries)
     return found
-
-
-def _plain(found: dict[str, Measured]) -> dict[str, object]:
-    return {name: asdict(one) for name, one in found.items()}
 
 
 if __name__ == "__main__":

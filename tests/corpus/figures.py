@@ -117,6 +117,17 @@ def by_call(mode: str, found: Mapping[str, Measured]) -> dict[str, Counter[str]]
     return dict(sorted(counts.items()))
 
 
+def by_abi(mode: str, found: Mapping[str, Measured]) -> str:
+    """Return the same for each ABI, as words."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for call, one in by_call(mode, found).items():
+        counts[call.split()[0]].update(one)
+    return "; ".join(
+        f"{abi}: " + ", ".join(f"{one[kind]} {kind}" for kind in ("right", "invented", "missed"))
+        for abi, one in sorted(counts.items())
+    )
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 

@@ -117,5 +117,6 @@ def test_a_planted_mistake_is_counted_as_what_it_is(
     assert list(row)[3:9] == list(figure)
     assert [one.kind for one in figures.misses("-", [ENTRY], found)] == kinds
     counted = figures.by_call(AUDIT, found)
+    assert not counted or f"{row.missed} missed" in figures.by_abi(AUDIT, found)
     for kind in ("right", "invented", "missed"):
         assert sum(one[kind] for one in counted.values()) == getattr(row, kind)
