@@ -151,6 +151,7 @@ class Server:
             return
         self.connections[fd] = Connection(fd, pid, socket)
         self.poll.register(fd, select.EPOLLIN)
+        self._hear(self.connections[fd])  # the request mostly comes along with its connection
 
     def _hear(self, connection: Connection) -> None:
         if connection.is_answered:
@@ -158,7 +159,7 @@ class Server:
             return
         try:
             packet = connection.socket.recv(requests.LARGEST + 1, _socket.MSG_DONTWAIT)
-        except BlockingIOError:  # the event was of a connection before, with the same number
+        except BlockingIOError:  # not yet; or the event was of one before, with the same number
             return
         except OSError:
             packet = b""

@@ -8,6 +8,8 @@ milliseconds; the module behind it does not.
 """
 
 import sys
+from _frozen_importlib import ModuleSpec
+from _imp import create_dynamic, exec_dynamic, extension_suffixes
 
 try:
     from _blake2 import (
@@ -50,11 +52,29 @@ def _orjson() -> "Codec":
     stand_ins = _stand_ins()
     sys.modules.update(stand_ins)
     try:
-        import orjson  # noqa: PLC0415 - only with the stand-ins in place
+        orjson = _beside_us() or _imported()
     finally:
         for name in stand_ins:
             del sys.modules[name]
     return orjson.loads, orjson.dumps
+
+
+def _beside_us() -> "Any":
+    """Load it from where install.sh puts it, None if it is not there: a search costs 0.2 ms."""
+    directory = __file__.rpartition("/runc_wrap/")[0]
+    path = f"{directory}/orjson/orjson{extension_suffixes()[0]}"
+    try:
+        module = create_dynamic(ModuleSpec("orjson.orjson", None, origin=path))
+        exec_dynamic(module)
+    except ImportError:
+        return None
+    return module
+
+
+def _imported() -> "Any":
+    import orjson  # noqa: PLC0415 - only with the stand-ins in place
+
+    return orjson
 
 
 def _standard_library() -> "Codec":

@@ -6,37 +6,28 @@ there.
 Without any words it ends well once all is imported: the launcher's question whether we start.
 """
 
+import gc
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER
 from _imp import source_hash
 from marshal import loads
 
-DIGEST = 8  # bytes: what the interpreter itself knows a source file by (PEP 552)
+HEAD = 12  # bytes: the magic number, and what the interpreter knows a source by (PEP 552)
 
-
-def unpack(path: str) -> None:
-    """Execute the packed modules, if there are any for this interpreter."""
-    try:
-        with open(path, "rb", 0) as file:
-            text = file.read()
-    except OSError:
-        return
-    head = len(MAGIC_NUMBER) + DIGEST
-    packed = text[head:]
-    if text[:head] != MAGIC_NUMBER + source_hash(0, packed):
-        return
-    for name, package, code in loads(packed):
-        module = sys.modules[name] = type(sys)(name)
-        module.__file__ = code.co_filename
-        module.__package__ = name if package else name.rpartition(".")[0]
-        if package:
-            module.__path__ = [package]
-        exec(code, module.__dict__)
-
-
+gc.disable()  # nothing is long-lived here, and a profile's parsing alone would start it
 directory = __file__.rpartition("/")[0]
 sys.path.insert(0, directory)
-unpack(f"{directory}/hotpath.packed")
+try:
+    with open(f"{directory}/hotpath.packed", "rb", 0) as file:
+        text = file.read()
+except OSError:
+    text = b""
+packed = memoryview(text)[HEAD:]  # not copied
+if text[:HEAD] == MAGIC_NUMBER + source_hash(0, packed):
+    code, entries = loads(packed)
+    made = type(sys)("packed")
+    exec(code, made.__dict__)
+    made.unpack(entries)
 
 from runc_wrap.hotpath.main import main
 

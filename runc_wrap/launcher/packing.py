@@ -6,8 +6,9 @@ Finding, opening, checking and reading each module costs a create 1.5 ms more th
 (docs/start-latency.md). Run by install.sh, with the interpreter that will run the result: cold.py
 takes it only whole and from the same bytecode version, and imports the modules themselves else.
 
-The file is that version's magic number, the digest of the rest, then marshal's form of the list of
-(module's name, its directory if it is a package, else "", code), in the order of their execution.
+The file is that version's magic number, the digest of the rest, then marshal's form of packed.py's
+code and of the list of (module's name, its directory if it is a package, else "", code), in the
+order of their execution.
 """
 
 import sys
@@ -32,7 +33,8 @@ Entry = tuple[str, str, CodeType]
 def main(directory: Path) -> None:
     """Write the packed file; it appears whole."""
     new = directory / "hotpath.packed.new"
-    packed = dumps(entries(directory))
+    unpacking = _compiled(Path(__file__).with_name("packed.py"))
+    packed = dumps((unpacking, entries(directory)))
     new.write_bytes(MAGIC_NUMBER + source_hash(0, packed) + packed)
     new.rename(directory / "hotpath.packed")
 
@@ -58,8 +60,11 @@ def entries(directory: Path) -> list[Entry]:
 def _entry(name: str) -> Entry:
     module = sys.modules[name]
     path = Path(str(module.__file__))
-    code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True, optimize=2)
-    return name, str(path.parent) if hasattr(module, "__path__") else "", code
+    return name, str(path.parent) if hasattr(module, "__path__") else "", _compiled(path)
+
+
+def _compiled(path: Path) -> CodeType:
+    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True, optimize=2)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
     for name in "argv bundle caller codec create_facts decide failure handover ledger main names "
     "policy privileged profile rules splice".split()
-) | {"runc_wrap", "runc_wrap.hotpath", "_stat", "_blake2"}
-ORJSON = {"orjson", "orjson.orjson", "_datetime"}
+) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
+ORJSON = {"_datetime"}  # loaded by its path it is not seen
 # Of ours, only what is imported late is seen: the rest comes out of one file (launcher/packing.py).
-LATE = {"_stat", "_blake2"} | ORJSON
+LATE = {"_blake2", "gc"} | ORJSON
 # What standing in for orjson takes, and what finding a name written twice takes.
 SLOW = frozenset({"json", "json.decoder", "json.encoder", "json.scanner", "_json", "re"})
 

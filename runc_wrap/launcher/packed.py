@@ -1,0 +1,20 @@
+"""Makes modules of what is packed. Compiled by packing.py, once and not at every start."""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
+    Entry = tuple[str, str, CodeType]
+
+
+def unpack(entries: "list[Entry]") -> None:
+    """Execute the modules in their order; packing.py says what an entry is."""
+    for name, package, code in entries:
+        module = sys.modules[name] = type(sys)(name)
+        module.__file__ = code.co_filename
+        module.__package__ = name if package else name.rpartition(".")[0]
+        if package:
+            module.__path__ = [package]
+        exec(code, module.__dict__)
