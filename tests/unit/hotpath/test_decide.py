@@ -497,6 +497,25 @@ def test_the_first_rule_wins_and_may_name_a_profile() -> None:
     assert (decision.mode, decision.profile, decision.rule) == ("audit", "localhost/x", "r")
 
 
+@pytest.mark.parametrize(
+    ("config", "changes", "reason"),
+    [
+        (
+            _privileged(),
+            {"privileged": "audit"},
+            "The container is privileged, and the policy",
+        ),
+        (_config({OWN: "runtime-default"}), {}, f'The annotation "{OWN}" asks for it.'),
+        (_config(), {"rules": [_rule()]}, 'The rule "r" applies.'),
+        (_config(), {"rules": [_rule(mode="off")]}, 'The rule "r" '),
+        (_config(), {}, "The config has no seccomp profile and nobody opted out."),
+    ],
+    ids=["privileged", "an annotation", "a rule", "a rule that is off", "nothing"],
+)
+def test_the_reason_is_what_decided(config: Json, changes: Json, reason: str) -> None:
+    assert _decide(config, **changes).reason.startswith(reason)
+
+
 def test_off_leaves_a_container_alone() -> None:
     decision = _decide(_config(), rules=[_rule(mode="off")])
     assert (decision.action, decision.mode, decision.rule) == ("leave", None, "r")

@@ -52,6 +52,11 @@ def _edited(text: bytes) -> bytes:
             id="a block without action or rules is replaced whole",
         ),
         pytest.param(
+            b'{"linux":{"seccomp":{"x":"\\"}","y":"\\\\"},"a":1}}',
+            b'{"linux":{%s,"a":1}}',
+            id="quotes and backslashes in what is replaced",
+        ),
+        pytest.param(
             b'{"seccomp":null,"linux":{"a":{"seccomp":null},"seccomp":null}}',
             b'{"seccomp":null,"linux":{"a":{"seccomp":null},%s}}',
             id="null at other places stays",
@@ -89,6 +94,25 @@ def test_so_many_keys_of_the_same_name_are_looked_at_and_no_more(others: int) ->
     else:
         with pytest.raises(Refusal, match="cannot be found"):
             _edited(text)
+
+
+def test_what_could_not_be_parsed_afterwards_is_not_the_place() -> None:
+    """A key of that name so deep that the block in it would be deeper than is parsed."""
+
+    def nested(depth: int) -> bytes:
+        return b'{"x":%s{"linux":{}}%s,"linux":{}}' % (b"[" * depth, b"]" * depth)
+
+    deepest = next(depth for depth in range(2000, 0, -1) if _is_parsed(nested(depth)))
+    text = nested(deepest)
+    assert _edited(text) == text[:-2] + INSERTED + text[-2:]
+
+
+def _is_parsed(text: bytes) -> bool:
+    try:
+        codec.loads(text)
+    except codec.Unreadable:
+        return False
+    return True
 
 
 _SCALARS = (
