@@ -252,8 +252,7 @@ class Worker:
         seconds = [when - time.monotonic() for when in due]
         seconds += [TICK if self.listeners.by_fd or self.arriving else TICK_AT_REST]
         if self.recorder:
-            to_write = self.recorder.seconds()
-            seconds += [] if to_write is None else [to_write]
+            seconds.append(self.recorder.seconds())
         else:
             seconds.append(self._record_again - time.monotonic())
         return max(min(seconds), 0.0)

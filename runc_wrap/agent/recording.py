@@ -12,6 +12,7 @@ import time
 from runc_wrap.agent.evidence_writer import EvidenceWriter
 from runc_wrap.agent.executions import Executions
 from runc_wrap.agent.saying import say
+from runc_wrap.agent.sight import Sight, absent
 from runc_wrap.evidence import joining
 from runc_wrap.evidence.appended import Appended
 from runc_wrap.evidence.known import Known
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
 TRY_AGAIN = 30.0  # seconds after a write that failed
+_LAST_LOOK = 0.5  # seconds
 _NEWS_AT_ONCE = 64  # news of processes: a storm of forks must not keep calls waiting
 _MOST_TURNS = 200
 _SLICE = 5  # milliseconds of waiting for the disk
@@ -68,7 +70,8 @@ class Recorder:
         self._runtimes = Runtimes(prefix)
         self.tree = Tree(self.known)
         self.tree.meanwhile = meanwhile
-        self.live = self._audit()
+        self.live, why = _audit()
+        self.sight = Sight(f"{prefix}/var/evidence", absent(why, self.tree.problem))
         self._begun = self._audit_begun = time.time()
         self.written_until = self._writing_until = 0.0
         self.looked_until = min(self._store.looked_until, self._begun)  # by those before
@@ -85,15 +88,10 @@ class Recorder:
         if self.tree.has_containers:
             self._change()
 
-    def _audit(self) -> Live | None:
-        try:
-            return Live()
-        except (Unavailable, OSError) as error:
-            say(f"audit records cannot be watched: {error}")
-            return None
-
     def _complain(self, obstacles: list[str]) -> None:
-        """Tell what keeps records away, once as long as it does."""
+        """Tell what keeps records away, once as long as it does; look whether it does."""
+        if obstacles != self._obstacles:
+            self.sight.look()
         for why in obstacles:
             if why not in self._obstacles:
                 say(f"audit records may not come: {why}")
@@ -209,6 +207,9 @@ class Recorder:
 
     def _add(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> None:
         """Count a call, apart if it is the runtime's own: what makes the container."""
+        if one.source == AUDIT and self.sight.is_own(one):
+            self._store.cover(one, last)
+            return
         is_runtimes = (
             key is not None
             and self._runtimes.has(one.exe)
@@ -244,10 +245,10 @@ class Recorder:
         if self._due is None:
             self._due = time.monotonic() + WRITE_AFTER
 
-    def seconds(self) -> float | None:
-        """Return how long `write_due` has nothing to do; None: for as long as nothing comes."""
+    def seconds(self) -> float:
+        """Return how long `write_due` has nothing to do."""
         due = [*self._writes(), *([] if self.tree.due is None else [self.tree.due])]
-        return max(min(due) - time.monotonic(), 0.0) if due else None
+        return max(min([*due, self.sight.due]) - time.monotonic(), 0.0)
 
     def _writes(self) -> list[float]:
         if self._writer.is_busy:
@@ -256,7 +257,8 @@ class Recorder:
         return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
 
     def write_due(self) -> None:
-        """Ask who has ended, and write, if it is time."""
+        """Ask who has ended, look whether we see, and write, if it is time."""
+        self._look()
         now = time.monotonic()
         if self.tree.due is not None and self.tree.due <= now:
             self._hear_tree()
@@ -289,10 +291,34 @@ class Recorder:
         is_written = self.write(_ASKED_SECONDS)
         return begun if is_written and self._due is None else self.written_until
 
+    def _look(self) -> None:
+        """See to it that something comes which shows that we see; note where nothing does."""
+        if self.sight.is_waiting and self.sight.due <= time.monotonic():
+            self._hear_all()
+        self.sight.saw(PROCESSES, self.tree.told)
+        if not self.sight.turn():
+            return
+        self._change()
+        for source in self.sight.blind:
+            self._store.unwatched(source, self.sight.last_proof(source))
+        self.tree.is_deaf = self.tree.fileno() >= 0 and PROCESSES in self.sight.blind
+
+    def _await_sight(self) -> None:
+        """Wait for what shows that we see, if we have only begun: it was for nothing else."""
+        until = time.monotonic() + _LAST_LOOK
+        while self.sight.is_new and time.monotonic() < until:
+            time.sleep(_LAST_LOOK / 50)
+            self._hear_all()
+            if self.live:
+                self._hear_audit(self.live)
+            self._look()
+
     def finish(self) -> None:
         """Take in what has been told, and write: nobody else would know of it."""
         self._hear_all()
+        self._await_sight()
         self.write()
+        self.sight.close()
         if self._executions:
             self._executions.close()
             self._executions = None
@@ -329,11 +355,9 @@ class Recorder:
         self._settle()
         now = time.time()
         self._noted = time.monotonic()
-        sources = [OBSERVE]
-        if self.tree.fileno() >= 0:
-            sources.append(PROCESSES)
-        for source in sources:
-            self._store.watched(source, self._begun, now)
+        self._store.watched(OBSERVE, self._begun, now)
+        if PROCESSES in self.sight.begun:
+            self._store.watched(PROCESSES, self.sight.begun[PROCESSES], now)
         self._note_audit(now)
         self._writing_until = now
         self._due = None if self._writer.begin() else self._noted + TRY_AGAIN
@@ -346,8 +370,8 @@ class Recorder:
         self._complain(obstacles)
         if [why for why in obstacles if why != kernel.UNREAD]:
             self._audit_begun = now
-        else:
-            self._store.watched(AUDIT, self._audit_begun, now)
+        elif AUDIT in self.sight.begun:
+            self._store.watched(AUDIT, max(self._audit_begun, self.sight.begun[AUDIT]), now)
         self._note_dropped(now)
 
     def _note_dropped(self, now: float) -> None:
@@ -358,6 +382,14 @@ class Recorder:
         is_more = dropped and before is not None and dropped > before
         if is_more and not kernel.counts_what_came():
             self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+
+
+def _audit() -> tuple[Live | None, str]:
+    """Return audit's socket, or why there is none."""
+    try:
+        return Live(), ""
+    except (Unavailable, OSError) as error:
+        return None, str(error)
 
 
 def _ledger(directory: str) -> Appended | None:

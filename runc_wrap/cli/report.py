@@ -63,8 +63,8 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
             multiple=True,
             type=click.Path(path_type=Path, dir_okay=False),
             help="Read this audit.log or syslog too, with its rotated files.  "
-            "[default: /var/log/audit/audit.log; without that and an agent, the kernel's own "
-            "ring. Any local user can write into a syslog as the kernel does]",
+            "[default: /var/log/audit/audit.log; without that the kernel's own ring, for the time "
+            "in which no agent watched. Any local user can write into a syslog as the kernel does]",
         ),
         click.option("--journal", is_flag=True, help="Read the journal too."),
     )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.evidence import sight
 from runc_wrap.node import listeners
 from runc_wrap.node import status as node_status
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runc_wrap.node.places import Places
     from runc_wrap.node.processes import Process
     from runc_wrap.node.status import Apart, Entry, Node
@@ -51,6 +54,8 @@ def look(places: Places) -> Node:
         output.fail(error)
     for sentence in node.notes:
         output.warn(f"note: {sentence}")
+    for sentence in _of_sight(places):
+        output.warn(f"note: {sentence}")
     for sentence in node.unreadable:
         output.warn(f"not read: {sentence}")
     if node.damaged:
@@ -58,6 +63,13 @@ def look(places: Places) -> Node:
     for user in node.users:
         _say_of(user)
     return node
+
+
+def _of_sight(places: Places) -> Iterable[str]:
+    try:
+        return sight.sentences(sight.read(places.evidence)).values()
+    except PermissionError:  # it is root's
+        return ()
 
 
 def _say_of(user: Apart) -> None:

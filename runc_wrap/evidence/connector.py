@@ -26,6 +26,7 @@ FORK, EXEC, EXIT = 1, 2, 0x80000000
 _NLMSG_DONE = 3
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
+_INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 
 
 class Unavailable(OSError):
@@ -34,7 +35,7 @@ class Unavailable(OSError):
 
 def connector() -> socket.socket:
     """Return a socket that hears of forks, execs and exits. Raises Unavailable."""
-    if not _is_initial():
+    if not all(map(is_initial, _INITIAL)):
         raise Unavailable(errno.EPERM, "the process connector is for the initial namespaces alone")
     try:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
@@ -57,14 +58,12 @@ def _listen() -> bytes:
     return struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body
 
 
-def _is_initial() -> bool:
-    """Tell whether pids here are those of the whole machine (linux:include/linux/proc_ns.h)."""
-    initial = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+def is_initial(kind: str) -> bool:
+    """Tell whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
     try:
-        found = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in initial}  # noqa: PTH116
+        return os.stat(f"/proc/self/ns/{kind}").st_ino == _INITIAL[kind]  # noqa: PTH116 - lean
     except OSError:
         return False
-    return found == initial
 
 
 def _attach_filter(of: socket.socket) -> None:

@@ -15,7 +15,7 @@ from runc_wrap.evidence import inert
 from runc_wrap.evidence.tally import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from runc_wrap.evidence.tally import Tally
 
@@ -58,14 +58,23 @@ _KNOWN = {
     "via": ("agent", "cold", "hook"),
     "engine": ("containerd", "crio", "docker", "podman", "buildah"),
 }
+SEEING = "runc_wrap_evidence_sources_seeing"
+_SEEING = "1 where the agent sees what it provokes in a source of evidence, 0 where nothing comes."
 _SOURCES = ("audit", "observe", "processes")
 
 
 class Told(Collector):
     """A tally and what holds now, for any of prometheus_client's ways to put it out."""
 
-    def __init__(self, tally: Tally, generation: int | None, version: str) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        generation: int | None,
+        version: str,
+        seen: Mapping[str, str] | None = None,
+    ) -> None:
         self._tally = tally
+        self._seen = seen or {}  # by source, why the agent does not see it
         self._generation = generation
         self._version = version
 
@@ -83,6 +92,11 @@ class Told(Collector):
                 "Number of the policy in force; `apply` raises it.",
                 value=self._generation,
             )
+        if self._seen:
+            seeing = GaugeMetricFamily(SEEING, _SEEING, labels=["source"])
+            for name, why in sorted(self._seen.items()):
+                seeing.add_metric([source(name)], not why)
+            yield seeing
         build = GaugeMetricFamily("runc_wrap_build_info", "The version.", labels=["version"])
         build.add_metric([self._version], 1)
         yield build

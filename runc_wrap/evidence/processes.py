@@ -58,7 +58,8 @@ class Tree:
     """The processes of containers. `fileno` is readable when there is something to `read`.
 
     `problem` says why there is no process connector, and is "" where there is one; then `fileno` is
-    -1, and `container_of` asks /proc. `meanwhile` is called now and then in a `scan`.
+    -1, and `container_of` asks /proc, as it does while the connector tells nothing (`is_deaf`).
+    `meanwhile` is called now and then in a `scan`.
     """
 
     def __init__(self, known_containers: Known) -> None:
@@ -79,6 +80,7 @@ class Tree:
         self._strangers = Strangers()
         self.meanwhile: Callable[[], object] = bool
         self.problem = ""
+        self.is_deaf = False
         self._socket: socket.socket | None = None
         try:
             self._socket = connector()
@@ -181,6 +183,11 @@ class Tree:
         """Have `ended` look at once at those that it looks at now and then."""
         self._asked = -_ASK_EVERY
 
+    @property
+    def told(self) -> float:
+        """When the latest news was of, 0.0 for none."""
+        return self._told
+
     def has_told(self, when: float) -> bool:
         """Tell whether all news was read of what had begun by then."""
         return self.is_dry or self._told > when + COARSE
@@ -190,6 +197,8 @@ class Tree:
 
         Read what there is first: a record may be here before the news of its process.
         """
+        if self.is_deaf:  # nobody tells of ends
+            return self._ask(pid, when)
         keys = self.lives.of(pid, when)
         if not keys:
             self._refresh(when)
@@ -342,7 +351,7 @@ class Tree:
         if found is None:
             return None
         start, key = found
-        if self._socket:  # else nobody would tell of its end
+        if self._socket and not self.is_deaf:  # else nobody would tell of its end
             self.lives.begin(pid, start, key, self._program(pid))
         return key
 

@@ -127,3 +127,8 @@ def watch(intervals: list[Interval], begin: float, end: float) -> None:
     intervals.append((begin, end))
     intervals.sort()
     del intervals[:-MOST_INTERVALS]
+
+
+def unwatch(intervals: list[Interval], since: float) -> None:
+    """Take away what was noted as watched from then on: nobody saw anything."""
+    intervals[:] = [(begin, min(end, since)) for begin, end in intervals if begin < since]

@@ -31,6 +31,7 @@ from runc_wrap.evidence.seen import (
     Evidence,
     count,
     file_name,
+    unwatch,
     watch,
 )
 from runc_wrap.evidence.strays import Strays
@@ -103,11 +104,11 @@ class Store:
         count(self._of(key), s, is_runtimes=is_runtimes, times=times)
         self._changed.add(key)
 
-    def add_elsewhere(self, s: Sighting) -> None:
-        """Count one call of a process that is known to be in no container."""
-        self.cover(s)
+    def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:
+        """Count calls of a process that is known to be in no container; see `add`."""
+        self.cover(s, last)
         nobodys = self._of(None)
-        count(nobodys.elsewhere if isinstance(nobodys, Strays) else nobodys, s)
+        count(nobodys.elsewhere if isinstance(nobodys, Strays) else nobodys, s, times=times)
         self._changed.add(None)
 
     def lost(self, one: Lost) -> None:
@@ -120,6 +121,11 @@ class Store:
     def watched(self, source: str, begin: float, end: float) -> None:
         """Note that `source` was looked at from `begin` to `end`; call it again as time goes on."""
         watch(self._state.watched.setdefault(source, []), begin, end)
+        self._state_changed = True
+
+    def unwatched(self, source: str, since: float) -> None:
+        """Note that after all nobody looked at `source` from then on."""
+        unwatch(self._state.watched.get(source, []), since)
         self._state_changed = True
 
     def ended(self, key: Key, when: float) -> None:

@@ -18,6 +18,7 @@ from runc_wrap.evidence import (
     ledger,
     metrics,
     outcomes,
+    sight,
     store,
     tally,
     verdict,
@@ -52,7 +53,7 @@ def gather(places: Places, now: float | None = None) -> metrics.Told:
             kept.add(metrics.LOST, (metrics.source(source),), new)
         decided = ledger.read(places.ledger) if evidence.containers else ledger.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
-        return metrics.Told(kept, generation(places), _version())
+        return metrics.Told(kept, generation(places), _version(), sight.read(places.evidence))
 
 
 def generation(places: Places) -> int | None:

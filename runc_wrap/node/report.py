@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import holes, known, store, verdict
+from runc_wrap.evidence import holes, known, sight, store, verdict
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
 from runc_wrap.node import own, own_filters, written
@@ -19,7 +20,7 @@ from runc_wrap.node.would import Profiles
 from runc_wrap.profiles import modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runc_wrap.evidence.gathering import Source
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.places import Places
 
 Key = tuple[str, str]
+Interval = tuple[float, float]
 _HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
 _BEGINNING = 64 * 1024
 AUDIT_LOG, JOURNAL, RING = "audit.log", "journal", "kernel's ring"
@@ -81,8 +83,10 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
-    read = list(_sources(asked, evidence))
+    seen = _seen(places)
+    read = list(_sources(asked, _watched(evidence, seen)))
     take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
+    notes += sight.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.mode in kernel.MODES for one in decided.records.values())
     obstacles = kernel.warnings() if relies else []
@@ -118,6 +122,22 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
     for key, record in decided.records.items():
         if record.action == "inject" and record.mode == modes.AUDIT:
             yield key, record
+
+
+def _seen(places: Places) -> dict[str, str]:
+    """Return why the agent that is there does not see a source, "" for those that it sees."""
+    try:
+        return sight.read(places.evidence)
+    except PermissionError:  # told already
+        return {}
+
+
+def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
+    """Return when the agent took in audit records: one that is there and sees still does."""
+    intervals = [*evidence.watched.get(AUDIT, ())]
+    if intervals and seen.get(AUDIT) == "":
+        intervals.append((max(end for _, end in intervals), inf))
+    return intervals
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:
@@ -167,10 +187,25 @@ def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
             evidence.add_watched(one.name, one.begin, one.end)
 
 
-def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
-    """Yield what was asked for; else audit.log, without that and an agent the kernel's ring.
+class _Unwatched:
+    """What a source has of the times in which no agent took it in."""
 
-    A syslog must be asked for: any local user writes into it under any name.
+    def __init__(self, source: Source, watched: Sequence[Interval]) -> None:
+        self._source = source
+        self._watched = watched
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield records of those times, and losses."""
+        for item in self._source.read(since, until):
+            if isinstance(item, Lost) or not any(a <= item.time <= z for a, z in self._watched):
+                yield item
+
+
+def _sources(asked: Asked, watched: Sequence[Interval]) -> Iterator[_Timed]:
+    """Yield what was asked for; else audit.log, without that the kernel's ring.
+
+    Of the ring only what was while no agent watched: what that has taken in, or is just taking in,
+    it knows better. A syslog must be asked for: any local user writes into it under any name.
     """
     if asked.logs or asked.journal:
         for path in asked.logs:
@@ -180,8 +215,8 @@ def _sources(asked: Asked, evidence: Evidence) -> Iterator[_Timed]:
         return
     if _is_there(files.AUDIT_LOG):
         yield _log(files.AUDIT_LOG, AUDIT_LOG)
-    elif not evidence.watched and kmsg.PATH.exists():
-        yield _Timed(kmsg.Ring(), RING, None, time.time())
+    elif kmsg.PATH.exists():
+        yield _Timed(_Unwatched(kmsg.Ring(), watched), RING, None, time.time())
 
 
 def _is_there(path: Path) -> bool:

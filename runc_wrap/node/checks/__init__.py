@@ -17,6 +17,7 @@ from runc_wrap.node.checks import (
     ownership,
     passed_on,
     runtime,
+    sight,
     sources,
 )
 
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
     from runc_wrap.node.checks.finding import Finding
     from runc_wrap.node.places import Places
 
-CHECKS = (in_force, sources, runtime, kernel, launcher, ownership, agent, listeners, passed_on)
+CHECKS = (
+    in_force,
+    sources,
+    runtime,
+    kernel,
+    launcher,
+    ownership,
+    agent,
+    sight,
+    listeners,
+    passed_on,
+)
 
 
 def run(places: Places) -> list[Finding]:

@@ -15,6 +15,7 @@ import pytest
 from runc_wrap.agent import executions, recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
+from runc_wrap.agent.sight import Sight
 from runc_wrap.evidence import connector, known, processes, store
 from runc_wrap.evidence.holes import Hole
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
@@ -43,9 +44,22 @@ class Silent:
         return -1
 
 
+class Seeing(Sight):
+    """Something has come of each source at once."""
+
+    def __init__(self, directory: str, absent: dict[str, str]) -> None:
+        super().__init__(directory, absent)
+        self.begun = dict.fromkeys(self._asked, 1.0)
+
+    def turn(self) -> bool:
+        self.due = time.monotonic() + 600
+        return False
+
+
 @pytest.fixture
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recording, "Live", Silent)
+    monkeypatch.setattr(recording, "Sight", Seeing)
     monkeypatch.setattr(processes, "connector", _refused)
     monkeypatch.setattr(kernel, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(kernel, "_switched_off", list)
@@ -162,8 +176,8 @@ def test_that_it_watches_is_soon_written_where_containers_run_already(
     monkeypatch.setattr(known, "first_processes", lambda _: first)
     one = recorder(tmp_path)
     assert one.tree.has_containers == is_there
-    seconds = one.seconds()
-    assert (seconds is not None and seconds <= recording.WRITE_AFTER) == is_there
+    one.write_due()
+    assert (one.seconds() <= recording.WRITE_AFTER) == is_there
 
 
 class Teller(Silent):

@@ -33,6 +33,7 @@ def _findings(node: Node) -> list[dict[str, Any]]:
         "launcher",
         "ownership",
         "agent",
+        "sight",
         "listeners",
         "passed-on",
     ]
@@ -52,7 +53,7 @@ def _well(node: Node) -> Node:
 def test_a_node_that_is_well_has_no_findings(node: Node) -> None:
     assert _findings(_well(node)) == []
     with _answering(node, b"anything"):
-        assert node.ctl("doctor").stdout == "9 checks, 0 findings\n"
+        assert node.ctl("doctor").stdout == "10 checks, 0 findings\n"
 
 
 @contextlib.contextmanager
@@ -118,7 +119,7 @@ def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.M
     with _answering(node, b"", b""):
         assert "hangs up" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
-        assert node.ctl("doctor").stdout == "9 checks, 0 findings\n"
+        assert node.ctl("doctor").stdout == "10 checks, 0 findings\n"
     monkeypatch.setattr("runc_wrap.node.checks.agent._SECONDS", 0.05)
     with _listening(node):
         assert "says nothing" in node.ctl("doctor").stdout

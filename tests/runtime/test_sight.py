@@ -1,0 +1,97 @@
+"""An agent that cannot see knows it: in another network namespace than the first nothing comes.
+
+Audit's multicast and the process connector are the first network namespace's alone; joining both
+works elsewhere, or fails in silence. What such an agent did not see is never called safe.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence import sight, store
+from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.processes import SOURCE as PROCESSES
+from tests.support import agent as agents
+from tests.support.processes import wait_until
+from tests.support.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+UNSHARE = 272
+LONG = 30  # seconds, of a machine where others work
+
+
+def _sight(node: Installed) -> dict[str, str]:
+    return sight.read(node.prefix / "var" / "evidence")
+
+
+def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:
+    shutil.copy(built, bundle.path / "rootfs" / "short")
+    config = bundle.read()
+    script = f"while :; do /short 1 {number}; /bin/sleep 1; done"
+    config["process"]["args"] = ["/bin/sh", "-c", script]
+    bundle.config.write_text(json.dumps(config))
+    return bundle
+
+
+def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
+    told = node.control("report", "--json", "--audit-log", "/dev/null", ok=False).stdout
+    (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
+    return dict(found)
+
+
+def test_an_agent_that_cannot_see_says_so_and_has_watched_nothing(
+    runc: Pair,
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    node.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
+    bundle = _calling(make_bundle("runc"), built("short"), UNSHARE)
+    with agents.running(node, inside=(program("unshare"), "--net")) as agent:
+        agent.wait_ready()
+        bundle.create(node.wrapper)
+        bundle.call(runc.bare, "start")
+        wait_until(lambda: bool(_sight(node).get(AUDIT)), "it to know that it hears nothing", LONG)
+        assert "the first network namespace" in _sight(node)[AUDIT]
+        doctor = node.control("doctor", ok=False).stdout
+        assert "hears none of the audit records" in doctor
+        assert "hostNetwork: true" in doctor
+        assert "hears none of the audit records" in node.control("status", ok=False).stderr
+        gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 0.0'
+        assert gauge in node.control("metrics").stdout
+        assert "hears none of the audit records" in agent.daemon.log.read_text()
+        assert "hears none of the audit records" in node.control("report", ok=False).stderr
+    assert AUDIT not in store.load(node.prefix / "var" / "evidence").watched
+    found = _found(node, bundle)
+    assert found["verdict"] is None, found["confidence"]
+
+
+def test_an_agent_that_sees_says_so_and_counts_nothing_of_its_own(
+    node: Installed, make_bundle: Callable[..., Bundle], runc: Pair
+) -> None:
+    node.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
+    bundle = make_bundle("runc")
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        bundle.create(node.wrapper)
+        wait_until(lambda: _sight(node) == {AUDIT: "", PROCESSES: ""}, "it to see", LONG)
+        gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 1.0'
+        assert gauge in node.control("metrics").stdout
+        assert "hears none" not in node.control("doctor", ok=False).stdout
+    assert _sight(node) == {}
+    found = store.load(node.prefix / "var" / "evidence")
+    assert AUDIT in found.watched
+    assert PROCESSES in found.watched
+    both = (found.unattributed, found.unattributed.elsewhere)
+    assert not [call for one in both for call in one.calls if call.comm.startswith("rw-look")]
+    assert _found(node, bundle)["verdict"] == "safe"
+    assert runc.kind == bundle.kind

@@ -1,0 +1,88 @@
+"""What happens while no agent runs: the kernel's ring has it, of processes that still are.
+
+What belongs to processes that are gone may be anybody's: it takes `safe` from what ran meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.sources import files
+from tests.support import agent as agents
+from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.conftest import Pair
+    from tests.support.bundles import Bundle
+    from tests.support.install import Installed
+
+UNSHARE, LONG = 272, 60
+
+pytestmark = pytest.mark.skipif(
+    files.AUDIT_LOG.exists(), reason="auditd runs: the kernel then prints no record into its ring"
+)
+
+
+def _running(bundle: Bundle, built: Path, script: str, node: Installed, pair: Pair) -> Bundle:
+    """Run a container whose script has /short, which makes calls, and ends when /stop is there."""
+    shutil.copy(built, bundle.path / "rootfs" / "short")
+    config = bundle.read()
+    config["process"]["args"] = ["/bin/sh", "-c", script]
+    bundle.config.write_text(json.dumps(config))
+    bundle.create(node.wrapper)
+    bundle.call(pair.bare, "start")
+    return bundle
+
+
+def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
+    told = node.control("report", "--json", ok=False).stdout
+    (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
+    return dict(found)
+
+
+def test_a_call_after_the_agent_was_stopped_is_found_in_the_ring(
+    runc: Pair,
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    node.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
+    # One a second, which stay: the kernel prints a few records in five seconds, of all that are
+    calls = "while :; do /bin/unshare -U /bin/sleep 1000 & /bin/sleep 1; done"
+    script = f"while [ ! -e /go ]; do /bin/sleep 0.2; done; {calls}"
+    bundle = make_bundle("runc")
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        _running(bundle, built("short"), script, node, runc)
+    assert _found(node, bundle)["verdict"] in ("safe", None)
+    (bundle.path / "rootfs" / "go").touch()
+    wait_until(lambda: _found(node, bundle)["verdict"] == "denied", "its call in the report", LONG)
+
+
+@pytest.mark.parametrize("with_agent_before", [True, False])
+def test_calls_of_processes_that_are_gone_take_safe_from_who_ran_then(
+    runc: Pair,
+    node: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    with_agent_before: bool,
+) -> None:
+    node.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
+    if with_agent_before:
+        with agents.running(node) as agent:
+            agent.wait_ready()
+    script = f"while :; do /short 1 {UNSHARE}; /bin/sleep 0.5; done"
+    bundle = _running(make_bundle("runc"), built("short"), script, node, runc)
+    wait_until(
+        lambda: "may have been its own" in str(_found(node, bundle)["reason"]),
+        "its calls as nobody's",
+        LONG,
+    )
+    assert _found(node, bundle)["verdict"] is None
