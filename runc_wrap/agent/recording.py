@@ -210,6 +210,10 @@ class Recorder:
         if one.source == AUDIT and self.sight.is_own(one):
             self._store.cover(one, last)
             return
+        if key is None and one.source == AUDIT and self.tree.is_elsewhere(one.pid, one.time):
+            self._store.add_elsewhere(one)
+            self._change()
+            return
         is_runtimes = (
             key is not None
             and self._runtimes.has(one.exe)

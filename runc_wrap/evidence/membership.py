@@ -69,6 +69,10 @@ class Membership:
         """Look where a container is, while its first process is there."""
         self._place(key)
 
+    def has_place(self, key: Key) -> bool:
+        """Tell whether it is known where a container is: then nobody else is in it."""
+        return key in self._places or self._place(key) is not None
+
     def _named(self, paths: Paths) -> list[Key]:
         """Return the containers whose ids these paths have in them, if those are root's.
 

@@ -19,7 +19,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import families, known
+from runc_wrap.evidence import families, hosts, known
 from runc_wrap.evidence.attribution import COARSE, TICK, Present, began, epoch
 from runc_wrap.evidence.connector import (
     BODY,
@@ -33,6 +33,7 @@ from runc_wrap.evidence.connector import (
     Unavailable,
     connector,
 )
+from runc_wrap.evidence.hosts import Hosts
 from runc_wrap.evidence.lives import ALWAYS, Lives
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.strangers import Strangers
@@ -51,6 +52,7 @@ _MOST_AWAITED = 64
 _MOST_JOINING = 256
 _ASK_EVERY = 1.0  # seconds between looks at processes whose first thread has ended
 _OTHER = 1.0  # seconds between the starts of processes that are not one; clocks are set
+_LATE = 0.5  # seconds from an exec, in which no pid comes again, to a look
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
@@ -79,6 +81,8 @@ class Tree:
         self._present = Present(known_containers)
         self._strangers = Strangers()
         self.meanwhile: Callable[[], object] = bool
+        self._hosts = Hosts()
+        self._mounts = hosts.mounts("self") or -1
         self.problem = ""
         self.is_deaf = False
         self._socket: socket.socket | None = None
@@ -92,7 +96,7 @@ class Tree:
     @property
     def remembered(self) -> int:
         """How many processes there are in memory, ended ones and strangers too."""
-        return len(self.lives) + len(self._strangers)
+        return len(self.lives) + len(self._strangers) + len(self._hosts)
 
     def fileno(self) -> int:
         """Return the connector's descriptor, -1 where there is none."""
@@ -207,6 +211,10 @@ class Tree:
             return keys.pop() if len(keys) == 1 else None
         return self._ask(pid, when)
 
+    def is_elsewhere(self, pid: int, when: float) -> bool:
+        """Tell whether a process that is no container's as far as known is known to be in none."""
+        return not self.is_deaf and not self.lives.of(pid, when) and self._hosts.had(pid, when)
+
     def is_runtimes(self, pid: int, when: float) -> bool:
         """Tell whether a container's process was the runtime then: it had not begun the program.
 
@@ -240,6 +248,9 @@ class Tree:
                 self.lives.begin(pid, epoch(start), whose)
         for pid in found:
             self._inherit(pid, found)
+        self._hosts.forget_all()
+        for pid in found.keys() - self.lives.alive.keys():
+            self._look_elsewhere(pid, time.time())
 
     def take(self, message: bytes) -> None:
         """Take in one message of the connector."""
@@ -262,6 +273,7 @@ class Tree:
     def _forked(self, parent: int, child: int, when: float) -> None:
         life = self.lives.alive.get(parent)
         self._end_former(child, when)
+        self._hosts.forked(parent, child, when)
         if life:
             self.lives.begin(child, when, life.key, life.child(when))
         elif key := self._strangers.forked(parent, child, when):
@@ -279,6 +291,7 @@ class Tree:
             self._leader_ended(pid, when)
         else:
             self._strangers.exited(pid, when)
+            self._hosts.exited(pid, when)
 
     def _leader_ended(self, pid: int, when: float) -> None:
         """Note the end of a process, unless other threads of it go on."""
@@ -294,8 +307,26 @@ class Tree:
         if key:
             there = known.born(pid)
             self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
+            self._hosts.joined(pid, when)
+        elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
+            self._hosts.executed(pid, when)
         for waiting in list(self._awaited):
             self._look_for_first(waiting, when)
+
+    def _look_elsewhere(self, pid: int, when: float) -> bool:
+        """Look at a process that no place proves a container's; tell whether that proves more.
+
+        Of a container whose place is not known (it shares its cgroup) others may be in it; but they
+        do not have our mounts.
+        """
+        exe = hosts.program(pid)
+        if exe is None:
+            return False
+        are_known = all(map(self._present.membership.has_place, self.lives.running))
+        if not are_known and hosts.mounts(pid) != self._mounts:
+            return False
+        self._hosts.looked(pid, when, exe)
+        return True
 
     def _refresh(self, when: float) -> None:
         """Take in new containers; each is awaited: its first process may be there before us."""

@@ -63,8 +63,10 @@ def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
     """Return how often each call was seen of a container, of nobody known for None."""
     evidence = store.load(node.prefix / "var" / "evidence")
     seen = evidence.containers.get(_key(bundle)) if bundle else evidence.unattributed
+    both = [seen.calls] if seen else []
+    both += [evidence.unattributed.elsewhere.calls] if bundle is None else []
     found: dict[int, int] = {}
-    for call, tally in seen.calls.items() if seen else ():
+    for call, tally in [pair for one in both for pair in one.items()]:
         found[call.number] = found.get(call.number, 0) + tally.count
     return found
 
@@ -239,3 +241,28 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
     (found,) = [one for one in json.loads(told) if one["container"] == bundle.name]
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]
     assert [one["syscall"] for one in found["runtime_calls"]] == ["capset"]
+
+
+def test_a_user_who_has_calls_logged_takes_safe_from_nobody(
+    runc: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    place: Path,
+) -> None:
+    """Any user may load a filter that logs; however short-lived, it is seen to be in none."""
+    _in_mode(node, runc, "audit")
+    shutil.copy(built("forger"), place)
+    victim = make_bundle("runc")
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        victim.create(node.wrapper)
+        for _ in range(20):
+            assert forging.as_user([place / "forger", "calls"]).wait(30) == 0
+        wait_until(lambda: _are_strays(node), "its calls in the store")
+    nobodys = store.load(node.prefix / "var" / "evidence").unattributed
+    assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED
+    assert not LOGGED & {call.number for call in nobodys.calls}
+    told = node.control("report", "--json", ok=False).stdout
+    (found,) = [one for one in json.loads(told) if victim.name in one["ids"]]
+    assert "no known container" not in found["confidence"]

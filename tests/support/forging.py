@@ -111,6 +111,11 @@ def delegated(hierarchy: Path) -> Iterator[Path]:
                 directory.rmdir()
 
 
+def as_user(words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Run a program of the user's."""
+    return subprocess.Popen([*_AS_USER, *map(str, words)], env=environment())
+
+
 def inside(place: Path, name: str, words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
     """Run a program of the user's in a cgroup that it has made beneath its own, by this name."""
     script = 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"'

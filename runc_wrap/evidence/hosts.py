@@ -1,0 +1,122 @@
+"""Processes that were seen to be in no container: their calls make nobody doubtful. Lean.
+
+Any user may load a filter that logs and make calls under it. Who was looked at outside of all
+containers is known to be elsewhere, and so is what it forks: only a runtime leads into a container
+with a container's filter. What a program of another kind begins is elsewhere too, though it was
+gone before anybody looked; what that begins in turn only while no runtime could have led it
+anywhere, so soon is it. All else is not known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import NamedTuple
+
+from runc_wrap.evidence.attribution import COARSE
+
+MOST_ALIVE, MOST_ENDED = 131_072, 16_384
+FASTEST = 0.001  # seconds; from a runtime's beginning to a program in a container it takes more
+_END_SLACK = 0.001  # seconds, as for containers' processes
+# A runtime may run from a copy of its own, or from a mount of its file alone (evidence.runtimes)
+_LEADING = ("runc", "crun", "youki", "runsc", "kata", "railcar", "nsenter")
+_COPY, _GONE = "/memfd:", " (deleted)"
+
+
+class Host(NamedTuple):
+    """One process since when it is known; `plain` programs are no runtimes, begun `program`."""
+
+    since: float
+    program: float
+    is_plain: bool
+
+
+class Hosts:
+    """Remembers them, those that ended a bounded number."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, Host] = {}
+        self._ended: dict[int, tuple[float, float]] = {}
+        self._order: deque[tuple[int, float]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._alive) + len(self._ended)
+
+    def forget_all(self) -> None:
+        """Know nothing: news were missed."""
+        self._alive.clear()
+
+    def looked(self, pid: int, when: float, exe: str) -> None:
+        """Note that a process runs this program, outside of all containers."""
+        before = self._alive.get(pid)
+        if before or len(self._alive) < MOST_ALIVE:
+            since = before.since if before else when
+            self._alive[pid] = Host(since, when, is_plain(exe))
+
+    def executed(self, pid: int, when: float) -> None:
+        """Note that a process became a program that nobody could look at."""
+        before = self._alive.get(pid)
+        if before is None:
+            return
+        if before.is_plain:
+            self._alive[pid] = before._replace(program=when, is_plain=False)
+        elif when - before.program > FASTEST:
+            self._end(pid, when)
+
+    def forked(self, parent: int, child: int, when: float) -> None:
+        """Note a process; it is where its parent is."""
+        self._end(child, when)
+        found = self._alive.get(parent)
+        if found and len(self._alive) < MOST_ALIVE:
+            self._alive[child] = found._replace(since=when)
+
+    def exited(self, pid: int, when: float) -> None:
+        """Note an end."""
+        self._end(pid, when)
+
+    def joined(self, pid: int, when: float) -> None:
+        """Note that a process is in a container from now on."""
+        self._end(pid, when)
+
+    def had(self, pid: int, when: float) -> bool:
+        """Tell whether a process of this pid was known to be in no container then."""
+        alive = self._alive.get(pid)
+        if alive and alive.since - COARSE <= when:
+            return True
+        since, end = self._ended.get(pid, (when + 1, 0.0))
+        return since - COARSE <= when <= end + _END_SLACK
+
+    def _end(self, pid: int, when: float) -> None:
+        found = self._alive.pop(pid, None)
+        if found is None:
+            return
+        self._ended[pid] = (found.since, when)
+        self._order.append((pid, when))
+        if len(self._order) > MOST_ENDED:
+            oldest, end = self._order.popleft()
+            if self._ended.get(oldest, (0.0, 0.0))[1] == end:
+                del self._ended[oldest]
+
+
+def is_plain(exe: str) -> bool:
+    """Tell whether a program leads nobody into a container, by its path; "" is not known."""
+    name = exe.rpartition("/")[2]
+    return bool(name) and not (
+        exe.startswith(_COPY) or exe.endswith(_GONE) or any(word in name for word in _LEADING)
+    )
+
+
+def program(pid: int) -> str | None:
+    """Return the path of what a process runs, None if it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - lean
+    except OSError:
+        return None
+
+
+def mounts(pid: int | str) -> int:
+    """Return a process' mount namespace, 0 where that cannot be read."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - lean
+    except OSError:
+        return 0

@@ -1,0 +1,101 @@
+"""Who is known to be in no container, and who is not known to be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runc_wrap.evidence import hosts
+from runc_wrap.evidence.hosts import FASTEST, MOST_ENDED, Hosts
+
+SHELL, CHILD, GRANDCHILD = 10, 11, 12
+LONG = 10 * FASTEST
+
+
+def _with(exe: str = "/bin/sh") -> Hosts:
+    made = Hosts()
+    made.looked(SHELL, 1.0, exe)
+    return made
+
+
+def test_who_was_looked_at_and_what_it_forks_is_elsewhere() -> None:
+    one = _with()
+    one.forked(SHELL, CHILD, 2.0)
+    one.forked(CHILD, GRANDCHILD, 3.0)
+    assert [one.had(pid, 3.5) for pid in (SHELL, CHILD, GRANDCHILD, 13)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(("when", "had"), [(0.5, False), (1.0, True), (2.0, True), (2.5, False)])
+def test_it_is_so_from_the_look_to_the_end(when: float, had: bool) -> None:
+    one = _with()
+    one.exited(SHELL, 2.0)
+    assert one.had(SHELL, when) is had
+
+
+@pytest.mark.parametrize(
+    ("exe", "steps", "had"),
+    [
+        ("/bin/sh", [], True),
+        ("/bin/sh", [2.0], True),  # it began something that was gone before a look
+        ("/bin/sh", [2.0, 2.0 + FASTEST / 2], True),  # which began another, at once
+        ("/bin/sh", [2.0, 2.0 + LONG], False),  # in that time it may have been a runtime
+        ("/usr/sbin/runc", [2.0], False),
+        ("/usr/bin/crun", [2.0], False),
+        ("/usr/sbin/runc-1.5.1", [2.0], False),
+        ("/memfd:runc_cloned:/proc/self/exe (deleted)", [2.0], False),
+        ("/", [2.0], False),
+        ("/opt/tool (deleted)", [2.0], False),
+    ],
+)
+def test_what_nobody_looked_at_is_elsewhere_only_if_no_runtime_can_have_led_it(
+    exe: str, steps: list[float], had: bool
+) -> None:
+    one = _with(exe)
+    one.forked(SHELL, CHILD, 1.5)
+    for when in steps:
+        one.executed(CHILD, when)
+    assert one.had(CHILD, 3.0) is had
+
+
+def test_who_is_led_into_a_container_is_not_elsewhere_any_more() -> None:
+    one = _with("/usr/sbin/runc")
+    one.forked(SHELL, CHILD, 2.0)
+    one.joined(CHILD, 3.0)
+    one.forked(CHILD, GRANDCHILD, 4.0)
+    assert [one.had(CHILD, 3.5), one.had(GRANDCHILD, 4.5)] == [False, False]
+
+
+def test_a_pid_that_comes_again_is_another_process() -> None:
+    one = _with()
+    one.forked(99, SHELL, 5.0)  # of a parent that is not known
+    assert [one.had(SHELL, 4.0), one.had(SHELL, 6.0)] == [True, False]
+
+
+def test_after_a_hole_nobody_is_known() -> None:
+    one = _with()
+    one.forget_all()
+    assert not one.had(SHELL, 2.0)
+
+
+def test_those_that_ended_are_remembered_up_to_a_number() -> None:
+    one = _with()
+    for pid in range(100, 100 + 2 * MOST_ENDED):
+        one.forked(SHELL, pid, pid)
+        one.exited(pid, pid + 0.5)
+    assert len(one) <= MOST_ENDED + 1
+    assert not one.had(100, 100.2)
+    assert one.had(99 + 2 * MOST_ENDED, 99.2 + 2 * MOST_ENDED)
+
+
+def test_the_program_of_one_that_is_there_is_told_and_of_one_that_is_gone_none() -> None:
+    assert hosts.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
+    assert hosts.program(4_194_305) is None
+    assert hosts.mounts("self") == Path("/proc/self/ns/mnt").stat().st_ino
+    assert hosts.mounts(4_194_305) == 0
