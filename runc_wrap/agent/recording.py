@@ -211,7 +211,7 @@ class Recorder:
             self._store.cover(one, last)
             return
         if key is None and one.source == AUDIT and self.tree.is_elsewhere(one.pid, one.time):
-            self._store.add_elsewhere(one)
+            self._store.add_elsewhere(one, times, last)
             self._change()
             return
         is_runtimes = (
