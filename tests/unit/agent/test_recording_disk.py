@@ -33,13 +33,13 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     for _ in range(3):
         now[0] += one.seconds() or 0.0
         with disk.failing(1, disk.FULL, lasting=True) as told:
-            one.write_due()
+            one.write()
         assert told.failed
         assert one.seconds() == TRY_AGAIN
     assert capfd.readouterr().err.count("evidence cannot be written") == 3
     one.record(KEY, observed(UNSHARE))
     assert one.seconds() == TRY_AGAIN > WRITE_AFTER  # what comes meanwhile waits as well
     now[0] += TRY_AGAIN
-    one.write_due()
+    one.write()
     (calls,) = store.load(tmp_path / "var" / "evidence").containers.values()
     assert [tally.count for tally in calls.calls.values()] == [2]
