@@ -1,0 +1,60 @@
+"""Work that waits for a disk: beside what answers, and told of when it has ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent.disk import Disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _is_told(disk: Disk, seconds: float) -> bool:
+    return bool(select.select([disk.fd], [], [], seconds)[0])
+
+
+def test_who_begins_work_goes_on_until_it_has_ended(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    disk = Disk()
+
+    def work() -> list[tuple[float, str]]:
+        os.close(os.open(pipe, os.O_WRONLY))  # until somebody reads
+        return [(1.0, "gone")]
+
+    disk.begin(work)
+    assert disk.is_busy
+    assert not _is_told(disk, 0)
+    os.close(os.open(pipe, os.O_RDONLY))
+    assert _is_told(disk, 60)
+    assert disk.ended() == [(1.0, "gone")]
+    assert [disk.is_busy, _is_told(disk, 0)] == [False, False]
+
+
+def test_what_fails_is_raised_where_it_is_asked_how_it_ended() -> None:
+    disk = Disk()
+
+    def work() -> list[tuple[float, str]]:
+        raise OSError(errno.ENOSPC, "full")
+
+    for _ in range(2):
+        disk.begin(work)
+        with pytest.raises(OSError, match="full"):
+            disk.ended()
+
+
+def test_without_room_for_a_thread_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refused)
+    disk = Disk()
+    disk.begin(lambda: [(2.0, "b")])
+    assert _is_told(disk, 0)
+    assert disk.ended() == [(2.0, "b")]
