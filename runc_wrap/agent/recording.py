@@ -17,6 +17,7 @@ from runc_wrap.evidence import joining
 from runc_wrap.evidence.appended import Appended
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
+from runc_wrap.evidence.namespaces import Clones
 from runc_wrap.evidence.processes import SOURCE as PROCESSES
 from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.runtimes import Runtimes
@@ -83,6 +84,7 @@ class Recorder:
         self._containers = self.tree.lives.begun
         self._pending: list[Counted] = []  # of which the tree may not have heard yet
         self._doubtful: list[tuple[Key, Sighting]] = []  # the runtime's own, perhaps: likewise
+        self._clones = Clones(self.tree.namespaces, self._store.add)
         self._due: float | None = None
         self._noted = time.monotonic()
         if self.tree.has_containers:
@@ -201,6 +203,7 @@ class Recorder:
         pending, self._pending = self._pending, []
         doubtful, self._doubtful = self._doubtful, []
         for one, times, last in pending:
+            self.tree.namespaces.heard(one)
             self._add(self.tree.container_of(one.pid, one.time), one, times, last)
         for key, one in doubtful:
             self._add(key, one)
@@ -219,7 +222,7 @@ class Recorder:
             and self._runtimes.has(one.exe)
             and self.tree.is_runtimes(one.pid, one.time)
         )
-        self._store.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
+        self._clones.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
         self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
@@ -357,6 +360,7 @@ class Recorder:
     def _begin_to_write(self) -> None:
         """Begin to write what changed, and that we looked."""
         self._settle()
+        self._clones.settle()
         now = time.time()
         self._noted = time.monotonic()
         self._store.watched(OBSERVE, self._begun, now)

@@ -36,6 +36,7 @@ from runc_wrap.evidence.connector import (
 from runc_wrap.evidence.hosts import Hosts
 from runc_wrap.evidence.lives import ALWAYS, Lives
 from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.namespaces import Namespaces
 from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Tree:
         self._joining: list[tuple[Key, int, float]] = []
         self._present = Present(known_containers)
         self._strangers = Strangers()
+        self.namespaces = Namespaces()
         self.meanwhile: Callable[[], object] = bool
         self._hosts = Hosts()
         self._mounts = hosts.mounts("self") or -1
@@ -272,6 +274,8 @@ class Tree:
 
     def _forked(self, parent: int, child: int, when: float) -> None:
         life = self.lives.alive.get(parent)
+        if life is None or self.known.is_recorded(life.key):  # whose it is may be known later
+            self.namespaces.forked(parent, child, when)
         self._end_former(child, when)
         self._hosts.forked(parent, child, when)
         if life:

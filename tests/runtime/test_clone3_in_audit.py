@@ -1,0 +1,64 @@
+"""clone3 in audit, whose records are without flags: the processes that it began tell of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import agent as agents
+from tests.support import install
+from tests.support.processes import short_directory, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+
+NEWUSER, NEWNET = 0x10000000, 0x40000000
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([hex(NEWUSER | NEWNET)], ("denied", {NEWUSER | NEWNET})),
+        (["thread"], ("degrades", {None})),  # the connector tells of processes
+        (["0"], ("degrades", {0})),
+        (["0", "unshare"], ("degrades", {0, None})),  # as it is looked at before or after that
+    ],
+)
+def test_a_clone3_that_made_namespaces_is_denied_and_any_other_is_not(
+    pair: Pair,
+    make_bundle: Callable[..., Any],
+    built: Callable[[str], Any],
+    words: list[str],
+    expected: tuple[str, set[int | None]],
+) -> None:
+    with short_directory("clones") as place:
+        node = install.copy_of(pair.installed, place / "p")
+        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
+        bundle = make_bundle(pair.kind)
+        shutil.copy(built("clones"), bundle.path / "rootfs")
+        config = bundle.read()
+        config["process"]["args"] = ["/clones", *words]
+        bundle.config.write_text(json.dumps(config))
+        with agents.running(node) as agent:
+            agent.wait_ready()
+            assert bundle.call(node.wrapper, "run").returncode == 0
+
+            def reported() -> dict[str, Any]:
+                told = node.control("report", "--json", ok=False).stdout
+                (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
+                return dict(found)
+
+            wait_until(lambda: bool(reported()["calls"]), "the calls on disk", 30)
+            found = reported()
+        (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
+        flags = clone3["args"][0][0] if clone3["args"] else None
+        assert clone3["verdict"] == expected[0]
+        assert flags in expected[1]
+        if len(found["calls"]) == 1:  # else unshare decides
+            denied = expected[0] == "denied"
+            assert (found["verdict"] == "denied") is denied  # safe, or unknown beside strangers
