@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.recording import TRY_AGAIN, WRITE_AFTER
+from runc_wrap.agent.sight import Sight
 from runc_wrap.evidence import store
 from tests.support import disk
 from tests.unit.agent.test_recording import KEY, logged, recorder
@@ -28,6 +30,8 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     logged.write_text("errno")
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    never = property(lambda _: math.inf, lambda *_: None)
+    monkeypatch.setattr(Sight, "due", never)  # whether it sees is looked at in another test
     one = recorder(tmp_path)
     one.record(KEY, observed(UNSHARE))
     for _ in range(3):
