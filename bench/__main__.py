@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import agents, measures, numbers, places, report, rows
+from bench import agents, evidence, measures, numbers, places, report, rows
 from tests.support.namespaces import UNIFIED
 from tests.support.processes import environment
 
@@ -38,6 +38,9 @@ def main() -> int:
             f"{options.rounds} rounds of what has a bound, {options.few} of what has none. "
             f"/bin/true by the same clock: {harness.median * 1e3:.2f} ms"
         )
+        if options.only:
+            _say(report.table(_only(place, plan, options.only)))
+            return 0
         measured = _measure(place, plan)
     found = rows.rows(measured)
     _say(f"\n{report.medians(measured.commands)}\n\n{report.table(found)}\n\n{report.NOTE}")
@@ -53,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=20, help="rounds of each that has none")
     parser.add_argument("--bursts", type=int, default=6, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
+    parser.add_argument("--only", choices=("nothing", "evidence"), help="these rows and no other")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
     return parser.parse_args()
 
@@ -65,6 +69,15 @@ def _enter_namespace() -> None:
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner, "sh"]
     again = [*words, sys.executable, "-m", "bench", *sys.argv[1:]]
     os.execvpe(again[0], again, {**environment(), INSIDE: "1"})  # noqa: S606 - no shell is wanted
+
+
+def _only(place: places.Places, plan: measures.Plan, what: str) -> list[rows.Row]:
+    """Measure what stands before a runtime that does nothing, or what evidence costs."""
+    if what == "nothing":
+        found = rows.alone(measures.alone(place, plan))
+        return [*found, rows.passed_on(measures.passed_on(place, plan))]
+    place.stop_agents()
+    return rows.evidence(evidence.measured(place, plan.seed))
 
 
 def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
@@ -83,6 +96,11 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     if place.has_agent:
         _say(f"the agent at rest, and after {measures.MANY} creates more: some minutes")
     ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
+    decided = agents.decided(place.installed["runc-agent"], "bench-runc-agent-")
+    cache = {way: measures.cache(place, way) for way in ways}
+    rest, news = measures.rest(place), measures.news(place)
+    place.stop_agents()
+    _say("what evidence costs")
     return rows.Measured(
         commands=commands,
         alone=alone,
@@ -91,10 +109,11 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         one_abi=one_abi,
         sizes=sizes,
         bursts=bursts,
-        decided=agents.decided(place.installed["runc-agent"], "bench-runc-agent-"),
-        cache={way: measures.cache(place, way) for way in ways},
-        rest=measures.rest(place),
-        news=measures.news(place),
+        decided=decided,
+        cache=cache,
+        rest=rest,
+        news=news,
+        evidence=evidence.measured(place, plan.seed) if place.has_agent else None,
     )
 
 

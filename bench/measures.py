@@ -29,7 +29,6 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
     "exec": Subject.execute,
 }
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
-NOTHING = "/bin/true"
 CREATES = 2  # times as many rounds of runc's create: see Plan
 SIZES = (3 * 1024, 300 * 1024, 1536 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
@@ -87,7 +86,7 @@ def alone(places: Places, plan: Plan) -> Rounds:
         way: places.subject(f"runc/alone-{way}", places.program_of(f"runc/{way}"), {})
         for way in ways
     }
-    subjects["bare"] = places.subject("runc/alone-bare", NOTHING, {})
+    subjects["bare"] = places.subject("runc/alone-bare", places.nothing, {})
     creates = {
         way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
         for way, subject in subjects.items()
@@ -98,7 +97,7 @@ def alone(places: Places, plan: Plan) -> Rounds:
 
 def passed_on(places: Places, plan: Plan) -> Rounds:
     """Measure a command that the launcher passes on to a runtime that does nothing."""
-    program_of = {"bare": NOTHING, "cold": places.program_of("runc/cold")}
+    program_of = {"bare": places.nothing, "cold": places.program_of("runc/cold")}
     subjects = {
         way: places.subject(f"runc/passed-on-{way}", path, {}) for way, path in program_of.items()
     }
@@ -114,7 +113,7 @@ def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
         for way in ways:
             installed = places.installed[f"runc-{way}"]
             stack.callback(use_runtime, installed, program("runc"))
-            use_runtime(installed, NOTHING)
+            use_runtime(installed, places.nothing)
         yield
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench import agents
 from bench.subjects import Subject, checked
-from tests.support import images, install
+from tests.support import images, install, launchers
 from tests.support.processes import run, short_directory
 from tests.support.requirements import program
 
@@ -34,6 +34,7 @@ class Places:
     directory: Path
     rootfs: Path
     bundles: Path
+    nothing: str  # a runtime that only exits
     installed: dict[str, install.Installed] = field(default_factory=dict)
     agents: dict[str, Daemon | None] = field(default_factory=dict)
     subjects: dict[str, Subject] = field(default_factory=dict)
@@ -57,6 +58,12 @@ class Places:
         """Make another subject like the one of this name."""
         return self.subject(name, self.program_of(name), self.subjects[name].block, copy)
 
+    def stop_agents(self) -> None:
+        """End all agents, for what is measured without any."""
+        for agent in self.agents.values():
+            if agent:
+                agent.stop()
+
     @property
     def has_agent(self) -> bool:
         """Tell whether this release has an agent at all."""
@@ -70,12 +77,19 @@ def prepared() -> Iterator[Places]:
         bundles = directory / "bundles"
         bundles.mkdir()
         _mount_memory(stack, bundles)
-        places = Places(directory, images.root_directory(directory / "rootfs"), bundles)
+        rootfs = images.root_directory(directory / "rootfs")
+        places = Places(directory, rootfs, bundles, _nothing(directory / "nothing"))
         base = install.install(directory / "base")
         for runtime in RUNTIMES:
             _install(places, base, runtime, stack)
             _add_subjects(places, runtime, stack)
         yield places
+
+
+def _nothing(target: Path) -> str:
+    """Build the runtime that does nothing, as the launcher is built; return its path."""
+    sources = [install.SOURCE / "bench" / "runtime.c", launchers.DIRECTORY / "nolibc.c"]
+    return str(launchers.compiled(target, "-O2", *launchers.WITHOUT_LIBC, sources=sources))
 
 
 def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.agents import AtRest
+    from bench.evidence import Found
     from bench.numbers import Rounds
 
 ADDED = 0.6  # ms
-PASSED_ON = 0.25  # ms, before a runtime that does nothing
+PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime that does nothing
 CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
 RESIDENT = 30.0  # MB
@@ -75,6 +76,7 @@ class Measured:
     cache: dict[str, dict[str, Any]]
     rest: AtRest | None
     news: dict[str, float] | None
+    evidence: Found | None
 
 
 def rows(measured: Measured) -> list[Row]:
@@ -99,6 +101,7 @@ def rows(measured: Measured) -> list[Row]:
         *(growth(way, measured.sizes) for way in ("cold", "agent")),
         at_rest(measured.rest),
         news(measured.news),
+        *evidence(measured.evidence),
     ]
 
 
@@ -142,19 +145,18 @@ def create_cold(create: Rounds) -> Row:
 
 def alone(rounds: Rounds) -> list[Row]:
     """Tell what is added before a runtime that does nothing: one more answer to `create_added`."""
-    name = "the same before a runtime that does nothing"
-    must = {"cold": STATED, "agent": f"under {CREATE_ADDED} ms"}
     found = {
         way: numbers.sure(numbers.differences(rounds, way, "bare"))
-        for way in must
+        for way in ALONE
         if way in rounds[0]
     }
-    verdicts = {
-        way: below(one, CREATE_ADDED / 1e3) if way == "agent" else STATED
-        for way, one in found.items()
-    }
     return [
-        Row(f"{name}: added, {way}", must[way], milliseconds(one), verdicts[way])
+        Row(
+            f"create, {way}, before a runtime that does nothing: added",
+            f"under {ALONE[way]:g} ms",
+            milliseconds(one),
+            below(one, ALONE[way] / 1e3),
+        )
         for way, one in found.items()
     ]
 
@@ -283,6 +285,38 @@ def at_rest(found: AtRest | None) -> Row:
         figure,
         exactly(max(found.resident, found.worked) < RESIDENT and found.cpu == 0),
     )
+
+
+def evidence(found: Found | None) -> list[Row]:
+    """Tell what is added to others by collecting, and what a denied call takes in each mode."""
+    if found is None:
+        return [Row("evidence", STATED, NOT_MEASURED, UNMEASURED)]
+    collected = [
+        Row(f"evidence: added to {name}: {state}", STATED, _microseconds(rounds, state), STATED)
+        for name, rounds in (("a program's start", found.starts), ("a create", found.creates))
+        for state in sorted(rounds[0])
+        if state != "nothing"
+    ]
+    calls = [
+        Row(f"a denied call: {asked}", STATED, _both(found, asked), STATED)
+        for asked in sorted(found.loop[0])
+    ]
+    return [*collected, *calls]
+
+
+def _microseconds(rounds: Rounds, state: str) -> str:
+    one = numbers.sure(numbers.differences(rounds, state, "nothing"))
+    return f"{one.median * 1e6:+.0f} µs [{one.low * 1e6:+.0f} {one.high * 1e6:+.0f}]"
+
+
+def _both(found: Found, asked: str) -> str:
+    loop, paused = (_plain(numbers.column(rounds, asked)) for rounds in (found.loop, found.paused))
+    return f"in a loop {loop}, now and then {paused}"
+
+
+def _plain(seconds: list[float]) -> str:
+    one = numbers.sure(seconds)
+    return f"{one.median * 1e6:.2f} µs [{one.low * 1e6:.2f} {one.high * 1e6:.2f}]"
 
 
 def news(found: dict[str, float] | None) -> Row:

@@ -3,7 +3,7 @@
     python packing.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
 
 Finding, opening, checking and reading each module costs a create 1.5 ms more than one file does
-(docs/start-latency.md). Run by install.sh, with the interpreter that will run the result: cold.py
+(docs/performance.md). Run by install.sh, with the interpreter that will run the result: cold.py
 takes it only whole and from the same bytecode version, and imports the modules themselves else.
 
 The file is that version's magic number, the digest of the rest, then marshal's form of packed.py's

@@ -11,6 +11,7 @@ import pytest
 
 from bench import numbers, rows
 from bench.agents import AtRest, at_rest
+from bench.evidence import Found
 from bench.measures import SIZES
 from bench.timing import FailedError
 
@@ -48,13 +49,22 @@ def test_an_agent_over_the_bound_is_not_met(more: float, met: str) -> None:
 
 
 @pytest.mark.parametrize(("more", "met"), [(0.0, rows.MET), (0.001, rows.NOT_MET)])
-def test_what_is_added_before_nothing_is_judged_with_an_agent_and_stated_without(
+def test_what_is_added_before_nothing_is_judged_cold_and_with_an_agent(
     more: float, met: str
 ) -> None:
-    rounds = [{"bare": 0.001, "cold": 0.011, "agent": 0.0015 + more} for _ in range(9)]
-    found = {row.measure.rpartition(" ")[2]: row for row in rows.alone(rounds)}
-    assert (found["agent"].verdict, found["cold"].verdict) == (met, rows.STATED)
-    assert found["cold"].figure.startswith("+10.00 ms")
+    each = {"bare": 0.001, "cold": 0.0095 + more, "agent": 0.0015 + more}
+    found = rows.alone([each] * 9)
+    assert [row.verdict for row in found] == [met, met]
+    assert found[1].figure.startswith(f"{8.5 + more * 1e3:+.2f} ms")
+
+
+def test_what_evidence_adds_is_against_nothing_and_a_call_is_told_as_it_is() -> None:
+    added = [{"nothing": 0.001, "agent": 0.0012}] * 9
+    found = rows.evidence(Found(added, added, [{"observe": 2e-5}] * 9, [{"observe": 3e-4}] * 9))
+    assert [row.figure for row in found] == [
+        *["+200 µs [+200 +200]"] * 2,
+        "in a loop 20.00 µs [20.00 20.00], now and then 300.00 µs [300.00 300.00]",
+    ]
 
 
 @pytest.mark.parametrize(("added", "met"), [(0.0001, rows.MET), (0.0004, rows.NOT_MET)])
