@@ -88,8 +88,8 @@ def prepared() -> Iterator[Places]:
 
 def _nothing(target: Path) -> str:
     """Build the runtime that does nothing, as the launcher is built; return its path."""
-    sources = [install.SOURCE / "bench" / "runtime.c", launchers.DIRECTORY / "nolibc.c"]
-    return str(launchers.compiled(target, "-O2", *launchers.WITHOUT_LIBC, sources=sources))
+    sources = [install.SOURCE / "bench" / "runtime.c"]
+    return str(launchers.compiled(target, "-O2", "-static", sources=sources, compiler="musl-gcc"))
 
 
 def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:

@@ -31,7 +31,9 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     never = property(lambda _: math.inf, lambda *_: None)
-    monkeypatch.setattr(Sight, "due", never)  # whether it sees is looked at in another test
+    monkeypatch.setattr(
+        Sight, "due", never, raising=False
+    )  # whether it sees is looked at in another test
     one = recorder(tmp_path)
     one.record(KEY, observed(UNSHARE))
     for _ in range(3):
