@@ -31,7 +31,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -97,6 +97,12 @@ bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.j
 
 picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
+
+docs: .venv/ready   ## what the documents take from the code: docs/policy.md, docs/architecture.md and .svg
+	.venv/bin/python -m tests.documents
+
+architecture: .venv/ready   ## docs/architecture.md and .svg alone
+	.venv/bin/python -m tests.documents architecture
 
 packages:       ## what the tests need from Debian
 	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update -qq && \

@@ -1,0 +1,50 @@
+"""The documents with generated parts, as they should be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.documents import architecture, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NAMES = ("architecture", "policy")
+
+
+def written(names: Iterable[str]) -> dict[Path, str]:
+    """Return the text that each file of these documents should have."""
+    found: dict[Path, str] = {}
+    for name in names:
+        document = DOCS / f"{name}.md"
+        if name == "policy":
+            found[document] = _with(document.read_text(), "settings", _settings())
+        else:
+            code = architecture.read()
+            found[document] = _with(document.read_text(), "rooms", architecture.markdown(code))
+            found[document.with_suffix(".svg")] = picture.svg(code)
+    return found
+
+
+def _settings() -> str:
+    """Return what `runc-wrapctl policy reference` prints, as a chapter of a document."""
+    program = Path(sys.executable).with_name("runc-wrapctl")
+    words = [str(program), "policy", "reference"]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE).strip()
+
+
+def _with(document: str, name: str, text: str) -> str:
+    """Return the document with another text between the two lines of this name."""
+    before, begin, rest = document.partition(f"<!-- BEGIN {name}")
+    head, newline, rest = rest.partition("\n")
+    _, end, after = rest.partition(f"<!-- END {name} -->")
+    if not (begin and newline and end):
+        message = f"there is no place for {name}: two lines, BEGIN {name} and END {name}"
+        raise ValueError(message)
+    return f"{before}{begin}{head}\n\n{text}\n\n{end}{after}"
