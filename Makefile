@@ -31,7 +31,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -56,6 +56,14 @@ test-forky: packages   ## on Debian's next release, beside this machine's own: c
 forky: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
 	.venv-forky/bin/pytest $(FORKY_TESTS)
+
+test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, a container each on runc and crun, hooks; root, under three minutes
+	$(MAKE) --no-print-directory -j2 -O test-unit test-few
+
+# The launcher's tests without its builds (test_wheel), which take as long as all of these.
+test-few: .venv/ready
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py \
+		tests/engine/test_hooks.py tests/runtime/test_confinement.py::test_a_container_without_a_profile_gets_one
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit
