@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.corpus.nodes import Call, Node
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
-PROGRAMS, SEED = 12, 6
+PROGRAMS, SEED = 12, 2
 RUNTIMES = ("crun", "runc")
 
 
