@@ -66,6 +66,14 @@ def test_children_are_the_containers_and_the_kernels_stack_tells_the_abi() -> No
     assert found == [Made(I386, 21, _NO_ARGS), Made(X86_64, 21, _NO_ARGS)]
 
 
+def test_a_stack_that_comes_after_another_cpus_call_is_its_own_calls() -> None:
+    enters = [_call(pid, 21, through).split("\n", 1) for pid, through in ((7, _32), (9, _64))]
+    (first, stack), (second, other) = enters
+    text = FILTERED + _fork(7, 9) + f"{first}\n{second}\n{stack.rstrip()}\n{other}"
+    found = tracefs.contained(list(tracefs.parse(text)))
+    assert found == [Made(I386, 21, _NO_ARGS), Made(X86_64, 21, _NO_ARGS)]
+
+
 def _instructions(block: Sequence[tuple[int, int, int, int]]) -> list[emulation.Instruction]:
     return [emulation.Instruction(*one) for one in block]
 

@@ -161,33 +161,45 @@ def _filter(numbers: Collection[int]) -> str:
 
 
 def parse(text: str) -> Iterator[Event]:
-    """Return the events in the order of their time, each call with the ABI that its stack shows."""
-    pending: tuple[int, re.Match[str]] | None = None
-    through_32 = False
+    """Return the events in the order of their time, each call with the ABI that its stack shows.
+
+    Between a call and its stack there may be another CPU's events: it is its process' last call's.
+    """
+    events: list[Event] = []
+    last: dict[int, int] = {}  # where each process' last call is
+    whose = 0
     for line in text.splitlines():
         if line.startswith(" => "):
-            through_32 = through_32 or any(word in line for word in _THROUGH_32)
+            if whose in last and any(word in line for word in _THROUGH_32):
+                _mark_32(events, last[whose])
             continue
         found = _LINE.search(line)
-        if found is None or found[4]:
-            continue
-        if pending:
-            yield _called(*pending, through_32=through_32)
-        pending, through_32 = None, False
-        pid, kind, rest = int(found[1]), found[2], found[3]
-        if kind == "sys_enter" and (call := _ENTER.match(rest)):
-            pending = (pid, call)
-        elif kind == "sched_process_fork" and (child := _FORK.search(rest)):
-            yield Event("fork", pid, other=int(child[1]))
-        elif kind == "sched_process_exec" and (pids := _EXEC.search(rest)):
-            yield Event("exec", int(pids[1]), other=int(pids[2]))
-    if pending:
-        yield _called(*pending, through_32=through_32)
+        if found and found[4]:
+            whose = int(found[4])
+        elif found and (event := _event(int(found[1]), found[2], found[3])):
+            whose = 0
+            last.pop(event.pid, None)
+            if event.call:
+                last[event.pid] = len(events)
+            events.append(event)
+    yield from events
 
 
-def _called(pid: int, found: re.Match[str], *, through_32: bool) -> Event:
-    args = tuple(int(word, 16) for word in found[2].split(", "))
-    return Event("call", pid, Made(I386 if through_32 else X86_64, int(found[1]), args))
+def _event(pid: int, kind: str, rest: str) -> Event | None:
+    if kind == "sys_enter" and (call := _ENTER.match(rest)):
+        args = tuple(int(word, 16) for word in call[2].split(", "))
+        return Event("call", pid, Made(X86_64, int(call[1]), args))
+    if kind == "sched_process_fork" and (child := _FORK.search(rest)):
+        return Event("fork", pid, other=int(child[1]))
+    if kind == "sched_process_exec" and (pids := _EXEC.search(rest)):
+        return Event("exec", int(pids[1]), other=int(pids[2]))
+    return None
+
+
+def _mark_32(events: list[Event], at: int) -> None:
+    call = events[at].call
+    if call:
+        events[at] = events[at]._replace(call=call._replace(arch=I386))
 
 
 def contained(events: list[Event]) -> list[Made]:
