@@ -195,10 +195,27 @@ class _Unwatched:
         self._watched = watched
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield records of those times, and losses."""
+        """Yield records and losses of those times."""
         for item in self._source.read(since, until):
-            if isinstance(item, Lost) or not any(a <= item.time <= z for a, z in self._watched):
+            if isinstance(item, Lost):
+                if lost := unwatched_part(item, self._watched):
+                    yield lost
+            elif not any(a <= item.time <= z for a, z in self._watched):
                 yield item
+
+
+def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
+    """Return a loss without the times at its ends that an agent watched, None if nothing is left.
+
+    What a source lost while an agent watched, the agent has. How much of the rest it was is not
+    known: as much as in all, at most.
+    """
+    begin, end = lost.time if lost.begin is None else lost.begin, lost.time
+    for a, z in sorted(watched):
+        begin = z if a <= begin <= z else begin
+    for a, z in sorted(watched, reverse=True):
+        end = a if a <= end <= z else end
+    return lost._replace(begin=min(begin, end), time=end) if begin <= end else None
 
 
 def _sources(asked: Asked, watched: Sequence[Interval]) -> Iterator[_Timed]:
