@@ -19,11 +19,11 @@ from typing import Any, Literal
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.parameters import ARGUMENTS
 from runc_wrap.profiles.versions import Version, parse, reached
 from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]
-ARGUMENTS = 6
 MASKED_EQ = "SCMP_CMP_MASKED_EQ"
 # runc patchbpf isAllowAction, since 1.0.0-rc93
 _WITHOUT_STUB = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"})

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.contradictions import DENYING
 from runc_wrap.profiles import actions
-from runc_wrap.profiles.loading import ARGUMENTS
 from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
-from runc_wrap.profiles.parameters import WHOLE, bits
+from runc_wrap.profiles.parameters import ARGUMENTS, WHOLE, bits
 from runc_wrap.profiles.spans import EQ, MASKED_EQ, Block, blocks, meet, rest, spans
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ half itself, a call through a multiplexer has its arguments in memory.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-WHOLE = 64
+WHOLE = 64  # bits of a register
+ARGUMENTS = 6  # of a system call
 
 # the indexes of such parameters, written together: the calls
 _INT = {
