@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     Codec = tuple[Callable[[bytes], Any], Callable[[Any], bytes]]
 
 
+# What orjson raises lives in its module alone: without it the next text that is no JSON would raise
+# what lies in that memory by then.
+_kept: "list[Any]" = []
+
+
 class Unreadable(ValueError):
     """The text is not JSON as RFC 8259 has it; the message says what is wrong and where."""
 
@@ -68,6 +73,7 @@ def _beside_us() -> "Any":
         exec_dynamic(module)
     except ImportError:
         return None
+    _kept.append(module)
     return module
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import holes, known, sight, store, verdict
+from runc_wrap.evidence import holes, known, sight, store, verdict, watching
 from runc_wrap.evidence.attribution import Present
 from runc_wrap.evidence.gathering import gather as gather_records
 from runc_wrap.evidence.known import Known
@@ -84,7 +84,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = _seen(places)
-    read = list(_sources(asked, _watched(evidence, seen)))
+    read = list(_sources(asked, _watched(evidence, seen), _first(decided)))
     take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
     notes += sight.sentences(seen).values()
     notes += _damages(decided, evidence)
@@ -140,6 +140,12 @@ def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
     return intervals
 
 
+def _first(decided: Ledger) -> float:
+    """Return when the first container began that the ledger knows."""
+    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
+    return min((watching.epoch(one) or 0.0 for one in starts), default=inf)
+
+
 def profiles(places: Places) -> Callable[[Record], Filter | str]:
     """Return what finds the profile of a record under enforce; it remembers."""
     found = Profiles(places.prefix)
@@ -188,11 +194,14 @@ def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
 
 
 class _Unwatched:
-    """What a source has of the times in which no agent took it in."""
+    """What a source has of the times in which no agent took it in.
 
-    def __init__(self, source: Source, watched: Sequence[Interval]) -> None:
+    `first` is when the first container began that is known: what was lost before is no loss.
+    """
+
+    def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
         self._source = source
-        self._watched = watched
+        self._watched = [*watched, (0.0, first)]
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
         """Yield records and losses of those times."""
@@ -200,7 +209,7 @@ class _Unwatched:
             if isinstance(item, Lost):
                 if lost := unwatched_part(item, self._watched):
                     yield lost
-            elif not any(a <= item.time <= z for a, z in self._watched):
+            elif not any(a <= item.time <= z for a, z in self._watched[:-1]):
                 yield item
 
 
@@ -218,7 +227,7 @@ def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
     return lost._replace(begin=min(begin, end), time=end) if begin <= end else None
 
 
-def _sources(asked: Asked, watched: Sequence[Interval]) -> Iterator[_Timed]:
+def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterator[_Timed]:
     """Yield what was asked for; else audit.log, without that the kernel's ring.
 
     Of the ring only what was while no agent watched: what that has taken in, or is just taking in,
@@ -233,7 +242,7 @@ def _sources(asked: Asked, watched: Sequence[Interval]) -> Iterator[_Timed]:
     if _is_there(files.AUDIT_LOG):
         yield _log(files.AUDIT_LOG, AUDIT_LOG)
     elif kmsg.PATH.exists():
-        yield _Timed(_Unwatched(kmsg.Ring(), watched), RING, None, time.time())
+        yield _Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
 
 
 def _is_there(path: Path) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from runc_wrap.hotpath import codec
@@ -73,3 +76,22 @@ def test_the_stand_ins_are_gone_afterwards() -> None:
         check=True,
     )
     assert done.stdout.startswith("orjson\n")
+
+
+def test_what_is_no_json_is_unreadable_long_after_orjson_was_loaded_from_beside_us(
+    tmp_path: Path,
+) -> None:
+    """Its error class once lay in freed memory, and a class made later took its place."""
+    shutil.copytree(Path(codec.__file__).parents[1], tmp_path / "runc_wrap")
+    shutil.copytree(Path(orjson.__file__).parent, tmp_path / "orjson")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from runc_wrap.hotpath import codec\n"
+        "assert codec.NAME == 'orjson' and 'orjson' not in sys.modules\n"
+        "made = [type(f'Made{n}', (), {}) for n in range(5000)]\n"
+        "for _ in range(100):\n"
+        "    try: codec.loads(b'{')\n"
+        "    except codec.Unreadable: continue\n"
+        "    raise SystemExit('it was read')\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False, timeout=60)
+    assert done.returncode == 0

@@ -1,0 +1,35 @@
+"""What a report takes from the kernel's ring beside what an agent has."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.node.report import unwatched_part
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "watched", "left"),
+    [
+        (5.0, 8.0, [], (5.0, 8.0)),
+        (5.0, 8.0, [(0.0, 10.0)], None),  # the ring's own loss: the agent has those records
+        (5.0, 8.0, [(0.0, inf)], None),
+        (5.0, 8.0, [(0.0, 6.0)], (6.0, 8.0)),
+        (5.0, 8.0, [(7.0, inf)], (5.0, 7.0)),
+        (5.0, 8.0, [(0.0, 6.0), (7.0, inf)], (6.0, 7.0)),
+        (5.0, 8.0, [(6.0, 7.0)], (5.0, 8.0)),
+        (5.0, 8.0, [(0.0, 6.0), (6.0, 9.0)], None),
+        (None, 8.0, [(0.0, 10.0)], None),
+        (None, 0.0, [(1.0, 10.0)], (0.0, 0.0)),  # nobody knows when
+    ],
+)
+def test_of_a_loss_only_what_no_agent_watched_is_left(
+    begin: float | None,
+    end: float,
+    watched: list[tuple[float, float]],
+    left: tuple[float, float] | None,
+) -> None:
+    found = unwatched_part(Lost(end, 3, AUDIT, "not printed", begin), watched)
+    assert (found and (found.begin, found.time)) == left
