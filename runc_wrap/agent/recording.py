@@ -174,7 +174,7 @@ class Recorder:
             self._hear_tree()  # what it has told may be all, and nothing else would wake us
             return
         records = live.counts(_AT_ONCE)
-        self._memory.read(sum(one.times for one in records if not isinstance(one, Lost)))
+        self._memory.read(sum(map(self._counts, records)))
         for one in records:
             if isinstance(one, Lost):
                 self._hear_all()
@@ -183,6 +183,12 @@ class Recorder:
             else:
                 self._pending.append(one)
         self._hear_tree()  # afterwards: it must know of every process that these are from
+
+    def _counts(self, record: Counted | Lost) -> int:
+        """Return how many calls of others would be lost with a record."""
+        if isinstance(record, Lost) or self.sight.is_own(record.one):
+            return 0
+        return record.times
 
     def _hear_all(self) -> None:
         """Take in all news of processes that there is, within bounds."""

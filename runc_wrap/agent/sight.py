@@ -50,6 +50,7 @@ class Sight:
         self.begun: dict[str, float] = {}
         self.blind = {name: why for name, why in absent.items() if why}
         self._asked = [name for name in absent if name not in self.blind]
+        self._opened = dict.fromkeys(self._asked, time.time())  # and never blind since
         self._proven: dict[str, float] = {}
         self._names: list[bytes | str] = []
         self._pid = 0
@@ -135,9 +136,10 @@ class Sight:
         before = (dict(self.blind), set(self.begun))
         for name in self._asked:
             if name not in missing:
-                self.begun.setdefault(name, self._since)
+                self.begun.setdefault(name, self._opened.get(name, self._since))
                 self.blind.pop(name, None)
             elif are_blind:
+                self._opened.pop(name, None)
                 self.begun.pop(name, None)
                 self.blind[name] = self._why(name)
         for name, why in self.blind.items():
