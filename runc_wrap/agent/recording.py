@@ -284,7 +284,12 @@ class Recorder:
         self._begin_to_write()
 
     def has_all(self, when: float) -> bool:
-        """Take in a part of what was called by then; tell whether there is no more of it."""
+        """Take in a part of what was called by then; tell whether there is no more of it.
+
+        Whether audit is seen at all must be known as well: it takes a moment after the start.
+        """
+        if self.sight.is_new:
+            return False
         if not self.live:
             return True
         is_settled = time.time() >= when + _SETTLED  # before what is read now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from math import inf
+from math import floor, inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import holes, known, sight, store, verdict, watching
@@ -196,20 +196,22 @@ def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
 class _Unwatched:
     """What a source has of the times in which no agent took it in.
 
-    `first` is when the first container began that is known: what was lost before is no loss.
+    `first` is when the first container began that is known: what was lost before is no loss. It is
+    known to the second, so what was lost in the second in which an agent began is none either.
     """
 
     def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
         self._source = source
-        self._watched = [*watched, (0.0, first)]
+        self._watched = watched
+        self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
         """Yield records and losses of those times."""
         for item in self._source.read(since, until):
             if isinstance(item, Lost):
-                if lost := unwatched_part(item, self._watched):
+                if lost := unwatched_part(item, self._no_loss):
                     yield lost
-            elif not any(a <= item.time <= z for a, z in self._watched[:-1]):
+            elif not any(a <= item.time <= z for a, z in self._watched):
                 yield item
 
 
