@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.processes import Daemon, wait_until
+from tests.support.processes import Daemon, wait_for_next_second, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +58,7 @@ class Agent:
     def wait_ready(self) -> None:
         """Wait until all of it has begun: what happens before may not be seen."""
         wait_until(lambda: "ready: pid" in self.daemon.log.read_text(), "the agent to be ready", 60)
+        wait_for_next_second()
 
     def wait_answering(self) -> None:
         """Wait until a request gets an answer, be it that it is none."""

@@ -15,6 +15,7 @@ from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import Store
 from tests.support import truth
+from tests.support.processes import wait_for_next_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,7 @@ def collecting(prefix: Path) -> Iterator[Collector]:
     collector = Collector(prefix)
     thread = threading.Thread(target=collector.run)
     thread.start()
+    wait_for_next_second()
     try:
         yield collector
     finally:

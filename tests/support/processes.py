@@ -158,3 +158,12 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(15)
+
+
+def wait_for_next_second() -> None:
+    """Wait for the clock's next whole second.
+
+    The ledger tells to the second when a container began, so what another test had logged in that
+    very second may have been its own.
+    """
+    time.sleep(1.0 - time.time() % 1.0)
