@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -104,7 +105,12 @@ def test_what_could_not_be_parsed_afterwards_is_not_the_place() -> None:
 
     deepest = next(depth for depth in range(2000, 0, -1) if _is_parsed(nested(depth)))
     text = nested(deepest)
-    assert _edited(text) == text[:-2] + INSERTED + text[-2:]
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10 * limit)  # two configs so deep are compared, from pytest's own depth
+    try:
+        assert _edited(text) == text[:-2] + INSERTED + text[-2:]
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _is_parsed(text: bytes) -> bool:
