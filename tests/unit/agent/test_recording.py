@@ -400,3 +400,10 @@ def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
     joined.write()
     seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
     assert [tally.count for tally in seen.calls.values()] == [many]
+
+
+def test_of_what_it_provoked_nothing_is_lost_with_it(told: Recorder) -> None:
+    own, other = sighting(serial=1), sighting(serial=2)
+    told.sight.is_own = lambda one: one is own  # type: ignore[method-assign]
+    hear(told, own, other)
+    assert told._memory.records == 1  # noqa: SLF001 - what the next worker tells of

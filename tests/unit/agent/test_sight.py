@@ -178,3 +178,25 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
     one.write()
     (interval,) = store.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] == last
+
+
+def test_what_is_listened_to_was_seen_since_it_was_opened_unless_it_was_not_seen_since(
+    tmp_path: Path, clock: Clock
+) -> None:
+    opened = time.time()
+    one = Sight(str(tmp_path), BOTH)
+    time.sleep(0.1)  # more than what is provoked may seem to come early
+    one.turn()
+    one.is_own(_record(one))
+    one.turn()
+    assert one.begun[AUDIT] == pytest.approx(opened, abs=0.05)
+    for _ in range(4):
+        _pass(one, clock, sight.PATIENCE + 1)
+    assert PROCESSES in one.blind
+    again = time.time()
+    clock.now += sight.AGAIN
+    one.turn()
+    one.saw(PROCESSES, time.time())
+    one.turn()
+    assert one.begun[PROCESSES] == pytest.approx(again, abs=0.2)
+    assert one.begun[PROCESSES] > opened
