@@ -226,7 +226,7 @@ def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
         begin = z if a <= begin <= z else begin
     for a, z in sorted(watched, reverse=True):
         end = a if a <= end <= z else end
-    return lost._replace(begin=min(begin, end), time=end) if begin <= end else None
+    return lost._replace(begin=begin, time=end) if begin <= end else None
 
 
 def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterator[_Timed]:
