@@ -10,7 +10,7 @@ import struct
 
 INSTRUCTION = 8  # sizeof(struct sock_filter)
 MOST = 4096  # BPF_MAXINSNS
-TRACE = 0x7FF00000  # SECCOMP_RET_TRACE
+TRACE, NOTIFY = 0x7FF00000, 0x7FC00000  # SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF
 _ACTION = 0xFFFF0000
 _MASK = 0xFFFFFFFF
 _FORM = struct.Struct("=HBBI")  # code, jt, jf, k
@@ -18,10 +18,10 @@ _RET_K, _RET_A = 0x06, 0x16
 _LENGTH = 64  # of struct seccomp_data
 
 
-def may_trace(program: bytes) -> bool:
-    """Tell whether any instruction could answer TRACE."""
+def may_answer(program: bytes, action: int) -> bool:
+    """Tell whether any instruction could answer so."""
     return any(
-        code == _RET_A or (code == _RET_K and k & _ACTION == TRACE)
+        code == _RET_A or (code == _RET_K and k & _ACTION == action)
         for code, _, _, k in _FORM.iter_unpack(program)
     )
 

@@ -47,14 +47,16 @@ SET_FLAGS = _request(_WRITE, 4, _ID.size)
 class Call:
     """One call that waits for an answer; `tid` is the calling thread, 0 if it is beyond our sight.
 
-    `args` are the six registers, `ip` the instruction pointer.
+    `args` are the six registers, `ip` the instruction pointer. `hides`: it installs a filter that
+    may keep calls from us.
     """
 
-    __slots__ = ("arch", "args", "id", "ip", "number", "tid")
+    __slots__ = ("arch", "args", "hides", "id", "ip", "number", "tid")
 
     def __init__(self, raw: tuple[int, ...]) -> None:
         self.id, self.tid, _, self.number, self.arch, self.ip = raw[:6]
         self.args = raw[6:]
+        self.hides = False
 
 
 class Inflight:

@@ -8,6 +8,8 @@ that could carry it are not continued where it says TRACE: without a tracer they
 kernel has it; with one, whom nobody can ask from here, EPERM, as most that enforce denies. Where
 that cannot be told they are not continued either. No other action needs this: ERRNO, TRAP and KILL
 outrank USER_NOTIF, ALLOW and LOG let the call through, and no other listener can be there (EBUSY).
+A filter that answers USER_NOTIF without one is newer than ours and so counts: its calls get ENOSYS
+and never reach us. They are as without us; that they may be missing is told with the installation.
 
 A filter belongs to threads, and so does ours: who carries one of the kept filters has the listener
 that its installation came by. Whoever has no more filters than the installer had before cannot.
@@ -69,6 +71,7 @@ _CALLS = {
     0x0000002A: ((372,), (172,)),  # sheb
 }
 _SET_MODE_FILTER, _PR_SET_SECCOMP = 1, 22
+_NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 _FIRST = {
     (arch, number): first
     for arch, calls in _CALLS.items()
@@ -85,6 +88,11 @@ def is_installation(call: Call) -> bool:
 
 def _address(call: Call) -> int:
     return call.args[2] & bits(call.arch, call.number)
+
+
+def _asks_for_listener(call: Call) -> bool:
+    """Tell whether an installation asks for a listener: it fails beside ours (EBUSY)."""
+    return call.args[0] & _INT == _SET_MODE_FILTER and bool(call.args[1] & _NEW_LISTENER)
 
 
 class OwnFilters:
@@ -170,7 +178,10 @@ class Checks:
         whole = bits(call.arch, call.number) > _INT
         read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
         program = read.program if read else None
-        if program is not None and not bpf.may_trace(program):
+        call.hides = not _asks_for_listener(call) and (
+            program is None or bpf.may_answer(program, bpf.NOTIFY)
+        )
+        if program is not None and not bpf.may_answer(program, bpf.TRACE):
             return 0
         count = (read.filters if read else None) or 0
         return 0 if not own.add(count, program) or keep() else ENOMEM

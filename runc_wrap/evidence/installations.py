@@ -2,8 +2,9 @@
 
 TRACE and USER_NOTIF of such a filter outrank LOG, so audit hears nothing of what it traces or hands
 to a listener, and a record has no arguments that would tell which filter it is. Under observe
-USER_NOTIF outranks TRACE, and no such filter gets a listener. Under enforce-log a denial outranks
-both. So it is audit's containers alone whose calls may have been hidden.
+USER_NOTIF outranks TRACE, and no such filter gets a listener; what one hands to a listener that is
+not there gets ENOSYS unheard, so the agent reads each filter and says of its installation whether
+it could (agent.own_filters). Under enforce-log a denial outranks both.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
 _INT = 0xFFFFFFFF
 _WAY_OUT = (
-    "which can hide calls from audit; observe sees all, or where a program needs a listener of its "
-    "own enforce-log."
+    "which can hide calls from audit; observe sees what they trace, or where a program needs a "
+    "listener of its own enforce-log."
 )
+_HIDES = 1  # in the code of an installation that a listener's agent tells of
 
 
 class Carried(NamedTuple):
@@ -47,7 +49,8 @@ class Installed(NamedTuple):
 
     `programs` are who installed them, in whatever mode; `hiding` those of them in audit; `hidden`
     are the containers in audit whose calls audit may not have heard of. `is_observed`: the newest
-    container was in observe, and what the others hid was seen there.
+    container was in observe, and what the others hid was seen there. `unheard` are programs in
+    observe whose filter may hand calls to a listener that is not there.
     """
 
     programs: Counter[str]
@@ -55,11 +58,18 @@ class Installed(NamedTuple):
     carried: Carried
     hidden: list[Container]
     is_observed: bool
+    unheard: Counter[str] = Counter()  # noqa: RUF012 - nobody changes it
 
     @property
     def sentences(self) -> list[str]:
         """Say why calls may be missing, [] if nothing says so."""
-        return [f"{self._who()}, {_WAY_OUT}"] if self.hidden and not self.is_observed else []
+        found = [f"{self._who()}, {_WAY_OUT}"] if self.hidden and not self.is_observed else []
+        if self.unheard:
+            found.append(
+                f"its programs installed filters ({_shown(self.unheard)}) that may hand calls to a "
+                "listener which is not there: observe does not hear of those."
+            )
+        return found
 
     def telling(self, group: list[Container]) -> list[Container]:
         """Return those of a workload's containers that tell what it calls."""
@@ -69,11 +79,7 @@ class Installed(NamedTuple):
         if not self.hiding:
             number, looked = self.carried
             return f"{number} of the {looked} processes there now have filters of their own"
-        total = watching.times(sum(self.hiding.values()))
-        names = [name for name, _ in self.hiding.most_common()]
-        shown = ", ".join(map(inert.word, names[:_MOST_SHOWN]))
-        more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-        return f"its programs installed filters of their own ({total}, by {shown}{more})"
+        return f"its programs installed filters of their own ({_shown(self.hiding)})"
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it."""
@@ -85,6 +91,14 @@ class Installed(NamedTuple):
         }
 
 
+def _shown(programs: Counter[str]) -> str:
+    """Return how often and by whom, in words."""
+    names = [name for name, _ in programs.most_common()]
+    shown = ", ".join(map(inert.word, names[:_MOST_SHOWN]))
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return f"{watching.times(sum(programs.values()))}, by {shown}{more}"
+
+
 def of(
     group: Iterable[Container],
     profile_of: Callable[[Record], Filter | str],
@@ -94,17 +108,20 @@ def of(
     containers = list(group)
     programs: Counter[str] = Counter()
     hiding: Counter[str] = Counter()
+    unheard: Counter[str] = Counter()
     hidden = []
     for one in containers:
         profile = profile_of(one.record)
-        own = Counter[str]() if isinstance(profile, str) else _programs(one.seen, profile)
+        own = _programs(one.seen, profile)
         programs += own
         if one.record.mode == modes.AUDIT:
             hiding += own
             hidden += [one] if own or carried(one).processes else []
+        elif own and one.record.mode == modes.OBSERVE:
+            unheard += _programs(one.seen, profile, only=_HIDES)
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
-    return Installed(programs, hiding, total, hidden, _is_observed(containers))
+    return Installed(programs, hiding, total, hidden, _is_observed(containers), unheard)
 
 
 def _is_observed(containers: list[Container]) -> bool:
@@ -113,10 +130,13 @@ def _is_observed(containers: list[Container]) -> bool:
     return newest.record.mode == modes.OBSERVE and newest.watched > 0
 
 
-def _programs(seen: Tallies, profile: Filter) -> Counter[str]:
+def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[str]:
+    """Return who installed filters; with `only` those whose code has that beside the action."""
     found: Counter[str] = Counter()
+    if isinstance(profile, str):
+        return found
     for call, tally in seen.calls.items():
-        if is_one(call, profile):
+        if call.code & only == only and is_one(call, profile):
             found[call.exe or call.comm] += tally.count
     return found
 

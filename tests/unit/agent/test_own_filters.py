@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 X86_64, X86 = 0xC000003E, 0x40000003
 SECCOMP, PRCTL, KEYCTL, CLONE3 = 317, 157, 250, 435
-TRACE, ALLOW, ERRNO = 0x7FF00001, 0x7FFF0000, 0x50001
+TRACE, ALLOW, ERRNO, NOTIFY = 0x7FF00001, 0x7FFF0000, 0x50001, 0x7FC00000
+NEW_LISTENER = 8
 MEMORY = 0x1000
 
 
@@ -201,7 +202,7 @@ def test_it_answers_as_the_careful_evaluation_does(steps: list[Any], args: Any) 
     words = careful.Call(one.arch, one.number, args).words()
     found = careful.evaluate(program, careful.Call(one.arch, one.number, args))
     assert bpf.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
-    assert bpf.may_trace(data)
+    assert bpf.may_answer(data, bpf.TRACE)
 
 
 def test_a_filter_is_read_as_its_abi_has_it() -> None:
@@ -229,3 +230,23 @@ def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_i
     for _ in range(1000):
         assert checks.error(own, container, call(), lambda: True)
     assert sum(waits) == pytest.approx(containers.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "hides"),
+    [
+        (answering(KEYCTL, NOTIFY), 0, True),
+        (answering(KEYCTL, NOTIFY), NEW_LISTENER, False),  # fails: there is one
+        (answering(KEYCTL, NOTIFY), 1, True),
+        (answering(KEYCTL, ERRNO), 0, False),
+        (answering(KEYCTL, TRACE), 0, False),
+        (raw((0x20, 0, 0, 0), (0x16, 0, 0, 0)), 0, True),  # RET A: whatever the call's number is
+        (None, 0, True),
+    ],
+)
+def test_an_installation_tells_whether_it_may_keep_calls_from_us(
+    program: bytes | None, flags: int, hides: bool
+) -> None:
+    one = call(SECCOMP, 1, flags, MEMORY)
+    Fake(program, 1).checks().error(OwnFilters(), Container(("c", "")), one, lambda: True)
+    assert one.hides is hides

@@ -74,8 +74,8 @@ def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
     assert (found["verdict"], found["calls"]) == (None, [])
     assert found["reason"] == (
         "Unknown: its programs installed filters of their own (once, by /usr/bin/strace), which "
-        "can hide calls from audit; observe sees all, or where a program needs a listener of its "
-        "own enforce-log."
+        "can hide calls from audit; observe sees what they trace, or where a program needs a "
+        "listener of its own enforce-log."
     )
     assert found["own_filters"] == {
         "installations": 1,
@@ -104,6 +104,18 @@ def test_in_observe_nothing_is_hidden_and_the_arguments_tell(profile: Filter) ->
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
     found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP + 1, **TRACER)))
     assert found["own_filters"]["installations"] == 0
+
+
+def test_a_filter_for_a_listener_that_is_not_there_hides_calls_from_observe(
+    profile: Filter,
+) -> None:
+    installed = observed(SECCOMP, SET_FILTER, **TRACER)
+    found = judged(profile, ("observe", installed._replace(code=installed.code | 1)))
+    assert found["verdict"] is None
+    assert found["reason"] == (
+        "Unknown: its programs installed filters (once, by /usr/bin/strace) that may hand calls to "
+        "a listener which is not there: observe does not hear of those."
+    )
 
 
 def test_a_denial_that_is_enforced_outranks_what_a_filter_traces(profile: Filter) -> None:
