@@ -95,6 +95,25 @@ def test_there_is_one_listener(said: Callable[..., dict[str, str]]) -> None:
     assert said("seccomp", "listener", KEYCTL)["installed"] == "16"  # EBUSY
 
 
+@pytest.mark.parametrize(("action", "verdict"), [("notify", None), ("trace", "denied")])
+def test_what_goes_to_a_listener_that_is_not_there_is_not_heard_of_and_that_is_said(  # noqa: PLR0917 - fixtures
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    pair: Pair,
+    action: str,
+    verdict: str | None,
+) -> None:
+    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "seccomp", action, KEYCTL)
+    assert bundle.call(node.wrapper, "run").returncode == 0
+    assert agent.daemon.process.poll() is None
+    told = json.loads(node.control("report", "--json", ok=False).stdout)
+    (found,) = [one for one in told if bundle.name in one["ids"]]
+    assert found["verdict"] == verdict, found["reason"]
+    assert ("a listener which is not there" in str(found["reason"])) is (verdict is None)
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_by_whatever_call_it_is_installed_what_it_traces_is_not_made(
     said: Callable[..., dict[str, str]], how: str
