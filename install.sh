@@ -103,7 +103,7 @@ find_python() {
 
 # What root will run, and where it lies, is nobody else's to change.
 check_ownership() {
-    told=$("$python" -I -S -B "$source/runc_wrap/node/ownership.py" "$prefix" "$python") && return
+    told=$("$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" "$python") && return
     fail "others than you can change what would be installed or run:
 $told
 chown and chmod go-w that, or choose another --prefix or --python"
@@ -120,7 +120,7 @@ take_prefix() {
     take_lock "$prefix/var/lock"
 }
 
-# As runc_wrap/policy/locks.py: who cannot open the file cannot hold the lock.
+# As runc_wrap/host/locks.py: who cannot open the file cannot hold the lock.
 take_lock() {
     [ -d "$1" ] || mkdir -m 700 "$1"
     chmod 700 "$1"
@@ -271,7 +271,7 @@ switch_release() {
 link_commands() {
     [ "$prefix" = "$default_prefix" ] || return 0
     mkdir -p /usr/local/bin
-    if "$python" -I -S -B "$source/runc_wrap/node/ownership.py" "$prefix" /usr/local/bin; then
+    if "$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" /usr/local/bin; then
         ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
     else
         printf 'So the commands are not linked there: call those in %s.\n' "$prefix/bin"

@@ -12,8 +12,9 @@ import posix
 import select
 import time
 
-from runc_wrap.agent import peers, request_head
+from runc_wrap.agent import request_head
 from runc_wrap.agent.exposition import Exposition
+from runc_wrap.host import socket_peers
 
 HEAD_SECONDS = 2.0  # from the connection to a whole request
 ANSWER_SECONDS = 15.0  # from there on: for the program, and for the other side to read
@@ -193,7 +194,7 @@ class Scrapes:
         if place.is_full(time.monotonic()):
             place.is_shut = True
             self._poll.modify(place.listening.fileno(), 0)
-        uid = peers.uid_of(connection)
+        uid = socket_peers.uid_of(connection)
         if place.is_flooded_by(uid):
             connection.close()
             return

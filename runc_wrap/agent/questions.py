@@ -11,7 +11,7 @@ import _socket
 import posix
 import time
 
-from runc_wrap.agent import peers
+from runc_wrap.host import socket_peers
 
 NAME = "evidence"  # of agent.sockets
 VERSION = "runc-wrap/1"
@@ -64,7 +64,7 @@ class Questions:
                 return
             connection = _socket.socket(fileno=fd)
             connection.settimeout(0)
-            if peers.uid_of(connection) in (0, posix.geteuid()):
+            if socket_peers.uid_of(connection) in (0, posix.geteuid()):
                 self._waiting.append((time.time(), connection))
             else:
                 connection.close()

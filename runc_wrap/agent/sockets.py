@@ -104,7 +104,7 @@ def _locked(name: str) -> int:
 
 
 def _another(name: str, descriptor: int) -> str:
-    from runc_wrap.policy import locks  # noqa: PLC0415 - only an agent that ends needs it
+    from runc_wrap.host import locks  # noqa: PLC0415 - only an agent that ends needs it
 
     return f"another agent runs here: {locks.holder(descriptor)} holds {name}."
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.evidence import inert
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Judged
@@ -34,6 +34,6 @@ def _has(one: Judged, name: str) -> bool:
 
 def listed(names: list[str]) -> str:
     """Return names as words of a sentence, the first of many."""
-    shown = [inert.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
+    shown = [text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
     more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     return ", ".join([*shown, *more])

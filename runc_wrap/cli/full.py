@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import called, inert, outcomes, watching
+from runc_wrap import text
+from runc_wrap.evidence import called, outcomes, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def call_words(row: Row) -> str:
 
 def _call(row: Row, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
-    programs = ", ".join(map(inert.word, order))
+    programs = ", ".join(map(text.word, order))
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
     times = watching.times(row.tally.count)
     return f"{called.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
@@ -43,12 +44,12 @@ def in_full(one: Judged) -> str:
 
 
 def _lines(one: Judged) -> Iterator[str]:
-    yield f"{inert.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
+    yield f"{text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
     yield one.confidence
     if one.workload.image:
-        yield f"image: {inert.name(one.workload.image, _LONGEST_NAME)}"
+        yield f"image: {text.name(one.workload.image, _LONGEST_NAME)}"
     yield "calls:" if one.rows else "calls: none that would not be let through"
     for row in one.rows:
         first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
@@ -66,9 +67,9 @@ def _containers(one: Judged) -> Iterator[str]:
     for each in reversed(one.containers[-_MOST_CONTAINERS:]):
         record = each.record
         until = "running" if each.is_there else f"until {watching.rfc3339(each.end)}"
-        pod = f" of the pod {inert.word(record.pod)}" if record.pod else ""
+        pod = f" of the pod {text.word(record.pod)}" if record.pod else ""
         yield (
-            f"  {inert.word(record.id)}{pod}: {inert.name(record.profile)} ({record.mode}), "
+            f"  {text.word(record.id)}{pod}: {text.name(record.profile)} ({record.mode}), "
             f"since {watching.rfc3339(each.begin)}, {until}"
         )
     if len(one.containers) > _MOST_CONTAINERS:

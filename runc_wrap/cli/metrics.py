@@ -39,7 +39,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
     if asked.why and not asked.is_nobody:
         output.warn(f"note: {asked.why}: what was called in the last seconds may be missing")
     try:
-        text = told.text(node_metrics.gather(places))
+        text = told.exposition(node_metrics.gather(places))
         if textfile:
             tally.replace(textfile.absolute(), text, _MODE)
     except OSError as error:

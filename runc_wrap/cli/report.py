@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen
 from runc_wrap.cli.full import WORDS, call_words, in_full
-from runc_wrap.evidence import asking, holes, inert, outcomes, suggest, watching
+from runc_wrap.evidence import asking, holes, outcomes, suggest, watching
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
 from runc_wrap.node.would import Enforced
@@ -212,14 +213,14 @@ def _show(found: Report, *, everyone: bool) -> None:
     if apart:
         output.say(_OF_RUNTIMES)
         for one in apart:
-            output.say(f"  {inert.name(one.name, _LONGEST_NAME)}: {_names(one.runtimes)}")
+            output.say(f"  {text.name(one.name, _LONGEST_NAME)}: {_names(one.runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
 def _row(one: Judged) -> tuple[str, ...]:
     return (
-        inert.name(one.name, _LONGEST_NAME),
+        text.name(one.name, _LONGEST_NAME),
         watching.counted(len(one.containers), "container"),
         WORDS[one.verdict],
         _calls(one.rows) or "-",

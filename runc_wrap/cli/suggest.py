@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen, listed
 from runc_wrap.cli.full import call_words
 from runc_wrap.cli.report import gathered, sources, suggested
-from runc_wrap.evidence import asking, inert, watching
+from runc_wrap.evidence import asking, watching
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Judged
@@ -55,9 +56,7 @@ def suggest(
     one = chosen(found.judged, workload)
     made = suggested(one, **allowing)
     if made is None:
-        raise output.Failure(
-            f"{inert.name(one.name)}: its profile is not known. {one.reason or ''}"
-        )
+        raise output.Failure(f"{text.name(one.name)}: its profile is not known. {one.reason or ''}")
     output.document(_as_json(one, made) if as_json else made.profile)
     for warning in made.warnings:
         output.warn(f"warning: {warning}")
@@ -86,7 +85,7 @@ def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
 def _withheld(one: Judged, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
-    again = shlex.join(["--allow-dangerous", "--", inert.word(one.name, _LONGEST_NAME)])
+    again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
     what = f"withheld: {watching.counted(number, 'call')} {are} left out, as {they} dangerous"
     lines = [
         f"{what}, and what asked may have been an attack:",
@@ -100,7 +99,7 @@ def _withheld(one: Judged, made: Suggestion) -> str:
 def _degrading(one: Judged, made: Suggestion) -> str:
     number = len(made.degrading)
     are, them = ("are", "them") if number > 1 else ("is", "it")
-    again = shlex.join(["--degrading", "--", inert.word(one.name, _LONGEST_NAME)])
+    again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
     lines = [
         f"degrading: {watching.counted(number, 'call')} {are} left out, as by an older kernel:",
         *(f"  {call_words(row)}" for row in made.degrading),
@@ -142,6 +141,6 @@ def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
 def _where(one: Judged) -> str:
     """Say where the rule must stand: of rules that match, the first decides."""
     names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
-    last = [inert.word(name) for name in names][-1:]
+    last = [text.word(name) for name in names][-1:]
     before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"
     return f"{before} (the first rule that matches counts)"

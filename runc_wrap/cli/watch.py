@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.evidence import called, inert, judged, ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence import called, judged, ledger, outcomes, verdict, watching, workloads
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.tallies import Tally
 from runc_wrap.node import report as node_report
@@ -125,9 +126,9 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
 
 def _words(line: Json) -> str:
     parts = [line[name] for name in ("namespace", "pod", "container") if line[name]]
-    whose = inert.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
+    whose = text.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
     times = f" {line['count']} times" if line["count"] > 1 else ""
-    program = inert.word(line["program"])
+    program = text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
     call = called.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import inert, outcomes, watching
+from runc_wrap import text
+from runc_wrap.evidence import outcomes, watching
 from runc_wrap.profiles import actions, modes, syscalls
 from runc_wrap.profiles.installations import NUMBERS
 
@@ -94,7 +95,7 @@ class Installed(NamedTuple):
 def _shown(programs: Counter[str]) -> str:
     """Return how often and by whom, in words."""
     names = [name for name, _ in programs.most_common()]
-    shown = ", ".join(map(inert.word, names[:_MOST_SHOWN]))
+    shown = ", ".join(map(text.word, names[:_MOST_SHOWN]))
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return f"{watching.times(sum(programs.values()))}, by {shown}{more}"
 

@@ -18,8 +18,9 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import owned, watching
+from runc_wrap.evidence import watching
 from runc_wrap.evidence.sources import kernel
+from runc_wrap.host import root_owned
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.failure import Refusal
 
@@ -240,7 +241,7 @@ def first_process(key: Key) -> tuple[int, int] | None:
     Where anybody but root could have written there, that is nobody's word: None.
     """
     place = state_directory(key)
-    for name, pid_name, start_name in _STATES if place and owned.is_alone(place) else ():
+    for name, pid_name, start_name in _STATES if place and root_owned.is_alone(place) else ():
         try:
             said = codec.loads(bundle.read(f"{place}/{name}").text)
             pid, start = said[pid_name], said[start_name]

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import inert
+from runc_wrap import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -126,17 +126,17 @@ def _title(workload: Json, call: Json) -> str:
 
 
 def _row(at: int, workload: Json) -> Label:
-    text, under = inert.fitted(workload["short"], _LABEL), inert.fitted(workload["where"], _LABEL)
-    return Label(at * ROW, text, under, workload["name"], workload["anchor"])
+    shown, under = text.fitted(workload["short"], _LABEL), text.fitted(workload["where"], _LABEL)
+    return Label(at * ROW, shown, under, workload["name"], workload["anchor"])
 
 
 def _column(at: int, key: tuple[str, str]) -> Label:
     call, abi = key
-    return Label(at * CELL, inert.fitted(call, _LABEL), abi, f"{call} ({abi})", "")
+    return Label(at * CELL, text.fitted(call, _LABEL), abi, f"{call} ({abi})", "")
 
 
 def _rest(number: int, what: str, at: int) -> list[Label]:
     if not number:
         return []
-    text = f"{number} {_MORE}"
-    return [Label(at, text, "", f"{text} {what}s", "")]
+    more = f"{number} {_MORE}"
+    return [Label(at, more, "", f"{more} {what}s", "")]

@@ -19,7 +19,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence import known
-from runc_wrap.evidence.hierarchies import Hierarchies
+from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.known import Key, Known

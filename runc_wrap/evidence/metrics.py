@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runc_wrap.evidence import inert
+from runc_wrap import text
 from runc_wrap.evidence.tally import OTHER
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def registry(told: Told) -> CollectorRegistry:
     return made
 
 
-def text(told: Told) -> bytes:
+def exposition(told: Told) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
     return generate_latest(registry(told))
 
 
 def label(value: object) -> str:
     """Return a label's value: shortened, and inert wherever it is shown."""
-    return inert.name(value, LONGEST_LABEL)
+    return text.name(value, LONGEST_LABEL)
 
 
 def count_decision(tally: Tally, line: Json) -> None:

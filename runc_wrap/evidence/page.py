@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from runc_wrap.evidence import inert, matrix
+from runc_wrap import text
+from runc_wrap.evidence import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ def _verdict(workload: Json) -> str:
 
 def _workload(at: int, workload: Json, profiles: str) -> Json:
     calls = sorted(map(_call, _calls(workload)), key=_call_weight)
-    namespace, pod, container, image = (inert.name(workload.get(name)) for name in _EVERYONE)
+    namespace, pod, container, image = (text.name(workload.get(name)) for name in _EVERYONE)
     return {
         "anchor": f"w{at + 1}",
         "verdict": _verdict(workload),
@@ -118,19 +119,19 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
         "short": container or pod or image or "without a name",
         "where": "/".join(filter(None, (namespace, pod if container else ""))),
         "image": image,
-        "confidence": inert.name(workload.get("confidence"), _LONGEST_SENTENCE),
+        "confidence": text.name(workload.get("confidence"), _LONGEST_SENTENCE),
         "containers": _number(workload.get("containers")),
         "restarts": _number(workload.get("restarts")),
         "lost": _number(workload.get("lost")),
-        "reason": inert.name(workload.get("reason"), _LONGEST_SENTENCE),
+        "reason": text.name(workload.get("reason"), _LONGEST_SENTENCE),
         "dropped": _number(workload.get("dropped")),
         "since": _moment(workload.get("since")),
         "calls": calls,
         "times": sum(call["count"] for call in calls),
         "shown": calls[:MOST_CALLS],
-        "addition": inert.paste(workload.get("addition")),
-        "rule": inert.paste(workload.get("rule")),
-        "annotation": inert.paste(workload.get("annotation")),
+        "addition": text.paste(workload.get("addition")),
+        "rule": text.paste(workload.get("rule")),
+        "annotation": text.paste(workload.get("annotation")),
         "warnings": _warnings(workload.get("warnings")),
         "withheld": _withheld(workload.get("withheld")),
         "command": _command(workload, profiles),
@@ -139,21 +140,21 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
 
 def _warnings(value: object) -> list[str]:
     lines = value if isinstance(value, list) else []
-    return [inert.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
+    return [text.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
 
 
 def _withheld(value: object) -> list[str]:
     """Return what `suggest` leaves out, each with its reason."""
     calls = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
     told = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
-    return [inert.name(one, _LONGEST_SENTENCE) for one in told]
+    return [text.name(one, _LONGEST_SENTENCE) for one in told]
 
 
 def _command(workload: Json, profiles: str) -> str:
     """Return the command that writes the profile, "" where it could not be pasted unchanged."""
     name, file = (str(workload.get(key) or "") for key in ("name", "file"))
-    shown = inert.name(name, _LONGEST_ARGUMENT)
-    whole = name and shown == name and inert.name(file) == file and "…" not in profiles
+    shown = text.name(name, _LONGEST_ARGUMENT)
+    whole = name and shown == name and text.name(file) == file and "…" not in profiles
     if not (whole and file and workload.get("addition")):
         return ""
     words = ["--", name] if name.startswith("-") else [name]
@@ -166,12 +167,12 @@ def _calls(workload: Json) -> list[Json]:
 
 
 def _call(call: Json) -> Json:
-    programs = [inert.name(one) for one in call.get("programs") or [] if one]
+    programs = [text.name(one) for one in call.get("programs") or [] if one]
     return {
-        "syscall": inert.name(call.get("syscall"), 64),
-        "abi": inert.name(call.get("abi"), 32),
-        "errno": inert.name(call.get("errno"), 32),
-        "outcome": inert.name(call.get("outcome")),
+        "syscall": text.name(call.get("syscall"), 64),
+        "abi": text.name(call.get("abi"), 32),
+        "errno": text.name(call.get("errno"), 32),
+        "outcome": text.name(call.get("outcome")),
         "args": _named(call.get("arguments")) or _arguments(call.get("args")),
         "count": _number(call.get("count")),
         "verdict": _call_verdict(call),
@@ -193,7 +194,7 @@ def _call_verdict(call: Json) -> str:
 
 def _named(given: object) -> list[str]:
     """Return the arguments of some calls that have names."""
-    told = [inert.name(one) for one in given if one] if isinstance(given, list) else []
+    told = [text.name(one) for one in given if one] if isinstance(given, list) else []
     return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
 
 
@@ -207,7 +208,7 @@ def _arguments(args: object) -> list[str]:
         for one in lists[: _MOST_ARGS + 1]
         if isinstance(one, list)
     ]
-    told = [inert.name(one) for one in shown if one]
+    told = [text.name(one) for one in shown if one]
     return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
 
 
@@ -217,13 +218,13 @@ def _hexadecimal(value: object) -> str:
 
 def _meta(meta: Json) -> Json:
     return {
-        "node": inert.name(meta.get("node")),
+        "node": text.name(meta.get("node")),
         "generated": _moment(meta.get("generated")),
         "since": _moment(meta.get("since")),
         "until": _moment(meta.get("until")),
-        "version": inert.name(meta.get("version")),
-        "policy": inert.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
-        "profiles": inert.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
+        "version": text.name(meta.get("version")),
+        "policy": text.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
+        "profiles": text.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
         "unattributed": _counted(meta.get("unattributed")),
         "lost": _number(meta.get("lost")),
     }
@@ -248,7 +249,7 @@ def _moment(value: object) -> Json | None:
         found = datetime.fromisoformat(str(value))
         utc = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        return {"iso": "", "text": inert.name(value, 40)}
+        return {"iso": "", "text": text.name(value, 40)}
     return {"iso": utc.isoformat(), "text": f"{utc.day} {utc:%b %Y, %H:%M}"}
 
 

@@ -19,7 +19,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import called, dangerous, denials, inert, outcomes, tallies, watching
+from runc_wrap import text
+from runc_wrap.evidence import called, dangerous, denials, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.words import ALLOW
@@ -227,7 +228,7 @@ def _entry(row: Row, values: denials.Values) -> Json:
 def _evidence(row: Row) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
-    shown = ", ".join(map(inert.word, programs[:_MOST_SHOWN])) or "an unknown program"
+    shown = ", ".join(map(text.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
     first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
     return f"{row.how}; seen {watching.times(row.tally.count)}, by {shown}{more}, {first} to {last}"

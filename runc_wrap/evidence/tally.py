@@ -14,8 +14,8 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import locks
 from runc_wrap.hotpath import codec
-from runc_wrap.policy import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

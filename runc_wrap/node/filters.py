@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.node import apart
+from runc_wrap.host import bounded_work
 
 # linux/ptrace.h
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
@@ -136,7 +136,7 @@ def _never(pid: int, found: Mapping[int, Read]) -> Read:
 
 def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
     """Have one tracer read; return what it did, and the process that keeps it from going on."""
-    tracer = apart.Process(os.geteuid(), lambda: _traced(pids))
+    tracer = bounded_work.Process(os.geteuid(), lambda: _traced(pids))
     found: dict[int, Read] = {}
     begun: int | None = None
     while not tracer.is_over and (left := deadline - time.monotonic()) > 0:

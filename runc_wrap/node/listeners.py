@@ -19,11 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import runtime_state
+from runc_wrap.host.runtime_state import started
 from runc_wrap.hotpath import bundle, codec
 from runc_wrap.hotpath.decide import OBSERVE
 from runc_wrap.hotpath.failure import Refusal
-from runc_wrap.node import containers, deep
-from runc_wrap.node.containers import started
+from runc_wrap.node import deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def mark(node: Node, places: Places) -> Node:
 def _is_observed(entry: Entry) -> bool:
     record = entry.record
     is_ours = record is not None and record.action == "inject" and record.mode == OBSERVE
-    return is_ours and entry.container.state == containers.RUNNING
+    return is_ours and entry.container.state == runtime_state.RUNNING
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:

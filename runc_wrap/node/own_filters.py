@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence import known
 from runc_wrap.evidence.installations import Carried
+from runc_wrap.host.runtime_state import Container
 from runc_wrap.node import processes, status
-from runc_wrap.node.containers import Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,9 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node import apart, containers, own, processes, users
-from runc_wrap.node.containers import Container, Found
+from runc_wrap.host import bounded_work, runtime_state
+from runc_wrap.host.runtime_state import Container, Found
+from runc_wrap.node import own, processes, users
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -90,10 +91,10 @@ def agrees(
     state: str, record: Record | None, members: Sequence[Process], deviating: Sequence[Process]
 ) -> bool | None:
     """Decide. Pure. A container that is not started may still get its filter."""
-    if record is None or not members or state == containers.STOPPED:
+    if record is None or not members or state == runtime_state.STOPPED:
         return None
     if deviating:
-        return None if state == containers.CREATED else False
+        return None if state == runtime_state.CREATED else False
     return True
 
 
@@ -128,14 +129,14 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
     named = dict.fromkeys(root for one in said for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = own.visible(containers.known_roots())
+        known = own.visible(runtime_state.known_roots())
         for directory in own.directories():
-            known += containers.known_roots(directory, containers.USERS_ROOTS)
-        found = containers.find([*known, *named], trusted)
+            known += runtime_state.known_roots(directory, runtime_state.USERS_ROOTS)
+        found = runtime_state.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
         yield {"places": users.places([*known, *named]), "unreadable": found.unreadable}
 
-    told = apart.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
+    told = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
     rest: dict[str, Any] = {"places": {}, "unreadable": []}
     if told.is_whole:
         rest = told.values.pop()
@@ -159,7 +160,7 @@ def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[U
             known[container.owner] = users.User(container.owner)
             others.append(known[container.owner])
         user = known[container.owner]
-        if len(user.found) < containers.OF_A_USER.containers:
+        if len(user.found) < runtime_state.OF_A_USER.containers:
             user.found.append((container, record))
         else:
             user.more += 1

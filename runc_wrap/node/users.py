@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
-from runc_wrap.node import apart, containers
-from runc_wrap.node.containers import OF_A_USER, Container
+from runc_wrap.host import bounded_work, runtime_state
+from runc_wrap.host.runtime_state import OF_A_USER, Container
 from runc_wrap.node.own import DIRECTORY, LEDGER
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class User:
 def read(trusted: Collection[int]) -> list[User]:
     """Return all users but the trusted, as far as we may see what is theirs."""
     uids = [uid for uid in _uids() if uid not in trusted]
-    told = apart.run({uid: lambda uid=uid: _said(uid) for uid in uids[:_AT_ONCE]}, SECONDS)  # type: ignore[misc]  # the default is the uid
+    told = bounded_work.run({uid: lambda uid=uid: _said(uid) for uid in uids[:_AT_ONCE]}, SECONDS)  # type: ignore[misc]  # the default is the uid
     found = [_user(uid, one) for uid, one in told.items() if one.is_ours]
     left = "not looked at: there are too many users"
     found += [User(uid, unreadable=[left]) for uid in uids[_AT_ONCE:]]
@@ -60,7 +60,7 @@ def _uids() -> list[int]:
         return []
 
 
-def _user(uid: int, told: apart.Told) -> User:
+def _user(uid: int, told: bounded_work.Told) -> User:
     user = User(uid)
     for value in told.values:
         if "more" in value:
@@ -79,8 +79,8 @@ def _said(uid: int) -> Iterator[dict[str, Any]]:
     own = Path(f"{DIRECTORY}{uid}")
     said = ledger.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(said.roots)[:_MOST_ROOTS]
-    roots = dict.fromkeys([*containers.known_roots(own, containers.USERS_ROOTS), *named])
-    found = containers.find(roots, (), OF_A_USER)
+    roots = dict.fromkeys([*runtime_state.known_roots(own, runtime_state.USERS_ROOTS), *named])
+    found = runtime_state.find(roots, (), OF_A_USER)
     real = places(roots)
     decided = canonical(said, real)
     for one in found.containers:

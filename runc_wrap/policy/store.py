@@ -12,11 +12,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from runc_wrap.host.files import sync
+from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import codec
 from runc_wrap.hotpath.policy import VERSION, file_name
-from runc_wrap.policy.disk import sync
 from runc_wrap.policy.freshness import SOURCES
-from runc_wrap.policy.locks import locked
 from runc_wrap.policy.schema import RUN_UNMODIFIED
 
 if TYPE_CHECKING:

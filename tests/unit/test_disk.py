@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.policy.disk import sync
+from runc_wrap.host.files import sync
 from tests.support import disk
 
 if TYPE_CHECKING:

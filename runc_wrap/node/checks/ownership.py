@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import ownership
+from runc_wrap.host import ownership
 from runc_wrap.node.checks.finding import Finding
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from runc_wrap.host.files import sync
 from runc_wrap.node.engine_config.handler import EngineError
-from runc_wrap.policy.disk import sync
 
 MAX_BYTES = 4 * 1024 * 1024
 

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.host.files import sync
+from runc_wrap.host.locks import locked
 from runc_wrap.node.engine_config import containerd, docker, files, podman
 from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.node.engine_config.tree import Change, Tree
-from runc_wrap.policy.disk import sync
-from runc_wrap.policy.locks import locked
 
 ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
 FORMAT = 1

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from runc_wrap.agent import exposition, loopback, metrics, peers
+from runc_wrap.agent import exposition, loopback, metrics
 from runc_wrap.agent.metrics import Scrapes
+from runc_wrap.host import socket_peers
 from tests.support.processes import wait_until
 from tests.support.requirements import program
 
@@ -288,7 +289,7 @@ def test_curl_gets_the_metrics_over_loopback(port: int) -> None:
 def test_whose_a_connection_is_is_known() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert peers.uid_of(ours) == os.getuid()
+        assert socket_peers.uid_of(ours) == os.getuid()
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as listener:
             try:
@@ -299,7 +300,7 @@ def test_whose_a_connection_is_is_known() -> None:
             with socket.create_connection(listener.getsockname()[:2]):
                 accepted, _ = listener.accept()
                 with accepted:
-                    assert peers.uid_of(accepted) == os.getuid()
+                    assert socket_peers.uid_of(accepted) == os.getuid()
 
 
 def test_whose_a_connection_was_is_not_known_once_it_is_closed() -> None:
@@ -310,7 +311,7 @@ def test_whose_a_connection_was_is_not_known_once_it_is_closed() -> None:
         closed.close()
         accepted, _ = listener.accept()
         with accepted:
-            assert peers.uid_of(accepted) == peers.NOBODY_KNOWN
+            assert socket_peers.uid_of(accepted) == socket_peers.NOBODY_KNOWN
 
 
 def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import peers, questions
+from runc_wrap.agent import questions
 from runc_wrap.agent.questions import Questions
+from runc_wrap.host import socket_peers
 from runc_wrap.node import written
 from runc_wrap.node.places import Places
 from tests.support.processes import short_directory
@@ -70,7 +71,7 @@ def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Quest
 def test_who_is_not_root_is_sent_away(
     place: Path, asked: Questions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "uid_of", lambda _: 4242)
+    monkeypatch.setattr(socket_peers, "uid_of", lambda _: 4242)
     with asking(place) as one:
         asked.take()
         assert asked.asked is None

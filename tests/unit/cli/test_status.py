@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import containers, deep, status, users
+from runc_wrap.host import runtime_state
+from runc_wrap.node import deep, status, users
 from runc_wrap.node.compare import Difference
 from tests.unit.node.test_containers import runc
 
@@ -36,7 +37,7 @@ DECIDED = {
 
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
@@ -51,7 +52,7 @@ def child() -> Iterator[int]:
 def container(node: Node, child: int, name: str, **line: Any) -> None:
     """Make a container whose first process is `child`, which has no filter."""
     root = node.places.prefix / "root"
-    start = containers.started(child)
+    start = runtime_state.started(child)
     runc(root, name, init_process_pid=child, init_process_start=start)
     write(node, id=name, root=str(root), **line)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import hierarchies, known, membership
-from runc_wrap.evidence.hierarchies import Hierarchies, Mount
+from runc_wrap.evidence import known, membership
 from runc_wrap.evidence.known import Known
 from runc_wrap.evidence.membership import Membership
+from runc_wrap.host import cgroups
+from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.making import line, write_ledger
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def test_the_cgroups_of_a_hierarchy_are_looked_at_where_it_is_mounted(  # noqa: 
     os.chown(place / "a" / "b" / "users", 4242, 4242)
     table = tmp_path / "mountinfo"
     table.write_text("garbage\n" + form.format(root=root, place=str(place).replace(" ", "\\040")))
-    monkeypatch.setattr(hierarchies, "_WHERE", ((str(tmp_path / "none"), ""), (str(table), "")))
+    monkeypatch.setattr(cgroups, "_WHERE", ((str(tmp_path / "none"), ""), (str(table), "")))
     assert Hierarchies().are_roots(controllers, path) == are_roots
 
 
@@ -285,12 +286,12 @@ def test_a_hierarchy_that_is_mounted_later_is_found_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "mountinfo"
-    monkeypatch.setattr(hierarchies, "_WHERE", ((str(table), ""),))
+    monkeypatch.setattr(cgroups, "_WHERE", ((str(table), ""),))
     found = Hierarchies()
     assert not found.are_roots("", "/")
     table.write_text(V2.format(root="/", place=tmp_path))
     assert not found.are_roots("", "/")
-    monkeypatch.setattr(hierarchies, "_AGAIN", 0.0)
+    monkeypatch.setattr(cgroups, "_AGAIN", 0.0)
     assert found.are_roots("", "/")
 
 

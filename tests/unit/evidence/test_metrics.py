@@ -144,7 +144,7 @@ def counted(*lines: dict[str, Any]) -> tally.Tally:
 
 
 def families(found: tally.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
-    text = metrics.text(metrics.Told(found, generation, "1.0")).decode()
+    text = metrics.exposition(metrics.Told(found, generation, "1.0")).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -263,7 +263,7 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     for text in reports.HOSTILE:
         found.add_bounded(metrics.DENIED_CALLS, ("n", metrics.label(text), "s", "denied"), 1, 0.0)
     found.add(metrics.LOST, (metrics.source("audit"),), 3)
-    written = metrics.text(metrics.Told(found, 7, "1.0"))
+    written = metrics.exposition(metrics.Told(found, 7, "1.0"))
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import inert, matrix, page
+from runc_wrap import text
+from runc_wrap.evidence import matrix, page
 from tests.support import reports
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
 
 @given(ANY_TEXT)
-def test_nothing_in_a_name_acts_or_hides(text: str) -> None:
-    shown = inert.name(text)
-    assert len(shown) < inert.LONGEST_NAME * 13
+def test_nothing_in_a_name_acts_or_hides(given: str) -> None:
+    shown = text.name(given)
+    assert len(shown) < text.LONGEST_NAME * 13
     assert all(unicodedata.category(c)[0] != "C" for c in shown)
     assert shown.encode().decode() == shown
 
@@ -26,20 +27,20 @@ def test_nothing_in_a_name_acts_or_hides(text: str) -> None:
 @given(st.dictionaries(ANY_TEXT.filter(lambda t: t.isprintable()), ANY_TEXT, max_size=3))
 def test_what_is_pasted_means_what_was_written(value: dict[str, str]) -> None:
     written = json.dumps(value, ensure_ascii=False)
-    shown = inert.paste(written)
+    shown = text.paste(written)
     assert shown is not None
     assert json.loads(shown) == json.loads(json.dumps(value))
     assert shown.encode().decode() == shown
 
 
 def test_a_bidirectional_control_in_a_rule_is_pasted_as_toml_escapes_it() -> None:
-    shown = inert.paste('name = "gpj.\u202eexe"')
+    shown = text.paste('name = "gpj.\u202eexe"')
     assert shown == 'name = "gpj.\\u202eexe"'
     assert tomllib.loads(shown) == {"name": "gpj.\u202eexe"}
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("given", "shown"),
     [
         ("plain", "plain"),
         ("naïve 日本", "naïve 日本"),
@@ -54,20 +55,20 @@ def test_a_bidirectional_control_in_a_rule_is_pasted_as_toml_escapes_it() -> Non
     ],
     ids=range(10),
 )
-def test_names_are_shown_escaped_and_shortened(text: object, shown: str) -> None:
-    assert inert.name(text) == shown
+def test_names_are_shown_escaped_and_shortened(given: object, shown: str) -> None:
+    assert text.name(given) == shown
 
 
 def test_what_is_too_long_to_paste_whole_is_not_shown_in_part() -> None:
-    one = reports.usual()[0] | {"addition": "x" * (inert.LONGEST_PASTE + 1)}
+    one = reports.usual()[0] | {"addition": "x" * (text.LONGEST_PASTE + 1)}
     written = page.render([one], {})
     assert "x" * 1000 not in written
     assert "too long to show whole" in written
 
 
-@pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
-def test_a_hostile_report_stays_text(text: str) -> None:
-    written = page.render(reports.hostile(), {"node": text, "version": text, "policy": text})
+@pytest.mark.parametrize("given", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
+def test_a_hostile_report_stays_text(given: str) -> None:
+    written = page.render(reports.hostile(), {"node": given, "version": given, "policy": given})
     assert written.count("<script") == written.count("</script") == 1
     assert "<img" not in written
     assert "<iframe" not in written
@@ -242,7 +243,7 @@ def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("given", "shown"),
     [
         ("/usr/lib/jvm/java-25/bin/java", "/usr/lib/jvm/java-25/bin/java"),
         ("/opt/caf\u00e9", "/opt/caf\u00e9"),
@@ -253,5 +254,5 @@ def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
         ("", "an unknown program"),
     ],
 )
-def test_a_program_stays_one_word_of_a_sentence(text: str, shown: str) -> None:
-    assert inert.word(text) == shown
+def test_a_program_stays_one_word_of_a_sentence(given: str, shown: str) -> None:
+    assert text.word(given) == shown

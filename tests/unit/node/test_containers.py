@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import containers
+from runc_wrap.host import runtime_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ PID = os.getpid()
 
 
 def start() -> int:
-    found = containers.started(PID)
+    found = runtime_state.started(PID)
     assert found
     return found
 
@@ -48,11 +48,11 @@ def write(path: Path, value: object) -> Path:
 @pytest.mark.parametrize("make", [runc, crun])
 def test_a_running_container(tmp_path: Path, make: Any) -> None:
     make(tmp_path, "a")
-    found = containers.find([str(tmp_path)])
+    found = runtime_state.find([str(tmp_path)])
     assert found.unreadable == []
     (one,) = found.containers
     assert (one.id, one.kind, one.root) == ("a", make.__name__, str(tmp_path))
-    assert (one.state, one.pid, one.bundle) == (containers.RUNNING, PID, "/b")
+    assert (one.state, one.pid, one.bundle) == (runtime_state.RUNNING, PID, "/b")
     assert one.owner == os.getuid()
 
 
@@ -71,14 +71,14 @@ def test_another_process_of_that_pid_is_not_the_containers(
     tmp_path: Path, make: Any, changes: dict[str, Any]
 ) -> None:
     make(tmp_path, "a", **changes)
-    (one,) = containers.find([str(tmp_path)]).containers
-    assert (one.state, one.pid) == (containers.STOPPED, None)
+    (one,) = runtime_state.find([str(tmp_path)]).containers
+    assert (one.state, one.pid) == (runtime_state.STOPPED, None)
 
 
 @pytest.mark.parametrize("make", [runc, crun])
 def test_a_created_container_has_its_fifo(tmp_path: Path, make: Any) -> None:
     os.mkfifo(make(tmp_path, "a") / "exec.fifo")
-    assert containers.find([str(tmp_path)]).containers[0].state == containers.CREATED
+    assert runtime_state.find([str(tmp_path)]).containers[0].state == runtime_state.CREATED
 
 
 def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "state.json").write_text("{")
     crun(tmp_path, "good")
-    found = containers.find([str(tmp_path)])
+    found = runtime_state.find([str(tmp_path)])
     assert [one.id for one in found.containers] == ["good"]
     assert sorted(line.split(":")[0] for line in found.unreadable) == [
         f"{tmp_path}/broken",
@@ -101,15 +101,15 @@ def test_one_root_by_two_names_is_read_once(tmp_path: Path) -> None:
     runc(tmp_path / "real", "a")
     (tmp_path / "link").symlink_to("real")
     roots = [f"{tmp_path}/real", f"{tmp_path}/link", f"{tmp_path}/none", f"{tmp_path}/real/"]
-    assert len(containers.find(roots).containers) == 1
+    assert len(runtime_state.find(roots).containers) == 1
 
 
 def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
     made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
     for path in [*made, "run/user/1000/crun", "run/other"]:
         (tmp_path / path).mkdir(parents=True)
-    assert set(containers.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
-    own = containers.known_roots(tmp_path / "run/user/1000", containers.USERS_ROOTS)
+    assert set(runtime_state.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
+    own = runtime_state.known_roots(tmp_path / "run/user/1000", runtime_state.USERS_ROOTS)
     assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
 
 
@@ -123,7 +123,7 @@ def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo" / "state.json")
     (tmp_path / "huge" / "state.json").touch()
     os.truncate(tmp_path / "huge" / "state.json", 1 << 40)
-    found = containers.find([str(tmp_path)])
+    found = runtime_state.find([str(tmp_path)])
     assert found.containers == []
     assert [line.partition(": ")[2] for line in found.unreadable] == [
         "state.json is no regular file",
@@ -136,16 +136,16 @@ def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
 def test_what_is_beyond_the_bounds_is_counted_and_not_read(tmp_path: Path) -> None:
     for name in "abc":
         runc(tmp_path, name)
-    found = containers.find([str(tmp_path)], (), containers.Bounds(2, 100, 1 << 20))
+    found = runtime_state.find([str(tmp_path)], (), runtime_state.Bounds(2, 100, 1 << 20))
     assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
 
 
 def test_what_lies_beneath_a_users_directory_is_that_users_whoever_owns_it(tmp_path: Path) -> None:
     runc(tmp_path / "home" / "root", "a")
-    (one,) = containers.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
+    (one,) = runtime_state.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
     assert one.owner == os.getuid()
     if os.getuid():
         return
     os.chown(tmp_path / "home", 4242, -1)
-    (one,) = containers.find([str(tmp_path / "home" / "root")], {0}).containers
+    (one,) = runtime_state.find([str(tmp_path / "home" / "root")], {0}).containers
     assert one.owner == 4242

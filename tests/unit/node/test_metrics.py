@@ -116,8 +116,8 @@ def test_the_policy_s_generation_is_told(node: ctl.Node) -> None:
 
 def test_a_node_without_anything_has_metrics(tmp_path: Path) -> None:
     found = metrics.gather(Places(tmp_path / "nothing"))
-    assert b"runc_wrap_opted_out_total 0.0" in told.text(found)
-    assert b"policy_generation" not in told.text(found)
+    assert b"runc_wrap_opted_out_total 0.0" in told.exposition(found)
+    assert b"policy_generation" not in told.exposition(found)
 
 
 def test_the_command_prints_and_writes_a_file_for_node_exporter(

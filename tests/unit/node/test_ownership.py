@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import ownership
+from runc_wrap.host import ownership
 from tests.support.requirements import requires
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from runc_wrap.host.runtime_state import Container
 from runc_wrap.node import processes
-from runc_wrap.node.containers import Container
 from runc_wrap.node.processes import Membership, Process
 
 HOST = "pid:[1]"

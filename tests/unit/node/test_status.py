@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import ledger
-from runc_wrap.node import containers, status, users
+from runc_wrap.host import runtime_state
+from runc_wrap.node import status, users
 from tests.unit.node.test_containers import runc
 from tests.unit.node.test_processes import process
 
@@ -70,13 +71,13 @@ ONE = [process(10)]
 @pytest.mark.parametrize(
     ("state", "record", "members", "deviating", "expected"),
     [
-        (containers.RUNNING, RECORD, ONE, [], True),
-        (containers.RUNNING, RECORD, ONE, ONE, False),
-        (containers.RUNNING, None, ONE, [], None),
-        (containers.STOPPED, RECORD, [], [], None),
-        (containers.CREATED, RECORD, ONE, ONE, None),
-        (containers.CREATED, RECORD, ONE, [], True),
-        (containers.RUNNING, RECORD, [], [], None),
+        (runtime_state.RUNNING, RECORD, ONE, [], True),
+        (runtime_state.RUNNING, RECORD, ONE, ONE, False),
+        (runtime_state.RUNNING, None, ONE, [], None),
+        (runtime_state.STOPPED, RECORD, [], [], None),
+        (runtime_state.CREATED, RECORD, ONE, ONE, None),
+        (runtime_state.CREATED, RECORD, ONE, [], True),
+        (runtime_state.RUNNING, RECORD, [], [], None),
     ],
 )
 def test_agrees(state: str, record: Any, members: Any, deviating: Any, expected: Any) -> None:
@@ -94,7 +95,7 @@ def child() -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are not looked at."""
-    monkeypatch.setattr(containers, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
@@ -111,7 +112,7 @@ def made(tmp_path: Path, child: int, name: str = "a") -> Path:
         tmp_path / "root",
         name,
         init_process_pid=child,
-        init_process_start=containers.started(child),
+        init_process_start=runtime_state.started(child),
     )
     return tmp_path / "root"
 
@@ -144,7 +145,7 @@ def test_without_a_root_it_was_the_runtimes_own(
 ) -> None:
     root = made(tmp_path, child)
     line(tmp_path / "ledger", "", "a")
-    monkeypatch.setattr(containers, "KNOWN_ROOTS", (f"{root}"[1:],))
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
     assert status.gather(tmp_path / "ledger").entries[0].record is None
     monkeypatch.setattr(users, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
     assert status.gather(tmp_path / "ledger").entries[0].record

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.policy import locks
+from runc_wrap.host import locks
 
 if TYPE_CHECKING:
     from pathlib import Path

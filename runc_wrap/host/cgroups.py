@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import owned
+from runc_wrap.host import root_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Hierarchies:
         if mount is None or not path.startswith(f"{mount.root}/"):
             return False
         rest = path[len(mount.root) :]
-        return ".." not in rest.split("/") and owned.is_beneath(mount.place, rest)
+        return ".." not in rest.split("/") and root_owned.is_beneath(mount.place, rest)
 
     def _mount(self, controllers: str) -> Mount | None:
         wanted = {*controllers.split(",")}

@@ -1,0 +1,1 @@
+"""What the file system, /proc and the runtimes' state say: each is read in one place, bounded."""
