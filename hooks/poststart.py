@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from runc_wrap.evidence import ledger as evidence
-from runc_wrap.hotpath import ledger
+from runc_wrap.hotpath import ledger_writer
 from runc_wrap.node import processes, status
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def check(prefix: str, handle: psutil.Process, record: Record, *, may_fail: bool
     process = processes.look(handle)
     if process is None or not handle.is_running() or _is_enough(process, record):
         return True
-    ledger.append(prefix, mismatch(record, process))
+    ledger_writer.append(prefix, mismatch(record, process))
     if may_fail:
         handle.kill()
     return False

@@ -16,11 +16,11 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import bundle, caller, ledger, main, policy
+from runc_wrap.hotpath import config_file, identity, ledger_writer, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
-from runc_wrap.hotpath.decide import Decision
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.decision import Decision
+from runc_wrap.hotpath.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _ALWAYS = ("names", "action", "index", "value", "op")
 
 def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
     """Return the config that the container gets, and the ledger's line. Raises Refusal."""
-    compiled = policy.load(prefix)
+    compiled = policy_file.load(prefix)
     try:
         return confined(compiled, kind or STRICTEST, invocation, text)
     except Exception as error:
@@ -50,8 +50,8 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
             raise
         reason = str(error) if isinstance(error, Refusal) else main.described(error)
         decision = Decision("leave", f"Started unmodified: {reason}", "unset")
-        who = caller.identify(invocation, {}, "")
-        return text, ledger.record(invocation, who, decision, {}, "hook")
+        who = identity.identify(invocation, {}, "")
+        return text, ledger_writer.record(invocation, who, decision, {}, "hook")
 
 
 def confined(
@@ -64,7 +64,7 @@ def confined(
     if outcome.text is not None:
         block = as_written(block)
         text = outcome.text
-    return text, ledger.record(invocation, outcome.who, outcome.decision, block, "hook")
+    return text, ledger_writer.record(invocation, outcome.who, outcome.decision, block, "hook")
 
 
 def called(directory: str) -> Invocation:
@@ -80,8 +80,8 @@ def _stdin() -> bytes:
     while part := posix.read(0, _CHUNK):
         parts.append(part)
         size += len(part)
-        if size > bundle.LARGEST:
-            raise Refusal(f"the config is larger than {bundle.LARGEST} bytes.")
+        if size > config_file.LARGEST:
+            raise Refusal(f"the config is larger than {config_file.LARGEST} bytes.")
     return b"".join(parts)
 
 
@@ -119,7 +119,7 @@ def _is_kept(value: object) -> bool:
 
 def _append(prefix: str, line: "Json") -> None:
     try:
-        ledger.append(prefix, line)
+        ledger_writer.append(prefix, line)
     except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
         return
 
@@ -138,7 +138,7 @@ def run(prefix: str, options: "list[str]") -> int:
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
     _append(prefix, line)
-    bundle.write_whole(1, text)
+    config_file.write_whole(1, text)
     return 0
 
 

@@ -10,9 +10,9 @@ import posix
 import time
 
 from runc_wrap.agent import placing, requests
-from runc_wrap.hotpath import argv, bundle, ledger, policy
+from runc_wrap.hotpath import argv, config_file, ledger_writer, policy_file
 from runc_wrap.hotpath.create_facts import Call
-from runc_wrap.hotpath.failure import Malformed, Refusal
+from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.hotpath.main import capabilities_of, consider, default_root, read_config
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.requests import Request
     from runc_wrap.hotpath.argv import Invocation
-    from runc_wrap.hotpath.bundle import Found
+    from runc_wrap.hotpath.config_file import Found
     from runc_wrap.hotpath.main import Outcome
 
     Json = dict[str, Any]
@@ -85,7 +85,7 @@ class Answerer:
     def _consider(
         self, found: Found, request: Request, invocation: Invocation, pid: int
     ) -> Outcome:
-        rules = self._rules = policy.load(self.prefix, self._rules)
+        rules = self._rules = policy_file.load(self.prefix, self._rules)
 
         def engine_has() -> frozenset[str]:
             return capabilities_of(str(pid))
@@ -101,7 +101,7 @@ class Answerer:
             return Answer(requests.go(*was))
         self._number += 1
         name = f"agent.{posix.getpid()}.{self._number}"
-        new = bundle.write_beside(found, outcome.text, name)
+        new = config_file.write_beside(found, outcome.text, name)
         return Answer(requests.rename(*was, new, found.real), new[0])
 
     def _record(
@@ -109,11 +109,11 @@ class Answerer:
     ) -> None:
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
-            line = ledger.record(invocation, who, decision, block, "agent")
+            line = ledger_writer.record(invocation, who, decision, block, "agent")
             line["root"] = runtime["root"]
             line["pid"] = runtime["pid"]
             line["seconds"] = round(time.perf_counter() - started, 6)
-            ledger.append(self.prefix, line)
+            ledger_writer.append(self.prefix, line)
         except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
             return
 
@@ -121,7 +121,7 @@ class Answerer:
 def _default_root(kind: str, pid: int) -> str:
     """Return where the runtime that a launcher becomes keeps its state, "" if it is gone."""
     try:
-        said = bundle.read(f"/proc/{pid}/environ").text.split(b"\0")
+        said = config_file.read(f"/proc/{pid}/environ").text.split(b"\0")
         environment = dict(one.split(b"=", 1) for one in said if b"=" in one)
         return default_root(kind, environment, str(pid))
     except Refusal:

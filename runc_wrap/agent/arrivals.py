@@ -13,7 +13,7 @@ import socket
 import struct
 
 from runc_wrap.agent.arguments import METADATA, checked
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class Arrival:
 
 def _object(text: bytearray) -> Json | None:
     try:
-        found = codec.loads(bytes(text))
-    except codec.Unreadable:
+        found = json_codec.loads(bytes(text))
+    except json_codec.Unreadable:
         return None
     return found if isinstance(found, dict) else {}
 
@@ -141,6 +141,6 @@ def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:
     if word != METADATA or not text:
         return {}
     try:
-        return checked(codec.loads(text.encode("utf-8", "surrogateescape")))
-    except (codec.Unreadable, ValueError, TypeError):
+        return checked(json_codec.loads(text.encode("utf-8", "surrogateescape")))
+    except (json_codec.Unreadable, ValueError, TypeError):
         return {}

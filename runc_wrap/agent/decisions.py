@@ -23,7 +23,7 @@ from runc_wrap.agent.answering import COLD, Answer, Answerer
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.stalling import Progress
-from runc_wrap.hotpath import bundle
+from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.main import described
 
 REQUEST_SECONDS = 1.0  # for a request to come after its connection
@@ -213,7 +213,7 @@ class Server:
     def _close(self, connection: Connection) -> None:
         """Forget a connection; what its launcher did not take is removed first."""
         if connection.made:
-            bundle.remove(connection.made)
+            config_file.remove(connection.made)
         del self.connections[connection.fd]
         connection.socket.close()
 

@@ -23,8 +23,8 @@ from runc_wrap.agent.own_filters import KEY, Checks, OwnFilters
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.stored import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Listeners:
             self.inspector.stop()
         os.close(listener.fd)
         self.let_go(name)
-        bundle.remove(f"{self.directory}/{name}.json")
+        config_file.remove(f"{self.directory}/{name}.json")
         return is_last
 
     def answer(self, listener: Listener) -> None:
@@ -281,14 +281,14 @@ class Listeners:
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in os.listdir(self.directory):
             if name not in names:
-                bundle.remove(f"{self.directory}/{name}")
+                config_file.remove(f"{self.directory}/{name}")
 
 
 def read_state(directory: str, name: str) -> Json:
     """Return what was written down of a listener, {} if nothing can be read."""
     try:
-        found = codec.loads(bundle.read(f"{directory}/{name}.json").text)
-    except (Refusal, codec.Unreadable):
+        found = json_codec.loads(config_file.read(f"{directory}/{name}.json").text)
+    except (Refusal, json_codec.Unreadable):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -299,9 +299,9 @@ def write_state(directory: str, name: str, state: Json) -> bool:
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(codec.dumps({key: _plain(value) for key, value in state.items()}))
+            file.write(json_codec.dumps({key: _plain(value) for key, value in state.items()}))
         os.rename(new, f"{directory}/{name}.json")
-    except (OSError, codec.Unreadable):
+    except (OSError, json_codec.Unreadable):
         say(f"whose {name} is could not be written down.")
         return False
     return True

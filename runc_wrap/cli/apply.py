@@ -17,7 +17,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.hotpath.decide import Decision
+    from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.places import Places
     from runc_wrap.policy.compiling import Compiled
 

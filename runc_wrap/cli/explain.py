@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import again
 from runc_wrap.profiles import narrowing
 
 if TYPE_CHECKING:
-    from runc_wrap.hotpath.decide import Decision
+    from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.places import Places
 
 _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave"}
@@ -54,12 +54,12 @@ def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[
 
     A block that a create through us put in before does not count as the config's own.
     """
-    rules = policy.load(str(places.prefix))
+    rules = policy_file.load(str(places.prefix))
     record = again.last_of(places.ledger, str(path.parent))
     decision = again.decide_again(rules, str(path), record, handler)
     profile: dict[str, Any] = {}
     if decision.profile and decision.mode:
-        profile = policy.load_profile(rules, decision.profile, decision.mode)
+        profile = policy_file.load_profile(rules, decision.profile, decision.mode)
     return decision, profile
 
 

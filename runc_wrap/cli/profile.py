@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.hotpath import policy as compiled_policy
-from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
-from runc_wrap.hotpath.decide import LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file as compiled_policy
+from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import compiling
 from runc_wrap.profiles import builtin, files, machine
 from runc_wrap.profiles.compiling import compile_profile

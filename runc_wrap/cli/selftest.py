@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import trial
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def selftest(places: Places, *, as_json: bool) -> None:
     Their rootfs is this machine's own programs, read-only; no image is pulled.
     """
     try:
-        runtime = Path(policy.load(str(places.prefix))["runtime"]["path"])
+        runtime = Path(policy_file.load(str(places.prefix))["runtime"]["path"])
         results = [_result(*case) for case in _cases(runtime, places.wrapper)]
     except (Refusal, trial.TrialFailed) as error:
         output.fail(error)

@@ -6,9 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.codec import digest
-from runc_wrap.hotpath.decide import LOCALHOST, OWN_KEY
-from runc_wrap.hotpath.rules import matches_any
+from runc_wrap.hotpath.decision import LOCALHOST, OWN_KEY
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.rule_match import matches_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.contradictions import alternatives
+from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.complement import complement
 from runc_wrap.profiles.loading import MASKED_EQ, comparison
 from runc_wrap.profiles.simulate import compares

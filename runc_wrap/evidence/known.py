@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap.evidence import watching
 from runc_wrap.evidence.sources import kernel
 from runc_wrap.host import root_owned
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,9 +132,9 @@ class Known:
 
     def _note(self, line: bytes) -> Key | None:
         try:
-            said = codec.loads(line)
+            said = json_codec.loads(line)
             key = ((said["root"] or "") + "", said["id"] + "")
-        except (codec.Unreadable, KeyError, TypeError):
+        except (json_codec.Unreadable, KeyError, TypeError):
             return None
         if "\0" in "".join(key):
             return None
@@ -243,9 +243,9 @@ def first_process(key: Key) -> tuple[int, int] | None:
     place = state_directory(key)
     for name, pid_name, start_name in _STATES if place and root_owned.is_alone(place) else ():
         try:
-            said = codec.loads(bundle.read(f"{place}/{name}").text)
+            said = json_codec.loads(config_file.read(f"{place}/{name}").text)
             pid, start = said[pid_name], said[start_name]
-        except (Refusal, codec.Unreadable, KeyError, TypeError):
+        except (Refusal, json_codec.Unreadable, KeyError, TypeError):
             continue
         if isinstance(pid, int) and isinstance(start, int) and pid > 0:
             return pid, start

@@ -16,8 +16,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.ledger import is_late
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.ledger_writer import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,8 +138,8 @@ def parsed(line: bytes) -> Json | None:
     if len(line) > LONGEST_LINE:
         return None
     try:
-        found = codec.loads(line)
-    except codec.Unreadable:
+        found = json_codec.loads(line)
+    except json_codec.Unreadable:
         return None
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         return None

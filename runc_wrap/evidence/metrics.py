@@ -145,7 +145,7 @@ def _one_of(names: Iterable[str], value: object) -> str:
 
 
 def reason_kind(line: Json) -> str:
-    """Return which of few reasons decided; hotpath.decide writes the sentence."""
+    """Return which of few reasons decided; hotpath.decision writes the sentence."""
     action, declared = line.get("action"), line.get("declared")
     reason = line["reason"] if isinstance(line.get("reason"), str) else ""
     if action == "keep":

@@ -12,7 +12,7 @@ from runc_wrap.evidence.holes import lose
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.strays import Strays
 from runc_wrap.evidence.tallies import Tallies
-from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath.json_codec import digest
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.holes import Holes

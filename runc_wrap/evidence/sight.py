@@ -15,8 +15,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import connector, known
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ EVERY = 600.0  # seconds after which the agent looks again, and writes again
 _VERSION = 1
 _OLD = 2 * EVERY + 60
 _LONGEST = 1000  # characters
-_UNREADABLE = (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
+_UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 _IN_WORDS = {
     "audit": "hears none of the audit records that it asks the kernel for",
     "processes": "is not told of processes, so that calls of those that end at once are nobody's",
@@ -47,7 +47,7 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
     path = f"{directory}/{NAME}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(f"{path}.new", flags, 0o600), "wb") as file:
-        file.write(codec.dumps(said))
+        file.write(json_codec.dumps(said))
     os.replace(f"{path}.new", path)  # noqa: PTH105 - lean
 
 
@@ -68,7 +68,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, str]:
     if not os.path.lexists(path):
         return {}
     try:
-        said = codec.loads(bundle.read(path).text)
+        said = json_codec.loads(config_file.read(path).text)
         if said["version"] != _VERSION or not _is_there(said):
             return {}
         return {str(name): str(why)[:_LONGEST] for name, why in said["sources"].items()}

@@ -36,8 +36,8 @@ from runc_wrap.evidence.seen import (
 )
 from runc_wrap.evidence.strays import Strays
 from runc_wrap.evidence.tallies import Tallies
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +55,7 @@ MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
 _MOMENT, _PAUSE = 0.5, 0.01  # seconds for what is being written to be whole, and between looks
 _STATE = "state.json"
-_UNREADABLE = (Refusal, codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
+_UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 
 
 class Store:
@@ -201,7 +201,7 @@ class Store:
         return self._state_file()
 
     def _state_file(self) -> File:
-        return f"{self._directory}/{_STATE}", codec.dumps(_state_json(self._state))
+        return f"{self._directory}/{_STATE}", json_codec.dumps(_state_json(self._state))
 
     def _of(self, key: Key | None) -> Tallies:
         found = self._seen.pop(key, None) or self._loaded(key)
@@ -225,7 +225,7 @@ class Store:
     def _file(self, key: Key | None) -> File:
         root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
         found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
-        return self._path(key), codec.dumps(found)
+        return self._path(key), json_codec.dumps(found)
 
     def cover(self, s: Sighting, serial: int = 0) -> None:
         """Note that a record was here: whoever finds it in a log need not look at it.
@@ -364,7 +364,7 @@ def _state_json(state: Evidence) -> Json:
 
 
 def _object(path: str) -> Json:
-    found = codec.loads(bundle.read(path).text)
+    found = json_codec.loads(config_file.read(path).text)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError("it is not of this version")
     return found

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import locks
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,9 +112,9 @@ def load(directory: Path) -> Tally:
     tally = Tally()
     try:
         with (directory / _FILE).open("rb") as file:
-            said = codec.loads(file.read(LARGEST))
+            said = json_codec.loads(file.read(LARGEST))
         _take(tally, said)
-    except (OSError, codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
+    except (OSError, json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
         return Tally()
     return tally
 

@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.failure import quoted
+from runc_wrap.hotpath.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

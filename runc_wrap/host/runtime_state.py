@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -133,7 +133,7 @@ def _gather(
             container = _read(root, name, owner, bounds)
         except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile
             continue
-        except (OSError, codec.Unreadable, ValueError) as error:
+        except (OSError, json_codec.Unreadable, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             found.unreadable.append(f"{root}/{name}: {said}")
             continue
@@ -180,7 +180,7 @@ def _object(name: str, directory: int, bounds: Bounds) -> Json:
         text = _bounded(name, descriptor, os.fstat(directory).st_uid, bounds.largest)
     finally:
         os.close(descriptor)
-    found = codec.loads(text)
+    found = json_codec.loads(text)
     if not isinstance(found, dict):
         raise ValueError(f"{name} is no JSON object")  # noqa: TRY004 - about a file, not about a call
     return found

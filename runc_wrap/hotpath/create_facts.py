@@ -3,8 +3,8 @@
 argv, config -> CreateFacts -> Decision
 """
 
-from runc_wrap.hotpath import caller
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath import identity
+from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.hotpath.argv import Invocation
-    from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
     Annotations = dict[str, str]
@@ -66,7 +66,7 @@ class CreateFacts:
         self.call = call
         self._sandboxes = sandboxes
         self.annotations = annotations_of(config)
-        self.who: Identity = caller.identify(
+        self.who: Identity = identity.identify(
             call.invocation, self.annotations, call.called_as, only
         )
         self.has_linux = linux is not None

@@ -11,19 +11,19 @@ import time
 
 from runc_wrap.hotpath import (
     argv,
-    bundle,
-    caller,
-    failure,
-    ledger,
-    names,
-    policy,
-    profile,
+    config_file,
+    errors,
+    identity,
+    json_ambiguity,
+    ledger_writer,
+    policy_file,
+    resolve,
     splice,
 )
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
-from runc_wrap.hotpath.decide import AUDIT, OBSERVE, READY_MADE, Decision, decide
-from runc_wrap.hotpath.failure import Malformed, Refusal
-from runc_wrap.hotpath.handover import Launch, hand_over
+from runc_wrap.hotpath.decision import AUDIT, OBSERVE, READY_MADE, Decision, decide
+from runc_wrap.hotpath.errors import Malformed, Refusal
+from runc_wrap.hotpath.exec_runtime import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from runc_wrap.hotpath.argv import Invocation
-    from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
     ProfileOf = Callable[[Json, str, str], Json]  # compiled policy, name, mode; raises Refusal
@@ -53,22 +53,22 @@ def main() -> "NoReturn":
             confine_or_pass(launch, invocation)
         hand_over(launch)
     except Refusal as refusal:
-        failure.report(str(refusal), invocation)
+        errors.report(str(refusal), invocation)
     except Exception as error:  # noqa: BLE001 - a fault of ours must be told as any other failure
-        failure.report(f"an error in runc-wrap itself: {described(error)}.", invocation)
+        errors.report(f"an error in runc-wrap itself: {described(error)}.", invocation)
     posix._exit(1)  # noqa: SLF001 - os._exit by its own name
 
 
 def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     """Confine; where the owner chose on_error = "run-unmodified", a failure is only recorded."""
     started = time.perf_counter()
-    rules = policy.load(launch.prefix)
+    rules = policy_file.load(launch.prefix)
     try:
         found = read_config(invocation)
         call = Call(invocation, launch.kind, launch.called_as, own_capabilities)
         outcome = consider(found.text, call, rules)
         if outcome.text is not None:
-            bundle.replace(found, outcome.text)
+            config_file.replace(found, outcome.text)
         who, decision, block = outcome.who, outcome.decision, outcome.block
     except Malformed:
         return
@@ -76,16 +76,16 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         if rules["on_error"] != "run-unmodified":
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
-        failure.report(f"started unmodified: {reason}", invocation, level="warning")
-        who = caller.identify(invocation, {}, launch.called_as)
+        errors.report(f"started unmodified: {reason}", invocation, level="warning")
+        who = identity.identify(invocation, {}, launch.called_as)
         decision, block = Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
-        line = ledger.record(invocation, who, decision, block, "cold")
+        line = ledger_writer.record(invocation, who, decision, block, "cold")
         line["root"] = line["root"] or default_root(launch.kind, posix.environ)
         line["pid"] = posix.getpid()  # the runtime's, too
-        line["fallback"] = bundle.exists(f"{launch.prefix}/var/agent/decide.sock")
+        line["fallback"] = config_file.exists(f"{launch.prefix}/var/agent/decide.sock")
         line["seconds"] = round(time.perf_counter() - started, 6)
-        ledger.append(launch.prefix, line)
+        ledger_writer.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
         return
 
@@ -108,16 +108,16 @@ class Outcome:
 
 
 def consider(
-    text: bytes, call: Call, rules: "Json", profile_of: "ProfileOf" = policy.load_profile
+    text: bytes, call: Call, rules: "Json", profile_of: "ProfileOf" = policy_file.load_profile
 ) -> Outcome:
     """Decide for one create, whoever asks: a cold start, the agent, a hook, or a report on it.
 
     `text` is the config's, `rules` the compiled policy, and `profile_of` finds its profiles.
     Nothing is changed. Raises Refusal.
     """
-    config = names.parsed(text)
+    config = json_ambiguity.parsed(text)
     if call.kind == "crun":
-        names.check_nul(text)
+        json_ambiguity.check_nul(text)
     facts = CreateFacts(config, call, rules["engine"], _sandbox_annotations)
     decision = decide(facts, rules, time.time())
     block = _final_block(facts, rules, decision, profile_of)
@@ -131,24 +131,24 @@ def consider(
 
 
 def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":
-    from runc_wrap.hotpath import sandbox  # noqa: PLC0415 - only for annotations that ask
+    from runc_wrap.hotpath import sandbox_annotations  # noqa: PLC0415 - only for annotations that ask
 
-    return sandbox.annotations(bundle_path, sandbox_id)
+    return sandbox_annotations.annotations(bundle_path, sandbox_id)
 
 
 def _is_heard(block: "Json") -> bool:
     """Tell whether an agent listens where this block of observe has the runtime connect."""
-    from runc_wrap.hotpath import listening  # noqa: PLC0415 - expensive, and for this mode only
+    from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and for this mode only
 
-    return listening.hears(block.get("listenerPath", ""))
+    return agent_probe.hears(block.get("listenerPath", ""))
 
 
 def _audit_instead(decision: Decision) -> None:
     """Change a decision on observe: no agent listens, and the runtime would fail."""
-    from runc_wrap.hotpath import listening  # noqa: PLC0415 - see above
+    from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - see above
 
     decision.mode = AUDIT
-    decision.reason = listening.told(decision.reason)
+    decision.reason = agent_probe.told(decision.reason)
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:
@@ -165,14 +165,14 @@ def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str =
 
 def _is_as_user(environment: "Mapping[bytes, bytes]", process: str) -> bool:
     """Tell whether runc takes uid 0 for a user's: rootless Podman runs it in a user namespace."""
-    mapped = bundle.read(f"/proc/{process}/uid_map").text.split()
+    mapped = config_file.read(f"/proc/{process}/uid_map").text.split()
     return mapped[:3] != INITIAL and environment.get(b"USER") != b"root"
 
 
-def read_config(invocation: "Invocation") -> bundle.Found:
+def read_config(invocation: "Invocation") -> config_file.Found:
     """Read the config that the runtime will read. Raises Refusal, and Malformed for a guess."""
     try:
-        return bundle.read(argv.config_path(invocation))
+        return config_file.read(argv.config_path(invocation))
     except Refusal:
         if invocation.is_guess:
             raise Malformed from None
@@ -181,7 +181,7 @@ def read_config(invocation: "Invocation") -> bundle.Found:
 
 def described(error: Exception) -> str:
     """Return an unexpected error in a few words, without anybody's text."""
-    return f"{type(error).__name__} in {failure.where(error)}"
+    return f"{type(error).__name__} in {errors.where(error)}"
 
 
 def _final_block(
@@ -190,7 +190,7 @@ def _final_block(
     """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
         compiled = profile_of(rules, decision.profile, decision.mode)
-        return profile.resolve(compiled, facts.bounding)
+        return resolve.resolve(compiled, facts.bounding)
     if decision.action != "keep" or decision.declared == READY_MADE:
         return {}
     denials = rules["overlay"]
@@ -208,6 +208,6 @@ def own_capabilities() -> "frozenset[str]":
 
 def capabilities_of(process: str) -> "frozenset[str]":
     """Return the bounding set of a process, by its name in /proc. Raises Refusal if it is gone."""
-    status = bundle.read(f"/proc/{process}/status").text
+    status = config_file.read(f"/proc/{process}/status").text
     mask = int(status.partition(b"\nCapBnd:")[2].split(None, 1)[0], 16)
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)

@@ -11,7 +11,8 @@ a rule on socketcall came first; and runtimes drop a rule that does what the def
 rule on socketcall is put first, and a denial of it differs from the default.
 """
 
-from runc_wrap.hotpath.contradictions import (
+from runc_wrap.hotpath.errors import Refusal, quoted
+from runc_wrap.hotpath.rule_algebra import (
     DENYING,
     EPERM,
     SOCKETS,
@@ -22,7 +23,6 @@ from runc_wrap.hotpath.contradictions import (
     renamed,
     ruling,
 )
-from runc_wrap.hotpath.failure import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ space stay as they were, byte for byte. Where the block goes is found by looking
 proved by parsing the result: it must equal the config with the block in it.
 """
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def with_seccomp(text: bytes, config: "Json", block: "Json") -> bytes:
     Raises Refusal if the key cannot be found, which takes a config that writes it with escapes.
     """
     wanted = {**config, "linux": {**config["linux"], "seccomp": block}}
-    inserted = codec.dumps(block)
+    inserted = json_codec.dumps(block)
     make = _replacements if "seccomp" in config["linux"] else _insertions
     for edited in make(text, inserted):
         if _parses_to(edited, wanted):
@@ -98,6 +98,6 @@ def _skip(text: bytes, at: int) -> int:
 
 def _parses_to(text: bytes, wanted: "Json") -> bool:
     try:
-        return bool(codec.loads(text) == wanted)
-    except (codec.Unreadable, RecursionError):  # of the parser, and of the comparison
+        return bool(json_codec.loads(text) == wanted)
+    except (json_codec.Unreadable, RecursionError):  # of the parser, and of the comparison
         return False

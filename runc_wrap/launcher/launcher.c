@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UNMODIFIED "var/policy.2/current/run-unmodified" /* the number: hotpath/policy.py VERSION */
+#define UNMODIFIED "var/policy.2/current/run-unmodified" /* the number: hotpath/policy_file.py VERSION */
 #define PATIENCE 10 /* seconds for an interpreter to start */
 
 static const char *const KINDS[] = {"runc", "crun"};

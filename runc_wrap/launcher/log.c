@@ -1,4 +1,4 @@
-/* The engine's log, which is the file behind --log: what the hot path's failure.py writes, where
+/* The engine's log, which is the file behind --log: what the hot path's errors.py writes, where
  * it cannot. containerd shows its last line of level error, which must be JSON with a time. */
 #include "launcher.h"
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
-from runc_wrap.hotpath import bundle, codec, main, names, policy
+from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.codec import digest
 from runc_wrap.hotpath.create_facts import Call, seccomp_of
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath.errors import Refusal, quoted
+from runc_wrap.hotpath.json_codec import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from runc_wrap.evidence.ledger import Record
-    from runc_wrap.hotpath.decide import Decision
+    from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.node.status import Entry
     from runc_wrap.policy.compiling import Compiled
@@ -50,14 +50,14 @@ def decide_again(rules: Json, path: str, record: Record | None, handler: str) ->
 
     Without a record the config is taken as it is.
     """
-    return _considered(rules, path, record, handler, policy.load_profile).decision
+    return _considered(rules, path, record, handler, policy_file.load_profile).decision
 
 
 def _considered(
     rules: Json, path: str, record: Record | None, handler: str, profile_of: ProfileOf
 ) -> Outcome:
     directory, _, _ = path.rpartition("/")
-    text = as_it_came(bundle.read(path).text, record)
+    text = as_it_came(config_file.read(path).text, record)
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
     call = Call(invocation, rules["runtime"]["kind"], handler, main.own_capabilities)
@@ -68,11 +68,11 @@ def as_it_came(text: bytes, record: Record | None) -> bytes:
     """Return a config's text without the block, if it is the one that we put in."""
     if record is None or record.action != "inject":
         return text
-    config = names.parsed(text)
-    if digest(codec.dumps(seccomp_of(config))) != record.digest:
+    config = json_ambiguity.parsed(text)
+    if digest(json_codec.dumps(seccomp_of(config))) != record.digest:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
-    return codec.dumps({**config, "linux": linux})
+    return json_codec.dumps({**config, "linux": linux})
 
 
 def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
@@ -103,4 +103,4 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
         return profile
 
     then = _considered(compiled.policy, path, record, handler, profile_of)
-    return then.decision, digest(codec.dumps(then.block)) if then.block else None
+    return then.decision, digest(json_codec.dumps(then.block)) if then.block else None

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.codec import digest
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import filters, programs
 from runc_wrap.node.bpf import BpfError
 from runc_wrap.node.compare import Difference, Expectation
@@ -96,7 +96,7 @@ class Comparing:
             return result
         try:
             expectation = self._expected(entry, record.digest, result)
-        except (Refusal, codec.Unreadable, ProfileError) as error:
+        except (Refusal, json_codec.Unreadable, ProfileError) as error:
             result.unknown.append(str(error))
             return result
         if expectation:
@@ -107,7 +107,7 @@ class Comparing:
 
     def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectation | None:
         block = block_of(entry.container.bundle)
-        found = digest(codec.dumps(block)) if block else None
+        found = digest(json_codec.dumps(block)) if block else None
         if found != wanted or block is None:
             result.wrong.append(Wrong(None, {"digest": wanted}, {"digest": found}))
             return None
@@ -157,7 +157,7 @@ def block_of(directory: str | None) -> Json | None:
     """Return linux.seccomp of the bundle's config.json, None for none. Raises Refusal."""
     if directory is None:
         raise Refusal("the runtime does not say where the container's bundle is")
-    config = codec.loads(bundle.read(f"{directory}/config.json").text)
+    config = json_codec.loads(config_file.read(f"{directory}/config.json").text)
     linux = config.get("linux") if isinstance(config, dict) else None
     block = linux.get("seccomp") if isinstance(linux, dict) else None
     return dict(block) if isinstance(block, Mapping) and block else None

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import runtime_state
 from runc_wrap.host.runtime_state import started
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.decide import OBSERVE
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import deep
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def _can_notify(entry: Entry) -> bool:
     """Tell whether the decided filter watches any call; without, there never was a listener."""
     try:
         block = deep.block_of(entry.container.bundle)
-    except (Refusal, codec.Unreadable):
+    except (Refusal, json_codec.Unreadable):
         return True
-    return block is None or b'"SCMP_ACT_NOTIFY"' in codec.dumps(block)
+    return block is None or b'"SCMP_ACT_NOTIFY"' in json_codec.dumps(block)
 
 
 def _written(places: Places) -> list[dict[str, Any]]:
@@ -139,8 +139,8 @@ def _written(places: Places) -> list[dict[str, Any]]:
     found = []
     for path in places.listeners.glob("*.json"):
         try:
-            said = codec.loads(bundle.read(str(path)).text)
-        except (Refusal, codec.Unreadable):  # gone meanwhile
+            said = json_codec.loads(config_file.read(str(path)).text)
+        except (Refusal, json_codec.Unreadable):  # gone meanwhile
             continue
         if isinstance(said, dict):
             found.append(said)

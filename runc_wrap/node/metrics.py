@@ -25,7 +25,7 @@ from runc_wrap.evidence import (
     workloads,
 )
 from runc_wrap.evidence.tally import OTHER
-from runc_wrap.hotpath.ledger import is_late
+from runc_wrap.hotpath.ledger_writer import is_late
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runc_wrap.hotpath.policy import VERSION
+from runc_wrap.hotpath.policy_file import VERSION
 
 DEFAULT_PREFIX = Path("/opt/runc-wrap")
 
@@ -69,7 +69,7 @@ class Places:
 
     @property
     def notify(self) -> Path:
-        """Where the agent takes runtimes' seccomp listeners; as hotpath.listening has it."""
+        """Where the agent takes runtimes' seccomp listeners; as hotpath.agent_probe has it."""
         return self.agent / "notify.sock"
 
     @property

@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.places import Places
 from runc_wrap.policy import schema
 
@@ -127,7 +127,7 @@ def runtime_kind(prefix: Path) -> str | None:
     None: there is neither.
     """
     try:
-        return str(policy.load(str(prefix))["runtime"]["kind"])
+        return str(policy_file.load(str(prefix))["runtime"]["kind"])
     except Refusal:
         pass
     try:

@@ -11,12 +11,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import known
-from runc_wrap.hotpath import bundle, codec, policy
-from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import deep
 from runc_wrap.node.compare import Expectation
 from runc_wrap.profiles import modes
@@ -78,7 +78,7 @@ class Profiles:
             return "The ledger does not say which profile was decided."
         try:
             if self._policy is None:
-                self._policy = policy.load(self._prefix)
+                self._policy = policy_file.load(self._prefix)
             block = self.block_of(self._policy, record)
             return self._made(block, self._kind(record))
         except (Refusal, ProfileError) as error:
@@ -86,11 +86,11 @@ class Profiles:
 
     def block_of(self, rules: Json, record: Record) -> Json:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = policy.load_profile(rules, str(record.profile), modes.ENFORCE)
+        enforced = policy_file.load_profile(rules, str(record.profile), modes.ENFORCE)
         return resolve(enforced, _capabilities(rules, record, enforced))
 
     def _made(self, block: Json, kind: str) -> Enforced:
-        key = (digest(codec.dumps(block)), kind)
+        key = (digest(json_codec.dumps(block)), kind)
         if key not in self._enforced:
             if kind not in self._loaders:
                 self._loaders[kind] = deep.loader(kind)
@@ -109,7 +109,7 @@ def _capabilities(rules: Json, record: Record, enforced: Json) -> Capabilities:
     """Return the capabilities that the recorded digest is of; the first candidate if none is."""
     candidates = list(_candidates(record, enforced))
     try:
-        compiled = policy.load_profile(rules, str(record.profile), str(record.mode))
+        compiled = policy_file.load_profile(rules, str(record.profile), str(record.mode))
     except Refusal:  # the mode is no longer used
         return candidates[0]
     return (
@@ -124,7 +124,7 @@ def _matching(
 ) -> Capabilities | None:
     """Return the capabilities for which a compiled profile has the digest on record."""
     for one in candidates:
-        if digest(codec.dumps(resolve(compiled, one))) == record.digest:
+        if digest(json_codec.dumps(resolve(compiled, one))) == record.digest:
             return one
     return None
 
@@ -154,7 +154,7 @@ def _own(record: Record) -> Capabilities | None:
     if not record.bundle:
         return None
     try:
-        config = codec.loads(bundle.read(f"{record.bundle}/config.json").text)
-    except (Refusal, codec.Unreadable):
+        config = json_codec.loads(config_file.read(f"{record.bundle}/config.json").text)
+    except (Refusal, json_codec.Unreadable):
         return None
     return bounding(config) if isinstance(config, dict) else None

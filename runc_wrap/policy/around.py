@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.naming import placing
 from runc_wrap.profiles import abis, lint, rings, siblings, syscalls
 from runc_wrap.profiles.words import OCI

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.decide import LOCALHOST
+from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import lint, versions

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.policy import VERSION
+from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import abilities, naming, overlaying, ruling, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.policy.naming import SYSTEM, load

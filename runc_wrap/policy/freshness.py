@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import files
 from runc_wrap.profiles.model import ProfileError
 
@@ -75,7 +75,7 @@ def _verb(then: str | None, now: str | None) -> str:
 
 def _recorded(current: Path) -> dict[str, str] | None:
     try:
-        found = codec.loads((current / SOURCES).read_bytes())
-    except (OSError, codec.Unreadable):
+        found = json_codec.loads((current / SOURCES).read_bytes())
+    except (OSError, json_codec.Unreadable):
         return None
     return found if isinstance(found, dict) else None

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
-from runc_wrap.hotpath.rules import matches
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.rule_match import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

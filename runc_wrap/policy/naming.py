@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
-from runc_wrap.hotpath.decide import LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.policy import file_name
+from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy import schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import builtin, formats, modes, versions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SYSTEM = "containers-common@system"
 _BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
-_LONGEST_NAME = 200  # characters, as hotpath.policy takes it from an annotation
+_LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.rules import ANYTHING, SELECTORS, matches
+from runc_wrap.hotpath.rule_match import ANYTHING, SELECTORS, matches
 from runc_wrap.policy import schema
 
 if TYPE_CHECKING:

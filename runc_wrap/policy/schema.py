@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.caller import ENGINES
-from runc_wrap.hotpath.decide import HONOUR
+from runc_wrap.hotpath.decision import HONOUR
+from runc_wrap.hotpath.identity import ENGINES
 from runc_wrap.policy import kinds
 from runc_wrap.policy.texts import MEANINGS
 

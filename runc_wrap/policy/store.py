@@ -1,6 +1,6 @@
 """Putting a compiled policy in force: a directory of its own, and one link that is switched.
 
-var/policy.2/N/policy.json  sources.json  profiles/*.json     the number: hotpath.policy.VERSION
+var/policy.2/N/policy.json  sources.json  profiles/*.json     the number: hotpath.policy_file.VERSION
 var/policy.2/N/run-unmodified   for the launcher, which reads no JSON: on_error is that
 var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.policy import VERSION, file_name
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.policy_file import VERSION, file_name
 from runc_wrap.policy.freshness import SOURCES
 from runc_wrap.policy.schema import RUN_UNMODIFIED
 
@@ -83,12 +83,12 @@ def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
     for made in (target, profiles):
         made.mkdir()
         made.chmod(_DIRECTORY_MODE)
-    _write_synced(target / "policy.json", codec.dumps(compiled.policy))
-    _write_synced(target / SOURCES, codec.dumps(sources))
+    _write_synced(target / "policy.json", json_codec.dumps(compiled.policy))
+    _write_synced(target / SOURCES, json_codec.dumps(sources))
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
         _write_synced(target / RUN_UNMODIFIED, b"")
     for (name, mode), profile in compiled.profiles.items():
-        _write_synced(profiles / file_name(name, mode), codec.dumps(profile))
+        _write_synced(profiles / file_name(name, mode), json_codec.dumps(profile))
     for written in (profiles, target, target.parent):
         sync(written)
 

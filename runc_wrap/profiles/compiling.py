@@ -1,4 +1,4 @@
-"""Compiling a profile for one machine: what `runc_wrap.hotpath.profile` resolves at create.
+"""Compiling a profile for one machine: what `runc_wrap.hotpath.resolve` resolves at create.
 
 Architecture and kernel are decided here; what is left to decide are bounding capabilities.
 """
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> Json:
     """Return the compiled form for a machine: `arch` is a GOARCH, kernel its (version, major).
 
-    The form is described in runc_wrap.hotpath.profile. Raises ProfileError for an unknown arch.
+    The form is described in runc_wrap.hotpath.resolve. Raises ProfileError for an unknown arch.
     """
     if arch not in NATIVE:
         known = " ".join(sorted(NATIVE))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.contradictions import alternatives, calls_of, renamed
+from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.complement import index_of
 from runc_wrap.profiles.spans import EQ, MASKED_EQ, Block, blocks, spans
 from runc_wrap.profiles.words import ALLOW

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runc_wrap.hotpath.contradictions import disjoint
+from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles import installations, observing
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile

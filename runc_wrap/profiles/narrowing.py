@@ -19,7 +19,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.contradictions import DENYING
+from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
 from runc_wrap.profiles.parameters import ARGUMENTS, WHOLE, bits

@@ -19,8 +19,8 @@ of the program's own is sent although the profile allows it: see `installations`
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.contradictions import (
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.rule_algebra import (
     DENYING,
     OPPOSITE,
     SOCKETS,
@@ -242,7 +242,7 @@ def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -
             if name in syscalls.numbers(abi):
                 comparisons = [[*map(_told, group)] for group in groups]
                 told[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = comparisons
-    return f"{METADATA} {codec.dumps(told).decode()}" if told else METADATA
+    return f"{METADATA} {json_codec.dumps(told).decode()}" if told else METADATA
 
 
 def _told(one: Json) -> list[Any]:

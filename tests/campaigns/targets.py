@@ -22,9 +22,9 @@ from runc_wrap.agent import arrivals, request_head, requests
 from runc_wrap.evidence import ledger, store
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, lines, netlink
-from runc_wrap.hotpath import argv, codec, names, splice
+from runc_wrap.hotpath import argv, json_ambiguity, json_codec, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
-from runc_wrap.hotpath.failure import Malformed, Refusal
+from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.node import bpf, explore
 from runc_wrap.profiles import formats
 from runc_wrap.profiles.model import ProfileError
@@ -52,8 +52,8 @@ class Defect(AssertionError):
 def config(data: bytes) -> None:
     """Read a config.json, and put a block in: runc must read that block, and the rest as before."""
     try:
-        found = names.parsed(data)
-        names.check_nul(data)
+        found = json_ambiguity.parsed(data)
+        json_ambiguity.check_nul(data)
         annotations_of(found)
         existing = seccomp_of(found)
         if not isinstance(found.get("linux"), dict):
@@ -248,9 +248,9 @@ def scrape(data: bytes) -> None:
 def codec_text(data: bytes) -> None:
     """Read JSON: what is read must be written again, and be the same then."""
     try:
-        found = codec.loads(data)
-        again = codec.loads(codec.dumps(found))
-    except codec.Unreadable:
+        found = json_codec.loads(data)
+        again = json_codec.loads(json_codec.dumps(found))
+    except json_codec.Unreadable:
         return
     if found != again and found == found:  # noqa: PLR0124 - NaN is refused, so nothing differs from itself
         raise Defect("it does not come back")

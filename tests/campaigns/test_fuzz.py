@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.hotpath import names, splice
+from runc_wrap.hotpath import json_ambiguity, splice
 from tests.campaigns import fuzz, targets
 from tests.campaigns.seeds import SEEDS
 from tests.support.requirements import machine, requires, unmet
@@ -59,8 +59,8 @@ def _careless(text: bytes, _: object, block: object) -> bytes:
 
 OWN = json.dumps({"seccomp": targets.BLOCK})
 PLANTED: dict[str, tuple[object, str, Callable[..., object], str]] = {
-    "a key twice": (names, "check_twice", _nothing, f'{{"linux":{OWN},"linux":{{}}}}'),
-    "another case": (names, "check_case", _nothing, f'{{"linux":{{}},"LINUX":{OWN}}}'),
+    "a key twice": (json_ambiguity, "check_twice", _nothing, f'{{"linux":{OWN},"linux":{{}}}}'),
+    "another case": (json_ambiguity, "check_case", _nothing, f'{{"linux":{{}},"LINUX":{OWN}}}'),
     "more is changed": (splice, "with_seccomp", _careless, '{"linux":{}}'),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, formats, machine
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.model import Profile

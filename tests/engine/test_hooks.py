@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.json_codec import digest
 from tests.support import kernel, recorder
 from tests.support.images import REFERENCE
 from tests.support.install import copy_of
@@ -171,7 +171,7 @@ def test_the_digest_is_of_what_podman_makes_of_a_profile(podman: Podman, own: In
     words = ["--annotation", "runc-wrap/seccomp=localhost/odd.json"]
     container = start(podman, "runc", *words, hooks=hooks_dir(own, "precreate"))
     block = config(podman, container)["linux"]["seccomp"]
-    assert lines(own, container)[0]["digest"] == digest(codec.dumps(block))
+    assert lines(own, container)[0]["digest"] == digest(json_codec.dumps(block))
     assert control(podman, own, "verify", "--deep", "--json")[0] == 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath.main import own_capabilities
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import compare, filters, programs, reference
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS

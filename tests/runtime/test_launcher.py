@@ -175,7 +175,7 @@ def test_an_error_of_ours_is_told_as_any_other_failure(
     done = attempt(bundle.argv(broken.wrapper, "create"))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "an error in runc-wrap itself: TypeError in profile.py:" in done.stderr
+    assert "an error in runc-wrap itself: TypeError in resolve.py:" in done.stderr
     assert json.loads(bundle.log.read_text())["level"] == "error"
 
 

@@ -80,7 +80,7 @@ def _a_module_less(own: install.Installed) -> None:
 
 def _a_damaged_module(own: install.Installed) -> None:
     (own.release / "hotpath" / "hotpath.packed").unlink()
-    (own.release / "hotpath" / "runc_wrap" / "hotpath" / "codec.py").write_text("def")
+    (own.release / "hotpath" / "runc_wrap" / "hotpath" / "json_codec.py").write_text("def")
 
 
 STARTED = [

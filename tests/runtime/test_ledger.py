@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 from tests.support import kernel
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_each_create_leaves_one_line_that_says_what_was_done(
     assert line["pid_file"] == str(bundle.path / "pid")
     assert (line["action"], line["mode"], line["engine"]) == ("inject", "enforce", "unknown")
     assert 0 < line["seconds"] < 10
-    block = codec.dumps(bundle.read()["linux"]["seccomp"])
+    block = json_codec.dumps(bundle.read()["linux"]["seccomp"])
     assert line["digest"] == hashlib.blake2b(block, digest_size=32).hexdigest()
 
 

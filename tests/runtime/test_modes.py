@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import abis
 from runc_wrap.profiles import builtin, modes
 from tests.support import calling

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import holes, store
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
 from tests.support import agent as agents
 from tests.support import calling, install

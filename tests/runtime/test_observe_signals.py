@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent import notify
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.programs import Runtime
 from runc_wrap.profiles import builtin, machine, modes

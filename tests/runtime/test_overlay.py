@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath.overlay import with_overlay
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
 from tests.support import calling
 

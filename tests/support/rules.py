@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import formats, machine
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.narrowing import narrowed

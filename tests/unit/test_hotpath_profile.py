@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 
 BLOCK = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"]}
 RULE = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}

@@ -8,7 +8,7 @@ from tests import mutants
 
 
 def test_a_modules_own_tests_come_first() -> None:
-    found = mutants.concerned("runc_wrap/hotpath/rules.py")
+    found = mutants.concerned("runc_wrap/hotpath/rule_match.py")
     assert found == ["tests/unit/hotpath/test_rules.py", "tests/unit/policy/test_ruling.py"]
 
 

@@ -20,7 +20,7 @@ from runc_wrap.evidence import losses, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.lines import Lines
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,8 +116,8 @@ class _Entries:
 
     def _entry(self, line: bytes) -> Iterator[Sighting | Lost]:
         try:
-            entry = codec.loads(line)
-        except codec.Unreadable:
+            entry = json_codec.loads(line)
+        except json_codec.Unreadable:
             entry = None
         if not isinstance(entry, dict):
             yield Lost(

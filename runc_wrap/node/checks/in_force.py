@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.decide import RUNTIME_DEFAULT
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.checks.finding import Finding
 from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
@@ -24,13 +24,13 @@ def find(places: Places) -> Iterator[Finding]:
     """Find a policy that no create could read, and profiles that it names and are not there."""
     prefix = str(places.prefix)
     try:
-        compiled = policy.load(prefix)
+        compiled = policy_file.load(prefix)
     except Refusal as refusal:
         yield Finding(NAME, "error", str(refusal), _REMEDY)
         return
     for name, mode in sorted(_reached(compiled)):
         try:
-            policy.load_profile(compiled, name, mode)
+            policy_file.load_profile(compiled, name, mode)
         except Refusal as refusal:
             yield Finding(NAME, "error", str(refusal), _REMEDY)
 

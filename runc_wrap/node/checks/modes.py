@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def used(places: Places) -> set[str]:
     """Return them; none without a policy."""
     try:
-        compiled = policy.load(str(places.prefix))
+        compiled = policy_file.load(str(places.prefix))
     except Refusal:
         return set()
     rules = {rule["mode"] for rule in compiled["rules"] if "mode" in rule}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import programs
 from runc_wrap.node.checks.finding import Finding
 from runc_wrap.node.programs import RuntimeNotUsable
@@ -24,7 +24,7 @@ NAME = "runtime"
 def find(places: Places) -> Iterator[Finding]:
     """Find a runtime that is gone or is no runtime, and others of its name."""
     try:
-        named = policy.load(str(places.prefix))["runtime"]
+        named = policy_file.load(str(places.prefix))["runtime"]
     except Refusal:
         return  # in-force tells
     try:

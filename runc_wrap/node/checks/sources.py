@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from runc_wrap.hotpath import policy
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import facts
 from runc_wrap.node.checks.finding import Finding
 from runc_wrap.node.programs import RuntimeNotUsable
@@ -50,7 +50,7 @@ def _told(remark: str) -> Finding:
 def _moved(places: Places, fresh: dict[str, Any]) -> Iterator[Finding]:
     """Find what an upgrade of an engine or of the runtime changed."""
     try:
-        before = policy.load(str(places.prefix))
+        before = policy_file.load(str(places.prefix))
     except Refusal:
         return
     old, new = before["runtime_default"], fresh["runtime_default"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath import argv, main
-from runc_wrap.hotpath.failure import Refusal
-from runc_wrap.hotpath.handover import Launch
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.exec_runtime import Launch
 from tests.unit.policy.node import PROFILE, compiled
 from tests.unit.profiles.strategies import oci_blocks, texts
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.agent import answering
 from runc_wrap.agent.answering import LARGEST, Answerer
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 from runc_wrap.policy import store
 from tests.support.agent import request
 from tests.support.processes import wait_until
@@ -159,8 +159,8 @@ def _kept(node: Node) -> dict[str, bytes]:
     """Return all that the agent keeps between requests."""
     rules = node.answerer._rules  # noqa: SLF001 - what must not change is inside
     assert rules
-    loaded = {path: codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
-    return {**loaded, "policy": codec.dumps({**rules, "loaded": {}})}
+    loaded = {path: json_codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
+    return {**loaded, "policy": json_codec.dumps({**rules, "loaded": {}})}
 
 
 def test_nothing_is_read_again_while_it_is_the_same(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.hotpath import policy
+from runc_wrap.hotpath import policy_file
 from runc_wrap.profiles import machine
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.node.machine import fake
@@ -28,7 +28,7 @@ def test_no_configuration_is_a_valid_one(node: Node) -> None:
         "default profile  runtime-default (enforce)",
     ]
     assert result.stdout.endswith("own profiles     none\nIn force, for the next container on.\n")
-    assert policy.load(str(node.places.prefix))["on_error"] == "refuse"
+    assert policy_file.load(str(node.places.prefix))["on_error"] == "refuse"
 
 
 def test_check_only_checks(applied: Node) -> None:

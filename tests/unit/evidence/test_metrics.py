@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runc_wrap.evidence import following, metrics, tally
-from runc_wrap.hotpath import decide
+from runc_wrap.hotpath import decision
 from tests.support import reports
 from tests.support.requirements import program
 
@@ -118,8 +118,8 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, new: Passes) -> Non
         ({"action": "inject", "declared": "runtime-default", "rule": "r"}, "annotation"),
         ({"action": "inject", "declared": "localhost/x.json"}, "annotation"),
         ({"action": "inject", "declared": "privileged"}, "privileged"),
-        ({"action": "keep", "declared": decide.OWN_PROFILE}, "own-profile"),
-        ({"action": "keep", "declared": decide.READY_MADE}, "ready-made"),
+        ({"action": "keep", "declared": decision.OWN_PROFILE}, "own-profile"),
+        ({"action": "keep", "declared": decision.READY_MADE}, "ready-made"),
         ({"action": "leave", "reason": "The container is privileged."}, "privileged"),
         ({"action": "leave", "reason": 'The annotation "a" opts out.'}, "opted-out"),
         ({"action": "leave", "reason": 'The rule "x" turns it off.'}, "off"),

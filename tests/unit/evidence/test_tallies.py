@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.evidence import tallies
 from runc_wrap.evidence.tallies import MOST, Tallies
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, SOCKET, UNSHARE, X86, X86_64, observed, sighting
 
@@ -73,9 +73,9 @@ def test_what_is_written_is_read_back(sightings: list[Any]) -> None:
     seen = Tallies()
     for one in sightings:
         seen.add(one)
-    text = codec.dumps(seen.as_json())
-    back = tallies.of_json(codec.loads(text))
-    assert codec.dumps(back.as_json()) == text
+    text = json_codec.dumps(seen.as_json())
+    back = tallies.of_json(json_codec.loads(text))
+    assert json_codec.dumps(back.as_json()) == text
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_damaged_row_is_an_error(row: Any) -> None:
 
 
 def test_text_that_is_no_unicode_can_still_be_written() -> None:
-    assert codec.loads(codec.dumps(tallies.text("a\udc9b"))) == "a\\udc9b"
+    assert json_codec.loads(json_codec.dumps(tallies.text("a\udc9b"))) == "a\\udc9b"
     assert len(tallies.text("x" * 5000)) == 256
 
 
@@ -123,7 +123,7 @@ def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> N
     seen.add(sighting())
     seen.runtimes.add(sighting(making.MOUNT))
     other.merge(seen)
-    read = tallies.of_json(codec.loads(codec.dumps(other.as_json())))
+    read = tallies.of_json(json_codec.loads(json_codec.dumps(other.as_json())))
     assert [call.number for call in read.calls] == [UNSHARE]
     assert [call.number for call in read.runtimes.calls] == [making.MOUNT]
 

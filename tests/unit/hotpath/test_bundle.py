@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.hotpath import bundle
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file
+from runc_wrap.hotpath.errors import Refusal
 from tests.support import disk
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_the_new_file_has_the_mode_of_the_old(config: Path, mode: int) -> None:
     config.chmod(mode)
     before = os.umask(0o077)
     try:
-        bundle.replace(bundle.read(str(config)), b"new")
+        config_file.replace(config_file.read(str(config)), b"new")
     finally:
         os.umask(before)
     assert config.read_bytes() == b"new"
@@ -45,73 +45,73 @@ def test_the_new_file_has_the_mode_of_the_old(config: Path, mode: int) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
 def test_the_new_file_has_the_owner_of_the_old(config: Path) -> None:
     os.chown(config, 1234, 4321)
-    bundle.replace(bundle.read(str(config)), b"new")
+    config_file.replace(config_file.read(str(config)), b"new")
     assert (config.stat().st_uid, config.stat().st_gid) == (1234, 4321)
 
 
 def test_a_reader_that_has_it_open_keeps_the_old_one(config: Path) -> None:
     with config.open("rb") as reader:
-        bundle.replace(bundle.read(str(config)), b"new")
+        config_file.replace(config_file.read(str(config)), b"new")
         assert reader.read() == b"old"
 
 
 def test_a_symbolic_link_stays_and_its_target_changes(config: Path) -> None:
     target = config.rename(config.with_name("real.json"))
     config.symlink_to("real.json")
-    bundle.replace(bundle.read(str(config)), b"new")
+    config_file.replace(config_file.read(str(config)), b"new")
     assert config.is_symlink()
     assert target.read_bytes() == b"new"
 
 
 def test_a_large_file_is_read_whole(config: Path) -> None:
     config.write_bytes(b"x" * (3 * 1024 * 1024 + 7))
-    assert len(bundle.read(str(config)).text) == 3 * 1024 * 1024 + 7
+    assert len(config_file.read(str(config)).text) == 3 * 1024 * 1024 + 7
 
 
 def test_a_file_over_the_limit_is_refused(config: Path) -> None:
-    os.truncate(config, bundle.LARGEST + 1)
+    os.truncate(config, config_file.LARGEST + 1)
     with pytest.raises(Refusal, match="larger than"):
-        bundle.read(str(config))
+        config_file.read(str(config))
 
 
 def test_a_fifo_is_refused_at_once(config: Path) -> None:
     config.unlink()
     os.mkfifo(config)
     with pytest.raises(Refusal, match="not a regular file"):
-        bundle.read(str(config))
+        config_file.read(str(config))
 
 
 def test_a_directory_is_refused(config: Path) -> None:
     with pytest.raises(Refusal, match="not a regular file"):
-        bundle.read(str(config.parent))
+        config_file.read(str(config.parent))
 
 
 def test_a_link_to_itself_is_refused(config: Path) -> None:
     config.unlink()
     config.symlink_to("config.json")
     with pytest.raises(Refusal, match="too many symbolic links"):
-        bundle.read(str(config))
+        config_file.read(str(config))
 
 
 def test_a_missing_file_is_refused_in_words_that_no_engine_takes_for_its_own(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(Refusal, match="it does not exist") as refusal:
-        bundle.read(str(tmp_path / "config.json"))
+        config_file.read(str(tmp_path / "config.json"))
     assert "no such file" not in str(refusal.value).lower()
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = bundle.read(str(config))
+    found = config_file.read(str(config))
 
     def full(_descriptor: int, _data: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("posix.write", full)
     with pytest.raises(Refusal, match="no space is left"):
-        bundle.replace(found, b"new")
+        config_file.replace(found, b"new")
     assert config.read_bytes() == b"old"
     assert _names(config.parent) == ["config.json"]
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(
 def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = os.write
     monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
-    bundle.replace(bundle.read(str(config)), b"new text")
+    config_file.replace(config_file.read(str(config)), b"new text")
     assert config.read_bytes() == b"new text"
 
 
@@ -129,9 +129,9 @@ def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_b
 ) -> None:
     for number in itertools.count(1):
         config.write_bytes(b"old text")
-        found = bundle.read(str(config))
+        found = config_file.read(str(config))
         with disk.failing(number, fault) as told, contextlib.suppress(Refusal):
-            bundle.replace(found, b"new text")
+            config_file.replace(found, b"new text")
         if not told.failed:
             break
         assert config.read_bytes() in (b"old text", b"new text"), told.failed
@@ -140,9 +140,9 @@ def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_b
 
 
 def test_a_process_killed_at_any_call_leaves_the_old_config_or_the_new_one(config: Path) -> None:
-    found = bundle.read(str(config))
+    found = config_file.read(str(config))
     with disk.recorded(config.parent) as moments:
-        bundle.replace(found, b"new")
+        config_file.replace(found, b"new")
     assert len(moments) > 4
     assert {moment.killed["config.json"] for moment in moments} == {b"old", b"new"}
 
@@ -151,4 +151,4 @@ def test_a_process_killed_at_any_call_leaves_the_old_config_or_the_new_one(confi
     ("path", "directory"), [("a/b", "a"), ("b", "."), ("/b", "/"), ("/a/b", "/a")]
 )
 def test_the_directory_of_a_path(path: str, directory: str) -> None:
-    assert bundle.directory(path) == directory
+    assert config_file.directory(path) == directory

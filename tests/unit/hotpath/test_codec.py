@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from runc_wrap.hotpath import codec
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,28 +35,28 @@ def loads(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[bytes], Any]:
     if request.param == "json":
-        decode, encode = codec._standard_library()  # noqa: SLF001 - the other half of the choice
-        monkeypatch.setattr(codec, "_decode", decode)
-        monkeypatch.setattr(codec, "_encode", encode)
-    return codec.loads
+        decode, encode = json_codec._standard_library()  # noqa: SLF001 - the other half of the choice
+        monkeypatch.setattr(json_codec, "_decode", decode)
+        monkeypatch.setattr(json_codec, "_encode", encode)
+    return json_codec.loads
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_json_is_unreadable(loads: Callable[[bytes], Any], text: bytes) -> None:
-    with pytest.raises(codec.Unreadable) as error:
+    with pytest.raises(json_codec.Unreadable) as error:
         loads(text)
     assert len(str(error.value)) < 200
 
 
 def test_a_document_comes_back(loads: Callable[[bytes], Any]) -> None:
     text = '{"b":[1,-1,18446744073709551615,0.5,null,true],"a":"é\\n\\""}'.encode()
-    assert codec.dumps(loads(text)) == text
+    assert json_codec.dumps(loads(text)) == text
 
 
 def test_without_orjson_the_standard_library_serves() -> None:
     program = (
         "import sys; sys.modules['orjson'] = None;"
-        "from runc_wrap.hotpath import codec; print(codec.NAME, codec.loads(b'[1]'))"
+        "from runc_wrap.hotpath import json_codec as codec; print(codec.NAME, codec.loads(b'[1]'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -66,7 +66,7 @@ def test_without_orjson_the_standard_library_serves() -> None:
 
 def test_the_stand_ins_are_gone_afterwards() -> None:
     program = (
-        "import sys; from runc_wrap.hotpath import codec; print(codec.NAME);"
+        "import sys; from runc_wrap.hotpath import json_codec as codec; print(codec.NAME);"
         "import uuid, enum, dataclasses, json; print(uuid.uuid4, json.dumps, dataclasses.dataclass)"
     )
     done = subprocess.run(
@@ -82,14 +82,15 @@ def test_what_is_no_json_is_unreadable_long_after_orjson_was_loaded_from_beside_
     tmp_path: Path,
 ) -> None:
     """Its error class once lay in freed memory, and a class made later took its place."""
-    shutil.copytree(Path(codec.__file__).parents[1], tmp_path / "runc_wrap")
+    shutil.copytree(Path(json_codec.__file__).parents[1], tmp_path / "runc_wrap")
     shutil.copytree(Path(orjson.__file__).parent, tmp_path / "orjson")
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from runc_wrap.hotpath import codec\n"
-        "assert codec.NAME == 'orjson' and 'orjson' not in sys.modules\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from runc_wrap.hotpath import json_codec\n"
+        "assert json_codec.NAME == 'orjson' and 'orjson' not in sys.modules\n"
         "made = [type(f'Made{n}', (), {}) for n in range(5000)]\n"
         "for _ in range(100):\n"
-        "    try: codec.loads(b'{')\n"
+        "    try: json_codec.loads(b'{')\n"
         "    except codec.Unreadable: continue\n"
         "    raise SystemExit('it was read')\n"
     )

@@ -8,8 +8,8 @@ import pytest
 
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
-from runc_wrap.hotpath.decide import Decision, decide
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.decision import Decision, decide
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
 Json = dict[str, Any]

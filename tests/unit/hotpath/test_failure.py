@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import failure
+from runc_wrap.hotpath import errors
 from runc_wrap.hotpath.argv import Invocation
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_one_json_line_in_the_log_and_the_same_text_on_stderr(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "log.json"
-    failure.report('not "there".', _called(log))
+    errors.report('not "there".', _called(log))
     line = json.loads(log.read_text())
     assert line.keys() == {"level", "msg", "time"}
     assert line["level"] == "error"
@@ -38,12 +38,12 @@ def test_one_json_line_in_the_log_and_the_same_text_on_stderr(
 def test_what_the_log_holds_stays(tmp_path: Path) -> None:
     log = tmp_path / "log.json"
     log.write_text("{}\n")
-    failure.report("x", _called(log))
+    errors.report("x", _called(log))
     assert log.read_text().startswith("{}\n{")
 
 
 def test_the_log_is_text_unless_json_is_asked_for(tmp_path: Path) -> None:
-    failure.report("x", _called(tmp_path / "log", ""))
+    errors.report("x", _called(tmp_path / "log", ""))
     assert 'level=error msg="runc-wrap: x"' in (tmp_path / "log").read_text()
 
 
@@ -52,31 +52,31 @@ def test_a_log_that_is_no_file_of_ours_does_no_harm(
     log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    failure.report("x", _called(log))
+    errors.report("x", _called(log))
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == "runc-wrap: x\n"
 
 
 def test_a_fifo_as_log_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
-    failure.report("x", _called(tmp_path / "log"))
+    errors.report("x", _called(tmp_path / "log"))
 
 
 def test_a_warning_is_only_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    failure.report("x", _called(tmp_path / "log"), level="warning")
+    errors.report("x", _called(tmp_path / "log"), level="warning")
     assert json.loads((tmp_path / "log").read_text())["level"] == "warning"
     assert capfd.readouterr().err == ""
 
 
 @given(st.text())
 def test_foreign_text_is_short_and_harmless_however_it_is_written(text: str) -> None:
-    shown = failure.quoted(text)
+    shown = errors.quoted(text)
     assert shown.isprintable()
     assert len(shown) < 1300
 
 
 @given(st.text(st.characters(blacklist_categories=())))
 def test_a_message_of_any_characters_is_one_json_line(text: str) -> None:
-    line = failure._line(failure.quoted(text), "error", "json")  # noqa: SLF001 - pure, its own test
+    line = errors._line(errors.quoted(text), "error", "json")  # noqa: SLF001 - pure, its own test
     assert line.count(b"\n") == 1
     assert json.loads(line)["level"] == "error"

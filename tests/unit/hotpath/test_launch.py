@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.hotpath.handover import Launch
+from runc_wrap.hotpath.exec_runtime import Launch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.hotpath.listening import hears
+from runc_wrap.hotpath.agent_probe import hears
 from tests.support.processes import short_directory
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.failure import Refusal
-from runc_wrap.hotpath.names import parsed
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.json_ambiguity import parsed
 
 
 @pytest.mark.parametrize(

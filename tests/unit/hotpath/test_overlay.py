@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.contradictions import FAMILIES, disjoint
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.overlay import overlaid, with_overlay
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.hotpath.rule_algebra import FAMILIES, disjoint
 from tests.unit.hotpath import verdicts
 
 ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]

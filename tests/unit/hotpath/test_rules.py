@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.caller import Identity, identify
-from runc_wrap.hotpath.rules import _spread, first, matches, matches_any
+from runc_wrap.hotpath.identity import Identity, identify
+from runc_wrap.hotpath.rule_match import _spread, first, matches, matches_any
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import bundle, sandbox
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import config_file, sandbox_annotations
+from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.hotpath.bundle import Found
+    from runc_wrap.hotpath.config_file import Found
 
 Json = dict[str, Any]
 TYPE, ID = "io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"
@@ -23,7 +23,7 @@ WRITTEN = {TYPE: "sandbox", ID: "S1", "runc-wrap/seccomp": "unconfined"}
 @pytest.fixture(autouse=True)
 def _as_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Take this process's user for root, so that it need not be."""
-    monkeypatch.setattr(sandbox, "_ROOT", tmp_path.stat().st_uid)
+    monkeypatch.setattr(sandbox_annotations, "_ROOT", tmp_path.stat().st_uid)
 
 
 def _made(at: Path, config: Json | str, name: str = "S1") -> str:
@@ -36,8 +36,8 @@ def _made(at: Path, config: Json | str, name: str = "S1") -> str:
 
 def test_it_is_read_beside_the_container(tmp_path: Path) -> None:
     place = _made(tmp_path, {"annotations": WRITTEN, "linux": {"seccomp": {}}})
-    assert sandbox.annotations(place, "S1") == WRITTEN
-    assert sandbox.annotations(f"{place}/", "S1") == WRITTEN
+    assert sandbox_annotations.annotations(place, "S1") == WRITTEN
+    assert sandbox_annotations.annotations(f"{place}/", "S1") == WRITTEN
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_a_name_that_is_no_id_leads_nowhere(
         raise AssertionError("nothing may be opened")
 
     place = _made(tmp_path, {"annotations": {**WRITTEN, ID: name}})
-    monkeypatch.setattr(bundle, "read", never)
+    monkeypatch.setattr(config_file, "read", never)
     with pytest.raises(Refusal, match="is no name of a directory"):
-        sandbox.annotations(place, name)
+        sandbox_annotations.annotations(place, name)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,21 @@ def test_a_name_that_is_no_id_leads_nowhere(
         pytest.param('{"annotations":{},"annotations":{}}', "twice", id="a name twice"),
         pytest.param("{", "not valid JSON", id="half a file"),
         pytest.param("[]", "not a JSON object", id="a list"),
-        pytest.param(" " * sandbox.LARGEST + "{}", "larger than 1048576", id="too large"),
+        pytest.param(
+            " " * sandbox_annotations.LARGEST + "{}", "larger than 1048576", id="too large"
+        ),
     ],
 )
 def test_what_is_no_sandboxs_config_is_refused(
     tmp_path: Path, config: Json | str, match: str
 ) -> None:
     with pytest.raises(Refusal, match=match):
-        sandbox.annotations(_made(tmp_path, config), "S1")
+        sandbox_annotations.annotations(_made(tmp_path, config), "S1")
 
 
 def test_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="does not exist"):
-        sandbox.annotations(str(tmp_path / "container"), "S1")
+        sandbox_annotations.annotations(str(tmp_path / "container"), "S1")
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
@@ -101,11 +103,11 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     config.rename(tmp_path / "elsewhere")
     config.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Refusal, match="is a link"):
-        sandbox.annotations(place, "S1")
+        sandbox_annotations.annotations(place, "S1")
 
 
 def test_what_is_not_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = _made(tmp_path, {"annotations": WRITTEN})
-    monkeypatch.setattr(sandbox, "_ROOT", tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr(sandbox_annotations, "_ROOT", tmp_path.stat().st_uid + 1)
     with pytest.raises(Refusal, match="not root's"):
-        sandbox.annotations(place, "S1")
+        sandbox_annotations.annotations(place, "S1")

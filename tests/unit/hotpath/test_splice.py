@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.splice import with_seccomp
 
 Json = dict[str, Any]
@@ -19,11 +19,11 @@ BLOCK = {
     "defaultAction": "SCMP_ACT_ERRNO",
     "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
 }
-INSERTED = b'"seccomp":' + codec.dumps(BLOCK)
+INSERTED = b'"seccomp":' + json_codec.dumps(BLOCK)
 
 
 def _edited(text: bytes) -> bytes:
-    return with_seccomp(text, codec.loads(text), BLOCK)
+    return with_seccomp(text, json_codec.loads(text), BLOCK)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def _edited(text: bytes) -> bytes:
     ],
 )
 def test_the_text_around_the_block_stays(text: bytes, expected: bytes) -> None:
-    block = INSERTED if b"%s" in expected and b'" : %s' not in expected else codec.dumps(BLOCK)
+    block = INSERTED if b"%s" in expected and b'" : %s' not in expected else json_codec.dumps(BLOCK)
     assert _edited(text) == expected % block
 
 
@@ -115,8 +115,8 @@ def test_what_could_not_be_parsed_afterwards_is_not_the_place() -> None:
 
 def _is_parsed(text: bytes) -> bool:
     try:
-        codec.loads(text)
-    except codec.Unreadable:
+        json_codec.loads(text)
+    except json_codec.Unreadable:
         return False
     return True
 
@@ -154,7 +154,7 @@ def test_any_config_is_the_same_but_for_the_block(
     config: Json, indent: int | None, ascii_only: bool
 ) -> None:
     text = json.dumps(config, indent=indent, ensure_ascii=ascii_only).encode()
-    parsed = codec.loads(text)
+    parsed = json_codec.loads(text)
     edited = json.loads(with_seccomp(text, parsed, BLOCK))
     assert edited["linux"].pop("seccomp") == BLOCK
     original = json.loads(text)

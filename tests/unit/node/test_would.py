@@ -7,9 +7,9 @@ import pytest
 
 from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.tallies import Call
-from runc_wrap.hotpath import codec, policy
-from runc_wrap.hotpath.codec import digest
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath import json_codec, policy_file
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.would import Enforced, Profiles
 from runc_wrap.profiles import modes
 from tests.unit.cli import ctl
@@ -35,9 +35,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 
 
 def _digest(node: ctl.Node, caps: frozenset[str]) -> str:
-    rules = policy.load(str(node.places.prefix))
-    compiled = policy.load_profile(rules, "moby", "audit")
-    return digest(codec.dumps(resolve(compiled, caps)))
+    rules = policy_file.load(str(node.places.prefix))
+    compiled = policy_file.load_profile(rules, "moby", "audit")
+    return digest(json_codec.dumps(resolve(compiled, caps)))
 
 
 def _enforced(node: ctl.Node, **changes: object) -> Enforced:
@@ -71,9 +71,11 @@ def test_the_digest_tells_for_which_capabilities_a_profile_was_resolved(
 
 def test_the_digest_of_the_release_before_tells_as_well(node: ctl.Node) -> None:
     caps = FOURTEEN | {"CAP_SYSLOG"}
-    rules = policy.load(str(node.places.prefix))
-    made, enforced = (policy.load_profile(rules, "moby", mode) for mode in ("audit", "enforce"))
-    before = digest(codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
+    rules = policy_file.load(str(node.places.prefix))
+    made, enforced = (
+        policy_file.load_profile(rules, "moby", mode) for mode in ("audit", "enforce")
+    )
+    before = digest(json_codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
     assert before != _digest(node, caps)
     assert not _denies(_enforced(node, digest=before), SYSLOG)
 

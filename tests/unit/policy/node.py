@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.hotpath import policy
+from runc_wrap.hotpath import policy_file
 from runc_wrap.policy import schema
 from runc_wrap.policy.compiling import Compiled, Facts, compile_policy
 
@@ -35,7 +35,7 @@ def policies(prefix: Path) -> Path:
 
 def in_force(prefix: Path) -> dict[str, Any]:
     """Return the policy that the hot path reads, without where it lies: checked here."""
-    found = dict(policy.load(str(prefix)))
+    found = dict(policy_file.load(str(prefix)))
     directory = Path(found.pop("directory"))
     assert directory.parent == policies(prefix)
     assert directory.name.isdecimal()
@@ -46,7 +46,7 @@ def in_force(prefix: Path) -> dict[str, Any]:
 
 def load_profile(prefix: Path, name: str, mode: str) -> dict[str, Any]:
     """Return a profile of the policy in force as the hot path reads it."""
-    return dict(policy.load_profile(policy.load(str(prefix)), name, mode))
+    return dict(policy_file.load_profile(policy_file.load(str(prefix)), name, mode))
 
 
 def profile(**members: Any) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import around, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import rings, siblings, syscalls

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.caller import ENGINES, UNKNOWN
-from runc_wrap.hotpath.failure import Refusal
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.policy import checking, store
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError

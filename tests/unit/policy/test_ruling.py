@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import rules as hot
-from runc_wrap.hotpath.caller import Identity
+from runc_wrap.hotpath import rule_match as hot
+from runc_wrap.hotpath.identity import Identity
 from runc_wrap.policy import ruling
 
 DAY = dt.date(2027, 1, 31)

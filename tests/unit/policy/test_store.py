@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.policy import VERSION
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import store
 from tests.support import disk
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
@@ -139,7 +139,7 @@ def _crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]
     for owner, name in (
         *((Path, name) for name in ("mkdir", "chmod", "symlink_to", "open", "unlink", "replace")),
         *((os, name) for name in ("fchmod", "fsync")),
-        (codec, "dumps"),
+        (json_codec, "dumps"),
     ):
         monkeypatch.setattr(owner, name, crashing(getattr(owner, name)))
     return lambda: count

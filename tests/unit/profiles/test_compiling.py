@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.compiling import compile_profile
 from runc_wrap.profiles.formats import parse
@@ -67,7 +67,8 @@ def test_a_rule_holds_with_all_it_includes_and_none_that_it_excludes(
 @given(strategies.moby_profiles(), st.sampled_from(sorted(NATIVE)))
 def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: str) -> None:
     first, second = (
-        codec.dumps(compile_profile(_read(document), arch=arch, kernel=(6, 12))) for _ in range(2)
+        json_codec.dumps(compile_profile(_read(document), arch=arch, kernel=(6, 12)))
+        for _ in range(2)
     )
     assert first == second
     assert json.loads(first) == compile_profile(_read(document), arch=arch, kernel=(6, 12))
@@ -76,7 +77,7 @@ def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: s
 def test_built_in_profiles_compile_to_equal_bytes_each_time() -> None:
     for spec in ENGINES:
         first, second = (
-            codec.dumps(compile_profile(builtin.load(spec), arch="amd64", kernel=(6, 12)))
+            json_codec.dumps(compile_profile(builtin.load(spec), arch="amd64", kernel=(6, 12)))
             for _ in range(2)
         )
         assert first == second
@@ -145,6 +146,6 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 def test_resolving_leaves_the_compiled_form_alone() -> None:
     compiled = compile_profile(builtin.load("moby"), arch="amd64", kernel=(6, 12))
-    before = codec.dumps(compiled)
+    before = json_codec.dumps(compiled)
     resolve(compiled, frozenset({"CAP_SYS_ADMIN"}))
-    assert codec.dumps(compiled) == before
+    assert json_codec.dumps(compiled) == before

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import bpf, reference
 from runc_wrap.profiles import actions, builtin, modes, syscalls
 from runc_wrap.profiles.abis import ABIS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.contradictions import FAMILIES
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import builtin, modes
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.words import NATIVE

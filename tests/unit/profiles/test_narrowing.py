@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import bpf, reference
 from runc_wrap.node.explore import Interest
 from runc_wrap.profiles import actions, builtin, modes, narrowing, parameters, syscalls

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.agent import arguments
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.contradictions import FAMILIES, SOCKETS
-from runc_wrap.hotpath.profile import resolve
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
 from runc_wrap.node import bpf, explore, reference
 from runc_wrap.profiles import abis, actions, builtin, installations, lint, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
@@ -56,7 +56,7 @@ class Both:
             if item["op"] == "SCMP_CMP_MASKED_EQ"
         )
         told = self.blocks["observe"]["listenerMetadata"].partition(" ")[2]
-        self.whole = arguments.checked(codec.loads(told.encode())) if told else {}
+        self.whole = arguments.checked(json_codec.loads(told.encode())) if told else {}
 
     def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
         """Return what a call gets, enforced and observed; what the agent lets pass is allowed."""
@@ -272,7 +272,7 @@ def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     """Tell whether the agent will find that the profile allows a call by its arguments."""
     told = observed["listenerMetadata"].partition(" ")[2]
     number = syscalls.numbers(ABIS["x86_64"])[name]
-    groups = arguments.checked(codec.loads(told.encode() or b"{}"))
+    groups = arguments.checked(json_codec.loads(told.encode() or b"{}"))
     return arguments.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 
 

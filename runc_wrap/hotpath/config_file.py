@@ -2,7 +2,7 @@
 
 import posix
 
-from runc_wrap.hotpath.failure import Refusal, because, quoted
+from runc_wrap.hotpath.errors import Refusal, because, quoted
 
 LARGEST = 16 * 1024 * 1024  # bytes; real configs have 3 KB to 300 KB
 _CHUNK = 1024 * 1024

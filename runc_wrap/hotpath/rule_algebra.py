@@ -7,10 +7,10 @@ The kernel takes the family of socket(2) as an int, a filter sees 64 bits: under
 40 + 2**32 passes and is 40. Family by family the lower 32 bits are compared. No rule compares one
 argument twice: runtimes would take either.
 
-Rules are handled as entries of a compiled profile (see hotpath.profile): {"rule", "all", "none"}.
+Rules are handled as entries of a compiled profile (see hotpath.resolve): {"rule", "all", "none"}.
 """
 
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

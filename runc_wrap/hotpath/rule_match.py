@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runc_wrap.hotpath.caller import Identity
+    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ containerd hands a container the annotations that its pod has by now, a sandbox 
 then. A seccomp block that we put in changes none of them. Loaded for annotations that ask only.
 """
 
-from runc_wrap.hotpath import bundle, caller, names
+from runc_wrap.hotpath import config_file, identity, json_ambiguity
 from runc_wrap.hotpath.create_facts import annotations_of
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath.errors import Refusal, quoted
 
 LARGEST = 1024 * 1024  # bytes; Kubernetes lets a pod have 256 KiB of annotations
 _LONGEST = 128  # characters of an id, in containerd's own 64
@@ -20,12 +20,12 @@ def annotations(bundle_path: str, sandbox: str) -> "dict[str, str]":
     """Return those of the sandbox of this id, whose container has this bundle. Raises Refusal."""
     if not _is_plain(sandbox):
         raise Refusal(f"the sandbox's id {quoted(sandbox)} is no name of a directory.")
-    path = f"{bundle.directory(bundle_path.rstrip('/'))}/{sandbox}/config.json"
-    found = bundle.read(path, LARGEST)
+    path = f"{config_file.directory(bundle_path.rstrip('/'))}/{sandbox}/config.json"
+    found = config_file.read(path, LARGEST)
     if found.real != path or found.stat.st_uid != _ROOT:
         raise Refusal(f"{quoted(path)} is a link, or is not root's.")
-    written = annotations_of(names.parsed(found.text))
-    if not caller.is_sandbox(written, sandbox):
+    written = annotations_of(json_ambiguity.parsed(found.text))
+    if not identity.is_sandbox(written, sandbox):
         raise Refusal(f"{quoted(path)} is not this sandbox's.")
     return written
 

@@ -1,15 +1,15 @@
 """The decision for one create: a pure function of its facts and the compiled policy."""
 
-from runc_wrap.hotpath import caller, rules
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath import identity, rule_match
+from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.privileged import is_privileged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runc_wrap.hotpath.caller import Identity
     from runc_wrap.hotpath.create_facts import CreateFacts
+    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
 
@@ -84,7 +84,7 @@ def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
     wish = _wish(facts, policy, counts=counts)
-    rule = rules.first(policy["rules"], facts.who, now) or {}
+    rule = rule_match.first(policy["rules"], facts.who, now) or {}
     return _by_policy(wish, rule, facts.who, policy, privileged=privileged)
 
 
@@ -177,8 +177,8 @@ def _counts(who: "Identity", opt_out: "Json") -> bool:
     """Tell whether this container's annotations count."""
     return (
         opt_out["annotations"]
-        and rules.matches_any(opt_out["namespaces"], who.namespace)
-        and rules.matches_any(opt_out["images"], who.image)
+        and rule_match.matches_any(opt_out["namespaces"], who.namespace)
+        and rule_match.matches_any(opt_out["images"], who.image)
     )
 
 
@@ -196,7 +196,7 @@ def _asked_for(key: str, annotations: "dict[str, str]") -> str:
 
 def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
     """Return the key that counts: the container's before the pod's, ours before the old ones."""
-    name = who.container or caller.container_name(annotations)
+    name = who.container or identity.container_name(annotations)
     keys = [f"{OWN_KEY}.{name}", OWN_KEY, f"{OLD_CONTAINER_KEY}{name}", OLD_POD_KEY]
     if annotations.get(PODMAN_KEY) == UNCONFINED:  # a path there means that Podman applied it
         keys.append(PODMAN_KEY)

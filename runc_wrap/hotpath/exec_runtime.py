@@ -8,7 +8,7 @@ from _signal import (  # type: ignore[import-not-found]  # typeshed has only sig
     signal,
 )
 
-from runc_wrap.hotpath.failure import Refusal, because, quoted
+from runc_wrap.hotpath.errors import Refusal, because, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ container not to start.
 import posix
 import time
 
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.codec import digest
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.json_codec import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.hotpath.argv import Invocation
-    from runc_wrap.hotpath.caller import Identity
-    from runc_wrap.hotpath.decide import Decision
+    from runc_wrap.hotpath.decision import Decision
+    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
 
@@ -52,7 +52,7 @@ def record(
         "action": decision.action,
         "mode": decision.mode,
         "profile": decision.profile,
-        "digest": digest(codec.dumps(block)) if block else None,
+        "digest": digest(json_codec.dumps(block)) if block else None,
         "rule": decision.rule,
         "reason": decision.reason,
         "seconds": 0.0,
@@ -66,7 +66,7 @@ def record(
 
 def append(prefix: str, line: "Json") -> None:
     """Write the line; whatever goes wrong is not the container's problem."""
-    text = codec.dumps({key: _plain(value) for key, value in line.items()}) + b"\n"
+    text = json_codec.dumps({key: _plain(value) for key, value in line.items()}) + b"\n"
     for directory in _directories(prefix):
         try:
             if _write(directory, text) > LARGEST:
@@ -101,7 +101,7 @@ def _write(directory: str, line: bytes) -> int:
 
 
 def _make(directory: str) -> None:
-    for path in (bundle.directory(directory), directory):
+    for path in (config_file.directory(directory), directory):
         try:
             posix.mkdir(path, 0o700)
         except FileExistsError:
@@ -142,7 +142,7 @@ def _keep_those_still_there(directory: str) -> None:
     for name in ("ledger.2.jsonl", "ledger.1.jsonl"):
         for line in _lines(f"{directory}/{name}"):
             found = _container(line)
-            if found and bundle.exists("/".join(found[0])):
+            if found and config_file.exists("/".join(found[0])):
                 whose, said = found
                 if not is_late(said, last.get(whose, {})):
                     kept[whose] = line
@@ -151,7 +151,7 @@ def _keep_those_still_there(directory: str) -> None:
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
         for line in kept.values():
-            bundle.write_whole(descriptor, line + b"\n")
+            config_file.write_whole(descriptor, line + b"\n")
     finally:
         posix.close(descriptor)
     posix.rename(new, f"{directory}/ledger.2.jsonl")
@@ -160,9 +160,9 @@ def _keep_those_still_there(directory: str) -> None:
 def _container(line: bytes) -> "tuple[tuple[str, str], Json] | None":
     """Return (root, id) of a record and the record, None if the line is damaged."""
     try:
-        found = codec.loads(line)
+        found = json_codec.loads(line)
         return (found["root"] + "", found["id"] + ""), found
-    except (codec.Unreadable, KeyError, TypeError):
+    except (json_codec.Unreadable, KeyError, TypeError):
         return None
 
 

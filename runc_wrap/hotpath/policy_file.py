@@ -2,7 +2,7 @@
 
     DIR/var/policy.2/current -> N           the number is the compiled form's version: while a new
     DIR/var/policy.2/N/policy.json          release is put in place, the old one still finds its own
-    DIR/var/policy.2/N/profiles/*.json      a compiled profile each, as `hotpath.profile` has it
+    DIR/var/policy.2/N/profiles/*.json      a compiled profile each, as `hotpath.resolve` has it
 
 Its text comes from us alone, but a file can be missing or damaged. A create reads each file once;
 the agent keeps what it read, and changes nothing in it, until a file's version is another.
@@ -10,9 +10,9 @@ the agent keeps what it read, and changes nothing in it, until a file's version 
 
 import posix
 
-from runc_wrap.hotpath import bundle, codec
-from runc_wrap.hotpath.decide import LOCALHOST
-from runc_wrap.hotpath.failure import Refusal, because, quoted
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.hotpath.errors import Refusal, because, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load(prefix: str, known: "Json | None" = None) -> "Json":
     except OSError as error:
         raise Refusal(f"there is no compiled policy: {because(error)}. {_AGAIN}") from None
     path = f"{directory}/policy.json"
-    version = bundle.version(path)
+    version = config_file.version(path)
     if known and known["directory"] == directory and version and known["seen"] == version:
         return known
     policy = _object(path, "the compiled policy", _KEYS)
@@ -70,7 +70,7 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
         )
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
     what = f"the profile {quoted(name)}"
-    version = bundle.version(path)
+    version = config_file.version(path)
     if not version:
         raise Refusal(
             f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
@@ -100,8 +100,8 @@ def _is_plain(name: str) -> bool:
 
 def _object(path: str, what: str, keys: "frozenset[str]") -> "Json":
     try:
-        found = codec.loads(bundle.read(path).text)
-    except (Refusal, codec.Unreadable) as error:
+        found = json_codec.loads(config_file.read(path).text)
+    except (Refusal, json_codec.Unreadable) as error:
         raise Refusal(f"{what} is not there or cannot be read ({error}). {_AGAIN}") from None
     if not isinstance(found, dict) or not keys <= found.keys():
         raise Refusal(f"{what} is damaged. {_AGAIN}")

@@ -5,8 +5,8 @@ merges a name given twice; crun takes the exact name and one of the two. Where a
 confinement, such a config is refused: whatever we read, the runtime might read the other.
 """
 
-from runc_wrap.hotpath import codec
-from runc_wrap.hotpath.failure import Refusal, quoted
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ DECISIVE = {
 def parsed(text: bytes) -> "Json":
     """Return the config as a plain dict that every runtime reads alike. Raises Refusal."""
     try:
-        config = codec.loads(text)
-    except codec.Unreadable as error:
+        config = json_codec.loads(text)
+    except json_codec.Unreadable as error:
         raise Refusal(f"config.json is not valid JSON: {error}.") from None
     if not isinstance(config, dict):
         raise Refusal("config.json is not a JSON object.")
@@ -62,7 +62,7 @@ def check_twice(text: bytes, config: "Json") -> None:
     """
     if b"\\u0022" not in text and text.count(b'"') == _quotes(config):
         return
-    again = codec.loads_with(_Repeats, text)
+    again = json_codec.loads_with(_Repeats, text)
     for path, wanted in {**DECISIVE, ("annotations",): None}.items():
         found = _at(again, path)
         repeats = found.repeated if isinstance(found, _Repeats) else ()
@@ -76,8 +76,8 @@ def check_twice(text: bytes, config: "Json") -> None:
 
 def _quotes(config: "Json") -> int:
     try:
-        return codec.dumps(config).count(b'"')
-    except codec.Unreadable:  # it can be read, but is nested too deeply for orjson to write
+        return json_codec.dumps(config).count(b'"')
+    except json_codec.Unreadable:  # it can be read, but is nested too deeply for orjson to write
         return -1
 
 
