@@ -1,6 +1,6 @@
 """What a profile allows by arguments, as a listener's metadata have it. Pure, lean.
 
-The form is described in runc_wrap.profiles.observing, which writes it.
+The form is described in runc_wrap.profiles.observe_mode, which writes it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a seccomp filter of a container's own program answers to a call. Pure, lean.
 
-runc_wrap.node.bpf does the same with more care, and checks what the kernel has checked already; it
+runc_wrap.filters.bpf does the same with more care, and checks what the kernel has checked already; it
 is too dear to load in the agent. Facts: linux:net/core/filter.c, kernel/seccomp.c.
 """
 

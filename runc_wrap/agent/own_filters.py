@@ -2,7 +2,7 @@
 
 USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call that a program's own filter has traced is
 sent to us, and to let it continue would be to make it, though the container's own sandbox refuses
-it. So each installation is sent as well (profiles.installations). Its filter is read from the
+it. So each installation is sent as well (profiles.filter_installation). Its filter is read from the
 caller's memory, and kept if it could answer TRACE. From then on calls of that listener's threads
 that could carry it are not continued where it says TRACE: without a tracer they get ENOSYS, as the
 kernel has it; with one, whom nobody can ask from here, EPERM, as most that enforce denies. Where

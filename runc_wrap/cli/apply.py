@@ -11,7 +11,7 @@ from runc_wrap.node import again, facts, switching
 from runc_wrap.node.programs import RuntimeNotUsable
 from runc_wrap.policy import checking, compiling, freshness, source, store
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles import narrowing
+from runc_wrap.profiles.arguments import masks
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
         now = f"refused ({change.refused})" if then is None else _words(then)
         yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
     for name, calls in compiled.narrowed.items():
-        yield f"profile {name}: {narrowing.sentence(calls)}"
+        yield f"profile {name}: {masks.sentence(calls)}"
     yield f"Running containers that would get another filter or none: {len(changes)}"
 
 

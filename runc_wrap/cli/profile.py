@@ -14,8 +14,8 @@ from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import compiling
-from runc_wrap.profiles import builtin, files, machine
-from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles import builtin, platform, profile_files
+from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_(places: Places, *, as_json: bool) -> None:
 def _rows(places: Places) -> list[dict[str, Any]]:
     try:
         in_force = compiled_policy.load(str(places.prefix))["runtime_default"]
-        own = sorted(files.beneath(places.profiles))
+        own = sorted(profile_files.beneath(places.profiles))
     except (Refusal, ProfileError) as error:
         output.fail(error)
     sources = dict.fromkeys(builtin.names(), "built in")
@@ -83,7 +83,9 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     help="The container's bounding set: NET_ADMIN,SYS_TIME or ALL.  [default: none]",
 )
 @click.option(
-    "--arch", default=machine.goarch, help="In Go's words: amd64, arm64.  [default: this machine's]"
+    "--arch",
+    default=platform.goarch,
+    help="In Go's words: amd64, arm64.  [default: this machine's]",
 )
 @click.option(
     "--engine",
@@ -101,8 +103,10 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     try:
         if name == RUNTIME_DEFAULT:
             name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
-        loaded = compiling.load(name, files.beneath(places.profiles), files.system())
-        compiled = compile_profile(loaded, arch=arch, kernel=machine.kernel())
+        loaded = compiling.load(
+            name, profile_files.beneath(places.profiles), profile_files.system()
+        )
+        compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
     except (ProfileError, Refusal) as error:
         output.fail(error)
     output.document(resolve(compiled, caps))

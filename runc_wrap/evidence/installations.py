@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import text
 from runc_wrap.evidence import outcomes, watching
 from runc_wrap.profiles import actions, modes, syscalls
-from runc_wrap.profiles.installations import NUMBERS
+from runc_wrap.profiles.filter_installation import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

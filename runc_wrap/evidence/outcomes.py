@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.evidence.tallies import Args, Call
-    from runc_wrap.profiles.loading import Comparison
+    from runc_wrap.filters.runtime_load import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
@@ -54,7 +54,7 @@ Six = tuple[int, int, int, int, int, int]
 
 
 class Filter(Protocol):
-    """What a profile does once loaded (runc_wrap.node.compare.Expectation)."""
+    """What a profile does once loaded (runc_wrap.filters.expectation.Expectation)."""
 
     def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""

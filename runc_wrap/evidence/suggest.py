@@ -23,7 +23,7 @@ from runc_wrap import text
 from runc_wrap.evidence import called, dangerous, denials, outcomes, tallies, watching
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.words import ALLOW
+from runc_wrap.profiles.spec_names import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

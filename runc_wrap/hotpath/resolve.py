@@ -1,6 +1,6 @@
 """Resolving a compiled profile for one container. Pure.
 
-A compiled profile is what `runc_wrap.profiles.compiling` writes, architecture and kernel already
+A compiled profile is what `runc_wrap.profiles.compile` writes, architecture and kernel already
 decided:
 
     {"name": str, "version": str | null,

@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from runc_wrap.filters import ptrace
+from runc_wrap.filters.bpf import BpfError
+from runc_wrap.filters.expectation import Difference, Expectation
+from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.node import filters, programs
-from runc_wrap.node.bpf import BpfError
-from runc_wrap.node.compare import Difference, Expectation
+from runc_wrap.node import programs
 from runc_wrap.profiles import versions
-from runc_wrap.profiles.loading import Loader
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -64,17 +65,17 @@ class Patience:
     def __init__(self, seconds: float = 20.0) -> None:
         self._left = seconds
 
-    def read(self, pids: list[int]) -> dict[int, filters.Read]:
+    def read(self, pids: list[int]) -> dict[int, ptrace.Read]:
         """Read the filters of a container's processes."""
         begun = time.monotonic()
-        found = filters.read_all(pids, max(min(filters.SECONDS, self._left), _LITTLE))
+        found = ptrace.read_all(pids, max(min(ptrace.SECONDS, self._left), _LITTLE))
         if any(map(_is_late, found.values())):
             self._left -= time.monotonic() - begun
         return found
 
 
-def _is_late(one: filters.Read) -> bool:
-    return isinstance(one, filters.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
+def _is_late(one: ptrace.Read) -> bool:
+    return isinstance(one, ptrace.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
 
 
 class Comparing:
@@ -122,14 +123,12 @@ class Comparing:
         return self._loaders[kind]
 
 
-def _process(
-    process: Process, read: filters.Read, expectation: Expectation, result: Result
-) -> None:
+def _process(process: Process, read: ptrace.Read, expectation: Expectation, result: Result) -> None:
     try:
-        if isinstance(read, filters.FiltersUnreadableError):
+        if isinstance(read, ptrace.FiltersUnreadableError):
             raise read
         closest = _closest(read, expectation)
-    except (filters.FiltersUnreadableError, BpfError) as error:
+    except (ptrace.FiltersUnreadableError, BpfError) as error:
         if process.handle.is_running():
             result.unchecked[process.pid] = str(error)
         return

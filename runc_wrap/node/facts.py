@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node import abis, features, programs
 from runc_wrap.policy.compiling import Facts
-from runc_wrap.profiles import files, machine
+from runc_wrap.profiles import platform, profile_files
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -20,21 +20,21 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
     """
     names = programs.default_runtimes(places.runtime) if runtimes is None else runtimes
     runtime = programs.find_runtime(names)
-    can = features.of(runtime, machine.kernel())
+    can = features.of(runtime, platform.kernel())
     return Facts(
         runtime_path=str(runtime.path),
         runtime_kind=runtime.kind,
         runtime_version=runtime.version,
-        arch=machine.goarch(),
-        kernel=machine.kernel(),
+        arch=platform.goarch(),
+        kernel=platform.kernel(),
         engines=programs.engine_versions(),
-        own_profiles=files.beneath(places.profiles),
-        system_profile=files.system(),
+        own_profiles=profile_files.beneath(places.profiles),
+        system_profile=profile_files.system(),
         flags=can.flags,
         actions=can.actions,
         logged="log" in can.logged,
         errors_logged="errno" in can.logged,
-        abis=abis.runnable(machine.goarch()),
+        abis=abis.runnable(platform.goarch()),
         listener=str(places.notify),
         now=dt.datetime.now(dt.UTC),
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.node import programs
 from runc_wrap.profiles import syscalls, versions
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.words import ACTIONS
+from runc_wrap.profiles.spec_names import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

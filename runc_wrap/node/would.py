@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import known
+from runc_wrap.filters.expectation import Expectation
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.errors import Refusal
@@ -18,7 +19,6 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import deep
-from runc_wrap.node.compare import Expectation
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.evidence.ledger import Record
-    from runc_wrap.node.bpf import Args
+    from runc_wrap.filters.bpf import Args
+    from runc_wrap.filters.runtime_load import Comparison, Loader
     from runc_wrap.profiles.abis import Abi
-    from runc_wrap.profiles.loading import Comparison, Loader
 
 Json = dict[str, Any]
 Capabilities = frozenset[str]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.policy import schema
 from runc_wrap.policy.naming import placing
 from runc_wrap.profiles import modes, syscalls
-from runc_wrap.profiles.words import LOG, NOTIFY
+from runc_wrap.profiles.spec_names import LOG, NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.naming import placing
-from runc_wrap.profiles import abis, lint, rings, siblings, syscalls
-from runc_wrap.profiles.words import OCI
+from runc_wrap.profiles import abis, lint, syscalls
+from runc_wrap.profiles.bypass import io_uring, sibling_calls
+from runc_wrap.profiles.spec_names import OCI
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +55,7 @@ def rings_denied(values: Mapping[str, Any]) -> list[str]:
 
 
 def _by_ring(values: Mapping[str, Any]) -> list[str]:
-    found = [call for call in values[DENY] if call in rings.RINGABLE or call in rings.CALLS]
+    found = [call for call in values[DENY] if call in io_uring.RINGABLE or call in io_uring.CALLS]
     return [*found, *([_DENIED] if values[SOCKETS] else [])]
 
 
@@ -113,7 +114,7 @@ def _asked(compiled: Json, call: str) -> list[frozenset[str]]:
 def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
     """Return None if a call is denied to containers with these capabilities, else whether partly.
 
-    A rule without comparisons beats those with; of several the first holds (profiles.simulate).
+    A rule without comparisons beats those with; of several the first holds (filters.simulate).
     socketcall and ipc that no rule names: libseccomp denies through them what is denied itself.
     """
     block = resolve(compiled, caps)
@@ -122,7 +123,7 @@ def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
     if plain:
         return False if plain[0] in _PERMISSIVE else None
     passing = [rule["action"] in _PERMISSIVE for rule in rules]
-    if block["defaultAction"] in _PERMISSIVE and call not in siblings.MULTIPLEXERS:
+    if block["defaultAction"] in _PERMISSIVE and call not in sibling_calls.MULTIPLEXERS:
         return not all(passing)
     return True if any(passing) else None
 
@@ -131,16 +132,16 @@ def ways(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
     """Yield what stays open beside each denial, and what to write to close it."""
     yield from _rings(values, profiles)
     for call in values[DENY]:
-        yield from _beside(call, DENY, siblings.SIBLINGS.get(call, ()), values, profiles)
-        if call in siblings.NOT_CALLS:
+        yield from _beside(call, DENY, sibling_calls.SIBLINGS.get(call, ()), values, profiles)
+        if call in sibling_calls.NOT_CALLS:
             yield (
-                f"note: {placing(values)(DENY)}{DENY}: {siblings.NOT_CALLS[call]} can do what "
+                f"note: {placing(values)(DENY)}{DENY}: {sibling_calls.NOT_CALLS[call]} can do what "
                 f"{call} does, or part of it, and is no system call that a filter could see; see "
                 "to its permissions."
             )
     if values[SOCKETS]:
         yield from _beside(_DENIED, SOCKETS, ("socketcall",), values, profiles)
-    if exempt := sorted(siblings.EXEMPT.intersection(values[DENY])):
+    if exempt := sorted(sibling_calls.EXEMPT.intersection(values[DENY])):
         yield (
             f"warning: {placing(values)(DENY)}{DENY} has {', '.join(exempt)}, which Linux lets "
             "through every filter (uretprobe since 6.14, 6.13.3 and 6.12.14; uprobe since 6.18 and "
@@ -150,13 +151,13 @@ def ways(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
 
 def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
     """Yield what is denied with a call that a ring makes too, or what a ring still does."""
-    denied, setup = _by_ring(values), profiles.open(rings.SETUP)
-    beyond = [call for call in denied if call not in rings.CALLS]
-    if values[IO_URING] != ALLOW and beyond and rings.SETUP not in denied:
+    denied, setup = _by_ring(values), profiles.open(io_uring.SETUP)
+    beyond = [call for call in denied if call not in io_uring.CALLS]
+    if values[IO_URING] != ALLOW and beyond and io_uring.SETUP not in denied:
         place = placing(values)(SOCKETS if beyond == [_DENIED] else DENY)
         yield (
             f"note: {place}io_uring does {', '.join(beyond)} too, and no filter sees that: "
-            f"{', '.join(rings.CALLS)} are denied as well; to keep them and the way around, write "
+            f"{', '.join(io_uring.CALLS)} are denied as well; to keep them and the way around, write "
             f'io_uring = "{ALLOW}" in [overlay].'
         )
     elif values[IO_URING] == ALLOW and setup and beyond:
@@ -189,8 +190,8 @@ def _beside(
 def _found(call: str, values: Mapping[str, Any], profiles: Profiles) -> str:
     """Return for whom a call stays open, itself or done by a ring; "" if for nobody."""
     itself = profiles.open(call)
-    by_ring = call in rings.RINGABLE and not rings_denied(values)
-    setup = profiles.open(rings.SETUP) if by_ring else {}
+    by_ring = call in io_uring.RINGABLE and not rings_denied(values)
+    setup = profiles.open(io_uring.SETUP) if by_ring else {}
     told = {name for names in itself.values() for name in names}
     left = {how: [name for name in names if name not in told] for how, names in setup.items()}
     rest = _where({how: names for how, names in left.items() if names})

@@ -10,14 +10,15 @@ from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import abilities, naming, overlaying, ruling, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.policy.naming import SYSTEM, load
-from runc_wrap.profiles import modes, narrowing
-from runc_wrap.profiles.words import ACTIONS
+from runc_wrap.profiles import modes
+from runc_wrap.profiles.arguments import masks
+from runc_wrap.profiles.spec_names import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runc_wrap.profiles.arguments.masks import Narrowed
     from runc_wrap.profiles.model import Profile
-    from runc_wrap.profiles.narrowing import Narrowed
 
 __all__ = ["SYSTEM", "Compiled", "Facts", "compile_policy", "load"]
 
@@ -80,9 +81,9 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     sources = naming.sources(naming.named(values, runtime_default, facts), facts, problems)
     if problems:
         raise PolicyError("\n".join(problems))
-    as_kernel = values["default.int_arguments"] == narrowing.KERNEL
+    as_kernel = values["default.int_arguments"] == masks.KERNEL
     made = {
-        name: narrowing.narrowed(source) if as_kernel else narrowing.as_written(source)
+        name: masks.narrowed(source) if as_kernel else masks.as_written(source)
         for name, source in sources.items()
     }
     profiles = {
@@ -95,7 +96,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *ruling.remarks(rules, place, facts.now),
         *abilities.remarks(values, used, sources, facts),
         *overlaying.remarks(values, profiles, facts.arch),
-        *(line for name, one in made.items() for line in narrowing.remarks(name, one)),
+        *(line for name, one in made.items() for line in masks.remarks(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)

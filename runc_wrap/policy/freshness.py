@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import files
+from runc_wrap.profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _sources(etc: Path) -> Iterator[tuple[str, Path]]:
     found += sorted((etc / "conf.d").glob("*.toml"))
     found += sorted(path for path in (etc / "profiles").rglob("*") if not path.is_dir())
     yield from ((str(path.relative_to(etc)), path) for path in found if not _is_hidden(path, etc))
-    yield from ((name, Path(name)) for name in files.SYSTEM_FILES if Path(name).exists())
+    yield from ((name, Path(name)) for name in profile_files.SYSTEM_FILES if Path(name).exists())
 
 
 def _is_hidden(path: Path, etc: Path) -> bool:
@@ -45,7 +45,7 @@ def _is_hidden(path: Path, etc: Path) -> bool:
 
 def _digest(path: Path) -> str:
     try:
-        data = files.read_bytes(path)
+        data = profile_files.read_bytes(path)
     except ProfileError:
         return _UNREADABLE
     return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import around, kinds
 from runc_wrap.policy.naming import placing
-from runc_wrap.profiles import lint, rings, syscalls
+from runc_wrap.profiles import lint, syscalls
+from runc_wrap.profiles.bypass import io_uring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +28,9 @@ def overlay(values: Mapping[str, Any]) -> Json | None:
     if not deny and not sockets:
         return None
     return {
-        "deny": list(dict.fromkeys([*deny, *(rings.CALLS if around.rings_denied(values) else ())])),
+        "deny": list(
+            dict.fromkeys([*deny, *(io_uring.CALLS if around.rings_denied(values) else ())])
+        ),
         "deny_sockets": [kinds.family(one) for one in sockets],
         "existing": values["overlay.existing"],
     }
@@ -52,7 +55,7 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
-    if values[around.IO_URING] == around.ALLOW and (both := set(rings.CALLS) & {*denied}):
+    if values[around.IO_URING] == around.ALLOW and (both := set(io_uring.CALLS) & {*denied}):
         yield (
             f"{placing(values)(around.IO_URING)}{around.IO_URING} is allow, but {_DENY} has "
             f"{', '.join(sorted(both))}; leave one of them out."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy import lines, ruling, schema
 from runc_wrap.policy.errors import PolicyError
-from runc_wrap.profiles import files
+from runc_wrap.profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _take_rules(
 
 def _text(file: Path) -> str:
     try:
-        return files.read_bytes(file, _LARGEST).decode()
+        return profile_files.read_bytes(file, _LARGEST).decode()
     except ProfileError as error:  # names the file
         raise PolicyError(f"{error}.") from None
     except UnicodeDecodeError as error:

@@ -10,9 +10,9 @@ import errno
 import re
 from collections.abc import Iterator
 
-from runc_wrap.profiles.fields import UINT64_MAX, Fields, decode
+from runc_wrap.profiles.json_fields import UINT64_MAX, Fields, decode
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, Rule
-from runc_wrap.profiles.words import (
+from runc_wrap.profiles.spec_names import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
     ARCHITECTURES,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from errno import EPERM
 from typing import Literal
 
+from runc_wrap.profiles.arguments.masks import is_wide
 from runc_wrap.profiles.model import Argument, Profile, Rule
-from runc_wrap.profiles.narrowing import is_wide
+from runc_wrap.profiles.spec_names import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.versions import Version, reached
-from runc_wrap.profiles.words import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 
 Severity = Literal["error", "warning", "note"]
 
@@ -62,9 +62,9 @@ RUNTIME_CALLS = frozenset(
 
 def check(profile: Profile, context: Context) -> list[Finding]:
     """Return what all checks find, in the order of CHECKS, then what leads around denials."""
-    from runc_wrap.profiles import lint_around  # noqa: PLC0415 - it makes findings of this module
+    from runc_wrap.profiles.bypass import profile_bypass  # noqa: PLC0415 - it makes findings of this module
 
-    checks = (*CHECKS, *lint_around.CHECKS)
+    checks = (*CHECKS, *profile_bypass.CHECKS)
     return [finding for one in checks for finding in one(profile, context)]
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runc_wrap.hotpath.rule_algebra import disjoint
-from runc_wrap.profiles import installations, observing
-from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles import filter_installation, observe_mode
+from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile
-from runc_wrap.profiles.words import ALLOW, LOG, OCI
+from runc_wrap.profiles.spec_names import ALLOW, LOG, OCI
 
 Json = dict[str, Any]
 
@@ -89,8 +89,8 @@ def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Js
         for entry in disjoint(made["rules"], made["block"])
     ]
     if installing:
-        split = installations.rules(rules, block["defaultAction"], LOG)
-        rules = [*split, *installations.probes(rules)]
+        split = filter_installation.rules(rules, block["defaultAction"], LOG)
+        rules = [*split, *filter_installation.probes(rules)]
     return {**made, "block": block, "rules": rules}
 
 
@@ -106,7 +106,7 @@ def observed(
     """
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
-    sent, metadata = observing.observed(made, rules, abis, installing=installing)
+    sent, metadata = observe_mode.observed(made, rules, abis, installing=installing)
     if listener.killable:
         flags = block.get("flags", [SPEC_ALLOW_FLAG])
         block["flags"] = [*flags, KILLABLE_FLAG]

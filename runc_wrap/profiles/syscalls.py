@@ -13,8 +13,8 @@ from typing import Any
 
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXERS
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.siblings import MULTIPLEXERS
 
 # NR_SCMP_ERROR: the name is known for no architecture.
 UNKNOWN = -1

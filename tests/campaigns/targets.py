@@ -22,10 +22,10 @@ from runc_wrap.agent import arrivals, request_head, requests
 from runc_wrap.evidence import ledger, store
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, lines, netlink
+from runc_wrap.filters import bpf, bpf_paths
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.errors import Malformed, Refusal
-from runc_wrap.node import bpf, explore
 from runc_wrap.profiles import formats
 from runc_wrap.profiles.model import ProfileError
 
@@ -218,7 +218,7 @@ def program(data: bytes) -> None:
     returned = bpf.evaluate(found, call)
     if not 0 <= returned <= 0xFFFFFFFF:
         raise Defect(f"a filter returned {returned}")
-    told = explore.interest([found], call.arch, call.number)
+    told = bpf_paths.interest([found], call.arch, call.number)
     if not told.indexes and returned != bpf.evaluate(found, bpf.Call(call.arch, call.number)):
         raise Defect("no argument is said to matter, and one does")
 

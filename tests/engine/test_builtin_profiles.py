@@ -12,8 +12,8 @@ import pytest
 
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, formats, machine
-from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles import builtin, formats, platform
+from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Profile
 from tests.support import kernel
 from tests.support.containerd import Containerd
@@ -36,7 +36,7 @@ SYSTEM_FILE = "/usr/share/containers/seccomp.json"
 
 def compiled(profile: Profile) -> Json:
     """Compile for this machine."""
-    return compile_profile(profile, arch=machine.goarch(), kernel=machine.kernel())
+    return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
 
 
 def bounding(config: Json) -> frozenset[str]:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.filters import libseccomp, ptrace
+from runc_wrap.filters.expectation import Expectation
+from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import compare, filters, programs, reference
+from runc_wrap.node import programs
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
-from runc_wrap.profiles.compiling import compile_profile
-from runc_wrap.profiles.loading import Loader
-from runc_wrap.profiles.machine import goarch, kernel
+from runc_wrap.profiles.compile import compile_profile
+from runc_wrap.profiles.platform import goarch, kernel
 from tests.support import denials
 from tests.support.requirements import requires
 
@@ -66,11 +68,11 @@ def test_the_filter_read_back_is_the_one_simulated(
     give(bundle, SETS[caps])
     pid = bundle.create(pair.wrapped)
     block = bundle.read()["linux"]["seccomp"]
-    read = filters.read(pid)
-    assert len(read) == filters.status(pid).count == 1
-    expectation = compare.Expectation(block, loader_of(pair))
+    read = ptrace.read(pid)
+    assert len(read) == ptrace.status(pid).count == 1
+    expectation = Expectation(block, loader_of(pair))
     assert [one.as_json() for one in expectation.differences(read)] == []
-    made = reference.filter_bytes(expectation.simulation.load)
+    made = libseccomp.filter_bytes(expectation.simulation.load)
     assert read[0] == made if pair.kind == "crun" else read[0].endswith(made)
     if pair.kind == "runc":
         assert len(read[0]) > len(made)
@@ -82,13 +84,13 @@ def test_each_runtimes_filter_differs_from_the_others_by_the_stub_only(
     read = {}
     for kind, pair in pairs.items():
         bundle = make_bundle(kind)
-        read[kind] = filters.read(bundle.create(pair.wrapped))
+        read[kind] = ptrace.read(bundle.create(pair.wrapped))
         block = bundle.read()["linux"]["seccomp"]
-    found = compare.Expectation(block, loader_of(pairs["runc"])).differences(read["crun"])
+    found = Expectation(block, loader_of(pairs["runc"])).differences(read["crun"])
     assert {(one.expected, one.found) for one in found} == {
         (actions.code("SCMP_ACT_ERRNO", errno.ENOSYS), actions.code("SCMP_ACT_ERRNO"))
     }
-    stub = compare.Expectation(block, loader_of(pairs["runc"])).simulation.load.stub
+    stub = Expectation(block, loader_of(pairs["runc"])).simulation.load.stub
     assert all(one.number > stub[ABIS[one.abi]] for one in found)
 
 
@@ -106,8 +108,8 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
     ]
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
     bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*swapped, extra]})
-    read = filters.read(bundle.create(pair.wrapped))
-    found = compare.Expectation(block, loader_of(pair)).differences(read)
+    read = ptrace.read(bundle.create(pair.wrapped))
+    found = Expectation(block, loader_of(pair)).differences(read)
     for abi in abis.runnable(syscalls.native()):
         calls = {one.syscall: one for one in found if one.abi == abi.name}
         assert set(calls) == {"mkdir", "getpid", "socket", "mount"}
@@ -120,8 +122,8 @@ def test_a_stripped_filter_differs_in_everything_denied(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     pid = make_bundle(pair.kind).create(pair.bare)
-    assert filters.read(pid) == ()
-    found = compare.Expectation(containerd(frozenset()), loader_of(pair)).differences(())
+    assert ptrace.read(pid) == ()
+    found = Expectation(containerd(frozenset()), loader_of(pair)).differences(())
     assert all(one.is_weaker for one in found)
     assert {"mount", "bpf", "kexec_load"} <= {one.syscall for one in found}
 
@@ -131,11 +133,11 @@ def test_a_process_execd_into_the_container_has_the_same_filter(
 ) -> None:
     bundle = make_bundle(pair.kind)
     bundle.create(pair.wrapped)
-    expectation = compare.Expectation(bundle.read()["linux"]["seccomp"], loader_of(pair))
+    expectation = Expectation(bundle.read()["linux"]["seccomp"], loader_of(pair))
     pid_file = bundle.path / "exec.pid"
     flags = ("--detach", "--pid-file", str(pid_file))
     bundle.call(pair.wrapped, "exec", *flags, after=("/bin/sleep", "100"))
-    read = filters.read(int(pid_file.read_text()))  # runc's stub has its ABIs in random order
+    read = ptrace.read(int(pid_file.read_text()))  # runc's stub has its ABIs in random order
     assert len(read) == 1
     assert expectation.differences(read) == ()
 
@@ -180,7 +182,7 @@ def test_the_probe_tells_a_filter_from_another(
     running_probe(bundle, pair, probe)
     native = syscalls.native()
     done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(native)))
-    expectation = compare.Expectation(block, loader_of(pair))
+    expectation = Expectation(block, loader_of(pair))
     wrong = {one.name for one in denials.parse(done.stdout) if not agrees(one, expectation)}
     assert wrong == {"mkdir", "getpid", "mount"}
 
@@ -196,12 +198,12 @@ def test_every_call_made_in_a_container_gets_what_the_simulation_says(
     give(bundle, SETS[caps])
     running_probe(bundle, pair, probe)
     done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(ABIS[abi])))
-    expectation = compare.Expectation(block, loader_of(pair))
+    expectation = Expectation(block, loader_of(pair))
     wrong = [one for one in denials.parse(done.stdout) if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
 
 
-def agrees(result: denials.Result, expectation: compare.Expectation) -> bool:
+def agrees(result: denials.Result, expectation: Expectation) -> bool:
     """Tell whether a call got what it must: the errno of its denial, or none of ours."""
     exempt = result.abi is ABIS["x86_64"] and result.number in EXEMPT.values()
     if result.kind == "skipped" or (exempt and not result.is_denied):

@@ -16,7 +16,7 @@ from runc_wrap.agent import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.programs import Runtime
-from runc_wrap.profiles import builtin, machine, modes
+from runc_wrap.profiles import builtin, modes, platform
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.processes import short_directory, wait_until
@@ -34,7 +34,7 @@ INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
 
 def _takes_the_flag(pair: Pair) -> bool:
     runtime = Runtime(Path(pair.bare), pair.kind, installed_version(pair.kind))
-    return modes.KILLABLE_FLAG in features.of(runtime, machine.kernel()).flags
+    return modes.KILLABLE_FLAG in features.of(runtime, platform.kernel()).flags
 
 
 def _with(bundle: Bundle, program: Path) -> Bundle:
@@ -49,7 +49,7 @@ def _block(path: Path, *, killable: bool) -> dict[str, object]:
     listener = modes.Listener(str(path), killable)
     profile = builtin.load("containerd")
     made = modes.compiled(
-        profile, "observe", arch=machine.goarch(), kernel=machine.kernel(), listener=listener
+        profile, "observe", arch=platform.goarch(), kernel=platform.kernel(), listener=listener
     )
     return resolve(made, frozenset())
 

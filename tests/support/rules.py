@@ -9,9 +9,9 @@ from collections import Counter
 from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import formats, machine
-from runc_wrap.profiles.compiling import compile_profile
-from runc_wrap.profiles.narrowing import narrowed
+from runc_wrap.profiles import formats, platform
+from runc_wrap.profiles.arguments.masks import narrowed
+from runc_wrap.profiles.compile import compile_profile
 
 Json = dict[str, Any]
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 def as_the_kernel_compares(theirs: Json) -> Json:
     """Return an engine's block as we put it in: default.int_arguments is "kernel"."""
     profile = narrowed(formats.parse(json.dumps(theirs).encode(), "theirs")).profile
-    compiled = compile_profile(profile, arch=machine.goarch(), kernel=machine.kernel())
+    compiled = compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     return resolve(compiled, frozenset())
 
 

@@ -31,7 +31,7 @@ from runc_wrap.profiles.engines.shared import (
     sockets_without_alg_and_vsock,
 )
 from runc_wrap.profiles.model import Condition
-from runc_wrap.profiles.words import ERRNO
+from runc_wrap.profiles.spec_names import ERRNO
 
 _ALG_BLOCKED = "1.7.32 2.0.9 2.2.4 2.3.1"
 _HANDLES_FREE = "1.6.22 1.7.3"

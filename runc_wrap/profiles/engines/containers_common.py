@@ -28,7 +28,7 @@ from runc_wrap.profiles.engines.shared import (
     personalities,
 )
 from runc_wrap.profiles.model import Argument
-from runc_wrap.profiles.words import ERRNO
+from runc_wrap.profiles.spec_names import ERRNO
 
 _AF_NETLINK, _NETLINK_AUDIT = 16, 9
 _FUTEX2 = "futex_requeue futex_wait futex_waitv futex_wake"

@@ -13,8 +13,8 @@ from runc_wrap.profiles.engines.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.engines.dated import DatedRule, calls, on
 from runc_wrap.profiles.engines.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
 from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, Rule
+from runc_wrap.profiles.spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.versions import Version, listed, parse, reached
-from runc_wrap.profiles.words import ALLOW, ERRNO
 
 NAME = "crio"
 OLDEST = "1.25.0"

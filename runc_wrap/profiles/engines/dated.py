@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, Rule
+from runc_wrap.profiles.spec_names import ALLOW
 from runc_wrap.profiles.versions import Version, listed, within
-from runc_wrap.profiles.words import ALLOW
 
 
 @dataclass(frozen=True, slots=True)

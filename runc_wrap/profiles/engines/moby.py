@@ -35,7 +35,7 @@ from runc_wrap.profiles.engines.shared import (
     sockets_without_alg_and_vsock,
 )
 from runc_wrap.profiles.model import Condition
-from runc_wrap.profiles.words import ERRNO
+from runc_wrap.profiles.spec_names import ERRNO
 
 _ALG_BLOCKED = "29.4.2"
 _HANDLES_FREE = "23.0.7 24.0.3"

@@ -7,7 +7,7 @@ import errno
 
 from runc_wrap.profiles.engines.dated import Architectures, DatedRule, calls, on, with_caps
 from runc_wrap.profiles.model import Argument, Condition
-from runc_wrap.profiles.words import ERRNO
+from runc_wrap.profiles.spec_names import ERRNO
 
 # Allowed without condition by every release of containerd since 1.6.0 and Docker since 23.0.0.
 CORE = """

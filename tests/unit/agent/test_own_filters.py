@@ -17,10 +17,10 @@ from runc_wrap.agent import asked, bpf, containers, own_filters, pointed
 from runc_wrap.agent.containers import Container
 from runc_wrap.agent.notify import Call
 from runc_wrap.agent.own_filters import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
-from runc_wrap.node import bpf as careful
+from runc_wrap.filters import bpf as careful
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.installations import NUMBERS
+from runc_wrap.profiles.filter_installation import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

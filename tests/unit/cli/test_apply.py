@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.profiles import machine
+from runc_wrap.profiles import platform
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE, profile
@@ -115,7 +115,7 @@ def test_a_machine_that_no_engine_is_built_for_is_told(
     def unknown() -> str:
         raise ProfileError("the machine 'vax' is not known")
 
-    monkeypatch.setattr(machine, "goarch", unknown)
+    monkeypatch.setattr(platform, "goarch", unknown)
     assert "the machine 'vax' is not known" in node.failure("apply")
 
 

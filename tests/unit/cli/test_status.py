@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.filters.expectation import Difference
 from runc_wrap.host import runtime_state
 from runc_wrap.node import deep, status, users
-from runc_wrap.node.compare import Difference
 from tests.unit.node.test_containers import runc
 
 if TYPE_CHECKING:

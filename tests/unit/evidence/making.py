@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence import ledger
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
+from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.would import Enforced
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.compiling import compile_profile
-from runc_wrap.profiles.loading import Loader
+from runc_wrap.profiles.compile import compile_profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.seen import Evidence
 from runc_wrap.evidence.tallies import Call
 from runc_wrap.evidence.verdict import Judging
+from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.node.would import Enforced
-from runc_wrap.profiles.loading import Loader
 from tests.unit.evidence import making
 from tests.unit.evidence.making import UNSHARE, line, observed, sighting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import programs
-from runc_wrap.profiles import files
+from runc_wrap.profiles import profile_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,5 +27,5 @@ def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "machine"
     directory.mkdir()
     patch.setattr(programs, "FIXED_PATH", (str(directory),))
-    patch.setattr(files, "SYSTEM_FILES", ())
+    patch.setattr(profile_files, "SYSTEM_FILES", ())
     return directory

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.node import bpf, compare, explore, reference
+from runc_wrap.filters import bpf, bpf_paths, libseccomp
+from runc_wrap.filters.expectation import Difference, Expectation
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.simulate import Simulation
 from runc_wrap.profiles import actions, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.loading import Loader
-from runc_wrap.profiles.simulate import Simulation
 from tests.unit.profiles.resolving import ADMIN, block_of
 
 pytestmark = pytest.mark.skipif(
@@ -23,13 +24,13 @@ ENGINES = ["containerd", "moby", "containers-common", "crio"]
 
 
 def loaded(block: Any, loader: Loader = CRUN) -> bytes:
-    return reference.filter_bytes(Simulation(block, loader).load)
+    return libseccomp.filter_bytes(Simulation(block, loader).load)
 
 
 @pytest.mark.parametrize("spec", ENGINES)
 def test_an_engines_profile_does_not_differ_from_itself_and_takes_under_a_second(spec: str) -> None:
     block = block_of(spec)
-    expectation = compare.Expectation(block, CRUN)
+    expectation = Expectation(block, CRUN)
     filters = [loaded(block)]
     begun = time.process_time()
     assert expectation.differences(filters) == ()
@@ -41,13 +42,13 @@ def with_rule(block: Any, *names: str, **fields: Any) -> Any:
     return {**block, "syscalls": [*block["syscalls"], rule]}
 
 
-def names_of(differences: tuple[compare.Difference, ...], abi: str = "x86_64") -> set[str]:
+def names_of(differences: tuple[Difference, ...], abi: str = "x86_64") -> set[str]:
     return {one.syscall for one in differences if one.abi == abi}
 
 
 def test_a_rule_more_is_found_on_every_abi() -> None:
     block = block_of("containerd")
-    found = compare.Expectation(block, CRUN).differences([loaded(with_rule(block, "mount"))])
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount"))])
     for abi in ("x86_64", "x86", "x32"):
         assert names_of(found, abi) == {"mount"}
     assert all(one.is_weaker and one.args is None for one in found)
@@ -68,9 +69,7 @@ def test_a_rule_more_is_found_on_every_abi() -> None:
 def test_a_condition_that_only_the_filter_has_is_found(op: str, value: int, two: int) -> None:
     block = block_of("containerd")
     args = [{"index": 4, "value": value, "valueTwo": two, "op": f"SCMP_CMP_{op}"}]
-    found = compare.Expectation(block, CRUN).differences(
-        [loaded(with_rule(block, "mount", args=args))]
-    )
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
     assert names_of(found) == {"mount"}
     assert found[0].args is not None
 
@@ -78,23 +77,21 @@ def test_a_condition_that_only_the_filter_has_is_found(op: str, value: int, two:
 def test_conditions_on_two_arguments_are_found_together() -> None:
     block = block_of("containerd")
     args = [{"index": index, "value": 77 + index, "op": "SCMP_CMP_EQ"} for index in (1, 3)]
-    found = compare.Expectation(block, CRUN).differences(
-        [loaded(with_rule(block, "mount", args=args))]
-    )
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
     assert names_of(found) == {"mount"}
 
 
 def test_a_condition_lost_is_found() -> None:
     block = block_of("containerd")
     lost = [{key: rule[key] for key in rule if key != "args"} for rule in block["syscalls"]]
-    found = compare.Expectation(block, CRUN).differences([loaded({**block, "syscalls": lost})])
+    found = Expectation(block, CRUN).differences([loaded({**block, "syscalls": lost})])
     assert {"socket", "clone", "personality"} <= names_of(found)
 
 
 def test_another_errno_is_a_difference() -> None:
     block = block_of("containerd")
     other = loaded({**block, "defaultErrnoRet": 111})
-    found = compare.Expectation(block, CRUN).differences([other])
+    found = Expectation(block, CRUN).differences([other])
     assert "mount" in names_of(found)
     assert not any(one.is_weaker for one in found)
 
@@ -103,7 +100,7 @@ def test_a_filter_on_top_makes_stricter_not_weaker() -> None:
     block = block_of("containerd")
     deny = {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}
     top = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [deny], "architectures": ALL_X86}
-    found = compare.Expectation(block, CRUN).differences([loaded(block), loaded(top)])
+    found = Expectation(block, CRUN).differences([loaded(block), loaded(top)])
     assert names_of(found) == {"mkdir"}
     assert not any(one.is_weaker for one in found)
 
@@ -112,7 +109,7 @@ ALL_X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 
 
 def test_other_capabilities_are_named() -> None:
-    found = compare.Expectation(block_of("containerd"), CRUN).differences(
+    found = Expectation(block_of("containerd"), CRUN).differences(
         [loaded(block_of("containerd", ADMIN))]
     )
     assert {"mount", "umount2", "bpf"} <= names_of(found)
@@ -120,15 +117,13 @@ def test_other_capabilities_are_named() -> None:
 
 
 def test_without_filters_all_that_is_denied_differs() -> None:
-    found = compare.Expectation(block_of("containerd"), CRUN).differences(())
+    found = Expectation(block_of("containerd"), CRUN).differences(())
     assert "mount" in names_of(found)
     assert "read" not in names_of(found)
 
 
 def test_what_is_shown() -> None:
-    one = compare.Difference(
-        "x86_64", "socket", 41, actions.ERRNO | 1, actions.ALLOW, (40, 1, 0, 0, 0, 0)
-    )
+    one = Difference("x86_64", "socket", 41, actions.ERRNO | 1, actions.ALLOW, (40, 1, 0, 0, 0, 0))
     assert one.as_json() == {
         "abi": "x86_64",
         "syscall": "socket(0x28, 1, 0, 0, 0, 0)",
@@ -139,12 +134,12 @@ def test_what_is_shown() -> None:
 
 def test_bytes_that_are_no_filter_are_an_error() -> None:
     with pytest.raises(bpf.BpfError):
-        compare.Expectation(block_of("containerd"), CRUN).differences([b"nonsense"])
+        Expectation(block_of("containerd"), CRUN).differences([b"nonsense"])
 
 
 def test_numbers_that_look_at_no_argument_are_proved_by_one_call() -> None:
     program = bpf.program(loaded(block_of("containerd")))
     audit = ABIS["x86_64"].audit
     number = syscalls.numbers(ABIS["x86_64"])
-    assert explore.interest([program], audit, number["read"]).indexes == []
-    assert explore.interest([program], audit, number["socket"]).indexes == [0]
+    assert bpf_paths.interest([program], audit, number["read"]).indexes == []
+    assert bpf_paths.interest([program], audit, number["socket"]).indexes == [0]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node import facts
 from runc_wrap.node.places import Places
-from runc_wrap.profiles import files
-from runc_wrap.profiles import machine as uname
+from runc_wrap.profiles import platform as uname
+from runc_wrap.profiles import profile_files
 from tests.unit.node import machine
 from tests.unit.policy.node import PROFILE
 
@@ -26,7 +26,7 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (places.profiles / "team/a.json").write_bytes(PROFILE)
     system = tmp_path / "seccomp.json"
     system.write_bytes(PROFILE)
-    monkeypatch.setattr(files, "SYSTEM_FILES", (str(tmp_path / "none"), str(system)))
+    monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(tmp_path / "none"), str(system)))
     found = facts.gather(places, ["runc"])
     assert (found.runtime_path, found.runtime_kind, found.runtime_version) == (
         str(runc),

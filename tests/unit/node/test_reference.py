@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.node import bpf, reference
+from runc_wrap.filters import bpf, libseccomp
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.simulate import Simulation
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.loading import Loader
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.simulate import Simulation
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None, reason="it needs libseccomp"
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 def made_of(*rules: Any) -> bytes:
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": list(rules)}
-    return reference.filter_bytes(Simulation(block, Loader("crun")).load)
+    return libseccomp.filter_bytes(Simulation(block, Loader("crun")).load)
 
 
 def rule(action: str, *args: tuple[int, str, int]) -> Any:
@@ -35,7 +35,7 @@ def test_what_libseccomp_refuses_is_told_in_its_words() -> None:
 
 
 def test_a_filter_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "SECONDS", 1)
+    monkeypatch.setattr(libseccomp, "SECONDS", 1)
     shared = (0, "NE", 2**64 - 1)
     with pytest.raises(ProfileError, match="does not come to an end with it in 1 s"):
         made_of(rule("ALLOW", (1, "GT", 3), shared), rule("LOG", (2, "NE", 3), shared))

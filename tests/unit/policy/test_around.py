@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import around, schema
 from runc_wrap.policy.errors import PolicyError
-from runc_wrap.profiles import rings, siblings, syscalls
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.bypass import sibling_calls
+from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE
 from tests.unit.hotpath import verdicts
 from tests.unit.policy.node import compiled
 
@@ -43,7 +45,7 @@ def _allow(*names: str, **more: Any) -> dict[str, Any]:
 
 def test_a_call_that_a_ring_makes_is_denied_with_the_ring_and_told() -> None:
     found = compiled({"overlay.deny": ["splice"], **RINGS})
-    assert found.policy["overlay"]["deny"] == ["splice", *rings.CALLS]
+    assert found.policy["overlay"]["deny"] == ["splice", *CALLS]
     (told,) = [line for line in found.remarks if "io_uring does splice too" in line]
     assert told.startswith("note: ")
     assert 'write io_uring = "allow" in [overlay].' in told
@@ -159,7 +161,7 @@ def test_what_a_ring_does_for_a_sibling_is_told() -> None:
 
 
 def test_what_is_no_call_is_said() -> None:
-    told = _remarks(deny=["ptrace", *siblings.SIBLINGS["ptrace"]])
+    told = _remarks(deny=["ptrace", *sibling_calls.SIBLINGS["ptrace"]])
     assert [line for line in told if "/proc/PID/mem can do what ptrace does" in line]
     assert not [line for line in told if line.startswith("warning")]
 
@@ -171,7 +173,7 @@ def test_calls_that_linux_exempts_from_filters_are_told_once() -> None:
 
 
 calls = st.lists(
-    st.sampled_from(sorted({*siblings.SIBLINGS, *rings.RINGABLE, "bpf"} - {"execve"})),
+    st.sampled_from(sorted({*sibling_calls.SIBLINGS, *RINGABLE, "bpf"} - {"execve"})),
     max_size=3,
     unique=True,
 ).filter(lambda names: syscalls.known_to_libseccomp(names) in (None, frozenset(names)))
@@ -188,7 +190,7 @@ def test_a_call_that_a_ring_makes_passes_no_ring_and_the_overlay_never_loosens(
         "overlay.io_uring": io_uring,
     }
     before, after = compiled(RINGS).profiles, compiled({**written, **RINGS}).profiles
-    by_ring = sockets or bool({*written["overlay.deny"]} & rings.RINGABLE)
+    by_ring = sockets or bool({*written["overlay.deny"]} & RINGABLE)
     for key, block in ((key, resolve(made, frozenset())) for key, made in after.items()):
         once = resolve(before[key], frozenset())
         for name in {*deny, *IO_URING, "read"}:

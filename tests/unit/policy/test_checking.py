@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.policy import checking
 from runc_wrap.policy.compiling import SYSTEM
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles.words import ACTIONS
+from runc_wrap.profiles.spec_names import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
 
 FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.policy import freshness, store
-from runc_wrap.profiles import files
+from runc_wrap.profiles import profile_files
 from tests.unit.policy.node import compiled, policies
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(files, "SYSTEM_FILES", (str(tmp_path / "seccomp.json"),))
+    monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(tmp_path / "seccomp.json"),))
     etc = tmp_path / "etc"
     (etc / "conf.d").mkdir(parents=True)
     (etc / "profiles" / "team").mkdir(parents=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.policy import kinds, reference, schema, store
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.words import ACTIONS, FLAGS
+from runc_wrap.profiles.spec_names import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
 if TYPE_CHECKING:

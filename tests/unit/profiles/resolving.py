@@ -4,7 +4,7 @@ from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile
 
 Json = dict[str, Any]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.compiling import compile_profile
+from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.model import Profile, ProfileError
-from runc_wrap.profiles.words import NATIVE
+from runc_wrap.profiles.spec_names import NATIVE
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import allowed, block_of
 

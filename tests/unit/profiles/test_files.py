@@ -5,32 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.profiles import files
-from runc_wrap.profiles.fields import MAX_BYTES
+from runc_wrap.profiles import profile_files
+from runc_wrap.profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.profiles.resolving import block_of
 
-SYSTEM = [Path(path) for path in files.SYSTEM_FILES]
+SYSTEM = [Path(path) for path in profile_files.SYSTEM_FILES]
 
 
 def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
-    profile = files.read(path)
+    profile = profile_files.read(path)
     assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
-        files.read(tmp_path / "none.json")
+        profile_files.read(tmp_path / "none.json")
 
 
 def test_a_directory_and_a_fifo_without_a_writer_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
-        files.read(tmp_path / "fifo")
+        profile_files.read(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="not a regular file; name one"):
-        files.read(tmp_path)
+        profile_files.read(tmp_path)
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None
     with path.open("wb") as file:
         file.truncate(MAX_BYTES * 1000)
     with pytest.raises(ProfileError, match="larger than 4194304 bytes"):
-        files.read(path)
+        profile_files.read(path)
 
 
 @pytest.mark.skipif(not SYSTEM[1].exists(), reason="containers-common is not installed here")
 def test_the_systems_own_profile_can_be_read_and_has_podmans_default() -> None:
-    profile = files.read(SYSTEM[1])
+    profile = profile_files.read(SYSTEM[1])
     block = block_of(profile)
     assert block["defaultErrnoRet"] == 38
     assert "SCMP_ARCH_X86_64" in block["architectures"]
@@ -59,23 +59,23 @@ def test_the_administrators_file_wins_over_the_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / name for name in ("etc", "usr")]
-    monkeypatch.setattr(files, "SYSTEM_FILES", tuple(map(str, paths)))
-    assert files.system() is None
+    monkeypatch.setattr(profile_files, "SYSTEM_FILES", tuple(map(str, paths)))
+    assert profile_files.system() is None
     paths[1].write_bytes(b"b")
-    assert files.system() == (str(paths[1]), b"b")
+    assert profile_files.system() == (str(paths[1]), b"b")
     paths[0].write_bytes(b"a")
-    assert files.system() == (str(paths[0]), b"a")
+    assert profile_files.system() == (str(paths[0]), b"a")
 
 
 def test_the_files_beneath_a_directory_are_named_by_their_paths(tmp_path: Path) -> None:
-    assert files.beneath(tmp_path / "none") == {}
+    assert profile_files.beneath(tmp_path / "none") == {}
     (tmp_path / "..data").mkdir()
     (tmp_path / "..data/a").write_bytes(b"1")  # as Kubernetes mounts a ConfigMap
     (tmp_path / "a").symlink_to("..data/a")
     (tmp_path / ".hidden").write_bytes(b"2")
     (tmp_path / "team").mkdir()
     (tmp_path / "team/b.json").write_bytes(b"3")
-    assert files.beneath(tmp_path) == {"a": b"1", "team/b.json": b"3"}
+    assert profile_files.beneath(tmp_path) == {"a": b"1", "team/b.json": b"3"}
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_link_that_leads_out_or_nowhere_is_refused(
     directory.mkdir()
     (directory / "link").symlink_to(target)
     with pytest.raises(ProfileError, match=f"link: a symbolic link that {said}"):
-        files.beneath(directory)
+        profile_files.beneath(directory)
 
 
 def test_a_fifo_beneath_a_directory_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
-        files.beneath(tmp_path)
+        profile_files.beneath(tmp_path)

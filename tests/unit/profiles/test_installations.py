@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from runc_wrap.filters import bpf, libseccomp
+from runc_wrap.filters.runtime_load import Loader, load
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import bpf, reference
 from runc_wrap.profiles import actions, builtin, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.filter_installation import NUMBERS
 from runc_wrap.profiles.formats import parse
-from runc_wrap.profiles.installations import NUMBERS
-from runc_wrap.profiles.loading import Loader, load
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def program(spec: str, mode: str, kind: Any) -> bpf.Program:
 
 
 def loaded(profile: Profile, mode: str, kind: Any = "runc") -> bpf.Program:
-    return bpf.program(reference.filter_bytes(load(made(profile, mode), Loader(kind))))
+    return bpf.program(libseccomp.filter_bytes(load(made(profile, mode), Loader(kind))))
 
 
 def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
@@ -95,7 +95,7 @@ def test_audit_does_not_take_a_probe_that_names_no_filter_for_an_installation(
 @pytest.mark.parametrize("spec", BUILT_IN)
 def test_without_the_rule_nothing_tells_of_an_installation(spec: str, mode: str) -> None:
     block = made(builtin.load(spec), mode, told=False)
-    filtered = bpf.program(reference.filter_bytes(load(block, Loader("runc"))))
+    filtered = bpf.program(libseccomp.filter_bytes(load(block, Loader("runc"))))
     for name, number in NUMBERS.items():
         assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == actions.ALLOW
 

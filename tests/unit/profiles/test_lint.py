@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.profiles import builtin, lint, rings
+from runc_wrap.profiles import builtin, lint
+from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.versions import Version
 
@@ -66,7 +67,7 @@ SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
     [
         ("ALLOW", [SPLICE], "denies splice, wholly or by arguments, and allows io_uring_setup"),
         ("ALLOW", [{**SPLICE, "args": TWICE[:1]}], "denies splice, wholly or by arguments"),
-        ("ALLOW", [SPLICE, {**SPLICE, "names": list(rings.CALLS)}], None),
+        ("ALLOW", [SPLICE, {**SPLICE, "names": list(io_uring.CALLS)}], None),
         ("ERRNO", [SOCKET, RING], "denies socket, wholly or by arguments"),
         ("ERRNO", [SOCKET, RING, {**SOCKET, "args": []}], None),
         ("ERRNO", [SOCKET], None),

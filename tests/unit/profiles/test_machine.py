@@ -2,9 +2,9 @@
 
 import pytest
 
-from runc_wrap.profiles import machine
+from runc_wrap.profiles import platform
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.words import NATIVE, OCI
+from runc_wrap.profiles.spec_names import NATIVE, OCI
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from runc_wrap.profiles.words import NATIVE, OCI
     ],
 )
 def test_the_kernels_name_of_a_machine_becomes_gos(name: str, goarch: str) -> None:
-    assert machine.goarch(name) == goarch
+    assert platform.goarch(name) == goarch
     assert goarch in NATIVE
     assert goarch in OCI
 
@@ -31,7 +31,7 @@ def test_the_kernels_name_of_a_machine_becomes_gos(name: str, goarch: str) -> No
 def test_mips_is_told_apart_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for order, expected in (("little", "mips64le"), ("big", "mips64")):
         monkeypatch.setattr("sys.byteorder", order)
-        assert machine.goarch("mips64") == expected
+        assert platform.goarch("mips64") == expected
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_mips_is_told_apart_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> No
 def test_only_version_and_major_revision_of_a_kernel_count(
     release: str, kernel: tuple[int, int]
 ) -> None:
-    assert machine.kernel(release) == kernel
+    assert platform.kernel(release) == kernel
 
 
 def test_this_node_is_known() -> None:
-    assert machine.goarch() in NATIVE
-    assert machine.kernel() > (2, 6)
+    assert platform.goarch() in NATIVE
+    assert platform.kernel() > (2, 6)
 
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(ProfileError, match="the machine 'vax' is not known"):
-        machine.goarch("vax")
+        platform.goarch("vax")
     with pytest.raises(ProfileError, match="the kernel release 'new' does not begin like"):
-        machine.kernel("new")
+        platform.kernel("new")

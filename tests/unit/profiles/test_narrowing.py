@@ -13,16 +13,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from runc_wrap.filters import bpf, libseccomp
+from runc_wrap.filters.bpf_paths import Interest
+from runc_wrap.filters.runtime_load import Load, Loader, load
+from runc_wrap.filters.simulate import Simulation, compares
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import bpf, reference
-from runc_wrap.node.explore import Interest
-from runc_wrap.profiles import actions, builtin, modes, narrowing, parameters, syscalls
+from runc_wrap.profiles import actions, builtin, modes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
+from runc_wrap.profiles.arguments import masks, widths
+from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.formats import parse
-from runc_wrap.profiles.loading import Load, Loader, load
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.simulate import Simulation, compares
-from runc_wrap.profiles.spans import blocks, meet, rest, span_of, spans
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.model import Profile
@@ -67,7 +68,7 @@ class Asked:
         loader = Loader("crun" if kind == "crun" else "runc")
         self.load: Load = load(self.block, loader)
         self.simulation = Simulation(self.block, loader)
-        self._program = bpf.program(reference.filter_bytes(self.load))
+        self._program = bpf.program(libseccomp.filter_bytes(self.load))
 
     @staticmethod
     def resolved(profile: Profile, mode: str, *caps: str) -> Json:
@@ -89,7 +90,7 @@ ALL_BUT_INET = own(rule(compare("NE", 2)))
 
 @needs_libseccomp
 def test_a_family_that_a_rule_leaves_out_is_passed_as_written_and_not_when_narrowed() -> None:
-    written, made = Asked(ALL_BUT_INET), Asked(narrowing.narrowed(ALL_BUT_INET).profile)
+    written, made = Asked(ALL_BUT_INET), Asked(masks.narrowed(ALL_BUT_INET).profile)
     assert written(2) == made(2) == EPERM
     assert written(1) == made(1) == actions.ALLOW
     assert written(2 + (1 << 32)) == actions.ALLOW
@@ -113,14 +114,14 @@ def test_a_family_that_a_rule_leaves_out_is_passed_as_written_and_not_when_narro
 def test_upper_bits_change_nothing(allowed: list[str], refused: list[int]) -> None:
     told = [(op, [int(one, 0) for one in rest]) for op, *rest in map(str.split, allowed)]
     profile = own(*(rule(compare(op, value, 0, *two)) for op, (value, *two) in told))
-    made = Asked(narrowing.narrowed(profile).profile)
+    made = Asked(masks.narrowed(profile).profile)
     for number in refused:
         assert {made(high << 32 | number) for high in HIGH} == {EPERM}
     assert "socket" in {name for one in made.block["syscalls"] for name in one["names"]}
 
 
 def test_the_register_of_a_negative_number_is_that_number() -> None:
-    [_, one] = narrowing.narrowed(own(rule(compare("EQ", (1 << 64) - 100)))).profile.rules
+    [_, one] = masks.narrowed(own(rule(compare("EQ", (1 << 64) - 100)))).profile.rules
     assert [(a.op, a.value, a.value_two) for a in one.args] == [
         ("SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, 0xFFFFFF9C)
     ]
@@ -151,9 +152,7 @@ def calls(profile: Profile, name: str) -> list[bpf.Args]:
 
 
 def low(args: bpf.Args, name: str) -> bpf.Args:
-    a, b, c, d, e, f = (
-        one & (1 << parameters.bits(name, place)) - 1 for place, one in enumerate(args)
-    )
+    a, b, c, d, e, f = (one & (1 << widths.bits(name, place)) - 1 for place, one in enumerate(args))
     return a, b, c, d, e, f
 
 
@@ -164,7 +163,7 @@ def test_what_libseccomp_makes_of_a_narrowed_profile_decides_by_the_lower_bits(
     rules: list[Json], kind: str, default: str
 ) -> None:
     profile = own(*rules, default=default)
-    found = narrowing.narrowed(profile)
+    found = masks.narrowed(profile)
     assume(found.calls == ("socket",))
     assume(_is_taken(profile, kind))  # rules that contradict each other are refused as written
     made = Asked(found.profile, kind=kind)
@@ -206,7 +205,7 @@ def test_built_in_profiles_say_the_same_for_arguments_without_upper_bits(
     spec: str, caps: tuple[str, ...]
 ) -> None:
     profile = builtin.load(spec)
-    found = narrowing.narrowed(profile)
+    found = masks.narrowed(profile)
     written, made = Asked(profile, "enforce", *caps), Asked(found.profile, "enforce", *caps)
     assert found.calls
     assert not found.left
@@ -222,7 +221,7 @@ def test_built_in_profiles_say_the_same_for_arguments_without_upper_bits(
 @pytest.mark.parametrize("spec", sorted(builtin.names()))
 @pytest.mark.parametrize("mode", ["audit", "observe"])
 def test_what_enforce_denies_by_the_lower_bits_the_other_modes_see(spec: str, mode: str) -> None:
-    made = narrowing.narrowed(builtin.load(spec)).profile
+    made = masks.narrowed(builtin.load(spec)).profile
     enforced, seen = Asked(made), Asked(made, mode)
     for args in ((40, 1, 0), (40 + (1 << 32), 1, 0), (1, 1, 0), (1 + (1 << 32), 1, 0)):
         passes = enforced(*args) == actions.ALLOW
@@ -240,29 +239,29 @@ def test_what_enforce_denies_by_the_lower_bits_the_other_modes_see(spec: str, mo
 )
 def test_what_cannot_be_said_exactly_stays_as_written_and_is_named(rules: list[Json]) -> None:
     profile = own(*rules)
-    found = narrowing.narrowed(profile)
-    assert found == narrowing.Narrowed(profile, (), ("socket",))
-    [line] = narrowing.remarks("localhost/a.json", found)
+    found = masks.narrowed(profile)
+    assert found == masks.Narrowed(profile, (), ("socket",))
+    [line] = masks.remarks("localhost/a.json", found)
     assert line.startswith("warning: profile localhost/a.json: socket: compared as written")
 
 
 def test_a_profile_has_room_for_so_many_rules() -> None:
     names = "socket socketpair fcntl ioctl flock listen shutdown".split()
-    found = narrowing.narrowed(own(*(rule(compare("NE", 2), name=name) for name in names)))
+    found = masks.narrowed(own(*(rule(compare("NE", 2), name=name) for name in names)))
     assert (len(found.calls), len(found.left)) == (6, 1)
-    assert len(found.profile.rules) <= 1 + len(names) + narrowing.MOST_RULES
+    assert len(found.profile.rules) <= 1 + len(names) + masks.MOST_RULES
 
 
 def test_parameters_as_wide_as_the_register_stay_as_written() -> None:
     profile = own(rule(compare("NE", 5), name="clone"), rule(compare("NE", 5, 1), name="keyctl"))
-    assert narrowing.narrowed(profile) == narrowing.Narrowed(profile)
+    assert masks.narrowed(profile) == masks.Narrowed(profile)
 
 
 @needs_libseccomp
 def test_a_denial_of_one_number_wins_over_what_allows_all_but_another() -> None:
     denial = rule(compare("EQ", 40), action="ERRNO", number=7)
     profile = own(denial, rule(compare("NE", 16)))
-    written, made = Asked(profile), Asked(narrowing.narrowed(profile).profile)
+    written, made = Asked(profile), Asked(masks.narrowed(profile).profile)
     wanted = [(1, actions.ALLOW), (16, EPERM), (40, actions.ERRNO | 7)]
     assert [(one, written(one)) for one, _ in wanted] == wanted
     assert [(one, made((1 << 32) + one)) for one, _ in wanted] == wanted
@@ -271,20 +270,20 @@ def test_a_denial_of_one_number_wins_over_what_allows_all_but_another() -> None:
 @needs_libseccomp
 def test_a_denial_that_runtimes_drop_takes_nothing_from_what_is_allowed() -> None:
     profile = own(rule(compare("EQ", 40), action="ERRNO", number=1), rule(compare("NE", 16)))
-    written, made = Asked(profile), Asked(narrowing.narrowed(profile).profile)
+    written, made = Asked(profile), Asked(masks.narrowed(profile).profile)
     assert written(40) == made(40) == actions.ALLOW
 
 
 def test_calls_of_one_rule_are_told_apart_by_their_parameters() -> None:
     both = {**rule(compare("NE", 5)), "names": ["clone", "socket", "socketpair"]}
-    [_, first, *others] = narrowing.narrowed(own(both)).profile.rules
+    [_, first, *others] = masks.narrowed(own(both)).profile.rules
     assert (first.names, first.args[0].op) == (("clone",), "SCMP_CMP_NE")
     assert {one.names for one in others} == {("socket", "socketpair")}
     assert len(others) == 32
 
 
 def test_one_argument_compared_twice_is_either_as_runtimes_have_it() -> None:
-    made = narrowing.narrowed(own(rule(compare("EQ", 5), compare("EQ", 6)))).profile
+    made = masks.narrowed(own(rule(compare("EQ", 5), compare("EQ", 6)))).profile
     assert [[a.value_two for a in one.args] for one in made.rules] == [[], [5], [6]]
 
 
@@ -324,13 +323,13 @@ def test_spans_that_overlap_leave_what_none_of_them_holds(
 
 
 def test_parameters_are_what_the_kernels_prototypes_say() -> None:
-    assert [parameters.bits("socket", place) for place in range(4)] == [32, 32, 32, 64]
-    assert [parameters.bits("openat", place) for place in range(4)] == [32, 64, 32, 16]
-    assert [parameters.bits("ioctl", place) for place in range(3)] == [32, 32, 64]
-    assert [parameters.bits(name, 0) for name in ("clone", "unshare", "ptrace")] == [64, 64, 64]
+    assert [widths.bits("socket", place) for place in range(4)] == [32, 32, 32, 64]
+    assert [widths.bits("openat", place) for place in range(4)] == [32, 64, 32, 16]
+    assert [widths.bits("ioctl", place) for place in range(3)] == [32, 32, 64]
+    assert [widths.bits(name, 0) for name in ("clone", "unshare", "ptrace")] == [64, 64, 64]
 
 
 @needs_libseccomp
 def test_libseccomp_knows_every_call_of_the_table() -> None:
-    names = parameters.names()
+    names = widths.names()
     assert syscalls.known_to_libseccomp(names) == names

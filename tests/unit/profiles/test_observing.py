@@ -11,16 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.agent import arguments
+from runc_wrap.filters import bpf, bpf_paths, libseccomp
+from runc_wrap.filters.runtime_load import Loader, load
+from runc_wrap.filters.simulate import Simulation
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.node import bpf, explore, reference
-from runc_wrap.profiles import abis, actions, builtin, installations, lint, modes, syscalls
+from runc_wrap.profiles import abis, actions, builtin, filter_installation, lint, modes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.complement import complement
+from runc_wrap.profiles.arguments.complement import complement
 from runc_wrap.profiles.formats import parse
-from runc_wrap.profiles.loading import Loader, load
-from runc_wrap.profiles.simulate import Simulation
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
@@ -46,7 +46,7 @@ class Both:
     def __init__(self, profile: Any, bounding: frozenset[str]) -> None:
         self.blocks = {mode: block(profile, mode, bounding) for mode in ("enforce", "observe")}
         self.programs = {
-            mode: bpf.program(reference.filter_bytes(load(one, Loader("runc"))))
+            mode: bpf.program(libseccomp.filter_bytes(load(one, Loader("runc"))))
             for mode, one in self.blocks.items()
         }
         self.by_family = any(
@@ -73,7 +73,7 @@ class Both:
 
     def classes(self, abi: abis.Abi, number: int) -> list[bpf.Args]:
         """Return arguments that reach every outcome of either filter."""
-        return list(explore.interest(self.programs.values(), abi.audit, number).calls())
+        return list(bpf_paths.interest(self.programs.values(), abi.audit, number).calls())
 
 
 def block(profile: Any, mode: str, bounding: frozenset[str]) -> dict[str, Any]:
@@ -94,7 +94,10 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
     name = syscalls.table(abi).get(number)
     if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
         return ""  # no family of the kernel's; rules are compared as the kernel takes it
-    if name in installations.NUMBERS and args[0] & 0xFFFFFFFF == installations.NUMBERS[name]:
+    if (
+        name in filter_installation.NUMBERS
+        and args[0] & 0xFFFFFFFF == filter_installation.NUMBERS[name]
+    ):
         is_allowed = False  # it is, and is sent all the same
     may = {enforced} if is_allowed else {NOTIFY} if _must_be_sent(name) else {NOTIFY, LOG}
     if seen in may:

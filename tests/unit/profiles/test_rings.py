@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from runc_wrap.profiles import rings, siblings, syscalls
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from tests.support.requirements import unmet
 
 HEADER = Path("/usr/include/linux/io_uring.h")
@@ -19,15 +20,15 @@ def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
     body = re.search(r"enum io_uring_op \{(.*?)IORING_OP_LAST", HEADER.read_text(), re.DOTALL)
     assert body
     names = re.findall(r"\bIORING_OP_(\w+)", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
-    ours = list(rings.OPERATIONS)
+    ours = list(io_uring.OPERATIONS)
     shorter = min(len(names), len(ours))
     assert shorter >= 58  # Linux 6.12
     assert ours[:shorter] == names[:shorter]
 
 
 def test_every_call_that_is_named_libseccomp_knows() -> None:
-    named = {*siblings.SIBLINGS, *rings.RINGABLE, *rings.CALLS, *siblings.NOT_CALLS}
-    named |= {other for others in siblings.SIBLINGS.values() for other in others}
+    named = {*sibling_calls.SIBLINGS, *io_uring.RINGABLE, *io_uring.CALLS, *sibling_calls.NOT_CALLS}
+    named |= {other for others in sibling_calls.SIBLINGS.values() for other in others}
     known = syscalls.known_to_libseccomp(named)
     if known is None:
         unmet("needs libseccomp2")
@@ -36,15 +37,19 @@ def test_every_call_that_is_named_libseccomp_knows() -> None:
 
 
 def test_no_call_is_its_own_sibling_and_none_stands_twice() -> None:
-    for call, others in siblings.SIBLINGS.items():
+    for call, others in sibling_calls.SIBLINGS.items():
         assert call not in others
         assert len(set(others)) == len(others)
-    assert all(len(set(calls)) == len(calls) for calls in rings.OPERATIONS.values())
+    assert all(len(set(calls)) == len(calls) for calls in io_uring.OPERATIONS.values())
 
 
 def test_the_older_and_newer_forms_of_what_a_ring_does_are_ringable_or_siblings_of_one() -> None:
-    reached = {*rings.RINGABLE}
-    reached |= {call for call in siblings.SIBLINGS if rings.RINGABLE & {*siblings.SIBLINGS[call]}}
+    reached = {*io_uring.RINGABLE}
+    reached |= {
+        call
+        for call in sibling_calls.SIBLINGS
+        if io_uring.RINGABLE & {*sibling_calls.SIBLINGS[call]}
+    }
     assert {
         "splice",
         "openat",
@@ -53,6 +58,8 @@ def test_the_older_and_newer_forms_of_what_a_ring_does_are_ringable_or_siblings_
         "unlink",
         "preadv2",
         "ioctl",
-    } <= rings.RINGABLE
-    assert {"sendfile", "vmsplice", "socketpair", "file_setattr"} <= reached - rings.RINGABLE
-    assert not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & rings.RINGABLE
+    } <= io_uring.RINGABLE
+    assert {"sendfile", "vmsplice", "socketpair", "file_setattr"} <= reached - io_uring.RINGABLE
+    assert (
+        not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & io_uring.RINGABLE
+    )

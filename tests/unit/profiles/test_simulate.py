@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.node import bpf, reference
+from runc_wrap.filters import bpf, libseccomp
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.simulate import Simulation
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT
-from runc_wrap.profiles.loading import Loader
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.simulate import Simulation
 from runc_wrap.profiles.versions import parse
 from tests.unit.profiles.resolving import block_of
 
@@ -67,7 +67,7 @@ _args = st.tuples(*[_values] * 6)
 def compiled(made: Simulation) -> bpf.Program | None:
     """Return libseccomp's filter, None where it refuses the rules."""
     try:
-        return bpf.program(reference.filter_bytes(made.load))
+        return bpf.program(libseccomp.filter_bytes(made.load))
     except ProfileError:
         return None
 

@@ -2,7 +2,7 @@
 
 Nothing is loaded. For crun the bytes are those that the kernel has afterwards, if crun uses the
 same libseccomp; runc puts its ENOSYS stub before them. Needed where libseccomp's own compiling
-decides (runc_wrap.profiles.simulate), and as the proof that simulating and evaluating are right.
+decides (runc_wrap.filters.simulate), and as the proof that simulating and evaluating are right.
 """
 
 import errno
@@ -10,8 +10,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from runc_wrap.filters.runtime_load import Added, Load
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.loading import Added, Load
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -30,10 +30,10 @@ from runc_wrap.hotpath.rule_algebra import (
     ruling,
     telling,
 )
-from runc_wrap.profiles import abis, installations, syscalls
-from runc_wrap.profiles.complement import complement, index_of
+from runc_wrap.profiles import abis, filter_installation, syscalls
+from runc_wrap.profiles.arguments.complement import complement, index_of
 from runc_wrap.profiles.lint import RUNTIME_CALLS
-from runc_wrap.profiles.words import ALLOW, LOG, NOTIFY
+from runc_wrap.profiles.spec_names import ALLOW, LOG, NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,9 +61,9 @@ def observed(
     """
     block, told = profile["block"], [telling(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
-    asked = installations.asked(entries, block["defaultAction"], NOTIFY) if installing else []
+    asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY) if installing else []
     if installing:
-        entries = installations.rules(entries, LOG, LOG)
+        entries = filter_installation.rules(entries, LOG, LOG)
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT

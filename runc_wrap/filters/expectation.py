@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from runc_wrap.node import bpf, explore, reference
+from runc_wrap.filters import bpf, bpf_paths, libseccomp
+from runc_wrap.filters.runtime_load import Block, Loader
+from runc_wrap.filters.simulate import Simulation
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
-from runc_wrap.profiles.loading import Block, Loader
-from runc_wrap.profiles.simulate import Simulation
 
 _ROOM = 64  # unnamed numbers tried above the largest named
 _FAR = (0xFFF, 0xFFFF, 0x3FFFFFFF)
@@ -64,7 +64,7 @@ class Expectation:
 
     def __init__(self, block: Block, loader: Loader) -> None:
         self.simulation = Simulation(block, loader)
-        self._reference = bpf.program(reference.filter_bytes(self.simulation.load))
+        self._reference = bpf.program(libseccomp.filter_bytes(self.simulation.load))
         self._seen: dict[tuple[bytes, ...], tuple[Difference, ...]] = {}
 
     def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
@@ -96,7 +96,7 @@ class Expectation:
                     yield found
 
     def _one(self, programs: tuple[bpf.Program, ...], abi: Abi, number: int) -> Difference | None:
-        interest = explore.interest(programs, abi.audit, number)
+        interest = bpf_paths.interest(programs, abi.audit, number)
         for rule in self.simulation.rules(abi, number):
             for condition in rule:
                 interest.note_condition(condition)

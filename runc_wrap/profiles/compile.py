@@ -6,7 +6,7 @@ Architecture and kernel are decided here; what is left to decide are bounding ca
 from typing import Any
 
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, ProfileError, Rule
-from runc_wrap.profiles.words import NATIVE
+from runc_wrap.profiles.spec_names import NATIVE
 
 Json = dict[str, Any]
 

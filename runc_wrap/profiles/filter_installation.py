@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
-from runc_wrap.profiles.complement import index_of
-from runc_wrap.profiles.spans import EQ, MASKED_EQ, Block, blocks, spans
-from runc_wrap.profiles.words import ALLOW
+from runc_wrap.profiles.arguments.complement import index_of
+from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, Block, blocks, spans
+from runc_wrap.profiles.spec_names import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

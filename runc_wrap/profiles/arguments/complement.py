@@ -6,7 +6,7 @@ blocks of a mask.
 
 from typing import Any
 
-from runc_wrap.profiles.spans import EQ, MASKED_EQ, blocks, rest, span_of, spans
+from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, blocks, rest, span_of, spans
 
 Json = dict[str, Any]
 Arguments = list[Json]

@@ -2,7 +2,7 @@
 
 What a profile says of an `int` it says of its 32 bits, as unsigned (libseccomp knows no other); a
 program may set the upper half of the register, which a comparison of 64 bits sees and the kernel
-does not (runc_wrap.profiles.parameters). Here each such comparison becomes those with a mask that
+does not (runc_wrap.profiles.arguments.widths). Here each such comparison becomes those with a mask that
 hold for the same numbers, one rule for each. For arguments whose upper bits are clear nothing
 changes; with upper bits set a call gets what it would get without them. On ABIs of 32 bits nothing
 changes either: there libseccomp compares the lower half anyhow.
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
+from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, Block, blocks, meet, rest, spans
+from runc_wrap.profiles.arguments.widths import ARGUMENTS, WHOLE, bits
 from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
-from runc_wrap.profiles.parameters import ARGUMENTS, WHOLE, bits
-from runc_wrap.profiles.spans import EQ, MASKED_EQ, Block, blocks, meet, rest, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

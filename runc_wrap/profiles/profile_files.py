@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from runc_wrap.profiles.fields import MAX_BYTES
 from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.model import Profile, ProfileError
 
 # The first that exists wins (containers/common pkg/config): the administrator's, then the package's

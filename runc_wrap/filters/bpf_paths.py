@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import NamedTuple
 
-from runc_wrap.node import bpf
-from runc_wrap.profiles.loading import MASKED_EQ, Comparison
+from runc_wrap.filters import bpf
+from runc_wrap.filters.runtime_load import MASKED_EQ, Comparison
 
 _MASK = 0xFFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number

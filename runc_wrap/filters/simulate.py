@@ -16,7 +16,7 @@ How libseccomp resolves several rules for one call (src/db.c db_rule_add, 2.5.0 
   (2.6.0), and the filter lets the default happen to every call of that ABI.
 
 In the last three cases a verdict is not `certain`: whoever needs the truth asks the filter that
-libseccomp makes (runc_wrap.node.reference).
+libseccomp makes (runc_wrap.filters.libseccomp).
 
 Then the ABIs: calls through one that is not listed get KILL_THREAD; x32 counts as one of its own
 where it is listed, else x32 numbers are such calls, but for -1 (seccomp_data.nr of a tracer's
@@ -30,9 +30,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
+from runc_wrap.filters.runtime_load import MASKED_EQ, Block, Comparison, Load, Loader, load
 from runc_wrap.profiles import actions, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
-from runc_wrap.profiles.loading import MASKED_EQ, Block, Comparison, Load, Loader, load
 
 _TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
 # libseccomp include/seccomp.h __PNR_*: pseudo numbers of what socketcall(2) and ipc(2) do

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from errno import ENOSYS
 
-from runc_wrap.profiles import rings, siblings
+from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.lint import (
     PERMISSIVE,
     Check,
@@ -14,23 +14,23 @@ from runc_wrap.profiles.lint import (
     may,
 )
 from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.spec_names import OCI
 from runc_wrap.profiles.syscalls import having
-from runc_wrap.profiles.words import OCI
 
 
 def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:
     """Find calls denied, or compared by their arguments, that io_uring does unseen."""
     plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
     compared = {name for rule in profile.rules if rule.args for name in rule.names} - plain
-    open_to = sorted(rings.RINGABLE.intersection(compared.union(_denied(profile))))
-    if open_to and may(profile, rings.SETUP):
+    open_to = sorted(io_uring.RINGABLE.intersection(compared.union(_denied(profile))))
+    if open_to and may(profile, io_uring.SETUP):
         yield Finding(
             "done-by-a-ring",
             "warning",
             "syscalls",
-            f"denies {', '.join(open_to)}, wholly or by arguments, and allows {rings.SETUP}: "
+            f"denies {', '.join(open_to)}, wholly or by arguments, and allows {io_uring.SETUP}: "
             "io_uring does the same whatever the filter says",
-            f"deny {', '.join(rings.CALLS)}",
+            f"deny {', '.join(io_uring.CALLS)}",
         )
 
 
@@ -51,7 +51,7 @@ def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
     for call in _denied(profile):
         others = [
             other
-            for other in siblings.SIBLINGS.get(call, ())
+            for other in sibling_calls.SIBLINGS.get(call, ())
             if may(profile, other) and having(other, listed)
         ]
         if others:
@@ -67,7 +67,7 @@ def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
 
 def exempt_from_filters(profile: Profile, _: Context) -> Iterator[Finding]:
     """Find denials of calls that Linux lets through every filter."""
-    if exempt := [name for name in _denied(profile) if name in siblings.EXEMPT]:
+    if exempt := [name for name in _denied(profile) if name in sibling_calls.EXEMPT]:
         yield Finding(
             "exempt-from-filters",
             "note",

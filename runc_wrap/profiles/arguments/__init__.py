@@ -1,0 +1,1 @@
+"""The arguments of a call as rules see them: how wide, which values, what is left over."""
