@@ -9,7 +9,7 @@ import click
 from runc_wrap.cli import output, status
 from runc_wrap.node import again, facts, switching
 from runc_wrap.node.programs import RuntimeNotUsable
-from runc_wrap.policy import checking, compiling, freshness, source, store
+from runc_wrap.policy import compiled_lint, compiler, freshness, policy_store, source
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles.arguments import masks
 from runc_wrap.profiles.model import ProfileError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.places import Places
-    from runc_wrap.policy.compiling import Compiled
+    from runc_wrap.policy.compiler import Compiled
 
 
 _NOT_IN_FORCE = "Only checked: nothing was changed."
@@ -46,7 +46,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
         if not force:
             switching.check(places, compiled.policy["runtime"]["kind"])
         if not (only_check or diff):
-            store.put_in_force(compiled, places.prefix, seen)
+            policy_store.put_in_force(compiled, places.prefix, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         output.fail(error)
     for line in [*_summary(compiled), *remarks]:
@@ -64,8 +64,8 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     """
     values = source.read(places.config, places.config_directory)
     node = facts.gather(places, values.written("runtime"))
-    compiled = compiling.compile_policy(values, node)
-    return compiled, [*compiled.remarks, *checking.check(compiled, node)]
+    compiled = compiler.compile_policy(values, node)
+    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
 
 
 def _differences(places: Places, compiled: Compiled) -> Iterator[str]:

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import compiling
+from runc_wrap.policy import compiler
 from runc_wrap.profiles import builtin, platform, profile_files
 from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import ProfileError
@@ -56,7 +56,7 @@ def _rows(places: Places) -> list[dict[str, Any]]:
 
 
 def _source(name: str) -> str:
-    return "this node's seccomp.json" if name == compiling.SYSTEM else "built in"
+    return "this node's seccomp.json" if name == compiler.SYSTEM else "built in"
 
 
 def _engines(in_force: dict[str, str], name: str) -> list[str]:
@@ -103,9 +103,7 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     try:
         if name == RUNTIME_DEFAULT:
             name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
-        loaded = compiling.load(
-            name, profile_files.beneath(places.profiles), profile_files.system()
-        )
+        loaded = compiler.load(name, profile_files.beneath(places.profiles), profile_files.system())
         compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
     except (ProfileError, Refusal) as error:
         output.fail(error)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import HONOUR
 from runc_wrap.hotpath.identity import ENGINES
-from runc_wrap.policy import kinds
-from runc_wrap.policy.texts import MEANINGS
+from runc_wrap.policy import value_types
+from runc_wrap.policy.setting_docs import MEANINGS
 
 if TYPE_CHECKING:
-    from runc_wrap.policy.kinds import Kind
+    from runc_wrap.policy.value_types import Kind
 
 AUTO = "auto"
 SYSTEM = "system"
@@ -42,49 +42,51 @@ class Setting:
         return MEANINGS[self.name]
 
 
-_MODE = kinds.choice("enforce", "enforce-log", "audit", "observe", "off")
-_PROFILE = kinds.word("runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>")
-_VERSION = kinds.word("auto or a version")
+_MODE = value_types.choice("enforce", "enforce-log", "audit", "observe", "off")
+_PROFILE = value_types.word(
+    "runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>"
+)
+_VERSION = value_types.word("auto or a version")
 _LISTS = "a list of patterns"
 
 SETTINGS = (
-    Setting("runtime", ["runc", "crun"], kinds.WORDS),
-    Setting("on_error", "refuse", kinds.choice("refuse", RUN_UNMODIFIED)),
+    Setting("runtime", ["runc", "crun"], value_types.WORDS),
+    Setting("on_error", "refuse", value_types.choice("refuse", RUN_UNMODIFIED)),
     Setting("default.profile", "runtime-default", _PROFILE),
     Setting("default.mode", "enforce", _MODE),
-    Setting("default.abis", "engine", kinds.choice("engine", "kernel", "native")),
-    Setting("default.int_arguments", "kernel", kinds.choice("kernel", "engine")),
-    Setting("default.privileged", "leave", kinds.choice("leave", "audit", "confine")),
-    Setting("runtime_default.engine", AUTO, kinds.choice(AUTO, *ENGINES)),
+    Setting("default.abis", "engine", value_types.choice("engine", "kernel", "native")),
+    Setting("default.int_arguments", "kernel", value_types.choice("kernel", "engine")),
+    Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
+    Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *ENGINES)),
     Setting("runtime_default.containerd", AUTO, _VERSION),
     Setting("runtime_default.docker", AUTO, _VERSION),
     Setting("runtime_default.crio", AUTO, _VERSION),
     Setting(
         "runtime_default.containers_common",
         AUTO,
-        kinds.word(
+        value_types.word(
             "auto, system, builtin or a version of containers/common (0.62.3; not Podman's)"
         ),
     ),
-    Setting("opt_out.annotations", default=True, kind=kinds.FLAG),
-    Setting("opt_out.namespaces", ["*"], kinds.patterns("namespace", _LISTS)),
-    Setting("opt_out.images", ["*"], kinds.patterns("image", _LISTS)),
-    Setting("opt_out.late", "ignore", kinds.choice("ignore", HONOUR)),
-    Setting("overlay.deny", [], kinds.CALLS),
-    Setting("overlay.deny_sockets", [], kinds.SOCKETS),
-    Setting("overlay.io_uring", "deny", kinds.choice("deny", "allow")),
-    Setting("overlay.existing", default=False, kind=kinds.FLAG),
+    Setting("opt_out.annotations", default=True, kind=value_types.FLAG),
+    Setting("opt_out.namespaces", ["*"], value_types.patterns("namespace", _LISTS)),
+    Setting("opt_out.images", ["*"], value_types.patterns("image", _LISTS)),
+    Setting("opt_out.late", "ignore", value_types.choice("ignore", HONOUR)),
+    Setting("overlay.deny", [], value_types.CALLS),
+    Setting("overlay.deny_sockets", [], value_types.SOCKETS),
+    Setting("overlay.io_uring", "deny", value_types.choice("deny", "allow")),
+    Setting("overlay.existing", default=False, kind=value_types.FLAG),
 )
 RULE_SETTINGS = (
-    Setting("rule.name", None, kinds.word("a name, each rule its own")),
+    Setting("rule.name", None, value_types.word("a name, each rule its own")),
     *(
-        Setting(f"rule.{of}", None, kinds.patterns(of, _LISTS))
+        Setting(f"rule.{of}", None, value_types.patterns(of, _LISTS))
         for of in ("namespace", "pod", "container", "image", "engine", "handler")
     ),
     Setting("rule.mode", None, _MODE),
     Setting("rule.profile", None, _PROFILE),
-    Setting("rule.percent", None, kinds.PERCENT),
-    Setting("rule.until", None, kinds.UNTIL),
+    Setting("rule.percent", None, value_types.PERCENT),
+    Setting("rule.until", None, value_types.UNTIL),
 )
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *RULE_SETTINGS)}
 SECTIONS = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name) - {RULES}
@@ -100,7 +102,7 @@ def problem(name: str, value: object) -> str | None:
     setting = BY_NAME.get(name)
     if setting is None:
         known = ", ".join(sorted(BY_NAME))
-        return f"{name:.80} is no setting{kinds.near(name, BY_NAME)}; there are {known}"
+        return f"{name:.80} is no setting{value_types.near(name, BY_NAME)}; there are {known}"
     if not setting.kind.fits(value):
         return f"{name} is {_shown(value)}; it takes {setting.takes}"
     wrong = setting.kind.problem(value)

@@ -9,7 +9,7 @@ import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy import lines, ruling, schema
+from runc_wrap.policy import rule_checks, schema, toml_lines
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.policy.lines import Key
+    from runc_wrap.policy.toml_lines import Key
 
 __all__ = ["PolicyError", "Values", "read"]
 
@@ -50,7 +50,7 @@ def read(config: Path, directory: Path) -> Values:
     """Return every setting's value, defaults where nothing is written. Raises PolicyError."""
     values = Values()
     problems = [wrong for file in _sources(config, directory) for wrong in _take(file, values)]
-    problems += ruling.problems(values[schema.RULES], values.place)
+    problems += rule_checks.problems(values[schema.RULES], values.place)
     if problems:
         raise PolicyError("\n".join(problems))
     return values
@@ -64,10 +64,10 @@ def _take(file: Path, values: Values) -> Iterator[str]:
     """Take one file's settings into the values; yield what is wrong."""
     text = _text(file)
     parsed = _parsed(file, text)
-    numbers = lines.of(text)
+    numbers = toml_lines.of(text)
     rules = parsed.pop(schema.RULES, [])
     for name, value in _flattened(parsed):
-        place = f"{file}:{lines.line(numbers, tuple(name.split('.')))}"
+        place = f"{file}:{toml_lines.line(numbers, tuple(name.split('.')))}"
         if wrong := schema.problem(name, value):
             yield f"{place}: {wrong}."
         else:
@@ -80,14 +80,16 @@ def _take_rules(
     file: Path, rules: object, numbers: dict[Key, int], values: Values
 ) -> Iterator[str]:
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        yield f"{file}:{lines.line(numbers, (schema.RULES,))}: a rule is written under [[rule]]."
+        yield f"{file}:{toml_lines.line(numbers, (schema.RULES,))}: a rule is written under [[rule]]."
         return
     for number, rule in enumerate(rules):
         own = len(values[schema.RULES])
         values[schema.RULES].append(rule)
-        values.places[schema.RULES, own] = f"{file}:{lines.line(numbers, (schema.RULES, number))}"
+        values.places[schema.RULES, own] = (
+            f"{file}:{toml_lines.line(numbers, (schema.RULES, number))}"
+        )
         for key, value in rule.items():
-            place = f"{file}:{lines.line(numbers, (schema.RULES, number, key))}"
+            place = f"{file}:{toml_lines.line(numbers, (schema.RULES, number, key))}"
             values.places[schema.RULES, own, key] = place
             if wrong := schema.problem(f"{schema.RULES}.{key}", value):
                 yield f"{place}: {wrong}."

@@ -9,7 +9,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import facts
 from runc_wrap.node.checks.finding import Finding
 from runc_wrap.node.programs import RuntimeNotUsable
-from runc_wrap.policy import checking, compiling, freshness, source
+from runc_wrap.policy import compiled_lint, compiler, freshness, source
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles.model import ProfileError
 
@@ -29,8 +29,8 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         values = source.read(places.config, places.config_directory)
         node = facts.gather(places, values.written("runtime"))
-        compiled = compiling.compile_policy(values, node)
-        remarks = [*compiled.remarks, *checking.check(compiled, node)]
+        compiled = compiler.compile_policy(values, node)
+        remarks = [*compiled.remarks, *compiled_lint.check(compiled, node)]
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         for line in str(error).splitlines():
             yield Finding(NAME, "error", line, f"mend it, then {_APPLY}; what is in force stays")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runc_wrap.agent import answering
 from runc_wrap.agent.answering import LARGEST, Answerer
 from runc_wrap.hotpath import json_codec
-from runc_wrap.policy import store
+from runc_wrap.policy import policy_store
 from tests.support.agent import request
 from tests.support.processes import wait_until
 from tests.unit.agent.creates import (
@@ -70,14 +70,14 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     made = Node(tmp_path / "prefix")
-    store.put_in_force(POLICIES["the default"], made.prefix)
+    policy_store.put_in_force(POLICIES["the default"], made.prefix)
     return made
 
 
 @pytest.fixture(scope="module", params=POLICIES)
 def warm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Node:
     made = Node(tmp_path_factory.mktemp("warm") / "prefix")
-    store.put_in_force(POLICIES[request.param], made.prefix)
+    policy_store.put_in_force(POLICIES[request.param], made.prefix)
     return made
 
 
@@ -182,7 +182,7 @@ def test_nothing_is_read_again_while_it_is_the_same(
 
 
 def _apply(node: Node) -> None:
-    store.put_in_force(compiled({"default.mode": "off"}), node.prefix)
+    policy_store.put_in_force(compiled({"default.mode": "off"}), node.prefix)
 
 
 def _apply_after_all_was_removed(node: Node) -> None:

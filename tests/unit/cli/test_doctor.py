@@ -13,7 +13,7 @@ import pytest
 
 from runc_wrap.node import features, programs
 from runc_wrap.node.checks import kernel
-from runc_wrap.policy import store
+from runc_wrap.policy import policy_store
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def test_the_shell_launcher_is_noted_with_why_and_what_it_costs(
         release.mkdir(parents=True, exist_ok=True)
         (release / "not-built").write_text(reason)
     wrapper = _well(node).places.wrapper
-    script = Path(store.__file__).parents[1] / "launcher" / "launcher.sh"
+    script = Path(policy_store.__file__).parents[1] / "launcher" / "launcher.sh"
     wrapper.write_text(f"#!/bin/sh\nprefix='{node.places.prefix}'\n{script.read_text()}")
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("launcher", "note")

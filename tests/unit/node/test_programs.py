@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.node import programs
 from runc_wrap.node.programs import RuntimeNotUsable
-from runc_wrap.policy import store
+from runc_wrap.policy import policy_store
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled, policies
 
@@ -111,13 +111,13 @@ def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_
     assert programs.runtime_kind(tmp_path) is None
     machine.fake(folder, "crun", CRUN)
     assert programs.runtime_kind(tmp_path) == "crun"
-    store.put_in_force(compiled(runtime_kind="runc"), tmp_path)
+    policy_store.put_in_force(compiled(runtime_kind="runc"), tmp_path)
     assert programs.runtime_kind(tmp_path) == "runc"
 
 
 def _applied(prefix: Path, runtime: Path) -> Path:
     kind = runtime.name
-    store.put_in_force(compiled(runtime_kind=kind, runtime_path=str(runtime)), prefix)
+    policy_store.put_in_force(compiled(runtime_kind=kind, runtime_path=str(runtime)), prefix)
     return prefix / "lib/runtime"
 
 

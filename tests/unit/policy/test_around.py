@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import around, schema
+from runc_wrap.policy import overlay_bypass, schema
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.bypass import sibling_calls
@@ -34,8 +34,8 @@ def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
     text = json.dumps({"defaultAction": default, "syscalls": list(rules)}).encode()
     changed = {f"overlay.{name}": value for name, value in written.items()}
     made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]
-    profiles = around.Profiles({("localhost/a", "enforce"): made}, "amd64")
-    told = around.ways({**schema.defaults(), **changed}, profiles)
+    profiles = overlay_bypass.Profiles({("localhost/a", "enforce"): made}, "amd64")
+    told = overlay_bypass.ways({**schema.defaults(), **changed}, profiles)
     return [line for line in told if not line.startswith("note: io_uring does")]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.policy import checking
-from runc_wrap.policy.compiling import SYSTEM
+from runc_wrap.policy import compiled_lint
+from runc_wrap.policy.compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles.spec_names import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
@@ -17,7 +17,7 @@ NEEDLESS = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}])
 
 
 def _check(settings: dict[str, Any] | None = None, **changes: Any) -> list[str]:
-    return checking.check(compiled(settings, **changes), facts(**changes))
+    return compiled_lint.check(compiled(settings, **changes), facts(**changes))
 
 
 def test_the_engines_own_profiles_print_nothing() -> None:

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
-from runc_wrap.policy import checking, store
-from runc_wrap.policy.compiling import SYSTEM
+from runc_wrap.policy import compiled_lint, policy_store
+from runc_wrap.policy.compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import builtin, formats
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 
 if TYPE_CHECKING:
-    from runc_wrap.policy.compiling import Compiled
+    from runc_wrap.policy.compiler import Compiled
 
 COMMON = "runtime_default.containers_common"
 HERE = ("/usr/share/containers/seccomp.json", PROFILE)
@@ -155,7 +155,7 @@ def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str)
 
 
 def _read_back(found: Compiled, prefix: Any) -> None:
-    store.put_in_force(found, prefix)
+    policy_store.put_in_force(found, prefix)
     assert in_force(prefix) == found.policy
     for (name, mode), one in found.profiles.items():
         assert load_profile(prefix, name, mode) == one
@@ -189,7 +189,7 @@ def test_a_name_is_taken_only_if_every_create_finds_it(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     prefix = tmp_path_factory.mktemp("prefix")
-    store.put_in_force(compiled(), prefix)
+    policy_store.put_in_force(compiled(), prefix)
     try:
         found = compiled(own_profiles={name: PROFILE})
     except PolicyError:
@@ -222,7 +222,7 @@ def _all_but_one(**first: Any) -> dict[str, bytes]:
 def _said(setting: str, own: dict[str, bytes]) -> list[str]:
     settings = {"default.profile": "localhost/own.json", "default.int_arguments": setting}
     found = compiled(settings, own_profiles=own)
-    lines = [*found.remarks, *checking.check(found, facts(own_profiles=own))]
+    lines = [*found.remarks, *compiled_lint.check(found, facts(own_profiles=own))]
     return [line for line in lines if "64 bits" in line or "upper bits" in line]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.policy import freshness, store
+from runc_wrap.policy import freshness, policy_store
 from runc_wrap.profiles import profile_files
 from tests.unit.policy.node import compiled, policies
 
@@ -22,7 +22,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (etc / "profiles" / "team").mkdir(parents=True)
     (etc / "config.toml").write_text("")
     (etc / "profiles" / "team" / "a.json").write_text("{}")
-    store.put_in_force(compiled(), tmp_path, freshness.snapshot(etc))
+    policy_store.put_in_force(compiled(), tmp_path, freshness.snapshot(etc))
     return etc
 
 

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from runc_wrap.policy import lines
+from runc_wrap.policy import toml_lines
 
 DOCUMENT = '''\
 # [no.table]
@@ -57,9 +57,9 @@ deny = []
         (("nothing",), 1),
     ],
 )
-def test_a_key_has_the_line_that_it_stands_on(path: lines.Key, number: int) -> None:
+def test_a_key_has_the_line_that_it_stands_on(path: toml_lines.Key, number: int) -> None:
     for text in (DOCUMENT, DOCUMENT.replace("\n", "\r\n")):
-        assert lines.line(lines.of(text), path) == number
+        assert toml_lines.line(toml_lines.of(text), path) == number
 
 
 def test_the_document_is_toml_but_for_what_it_defines_twice() -> None:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.policy import kinds, reference, schema, store
+from runc_wrap.policy import policy_store, schema, settings_reference, value_types
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.spec_names import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
 if TYPE_CHECKING:
-    from runc_wrap.policy.compiling import Compiled
+    from runc_wrap.policy.compiler import Compiled
 
 LOG = "SCMP_ACT_LOG"
 AUDIT = {"default.mode": "audit"}
@@ -152,7 +152,7 @@ def test_an_overlay_that_denies_nothing_is_none() -> None:
 
 
 def test_the_reference_names_every_setting_and_choice() -> None:
-    text = reference.markdown()
+    text = settings_reference.markdown()
     assert text.count("\n### `") == len(schema.BY_NAME)
     assert 'Takes engine, kernel or native. Default: `"engine"`.' in text
 
@@ -167,7 +167,7 @@ values = st.fixed_dictionaries(
         "overlay.deny": st.lists(st.sampled_from(["bpf", "clone3", "socket", "read"]), unique=True),
         "overlay.io_uring": st.sampled_from(["deny", "allow"]),
         "overlay.deny_sockets": st.lists(
-            st.sampled_from(sorted(kinds.FAMILIES)), unique=True, max_size=3
+            st.sampled_from(sorted(value_types.FAMILIES)), unique=True, max_size=3
         ),
         "rule": st.lists(
             st.fixed_dictionaries(
@@ -193,7 +193,7 @@ def test_what_is_compiled_is_read_back_by_the_hot_path(
     own = {"a.json": PROFILE}
     found = compiled(written, flags=FLAGS, own_profiles=own)
     prefix = tmp_path_factory.mktemp("prefix")
-    store.put_in_force(found, prefix)
+    policy_store.put_in_force(found, prefix)
     assert in_force(prefix) == found.policy == json.loads(json.dumps(found.policy))
     for (name, mode), one in found.profiles.items():
         assert load_profile(prefix, name, mode) == one

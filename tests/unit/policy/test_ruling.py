@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath import rule_match as hot
 from runc_wrap.hotpath.identity import Identity
-from runc_wrap.policy import ruling
+from runc_wrap.policy import rule_checks
 
 DAY = dt.date(2027, 1, 31)
 
@@ -22,7 +22,7 @@ def _place(*key: Any) -> str:
 
 def _problems(*rules: dict[str, Any]) -> list[str]:
     named = [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)]
-    return list(ruling.problems(named, _place))
+    return list(rule_checks.problems(named, _place))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_cannot_be_meant_is_told(rule: dict[str, Any], said: str) -> None:
 
 
 def test_a_rule_has_a_name_of_its_own() -> None:
-    [told] = ruling.problems([{"mode": "audit"}], _place)
+    [told] = rule_checks.problems([{"mode": "audit"}], _place)
     assert "the rule has no name" in told
     [told] = _problems({"name": "a", "pod": ["x"]}, {"name": "a", "pod": ["y"]})
     assert "(1,): there is a rule 'a' already" in told
@@ -83,12 +83,12 @@ def test_a_rule_after_one_that_takes_all_of_it_is_never_reached(
     ],
 )
 def test_a_day_holds_to_its_end(until: dt.date, end: dt.datetime) -> None:
-    assert ruling.ends(until) == int(end.timestamp())
+    assert rule_checks.ends(until) == int(end.timestamp())
     rule = {"name": "a", "until": until}
-    assert ruling.compiled([rule]) == [{"name": "a", "until": ruling.ends(until)}]
+    assert rule_checks.compiled([rule]) == [{"name": "a", "until": rule_checks.ends(until)}]
     before, after = end - dt.timedelta(seconds=1), end
-    assert not list(ruling.remarks([rule], _place, before))
-    [told] = ruling.remarks([rule], _place, after)
+    assert not list(rule_checks.remarks([rule], _place, before))
+    [told] = rule_checks.remarks([rule], _place, after)
     assert told.startswith("warning: (0, 'until'): the rule 'a' has ended")
 
 
@@ -113,9 +113,9 @@ def test_a_rule_that_is_told_to_be_never_reached_never_decides(
     written: list[dict[str, Any]], pod: str, image: str | None, now: int
 ) -> None:
     named = [{"name": f"r{number}", **rule} for number, rule in enumerate(written)]
-    told = "".join(ruling.problems(named, _place))
+    told = "".join(rule_checks.problems(named, _place))
     who = Identity("containerd", "runc", "id", {"pod": pod})
     who.image = image
-    decided = hot.first(ruling.compiled(named), who, now)
+    decided = hot.first(rule_checks.compiled(named), who, now)
     if decided is not None:
         assert f"({decided['name'][1:]},): the rule is never reached" not in told

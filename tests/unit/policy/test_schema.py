@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.policy import schema
-from runc_wrap.policy.texts import MEANINGS
+from runc_wrap.policy.setting_docs import MEANINGS
 
 anything: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.dates(),

@@ -14,33 +14,33 @@ import pytest
 
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import store
+from runc_wrap.policy import policy_store
 from tests.support import disk
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.policy.compiling import Compiled
+    from runc_wrap.policy.compiler import Compiled
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
 
 
 def test_the_first_policy_makes_its_directories(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path / "not/yet")
+    policy_store.put_in_force(OLD, tmp_path / "not/yet")
     assert in_force(tmp_path / "not/yet") == OLD.policy
 
 
 def test_the_runtime_is_a_link_of_its_kind(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     assert (tmp_path / "lib/runtime/runc").readlink() == Path("/usr/sbin/runc")
 
 
 def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     crun = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_version="1.21")
-    store.put_in_force(crun, tmp_path)
+    policy_store.put_in_force(crun, tmp_path)
     links = list((tmp_path / "lib/runtime").iterdir())
     assert links == [tmp_path / "lib/runtime/crun"]
     assert links[0].readlink() == Path("/usr/bin/crun")
@@ -48,28 +48,28 @@ def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None
 
 def test_the_launcher_is_told_by_a_file_that_a_failure_stops_no_container(tmp_path: Path) -> None:
     marker = policies(tmp_path) / "current/run-unmodified"
-    store.put_in_force(NEW, tmp_path)
+    policy_store.put_in_force(NEW, tmp_path)
     assert marker.is_file()
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     assert not marker.exists()
 
 
 @pytest.mark.parametrize("name", ["launcher.c", "launcher.sh"])
 def test_the_launchers_look_for_that_file_where_it_is_written(name: str) -> None:
-    source = Path(store.__file__).parents[1] / "launcher" / name
+    source = Path(policy_store.__file__).parents[1] / "launcher" / name
     found = re.findall(r"var/(policy[^/ ]*)/current/([^\s\"]+)", source.read_text())
     assert found == [(f"policy.{VERSION}", "run-unmodified")]
 
 
 def test_the_policy_before_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:
     where = policies(tmp_path)
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     first = (where / "current").resolve()
     (where / "7").mkdir()  # what a crash left
-    store.put_in_force(NEW, tmp_path)
+    policy_store.put_in_force(NEW, tmp_path)
     assert {path.name for path in where.iterdir()} == {first.name, "8", "current"}
     assert (where / "current").readlink() == Path("8")
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     assert not first.exists()
 
 
@@ -89,7 +89,7 @@ def test_other_files_beside_the_policy_and_the_runtime_are_never_removed(tmp_pat
         other.write_text("another's")
     (tmp_path / "lib/current").symlink_to("releases/1")
     for what in (OLD, NEW, OLD, compiled(runtime_kind="crun"), NEW):
-        store.put_in_force(what, tmp_path)
+        policy_store.put_in_force(what, tmp_path)
     assert [other.read_text() for other in others] == ["another's"] * len(others)
     assert (tmp_path / "lib/current").readlink() == Path("releases/1")
 
@@ -98,7 +98,7 @@ def test_rootless_engines_can_read_it_whatever_the_umask(tmp_path: Path) -> None
     policies(tmp_path).mkdir(parents=True)
     before = os.umask(0o077)
     try:
-        store.put_in_force(NEW, tmp_path)
+        policy_store.put_in_force(NEW, tmp_path)
     finally:
         os.umask(before)
     current = (policies(tmp_path) / "current").resolve()
@@ -109,7 +109,7 @@ def test_rootless_engines_can_read_it_whatever_the_umask(tmp_path: Path) -> None
 def test_nobody_else_can_change_it_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        store.put_in_force(NEW, tmp_path)
+        policy_store.put_in_force(NEW, tmp_path)
     finally:
         os.umask(before)
     made = [path for path in tmp_path.glob("*/*/**") if not path.is_symlink()]
@@ -150,17 +150,17 @@ def test_a_crash_at_any_step_leaves_the_old_policy_or_the_whole_new_one(tmp_path
     while not done:
         number += 1
         prefix = tmp_path / str(number)
-        store.put_in_force(OLD, prefix)
+        policy_store.put_in_force(OLD, prefix)
         with pytest.MonkeyPatch.context() as patch:
             count = _crash_at(patch, number)
             with contextlib.suppress(_Crash):
-                store.put_in_force(NEW, prefix)
+                policy_store.put_in_force(NEW, prefix)
             done = count() < number
         found = in_force(prefix)
         assert found in (OLD.policy, NEW.policy)
         for name, mode in (NEW if found == NEW.policy else OLD).profiles:
             load_profile(prefix, name, mode)
-        store.put_in_force(NEW, prefix)  # and the next apply works
+        policy_store.put_in_force(NEW, prefix)  # and the next apply works
         assert in_force(prefix) == NEW.policy
     assert number > 20
 
@@ -172,9 +172,9 @@ CRUN = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_versi
 def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
     tmp_path: Path, new: Compiled
 ) -> None:
-    store.put_in_force(OLD, tmp_path / "prefix")
+    policy_store.put_in_force(OLD, tmp_path / "prefix")
     with disk.recorded(tmp_path / "prefix") as moments:
-        store.put_in_force(new, tmp_path / "prefix")
+        policy_store.put_in_force(new, tmp_path / "prefix")
     for number, (call, tree) in enumerate(disk.crashes(moments)):
         prefix = disk.put(tree, tmp_path / str(number))
         found = in_force(prefix)
@@ -197,16 +197,16 @@ def test_whatever_call_fails_one_whole_policy_is_in_force_and_the_next_apply_wor
 ) -> None:
     for number in itertools.count(1):
         prefix = tmp_path / str(number)
-        store.put_in_force(OLD, prefix)
+        policy_store.put_in_force(OLD, prefix)
         with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
-            store.put_in_force(NEW, prefix)
+            policy_store.put_in_force(NEW, prefix)
         if not told.failed:
             break
         found = in_force(prefix)
         assert found in (OLD.policy, NEW.policy), told.failed
         for name, mode in (NEW if found == NEW.policy else OLD).profiles:
             load_profile(prefix, name, mode)
-        store.put_in_force(NEW, prefix)
+        policy_store.put_in_force(NEW, prefix)
         assert in_force(prefix) == NEW.policy, told.failed
     assert number > 20
 
@@ -217,7 +217,7 @@ def _seen(prefix: Path) -> list[tuple[Path, Path | None]]:
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     before = _seen(tmp_path)
 
     def full(_: int) -> None:
@@ -225,17 +225,17 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        store.put_in_force(NEW, tmp_path)
+        policy_store.put_in_force(NEW, tmp_path)
     assert _seen(tmp_path) == before
 
 
 def test_two_at_once_end_with_one_of_them_whole(tmp_path: Path) -> None:
-    store.put_in_force(OLD, tmp_path)
+    policy_store.put_in_force(OLD, tmp_path)
     failed: list[BaseException] = []
 
     def put(what: Any) -> None:
         try:
-            store.put_in_force(what, tmp_path)
+            policy_store.put_in_force(what, tmp_path)
         except BaseException as error:  # noqa: BLE001 - shown below
             failed.append(error)
 

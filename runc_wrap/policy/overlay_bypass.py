@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.naming import placing
+from runc_wrap.policy.profile_names import placing
 from runc_wrap.profiles import abis, lint, syscalls
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.spec_names import OCI

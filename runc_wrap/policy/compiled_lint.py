@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.decision import LOCALHOST
-from runc_wrap.policy.compiling import SYSTEM
+from runc_wrap.policy.compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import lint, versions
 from runc_wrap.profiles.model import ProfileError
@@ -13,7 +13,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.compiling import Compiled, Facts
+    from runc_wrap.policy.compiler import Compiled, Facts
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:

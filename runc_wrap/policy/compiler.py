@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import abilities, naming, overlaying, ruling, schema
+from runc_wrap.policy import overlay_settings, profile_names, requirements, rule_checks, schema
 from runc_wrap.policy.errors import PolicyError
-from runc_wrap.policy.naming import SYSTEM, load
+from runc_wrap.policy.profile_names import SYSTEM, load
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.arguments import masks
 from runc_wrap.profiles.spec_names import ACTIONS
@@ -74,11 +74,13 @@ class Compiled:
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     """Return the compiled form. Raises PolicyError naming every problem there is."""
-    runtime_default, remarks = naming.runtime_default(values, facts)
+    runtime_default, remarks = profile_names.runtime_default(values, facts)
     rules = values[schema.RULES]
     used = _modes(values)
-    problems = [*abilities.problems(values, used, facts), *overlaying.problems(values)]
-    sources = naming.sources(naming.named(values, runtime_default, facts), facts, problems)
+    problems = [*requirements.problems(values, used, facts), *overlay_settings.problems(values)]
+    sources = profile_names.sources(
+        profile_names.named(values, runtime_default, facts), facts, problems
+    )
     if problems:
         raise PolicyError("\n".join(problems))
     as_kernel = values["default.int_arguments"] == masks.KERNEL
@@ -91,11 +93,11 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         for name, one in made.items()
         for mode in used
     }
-    place = naming.placing(values)
+    place = profile_names.placing(values)
     remarks += [
-        *ruling.remarks(rules, place, facts.now),
-        *abilities.remarks(values, used, sources, facts),
-        *overlaying.remarks(values, profiles, facts.arch),
+        *rule_checks.remarks(rules, place, facts.now),
+        *requirements.remarks(values, used, sources, facts),
+        *overlay_settings.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in masks.remarks(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
@@ -119,7 +121,7 @@ def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts)
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
     listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
     compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
-    overlaid = overlaying.put_on(compiled, overlaying.overlay(values))
+    overlaid = overlay_settings.put_on(compiled, overlay_settings.overlay(values))
     return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid
 
 
@@ -148,6 +150,6 @@ def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: F
             name: values[f"opt_out.{name}"]
             for name in ("annotations", "namespaces", "images", "late")
         },
-        "rules": ruling.compiled(values[schema.RULES]),
-        "overlay": overlaying.overlay(values),
+        "rules": rule_checks.compiled(values[schema.RULES]),
+        "overlay": overlay_settings.overlay(values),
     }

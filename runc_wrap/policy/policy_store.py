@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runc_wrap.policy.compiling import Compiled
+    from runc_wrap.policy.compiler import Compiled
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: rootless engines read it too
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import overlay as hot
-from runc_wrap.policy import around, kinds
-from runc_wrap.policy.naming import placing
+from runc_wrap.policy import overlay_bypass, value_types
+from runc_wrap.policy.profile_names import placing
 from runc_wrap.profiles import lint, syscalls
 from runc_wrap.profiles.bypass import io_uring
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Json = dict[str, Any]
-_DENY = around.DENY
+_DENY = overlay_bypass.DENY
 _VITAL = "execve"
 
 
@@ -29,9 +29,9 @@ def overlay(values: Mapping[str, Any]) -> Json | None:
         return None
     return {
         "deny": list(
-            dict.fromkeys([*deny, *(io_uring.CALLS if around.rings_denied(values) else ())])
+            dict.fromkeys([*deny, *(io_uring.CALLS if overlay_bypass.rings_denied(values) else ())])
         ),
-        "deny_sockets": [kinds.family(one) for one in sockets],
+        "deny_sockets": [value_types.family(one) for one in sockets],
         "existing": values["overlay.existing"],
     }
 
@@ -51,13 +51,15 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and name not in known:
             yield (
                 f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would pass "
-                f"over it and deny nothing{kinds.near(name, _common())}."
+                f"over it and deny nothing{value_types.near(name, _common())}."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
-    if values[around.IO_URING] == around.ALLOW and (both := set(io_uring.CALLS) & {*denied}):
+    if values[overlay_bypass.IO_URING] == overlay_bypass.ALLOW and (
+        both := set(io_uring.CALLS) & {*denied}
+    ):
         yield (
-            f"{placing(values)(around.IO_URING)}{around.IO_URING} is allow, but {_DENY} has "
+            f"{placing(values)(overlay_bypass.IO_URING)}{overlay_bypass.IO_URING} is allow, but {_DENY} has "
             f"{', '.join(sorted(both))}; leave one of them out."
         )
     if values["overlay.existing"] and overlay(values) is None:
@@ -85,4 +87,4 @@ def remarks(
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "
             "needs once the filter is loaded; containers may not start."
         )
-    yield from around.ways(values, around.Profiles(profiles, arch))
+    yield from overlay_bypass.ways(values, overlay_bypass.Profiles(profiles, arch))
