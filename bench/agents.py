@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.timing import FailedError
-from runc_wrap.evidence import ledger
+from runc_wrap.ledger import reader
 from tests.support.holder import parents_of_all
 from tests.support.processes import CommandError, Daemon
 
@@ -64,7 +64,7 @@ def running(installed: Installed) -> Iterator[Daemon | None]:
 
 def decided(installed: Installed, name: str) -> dict[str, int]:
     """Return who decided the containers whose id begins with `name`: "agent" or "cold"."""
-    records = ledger.read(installed.prefix / "var" / "ledger").records.values()
+    records = reader.read(installed.prefix / "var" / "ledger").records.values()
     return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
 
 

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from runc_wrap.evidence import ledger as evidence
 from runc_wrap.hotpath import ledger_writer
+from runc_wrap.ledger import reader as evidence
 from runc_wrap.node import processes, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.ledger.reader import Record
     from runc_wrap.node.processes import Process
 
 _LARGEST = 16 * 1024 * 1024

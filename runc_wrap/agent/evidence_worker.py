@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.arrivals import Arrival
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.seen import Key
+    from runc_wrap.evidence.store.evidence_set import Key
 
 _MOST_ARRIVALS = 64
 _COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours

@@ -6,13 +6,13 @@ import time
 
 from runc_wrap.agent.disk import Disk
 from runc_wrap.agent.saying import say
-from runc_wrap.evidence.store import put, remove
+from runc_wrap.evidence.store.evidence_files import put, remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.disk import Outdated
     from runc_wrap.agent.notify import Counts, Inflight
-    from runc_wrap.evidence.store import Store
+    from runc_wrap.evidence.store.evidence_files import Store
 
 SLOW = 30.0  # seconds of writing, after which it is said
 CLEAR_EVERY = 86400.0

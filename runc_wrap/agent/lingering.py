@@ -235,7 +235,7 @@ class Lingering:
     def tell_losses(self) -> None:
         """Write down how many calls nobody has recorded."""
         from runc_wrap.evidence.model import OBSERVE, Lost  # noqa: PLC0415 - at the end only
-        from runc_wrap.evidence.store import Store  # noqa: PLC0415 - as above
+        from runc_wrap.evidence.store.evidence_files import Store  # noqa: PLC0415 - as above
 
         records = self.inflight.unrecorded
         if not (records and self.prefix):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.asked import Read
     from runc_wrap.agent.containers import Whose
     from runc_wrap.agent.handing import Named
-    from runc_wrap.evidence.seen import Key
+    from runc_wrap.evidence.store.evidence_set import Key
 
     Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]

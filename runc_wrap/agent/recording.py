@@ -13,25 +13,25 @@ from runc_wrap.agent.evidence_writer import EvidenceWriter
 from runc_wrap.agent.executions import Executions
 from runc_wrap.agent.saying import say
 from runc_wrap.agent.sight import Sight, absent
-from runc_wrap.evidence import joining
-from runc_wrap.evidence.appended import Appended
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.attribution import exec_joins
+from runc_wrap.evidence.attribution.child_namespaces import Clones
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.inotify import Appended
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.attribution.runtime_programs import Runtimes
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
-from runc_wrap.evidence.namespaces import Clones
-from runc_wrap.evidence.processes import SOURCE as PROCESSES
-from runc_wrap.evidence.processes import Tree
-from runc_wrap.evidence.runtimes import Runtimes
-from runc_wrap.evidence.sources import Unavailable, kernel, netlink
+from runc_wrap.evidence.sources import Unavailable, audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.store.evidence_files import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.notify import Inflight
-    from runc_wrap.evidence.seen import Key
     from runc_wrap.evidence.sources.netlink import Counted
+    from runc_wrap.evidence.store.evidence_set import Key
 
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that we looked, while there are containers
@@ -80,7 +80,7 @@ class Recorder:
         self._dropped = netlink.kernel_lost() if self.live else None
         self._dropped_until = self._begun
         if self.live:
-            self._complain(kernel.warnings())
+            self._complain(audit_health.warnings())
         self._containers = self.tree.lives.begun
         self._pending: list[Counted] = []  # of which the tree may not have heard yet
         self._doubtful: list[tuple[Key, Sighting]] = []  # the runtime's own, perhaps: likewise
@@ -132,10 +132,10 @@ class Recorder:
     def _hear_executions(self) -> None:
         """Take in who joins a container: before news of processes, which may be its children's."""
         for pid, when, words in self._executions.take() if self._executions else ():
-            key = joining.named(words, self.known)
+            key = exec_joins.named(words, self.known)
             if key is None:
                 self.tree.refresh()
-                key = joining.named(words, self.known)
+                key = exec_joins.named(words, self.known)
             if key:
                 self.tree.join(key, pid, when)
 
@@ -385,9 +385,9 @@ class Recorder:
         """Note audit as watched, if all that filters log could come, and what did not come."""
         if not self.live:
             return
-        obstacles = kernel.warnings()
+        obstacles = audit_health.warnings()
         self._complain(obstacles)
-        if [why for why in obstacles if why != kernel.UNREAD]:
+        if [why for why in obstacles if why != audit_health.UNREAD]:
             self._audit_begun = now
         elif AUDIT in self.sight.begun:
             self._store.watched(AUDIT, max(self._audit_begun, self.sight.begun[AUDIT]), now)
@@ -399,7 +399,7 @@ class Recorder:
         before, self._dropped = self._dropped, dropped
         since, self._dropped_until = self._dropped_until, now
         is_more = dropped and before is not None and dropped > before
-        if is_more and not kernel.counts_what_came():
+        if is_more and not audit_health.counts_what_came():
             self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
 
 

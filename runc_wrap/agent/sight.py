@@ -15,9 +15,10 @@ from _signal import SIGKILL  # type: ignore[import-not-found]
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.saying import say
-from runc_wrap.evidence import connector, sight
+from runc_wrap.evidence.attribution import proc_connector
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.processes import SOURCE as PROCESSES
+from runc_wrap.evidence.sources import seen_sources
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
@@ -59,7 +60,7 @@ class Sight:
         self.due = 0.0
         self._until: float | None = None
         for name, why in self.blind.items():
-            say(sight.sentences({name: why})[name])
+            say(seen_sources.sentences({name: why})[name])
         self._is_told = False
 
     def is_own(self, one: Sighting) -> bool:
@@ -114,7 +115,7 @@ class Sight:
             self.due = now
             return self._take(missing)
         self._tries = 0
-        self.due = now + (AGAIN if missing else sight.EVERY)
+        self.due = now + (AGAIN if missing else seen_sources.EVERY)
         return self._take(missing, are_blind=True)
 
     def _provoke(self, now: float) -> None:
@@ -144,7 +145,7 @@ class Sight:
                 self.blind[name] = self._why(name)
         for name, why in self.blind.items():
             if name not in before[0]:
-                say(sight.sentences({name: why})[name])
+                say(seen_sources.sentences({name: why})[name])
         for name in before[0].keys() - self.blind.keys():
             say(f"{name}: something comes again")
         if before != (self.blind, set(self.begun)):
@@ -155,7 +156,7 @@ class Sight:
         """Write what is known, for other programs; each time, as that is how old it is."""
         is_new, self._is_told = not self._is_told, True
         try:
-            sight.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
+            seen_sources.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
         except OSError as error:
             say(f"what is seen cannot be told to others: {error.strerror}")
         return is_new
@@ -181,11 +182,11 @@ class Sight:
     def close(self) -> None:
         """Say nothing any more."""
         self._kill()
-        sight.remove(self._directory)
+        seen_sources.remove(self._directory)
 
 
 def absent(audit: str, processes: str) -> dict[str, str]:
     """Return for each source why it cannot be listened to, "" where it can."""
-    if not audit and not connector.is_initial("pid"):
+    if not audit and not proc_connector.is_initial("pid"):
         audit = _PIDS
     return {AUDIT: audit, PROCESSES: processes}

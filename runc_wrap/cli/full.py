@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import text
-from runc_wrap.evidence import called, outcomes, watching
+from runc_wrap.evidence import called, outcomes
+from runc_wrap.evidence.store import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def _call(row: Row, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(text.word, order))
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
-    times = watching.times(row.tally.count)
+    times = coverage.times(row.tally.count)
     return f"{called.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
@@ -52,7 +53,7 @@ def _lines(one: Judged) -> Iterator[str]:
         yield f"image: {text.name(one.workload.image, _LONGEST_NAME)}"
     yield "calls:" if one.rows else "calls: none that would not be let through"
     for row in one.rows:
-        first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
+        first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
         yield f"  {_call(row, _MOST_KINDS, None)}, {first} to {last}"
     if one.runtimes:
         yield "called by the runtime itself before the container's program, and not judged:"
@@ -66,11 +67,11 @@ def _containers(one: Judged) -> Iterator[str]:
     """Yield a line for each of the newest containers, the newest first."""
     for each in reversed(one.containers[-_MOST_CONTAINERS:]):
         record = each.record
-        until = "running" if each.is_there else f"until {watching.rfc3339(each.end)}"
+        until = "running" if each.is_there else f"until {coverage.rfc3339(each.end)}"
         pod = f" of the pod {text.word(record.pod)}" if record.pod else ""
         yield (
             f"  {text.word(record.id)}{pod}: {text.name(record.profile)} ({record.mode}), "
-            f"since {watching.rfc3339(each.begin)}, {until}"
+            f"since {coverage.rfc3339(each.begin)}, {until}"
         )
     if len(one.containers) > _MOST_CONTAINERS:
         yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"

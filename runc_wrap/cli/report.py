@@ -16,7 +16,8 @@ from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen
 from runc_wrap.cli.full import WORDS, call_words, in_full
-from runc_wrap.evidence import asking, holes, outcomes, suggest, watching
+from runc_wrap.evidence import asking, outcomes, suggest
+from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.node import report as node_report
 from runc_wrap.node.report import Asked
 from runc_wrap.node.would import Enforced
@@ -46,7 +47,7 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     if span:
         return time.time() - int(span[1]) * _SECONDS[span[2]]
     day = f"{given}T00:00:00Z" if len(given) == len("2027-01-31") else given
-    found = watching.epoch(day)
+    found = coverage.epoch(day)
     if found is None:
         raise click.BadParameter("write 90m, 12h or 7d, 2027-01-31 or 2027-01-31T18:00:00Z")
     if found > time.time():
@@ -116,7 +117,7 @@ def report(
     if as_json:
         output.document(documents)
     elif page:
-        output.warn(f"{watching.counted(len(documents), 'workload')} in {page}")
+        output.warn(f"{coverage.counted(len(documents), 'workload')} in {page}")
     elif workload is not None:
         output.say(in_full(found.judged[0]))
     else:
@@ -180,14 +181,14 @@ def _write(page: Path, documents: list[Json], found: Report, places: Places, sin
     intervals = found.evidence.watched.items()
     meta = {
         "node": socket.gethostname(),
-        "generated": watching.rfc3339(time.time()),
-        "since": watching.rfc3339(since) if since else None,
+        "generated": coverage.rfc3339(time.time()),
+        "since": coverage.rfc3339(since) if since else None,
         "policy": str(places.config),
         "profiles": str(places.profiles),
         "unattributed": [row.as_json() for row in found.strays],
-        "lost": sum(map(holes.total, found.evidence.lost.values())),
+        "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),
         "sources": [
-            {"source": name, "begin": watching.rfc3339(begin), "end": watching.rfc3339(end)}
+            {"source": name, "begin": coverage.rfc3339(begin), "end": coverage.rfc3339(end)}
             for name, times in intervals
             for begin, end in times
         ],
@@ -207,7 +208,7 @@ def _show(found: Report, *, everyone: bool) -> None:
         output.table(_COLUMNS, (_row(one) for one in shown))
     if calm := len(found.judged) - len(shown):
         before = "\n" if shown else ""
-        number = watching.counted(calm, "workload")
+        number = coverage.counted(calm, "workload")
         output.say(f"{before}{number} enforced, nothing to tell; --all lists them.")
     apart = [one for one in shown if one.runtimes]
     if apart:
@@ -221,7 +222,7 @@ def _show(found: Report, *, everyone: bool) -> None:
 def _row(one: Judged) -> tuple[str, ...]:
     return (
         text.name(one.name, _LONGEST_NAME),
-        watching.counted(len(one.containers), "container"),
+        coverage.counted(len(one.containers), "container"),
         WORDS[one.verdict],
         _calls(one.rows) or "-",
         one.reason or one.confidence,
@@ -239,7 +240,7 @@ def _names(rows: list[Row]) -> str:
 
 
 def _strays(rows: list[Row]) -> str:
-    total = watching.counted(sum(row.tally.count for row in rows), "call")
+    total = coverage.counted(sum(row.tally.count for row in rows), "call")
     return (
         f"\n{total} of no container that is known ({_names(rows)}): by programs "
         "outside of containers, or by processes that had ended before anybody looked."

@@ -12,7 +12,8 @@ from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen, listed
 from runc_wrap.cli.full import call_words
 from runc_wrap.cli.report import gathered, sources, suggested
-from runc_wrap.evidence import asking, watching
+from runc_wrap.evidence import asking
+from runc_wrap.evidence.store import coverage
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Judged
@@ -86,7 +87,7 @@ def _withheld(one: Judged, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
-    what = f"withheld: {watching.counted(number, 'call')} {are} left out, as {they} dangerous"
+    what = f"withheld: {coverage.counted(number, 'call')} {are} left out, as {they} dangerous"
     lines = [
         f"{what}, and what asked may have been an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
@@ -101,7 +102,7 @@ def _degrading(one: Judged, made: Suggestion) -> str:
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
     lines = [
-        f"degrading: {watching.counted(number, 'call')} {are} left out, as by an older kernel:",
+        f"degrading: {coverage.counted(number, 'call')} {are} left out, as by an older kernel:",
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then take another way, some end in an error. No record tells which: in",
         "audit and observe such calls are let through.",

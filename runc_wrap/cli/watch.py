@@ -10,9 +10,11 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.evidence import called, judged, ledger, outcomes, verdict, watching, workloads
+from runc_wrap.evidence import called, judged, outcomes, verdict, workloads
 from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.tallies import Tally
+from runc_wrap.evidence.store import coverage
+from runc_wrap.evidence.store.call_counts import Tally
+from runc_wrap.ledger import reader
 from runc_wrap.node import report as node_report
 from runc_wrap.node.live import Watching
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.judged import Row
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.ledger.reader import Record
     from runc_wrap.node.live import Seen
     from runc_wrap.node.places import Places
 
@@ -75,7 +77,7 @@ class _Teller:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
-        self._ledger = ledger.Ledger({})
+        self._ledger = reader.Ledger({})
 
     def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:
         """Yield a document for each; not for what the profile lets through."""
@@ -90,7 +92,7 @@ class _Teller:
             return None
         if one.key not in self._ledger.records:
             try:
-                self._ledger = ledger.read(self._places.ledger)
+                self._ledger = reader.read(self._places.ledger)
             except OSError as error:
                 output.fail(error)
         return self._ledger.records.get(one.key)
@@ -108,7 +110,7 @@ class _Teller:
 def _document(one: Seen, record: Record | None, row: Row) -> Json:
     whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
     return {
-        "time": watching.rfc3339(one.time),
+        "time": coverage.rfc3339(one.time),
         **whose._asdict(),
         "pod": record and record.pod,
         "id": record and record.id,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.evidence.judged import Judged
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.workloads import Workload
+    from runc_wrap.ledger.reader import Record
 
 _LONGEST_NAME = 100
 _DIGITS = 12

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import tallies
+from runc_wrap.evidence.store import call_counts
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.judged import Row
@@ -97,7 +97,7 @@ def why(row: Row) -> str | None:
     is_harmless = _HARMLESS.get(row.syscall)
     if reason is None or is_harmless is None or not row.has_args or not row.args:
         return reason
-    place = next(iter(tallies.asked(row.arch, row.number)), 0)
+    place = next(iter(call_counts.asked(row.arch, row.number)), 0)
     return None if all(is_harmless(args, place) for args in row.args) else reason
 
 

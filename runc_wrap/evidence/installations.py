@@ -13,7 +13,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
-from runc_wrap.evidence import outcomes, watching
+from runc_wrap.evidence import outcomes
+from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import actions, modes, syscalls
 from runc_wrap.profiles.filter_installation import NUMBERS
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runc_wrap.evidence.judged import Container
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.tallies import Call, Tallies
+    from runc_wrap.evidence.store.call_counts import Call, Tallies
+    from runc_wrap.ledger.reader import Record
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
@@ -97,7 +98,7 @@ def _shown(programs: Counter[str]) -> str:
     names = [name for name, _ in programs.most_common()]
     shown = ", ".join(map(text.word, names[:_MOST_SHOWN]))
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return f"{watching.times(sum(programs.values()))}, by {shown}{more}"
+    return f"{coverage.times(sum(programs.values()))}, by {shown}{more}"
 
 
 def of(

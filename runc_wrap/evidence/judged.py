@@ -6,19 +6,20 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import called, holes, outcomes, watching
+from runc_wrap.evidence import called, outcomes
 from runc_wrap.evidence.outcomes import WORST_FIRST
-from runc_wrap.evidence.tallies import Tally
+from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.profiles import modes, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.evidence.installations import Installed
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter, Outcome
-    from runc_wrap.evidence.tallies import Call, Tallies
+    from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.evidence.workloads import Workload
+    from runc_wrap.ledger.reader import Record
     from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]
@@ -83,8 +84,8 @@ class Row:
             "arguments": called.shown(self.syscall, self.args) if self.has_args else None,
             "count": self.tally.count,
             "programs": programs[:_MOST_PROGRAMS],
-            "first": watching.rfc3339(self.tally.first),
-            "last": watching.rfc3339(self.tally.last),
+            "first": coverage.rfc3339(self.tally.first),
+            "last": coverage.rfc3339(self.tally.last),
         }
 
 
@@ -102,16 +103,16 @@ class Lost(NamedTuple):
         """How many in words."""
         inexact = {(True, True): "about ", (True, False): "at least ", (False, True): "at most "}
         how = inexact.get((self.at_least, self.at_most), "")
-        return how + watching.counted(self.records, "record")
+        return how + coverage.counted(self.records, "record")
 
     @property
     def sentence(self) -> str:
         """Return that and when they were lost, "" where nothing was."""
         if not self.end:
             return ""
-        begin, end = (watching.rfc3339(one) if one else None for one in (self.begin, self.end))
+        begin, end = (coverage.rfc3339(one) if one else None for one in (self.begin, self.end))
         when = f"between {begin} and {end}" if begin else f"until {end}"
-        known = f" ({when})" if self.end < holes.EVER else ""
+        known = f" ({when})" if self.end < loss_intervals.EVER else ""
         were = "was" if self.records == 1 else "were"
         lost = f"{self.amount} {were} lost" if self.records else "records may have been lost"
         return f"{lost} while its containers ran{known}."
@@ -134,9 +135,9 @@ class Doubts(NamedTuple):
         if self.lost.records:
             found += f"; meanwhile {self.lost.amount} lost"
         if self.stray:
-            found += f"; meanwhile {watching.counted(self.stray, 'call')} of no known container"
+            found += f"; meanwhile {coverage.counted(self.stray, 'call')} of no known container"
         if self.dropped:
-            found += f"; {watching.counted(self.dropped, 'call')} beyond the kinds that are kept"
+            found += f"; {coverage.counted(self.dropped, 'call')} beyond the kinds that are kept"
         if self.flagless:
             found += "; whether clone3 was to make namespaces is not known (observe tells)"
         return found
@@ -196,14 +197,14 @@ class Judged:
             "containers": len(self.containers),
             "running": self.running,
             "restarts": sum(one.restarts for one in self.containers),
-            "first": watching.rfc3339(min((row.tally.first for row in self.rows), default=None)),
-            "last": watching.rfc3339(max((row.tally.last for row in self.rows), default=None)),
+            "first": coverage.rfc3339(min((row.tally.first for row in self.rows), default=None)),
+            "last": coverage.rfc3339(max((row.tally.last for row in self.rows), default=None)),
             "lost": self.lost.records,
             "lost_at_least": self.lost.at_least,
             "lost_at_most": self.lost.at_most,
             "dropped": sum(one.seen.dropped for one in self.containers),
             "watched": round(self.watched),
-            "since": watching.rfc3339(min(one.begin for one in self.containers)),
+            "since": coverage.rfc3339(min(one.begin for one in self.containers)),
             "modes": sorted({str(one.record.mode) for one in self.containers}),
             "profile": newest.profile,
             "pods": pods[:_MOST_NAMES],
@@ -265,8 +266,8 @@ def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade
         return "Nothing was watching." if looks else "Not watched: it is enforced."
     seen = [one for one in group if one.watched > 0]
     restarts = sum(one.restarts for one in seen)
-    where = watching.counted(len(seen), "container")
+    where = coverage.counted(len(seen), "container")
     if restarts:
-        where += f" with {watching.counted(restarts, 'restart')}"
-    what = watching.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {watching.words(watched)} in {where}{doubts.words()}."
+        where += f" with {coverage.counted(restarts, 'restart')}"
+    what = coverage.WORDS[grade]
+    return f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."

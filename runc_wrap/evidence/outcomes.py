@@ -20,7 +20,7 @@ from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.evidence.tallies import Args, Call
+    from runc_wrap.evidence.store.call_counts import Args, Call
     from runc_wrap.filters.runtime_load import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"

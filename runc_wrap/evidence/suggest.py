@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
-from runc_wrap.evidence import called, dangerous, denials, outcomes, tallies, watching
+from runc_wrap.evidence import called, dangerous, denials, outcomes
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
+from runc_wrap.evidence.store import call_counts, coverage
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.spec_names import ALLOW
 
@@ -192,7 +193,7 @@ def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
     if row.syscall == _BLIND:
         return ()
     abi = outcomes.abi_of(row.arch, row.number)
-    usual = tallies.asked(row.arch, row.number)[:1]
+    usual = call_counts.asked(row.arch, row.number)[:1]
     if abi is None or profile is None:
         return usual
     rules = profile.rules(abi, row.number & 0xFFFFFFFF)
@@ -230,13 +231,15 @@ def _evidence(row: Row) -> str:
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
     shown = ", ".join(map(text.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
-    first, last = watching.rfc3339(row.tally.first), watching.rfc3339(row.tally.last)
-    return f"{row.how}; seen {watching.times(row.tally.count)}, by {shown}{more}, {first} to {last}"
+    first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
+    return f"{row.how}; seen {coverage.times(row.tally.count)}, by {shown}{more}, {first} to {last}"
 
 
 def _lets_through(profile: Filter, row: Row) -> bool:
     return all(
-        outcomes.of(tallies.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile).verdict
+        outcomes.of(
+            call_counts.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile
+        ).verdict
         == outcomes.SAFE
         for args in row.args
     )

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runc_wrap.evidence.judged import Container
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter, Outcome
-    from runc_wrap.evidence.strays import Strays
-    from runc_wrap.evidence.tallies import Call, Tally
+    from runc_wrap.evidence.store.call_counts import Call, Tally
+    from runc_wrap.evidence.store.unattributed_calls import Strays
+    from runc_wrap.ledger.reader import Record
 
 Interval = tuple[float, float]
 Kind = tuple[object, ...]

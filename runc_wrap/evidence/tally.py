@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.following import Positions
+    from runc_wrap.ledger.tail import Positions
 
 Json = dict[str, Any]
 Labels = tuple[str, ...]

@@ -6,7 +6,7 @@
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Whether it was to make namespaces, which clone then may not, is known in observe, and
-               in audit by those that it began (evidence.namespaces); else `confidence` says so
+               in audit by those that it began (evidence.attribution.child_namespaces); else `confidence` says so
     None       nobody can tell: nothing was watching, records were lost while one of them ran, what
                was seen has been cleared, or is damaged, more than is kept or of a profile that is
                gone, may not be all as programs in audit have filters of their own, or calls of
@@ -25,7 +25,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import holes, installations, outcomes, watching, workloads
+from runc_wrap.evidence import installations, outcomes, workloads
 from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.evidence.outcomes import (
     DEGRADES,
@@ -36,19 +36,20 @@ from runc_wrap.evidence.outcomes import (
     SAFE,
     Outcome,
 )
+from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.evidence.store.call_counts import Call, Tallies
 from runc_wrap.evidence.suspicion import Suspicion
-from runc_wrap.evidence.tallies import Call, Tallies
 from runc_wrap.profiles import actions, modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runc_wrap.evidence.holes import Hole
     from runc_wrap.evidence.installations import Carried
-    from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.outcomes import Filter
-    from runc_wrap.evidence.seen import Evidence, Key
+    from runc_wrap.evidence.store.evidence_set import Evidence, Key
+    from runc_wrap.evidence.store.loss_intervals import Hole
     from runc_wrap.evidence.workloads import Workload
+    from runc_wrap.ledger.reader import Ledger, Record
 
 OBSERVE = "observe"
 _PROCESSES = "processes"  # a source that sees no calls
@@ -98,14 +99,14 @@ class Judging:
 
     def _container(self, key: Key, record: Record, ledger: Ledger, evidence: Evidence) -> Container:
         first, often = ledger.starts.get(key, (record.time, 1))
-        last_start = watching.epoch(record.time) or 0.0
+        last_start = coverage.epoch(record.time) or 0.0
         seen = evidence.containers.get(key) or Tallies()
         end = self.now
         is_there = self.is_there(key)
         if not is_there:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
-        begin = watching.epoch(first) or last_start
+        begin = coverage.epoch(first) or last_start
         is_over = not is_there and seen.ended is not None and seen.ended >= last_start
         until = end if is_there or is_over else self.now
         one = Container(record, seen, begin, end, often - 1, is_there, until=until)
@@ -128,10 +129,10 @@ class Judging:
         lost = self._lost(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
-        grade = watching.grade(watched, doubtful=bool(lost.end or stray or dropped))
+        grade = coverage.grade(watched, doubtful=bool(lost.end or stray or dropped))
         problems += [*self._troubles(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
-        problems += [_STRAY.format(watching.counted(stray, "call"))] if stray else []
+        problems += [_STRAY.format(coverage.counted(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         flagless = any(row.syscall == _EXPECTED[0] and not row.has_args for row in ordered)
@@ -184,7 +185,7 @@ class Judging:
             for time in intervals
         ]
         begin = max(start, self.since, self._cleared(one, evidence))
-        return watching.length(watching.overlap(times, begin, one.end))
+        return coverage.length(coverage.overlap(times, begin, one.end))
 
     def _lost(self, group: list[Container], evidence: Evidence) -> Lost:
         """Return what was lost while one of these ran, or nobody knows when."""
@@ -193,12 +194,14 @@ class Judging:
             begin, end = max(one.begin, self.since), _latest_end(one, evidence)
             for kind, lost in evidence.lost.items() if one.looks else ():
                 if _concerns(kind[0], one):
-                    found |= {(kind, hole): None for hole in holes.between(lost, begin, end)}
+                    found |= {
+                        (kind, hole): None for hole in loss_intervals.between(lost, begin, end)
+                    }
         whys = [why for (_, why), _ in found]
         return Lost(
             sum(hole.records for _, hole in found),
-            at_least=any(not why or why.startswith(holes.AT_LEAST) for why in whys),
-            at_most=any(why.startswith(holes.AT_MOST) for why in whys),
+            at_least=any(not why or why.startswith(loss_intervals.AT_LEAST) for why in whys),
+            at_most=any(why.startswith(loss_intervals.AT_MOST) for why in whys),
             begin=min((hole.begin for _, hole in found), default=0.0),
             end=max((hole.end for _, hole in found), default=0.0),
         )

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import ledger
 from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, seccomp_of
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.ledger import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
+    from runc_wrap.ledger.reader import Record
     from runc_wrap.node.status import Entry
     from runc_wrap.policy.compiler import Compiled
 
@@ -41,7 +41,7 @@ class Change:
 
 def last_of(directory: Path, place: str) -> Record | None:
     """Return the last record of the container with this bundle. Raises OSError."""
-    found = [one for one in ledger.read(directory).records.values() if one.bundle == place]
+    found = [one for one in reader.read(directory).records.values() if one.bundle == place]
     return max(found, key=lambda one: one.time or "", default=None)
 
 

@@ -11,12 +11,12 @@ import select
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import store, tallies
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.process_tree import Tree
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.tallies import Call
+from runc_wrap.evidence.store import call_counts, evidence_files
+from runc_wrap.evidence.store.call_counts import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ class Watching:
                 lost.append(record)
             elif record.source != AUDIT or record.code != _USER_NOTIF:
                 key = self.tree.container_of(record.pid, record.time)
-                comm, exe = tallies.text(record.comm), tallies.text(record.exe)
+                comm, exe = call_counts.text(record.comm), call_counts.text(record.exe)
                 call = Call(record.arch, record.number, record.code, None, comm, exe)
                 found.setdefault((key, call), []).append(record.time)
 
@@ -95,7 +95,7 @@ class Watching:
                 yield from self._grown(entry)
 
     def _grown(self, entry: os.DirEntry[str]) -> Iterator[Seen]:
-        read = store.container(entry.path)
+        read = evidence_files.container(entry.path)
         if read is None:
             return
         key, seen = read

@@ -11,30 +11,21 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import (
-    following,
-    holes,
-    judged,
-    ledger,
-    metrics,
-    outcomes,
-    sight,
-    store,
-    tally,
-    verdict,
-    workloads,
-)
+from runc_wrap.evidence import judged, metrics, outcomes, tally, verdict, workloads
+from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.evidence.tally import OTHER
 from runc_wrap.hotpath.ledger_writer import is_late
+from runc_wrap.ledger import reader, tail
 from runc_wrap.node.would import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.ledger import Json, Ledger, Record
-    from runc_wrap.evidence.seen import Evidence
-    from runc_wrap.evidence.tallies import Call, Tallies
+    from runc_wrap.evidence.store.call_counts import Call, Tallies
+    from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.evidence.tally import Tally
+    from runc_wrap.ledger.reader import Json, Ledger, Record
     from runc_wrap.node.places import Places
 
 MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
@@ -47,13 +38,15 @@ def gather(places: Places, now: float | None = None) -> metrics.Told:
     """Count what is new and return all. Raises OSError where ledger or store cannot be read."""
     with tally.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
-        evidence = store.load(places.evidence)
+        evidence = evidence_files.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
-            new = kept.grown(f"lost\0{source}\0{why}", holes.total(lost))
+            new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
             kept.add(metrics.LOST, (metrics.source(source),), new)
-        decided = ledger.read(places.ledger) if evidence.containers else ledger.Ledger({})
+        decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
-        return metrics.Told(kept, generation(places), _version(), sight.read(places.evidence))
+        return metrics.Told(
+            kept, generation(places), _version(), seen_sources.read(places.evidence)
+        )
 
 
 def generation(places: Places) -> int | None:
@@ -73,7 +66,7 @@ def _version() -> str:
 
 
 def _decisions(places: Places, kept: Tally) -> None:
-    ahead = following.Following(places.ledger, kept.positions)
+    ahead = tail.Following(places.ledger, kept.positions)
     for line in _once(ahead.lines()):
         metrics.count_decision(kept, line)
     kept.positions = ahead.positions or kept.positions
@@ -88,7 +81,7 @@ def _once(lines: Iterable[Json]) -> Iterator[Json]:
         whose = repr([line.get(name) for name in ("root", "id", "pid")])
         before = waiting.pop(whose, None)
         late = before is not None and is_late(line, before)
-        if before and not late and not ledger.replaces(line, before):
+        if before and not late and not reader.replaces(line, before):
             yield before
         waiting[whose] = before if before and late else line
         if len(waiting) > _AHEAD:

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import ledger
-from runc_wrap.evidence.ledger import Ledger
 from runc_wrap.hotpath.main import INITIAL
+from runc_wrap.ledger import reader
+from runc_wrap.ledger.reader import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ def read(node: Path) -> tuple[list[Ledger], list[str]]:
     found, notes = [], []
     for directory in ledgers(node):
         try:
-            found.append(ledger.read(directory))
+            found.append(reader.read(directory))
         except PermissionError:
             if directory != node or is_root():
                 raise

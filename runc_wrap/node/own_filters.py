@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.installations import Carried
 from runc_wrap.host.runtime_state import Container
 from runc_wrap.node import processes, status
@@ -17,7 +17,7 @@ from runc_wrap.node import processes, status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.ledger import Record
+    from runc_wrap.ledger.reader import Record
 
 Key = tuple[str, str]
 
@@ -37,8 +37,8 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
 
 
 def _first(key: Key) -> int | None:
-    first = known.first_process(key)
-    born = known.born(first[0]) if first else None
+    first = container_index.first_process(key)
+    born = container_index.born(first[0]) if first else None
     return first[0] if first and born and born[0] == first[1] else None
 
 

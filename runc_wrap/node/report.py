@@ -8,13 +8,22 @@ from dataclasses import dataclass, field
 from math import floor, inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import holes, known, sight, store, verdict, watching
-from runc_wrap.evidence.attribution import Present
-from runc_wrap.evidence.gathering import gather as gather_records
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence import verdict
+from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.proc_lookup import Present
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.seen import Evidence
-from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg
+from runc_wrap.evidence.sources import (
+    Unavailable,
+    audit_health,
+    journald,
+    kmsg,
+    log_files,
+    seen_sources,
+)
+from runc_wrap.evidence.sources.merge import gather as gather_records
+from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
+from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.node import own, own_filters, written
 from runc_wrap.node.would import Profiles
 from runc_wrap.profiles import modes
@@ -23,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.gathering import Source
     from runc_wrap.evidence.judged import Judged, Row
-    from runc_wrap.evidence.ledger import Ledger, Record
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.evidence.sources.merge import Source
+    from runc_wrap.ledger.reader import Ledger, Record
     from runc_wrap.node.places import Places
 
 Key = tuple[str, str]
@@ -86,12 +95,12 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     seen = _seen(places)
     read = list(_sources(asked, _watched(evidence, seen), _first(decided)))
     take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
-    notes += sight.sentences(seen).values()
+    notes += seen_sources.sentences(seen).values()
     notes += _damages(decided, evidence)
-    relies = any(one.mode in kernel.MODES for one in decided.records.values())
-    obstacles = kernel.warnings() if relies else []
+    relies = any(one.mode in audit_health.MODES for one in decided.records.values())
+    obstacles = audit_health.warnings() if relies else []
     notes += obstacles
-    silence = [one for one in obstacles if one != kernel.UNREAD]
+    silence = [one for one in obstacles if one != audit_health.UNREAD]
     if not silence:  # else a log without records is no sign that there was nothing to record
         _watch(evidence, read)
     judging = verdict.Judging(
@@ -109,7 +118,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
 def _stored(directory: Path, notes: list[str]) -> Evidence:
     """Return what the agent stored; a user is told that it is root's alone."""
     try:
-        return store.load(directory)
+        return evidence_files.load(directory)
     except PermissionError:
         if own.is_root():
             raise
@@ -127,7 +136,7 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
 def _seen(places: Places) -> dict[str, str]:
     """Return why the agent that is there does not see a source, "" for those that it sees."""
     try:
-        return sight.read(places.evidence)
+        return seen_sources.read(places.evidence)
     except PermissionError:  # told already
         return {}
 
@@ -143,7 +152,7 @@ def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
 def _first(decided: Ledger) -> float:
     """Return when the first container began that the ledger knows."""
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
-    return min((watching.epoch(one) or 0.0 for one in starts), default=inf)
+    return min((coverage.epoch(one) or 0.0 for one in starts), default=inf)
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:
@@ -162,8 +171,8 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
 
 def is_there(key: Key) -> bool:
     """Tell whether a container's first process still is."""
-    first = known.first_process(key)
-    there = known.born(first[0]) if first else None
+    first = container_index.first_process(key)
+    there = container_index.born(first[0]) if first else None
     return bool(first and there and there[0] == first[1])
 
 
@@ -241,8 +250,8 @@ def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterato
         if asked.journal:
             yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
         return
-    if _is_there(files.AUDIT_LOG):
-        yield _log(files.AUDIT_LOG, AUDIT_LOG)
+    if _is_there(log_files.AUDIT_LOG):
+        yield _log(log_files.AUDIT_LOG, AUDIT_LOG)
     elif kmsg.PATH.exists():
         yield _Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
 
@@ -266,7 +275,7 @@ def _log(path: Path, name: str) -> _Timed:
         begin = float(first[1]) if first else None
     except OSError:  # reading it says what is wrong
         pass
-    return _Timed(files.Log(path), name, begin, end)
+    return _Timed(log_files.Log(path), name, begin, end)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
@@ -281,7 +290,7 @@ def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
     for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
         if number:
             yield f"{number} {what} are damaged and were passed over"
-    lost = sum(map(holes.total, evidence.lost.values()))
+    lost = sum(map(loss_intervals.total, evidence.lost.values()))
     if lost:
         why = "; ".join(sorted({why for _, why in evidence.lost}))
         yield f"{lost} records were lost ({why}): what they told is not in this report"

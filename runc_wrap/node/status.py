@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.ledger import Ledger, Record
+    from runc_wrap.ledger.reader import Ledger, Record
     from runc_wrap.node.processes import Process
     from runc_wrap.node.users import User
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import ledger
+from runc_wrap.ledger import reader
 from runc_wrap.node import programs
 from runc_wrap.policy.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.ledger import Key
+    from runc_wrap.ledger.reader import Key
     from runc_wrap.node.places import Places
 
 _NAMED = 3
@@ -30,7 +30,7 @@ def check(places: Places, kind: str) -> None:
     before = programs.kind_in_force(places.runtime)
     if before in (None, kind):
         return
-    if there := sorted(_still_there(ledger.read(places.ledger).records)):
+    if there := sorted(_still_there(reader.read(places.ledger).records)):
         raise PolicyError(
             f"the runtime would change from {before} to {kind}, which cannot manage what {before} "
             f"made: {_named(there)} would be orphaned. Stop and delete these first, or keep "

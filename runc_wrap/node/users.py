@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import ledger
 from runc_wrap.host import bounded_work, runtime_state
 from runc_wrap.host.runtime_state import OF_A_USER, Container
+from runc_wrap.ledger import reader
 from runc_wrap.node.own import DIRECTORY, LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from runc_wrap.evidence.ledger import Ledger, Record
+    from runc_wrap.ledger.reader import Ledger, Record
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
@@ -67,7 +67,7 @@ def _user(uid: int, told: bounded_work.Told) -> User:
             user.more, user.unreadable = value["more"], value["unreadable"]
         else:
             line = value.pop("line")
-            record = ledger.record(line) if line else None
+            record = reader.record(line) if line else None
             user.found.append((Container(**{**value, "owner": uid}), record))
     if not told.is_whole:
         user.unreadable.insert(0, f"to read its states took longer than {SECONDS:g} s, or failed")
@@ -77,7 +77,7 @@ def _user(uid: int, told: bounded_work.Told) -> User:
 def _said(uid: int) -> Iterator[dict[str, Any]]:
     """Yield what there is, as that user: each container, and at last what is left out."""
     own = Path(f"{DIRECTORY}{uid}")
-    said = ledger.read(own / LEDGER, _LARGEST_LEDGER)
+    said = reader.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(said.roots)[:_MOST_ROOTS]
     roots = dict.fromkeys([*runtime_state.known_roots(own, runtime_state.USERS_ROOTS), *named])
     found = runtime_state.find(roots, (), OF_A_USER)
@@ -98,7 +98,7 @@ def places(roots: Iterable[str]) -> dict[str, str]:
 def canonical(said: Ledger, real: Mapping[str, str]) -> Ledger:
     """Return a ledger with each root as the place that it is."""
     records = {(real.get(root, root), name): one for (root, name), one in said.records.items()}
-    return ledger.Ledger(records, said.damaged)
+    return reader.Ledger(records, said.damaged)
 
 
 def record_of(container: Container, said: Ledger, real: Mapping[str, str]) -> Record | None:

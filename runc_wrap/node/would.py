@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import container_index
 from runc_wrap.filters.expectation import Expectation
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
@@ -25,9 +25,9 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.filters.bpf import Args
     from runc_wrap.filters.runtime_load import Comparison, Loader
+    from runc_wrap.ledger.reader import Record
     from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ class Profiles:
 
     def _kind(self, record: Record) -> str:
         """Return the runtime by the container's state, else the one that policy has now."""
-        place = known.state_directory((record.root or "", record.id))
+        place = container_index.state_directory((record.root or "", record.id))
         if place:
             return "runc" if os.path.lexists(f"{place}/state.json") else "crun"
         return str((self._policy or {}).get("runtime", {}).get("kind", "runc"))

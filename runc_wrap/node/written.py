@@ -10,7 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import watching
+from runc_wrap.evidence.store import coverage
 
 if TYPE_CHECKING:
     from runc_wrap.node.places import Places
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
     def note(self, looked_until: float) -> str:
         """Return until when the store knows, "" where it knows all or nobody ever looked."""
-        until = watching.rfc3339(self.until or looked_until) if looked_until else None
+        until = coverage.rfc3339(self.until or looked_until) if looked_until else None
         return f"as of {until}: {self.why}" if self.why and until else ""
 
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.agent import arrivals, request_head, requests
-from runc_wrap.evidence import ledger, store
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources import journald, lines, netlink
+from runc_wrap.evidence.sources import journald, line_stream, netlink
+from runc_wrap.evidence.store import evidence_files
 from runc_wrap.filters import bpf, bpf_paths
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.errors import Malformed, Refusal
+from runc_wrap.ledger import reader
 from runc_wrap.profiles import formats
 from runc_wrap.profiles.model import ProfileError
 
@@ -123,14 +124,14 @@ def audit(data: bytes) -> None:
 
     In which order a chunk's losses and records come is not said.
     """
-    whole = _read(lines.Lines("it"), data)
+    whole = _read(line_stream.Lines("it"), data)
     at = len(data) // 2
-    halves = _read(lines.Lines("it"), data[:at], data[at:])
+    halves = _read(line_stream.Lines("it"), data[:at], data[at:])
     if whole != halves:
         raise Defect(f"in one piece {whole}, in two {halves}")
 
 
-def _read(reader: lines.Lines, *chunks: bytes) -> tuple[list[Sighting], Counter[str]]:
+def _read(reader: line_stream.Lines, *chunks: bytes) -> tuple[list[Sighting], Counter[str]]:
     """Return the records, and how many were lost for which reason."""
     found = [item for chunk in chunks for item in reader.feed(chunk)] + reader.end()
     lost: Counter[str] = Counter()
@@ -187,9 +188,9 @@ def notification(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     """Read a line of a ledger."""
-    found = ledger.parsed(data)
+    found = reader.parsed(data)
     if found is not None:
-        ledger.record(found)
+        reader.record(found)
 
 
 def evidence(data: bytes) -> None:
@@ -197,7 +198,7 @@ def evidence(data: bytes) -> None:
     directory = _directory()
     for name in ("containers/0.json", "state.json", "unattributed.json"):
         (directory / name).write_bytes(data)
-    store.load(directory)
+    evidence_files.load(directory)
 
 
 @cache

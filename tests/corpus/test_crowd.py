@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
 from tests.support import truth
@@ -97,5 +97,5 @@ def test_of_a_hundred_thousand_records_none_is_lost_without_a_word(
 def _strays(node: Node) -> int:
     """Return how many of these calls the store has as nobody's: they are shown, if not whose."""
     number = syscalls.numbers(syscalls.native())["keyctl"]
-    calls = store.load(node.installed.prefix / "var/evidence").unattributed.calls
+    calls = evidence_files.load(node.installed.prefix / "var/evidence").unattributed.calls
     return sum(tally.count for call, tally in calls.items() if call.number == number)

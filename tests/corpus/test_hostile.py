@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runc_wrap.evidence import page, store
+from runc_wrap.evidence import page
+from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
 from tests.support import kernel, reports, screen, truth
@@ -172,7 +173,7 @@ def test_each_call_is_its_workloads_with_its_count_and_its_program(happened: Hap
 
 
 def test_the_names_in_the_store_are_those_that_were_set(happened: Happened) -> None:
-    found = store.load(happened.node.installed.prefix / "var/evidence")
+    found = evidence_files.load(happened.node.installed.prefix / "var/evidence")
     native = syscalls.numbers(syscalls.native())
     wanted = {(native[one.call], _text(one.comm[:15]), one.exe[:256]) for one in CASES}
     kept = [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent import resting
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support.processes import wait_until
 
@@ -82,7 +82,7 @@ def test_who_is_started_by_exec_for_a_moment_is_known_though_the_agent_slept_at_
         return bundle.name
 
     def calls() -> dict[str, int]:
-        found = store.load(node.prefix / "var" / "evidence").containers
+        found = evidence_files.load(node.prefix / "var" / "evidence").containers
         return {
             key[1]: sum(tally.count for tally in seen.calls.values()) for key, seen in found.items()
         }

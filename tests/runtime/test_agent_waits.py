@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import ledger
+from runc_wrap.ledger import reader
 from tests.support import agent as agents
 from tests.support import bundles, cgroups, install, launchers
 from tests.support.launchers import VERSION, message
@@ -206,7 +206,7 @@ def test_an_answer_that_comes_late_changes_nothing(
 
 def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
     """Return who decided, as whoever reads the ledger is told."""
-    records = ledger.read(installed.prefix / "var" / "ledger").records
+    records = reader.read(installed.prefix / "var" / "ledger").records
     (via,) = [one.via for (_, name), one in records.items() if name == bundle.name]
     return via
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.agent import resting
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import forging, install
 from tests.support.forging import LOGGED
@@ -61,7 +61,7 @@ def _key(bundle: Bundle) -> tuple[str, str]:
 
 def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
     """Return how often each call was seen of a container, of nobody known for None."""
-    evidence = store.load(node.prefix / "var" / "evidence")
+    evidence = evidence_files.load(node.prefix / "var" / "evidence")
     seen = evidence.containers.get(_key(bundle)) if bundle else evidence.unattributed
     both = [seen.calls] if seen else []
     both += [evidence.unattributed.elsewhere.calls] if bundle is None else []
@@ -232,7 +232,7 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
         assert done.returncode == 0, done.stdout
         wait_until(lambda: _counts(node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
     assert _counts(node, bundle) == {CAPSET: 2 * TIMES}
-    seen = store.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
+    seen = evidence_files.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
     apart = {call.number: tally.count for call, tally in seen.runtimes.calls.items()}
     assert apart.keys() == {CAPSET}
     assert apart[CAPSET] >= 1
@@ -260,7 +260,7 @@ def test_a_user_who_has_calls_logged_takes_safe_from_nobody(
         for _ in range(20):
             assert forging.as_user([place / "forger", "calls"]).wait(30) == 0
         wait_until(lambda: _are_strays(node), "its calls in the store")
-    nobodys = store.load(node.prefix / "var" / "evidence").unattributed
+    nobodys = evidence_files.load(node.prefix / "var" / "evidence").unattributed
     assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED
     assert not LOGGED & {call.number for call in nobodys.calls}
     told = node.control("report", "--json", ok=False).stdout

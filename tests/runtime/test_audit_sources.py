@@ -18,9 +18,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import gathering, records
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable, files, journald, kernel, kmsg, netlink
+from runc_wrap.evidence.sources import (
+    Unavailable,
+    audit_health,
+    audit_record,
+    journald,
+    kmsg,
+    log_files,
+    merge,
+    netlink,
+)
 from tests.support import truth
 from tests.support.audit import FIELDS, provoke
 from tests.support.processes import run, wait_until
@@ -44,7 +52,7 @@ _FORGED = (
 @pytest.fixture(autouse=True)
 def needs() -> None:
     requires("/dev/kmsg", root=True)
-    for reason in kernel.warnings():
+    for reason in audit_health.warnings():
         unmet(reason)
 
 
@@ -129,13 +137,13 @@ def test_the_kernel_says_how_many_records_it_lost() -> None:
 
 def test_a_rule_that_excludes_records_is_read_from_the_kernel() -> None:
     rule = ["exclude,always", "-F", "msgtype=SECCOMP", "-F", "uid=54321"]
-    before = kernel.warnings()
+    before = audit_health.warnings()
     run([program("auditctl"), "-a", *rule])
     try:
-        during = kernel.warnings()
+        during = audit_health.warnings()
     finally:
         run([program("auditctl"), "-d", *rule])
-    assert before == kernel.warnings() == []
+    assert before == audit_health.warnings() == []
     assert [text for text in during if "excludes some records" in text]
 
 
@@ -165,7 +173,7 @@ def test_dmesg_prints_the_same_records(option: str) -> None:
     ring = list(kmsg.Ring().read(0, inf))
     there = {item for item in ring if isinstance(item, Sighting)}
     lines = subprocess.run(["dmesg", option], capture_output=True, check=True).stdout.split(b"\n")
-    found = {item for line in lines if (item := records.parse(line))}
+    found = {item for line in lines if (item := audit_record.parse(line))}
     assert there
     assert len(there & found) > 0.9 * len(there), "but for what came or went in between"
 
@@ -228,7 +236,7 @@ def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def written(log: Path) -> Found:
     """Return what auditd has written by now, having given it a moment."""
     time.sleep(0.2)
-    return list(files.Log(log).read(0, inf)) if log.exists() else []
+    return list(log_files.Log(log).read(0, inf)) if log.exists() else []
 
 
 def auditd_pid() -> int:
@@ -242,15 +250,15 @@ def test_auditd_and_the_kernel_say_the_same_and_it_counts_once(
 ) -> None:
     pid = provoke(*NAMES)
     sent = heard(live, pid)
-    log = files.Log(audit_log)
+    log = log_files.Log(audit_log)
     wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
     assert [item.comm for item in sent] == COMMS
     assert by(pid, log.read(0, inf)) == sent
-    assert by(pid, gathering.gather([log, log], 0, inf)) == sent
+    assert by(pid, merge.gather([log, log], 0, inf)) == sent
 
 
 def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
-    tail, reading = files.Tail(audit_log), files.Log(audit_log)
+    tail, reading = log_files.Tail(audit_log), log_files.Log(audit_log)
     first = provoke(b"before")
     wait_until(lambda: bool(by(first, reading.read(0, inf))), "auditd to write")
     daemon = auditd_pid()
@@ -273,7 +281,7 @@ def test_no_message_of_a_program_becomes_a_record(audit_log: Path, live: netlink
     audit_user(_FORGED)
     pid = provoke(*NAMES)
     heard(live, pid)
-    log = files.Log(audit_log)
+    log = log_files.Log(audit_log)
     wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
     assert b"forged" in audit_log.read_bytes(), "else nothing is shown"
     assert by(13117, log.read(0, inf)) == []
@@ -309,8 +317,8 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_several_sources_are_read_together_and_the_missing_named() -> None:
-    def sources() -> list[gathering.Source]:
-        return [files.Log(files.AUDIT_LOG), journald.Journal(), kmsg.Ring()]
+    def sources() -> list[merge.Source]:
+        return [log_files.Log(log_files.AUDIT_LOG), journald.Journal(), kmsg.Ring()]
 
     missing: list[str] = []
     pids: set[int] = set()
@@ -318,7 +326,7 @@ def test_several_sources_are_read_together_and_the_missing_named() -> None:
     def seen() -> bool:
         pids.add(provoke(*NAMES[1:3]))
         time.sleep(1)
-        found = gathering.gather(sources(), time.time() - 60, inf, missing)
+        found = merge.gather(sources(), time.time() - 60, inf, missing)
         return any(by(pid, [item]) for item in found for pid in pids)
 
     wait_until(seen, "a record in one of the sources", seconds=60)
@@ -335,6 +343,6 @@ def test_the_journal_has_what_the_kernel_sent_and_printed_once(
     source = journald.Journal(journal)
     wait_until(lambda: len(set(by(pid, source.read(since, inf)))) == len(NAMES), "journald")
     assert [item.comm for item in sent] == COMMS
-    assert by(pid, gathering.gather([source], since, inf)) == sent
+    assert by(pid, merge.gather([source], since, inf)) == sent
     assert by(13117, source.read(0, inf)) == []
     assert by(pid, source.read(0, since - 60)) == []

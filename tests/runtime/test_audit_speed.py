@@ -29,8 +29,8 @@ import re, sys, time
 from math import inf
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from runc_wrap.evidence.gathering import gather
-from runc_wrap.evidence.sources.files import Log
+from runc_wrap.evidence.sources.merge import gather
+from runc_wrap.evidence.sources.log_files import Log
 path = Path(sys.argv[1])
 plain = re.compile(rb"type=SECCOMP msg=audit\((\d+)\.(\d+):(\d+)\).* pid=(\d+) .* syscall=(\d+)")
 ours = theirs = 0.0

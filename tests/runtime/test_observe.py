@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import holes, store
+from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
 from tests.support import agent as agents
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.seen import Evidence
+    from runc_wrap.evidence.store.evidence_set import Evidence
     from tests.runtime.conftest import Pair
     from tests.support.agent import Agent
     from tests.support.bundles import Bundle
@@ -56,7 +56,7 @@ def agent(node: install.Installed) -> Iterator[Agent]:
 
 
 def evidence(node: install.Installed) -> Evidence:
-    return store.load(node.prefix / "var" / "evidence")
+    return evidence_files.load(node.prefix / "var" / "evidence")
 
 
 def ledger(node: install.Installed) -> list[dict[str, Any]]:
@@ -83,7 +83,11 @@ def counted(node: install.Installed) -> tuple[int, int]:
         for call, tally in one.calls.items()
         if call.code == NOTIFY
     ]
-    lost = [holes.total(told) for (source, _), told in found.lost.items() if source == "observe"]
+    lost = [
+        loss_intervals.total(told)
+        for (source, _), told in found.lost.items()
+        if source == "observe"
+    ]
     return sum(calls), sum(lost)
 
 

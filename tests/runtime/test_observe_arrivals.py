@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import holes, store
+from runc_wrap.evidence.store import evidence_files, loss_intervals
 from tests.support import agent as agents
 from tests.support import calling, install, tracing
 from tests.support.processes import short_directory, wait_until
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.tallies import Tallies
+    from runc_wrap.evidence.store.call_counts import Tallies
     from tests.runtime.conftest import Pair
     from tests.support.agent import Agent
     from tests.support.bundles import Bundle
@@ -41,7 +41,7 @@ def node(pair: Pair) -> Iterator[install.Installed]:
 
 def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
     """Return the calls of each container by its id, those of nobody, and those said to be lost."""
-    found = store.load(node.prefix / "var" / "evidence")
+    found = evidence_files.load(node.prefix / "var" / "evidence")
     number = calling.number(KEYCTL)[1]
 
     def count(tallies: Tallies) -> int:
@@ -50,7 +50,11 @@ def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
         return sum(one.count for call, one in calls if (call.number, call.code) == wanted)
 
     whose = Counter({key[1]: count(tallies) for key, tallies in found.containers.items()})
-    lost = [holes.total(told) for (source, _), told in found.lost.items() if source == "observe"]
+    lost = [
+        loss_intervals.total(told)
+        for (source, _), told in found.lost.items()
+        if source == "observe"
+    ]
     return +whose, count(found.unattributed), sum(lost)
 
 

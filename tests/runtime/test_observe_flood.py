@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.agent.pacing import BURST, RATE
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.processes import Daemon, short_directory, wait_until
@@ -55,7 +55,7 @@ def _cpu(pids: list[int]) -> float:
 
 
 def _counted(node: install.Installed, bundle: Bundle) -> int:
-    found = store.load(node.prefix / "var" / "evidence").containers
+    found = evidence_files.load(node.prefix / "var" / "evidence").containers
     seen = found.get((str(bundle.path / "state"), bundle.name))
     return sum(tally.count for tally in seen.calls.values()) if seen else 0
 

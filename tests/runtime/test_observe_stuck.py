@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.agent import containers, stalling
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.deaf_file import deaf_file
@@ -56,7 +56,7 @@ def _with(bundle: Bundle, program: Path, *words: str, mounts: tuple[Path, ...] =
 
 def _calls(node: install.Installed, bundle: Bundle) -> dict[tuple[int, bool], int]:
     """Return how many calls there are in the store, by number and whether arguments are known."""
-    found = store.load(node.prefix / "var" / "evidence").containers
+    found = evidence_files.load(node.prefix / "var" / "evidence").containers
     seen = found.get((str(bundle.path / "state"), bundle.name))
     counts: dict[tuple[int, bool], int] = {}
     for call, tally in seen.calls.items() if seen else ():
@@ -134,7 +134,7 @@ def test_callers_of_another_container_are_known_though_a_reader_hangs(
         jamming.create(node.wrapper)
         assert other.call(node.wrapper, "run").returncode == 0
         wait_until(lambda: _calls(node, other) == {(KEYCTL, True): 20}, "all calls in the store")
-        found = store.load(node.prefix / "var" / "evidence").containers
+        found = evidence_files.load(node.prefix / "var" / "evidence").containers
         seen = found[str(other.path / "state"), other.name]
         assert {call.exe for call in seen.calls} == {"/short"}
         jamming.delete(runc.bare)

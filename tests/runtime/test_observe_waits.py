@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.recording import WRITE_AFTER
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.processes import short_directory, wait_until
@@ -43,7 +43,7 @@ def _let_go(evidence: Path) -> None:
 
 
 def _has(evidence: Path, *bundles: Bundle) -> bool:
-    found = store.load(evidence).containers
+    found = evidence_files.load(evidence).containers
     return all((str(one.path / "state"), one.name) in found for one in bundles)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import connector, processes, store
-from runc_wrap.evidence.known import Known
-from runc_wrap.evidence.processes import Tree
+from runc_wrap.evidence.attribution import proc_connector, process_tree
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.store import evidence_files
 from tests.support import collecting, kernel
 from tests.support.processes import CommandError, wait_until
 
@@ -103,15 +104,15 @@ def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobod
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused() -> None:
-        raise connector.Unavailable(1, "not for this test")
+        raise proc_connector.Unavailable(1, "not for this test")
 
-    monkeypatch.setattr(processes, "connector", refused)
+    monkeypatch.setattr(process_tree, "connector", refused)
     bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))
     with collecting.collecting(auditing.prefix):
         bundle.call(auditing.wrapper, "run")
     counted = _syscalls(_report(auditing)[bundle.name]).get("unshare", 0)
     assert counted < 50
-    strays = store.load(auditing.prefix / "var" / "evidence").unattributed.calls.items()
+    strays = evidence_files.load(auditing.prefix / "var" / "evidence").unattributed.calls.items()
     assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
     assert "of no container that is known (" in auditing.control("report", ok=False).stdout
 

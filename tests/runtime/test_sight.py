@@ -10,9 +10,10 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import sight, store
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.processes import SOURCE as PROCESSES
+from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support.processes import wait_until
 from tests.support.requirements import program
@@ -30,7 +31,7 @@ LONG = 30  # seconds, of a machine where others work
 
 
 def _sight(node: Installed) -> dict[str, str]:
-    return sight.read(node.prefix / "var" / "evidence")
+    return seen_sources.read(node.prefix / "var" / "evidence")
 
 
 def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:
@@ -70,7 +71,7 @@ def test_an_agent_that_cannot_see_says_so_and_has_watched_nothing(
         assert gauge in node.control("metrics").stdout
         assert "hears none of the audit records" in agent.daemon.log.read_text()
         assert "hears none of the audit records" in node.control("report", ok=False).stderr
-    assert AUDIT not in store.load(node.prefix / "var" / "evidence").watched
+    assert AUDIT not in evidence_files.load(node.prefix / "var" / "evidence").watched
     found = _found(node, bundle)
     assert found["verdict"] is None, found["confidence"]
 
@@ -88,7 +89,7 @@ def test_an_agent_that_sees_says_so_and_counts_nothing_of_its_own(
         assert gauge in node.control("metrics").stdout
         assert "hears none" not in node.control("doctor", ok=False).stdout
     assert _sight(node) == {}
-    found = store.load(node.prefix / "var" / "evidence")
+    found = evidence_files.load(node.prefix / "var" / "evidence")
     assert AUDIT in found.watched
     assert PROCESSES in found.watched
     both = (found.unattributed, found.unattributed.elsewhere)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.sources import files
+from runc_wrap.evidence.sources import log_files
 from tests.support import agent as agents
 from tests.support.processes import wait_until
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 UNSHARE, LONG = 272, 60
 
 pytestmark = pytest.mark.skipif(
-    files.AUDIT_LOG.exists(), reason="auditd runs: the kernel then prints no record into its ring"
+    log_files.AUDIT_LOG.exists(),
+    reason="auditd runs: the kernel then prints no record into its ring",
 )
 
 

@@ -9,11 +9,11 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.process_tree import Tree
 from runc_wrap.evidence.model import Lost
-from runc_wrap.evidence.processes import Tree
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.store.evidence_files import Store
 from tests.support import truth
 from tests.support.processes import wait_for_next_second
 

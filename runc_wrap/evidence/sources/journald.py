@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from math import ceil, inf
 from typing import IO, TYPE_CHECKING, Any
 
-from runc_wrap.evidence import losses, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.sources.lines import Lines
+from runc_wrap.evidence.sources import Unavailable, audit_record, loss_notices
+from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class _Entries:
     def _settled(self, items: list[Sighting | Lost]) -> list[Sighting | Lost]:
         found: list[Sighting | Lost] = []
         for item in items:
-            if isinstance(item, Lost) and item.why == losses.UNPRINTED:
+            if isinstance(item, Lost) and item.why == loss_notices.UNPRINTED:
                 self._hold(item)
             else:
                 found.append(item)
@@ -171,7 +170,7 @@ def _sent(entry: Entry) -> list[Sighting | Lost]:
         serial = int(entry["_AUDIT_ID"])
     except (KeyError, TypeError, ValueError):
         return [Lost(0, 1, AUDIT, "a SECCOMP record in the journal without a stamp")]
-    found = records.fields(message.removeprefix(b"SECCOMP "), time, serial)
+    found = audit_record.fields(message.removeprefix(b"SECCOMP "), time, serial)
     return [found or Lost(time, 1, AUDIT, "damaged SECCOMP records in the journal")]
 
 

@@ -20,9 +20,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources import Unavailable, audit_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +44,7 @@ _QUEUED, _DROPS = 0, 8
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER
 _FILTER = (  # linux/filter.h; half words are loaded in network order
     (0x28, 0, 0, 4),  # nlmsg_type
-    (0x15, 0, 1, socket.htons(records.TYPE)),
+    (0x15, 0, 1, socket.htons(audit_record.TYPE)),
     (0x06, 0, 0, 0xFFFFFFFF),
     (0x06, 0, 0, 0),
 )
@@ -280,7 +279,7 @@ def _attach_filter(of: socket.socket) -> None:
 
 
 def _item(datagram: bytes) -> Sighting | Lost | None:
-    if len(datagram) < _HEADER.size or _HEADER.unpack_from(datagram)[1] != records.TYPE:
+    if len(datagram) < _HEADER.size or _HEADER.unpack_from(datagram)[1] != audit_record.TYPE:
         return None
-    found = records.payload(datagram[_HEADER.size :].rstrip(b"\0\n"))
+    found = audit_record.payload(datagram[_HEADER.size :].rstrip(b"\0\n"))
     return found or Lost(time.time(), 1, AUDIT, "a damaged SECCOMP record from the kernel")

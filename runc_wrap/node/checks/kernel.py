@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.sources.kernel import warnings
+from runc_wrap.evidence.sources.audit_health import warnings
 from runc_wrap.node import features
 from runc_wrap.node.checks import modes
 from runc_wrap.node.checks.finding import Finding

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import sight
-from runc_wrap.evidence.sources.kernel import MODES
+from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.sources.audit_health import MODES
 from runc_wrap.node.checks import modes
 from runc_wrap.node.checks.finding import Finding
 
@@ -24,9 +24,9 @@ _REMEDY = (
 def find(places: Places) -> Iterator[Finding]:
     """Find an agent to which nothing comes; only root can ask."""
     try:
-        seen = sight.read(places.evidence)
+        seen = seen_sources.read(places.evidence)
     except PermissionError:
         return
     relies = bool(modes.used(places) & set(MODES))
-    for sentence in sight.sentences(seen).values():
+    for sentence in seen_sources.sentences(seen).values():
         yield Finding(NAME, "warning" if relies else "note", sentence, _REMEDY)

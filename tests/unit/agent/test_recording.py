@@ -16,11 +16,12 @@ from runc_wrap.agent import executions, recording
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.sight import Sight
-from runc_wrap.evidence import connector, known, processes, store
-from runc_wrap.evidence.holes import Hole
+from runc_wrap.evidence.attribution import container_index, proc_connector, process_tree
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
-from runc_wrap.evidence.sources import kernel, netlink
+from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
+from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store.loss_intervals import Hole
 from tests.support.processes import short_directory
 from tests.unit.evidence.making import line, observed, sighting, write_ledger
 
@@ -34,7 +35,7 @@ ALL = "log errno"
 
 
 def _refused() -> None:
-    raise connector.Unavailable(errno.EPERM, "not for a test")
+    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
 
 
 class Silent:
@@ -60,9 +61,9 @@ class Seeing(Sight):
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recording, "Live", Silent)
     monkeypatch.setattr(recording, "Sight", Seeing)
-    monkeypatch.setattr(processes, "connector", _refused)
-    monkeypatch.setattr(kernel, "_LOGGED", str(tmp_path / "logged"))
-    monkeypatch.setattr(kernel, "_switched_off", list)
+    monkeypatch.setattr(process_tree, "connector", _refused)
+    monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
+    monkeypatch.setattr(audit_health, "_switched_off", list)
     monkeypatch.setattr(netlink, "asked", lambda _kind: [])
     return tmp_path / "logged"
 
@@ -72,14 +73,14 @@ def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As `logged`, with a process connector that tells nothing."""
     ours, other = socket.socketpair()
     ours.setblocking(False)
-    monkeypatch.setattr(processes, "connector", lambda: ours)
+    monkeypatch.setattr(process_tree, "connector", lambda: ours)
     yield logged
     ours.close()
     other.close()
 
 
 def watched(prefix: Path) -> set[str]:
-    return set(store.load(prefix / "var" / "evidence").watched) & {AUDIT, OBSERVE}
+    return set(evidence_files.load(prefix / "var" / "evidence").watched) & {AUDIT, OBSERVE}
 
 
 def recorder(prefix: Path) -> Recorder:
@@ -107,7 +108,7 @@ def test_what_is_logged_is_asked_each_time_and_the_time_before_stays_unwatched(
     logged.write_text(ALL)
     now += 100
     one.write()
-    found = store.load(tmp_path / "var" / "evidence").watched
+    found = evidence_files.load(tmp_path / "var" / "evidence").watched
     assert found[AUDIT] == [(now - 100, now)]
     assert found[OBSERVE] == [(now - 200, now)]
 
@@ -123,7 +124,7 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched(
     logged.write_text(ALL)
     answer = None if rules is None else [(1013, b"rule")]
     monkeypatch.setattr(netlink, "asked", lambda _kind: answer)
-    monkeypatch.setattr(kernel, "excludes", lambda _rule: rules)
+    monkeypatch.setattr(audit_health, "excludes", lambda _rule: rules)
     recorder(tmp_path).write()
     assert (AUDIT in watched(tmp_path)) == is_watched
 
@@ -136,7 +137,7 @@ def test_a_rule_that_comes_later_keeps_audit_unwatched_from_then_on(
     logged.write_text(ALL)
     one = recorder(tmp_path)
     monkeypatch.setattr(netlink, "asked", lambda _kind: [(1013, b"rule")])
-    monkeypatch.setattr(kernel, "excludes", lambda _rule: "an audit rule excludes them")
+    monkeypatch.setattr(audit_health, "excludes", lambda _rule: "an audit rule excludes them")
     for _ in range(3):
         now += 100
         one.write()
@@ -161,7 +162,7 @@ def test_records_that_the_kernel_dropped_are_lost(
     one = recorder(tmp_path)
     now += 60
     one.write()
-    found = [*store.load(tmp_path / "var" / "evidence").lost.values()]
+    found = [*evidence_files.load(tmp_path / "var" / "evidence").lost.values()]
     assert found == ([[Hole(lost, now - 60, now)]] if lost else [])  # while one ran that is gone
 
 
@@ -170,10 +171,10 @@ def test_that_it_watches_is_soon_written_where_containers_run_already(
     connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
     connected.write_text(ALL)
-    born = known.born(os.getpid())
+    born = container_index.born(os.getpid())
     assert born is not None
     first = {(os.getpid(), born[0]): KEY} if is_there else {}
-    monkeypatch.setattr(known, "first_processes", lambda _: first)
+    monkeypatch.setattr(container_index, "first_processes", lambda _: first)
     one = recorder(tmp_path)
     assert one.tree.has_containers == is_there
     one.write_due()
@@ -217,7 +218,7 @@ def hear(one: Recorder, *records: Sighting | Lost) -> None:
 
 
 def counts(prefix: Path) -> tuple[int, int]:
-    found = store.load(prefix / "var" / "evidence")
+    found = evidence_files.load(prefix / "var" / "evidence")
     whose = sum(len(one.calls) for one in found.containers.values())
     return whose, len(found.unattributed.calls)
 
@@ -324,7 +325,7 @@ def test_at_the_end_all_is_taken_in_that_was_told(told: Recorder, tmp_path: Path
     hear(told, sighting(pid=7, time=time.time()))
     told.finish()
     assert counts(tmp_path) == (1, 0)
-    (seen,) = store.load(tmp_path / "var" / "evidence").containers.values()
+    (seen,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
     assert seen.ended == 5.0
 
 
@@ -362,7 +363,7 @@ def test_who_joins_a_container_is_the_containers_from_when_it_was_told(
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
     joined.write()
-    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
     assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
     assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
 
@@ -385,7 +386,7 @@ def test_an_observed_call_of_the_runtime_is_counted_apart(
     call = observed(272, 0, pid=os.getpid(), time=time.time(), exe=exe)
     joined.record(KEY, call)
     joined.write()
-    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
     assert bool(seen.runtimes.calls) == are_runtimes
     assert bool(seen.calls) != are_runtimes
 
@@ -398,7 +399,7 @@ def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
     for _ in range(many):
         joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))
     joined.write()
-    seen = store.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
     assert [tally.count for tally in seen.calls.values()] == [many]
 
 

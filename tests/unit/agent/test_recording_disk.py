@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.agent.recording import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.sight import Sight
-from runc_wrap.evidence import store
+from runc_wrap.evidence.store import evidence_files
 from tests.support import disk
 from tests.unit.agent.test_recording import KEY, logged, recorder
 from tests.unit.evidence.making import UNSHARE, observed
@@ -47,5 +47,5 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     assert one.seconds() == TRY_AGAIN > WRITE_AFTER  # what comes meanwhile waits as well
     now[0] += TRY_AGAIN
     one.write()
-    (calls,) = store.load(tmp_path / "var" / "evidence").containers.values()
+    (calls,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
     assert [tally.count for tally in calls.calls.values()] == [2]

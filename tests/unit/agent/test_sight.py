@@ -12,10 +12,10 @@ from runc_wrap.agent import recording, sight
 from runc_wrap.agent.notify import Inflight
 from runc_wrap.agent.recording import Recorder
 from runc_wrap.agent.sight import Sight
-from runc_wrap.evidence import seen, store
-from runc_wrap.evidence import sight as told
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.processes import SOURCE as PROCESSES
+from runc_wrap.evidence.sources import seen_sources as told
+from runc_wrap.evidence.store import evidence_files, evidence_set
 from tests.unit.agent import test_recording
 from tests.unit.agent.test_recording import ALL
 from tests.unit.evidence.making import KILL, LOG, sighting
@@ -149,7 +149,7 @@ def test_what_an_agent_said_that_was_killed_is_not_believed(tmp_path: Path) -> N
 def test_time_that_nobody_watched_after_all_is_taken_away(
     intervals: list[tuple[float, float]], since: float, left: list[tuple[float, float]]
 ) -> None:
-    seen.unwatch(intervals, since)
+    evidence_set.unwatch(intervals, since)
     assert intervals == left
 
 
@@ -166,7 +166,7 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
     one.sight.saw(AUDIT, last)
     one.write_due()
     one.write()
-    (interval,) = store.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] >= last
     time.sleep(0.1)  # what comes is taken to be of after it was provoked
     for _ in range(2):
@@ -176,7 +176,7 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
         one.write_due()
     assert AUDIT in one.sight.blind
     one.write()
-    (interval,) = store.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] == last
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli.full import call_words
-from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.judged import row_of
-from runc_wrap.evidence.membership import Membership
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.sources import files, kernel, kmsg
-from runc_wrap.evidence.store import Store
-from runc_wrap.evidence.tallies import Call, Tally
+from runc_wrap.evidence.sources import audit_health, kmsg, log_files
+from runc_wrap.evidence.store.call_counts import Call, Tally
+from runc_wrap.evidence.store.coverage import rfc3339
+from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.evidence.verdict import UNKNOWN
-from runc_wrap.evidence.watching import rfc3339
 from runc_wrap.node import report as node_report
 from tests.unit.evidence.making import (
     CLONE3,
@@ -73,7 +73,7 @@ class Evidence:
 
 @pytest.fixture(autouse=True)
 def _no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "absent")
+    monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "absent")
     monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
 
 
@@ -282,7 +282,7 @@ def test_a_process_of_a_log_that_is_still_there_is_attributed(
     applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: ("/run/test", "c1"))
-    monkeypatch.setattr(known, "born", lambda _: (1, 1))
+    monkeypatch.setattr(container_index, "born", lambda _: (1, 1))
     write_ledger(applied.places.ledger, line("c1", time=rfc3339(time.time() - 60)))
     log = tmp_path / "audit.log"
     log.write_text(
@@ -301,11 +301,11 @@ def test_a_syslog_is_read_only_if_it_is_named(
     path, is_there = type(tmp_path), type(tmp_path).exists
     monkeypatch.setattr(path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
 
-    def noted(log: files.Log, *_: float) -> Iterator[Any]:
+    def noted(log: log_files.Log, *_: float) -> Iterator[Any]:
         read.append(log.path)
         return iter(())
 
-    monkeypatch.setattr(files.Log, "read", noted)
+    monkeypatch.setattr(log_files.Log, "read", noted)
     applied.ctl("report")
     assert read == []
     applied.ctl("report", "--audit-log", str(tmp_path / "syslog"))
@@ -359,7 +359,9 @@ def test_suggest_says_before_which_rule_its_own_must_stand(
 def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
     applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, mode: str, is_told: bool
 ) -> None:
-    monkeypatch.setattr(kernel, "warnings", lambda: ["an audit rule excludes SECCOMP records"])
+    monkeypatch.setattr(
+        audit_health, "warnings", lambda: ["an audit rule excludes SECCOMP records"]
+    )
     evidence.container("c1", mode=mode)
     told = "note: an audit rule excludes SECCOMP" in applied.ctl("report").stderr
     assert told is is_told
@@ -371,10 +373,10 @@ EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l 
 @pytest.fixture
 def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     """A node without an agent, that has an audit.log of a day and no record in it."""
-    monkeypatch.setattr(files, "AUDIT_LOG", tmp_path / "audit.log")
+    monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "audit.log")
     monkeypatch.setattr(node_report, "is_there", lambda _: True)
     begin = time.time() - 86400
-    files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
+    log_files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
     return applied
 
 
@@ -382,7 +384,7 @@ def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ("mode", "obstacle", "told"),
     [
         ("audit", None, "safe"),
-        ("audit", kernel.UNREAD, "safe"),  # without root nobody could say more
+        ("audit", audit_health.UNREAD, "safe"),  # without root nobody could say more
         ("audit", EXCLUDED, f"Unknown: nothing could be watched: {EXCLUDED}."),
         ("observe", EXCLUDED, "Unknown: nothing was watching while its containers ran."),
     ],
@@ -390,7 +392,7 @@ def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
     audited: Node, monkeypatch: pytest.MonkeyPatch, mode: str, obstacle: str | None, told: str
 ) -> None:
-    monkeypatch.setattr(kernel, "warnings", lambda: [obstacle] if obstacle else [])
+    monkeypatch.setattr(audit_health, "warnings", lambda: [obstacle] if obstacle else [])
     begin = rfc3339(time.time() - 3600)
     write_ledger(audited.places.ledger, line("c1", mode=mode, time=begin))
     (found,) = _documents(audited, status=int(told != "safe"))
@@ -400,7 +402,7 @@ def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
 def test_what_the_agent_watched_stays_watched_whatever_the_kernel_keeps_back_now(
     applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "warnings", lambda: [EXCLUDED])
+    monkeypatch.setattr(audit_health, "warnings", lambda: [EXCLUDED])
     evidence.container("c1")
     assert _documents(applied)[0]["verdict"] == "safe"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import ledger
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger import reader
 from runc_wrap.node.would import Enforced
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.compile import compile_profile
@@ -70,8 +70,8 @@ def write_ledger(directory: Path, *lines: dict[str, Any]) -> Path:
     return directory
 
 
-def record(**changes: Any) -> ledger.Record:
-    return ledger.record(line(**changes))
+def record(**changes: Any) -> reader.Record:
+    return reader.record(line(**changes))
 
 
 def block(name: str = "containerd", caps: frozenset[str] = DEFAULT_CAPS) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.appended import Appended
+from runc_wrap.evidence.attribution.inotify import Appended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

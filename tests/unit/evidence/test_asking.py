@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import asking
-from runc_wrap.evidence import ledger as ledgers
-from runc_wrap.evidence.seen import Evidence
+from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.evidence.verdict import Judging
+from runc_wrap.ledger import reader as ledgers
 from tests.unit.evidence import making
 
 if TYPE_CHECKING:

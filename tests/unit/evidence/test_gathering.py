@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import gathering, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable
+from runc_wrap.evidence.sources import Unavailable, audit_record, merge
 from tests.support.audit import line
 
 if TYPE_CHECKING:
@@ -32,14 +31,14 @@ class Fixed:
 
 
 def sighting(number: int, **changes: int) -> Sighting:
-    found = records.parse(line(number, **changes))
+    found = audit_record.parse(line(number, **changes))
     assert found is not None
     return found
 
 
 def test_copies_of_a_record_count_once() -> None:
     one, two, three = (sighting(number) for number in (1, 2, 3))
-    found = gathering.gather([Fixed(one, two), Fixed(two, three), Fixed(two)], 0, inf)
+    found = merge.gather([Fixed(one, two), Fixed(two, three), Fixed(two)], 0, inf)
     assert list(found) == [one, two, three]
 
 
@@ -56,13 +55,13 @@ def test_copies_of_a_record_count_once() -> None:
 )
 def test_records_that_differ_are_no_copies(other: Sighting) -> None:
     one = sighting(1)
-    assert len(list(gathering.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
+    assert len(list(merge.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
 
 
 def test_the_same_serial_in_another_boot_is_another_record() -> None:
     first = sighting(1)
     second = first._replace(time=first.time + 60)
-    assert list(gathering.gather([Fixed(first, second)], 0, inf)) == [first, second]
+    assert list(merge.gather([Fixed(first, second)], 0, inf)) == [first, second]
 
 
 @settings(max_examples=30)
@@ -75,27 +74,27 @@ def test_any_split_with_copies_and_disorder_comes_out_whole(
     for item in whole:
         for part in chance.sample(parts, chance.randint(1, count)):
             part.insert(max(0, len(part) - chance.randint(0, 5)), item)
-    assert list(gathering.gather([Fixed(*part) for part in parts], 0, inf)) == whole
+    assert list(merge.gather([Fixed(*part) for part in parts], 0, inf)) == whole
 
 
 def test_disorder_within_the_window_and_over_many_windows_comes_in_order() -> None:
-    whole = [sighting(number) for number in range(5 * gathering.WINDOW)]
+    whole = [sighting(number) for number in range(5 * merge.WINDOW)]
     chance = random.Random(5)  # noqa: S311 - any order will do
-    mixed = sorted(whole, key=lambda item: item.serial + chance.uniform(0, gathering.WINDOW))
+    mixed = sorted(whole, key=lambda item: item.serial + chance.uniform(0, merge.WINDOW))
     assert mixed != whole
-    assert list(gathering.gather([Fixed(*mixed), Fixed(*whole[::3])], 0, inf)) == whole
+    assert list(merge.gather([Fixed(*mixed), Fixed(*whole[::3])], 0, inf)) == whole
 
 
 def test_what_comes_later_than_the_window_is_not_left_out() -> None:
-    whole = [sighting(number) for number in range(4 * gathering.WINDOW)]
+    whole = [sighting(number) for number in range(4 * merge.WINDOW)]
     late = [*whole[1:], whole[0]]
-    found = list(gathering.gather([Fixed(*late), Fixed(*whole[:1])], 0, inf))
+    found = list(merge.gather([Fixed(*late), Fixed(*whole[:1])], 0, inf))
     assert sorted(found, key=lambda item: item.time) == whole
 
 
 def test_only_the_time_asked_for_is_told() -> None:
     whole = [sighting(number) for number in range(10)]
-    found = gathering.gather([Fixed(*whole)], whole[3].time, whole[7].time)
+    found = merge.gather([Fixed(*whole)], whole[3].time, whole[7].time)
     assert list(found) == whole[3:7]
 
 
@@ -103,26 +102,26 @@ def test_losses_are_told_once_if_two_sources_say_the_same_and_within_the_time() 
     one = sighting(1)
     lost = Lost(one.time, 5, AUDIT, "dropped")
     undated, before = lost._replace(time=0.0), lost._replace(time=1.0)
-    found = gathering.gather([Fixed(before, one, lost), Fixed(undated, lost)], one.time, inf)
+    found = merge.gather([Fixed(before, one, lost), Fixed(undated, lost)], one.time, inf)
     assert sorted(found, key=len) == [undated, lost, one]
 
 
 def test_a_source_that_is_missing_is_named_and_the_others_read() -> None:
     missing: list[str] = []
     sources = [Fixed(reason="no journal"), Fixed(sighting(1))]
-    assert list(gathering.gather(sources, 0, inf, missing)) == [sighting(1)]
+    assert list(merge.gather(sources, 0, inf, missing)) == [sighting(1)]
     assert missing == ["no journal"]
 
 
 def test_nothing_to_read_at_all_is_said() -> None:
     with pytest.raises(Unavailable, match=r"^no journal; no file$"):
-        list(gathering.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
-    assert list(gathering.gather([], 0, inf)) == []
+        list(merge.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
+    assert list(merge.gather([], 0, inf)) == []
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "SEEN", 100)
-    seen = gathering._Seen()  # noqa: SLF001 - the bound is what is tested
+    monkeypatch.setattr(merge, "SEEN", 100)
+    seen = merge._Seen()  # noqa: SLF001 - the bound is what is tested
     for number in range(1000):
         assert list(seen.new([sighting(number)])) == [sighting(number)]
         assert list(seen.new([sighting(max(0, number - 90))])) == []

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import holes
-from runc_wrap.evidence.holes import Hole
 from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.evidence.store.loss_intervals import Hole
 
 SPANS = st.lists(
-    st.tuples(st.integers(0, 9), st.floats(0, 1e6), st.floats(0, 5e3)), max_size=3 * holes.MOST
+    st.tuples(st.integers(0, 9), st.floats(0, 1e6), st.floats(0, 5e3)),
+    max_size=3 * loss_intervals.MOST,
 )
 
 
@@ -23,9 +24,9 @@ def test_whatever_is_added_they_cover_it_count_it_and_stay_few_and_apart(
 ) -> None:
     found: list[Hole] = []
     for records, begin, length in spans:
-        holes.add(found, Hole(records, begin, begin + length))
-    assert holes.total(found) == sum(records for records, _, _ in spans)
-    assert len(found) <= holes.MOST
+        loss_intervals.add(found, Hole(records, begin, begin + length))
+    assert loss_intervals.total(found) == sum(records for records, _, _ in spans)
+    assert len(found) <= loss_intervals.MOST
     for _, begin, length in spans:
         assert any(one.begin <= begin and begin + length <= one.end for one in found)
     assert all(before.end < after.begin for before, after in pairwise(found))
@@ -46,17 +47,17 @@ def test_what_touches_is_one(
 ) -> None:
     found: list[Hole] = []
     for begin, end in added:
-        holes.add(found, Hole(2, begin, end))
+        loss_intervals.add(found, Hole(2, begin, end))
     assert [(one.begin, one.end) for one in found] == expected
-    assert holes.total(found) == 2 * len(added)
+    assert loss_intervals.total(found) == 2 * len(added)
 
 
 def test_of_too_many_the_nearest_become_one() -> None:
     found: list[Hole] = []
-    for place in range(holes.MOST):
-        holes.add(found, Hole(1, 100.0 * place, 100.0 * place + 1))
-    holes.add(found, Hole(1, 150.0, 160.0))
-    assert len(found) == holes.MOST
+    for place in range(loss_intervals.MOST):
+        loss_intervals.add(found, Hole(1, 100.0 * place, 100.0 * place + 1))
+    loss_intervals.add(found, Hole(1, 150.0, 160.0))
+    assert len(found) == loss_intervals.MOST
     assert found[2] == Hole(2, 150.0, 201.0)
 
 
@@ -66,16 +67,16 @@ def test_of_too_many_the_nearest_become_one() -> None:
         (Lost(50, 3, AUDIT, ""), Hole(3, 50, 50)),
         (Lost(50, 3, AUDIT, "", 40), Hole(3, 40, 50)),
         (Lost(50, 3, AUDIT, "", 60), Hole(3, 50, 50)),  # a clock was set back
-        (Lost(0, 3, AUDIT, ""), Hole(3, 0, holes.EVER)),
+        (Lost(0, 3, AUDIT, ""), Hole(3, 0, loss_intervals.EVER)),
     ],
 )
 def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: Lost, hole: Hole) -> None:
-    assert holes.hole_of(lost) == hole
+    assert loss_intervals.hole_of(lost) == hole
 
 
 def test_of_too_many_kinds_the_reasons_are_not_told_apart() -> None:
-    found: holes.Holes = {}
-    for place in range(2 * holes.MOST_KINDS):
-        holes.lose(found, Lost(place, 1, AUDIT, f"why {place}"))
-    assert len(found) == holes.MOST_KINDS + 1
-    assert sum(map(holes.total, found.values())) == 2 * holes.MOST_KINDS
+    found: loss_intervals.Holes = {}
+    for place in range(2 * loss_intervals.MOST_KINDS):
+        loss_intervals.lose(found, Lost(place, 1, AUDIT, f"why {place}"))
+    assert len(found) == loss_intervals.MOST_KINDS + 1
+    assert sum(map(loss_intervals.total, found.values())) == 2 * loss_intervals.MOST_KINDS

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import installations, watching
-from runc_wrap.evidence import ledger as ledgers
+from runc_wrap.evidence import installations
 from runc_wrap.evidence.installations import Carried
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
-from runc_wrap.evidence.seen import Evidence
-from runc_wrap.evidence.tallies import Call
+from runc_wrap.evidence.store import coverage
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.evidence.verdict import Judging
 from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.ledger import reader as ledgers
 from runc_wrap.node.would import Enforced
 from tests.unit.evidence import making
 from tests.unit.evidence.making import UNSHARE, line, observed, sighting
@@ -22,7 +23,7 @@ from tests.unit.evidence.making import UNSHARE, line, observed, sighting
 if TYPE_CHECKING:
     from runc_wrap.evidence.outcomes import Filter
 
-BEGIN = watching.epoch("2026-11-18T00:00:00Z") or 0.0
+BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 HOUR = 3600.0
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP
@@ -46,7 +47,7 @@ def judged(
     starts: dict[Any, Any] = {}
     for at, (mode, one) in enumerate(said):
         key = ("/run/test", f"c{at}")
-        time = watching.rfc3339(BEGIN + at)
+        time = coverage.rfc3339(BEGIN + at)
         records[key] = ledgers.record(line(key[1], mode=mode, container="app", time=time))
         starts[key] = (time or "", 1)
         if one:

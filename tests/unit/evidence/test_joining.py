@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import joining, known
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.attribution import container_index, exec_joins
+from runc_wrap.evidence.attribution.container_index import Known
 from tests.unit.evidence.making import line, write_ledger
 
 if TYPE_CHECKING:
@@ -38,6 +38,6 @@ def containers(tmp_path: Path) -> Known:
     ],
 )
 def test_an_exec_names_its_container_by_root_and_id(
-    containers: Known, words: str, key: known.Key | None
+    containers: Known, words: str, key: container_index.Key | None
 ) -> None:
-    assert joining.named(words.split(), containers) == key
+    assert exec_joins.named(words.split(), containers) == key

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import known, watching
-from runc_wrap.evidence.known import Known
+from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.store import coverage
 from tests.unit.evidence.making import line, write_ledger
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def ledger(tmp_path: Path) -> Path:
     ],
 )
 def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: str) -> None:
-    assert name in known.ids(path)
+    assert name in container_index.ids(path)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: s
     ],
 )
 def test_a_monitor_a_login_session_or_half_a_name_has_not(path: str) -> None:
-    assert ID not in known.ids(path)
+    assert ID not in container_index.ids(path)
 
 
 def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
@@ -75,7 +76,7 @@ def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
 
 
 def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known, "MOST", 3)
+    monkeypatch.setattr(container_index, "MOST", 3)
     write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
     assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
 
@@ -124,12 +125,12 @@ def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than
     asked: list[str] = []
     said: dict[str, tuple[int, int]] = {}
 
-    def first(key: known.Key) -> tuple[int, int] | None:
+    def first(key: container_index.Key) -> tuple[int, int] | None:
         asked.append(key[1])
         return said.get(key[1])
 
-    monkeypatch.setattr(known, "first_process", first)
-    fresh = watching.rfc3339(time.time())
+    monkeypatch.setattr(container_index, "first_process", first)
+    fresh = coverage.rfc3339(time.time())
     containers = Known(write_ledger(tmp_path, line("old"), line("new", time=fresh)))
     assert containers.of_first_process(5, 77) is None
     said["new"] = (5, 77)
@@ -151,7 +152,7 @@ def test_a_runtimes_own_word_tells_the_first_process(
 ) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / name).write_text(json.dumps(said))
-    assert known.first_process((str(tmp_path), "c")) == (5, 77)
+    assert container_index.first_process((str(tmp_path), "c")) == (5, 77)
     containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
     assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
     assert containers.of_first_process(5, 78) is None
@@ -166,10 +167,10 @@ def test_a_state_that_others_may_have_written_is_no_word(
     place.mkdir(parents=True)
     (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
     key = (str(place.parent), "c")
-    assert known.first_process(key) == (5, 77)
+    assert container_index.first_process(key) == (5, 77)
     (place.parent / where).chmod(mode)
     os.chown(place.parent / where, -1, 4242)
-    assert known.first_process(key) is None
+    assert container_index.first_process(key) is None
 
 
 def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
@@ -177,18 +178,18 @@ def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
     os.chown(place, 4242, 4242)
-    assert known.first_process((str(place.parent), "c")) is None
+    assert container_index.first_process((str(place.parent), "c")) is None
     os.chown(place, 0, 0)
     link = tmp_path / "link"
     link.symlink_to(place.parent)
-    assert known.first_process((str(link), "c")) == (5, 77)
+    assert container_index.first_process((str(link), "c")) == (5, 77)
     os.chown(place.parent, 4242, 4242)
-    assert known.first_process((str(link), "c")) is None
+    assert container_index.first_process((str(link), "c")) is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
 def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
-    assert known.state_directory((str(tmp_path), name)) is None
+    assert container_index.state_directory((str(tmp_path), name)) is None
 
 
 def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
 
 
 def test_our_own_birth_is_told() -> None:
-    found = known.born(os.getpid())
+    found = container_index.born(os.getpid())
     assert found is not None
     assert found[1] == os.getppid()
-    assert known.born(2**22 + 1) is None
+    assert container_index.born(2**22 + 1) is None

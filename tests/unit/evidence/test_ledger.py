@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import ledger
+from runc_wrap.ledger import reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +23,14 @@ def write(directory: Path, name: str, *lines: object) -> None:
 
 
 def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
-    assert ledger.read(tmp_path / "none") == ledger.Ledger({})
+    assert reader.read(tmp_path / "none") == reader.Ledger({})
 
 
 def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     write(tmp_path, "ledger.2.jsonl", {**LINE, "reason": "1"}, {**LINE, "id": "old", "reason": "2"})
     write(tmp_path, "ledger.1.jsonl", {**LINE, "reason": "3"}, {**LINE, "root": "/other"})
     write(tmp_path, "ledger.jsonl", {**LINE, "reason": "4"}, {**LINE, "reason": "5"})
-    found = ledger.read(tmp_path)
+    found = reader.read(tmp_path)
     assert found.damaged == 0
     assert {key: record.reason for key, record in found.records.items()} == {
         ("/r", "a"): "5",
@@ -49,7 +49,7 @@ def test_an_agents_line_that_came_after_the_cold_path_had_decided_does_not_count
 ) -> None:
     lines = [{**LINE, "via": "cold", "pid": pids[0]}, {**LINE, "via": "agent", "pid": pids[1]}]
     write(tmp_path, "ledger.jsonl", *lines, {**lines[1], "root": "/other"})
-    found = ledger.read(tmp_path)
+    found = reader.read(tmp_path)
     assert [one.via for one in found.records.values()] == [counts, "agent"]
 
 
@@ -68,7 +68,7 @@ def test_an_agents_line_that_came_after_the_cold_path_had_decided_does_not_count
 )
 def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path, damaged: bytes) -> None:
     write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
-    found = ledger.read(tmp_path)
+    found = reader.read(tmp_path)
     assert found.damaged == 1
     assert {name for _, name in found.records} == {"a", "b"}
 
@@ -76,14 +76,14 @@ def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path, damaged: byte
 def test_a_record_cut_short_at_the_end_is_damaged(tmp_path: Path) -> None:
     text = json.dumps(LINE)
     (tmp_path / "ledger.jsonl").write_text(f"{text}\n{text[:-5]}")
-    assert ledger.read(tmp_path).damaged == 1
+    assert reader.read(tmp_path).damaged == 1
 
 
 def test_values_of_another_type_are_none(tmp_path: Path) -> None:
     write(
         tmp_path, "ledger.jsonl", {**LINE, "pod": ["x"], "reason": 7, "root": None, "filters": "2"}
     )
-    record = ledger.read(tmp_path).records["", "a"]
+    record = reader.read(tmp_path).records["", "a"]
     assert (record.pod, record.reason, record.root, record.filters) == (None, None, None, 1)
 
 
@@ -100,12 +100,12 @@ def test_values_of_another_type_are_none(tmp_path: Path) -> None:
     ],
 )
 def test_how_many_filters_are_asked_for(line: dict[str, Any], filters: int) -> None:
-    assert ledger.record({"id": "a", **line}).filters == filters
+    assert reader.record({"id": "a", **line}).filters == filters
 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
     write(tmp_path, "ledger.jsonl", *({**LINE, "id": str(n)} for n in range(100)))
-    found = ledger.read(tmp_path, 1000)
+    found = reader.read(tmp_path, 1000)
     assert ("/r", "99") in found.records
     assert len(found.records) < 20
 
@@ -113,7 +113,7 @@ def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ledger.jsonl")
     (tmp_path / "ledger.1.jsonl").mkdir()
-    assert ledger.read(tmp_path).records == {}
+    assert reader.read(tmp_path).records == {}
 
 
 @given(st.binary(max_size=300))
@@ -123,12 +123,12 @@ def test_no_bytes_break_the_reader(text: bytes) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "ledger.jsonl").write_bytes(text)
-        found = ledger.read(Path(name))
+        found = reader.read(Path(name))
     assert found.damaged + len(found.records) <= text.count(b"\n") + 1
 
 
 @pytest.mark.parametrize("line", [{"id": "a", "root": "/r\0x"}, {"id": "a\0", "root": "/r"}])
 def test_a_line_with_a_nul_in_a_path_is_damaged(line: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
-    found = ledger.read(tmp_path)
+    found = reader.read(tmp_path)
     assert (found.records, found.damaged) == ({}, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence.lives import Lives
+from runc_wrap.evidence.attribution.process_lives import Lives
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import losses
 from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sources import loss_notices
 
 SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64"
 FORMS = {
@@ -18,7 +18,7 @@ FORMS = {
 
 
 def told(*lines: bytes) -> list[int]:
-    notices = losses.Notices()
+    notices = loss_notices.Notices()
     found = [notices.lost(line, 5.0) for line in lines]
     return [lost.records for lost in found if lost]
 
@@ -44,8 +44,8 @@ def test_a_reason_counts_once_with_the_sum_and_alone(why: bytes) -> None:
 
 def test_records_that_printk_suppressed_are_counted() -> None:
     line = FORMS["syslog"] % b"kauditd_printk_skb: 189 callbacks suppressed"
-    assert losses.Notices().lost(line, 5.0) == Lost(5.0, 189, AUDIT, losses.UNPRINTED)
-    assert losses.Notices(unprinted=False).lost(line, 5.0) is None
+    assert loss_notices.Notices().lost(line, 5.0) == Lost(5.0, 189, AUDIT, loss_notices.UNPRINTED)
+    assert loss_notices.Notices(unprinted=False).lost(line, 5.0) is None
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_other_lines_tell_of_no_loss(line: bytes) -> None:
 @given(st.binary(), st.sampled_from(list(FORMS.values())), st.integers(0, 90))
 def test_no_bytes_make_it_raise(noise: bytes, form: bytes, at: int) -> None:
     text = form % (SUM % 5)
-    losses.Notices().lost(text[:at] + noise + b"audit" + text[at:], 0.0)
+    loss_notices.Notices().lost(text[:at] + noise + b"audit" + text[at:], 0.0)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import known, membership
-from runc_wrap.evidence.known import Known
-from runc_wrap.evidence.membership import Membership
+from runc_wrap.evidence.attribution import container_index, membership
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import cgroups
 from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.making import line, write_ledger
@@ -32,10 +32,10 @@ class Machine:
         self.paths: dict[int, str] = {}
         self.born: dict[int, tuple[int, int]] = {}
         self.spaces: dict[int, list[int]] = {}
-        self.firsts: dict[known.Key, tuple[int, int]] = {}
-        monkeypatch.setattr(known, "cgroups", self.paths.get)
-        monkeypatch.setattr(known, "born", self.born.get)
-        monkeypatch.setattr(known, "first_process", self.firsts.get)
+        self.firsts: dict[container_index.Key, tuple[int, int]] = {}
+        monkeypatch.setattr(container_index, "cgroups", self.paths.get)
+        monkeypatch.setattr(container_index, "born", self.born.get)
+        monkeypatch.setattr(container_index, "first_process", self.firsts.get)
         monkeypatch.setattr(membership, "_namespace", lambda pid: self.spaces.get(pid, [0])[0])
         monkeypatch.setattr(membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
@@ -53,7 +53,9 @@ class Machine:
         self.born[pid] = (77, 1)
         self.spaces[pid] = [*spaces]
 
-    def container(self, path: str, *spaces: int, key: known.Key = KEY, pid: int = FIRST) -> None:
+    def container(
+        self, path: str, *spaces: int, key: container_index.Key = KEY, pid: int = FIRST
+    ) -> None:
         self.cgroup(path)
         self.process(pid, f"0::{path}\n", *spaces)
         self.firsts[key] = (pid, 77)
@@ -130,7 +132,7 @@ def test_where_a_cgroup_on_the_way_is_another_users_nothing_is_proved(
     [((PODS, OURS), KEY), ((WITHIN, PODS, OURS), KEY), ((OTHERS, OURS), None), ((OURS,), None)],
 )
 def test_the_pid_namespace_is_the_first_process_or_within(
-    machine: Machine, spaces: Sequence[int], key: known.Key | None
+    machine: Machine, spaces: Sequence[int], key: container_index.Key | None
 ) -> None:
     """The runtime itself enters the cgroup first."""
     machine.container(f"/docker/{ID}", PODS, OURS)
@@ -302,7 +304,7 @@ def test_a_users_cgroup_that_names_many_containers_costs_a_look_at_its_directori
     machine.cgroup("/user", 4242)
     machine.cgroup(f"/user/{ID}/{INNER}", 4242)
     machine.process(PID, f"0::/user/{ID}/{INNER}\n", PODS)
-    asked: list[known.Key] = []
-    monkeypatch.setattr(known, "first_process", asked.append)
+    asked: list[container_index.Key] = []
+    monkeypatch.setattr(container_index, "first_process", asked.append)
     assert machine.of(PID) is None
     assert asked == []

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runc_wrap.evidence import following, metrics, tally
+from runc_wrap.evidence import metrics, tally
 from runc_wrap.hotpath import decision
+from runc_wrap.ledger import tail
 from tests.support import reports
 from tests.support.requirements import program
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
-NEWER, OLDER = following.NEWEST_FIRST
+NEWER, OLDER = tail.NEWEST_FIRST
 
 
 def append(path: Path, *lines: Any) -> None:
@@ -35,11 +36,11 @@ class Passes:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.positions: following.Positions = {}
+        self.positions: tail.Positions = {}
         self.damaged = self.gaps = 0
 
     def __call__(self) -> list[str]:
-        one = following.Following(self.directory, self.positions)
+        one = tail.Following(self.directory, self.positions)
         found = [line["id"] for line in one.lines()]
         self.positions = one.positions or self.positions
         self.damaged += one.damaged

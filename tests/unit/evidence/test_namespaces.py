@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import namespaces
-from runc_wrap.evidence.namespaces import Clones, Namespaces
+from runc_wrap.evidence.attribution import child_namespaces
+from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
 from tests.unit.evidence.making import sighting
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(
     links: dict[int, dict[str, str]], parent: Any, child: Any, made: int | None
 ) -> None:
     links.update({7: parent, 8: child})
-    assert namespaces.flags(7, [8]) == made
+    assert child_namespaces.flags(7, [8]) == made
     links[9] = child or _of()
-    assert namespaces.flags(7, [8, 9]) == made  # one that is gone leaves it open
-    assert namespaces.flags(7, []) is None
+    assert child_namespaces.flags(7, [8, 9]) == made  # one that is gone leaves it open
+    assert child_namespaces.flags(7, []) is None
 
 
 def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
@@ -104,9 +104,9 @@ def test_so_many_are_looked_at_in_a_second_and_so_many_forks_are_remembered(
 ) -> None:
     one = Namespaces()
     links[7] = links[8] = _of()
-    for place in range(3 * namespaces._MOST_FORKS):  # noqa: SLF001 - the bound is the test
+    for place in range(3 * child_namespaces._MOST_FORKS):  # noqa: SLF001 - the bound is the test
         one.forked(place, 8, 100.0)
-    assert one._count <= namespaces._MOST_FORKS  # noqa: SLF001 - as above
+    assert one._count <= child_namespaces._MOST_FORKS  # noqa: SLF001 - as above
     one.forked(7, 8, 100.0)
     calls = [sighting(number=CLONE3, pid=7, time=100.0)] * 300
     assert sum(args is not None for args in _counted(one, *calls)) == 200

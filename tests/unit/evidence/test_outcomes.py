@@ -6,7 +6,7 @@ import pytest
 
 from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
-from runc_wrap.evidence.tallies import Call
+from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.node.would import Enforced
 from tests.unit.evidence import making

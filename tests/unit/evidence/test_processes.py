@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import attribution, connector, known, lives, processes
-from runc_wrap.evidence.attribution import Present
-from runc_wrap.evidence.known import Known
-from runc_wrap.evidence.membership import Membership
-from runc_wrap.evidence.processes import Tree
-from runc_wrap.evidence.watching import rfc3339
+from runc_wrap.evidence.attribution import (
+    container_index,
+    proc_connector,
+    proc_lookup,
+    process_lives,
+    process_tree,
+)
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.membership import Membership
+from runc_wrap.evidence.attribution.proc_lookup import Present
+from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.store.coverage import rfc3339
 from tests.unit.evidence.making import line, write_ledger
 
 if TYPE_CHECKING:
@@ -56,13 +62,13 @@ class Kernel:
 
 
 def refused() -> None:
-    raise connector.Unavailable(errno.EPERM, "not for a test")
+    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    monkeypatch.setattr(processes, "connector", refused)
-    monkeypatch.setattr(processes, "_offset", lambda: 0.0)  # a machine's clock may be younger
+    monkeypatch.setattr(process_tree, "connector", refused)
+    monkeypatch.setattr(process_tree, "_offset", lambda: 0.0)  # a machine's clock may be younger
     return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
 
 
@@ -135,10 +141,10 @@ def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has it, and the runtime has not written down its first process yet."""
-    there = known.born(os.getpid())
+    there = container_index.born(os.getpid())
     assert there is not None
     first = {KEY: (os.getpid(), there[0])}
-    monkeypatch.setattr(known, "first_process", first.get)
+    monkeypatch.setattr(container_index, "first_process", first.get)
     kernel.now = time.time()
     kernel.execs(INIT)
     assert tree.container_of(os.getpid(), time.time()) == KEY
@@ -147,7 +153,7 @@ def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
 
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
 def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
-    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: known.Key | None
+    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: container_index.Key | None
 ) -> None:
     """Not one that has the pid long afterwards."""
     kernel.now = float(int(kernel.now))
@@ -165,11 +171,11 @@ def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
 ) -> None:
     """Not one that began after the ledger's line, or long before: the pid was another's then."""
     kernel.now = float(int(time.time()))
-    boot = attribution.began(time.CLOCK_BOOTTIME)
+    boot = proc_lookup.began(time.CLOCK_BOOTTIME)
     per_second = os.sysconf("SC_CLK_TCK")
     ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
     born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
-    monkeypatch.setattr(known, "born", born.get)
+    monkeypatch.setattr(container_index, "born", born.get)
     lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
     write_ledger(tmp_path, *lines)
     tree.refresh()
@@ -212,7 +218,7 @@ def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
 def test_what_ended_is_forgotten_in_time(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lives, "MOST_ENDED", 100)
+    monkeypatch.setattr(process_lives, "MOST_ENDED", 100)
     tree.lives.begin(INIT, kernel.now, KEY)
     for number in range(1000):
         kernel.fork(INIT, CHILD + number, after=0.0001)
@@ -222,7 +228,7 @@ def test_what_ended_is_forgotten_in_time(
 
 
 def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runc_wrap.evidence.strangers.MOST", 50)
+    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes.MOST", 50)
     for number in range(500):
         kernel.fork(SHIM, CHILD + number, after=0.0001)
     assert tree.remembered == 50
@@ -246,9 +252,9 @@ def test_a_process_that_began_after_the_record_did_not_make_it(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
-    there = known.born(os.getpid())
+    there = container_index.born(os.getpid())
     assert there is not None
-    begun = attribution.epoch(there[0])
+    begun = proc_lookup.epoch(there[0])
     assert tree.container_of(os.getpid(), begun - 1) is None
     present = Present(tree.known)
     assert present.container_of(os.getpid(), time.time()) == KEY
@@ -272,7 +278,7 @@ def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
         asked.append(pid)
         return 2
 
-    monkeypatch.setattr(processes, "_threads", threads)
+    monkeypatch.setattr(process_tree, "_threads", threads)
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.exit(INIT)
     asked.clear()
@@ -306,9 +312,9 @@ def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
 def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
     started = {}
     for pid in (os.getpid(), os.getppid()):
-        there = known.born(pid)
+        there = container_index.born(pid)
         assert there is not None
-        started[pid] = attribution.epoch(there[0])
+        started[pid] = proc_lookup.epoch(there[0])
     tree.lives.begin(os.getpid(), started[os.getpid()] - 100, KEY)
     tree.lives.begin(os.getppid(), started[os.getppid()] - 0.1, OTHER)
     tree.scan()
@@ -372,7 +378,7 @@ def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
 def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kernel_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
 ) -> None:
-    monkeypatch.setattr(processes, "connector", refused)
+    monkeypatch.setattr(process_tree, "connector", refused)
     tree = Tree(Known(tmp_path))
     found = [tree.may_wait]
     when = rfc3339(time.time() - ago)
@@ -398,10 +404,10 @@ def test_of_many_creates_at_once_each_has_its_family(
 def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the_end_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    born = known.born(os.getpid())
+    born = container_index.born(os.getpid())
     assert born is not None
-    monkeypatch.setattr(processes, "connector", refused)
-    monkeypatch.setattr(known, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
+    monkeypatch.setattr(process_tree, "connector", refused)
+    monkeypatch.setattr(container_index, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
     tree = Tree(Known(tmp_path))
     assert len(tree.lives) == 0
     assert tree.has_containers  # there may be some
@@ -481,7 +487,7 @@ def test_who_was_there_before_we_began_joins_if_it_is_there_still(
 def test_who_joins_waits_for_the_news_and_no_more_wait_than_fit(
     heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_MOST_JOINING", 2)
+    monkeypatch.setattr(process_tree, "_MOST_JOINING", 2)
     for pid in (SHIM, RUNTIME, INIT):
         kernel.fork(1, pid, after=0.0001)
     for pid in (SHIM, RUNTIME, INIT):
@@ -545,7 +551,7 @@ def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
 def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(
     tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runc_wrap.evidence.strangers._MOST_EXPECTED", 1)
+    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)
     kernel.now = float(int(kernel.now))
     when = rfc3339(kernel.now)
     write_ledger(tmp_path, line("a", pid=RUNTIME, time=when), line("b", pid=SHIM, time=when))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runc_wrap
-from runc_wrap.evidence import records
 from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.evidence.sources import audit_record
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, untrusted
 
@@ -65,14 +65,14 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_record_says_the_same_in_every_form(form: str) -> None:
-    assert records.parse(FORMS[form]) == FOUND
-    assert records.claims(FORMS[form])
+    assert audit_record.parse(FORMS[form]) == FOUND
+    assert audit_record.claims(FORMS[form])
 
 
 def test_a_netlink_message_and_an_entry_of_the_journal_have_no_type_in_their_text() -> None:
-    assert records.payload(STAMP + fields()) == FOUND
-    assert records.fields(fields(), 1795542341.092, 12589) == FOUND
-    assert records.parse(STAMP + fields()) is None
+    assert audit_record.payload(STAMP + fields()) == FOUND
+    assert audit_record.fields(fields(), 1795542341.092, 12589) == FOUND
+    assert audit_record.parse(STAMP + fields()) is None
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_a_netlink_message_and_an_entry_of_the_journal_have_no_type_in_their_tex
 def test_a_program_may_call_itself_anything(
     comm: bytes, exe: bytes, expected: tuple[str, str]
 ) -> None:
-    found = records.parse(SECCOMP + STAMP + FIELDS % (comm, exe))
+    found = audit_record.parse(SECCOMP + STAMP + FIELDS % (comm, exe))
     assert found == FOUND._replace(comm=expected[0], exe=expected[1])
 
 
 @pytest.mark.parametrize("abi", ABIS.values(), ids=ABIS)
 def test_every_architectures_code_is_read(abi: Abi) -> None:
     line = SECCOMP + STAMP + fields().replace(b"arch=c000003e", b"arch=%x" % abi.audit)
-    assert records.parse(line) == FOUND._replace(arch=abi.audit)
+    assert audit_record.parse(line) == FOUND._replace(arch=abi.audit)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_every_architectures_code_is_read(abi: Abi) -> None:
 )
 def test_a_calls_number_is_the_kernels(number: bytes, expected: int) -> None:
     line = SECCOMP + STAMP + fields().replace(b"syscall=110", b"syscall=" + number)
-    assert records.parse(line) == FOUND._replace(number=expected)
+    assert audit_record.parse(line) == FOUND._replace(number=expected)
 
 
 def test_an_unknown_architecture_stays_a_number() -> None:
     line = SECCOMP + STAMP + fields().replace(b"arch=c000003e", b"arch=deadbeef")
-    assert records.parse(line) == FOUND._replace(arch=0xDEADBEEF)
+    assert audit_record.parse(line) == FOUND._replace(arch=0xDEADBEEF)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_unknown_architecture_stays_a_number() -> None:
 )
 def test_every_action_is_read(code: int) -> None:
     line = SECCOMP + STAMP + fields().replace(b"0x7ffc0000", b"0x%x" % code)
-    assert records.parse(line + ENRICHMENT) == FOUND._replace(code=code)
+    assert audit_record.parse(line + ENRICHMENT) == FOUND._replace(code=code)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_every_action_is_read(code: int) -> None:
     ],
 )
 def test_what_is_no_record_of_the_kernels_is_none(line: bytes) -> None:
-    assert records.parse(line) is None
-    assert not records.claims(line)
+    assert audit_record.parse(line) is None
+    assert not audit_record.claims(line)
 
 
 DAMAGED = {
@@ -162,27 +162,27 @@ DAMAGED = {
     "no comm": FIELDS % (b"", b'"x"'),
     "more digits than a number has": fields().replace(b"pid=13117", b"pid=" + b"1" * 40),
     "code too long": fields() + b"0",
-    "too long": FIELDS % (b'"x"', b"41" * records.LONGEST),
+    "too long": FIELDS % (b'"x"', b"41" * audit_record.LONGEST),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_record_is_none_but_claims_to_be_one(damage: str) -> None:
     line = SECCOMP + STAMP + DAMAGED[damage]
-    assert records.parse(line) is None
-    assert records.claims(line)
+    assert audit_record.parse(line) is None
+    assert audit_record.claims(line)
 
 
 def test_a_backslash_that_kmsg_escaped_is_one_again_and_elsewhere_stays() -> None:
     comm = b'comm="a\\x5cx41"'
     line = PRINTED.replace(b'comm="python"', comm)
-    assert records.parse(b"5,1,2,-;" + line) == FOUND._replace(comm="a\\x41")
-    assert records.parse(line) == FOUND._replace(comm="a\\x5cx41")
+    assert audit_record.parse(b"5,1,2,-;" + line) == FOUND._replace(comm="a\\x41")
+    assert audit_record.parse(line) == FOUND._replace(comm="a\\x5cx41")
 
 
 @given(comm=st.binary(max_size=15), exe=st.binary(min_size=1, max_size=300))
 def test_whatever_a_program_calls_itself_comes_back_exactly(comm: bytes, exe: bytes) -> None:
-    found = records.parse(SECCOMP + STAMP + FIELDS % (untrusted(comm), untrusted(exe)))
+    found = audit_record.parse(SECCOMP + STAMP + FIELDS % (untrusted(comm), untrusted(exe)))
     assert found is not None
     assert found.comm.encode("utf-8", "surrogateescape") == comm
     assert found.exe.encode("utf-8", "surrogateescape") == exe
@@ -192,22 +192,22 @@ def test_whatever_a_program_calls_itself_comes_back_exactly(comm: bytes, exe: by
 @given(st.binary(), st.sampled_from([*FORMS.values(), b""]), st.integers(0, 400))
 def test_no_bytes_make_it_raise(noise: bytes, form: bytes, at: int) -> None:
     for text in (noise, form[:at] + noise + form[at:], form[:at] + noise):
-        records.parse(text)
-        records.claims(text)
-        records.payload(text)
-        records.fields(text, 0.0, 0)
+        audit_record.parse(text)
+        audit_record.claims(text)
+        audit_record.payload(text)
+        audit_record.fields(text, 0.0, 0)
 
 
 @given(st.text('" pid=1comexA(nul)subj\x1d', max_size=300))
 def test_a_label_takes_no_other_fields_place(label: str) -> None:
     text = fields().replace(b" pid=", b" subj=" + label.encode().replace(b"\x1d", b"") + b" pid=")
-    assert records.parse(SECCOMP + STAMP + text) == FOUND
+    assert audit_record.parse(SECCOMP + STAMP + text) == FOUND
 
 
 def test_programs_without_end_do_not_grow_what_is_kept() -> None:
     for number in range(10_000):
-        records.parse(SECCOMP + STAMP + fields(comm=b"%d" % number))
-    assert 0 < len(records._kept) <= records._KEPT  # noqa: SLF001 - the bound is what is tested
+        audit_record.parse(SECCOMP + STAMP + fields(comm=b"%d" % number))
+    assert 0 < len(audit_record._kept) <= audit_record._KEPT  # noqa: SLF001 - the bound is what is tested
 
 
 def test_what_the_resident_worker_imports_is_lean() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.runtimes import Runtimes
+from runc_wrap.evidence.attribution.runtime_programs import Runtimes
 
 if TYPE_CHECKING:
     from pathlib import Path

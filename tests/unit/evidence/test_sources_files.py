@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable, files
+from runc_wrap.evidence.sources import Unavailable, log_files
 from tests.support.audit import line, write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def lost(found: list[Sighting | Lost]) -> list[str]:
 
 
 def read(path: Path, since: float = 0) -> list[Sighting | Lost]:
-    return list(files.Log(path).read(since, inf))
+    return list(log_files.Log(path).read(since, inf))
 
 
 def packed(path: Path, *lines: bytes) -> None:
@@ -85,10 +85,10 @@ def test_files_from_before_are_not_read(tmp_path: Path) -> None:
 
 def test_more_files_than_are_read_is_said(tmp_path: Path) -> None:
     log = write(tmp_path / "audit.log", line(0))
-    for number in range(1, files.MOST + 5):
+    for number in range(1, log_files.MOST + 5):
         write(tmp_path / f"audit.log.{number}", line(number))
     found = read(log)
-    assert serials(found) == [*range(files.MOST - 1, 0, -1), 0]
+    assert serials(found) == [*range(log_files.MOST - 1, 0, -1), 0]
     assert len(lost(found)) == 1
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_log_is_not_available(tmp_path: Path, kind: str) -> None:
 def test_rotation_while_reading_hides_nothing(tmp_path: Path) -> None:
     log = write(tmp_path / "audit.log", line(2))
     write(tmp_path / "audit.log.1", line(1))
-    reading = files.Log(log).read(0, inf)
+    reading = log_files.Log(log).read(0, inf)
     found = [next(reading)]
     for number in (3, 4):  # twice, so that a file comes and is renamed between two looks
         rotate(log)
@@ -132,7 +132,7 @@ def append(log: Path, text: bytes) -> None:
 
 
 def test_a_tail_begins_at_the_end_and_waits_for_a_line_to_be_whole(log: Path) -> None:
-    tail = files.Tail(log)
+    tail = log_files.Tail(log)
     assert tail.read() == []
     append(log, line(2)[:50])
     assert tail.read() == []
@@ -144,7 +144,7 @@ def test_a_tail_begins_at_the_end_and_waits_for_a_line_to_be_whole(log: Path) ->
 
 
 def test_a_tail_finishes_the_old_file_and_goes_on_with_the_new_ones(log: Path) -> None:
-    tail = files.Tail(log)
+    tail = log_files.Tail(log)
     append(log, line(2) + b"\n")
     for number in (3, 4, 5):
         rotate(log)
@@ -157,7 +157,7 @@ def test_a_tail_finishes_the_old_file_and_goes_on_with_the_new_ones(log: Path) -
 
 
 def test_a_tail_waits_for_a_new_file_and_survives_the_old_ones_end(log: Path) -> None:
-    tail = files.Tail(log)
+    tail = log_files.Tail(log)
     append(log, line(2) + b"\n")
     log.unlink()
     assert serials(tail.read()) == [2]
@@ -168,7 +168,7 @@ def test_a_tail_waits_for_a_new_file_and_survives_the_old_ones_end(log: Path) ->
 
 
 def test_a_tail_sees_a_file_that_was_copied_and_emptied(log: Path) -> None:
-    tail = files.Tail(log)
+    tail = log_files.Tail(log)
     append(log, line(2) * 2)
     tail.read()
     shutil.copy(log, log.with_name("copy"))
@@ -178,7 +178,7 @@ def test_a_tail_sees_a_file_that_was_copied_and_emptied(log: Path) -> None:
 
 
 def test_a_tail_keeps_no_files_open_that_it_is_done_with(log: Path) -> None:
-    tail = files.Tail(log)
+    tail = log_files.Tail(log)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
     for number in range(2, 20):
         rotate(log)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable, kernel, kmsg, netlink
+from runc_wrap.evidence.sources import Unavailable, audit_health, kmsg, netlink
 from tests.support.audit import STAMP, fields
 
 EQUAL, NOT_EQUAL, BELOW, ABOVE = 0x40000000, 0x30000000, 0x10000000, 0x20000000
@@ -43,13 +43,13 @@ def rule(*tests: tuple[int, int, int], flags: int = EXCLUDE) -> bytes:
 def test_a_rule_that_excludes_records_is_told(
     tests: list[tuple[int, int, int]], flags: int, expected: str
 ) -> None:
-    found = kernel.excludes(rule(*tests, flags=flags))
+    found = audit_health.excludes(rule(*tests, flags=flags))
     assert expected in found
     assert bool(expected) == bool(found)
 
 
 def test_a_rule_that_is_cut_off_excludes_nothing() -> None:
-    assert kernel.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
+    assert audit_health.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_what_keeps_records_away_is_told_in_words(
 ) -> None:
     (tmp_path / "logged").write_text(logged)
     (tmp_path / "cmdline").write_text(command_line)
-    monkeypatch.setattr(kernel, "_LOGGED", tmp_path / "logged")
-    monkeypatch.setattr(kernel, "_COMMAND_LINE", tmp_path / "cmdline")
+    monkeypatch.setattr(audit_health, "_LOGGED", tmp_path / "logged")
+    monkeypatch.setattr(audit_health, "_COMMAND_LINE", tmp_path / "cmdline")
     monkeypatch.setattr(netlink, "asked", lambda _kind: [])
-    found = kernel.warnings()
+    found = audit_health.warnings()
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
 
@@ -88,7 +88,7 @@ def test_a_kernel_without_audit_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(Unavailable, match="audit=0"):
         netlink.Live()
     assert netlink.kernel_lost() is None
-    assert any("nothing is logged" in text for text in kernel.warnings())
+    assert any("nothing is logged" in text for text in audit_health.warnings())
 
 
 class Ring:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import records
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.sources.lines import Lines
+from runc_wrap.evidence.sources import audit_record
+from runc_wrap.evidence.sources.line_stream import Lines
 from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, line
 
 PREFIX = b"Nov 24 17:45:41 node kernel: [1.5] "
@@ -81,7 +81,7 @@ def test_a_line_without_end_is_passed_over_and_takes_no_memory(chunk: int) -> No
     lines, found = Lines("x"), []
     for at in range(0, len(text), chunk):
         found += lines.feed(text[at : at + chunk])
-        assert len(lines._rest) <= records.LONGEST  # noqa: SLF001 - the bound is what is tested
+        assert len(lines._rest) <= audit_record.LONGEST  # noqa: SLF001 - the bound is what is tested
     assert serials(found) == [1, 2]
     assert lost(found) == 1
 

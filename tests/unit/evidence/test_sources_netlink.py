@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from runc_wrap.evidence import records
 from runc_wrap.evidence.model import Lost
-from runc_wrap.evidence.sources import netlink
+from runc_wrap.evidence.sources import audit_record, netlink
 
 LENGTH = 700  # bytes that a record takes in the queue
 
@@ -45,7 +44,7 @@ def record(serial: int) -> bytes:
         f"audit(1700000000.{serial:03}:{serial}): auid=0 uid=0 gid=0 ses=1 subj=unconfined pid=7 "
         'comm="x" exe="/x" sig=0 arch=c000003e syscall=39 compat=0 ip=0x1 code=0x7ffc0000'
     ).encode()
-    return struct.pack("=IHHII", 16 + len(text), records.TYPE, 0, 0, 0) + text
+    return struct.pack("=IHHII", 16 + len(text), audit_record.TYPE, 0, 0, 0) + text
 
 
 def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0) -> netlink.Live:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import seen, store
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.store import evidence_files, evidence_set
+from runc_wrap.evidence.store.evidence_files import Store
 from tests.support import disk
 from tests.unit.evidence.making import sighting
 
@@ -22,7 +22,7 @@ KEYS = [("/run/test", f"c{number}") for number in range(3)]
 DAY = 86400.0
 
 
-def _counts(found: seen.Evidence) -> dict[seen.Key, list[int]]:
+def _counts(found: evidence_set.Evidence) -> dict[evidence_set.Key, list[int]]:
     return {key: [one.count for one in of.calls.values()] for key, of in found.containers.items()}
 
 
@@ -41,7 +41,7 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(
         if not told.failed:
             break
         kept.flush()
-        found = store.load(tmp_path / str(number))
+        found = evidence_files.load(tmp_path / str(number))
         assert _counts(found) == {key: [1] for key in KEYS}, told.failed
         assert (found.watched, found.damaged) == ({AUDIT: [(1, 2)]}, 0), told.failed
     assert number > 10
@@ -56,7 +56,7 @@ def test_a_process_killed_at_any_call_leaves_what_it_had_written_before(tmp_path
     with disk.recorded(tmp_path / "store") as moments:
         kept.flush()
     for number, moment in enumerate(moments):
-        found = store.load(disk.put(moment.killed, tmp_path / str(number)))
+        found = evidence_files.load(disk.put(moment.killed, tmp_path / str(number)))
         assert _counts(found)[KEYS[0]] in ([1], [2]), moment.call
         assert found.damaged == 0, moment.call
 
@@ -66,13 +66,13 @@ def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed(tmp_path
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())
         kept.flush()
-        path = tmp_path / "store" / seen.file_name(key)
+        path = tmp_path / "store" / evidence_set.file_name(key)
         os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
     with disk.recorded(tmp_path / "store") as moments:
         assert kept.clear_old() == len(KEYS)
     for number, moment in enumerate(moments):
-        found = store.load(disk.put(moment.killed, tmp_path / str(number)))
+        found = evidence_files.load(disk.put(moment.killed, tmp_path / str(number)))
         for place, key in enumerate(KEYS):
             is_told = found.cleared(key) >= (10 + place) * DAY
             assert key in found.containers or is_told, moment.call
-    assert store.load(tmp_path / "store").containers == {}
+    assert evidence_files.load(tmp_path / "store").containers == {}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import seen, store, strays, tallies
-from runc_wrap.evidence.store import Store
-from runc_wrap.evidence.strays import MOST, MOST_OF_ONE, Strays
+from runc_wrap.evidence.store import call_counts, evidence_files, evidence_set, unattributed_calls
+from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.unattributed_calls import MOST, MOST_OF_ONE, Strays
 from tests.unit.evidence.making import MOUNT, START, UNSHARE, sighting
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def test_no_call_is_forgotten_and_every_span_holds_its_calls(
 
 def test_calls_of_ever_new_kinds_take_no_more_than_so_many_spans() -> None:
     made = Strays()
-    for number in range(3 * tallies.MOST):
+    for number in range(3 * call_counts.MOST):
         for when in (0, 1000, 2000):
             made.add(sighting(number, time=START + when))
-    assert sum(map(len, made.spans.values())) <= 2 * tallies.MOST + MOST
+    assert sum(map(len, made.spans.values())) <= 2 * call_counts.MOST + MOST
     assert sum(one.count for one in made.beyond) == made.dropped > 0
 
 
@@ -84,7 +84,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     again = Store(tmp_path)
     again.add(None, sighting(time=START + 300))
     again.flush()
-    found = store.load(tmp_path).unattributed
+    found = evidence_files.load(tmp_path).unattributed
     assert _spans(found) == [(1, 0, 0), (1, 100, 100), (1, 200, 200), (1, 300, 300)]
     assert [call.number for call in found.elsewhere.calls] == [MOUNT]
 
@@ -94,10 +94,10 @@ def test_what_a_release_before_wrote_is_one_span_for_each_kind(tmp_path: Path) -
     for when in (0, 100):
         first.add(None, sighting(time=START + when))
     first.flush()
-    path = tmp_path / seen.UNATTRIBUTED
+    path = tmp_path / evidence_set.UNATTRIBUTED
     said = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in said.items() if k in _BEFORE}))
-    assert _spans(store.load(tmp_path).unattributed) == [(2, 0, 100)]
+    assert _spans(evidence_files.load(tmp_path).unattributed) == [(2, 0, 100)]
 
 
 _BEFORE = ("version", "root", "id", "ended", "dropped", "calls", "runtimes")
@@ -108,9 +108,9 @@ def test_spans_that_are_none_are_damage(tmp_path: Path, spans: Any) -> None:
     first = Store(tmp_path)
     first.add(None, sighting())
     first.flush()
-    path = tmp_path / seen.UNATTRIBUTED
+    path = tmp_path / evidence_set.UNATTRIBUTED
     path.write_text(json.dumps({**json.loads(path.read_text()), "spans": spans}))
-    found = store.load(tmp_path)
+    found = evidence_files.load(tmp_path)
     assert found.damaged == 1
     assert found.unattributed.calls == {}
 
@@ -121,4 +121,4 @@ def test_a_kind_that_was_not_seen_for_long_is_forgotten() -> None:
     assert made.forget(START + 200)
     assert [call.number for call in made.calls] == [call.number for call in made.spans] == [MOUNT]
     assert not made.forget(START + 200)
-    assert strays.of_json(made.as_json()).calls.keys() == made.calls.keys()
+    assert unattributed_calls.of_json(made.as_json()).calls.keys() == made.calls.keys()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import dangerous, outcomes, suggest
-from runc_wrap.evidence import ledger as ledgers
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.seen import Evidence
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.evidence.suggest import Suggestion
-from runc_wrap.evidence.tallies import Call
 from runc_wrap.evidence.verdict import Judging
 from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.ledger import reader as ledgers
 from runc_wrap.node.would import Enforced
 from runc_wrap.profiles import formats, syscalls
 from tests.unit.evidence import making

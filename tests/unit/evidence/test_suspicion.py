@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence import outcomes
+from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
 from runc_wrap.evidence.suspicion import may_be
-from runc_wrap.evidence.tallies import Call, Tallies, Tally
 from tests.unit.evidence import test_verdict
 from tests.unit.evidence.making import (
     CLONE,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import tallies
-from runc_wrap.evidence.tallies import MOST, Tallies
+from runc_wrap.evidence.store import call_counts
+from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.hotpath import json_codec
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, SOCKET, UNSHARE, X86, X86_64, observed, sighting
@@ -26,7 +26,7 @@ POINTER = 0x7FFF12345678
     ],
 )
 def test_arguments_are_kept_where_they_tell_something(seen: Any, kept: tuple[Any, ...]) -> None:
-    assert tallies.told(seen) == kept
+    assert call_counts.told(seen) == kept
 
 
 def test_calls_of_one_kind_are_counted_together() -> None:
@@ -74,7 +74,7 @@ def test_what_is_written_is_read_back(sightings: list[Any]) -> None:
     for one in sightings:
         seen.add(one)
     text = json_codec.dumps(seen.as_json())
-    back = tallies.of_json(json_codec.loads(text))
+    back = call_counts.of_json(json_codec.loads(text))
     assert json_codec.dumps(back.as_json()) == text
 
 
@@ -91,27 +91,27 @@ def test_what_is_written_is_read_back(sightings: list[Any]) -> None:
 )
 def test_a_damaged_row_is_an_error(row: Any) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
-        tallies.of_json({"ended": None, "dropped": 0, "calls": [row]})
+        call_counts.of_json({"ended": None, "dropped": 0, "calls": [row]})
 
 
 def test_text_that_is_no_unicode_can_still_be_written() -> None:
-    assert json_codec.loads(json_codec.dumps(tallies.text("a\udc9b"))) == "a\\udc9b"
-    assert len(tallies.text("x" * 5000)) == 256
+    assert json_codec.loads(json_codec.dumps(call_counts.text("a\udc9b"))) == "a\\udc9b"
+    assert len(call_counts.text("x" * 5000)) == 256
 
 
 @example("\udcff" * 255)
 @given(st.text(alphabet="a\u00e9\udcff", max_size=600))
 def test_text_that_was_read_back_is_shortened_no_further(text: str) -> None:
-    once = tallies.text(text)
+    once = call_counts.text(text)
     assert len(once) <= 256
-    assert tallies.text(once) == once
+    assert call_counts.text(once) == once
 
 
 def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
     seen = Tallies()
     for flags in range(20):
         seen.add(observed(UNSHARE, flags))
-    back = tallies.of_json(seen.as_json())
+    back = call_counts.of_json(seen.as_json())
     for flags in range(20, 40):
         back.add(observed(UNSHARE, flags))
     known = [call.args for call in back.calls if call.args and call.args[0] is not None]
@@ -123,7 +123,7 @@ def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> N
     seen.add(sighting())
     seen.runtimes.add(sighting(making.MOUNT))
     other.merge(seen)
-    read = tallies.of_json(json_codec.loads(json_codec.dumps(other.as_json())))
+    read = call_counts.of_json(json_codec.loads(json_codec.dumps(other.as_json())))
     assert [call.number for call in read.calls] == [UNSHARE]
     assert [call.number for call in read.runtimes.calls] == [making.MOUNT]
 
@@ -132,11 +132,11 @@ def test_what_a_release_before_has_written_is_read() -> None:
     seen = Tallies()
     seen.add(sighting())
     before = {name: value for name, value in seen.as_json().items() if name != "runtimes"}
-    read = tallies.of_json(before)
+    read = call_counts.of_json(before)
     assert (read.calls.keys(), read.runtimes.calls) == (seen.calls.keys(), {})
 
 
 @pytest.mark.parametrize("rows", [[[1]], ["x"], 5])
 def test_damage_among_the_runtimes_calls_is_damage(rows: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
-        tallies.of_json({**Tallies().as_json(), "runtimes": rows})
+        call_counts.of_json({**Tallies().as_json(), "runtimes": rows})

@@ -4,23 +4,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import ledger as ledgers
-from runc_wrap.evidence import seen, watching
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
-from runc_wrap.evidence.seen import Evidence, file_name
-from runc_wrap.evidence.tallies import Tallies
+from runc_wrap.evidence.store import coverage, evidence_set
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_set import Evidence, file_name
 from runc_wrap.evidence.verdict import Judging
+from runc_wrap.ledger import reader as ledgers
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.evidence.ledger import Record
     from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.ledger.reader import Record
 
 KEY = ("/run/test", "c1")
-BEGIN = watching.epoch("2026-11-18T00:00:00Z") or 0.0
+BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
 UNKNOWN_FLAGS = "ENOSYS; flags are not known, and with those for new namespaces clone is denied too"
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
@@ -555,10 +555,10 @@ def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
 def test_what_the_runtime_itself_called_is_shown_and_not_judged(case: Case) -> None:
     case.container()
     of = case.evidence.containers.setdefault(KEY, Tallies())
-    seen.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), is_runtimes=True)
+    evidence_set.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), is_runtimes=True)
     found = case.one()
     assert (found["verdict"], found["calls"]) == ("safe", [])
     ((name, outcome),) = [(one["syscall"], one["outcome"]) for one in found["runtime_calls"]]
     assert (name, outcome) == ("unshare", "EPERM")
-    seen.count(of, sighting(UNSHARE))
+    evidence_set.count(of, sighting(UNSHARE))
     assert case.one()["verdict"] == "denied"

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import watching
+from runc_wrap.evidence.store import coverage
 
 
 @given(st.integers(-2_000_000_000, 4_102_444_799))
 def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
     text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-    assert watching.epoch(text) == seconds == calendar.timegm(time.gmtime(seconds))
-    assert watching.rfc3339(seconds) == text
+    assert coverage.epoch(text) == seconds == calendar.timegm(time.gmtime(seconds))
+    assert coverage.rfc3339(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
     ],
 )
 def test_what_is_no_time_is_none(text: object) -> None:
-    assert watching.epoch(text) is None
+    assert coverage.epoch(text) is None
 
 
 def test_overlaps_are_joined_and_cut() -> None:
-    found = watching.overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25)
+    found = coverage.overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25)
     assert found == [(2, 8), (20, 25)]
-    assert watching.length(found) == 11
+    assert coverage.length(found) == 11
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_overlaps_are_joined_and_cut() -> None:
     [(0.5, "less than a second"), (61, "1 minute"), (7200, "2 hours"), (86400, "1 day")],
 )
 def test_durations_have_words(seconds: float, words: str) -> None:
-    assert watching.words(seconds) == words
+    assert coverage.words(seconds) == words
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
 def test_longer_is_never_worth_less_and_doubts_never_more(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    assert watching.grade(low, doubtful=False) <= watching.grade(high, doubtful=False)
-    assert watching.grade(high, doubtful=True) <= watching.grade(high, doubtful=False)
+    assert coverage.grade(low, doubtful=False) <= coverage.grade(high, doubtful=False)
+    assert coverage.grade(high, doubtful=True) <= coverage.grade(high, doubtful=False)

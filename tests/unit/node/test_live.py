@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import seen
 from runc_wrap.evidence.model import Lost, Sighting
-from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.store import evidence_set
+from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.node import live
 from runc_wrap.node.live import Watching
 from runc_wrap.node.places import Places
@@ -16,7 +16,7 @@ from tests.unit.evidence.making import NEWUSER, NOTIFY, UNSHARE, observed, sight
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.evidence.known import Known
+    from runc_wrap.evidence.attribution.container_index import Known
 
 KEY = ("/run/test", "c1")
 
@@ -59,7 +59,7 @@ class Processes:
     def read(self) -> list[Lost]:
         return []
 
-    def container_of(self, pid: int, _: float) -> seen.Key | None:
+    def container_of(self, pid: int, _: float) -> evidence_set.Key | None:
         return KEY if pid == 100 else None
 
     def close(self) -> None:
@@ -100,6 +100,6 @@ def test_what_the_agent_observes_is_news_once_it_has_written_it(
     agent.flush()
     (news,) = looking.look(0.01)[0]
     assert (news.key, news.times, news.call.args) == (KEY, 3, (NEWUSER,) + (None,) * 5)
-    (places.evidence / seen.file_name(KEY)).write_bytes(b"{")
+    (places.evidence / evidence_set.file_name(KEY)).write_bytes(b"{")
     assert looking.look(0.01)[0] == []
     kernel.close()

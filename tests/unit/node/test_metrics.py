@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import ledger
 from runc_wrap.evidence import metrics as told
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.store import Store
+from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.ledger import reader
 from runc_wrap.node import metrics
 from runc_wrap.node.places import Places
 from tests.unit.cli import ctl
@@ -166,5 +166,5 @@ def test_a_create_decided_by_the_agent_and_then_again_counts_once(
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "agent_fallbacks").values()) == sum("fallback" in x for x in lines)
-    starts = ledger.read(node.places.ledger).starts
+    starts = reader.read(node.places.ledger).starts
     assert sum(often for _, often in starts.values()) == number

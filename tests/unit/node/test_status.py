@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import ledger
 from runc_wrap.host import runtime_state
+from runc_wrap.ledger import reader
 from runc_wrap.node import status, users
 from tests.unit.node.test_containers import runc
 from tests.unit.node.test_processes import process
@@ -55,7 +55,7 @@ def test_what_a_process_inherits_is_looked_for_above_all_of_the_containers_own()
 
 def test_of_two_ledgers_records_the_later_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = (
-        ledger.record({"id": "a", "action": "inject", "reason": when, "time": when})
+        reader.record({"id": "a", "action": "inject", "reason": when, "time": when})
         for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
     )
     monkeypatch.setattr(users, "record_of", lambda _, one, __: one)
@@ -64,7 +64,7 @@ def test_of_two_ledgers_records_the_later_one_counts(monkeypatch: pytest.MonkeyP
     assert status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
 
 
-RECORD = ledger.record({"id": "a", "action": "inject"})
+RECORD = reader.record({"id": "a", "action": "inject"})
 ONE = [process(10)]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence import outcomes
-from runc_wrap.evidence.tallies import Call
+from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve

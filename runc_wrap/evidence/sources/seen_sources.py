@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import connector, known
+from runc_wrap.evidence.attribution import container_index, proc_connector
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
@@ -35,12 +35,12 @@ _IN_WORDS = {
 
 def write(directory: str, sources: Mapping[str, str]) -> None:
     """Say which sources are seen. Raises OSError."""
-    born = known.born(os.getpid())
+    born = container_index.born(os.getpid())
     said = {
         "version": _VERSION,
         "pid": os.getpid(),
         "start": born[0] if born else 0,
-        "is_first": connector.is_initial("pid"),
+        "is_first": proc_connector.is_initial("pid"),
         "time": time.time(),
         "sources": dict(sources),
     }
@@ -77,8 +77,8 @@ def read(directory: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _is_there(said: dict[str, Any]) -> bool:
-    if said["is_first"] and connector.is_initial("pid"):
-        born = known.born(int(said["pid"]))
+    if said["is_first"] and proc_connector.is_initial("pid"):
+        born = container_index.born(int(said["pid"]))
         return bool(born and born[0] == int(said["start"]))
     return bool(time.time() - float(said["time"]) < _OLD)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import tallies
+from runc_wrap.evidence.store import call_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def hole_of(one: Lost) -> Hole:
 
 def lose(into: Holes, one: Lost) -> None:
     """Add a loss to others of its kind; of too many kinds the reasons are not told apart."""
-    kind = (one.source, tallies.text(one.why))
+    kind = (one.source, call_counts.text(one.why))
     if kind not in into and len(into) >= MOST_KINDS:
         kind = (one.source, "")
     add(into.setdefault(kind, []), hole_of(one))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from runc_wrap.evidence import records
 from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sources import audit_record
 
 UNPRINTED = "not printed by the kernel (rate limit of printk)"
 
@@ -50,7 +50,7 @@ class Notices:
         """Return what a line that is no record says of losses, dated by its neighbour's time."""
         if line.startswith(_RECORDS) or b"audit" not in line or b"audit: type=" in line:
             return None  # what most lines are; the rest is searched, which takes longer
-        if len(line) > records.LONGEST:
+        if len(line) > audit_record.LONGEST:
             return None
         return self._summed(line, time) or self._suppressed(line, time) or self._other(line, time)
 

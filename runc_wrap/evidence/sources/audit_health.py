@@ -6,8 +6,7 @@ import operator
 import struct
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import records
-from runc_wrap.evidence.sources import Unavailable, netlink
+from runc_wrap.evidence.sources import Unavailable, audit_record, netlink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +82,7 @@ def excludes(rule: bytes) -> str:
 
 def _holds(value: int, how: int) -> bool:
     test = _OPERATORS.get(how)
-    return test is None or test(records.TYPE, value)
+    return test is None or test(audit_record.TYPE, value)
 
 
 def _audit_word() -> str:

@@ -18,11 +18,11 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import container_index
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.known import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Key, Known
 
 MOST = 4096  # containers whose place is remembered, the newest
 _MOST_NAMED = 16  # ids of the ledger in one path
@@ -54,7 +54,7 @@ class Membership:
 
         Of containers within containers the inner one counts.
         """
-        text = known.cgroups(pid)
+        text = container_index.cgroups(pid)
         paths = _paths(text) if text else {}
         found: list[tuple[int, Key]] = []
         for key in self._named(paths):
@@ -80,13 +80,15 @@ class Membership:
         """
         keys: dict[Key, None] = {}
         for hierarchy, path in paths.items():
-            named = [key for name in known.ids(path) for key in self._known.all_of_id(name)]
+            named = [
+                key for name in container_index.ids(path) for key in self._known.all_of_id(name)
+            ]
             if named and self._hierarchies.are_roots(hierarchy, path):
                 keys.update(dict.fromkeys(named))
         return [*keys][:_MOST_NAMED]
 
     def _place(self, key: Key) -> Place | None:
-        first = known.first_process(key)
+        first = container_index.first_process(key)
         found = self._places.pop(key, None)
         if first is None:  # it was deleted
             return None
@@ -110,9 +112,9 @@ class Membership:
 def _learned(key: Key, first: tuple[int, int]) -> Place | None:
     """Return where a container's first process is, None if it has ended or shares its cgroups."""
     pid, start = first
-    there, text = known.born(pid), known.cgroups(pid)
+    there, text = container_index.born(pid), container_index.cgroups(pid)
     namespace = _namespace(pid)
-    if not there or there[0] != start or not text or known.born(pid) != there:
+    if not there or there[0] != start or not text or container_index.born(pid) != there:
         return None
     cut = ((name, _cut(path, key[1])) for name, path in _paths(text).items())
     paths = {name: path for name, path in cut if path}
@@ -128,7 +130,7 @@ def _paths(text: str) -> Paths:
 def _cut(path: str, name: str) -> str:
     """Return a path up to the last part that tells an id: what is beneath is the container's."""
     parts = path.split("/")
-    while parts and name not in known.ids(parts[-1]):
+    while parts and name not in container_index.ids(parts[-1]):
         parts.pop()
     return "/".join(parts)
 

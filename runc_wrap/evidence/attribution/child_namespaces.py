@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runc_wrap.evidence.known import Key
+    from runc_wrap.evidence.attribution.container_index import Key
     from runc_wrap.evidence.model import Sighting
 
 # linux:include/uapi/linux/sched.h; what a child gets is told apart for the last two

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 
-from runc_wrap.evidence import losses, records
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sources import audit_record, loss_notices
 
 _BEGINNING = 1024  # bytes that tell what a line is
 _KINDS = 64  # reasons of losses that are held back
@@ -28,9 +28,9 @@ _USERS = re.compile(
 class Lines:
     """One stream's reader; `name` is what a Lost calls it. Holds at most one unfinished line."""
 
-    def __init__(self, name: str, notices: losses.Notices | None = None) -> None:
+    def __init__(self, name: str, notices: loss_notices.Notices | None = None) -> None:
         self._name = name
-        self._notices = notices or losses.Notices()
+        self._notices = notices or loss_notices.Notices()
         self._rest = b""
         self._overlong = False
         self._time = 0.0
@@ -72,13 +72,13 @@ class Lines:
         if self._overlong:
             return
         self._rest += rest
-        if len(self._rest) > records.LONGEST:
+        if len(self._rest) > audit_record.LONGEST:
             self._judge(self._rest[:_BEGINNING])
             self._rest, self._overlong = b"", True
 
     def _read(self, lines: list[bytes]) -> list[Sighting | Lost]:
         found: list[Sighting | Lost] = []
-        parse, add = records.parse, found.append
+        parse, add = audit_record.parse, found.append
         for line in lines:
             sighting = parse(line)
             if self._doubtful and self._continues(line):
@@ -95,9 +95,9 @@ class Lines:
         return found
 
     def _other(self, line: bytes) -> None:
-        if records.claims(line[:_BEGINNING]):
+        if audit_record.claims(line[:_BEGINNING]):
             self._damaged += 1
-        elif b"audit: type=" in line and len(line) <= records.LONGEST and _USERS(line):
+        elif b"audit: type=" in line and len(line) <= audit_record.LONGEST and _USERS(line):
             self._doubtful = _UNCLOSED
         elif lost := self._notices.lost(line, self._time):
             self._hold(lost)
@@ -112,12 +112,12 @@ class Lines:
     def _continues(self, line: bytes) -> bool:
         """Tell whether a line may be the rest of a user's message, and must not be believed."""
         self._doubtful = 0 if line.endswith(b"'") else self._doubtful - 1
-        doubted = records.claims(line[:_BEGINNING])
+        doubted = audit_record.claims(line[:_BEGINNING])
         self._damaged += doubted
         return doubted
 
     def _judge(self, beginning: bytes) -> None:
-        self._damaged += records.claims(beginning)
+        self._damaged += audit_record.claims(beginning)
 
     def _damage(self) -> None:
         damaged, self._damaged = self._damaged, 0

@@ -2,7 +2,7 @@
 
     DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
                                   digest of root NUL id; `runtimes` are the runtime's own calls
-    DIR/unattributed.json         the same, of calls whose container is not known (evidence.strays)
+    DIR/unattributed.json         the same, of calls whose container is not known (evidence.store.unattributed_calls)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
 `lost` are [source, why, records, begin, end], several for each source and why; the release before
@@ -21,10 +21,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import known, strays, tallies
-from runc_wrap.evidence.holes import lose
+from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.seen import (
+from runc_wrap.evidence.store import call_counts, unattributed_calls
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_set import (
     ASIDE,
     MOST_INTERVALS,
     UNATTRIBUTED,
@@ -34,17 +35,17 @@ from runc_wrap.evidence.seen import (
     unwatch,
     watch,
 )
-from runc_wrap.evidence.strays import Strays
-from runc_wrap.evidence.tallies import Tallies
+from runc_wrap.evidence.store.loss_intervals import lose
+from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.evidence.holes import Holes
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.seen import Key
+    from runc_wrap.evidence.store.evidence_set import Key
+    from runc_wrap.evidence.store.loss_intervals import Holes
 
 Json = dict[str, Any]
 File = tuple[str, bytes]  # its path, what is to be in it
@@ -210,7 +211,9 @@ class Store:
 
     def _loaded(self, key: Key | None) -> Tallies:
         path = self._path(key)
-        empty, of_json = (Strays, strays.of_json) if key is None else (Tallies, tallies.of_json)
+        empty, of_json = (
+            (Strays, unattributed_calls.of_json) if key is None else (Tallies, call_counts.of_json)
+        )
         if not os.path.lexists(path):
             return empty()
         try:
@@ -296,14 +299,14 @@ def container(path: str) -> tuple[Key, Tallies] | None:
     """Read one container's file, None if it is damaged or gone."""
     try:
         said = _object(path)
-        return (said["root"] + "", said["id"] + ""), tallies.of_json(said)
+        return (said["root"] + "", said["id"] + ""), call_counts.of_json(said)
     except _UNREADABLE:
         return None
 
 
 def _nobodys(path: str) -> Strays | None:
     try:
-        return strays.of_json(_object(path))
+        return unattributed_calls.of_json(_object(path))
     except _UNREADABLE:
         return None
 
@@ -390,7 +393,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
 def _is_gone(path: str) -> bool:
     """Tell whether a file is of a container whose runtime knows it no more."""
     read = container(path)
-    return read is not None and known.state_directory(read[0]) is None
+    return read is not None and container_index.state_directory(read[0]) is None
 
 
 def _put_aside(path: str) -> None:

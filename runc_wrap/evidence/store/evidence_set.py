@@ -8,15 +8,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.holes import lose
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.strays import Strays
-from runc_wrap.evidence.tallies import Tallies
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.loss_intervals import lose
+from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.hotpath.json_codec import digest
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.holes import Holes
     from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.store.loss_intervals import Holes
 
 Key = tuple[str, str]  # the runtime's root, the container's id
 Interval = tuple[float, float]

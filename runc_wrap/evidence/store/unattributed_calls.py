@@ -13,8 +13,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import tallies
-from runc_wrap.evidence.tallies import Call, Tallies, Tally
+from runc_wrap.evidence.store import call_counts
+from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Strays(Tallies):
             **super().as_json(),
             "spans": [_rows(self.spans[call]) for call in self.calls],
             "beyond": _rows(self.beyond),
-            "elsewhere": tallies.as_rows(self.elsewhere.calls),
+            "elsewhere": call_counts.as_rows(self.elsewhere.calls),
         }
 
 
@@ -75,9 +75,9 @@ def of_json(said: Json) -> Strays:
     What a release before wrote has no spans: each kind of call is one, from its first to its last.
     """
     made = Strays()
-    tallies.fill(made, said)
+    call_counts.fill(made, said)
     if apart := said.get("elsewhere"):
-        tallies.take(made.elsewhere, apart)
+        call_counts.take(made.elsewhere, apart)
     told = said.get("spans")
     if told and len(told) == len(made.calls):
         for call, rows in zip(made.calls, told, strict=True):

@@ -2,8 +2,8 @@
 
 A pid by itself says nothing, since pids come again: the process that has it now must have started
 before the record was written. It is a container's by its cgroup and pid namespace, as they prove it
-(evidence.membership), by the runtime's own word, or by an ancestor's. Who is gone is nobody's: such
-records are counted as unattributed. The agent's process connector (evidence.processes) knows those
+(evidence.attribution.membership), by the runtime's own word, or by an ancestor's. Who is gone is nobody's: such
+records are counted as unattributed. The agent's process connector (evidence.attribution.process_tree) knows those
 too. Lean: the agent falls back to it.
 """
 
@@ -13,11 +13,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known
-from runc_wrap.evidence.membership import Membership
+from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution.membership import Membership
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.known import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Key, Known
 
 # Seconds that a record's time, the kernel's coarse clock, can be behind: six ticks of HZ=250, where
 # a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms
@@ -51,13 +51,13 @@ class Present:
 
     def of(self, pid: int, when: float) -> tuple[float, Key] | None:
         """Return since when a process is there and whose it is, if it was there at `when`."""
-        there = known.born(pid)
+        there = container_index.born(pid)
         if not there or epoch(there[0]) > when + COARSE + TICK:
             return None
         if self._strangers.get(pid) == there[0]:
             return None
         key = self.membership.of(pid) or self._by_relation(pid, there)
-        if known.born(pid) != there:
+        if container_index.born(pid) != there:
             return None
         if key is None:
             self._remember_stranger(pid, there[0])
@@ -69,7 +69,7 @@ class Present:
         key = self._known.of_first_process(pid, there[0])
         for _ in range(_MOST_ANCESTORS):
             parent = there[1]
-            above = known.born(parent) if parent > 1 and not key else None
+            above = container_index.born(parent) if parent > 1 and not key else None
             if above is None:
                 break
             key = self.membership.of(parent)

@@ -6,7 +6,7 @@ A part of a cgroup's path may be a container's id, as engines write it:
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
     .../crio-conmon-ID.scope     not in it: the monitor, which is outside
 
-By itself that says nothing, for anybody may write so: evidence.membership has what proves it. A
+By itself that says nothing, for anybody may write so: evidence.attribution.membership has what proves it. A
 container's first process is told by the runtime's own word (runc's state.json, crun's status),
 start time included, where that lies in directories of root's alone. Lean: the agent has it.
 """
@@ -18,8 +18,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import watching
-from runc_wrap.evidence.sources import kernel
+from runc_wrap.evidence.sources import audit_health
+from runc_wrap.evidence.store import coverage
 from runc_wrap.host import root_owned
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -99,7 +99,7 @@ class Known:
 
     def is_recorded(self, key: Key) -> bool:
         """Tell whether a container's mode has the kernel log its calls."""
-        return self.mode(key) in kernel.MODES
+        return self.mode(key) in audit_health.MODES
 
     def mode(self, key: Key) -> str | None:
         """Return a container's mode, None if it is not known."""
@@ -142,7 +142,7 @@ class Known:
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
         self._keys[key[1]] = {**dict(newest), key: _told(said)}
-        self._firsts.add(key, watching.epoch(said.get("time")) or time.time())
+        self._firsts.add(key, coverage.epoch(said.get("time")) or time.time())
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key
@@ -205,7 +205,7 @@ class Firsts:
 
 
 def _told(said: Json) -> Told:
-    pid, when = said.get("pid"), watching.epoch(said.get("time"))
+    pid, when = said.get("pid"), coverage.epoch(said.get("time"))
     is_creator = isinstance(pid, int) and pid > 0 and when is not None
     creator = (pid, when) if is_creator else None
     return Told(creator, said.get("mode"), said.get("bundle"))  # type: ignore[arg-type]  # both are numbers

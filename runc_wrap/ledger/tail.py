@@ -9,7 +9,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence import ledger
+from runc_wrap.ledger import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Following:
     def lines(self) -> Iterator[Json]:
         """Yield the new records. Raises OSError for a ledger that cannot be read."""
         for name in NEWEST_FIRST:
-            descriptor = ledger.opened(self._directory / name)
+            descriptor = reader.opened(self._directory / name)
             if descriptor is None:
                 continue
             try:
@@ -49,16 +49,16 @@ class Following:
             self.gaps = 1
 
     def _new(self, descriptor: int) -> Iterator[Json]:
-        head, newline, _ = os.pread(descriptor, ledger.LONGEST_LINE, 0).partition(b"\n")
-        if not newline and len(head) < ledger.LONGEST_LINE:
+        head, newline, _ = os.pread(descriptor, reader.LONGEST_LINE, 0).partition(b"\n")
+        if not newline and len(head) < reader.LONGEST_LINE:
             return  # its first line is being written
         name = hashlib.blake2b(head, digest_size=16).hexdigest()
         size = os.fstat(descriptor).st_size
         at = self.positions.get(name, self._known.get(name, 0))
-        at = max(at if at <= size else 0, size - ledger.LARGEST)
+        at = max(at if at <= size else 0, size - reader.LARGEST)
         for line, end in _lines(descriptor, at):
             at = end
-            found = ledger.parsed(line)
+            found = reader.parsed(line)
             if found is None:
                 self.damaged += 1
             else:
@@ -74,7 +74,7 @@ def _lines(descriptor: int, at: int) -> Iterator[tuple[bytes, int]]:
         for line in lines:
             at += len(line) + 1
             yield line, at
-        if len(rest) > ledger.LONGEST_LINE:
+        if len(rest) > reader.LONGEST_LINE:
             at += len(rest)
             yield rest, at
             rest = b""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.lives import ALWAYS
+from runc_wrap.evidence.attribution.process_lives import ALWAYS
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.known import Key
-    from runc_wrap.evidence.lives import Lives
-    from runc_wrap.evidence.strangers import Stranger
+    from runc_wrap.evidence.attribution.container_index import Key
+    from runc_wrap.evidence.attribution.process_lives import Lives
+    from runc_wrap.evidence.attribution.unplaced_processes import Stranger
 
 
 def take_in(lives: Lives, key: Key, runtime: int, family: list[Stranger]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.sources.lines import Lines
+from runc_wrap.evidence.sources.line_stream import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import known
+from runc_wrap.evidence.attribution import container_index
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.known import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Key, Known
 
 # Options of `exec` that take the next word (runc:exec.go, crun:src/exec.c)
 _TAKE_ONE = frozenset(
@@ -47,4 +47,4 @@ def _roots(flags: list[str]) -> tuple[str, ...]:
         name, equals, value = word.partition("=")
         if name in ("--root", "-root"):
             return (value if equals else following,)
-    return (*known.DEFAULT_ROOTS, "")
+    return (*container_index.DEFAULT_ROOTS, "")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.attribution import COARSE, TICK
+from runc_wrap.evidence.attribution.proc_lookup import COARSE, TICK
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.known import Key
+    from runc_wrap.evidence.attribution.container_index import Key
 
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 16_384

@@ -8,7 +8,7 @@ may still be there.
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
 container's. So are those of a runtime that has somebody join (`runc exec`), which our launcher has
 told of (`join`). Who joins otherwise is looked at when it execs, and known by where it is
-(evidence.membership). What runs is the runtime itself until it execs: a container's program.
+(evidence.attribution.membership). What runs is the runtime itself until it execs: a container's program.
 Lean: the agent has it.
 """
 
@@ -19,9 +19,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import families, hosts, known
-from runc_wrap.evidence.attribution import COARSE, TICK, Present, began, epoch
-from runc_wrap.evidence.connector import (
+from runc_wrap.evidence.attribution import container_index, host_processes, process_families
+from runc_wrap.evidence.attribution.child_namespaces import Namespaces
+from runc_wrap.evidence.attribution.host_processes import Hosts
+from runc_wrap.evidence.attribution.proc_connector import (
     BODY,
     EVENT,
     EXEC,
@@ -33,17 +34,16 @@ from runc_wrap.evidence.connector import (
     Unavailable,
     connector,
 )
-from runc_wrap.evidence.hosts import Hosts
-from runc_wrap.evidence.lives import ALWAYS, Lives
+from runc_wrap.evidence.attribution.proc_lookup import COARSE, TICK, Present, began, epoch
+from runc_wrap.evidence.attribution.process_lives import ALWAYS, Lives
+from runc_wrap.evidence.attribution.unplaced_processes import Strangers
 from runc_wrap.evidence.model import Lost
-from runc_wrap.evidence.namespaces import Namespaces
-from runc_wrap.evidence.strangers import Strangers
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from runc_wrap.evidence.known import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Key, Known
 
 SOURCE = "processes"
 _OVERRUN = "at least one: more processes came and went than fit"
@@ -84,7 +84,7 @@ class Tree:
         self.namespaces = Namespaces()
         self.meanwhile: Callable[[], object] = bool
         self._hosts = Hosts()
-        self._mounts = hosts.mounts("self") or -1
+        self._mounts = host_processes.mounts("self") or -1
         self.problem = ""
         self.is_deaf = False
         self._socket: socket.socket | None = None
@@ -234,10 +234,10 @@ class Tree:
         found: dict[int, tuple[int, int]] = {}
         for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
             self.meanwhile()
-            there = known.born(pid)
+            there = container_index.born(pid)
             if there:
                 found[pid] = there
-        firsts = known.first_processes(self.known.newest())
+        firsts = container_index.first_processes(self.known.newest())
         for key in firsts.values():
             self._present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):
@@ -309,7 +309,7 @@ class Tree:
         self._refresh(when)
         key = self._present.membership.of(pid)
         if key:
-            there = known.born(pid)
+            there = container_index.born(pid)
             self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
             self._hosts.joined(pid, when)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
@@ -323,11 +323,11 @@ class Tree:
         Of a container whose place is not known (it shares its cgroup) others may be in it; but they
         do not have our mounts.
         """
-        exe = hosts.program(pid)
+        exe = host_processes.program(pid)
         if exe is None:
             return False
         are_known = all(map(self._present.membership.has_place, self.lives.running))
-        if not are_known and hosts.mounts(pid) != self._mounts:
+        if not are_known and host_processes.mounts(pid) != self._mounts:
             return False
         self._hosts.looked(pid, when, exe)
         return True
@@ -346,12 +346,12 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
-        there = known.born(pid)  # it may have been there before we began
+        there = container_index.born(pid)  # it may have been there before we began
         if there and second - _AWAITED < epoch(there[0]) < second + _OTHER:
             self._strangers.begun(pid, epoch(there[0]))
         family = list(self._strangers.created(pid, second))
         if family:
-            families.take_in(self.lives, key, pid, family)
+            process_families.take_in(self.lives, key, pid, family)
         else:
             self._strangers.expect(key, pid, second)
 
@@ -361,17 +361,17 @@ class Tree:
         ready = [one for one in self._joining if self.has_told(one[2])]
         self._joining = waiting
         for key, pid, when in ready:
-            there = known.born(pid)
+            there = container_index.born(pid)
             if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
                 self._strangers.begun(pid, epoch(there[0]))
             if pid not in self.lives.alive:
-                families.take_in(
+                process_families.take_in(
                     self.lives, key, pid, list(self._strangers.created(pid, when, TICK))
                 )
 
     def _look_for_first(self, key: Key, when: float) -> None:
-        first = known.first_process(key)
-        there = known.born(first[0]) if first else None
+        first = container_index.first_process(key)
+        there = container_index.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
             life = self.lives.alive.get(first[0])
             if life is None or life.key != key:
@@ -395,7 +395,7 @@ class Tree:
 
         That is outside, and its child as well until that execs.
         """
-        there = known.born(pid)
+        there = container_index.born(pid)
         return 0.0 if there and there[1] in self.lives.alive else None
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:

@@ -1,0 +1,1 @@
+"""What was decided: the ledger's lines, read whole or as they are appended."""
