@@ -323,7 +323,7 @@ def _sighting(call: notify.Call, caller: Caller, args: tuple[int, ...] | None) -
         exe=caller.exe,
         arch=call.arch,
         number=call.number,
-        code=_USER_NOTIF | call.hides,  # see evidence.installations
+        code=_USER_NOTIF | call.hides,  # see report.installed_filters
         args=args,
         source=OBSERVE,
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from prometheus_client.exposition import choose_encoder
 
-from runc_wrap.evidence import metrics
-from runc_wrap.node import metrics as node_metrics
+from runc_wrap.metrics import node_metrics, series
 from runc_wrap.node import written
 from runc_wrap.node.places import Places
 
@@ -28,7 +27,7 @@ def main(prefix: str, accepted: str) -> None:
     places = Places(Path(prefix))
     written.ask(places, _PATIENCE)
     try:
-        text = encode(metrics.registry(node_metrics.gather(places)))
+        text = encode(series.registry(node_metrics.gather(places)))
     except OSError:
         os._exit(1)
     sys.stdout.buffer.write(content_type.encode() + b"\n" + text)

@@ -8,7 +8,7 @@ from runc_wrap import text
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.judged import Judged
+    from runc_wrap.report.model import Judged
 
 _SHORTEST_ID = 4
 _MOST_NAMES = 20

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import text
-from runc_wrap.evidence import called, outcomes
 from runc_wrap.evidence.store import coverage
+from runc_wrap.report import argument_names, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.judged import Judged, Row
+    from runc_wrap.report.model import Judged, Row
 
 WORDS = {
     outcomes.DENIED: "DENIED",
@@ -28,7 +28,7 @@ _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at mo
 
 def call_words(row: Row) -> str:
     """Return a call in words: which, what it would get, how often, by which programs."""
-    return _call(row, called.MOST, _MOST_PROGRAMS)
+    return _call(row, argument_names.MOST, _MOST_PROGRAMS)
 
 
 def _call(row: Row, kinds: int, most: int | None) -> str:
@@ -36,7 +36,7 @@ def _call(row: Row, kinds: int, most: int | None) -> str:
     programs = ", ".join(map(text.word, order))
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
     times = coverage.times(row.tally.count)
-    return f"{called.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
+    return f"{argument_names.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
 def in_full(one: Judged) -> str:

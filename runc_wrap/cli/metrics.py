@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence import metrics as told
-from runc_wrap.evidence import tally
-from runc_wrap.node import metrics as node_metrics
+from runc_wrap.metrics import counter_state, node_metrics
+from runc_wrap.metrics import series as told
 from runc_wrap.node import written
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
     try:
         text = told.exposition(node_metrics.gather(places))
         if textfile:
-            tally.replace(textfile.absolute(), text, _MODE)
+            counter_state.replace(textfile.absolute(), text, _MODE)
     except OSError as error:
         output.fail(error)
     if not textfile:

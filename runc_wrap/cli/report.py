@@ -16,19 +16,20 @@ from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen
 from runc_wrap.cli.full import WORDS, call_words, in_full
-from runc_wrap.evidence import asking, outcomes, suggest
 from runc_wrap.evidence.store import coverage, loss_intervals
-from runc_wrap.node import report as node_report
-from runc_wrap.node.report import Asked
-from runc_wrap.node.would import Enforced
+from runc_wrap.report import node_evidence as node_report
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.node_evidence import Asked
+from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.judged import Judged, Row
-    from runc_wrap.evidence.suggest import Suggestion
     from runc_wrap.node.places import Places
-    from runc_wrap.node.report import Report
+    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.node_evidence import Report
+    from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
 _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
@@ -149,10 +150,10 @@ def document(one: Judged) -> Json:
     added = found.added if found else []
     return {
         **one.as_json(),
-        "addition": suggest.addition(added),
-        "file": asking.file_name(one) if added else "",
-        "rule": asking.policy_rule(one) if added else "",
-        "annotation": asking.annotation(one) if added else "",
+        "addition": profile_addition.addition(added),
+        "file": policy_snippets.file_name(one) if added else "",
+        "rule": policy_snippets.policy_rule(one) if added else "",
+        "annotation": policy_snippets.annotation(one) if added else "",
         "warnings": found.warnings if found else [],
         "withheld": [each.as_json() for each in found.withheld] if found else [],
     }
@@ -166,7 +167,7 @@ def suggested(
     if not isinstance(profile, Enforced):
         return None
     loader = profile.loader
-    return suggest.suggest(
+    return profile_addition.suggest(
         profile.block,
         one,
         lambda block: Enforced(dict(block), loader),
@@ -176,7 +177,7 @@ def suggested(
 
 
 def _write(page: Path, documents: list[Json], found: Report, places: Places, since: float) -> None:
-    from runc_wrap.evidence.page import render  # noqa: PLC0415 - Jinja2 is for the page alone
+    from runc_wrap.report.html import render  # noqa: PLC0415 - Jinja2 is for the page alone
 
     intervals = found.evidence.watched.items()
     meta = {

@@ -12,14 +12,14 @@ from runc_wrap.cli import output
 from runc_wrap.cli.choosing import chosen, listed
 from runc_wrap.cli.full import call_words
 from runc_wrap.cli.report import gathered, sources, suggested
-from runc_wrap.evidence import asking
 from runc_wrap.evidence.store import coverage
+from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.judged import Judged
-    from runc_wrap.evidence.suggest import Suggestion
     from runc_wrap.node.places import Places
-    from runc_wrap.node.report import Asked
+    from runc_wrap.report.model import Judged
+    from runc_wrap.report.node_evidence import Asked
+    from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 _LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
 
@@ -65,7 +65,7 @@ def suggest(
         output.warn(_withheld(one, made))
     if made.degrading:
         output.warn(_degrading(one, made))
-    if also := asking.also_matched(one, found.judged) if made.added else []:
+    if also := policy_snippets.also_matched(one, found.judged) if made.added else []:
         output.warn(_too_wide(also))
     output.warn(_what_next(places, one, made))
 
@@ -77,9 +77,9 @@ def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
         "withheld": [each.as_json() for each in made.withheld],
         "degrading": [row.as_json() for row in made.degrading],
         "warnings": made.warnings,
-        "file": asking.file_name(one),
-        "rule": asking.policy_rule(one),
-        "annotation": asking.annotation(one),
+        "file": policy_snippets.file_name(one),
+        "rule": policy_snippets.policy_rule(one),
+        "annotation": policy_snippets.annotation(one),
     }
 
 
@@ -124,8 +124,8 @@ def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
         return "nothing was added: what was seen that would be denied is dangerous."
     if not made.added:
         return "nothing was added: nothing was seen that would be denied."
-    path = places.profiles / asking.file_name(one)
-    rule = asking.policy_rule(one)
+    path = places.profiles / policy_snippets.file_name(one)
+    rule = policy_snippets.policy_rule(one)
     number = len(made.added)
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
@@ -133,7 +133,7 @@ def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
         if rule
         else f"Save it as {path}, then ask for it by an annotation of the container:",
         "",
-        rule or asking.annotation(one),
+        rule or policy_snippets.annotation(one),
         "and run `runc-wrapctl apply`.",
     ]
     return "\n".join(lines)

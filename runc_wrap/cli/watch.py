@@ -10,22 +10,22 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.evidence import called, judged, outcomes, verdict, workloads
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.ledger import reader
-from runc_wrap.node import report as node_report
-from runc_wrap.node.live import Watching
+from runc_wrap.report import argument_names, model, outcomes, verdict, workloads
+from runc_wrap.report import node_evidence as node_report
+from runc_wrap.report.live_feed import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.evidence.judged import Row
-    from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.ledger.reader import Record
-    from runc_wrap.node.live import Seen
     from runc_wrap.node.places import Places
+    from runc_wrap.report.live_feed import Seen
+    from runc_wrap.report.model import Row
+    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _LOOK = 0.5  # seconds
@@ -101,10 +101,10 @@ class _Teller:
         profile = self._profile_of(record) if record else ""
         tally = Tally(one.times, one.time, one.time)
         if isinstance(profile, str):
-            return judged.row_of(one.call, tally, verdict.UNKNOWN)
+            return model.row_of(one.call, tally, verdict.UNKNOWN)
         outcome = outcomes.of(one.call, profile)
         ours = verdict.is_ours(one.call, outcome)
-        return judged.row_of(one.call, tally, outcome) if ours else None
+        return model.row_of(one.call, tally, outcome) if ours else None
 
 
 def _document(one: Seen, record: Record | None, row: Row) -> Json:
@@ -120,7 +120,7 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "arguments": called.arguments(row.syscall, one.call.args or ()),
+        "arguments": argument_names.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -132,5 +132,5 @@ def _words(line: Json) -> str:
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
-    call = called.syscall(line["syscall"]) + given
+    call = argument_names.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runc_wrap.evidence import page
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
+from runc_wrap.report import html
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
 from tests.support import kernel, reports, screen, truth
 from tests.support.processes import Daemon, run, wait_until
@@ -264,7 +264,7 @@ def test_the_page_has_the_tags_of_its_own_and_shows_the_names_as_text(
     assert screen.acting(text) == []
     found, usual = _Page(), _Page()
     found.feed(text.decode())
-    usual.feed(page.render(reports.usual(), reports.META))
+    usual.feed(html.render(reports.usual(), reports.META))
     assert set(found.tags) <= set(usual.tags)
     assert found.tags.count("script") == usual.tags.count("script")
     shown = "".join(found.words)

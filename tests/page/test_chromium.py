@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import page
+from runc_wrap.report import html
 from tests.support import browser, reports
 from tests.support.requirements import program
 
@@ -81,7 +81,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
 
 def written(directory: Path, name: str) -> Path:
     path = directory / "page.html"
-    path.write_text(page.render(*REPORTS[name]), encoding="utf-8")
+    path.write_text(html.render(*REPORTS[name]), encoding="utf-8")
     return path
 
 
@@ -135,7 +135,7 @@ def test_the_page_s_policy_stops_what_would_get_past_escaping(
 ) -> None:
     path = tmp_path / "policy.html"
     foreign = "<script>document.title = 'ran'</script><img src='http://192.0.2.1/x.png'>"
-    path.write_text(page.render(*REPORTS["one"]).replace("<main>", f"<main>{foreign}"))
+    path.write_text(html.render(*REPORTS["one"]).replace("<main>", f"<main>{foreign}"))
     tab.open(path, browser.DESKTOP)
     assert tab.evaluate("document.title") != "ran"
     assert len(tab.complaints) == 2
@@ -201,7 +201,7 @@ FILTERED = """
 def test_the_filter_shows_what_has_all_its_words(tab: browser.Page, tmp_path: Path) -> None:
     calm = [reports.workload(f"old/p{at}/c|i", None, calm=True) for at in range(61)]
     path = tmp_path / "page.html"
-    path.write_text(page.render([*reports.usual(), *calm], reports.META), encoding="utf-8")
+    path.write_text(html.render([*reports.usual(), *calm], reports.META), encoding="utf-8")
     tab.open(path, browser.DESKTOP)
     everyone = [f"w{at}" for at in range(1, 75)]
     ids, told, is_open, drawn = tab.evaluate(FILTERED.format(words=""))

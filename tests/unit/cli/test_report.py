@@ -10,14 +10,14 @@ import pytest
 from runc_wrap.cli.full import call_words
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.evidence.judged import row_of
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import Call, Tally
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.evidence.store.evidence_files import Store
-from runc_wrap.evidence.verdict import UNKNOWN
-from runc_wrap.node import report as node_report
+from runc_wrap.report import node_evidence as node_report
+from runc_wrap.report.model import row_of
+from runc_wrap.report.verdict import UNKNOWN
 from tests.unit.evidence.making import (
     CLONE3,
     MOUNT,

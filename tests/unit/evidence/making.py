@@ -9,9 +9,9 @@ from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import reader
-from runc_wrap.node.would import Enforced
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.compile import compile_profile
+from runc_wrap.report.enforced_profile import Enforced
 
 if TYPE_CHECKING:
     from pathlib import Path

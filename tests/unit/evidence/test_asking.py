@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import asking
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.evidence.verdict import Judging
 from runc_wrap.ledger import reader as ledgers
+from runc_wrap.report.suggestion import policy_snippets
+from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import making
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.judged import Judged
+    from runc_wrap.report.model import Judged
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 
@@ -37,25 +37,27 @@ def _one(**names: Any) -> Judged:
 
 
 def test_a_rule_selects_the_workload_and_an_annotation_where_names_do_not_count() -> None:
-    assert asking.policy_rule(_one(**APP)) == (
+    assert policy_snippets.policy_rule(_one(**APP)) == (
         '[[rule]]\nname = "shop/web/app: what it was seen to need"\nnamespace = ["shop"]\n'
         'pod = ["web-*"]\ncontainer = ["app"]\nprofile = "localhost/shop_web_app.json"\n'
         'mode = "enforce"\n'
     )
     alone = _one()
-    assert asking.policy_rule(alone) == ""
-    assert asking.annotation(alone) == "runc-wrap/seccomp: localhost/c0.json"
+    assert policy_snippets.policy_rule(alone) == ""
+    assert policy_snippets.annotation(alone) == "runc-wrap/seccomp: localhost/c0.json"
 
 
 def test_the_annotation_is_for_this_container_and_not_for_its_sidecars() -> None:
-    assert asking.annotation(_one(**APP)) == ("runc-wrap/seccomp.app: localhost/shop_web_app.json")
+    assert policy_snippets.annotation(_one(**APP)) == (
+        "runc-wrap/seccomp.app: localhost/shop_web_app.json"
+    )
 
 
 @pytest.mark.parametrize(("length", "is_offered"), [(55, True), (56, False)])
 def test_no_annotation_is_offered_whose_key_kubernetes_refuses(
     length: int, *, is_offered: bool
 ) -> None:
-    found = asking.annotation(_one(**{**APP, "container": "a" * length}))
+    found = policy_snippets.annotation(_one(**{**APP, "container": "a" * length}))
     assert bool(found) is is_offered
 
 
@@ -75,7 +77,8 @@ def test_two_workloads_never_have_one_file(
 ) -> None:
     keys = ("namespace", "pod", "container")
     names = [
-        asking.file_name(_one(**dict(zip(keys, whose, strict=True)))) for whose in (one, other)
+        policy_snippets.file_name(_one(**dict(zip(keys, whose, strict=True))))
+        for whose in (one, other)
     ]
     assert len(set(names)) == 2
     assert all(len(name) < 120 for name in names)
@@ -84,11 +87,11 @@ def test_two_workloads_never_have_one_file(
 def test_of_one_name_the_image_tells_which_file_and_rule() -> None:
     old, new = _judged(APP, {**APP, "image": "web:2"})
     assert (old.name, new.name) == ("shop/web/app@web:1", "shop/web/app@web:2")
-    assert asking.file_name(old) != asking.file_name(new)
-    rules = [tomllib.loads(asking.policy_rule(one))["rule"][0] for one in (old, new)]
+    assert policy_snippets.file_name(old) != policy_snippets.file_name(new)
+    rules = [tomllib.loads(policy_snippets.policy_rule(one))["rule"][0] for one in (old, new)]
     assert [one["image"] for one in rules] == [["web:1"], ["web:2"]]
     assert rules[0]["name"] != rules[1]["name"]
-    assert asking.also_matched(old, [old, new]) == []
+    assert policy_snippets.also_matched(old, [old, new]) == []
 
 
 def test_a_rule_that_matches_another_workload_is_known_to() -> None:
@@ -97,16 +100,16 @@ def test_a_rule_that_matches_another_workload_is_known_to() -> None:
     sidecar = {**admin, "container": "sidecar"}
     everyone = _judged(APP, admin, elsewhere, sidecar, {"container": "web-1"})
     web, narrow, *_, alone = everyone
-    assert asking.also_matched(web, everyone) == ["shop/web-admin/app"]
-    assert asking.also_matched(narrow, everyone) == []
-    assert asking.also_matched(alone, everyone) == []
+    assert policy_snippets.also_matched(web, everyone) == ["shop/web-admin/app"]
+    assert policy_snippets.also_matched(narrow, everyone) == []
+    assert policy_snippets.also_matched(alone, everyone) == []
 
 
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "", "\x1b[31m", "\xfc" * 300, '"; x', "\ud800"]
 )
 def test_no_name_leads_a_file_elsewhere(name: str) -> None:
-    found = asking.file_name(_one(container=name, image="i"))
+    found = policy_snippets.file_name(_one(container=name, image="i"))
     assert found.endswith(".json")
     plain, _, told = found.removesuffix(".json").partition(".")
     assert plain.replace("-", "").isalnum()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence import called, constants
+from runc_wrap.report import argument_constants, argument_names
 
 HEADERS = Path("/usr/include/linux")
 
@@ -51,37 +51,41 @@ HEADERS = Path("/usr/include/linux")
 def test_arguments_are_named_as_strace_does(
     name: str, args: tuple[int | None, ...], told: str
 ) -> None:
-    assert called.arguments(name, args) == told
+    assert argument_names.arguments(name, args) == told
 
 
 ANY = st.one_of(st.none(), st.integers(0, 2**64 - 1))
 
 
-@given(st.sampled_from(sorted(called.NAMED)), st.lists(ANY, max_size=6))
+@given(st.sampled_from(sorted(argument_names.NAMED)), st.lists(ANY, max_size=6))
 def test_whatever_a_program_passes_is_one_harmless_line(name: str, args: list[int | None]) -> None:
-    told = called.arguments(name, tuple(args))
+    told = argument_names.arguments(name, tuple(args))
     assert re.fullmatch(r"[\w|, …]*", told)
 
 
 def test_newer_calls_have_the_name_that_the_kernel_gives_them() -> None:
-    assert called.syscall("#470") == "#470 (listns)"
-    assert called.syscall("#5000") == "#5000"
-    assert called.syscall("mount") == "mount"
+    assert argument_names.syscall("#470") == "#470 (listns)"
+    assert argument_names.syscall("#5000") == "#5000"
+    assert argument_names.syscall("mount") == "mount"
 
 
 @pytest.mark.parametrize(
     ("header", "prefix", "names"),
     [
-        ("sched.h", "CLONE_", constants.CLONE),
-        ("netlink.h", "NETLINK_", constants.NETLINK),
-        ("keyctl.h", "KEYCTL_", constants.KEYCTL),
-        ("prctl.h", "PR_", constants.PRCTL),
-        ("ptrace.h", "PTRACE_", constants.PTRACE),
-        ("bpf.h", "BPF_", constants.BPF),
-        ("io_uring.h", "IORING_", constants.IO_URING),
-        ("mount.h", "MS_", constants.MOUNT),
-        ("fcntl.h", "F_", {n: name for n, name in constants.FCNTL.items() if "64" not in name}),
-        ("net.h", "SYS_", constants.SOCKETCALL),
+        ("sched.h", "CLONE_", argument_constants.CLONE),
+        ("netlink.h", "NETLINK_", argument_constants.NETLINK),
+        ("keyctl.h", "KEYCTL_", argument_constants.KEYCTL),
+        ("prctl.h", "PR_", argument_constants.PRCTL),
+        ("ptrace.h", "PTRACE_", argument_constants.PTRACE),
+        ("bpf.h", "BPF_", argument_constants.BPF),
+        ("io_uring.h", "IORING_", argument_constants.IO_URING),
+        ("mount.h", "MS_", argument_constants.MOUNT),
+        (
+            "fcntl.h",
+            "F_",
+            {n: name for n, name in argument_constants.FCNTL.items() if "64" not in name},
+        ),
+        ("net.h", "SYS_", argument_constants.SOCKETCALL),
     ],
 )
 def test_the_table_is_the_kernel_headers_own(

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import installations
-from runc_wrap.evidence.installations import Carried
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.evidence.verdict import Judging
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.ledger import reader as ledgers
-from runc_wrap.node.would import Enforced
+from runc_wrap.report import installed_filters
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.installed_filters import Carried
+from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import UNSHARE, line, observed, sighting
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.report.outcomes import Filter
 
 BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 HOUR = 3600.0
@@ -148,7 +148,7 @@ def test_hostile_names_are_shown_inert(profile: Filter) -> None:
 def test_of_many_programs_a_few_are_named() -> None:
     hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
     container: Any = object()
-    found = installations.Installed(hiding, hiding, installations.NONE, [container], False)
+    found = installed_filters.Installed(hiding, hiding, installed_filters.NONE, [container], False)
     assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
@@ -156,6 +156,6 @@ def test_a_prctl_that_the_profile_denies_is_no_installation_that_anybody_knows_o
     denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
     profile = Enforced(denying, Loader.of("runc", "1.3.0"))
     prctl = Call(making.X86_64, PRCTL, making.LOG, None, "", "")
-    assert not installations.is_one(prctl, profile)
-    assert installations.is_one(prctl._replace(number=SECCOMP), profile)
-    assert not installations.is_one(prctl._replace(number=SECCOMP, code=making.ERRNO), profile)
+    assert not installed_filters.is_one(prctl, profile)
+    assert installed_filters.is_one(prctl._replace(number=SECCOMP), profile)
+    assert not installed_filters.is_one(prctl._replace(number=SECCOMP, code=making.ERRNO), profile)

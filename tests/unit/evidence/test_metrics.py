@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runc_wrap.evidence import metrics, tally
 from runc_wrap.hotpath import decision
 from runc_wrap.ledger import tail
+from runc_wrap.metrics import counter_state, series
 from tests.support import reports
 from tests.support.requirements import program
 
@@ -134,18 +134,18 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, new: Passes) -> Non
     ids=range(16),
 )
 def test_a_decision_has_one_of_few_reasons(line: dict[str, Any], kind: str) -> None:
-    assert metrics.reason_kind(line) == kind
+    assert series.reason_kind(line) == kind
 
 
-def counted(*lines: dict[str, Any]) -> tally.Tally:
-    found = tally.Tally()
+def counted(*lines: dict[str, Any]) -> counter_state.Tally:
+    found = counter_state.Tally()
     for line in lines:
-        metrics.count_decision(found, line)
+        series.count_decision(found, line)
     return found
 
 
-def families(found: tally.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
-    text = metrics.exposition(metrics.Told(found, generation, "1.0")).decode()
+def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
+    text = series.exposition(series.Told(found, generation, "1.0")).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -177,20 +177,20 @@ def test_words_that_somebody_made_up_make_no_series() -> None:
 
 
 def test_series_are_bounded_and_the_rest_is_under_other() -> None:
-    found = tally.Tally()
-    for n in range(tally.MOST_SERIES + 50):
+    found = counter_state.Tally()
+    for n in range(counter_state.MOST_SERIES + 50):
         for _ in range(2):
             found.add_bounded("m", (f"ns{n}", "w"), 1, now=float(n))
-    assert len(found.counts["m"]) == tally.MOST_SERIES + 1
+    assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
     assert found.counts["m"]["ns0", "w"] == 2
     assert found.counts["m"]["other", "other"] == 100
 
 
 def test_a_series_that_rested_long_makes_room() -> None:
-    found = tally.Tally()
-    for n in range(tally.MOST_SERIES):
+    found = counter_state.Tally()
+    for n in range(counter_state.MOST_SERIES):
         found.add_bounded("m", (f"ns{n}",), 1, now=float(n))
-    found.add_bounded("m", ("new",), 1, now=tally.REST + 0.5)
+    found.add_bounded("m", ("new",), 1, now=counter_state.REST + 0.5)
     assert found.counts["m"]["new",] == 1
     assert ("ns0",) not in found.counts["m"]
     assert ("ns1",) in found.counts["m"]
@@ -199,17 +199,17 @@ def test_a_series_that_rested_long_makes_room() -> None:
 def test_a_total_counts_by_what_it_grew_by(tmp_path: Path) -> None:
     grown = []
     for total in (5, 5, 9, 2, 3):
-        with tally.kept(tmp_path) as kept:
+        with counter_state.kept(tmp_path) as kept:
             grown.append(kept.grown("x", total))
     assert grown == [5, 0, 4, 2, 1]
 
 
 def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
-    with tally.kept(tmp_path / "metrics") as kept:
-        metrics.count_decision(kept, LINE)
+    with counter_state.kept(tmp_path / "metrics") as kept:
+        series.count_decision(kept, LINE)
         kept.positions = {"f": 12}
-        kept.add_bounded(metrics.DENIED_CALLS, ("n", "w", "s", "denied"), 4, 1.5)
-    with tally.kept(tmp_path / "metrics") as again:
+        kept.add_bounded(series.DENIED_CALLS, ("n", "w", "s", "denied"), 4, 1.5)
+    with counter_state.kept(tmp_path / "metrics") as again:
         assert again.counts == kept.counts
         assert again.positions == {"f": 12}
         assert again.moved == kept.moved
@@ -225,7 +225,7 @@ def test_a_file_has_the_mode_that_its_readers_need_whatever_the_umask(
     """node_exporter is another user; a cron job's or a hardened login's umask is 077."""
     before = os.umask(mask)
     try:
-        tally.replace(tmp_path / "x.prom", b"text", mode)
+        counter_state.replace(tmp_path / "x.prom", b"text", mode)
     finally:
         os.umask(before)
     assert (tmp_path / "x.prom").stat().st_mode & 0o777 == mode
@@ -234,37 +234,37 @@ def test_a_file_has_the_mode_that_its_readers_need_whatever_the_umask(
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
 def test_a_damaged_tally_begins_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "tally.json").write_text(text)
-    with tally.kept(tmp_path) as kept:
+    with counter_state.kept(tmp_path) as kept:
         assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})
 
 
 def test_a_pass_that_fails_counts_nothing(tmp_path: Path) -> None:
     def one_pass() -> None:
-        with tally.kept(tmp_path) as kept:
-            metrics.count_decision(kept, LINE)
+        with counter_state.kept(tmp_path) as kept:
+            series.count_decision(kept, LINE)
             raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
         one_pass()
-    assert tally.load(tmp_path).counts == {}
+    assert counter_state.load(tmp_path).counts == {}
 
 
 @pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
 def test_hostile_names_become_labels_that_parse(text: str) -> None:
-    found = tally.Tally()
-    labels = (*(metrics.label(text) for _ in range(3)), "denied")
-    found.add_bounded(metrics.DENIED_CALLS, labels, 1, 0.0)
+    found = counter_state.Tally()
+    labels = (*(series.label(text) for _ in range(3)), "denied")
+    found.add_bounded(series.DENIED_CALLS, labels, 1, 0.0)
     told = families(found)["runc_wrap_denied_calls"]
-    assert [dict(key)["workload"] for key in told] == [metrics.label(text)]
-    assert len(metrics.label(text)) < 800
+    assert [dict(key)["workload"] for key in told] == [series.label(text)]
+    assert len(series.label(text)) < 800
 
 
 def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     found = counted(LINE, {**LINE, "fallback": True})
     for text in reports.HOSTILE:
-        found.add_bounded(metrics.DENIED_CALLS, ("n", metrics.label(text), "s", "denied"), 1, 0.0)
-    found.add(metrics.LOST, (metrics.source("audit"),), 3)
-    written = metrics.exposition(metrics.Told(found, 7, "1.0"))
+        found.add_bounded(series.DENIED_CALLS, ("n", series.label(text), "s", "denied"), 1, 0.0)
+    found.add(series.LOST, (series.source("audit"),), 3)
+    written = series.exposition(series.Told(found, 7, "1.0"))
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.evidence import outcomes
-from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.node.would import Enforced
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from tests.unit.evidence import making
 from tests.unit.evidence.making import (
     CLONE,

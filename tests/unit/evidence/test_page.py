@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap import text
-from runc_wrap.evidence import matrix, page
+from runc_wrap.report import html, matrix
 from tests.support import reports
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -61,14 +61,14 @@ def test_names_are_shown_escaped_and_shortened(given: object, shown: str) -> Non
 
 def test_what_is_too_long_to_paste_whole_is_not_shown_in_part() -> None:
     one = reports.usual()[0] | {"addition": "x" * (text.LONGEST_PASTE + 1)}
-    written = page.render([one], {})
+    written = html.render([one], {})
     assert "x" * 1000 not in written
     assert "too long to show whole" in written
 
 
 @pytest.mark.parametrize("given", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
 def test_a_hostile_report_stays_text(given: str) -> None:
-    written = page.render(reports.hostile(), {"node": given, "version": given, "policy": given})
+    written = html.render(reports.hostile(), {"node": given, "version": given, "policy": given})
     assert written.count("<script") == written.count("</script") == 1
     assert "<img" not in written
     assert "<iframe" not in written
@@ -79,13 +79,13 @@ def test_a_hostile_report_stays_text(given: str) -> None:
 def test_a_report_with_nothing_but_nulls_can_be_shown() -> None:
     nothing = dict.fromkeys(reports.usual()[0])
     call = dict.fromkeys(reports.usual()[0]["calls"][0])
-    written = page.render([nothing, nothing | {"calls": [call]}, {}], dict.fromkeys(reports.META))
+    written = html.render([nothing, nothing | {"calls": [call]}, {}], dict.fromkeys(reports.META))
     assert written.count("without a name") >= 3
     assert "not known" in written
 
 
 def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -> None:
-    written = page.render(reports.usual(), reports.META)
+    written = html.render(reports.usual(), reports.META)
     for wanted in (
         "<strong>6 of 13 workloads</strong>",
         "<code>unshare</code>",
@@ -109,11 +109,11 @@ def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -
 
 def test_calls_beyond_the_kinds_that_are_kept_are_counted_as_calls() -> None:
     one = reports.usual()[0] | {"dropped": 1000}
-    assert "Calls beyond the kinds that are kept</dt><dd>1,000<" in page.render([one], {})
+    assert "Calls beyond the kinds that are kept</dt><dd>1,000<" in html.render([one], {})
 
 
 def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
-    shown = page.view(reports.usual(), {})
+    shown = html.view(reports.usual(), {})
     assert [one["short"] for one in shown["affected"]] == [
         "fio",
         "buildkit",
@@ -142,7 +142,7 @@ def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
     verdicts: list[str | None], lead: str, captions: list[str]
 ) -> None:
     names = enumerate(verdicts)
-    written = page.render([reports.workload(f"n/p{at}/c|i", one) for at, one in names], {})
+    written = html.render([reports.workload(f"n/p{at}/c|i", one) for at, one in names], {})
     assert lead in written
     found = re.findall(r"<caption class=.unseen.>Workloads that ([a-z ]+?)(?: about)?<", written)
     assert found == captions
@@ -152,30 +152,30 @@ def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
 
 
 def test_beside_those_who_would_notice_unknown_ones_are_counted_apart() -> None:
-    written = page.render(reports.usual(), reports.META)
+    written = html.render(reports.usual(), reports.META)
     assert "that it does not let through. Of 1 nobody can tell." in written
 
 
 def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
     unknown = reports.call("keyctl", "unknown", 3, errno=None, outcome="not known")
-    shown = page.view([reports.workload("a/b/c|d", None, unknown | {"verdict": None})], {})
+    shown = html.view([reports.workload("a/b/c|d", None, unknown | {"verdict": None})], {})
     assert shown["noticing"] == 0
     assert [one["verdict"] for one in shown["affected"][0]["calls"]] == ["unknown"]
 
 
 def test_arguments_without_names_are_shown_as_numbers() -> None:
     one = reports.call("mbind", "denied", 1, args=[[None, 38]]) | {"arguments": []}
-    shown = page.view([reports.workload("a/b/c|d", "denied", one)], {})
+    shown = html.view([reports.workload("a/b/c|d", "denied", one)], {})
     assert shown["affected"][0]["calls"][0]["args"] == ["a1=0x26"]
 
 
 def test_what_is_enforced_and_calm_is_one_line_and_counted_nowhere_else() -> None:
     calm = [reports.workload(f"n/p{at}/c|i", None, calm=True) for at in range(61)]
-    shown = page.view([*calm, *reports.usual()], {})
+    shown = html.view([*calm, *reports.usual()], {})
     assert (shown["total"], shown["unknown"], shown["enforced"]) == (13, 1, 61)
-    written = page.render([*calm, *reports.usual()], {})
+    written = html.render([*calm, *reports.usual()], {})
     assert "<summary>61 workloads enforced, nothing to tell</summary>" in written
-    alone = page.render(calm, {})
+    alone = html.render(calm, {})
     assert "Everything here is enforced, and there is nothing to tell." in alone
 
 
@@ -183,7 +183,7 @@ def test_among_equals_what_still_runs_comes_first() -> None:
     names = [("n/p/a|i", 0), ("n/p/b|i", 2)]
     call = reports.call("mount", "denied", 1)
     found = [reports.workload(name, "denied", call, running=number) for name, number in names]
-    assert [one["short"] for one in page.view(found, {})["affected"]] == ["b", "a"]
+    assert [one["short"] for one in html.view(found, {})["affected"]] == ["b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_among_equals_what_still_runs_comes_first() -> None:
 def test_the_picture_is_bounded_and_says_how_many_more_there_are(
     workloads: int, calls: int, rows: int, columns: int
 ) -> None:
-    shown = page.view(reports.large(workloads, calls), {})
+    shown = html.view(reports.large(workloads, calls), {})
     drawn: matrix.Picture = shown["picture"]
     with_calls = sum(1 for one in shown["affected"] if one["calls"])
     assert len(drawn.rows) == min(with_calls, rows)
@@ -212,14 +212,14 @@ def test_a_cell_for_several_has_the_worst_of_them() -> None:
         reports.workload(f"n/p{at}/c|i", kind, reports.call("mount", kind, 1))
         for at, kind in enumerate(["denied"] * matrix.ROWS + ["degrades", "depends"])
     ]
-    (last,) = [one for one in page.view(several, {})["picture"].cells if one.y == 60 * matrix.ROW]
+    (last,) = [one for one in html.view(several, {})["picture"].cells if one.y == 60 * matrix.ROW]
     assert (last.verdict, last.title) == ("depends", "2 more, at worst: depends on arguments")
 
 
 def test_many_workloads_are_cut_and_said_so() -> None:
-    written = page.render(reports.large(page.MOST_WORKLOADS + 7, 1), {})
+    written = html.render(reports.large(html.MOST_WORKLOADS + 7, 1), {})
     assert "7 more workloads are" in written
-    assert f"<strong>{page.MOST_WORKLOADS + 7} of" in written
+    assert f"<strong>{html.MOST_WORKLOADS + 7} of" in written
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_many_workloads_are_cut_and_said_so() -> None:
 def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
     one |= {"name": f"n/{pod}/c", "file": "x.json"}
-    (shown,) = page.view([one], {"profiles": "/etc/p"})["affected"]
+    (shown,) = html.view([one], {"profiles": "/etc/p"})["affected"]
     assert shown["command"] == (command and f"runc-wrapctl {command}")
 
 

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import dangerous, outcomes, suggest
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.evidence.suggest import Suggestion
-from runc_wrap.evidence.verdict import Judging
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.ledger import reader as ledgers
-from runc_wrap.node.would import Enforced
 from runc_wrap.profiles import formats, syscalls
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.suggestion import dangerous_calls, profile_addition
+from runc_wrap.report.suggestion.profile_addition import Suggestion
+from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import (
     CLONE,
@@ -28,7 +29,7 @@ from tests.unit.evidence.making import (
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.judged import Judged
+    from runc_wrap.report.model import Judged
 
 KEY = ("/run/test", "c1")
 LOADER = Loader.of("runc", "1.3.0")
@@ -51,7 +52,7 @@ def _suggested(
     judged: Judged, *, degrading: bool = False, allow_dangerous: bool = True
 ) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
-    return suggest.suggest(
+    return profile_addition.suggest(
         judged.filter.block,
         judged,
         lambda block: Enforced(dict(block), LOADER),
@@ -288,10 +289,10 @@ def test_what_would_degrade_and_is_dangerous_is_withheld_too() -> None:
 
 def test_every_dangerous_name_is_a_call_and_has_a_reason() -> None:
     known = {_name(number) for number in range(1000)} | OLD_OR_OF_OTHERS
-    assert set(dangerous.CALLS) - known == set()
+    assert set(dangerous_calls.CALLS) - known == set()
     assert all(
         why.startswith(("it ", "what ", "the ", "there ", "some "))
-        for why in dangerous.CALLS.values()
+        for why in dangerous_calls.CALLS.values()
     )
 
 
@@ -346,6 +347,8 @@ def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_the
     judged = _judged(observed(SOCKET, 2, 1), profile=nothing)
     written = _suggested(judged, allow_dangerous=False)
     assert [entry["args"][0]["value"] for entry in written.added] == [2]
-    unwritten = suggest.suggest(nothing.block, judged, lambda _: nothing, allow_dangerous=False)
+    unwritten = profile_addition.suggest(
+        nothing.block, judged, lambda _: nothing, allow_dangerous=False
+    )
     assert unwritten.added == []
     assert [one.row.syscall for one in unwritten.withheld] == ["socket"]

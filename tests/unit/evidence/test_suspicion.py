@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
-from runc_wrap.evidence.suspicion import may_be
+from runc_wrap.report import outcomes
+from runc_wrap.report.unattributed_doubt import may_be
 from tests.unit.evidence import test_verdict
 from tests.unit.evidence.making import (
     CLONE,
@@ -26,7 +26,7 @@ from tests.unit.evidence.making import (
 from tests.unit.evidence.test_verdict import BEGIN, HOUR, Case
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.report.outcomes import Filter
 
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN

@@ -8,16 +8,16 @@ from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.store import coverage, evidence_set
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
-from runc_wrap.evidence.verdict import Judging
 from runc_wrap.ledger import reader as ledgers
+from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import making
 from tests.unit.evidence.making import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.ledger.reader import Record
+    from runc_wrap.report.outcomes import Filter
 
 KEY = ("/run/test", "c1")
 BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0

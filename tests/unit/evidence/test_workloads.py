@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence import workloads
-from runc_wrap.evidence.workloads import Workload
+from runc_wrap.report import workloads
+from runc_wrap.report.workloads import Workload
 from tests.unit.evidence.making import record
 
 

@@ -8,9 +8,9 @@ import pytest
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.store import evidence_set
 from runc_wrap.evidence.store.evidence_files import Store
-from runc_wrap.node import live
-from runc_wrap.node.live import Watching
 from runc_wrap.node.places import Places
+from runc_wrap.report import live_feed
+from runc_wrap.report.live_feed import Watching
 from tests.unit.evidence.making import NEWUSER, NOTIFY, UNSHARE, observed, sighting
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Processes:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
-    monkeypatch.setattr(live, "Live", lambda: made)
-    monkeypatch.setattr(live, "Tree", Processes)
+    monkeypatch.setattr(live_feed, "Live", lambda: made)
+    monkeypatch.setattr(live_feed, "Tree", Processes)
     return made
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence import metrics as told
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.ledger import reader
-from runc_wrap.node import metrics
+from runc_wrap.metrics import node_metrics
+from runc_wrap.metrics import series as told
 from runc_wrap.node.places import Places
 from tests.unit.cli import ctl
 
@@ -51,7 +51,7 @@ def seen(number: int, pid: int = 5) -> Sighting:
 
 
 def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
-    found = metrics.gather(node.places, now=100.0)
+    found = node_metrics.gather(node.places, now=100.0)
     (family,) = [one for one in found.collect() if one.name == f"runc_wrap_{metric}"]
     return {tuple(one.labels.values()): one.value for one in family.samples}
 
@@ -99,7 +99,7 @@ def test_losses_are_told_once(node: ctl.Node) -> None:
 def test_beyond_the_bound_a_container_counts_as_one(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "MOST_KINDS", 1)
+    monkeypatch.setattr(node_metrics, "MOST_KINDS", 1)
     decided(node, LINE)
     store = Store(node.places.evidence)
     for number in (MOUNT, CLONE3):
@@ -115,7 +115,7 @@ def test_the_policy_s_generation_is_told(node: ctl.Node) -> None:
 
 
 def test_a_node_without_anything_has_metrics(tmp_path: Path) -> None:
-    found = metrics.gather(Places(tmp_path / "nothing"))
+    found = node_metrics.gather(Places(tmp_path / "nothing"))
     assert b"runc_wrap_opted_out_total 0.0" in told.exposition(found)
     assert b"policy_generation" not in told.exposition(found)
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.would import Enforced, Profiles
 from runc_wrap.profiles import modes
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import making
 

@@ -12,12 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from runc_wrap import text
-from runc_wrap.evidence.tally import OTHER
+from runc_wrap.metrics.counter_state import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runc_wrap.evidence.tally import Tally
+    from runc_wrap.metrics.counter_state import Tally
 
 Json = dict[str, Any]
 

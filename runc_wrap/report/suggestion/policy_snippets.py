@@ -13,9 +13,9 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.judged import Judged
-    from runc_wrap.evidence.workloads import Workload
     from runc_wrap.ledger.reader import Record
+    from runc_wrap.report.model import Judged
+    from runc_wrap.report.workloads import Workload
 
 _LONGEST_NAME = 100
 _DIGITS = 12

@@ -9,7 +9,7 @@ no rule can say that, the call is allowed whole, with a warning.
 What would get ENOSYS is left out, and told, unless it is asked for: most programs know another way,
 and no record tells which do not: in audit and observe such calls are let through.
 
-Evidence may be an attacker's: what is dangerous (evidence.dangerous) is withheld and told apart,
+Evidence may be an attacker's: what is dangerous (report.suggestion.dangerous_calls) is withheld and told apart,
 and added only where that is asked for.
 """
 
@@ -20,17 +20,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
-from runc_wrap.evidence import called, dangerous, denials, outcomes
-from runc_wrap.evidence.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.evidence.store import call_counts, coverage
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.spec_names import ALLOW
+from runc_wrap.report import argument_names, outcomes
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
+from runc_wrap.report.suggestion import dangerous_calls, profile_denials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runc_wrap.evidence.judged import Judged, Row
-    from runc_wrap.evidence.outcomes import Filter
+    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
@@ -60,7 +61,7 @@ class Withheld:
     @property
     def sentence(self) -> str:
         """Return what was seen and why it is dangerous, in a sentence."""
-        return f"{called.words(self.row)} ({_evidence(self.row)}): {self.why}."
+        return f"{argument_names.words(self.row)} ({_evidence(self.row)}): {self.why}."
 
     def as_json(self) -> Json:
         """Return it as JSON shows it, all that `report --json` has of the call included."""
@@ -101,7 +102,7 @@ def suggest(
             continue
         if row.verdict not in (DENIED, DEPENDS, DEGRADES):
             continue
-        why = _opens(found, row) or dangerous.why(row)
+        why = _opens(found, row) or dangerous_calls.why(row)
         if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
             entries = [_entry(row, one) for one in _values(row, _asked(row, judged.filter))]
             found.withheld.append(Withheld(row, why, entries))
@@ -131,15 +132,15 @@ def _add(
     _list_abi(found, abi.oci, row)
     asked = _asked(row, profile)
     values = _values(row, asked)
-    if values == denials.ANY or not _allow(found, row, values, load):
-        whole = dangerous.CALLS.get(row.syscall)
+    if values == profile_denials.ANY or not _allow(found, row, values, load):
+        whole = dangerous_calls.CALLS.get(row.syscall)
         if whole and not allow_dangerous:  # harmless only by arguments that cannot be written
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
             return
-        cut = values == denials.ANY and asked and row.args
+        cut = values == profile_denials.ANY and asked and row.args
         _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
-    if denials.is_open(found.profile):
-        still = denials.are_there(found.profile, row.syscall)
+    if profile_denials.is_open(found.profile):
+        still = profile_denials.are_there(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
 
 
@@ -149,17 +150,23 @@ def _nameless(row: Row) -> str:
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
     (seccomp_syscall_resolve_name).
     """
-    told = called.syscall(row.syscall)
+    told = argument_names.syscall(row.syscall)
     what = f"{row.abi} call {told} is left out: this libseccomp knows no name for it"
     newer = " A newer libseccomp has the name." if told != row.syscall else ""
     return f"{what}, and runtimes take no numbers.{newer}"
 
 
-def _allow(found: Suggestion, row: Row, values: list[denials.Values], load: Loading) -> bool:
+def _allow(
+    found: Suggestion, row: Row, values: list[profile_denials.Values], load: Loading
+) -> bool:
     """Allow a call with these arguments, if that can be written."""
     block, name = found.profile, row.syscall
-    is_open = denials.is_open(block)
-    rest = denials.narrowed(block, name, values) if is_open else denials.taken_out(block, name)
+    is_open = profile_denials.is_open(block)
+    rest = (
+        profile_denials.narrowed(block, name, values)
+        if is_open
+        else profile_denials.taken_out(block, name)
+    )
     entries = [_entry(row, one) for one in values]
     if rest is None or not _lets_through(load({**block, "syscalls": [*rest, *entries]}), row):
         return False
@@ -170,7 +177,7 @@ def _allow(found: Suggestion, row: Row, values: list[denials.Values], load: Load
 def _allow_all(found: Suggestion, row: Row, why: str) -> None:
     entry = _entry(row, ())
     entry["comment"] += why
-    _put(found, denials.taken_out(found.profile, row.syscall), [entry])
+    _put(found, profile_denials.taken_out(found.profile, row.syscall), [entry])
 
 
 def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
@@ -200,20 +207,20 @@ def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
     return tuple(sorted({one.index for rule in rules for one in rule})) or usual
 
 
-def _values(row: Row, asked: tuple[int, ...]) -> list[denials.Values]:
+def _values(row: Row, asked: tuple[int, ...]) -> list[profile_denials.Values]:
     """Return the (index, value)s to allow, each its own entry; ANY for whatever arguments."""
     if not asked or not row.has_args or not row.args:
-        return denials.ANY
-    found: dict[denials.Values, None] = {}
+        return profile_denials.ANY
+    found: dict[profile_denials.Values, None] = {}
     for args in row.args:
         one = tuple((index, args[index]) for index in asked if index < len(args))
         if len(one) < len(asked) or any(value is None for _, value in one):
-            return denials.ANY
+            return profile_denials.ANY
         found[one] = None  # type: ignore[index] # no value is None here
     return list(found)
 
 
-def _entry(row: Row, values: denials.Values) -> Json:
+def _entry(row: Row, values: profile_denials.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
         entry["args"] = [
@@ -221,7 +228,7 @@ def _entry(row: Row, values: denials.Values) -> Json:
         ]
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
-    words = called.arguments(row.syscall, args)
+    words = argument_names.arguments(row.syscall, args)
     said = f"{row.syscall}({words}): " if words else ""
     return {**entry, "comment": said + _evidence(row)}
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.store import call_counts
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.judged import Row
+    from runc_wrap.report.model import Row
 
 _NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
 _MOUNTS = "it changes what is mounted where"

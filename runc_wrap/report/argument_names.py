@@ -9,12 +9,12 @@ from __future__ import annotations
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import constants
+from runc_wrap.report import argument_constants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runc_wrap.evidence.judged import Row
+    from runc_wrap.report.model import Row
 
     Args = tuple[int | None, ...]
     Names = Mapping[int, str]
@@ -62,7 +62,9 @@ def syscall(name: str) -> str:
     """Return a call's name, with what the kernel calls it where libseccomp has but a number."""
     number = name.removeprefix("#")
     known = (
-        constants.NEWER_CALLS.get(int(number)) if number.isdecimal() and number != name else None
+        argument_constants.NEWER_CALLS.get(int(number))
+        if number.isdecimal() and number != name
+        else None
     )
     return f"{name} ({known})" if known else name
 
@@ -111,36 +113,36 @@ def _clone(value: int, _: Args) -> str:
     flags = value & ~_SIGNAL
     name = Signals(signal).name if signal in set(Signals) else f"{signal:#x}"
     if not signal:
-        return _flags(flags, constants.CLONE)
-    return f"{_flags(flags, constants.CLONE)}|{name}" if flags else name
+        return _flags(flags, argument_constants.CLONE)
+    return f"{_flags(flags, argument_constants.CLONE)}|{name}" if flags else name
 
 
 def _socket_type(value: int, _: Args) -> str:
-    name = constants.TYPES.get(value & _TYPE)
-    return _flags(value & ~_TYPE, constants.TYPE_FLAGS, name) if name else _number(value)
+    name = argument_constants.TYPES.get(value & _TYPE)
+    return _flags(value & ~_TYPE, argument_constants.TYPE_FLAGS, name) if name else _number(value)
 
 
 def _protocol(value: int, args: Args) -> str:
     family = args[0]
     if family is not None and family & _INT == _NETLINK:
-        return _named(value, constants.NETLINK)
+        return _named(value, argument_constants.NETLINK)
     if value and family is not None and family & _INT in _INTERNET:
-        return _named(value, constants.INTERNET)
+        return _named(value, argument_constants.INTERNET)
     return _number(value)
 
 
 def _personality(value: int, _: Args) -> str:
     if value & _INT == _QUERY:
         return "0xffffffff"
-    name = constants.PERSONALITIES.get(value & _SIGNAL)
+    name = argument_constants.PERSONALITIES.get(value & _SIGNAL)
     if name is None:
         return _number(value)
     flags = value & ~_SIGNAL
-    return _flags(flags, constants.PERSONALITY_FLAGS, name) if flags else name
+    return _flags(flags, argument_constants.PERSONALITY_FLAGS, name) if flags else name
 
 
-_NAMESPACES = {**constants.CLONE, **constants.NEWTIME}
-_SOCKET = {0: _of(constants.FAMILIES), 1: _socket_type, 2: _protocol}
+_NAMESPACES = {**argument_constants.CLONE, **argument_constants.NEWTIME}
+_SOCKET = {0: _of(argument_constants.FAMILIES), 1: _socket_type, 2: _protocol}
 _CALLS: dict[str, dict[int, Worded]] = {
     "clone": {0: _clone},
     "clone3": {0: _bits(_NAMESPACES)},  # its flags, which the listener puts there
@@ -148,17 +150,17 @@ _CALLS: dict[str, dict[int, Worded]] = {
     "setns": {1: _bits(_NAMESPACES)},
     "socket": _SOCKET,
     "socketpair": _SOCKET,
-    "socketcall": {0: _of(constants.SOCKETCALL)},
+    "socketcall": {0: _of(argument_constants.SOCKETCALL)},
     "personality": {0: _personality},
-    "keyctl": {0: _of(constants.KEYCTL)},
-    "bpf": {0: _of(constants.BPF)},
-    "ptrace": {0: _of(constants.PTRACE)},
-    "prctl": {0: _of(constants.PRCTL)},
-    "ioctl": {1: _of(constants.IOCTL)},
-    "mount": {3: _bits(constants.MOUNT)},
-    "fcntl": {1: _of(constants.FCNTL)},
-    "fcntl64": {1: _of(constants.FCNTL)},
-    "io_uring_register": {1: _of(constants.IO_URING)},
-    "io_uring_enter": {3: _bits(constants.IO_URING_ENTER)},
+    "keyctl": {0: _of(argument_constants.KEYCTL)},
+    "bpf": {0: _of(argument_constants.BPF)},
+    "ptrace": {0: _of(argument_constants.PTRACE)},
+    "prctl": {0: _of(argument_constants.PRCTL)},
+    "ioctl": {1: _of(argument_constants.IOCTL)},
+    "mount": {3: _bits(argument_constants.MOUNT)},
+    "fcntl": {1: _of(argument_constants.FCNTL)},
+    "fcntl64": {1: _of(argument_constants.FCNTL)},
+    "io_uring_register": {1: _of(argument_constants.IO_URING)},
+    "io_uring_enter": {3: _bits(argument_constants.IO_URING_ENTER)},
 }
 NAMED = frozenset(_CALLS)  # calls that have names for arguments

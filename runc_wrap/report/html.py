@@ -20,7 +20,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from runc_wrap import text
-from runc_wrap.evidence import matrix
+from runc_wrap.report import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -268,7 +268,7 @@ def _environment() -> Environment:
 
 
 def _text(name: str) -> str:
-    return (resources.files("runc_wrap.evidence") / "templates" / name).read_text("utf-8")
+    return (resources.files("runc_wrap.report") / "templates" / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

@@ -3,7 +3,7 @@
 A record has no more of its process than a pid. It may be of a container if it was written while
 that ran, if the action in it is one that the container's mode leads to, and if the profile does not
 let the call through: what it lets through, another filter has logged, unless it installs a filter
-(evidence.installations). Where the end of a container is not known, it may have run until now.
+(report.installed_filters). Where the end of a container is not known, it may have run until now.
 
 What would not be a proof is not looked at: the program's path is as its own root has it, and may
 have been removed; loginuid and session are what any process without them may give itself.
@@ -14,18 +14,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import installations, judged, outcomes
-from runc_wrap.evidence.outcomes import DEGRADES, LOG, NOTIFY, SAFE
 from runc_wrap.profiles import actions, modes
+from runc_wrap.report import installed_filters, model, outcomes
+from runc_wrap.report.outcomes import DEGRADES, LOG, NOTIFY, SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.judged import Container
-    from runc_wrap.evidence.outcomes import Filter, Outcome
     from runc_wrap.evidence.store.call_counts import Call, Tally
     from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.ledger.reader import Record
+    from runc_wrap.report.model import Container
+    from runc_wrap.report.outcomes import Filter, Outcome
 
 Interval = tuple[float, float]
 Kind = tuple[object, ...]
@@ -80,7 +80,7 @@ class Suspicion:
             self._known[key] = may_be(call, str(record.mode), outcome) or (
                 record.mode == modes.AUDIT
                 and not isinstance(profile, str)
-                and installations.is_one(call, profile)
+                and installed_filters.is_one(call, profile)
             )
         return self._known[key]
 
@@ -98,7 +98,7 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
         fits = fits or outcome is None or action in known
     if outcome is None or not fits:
         return fits
-    name = judged.name_of(outcomes.abi_of(call.arch, call.number), call.number)
+    name = model.name_of(outcomes.abi_of(call.arch, call.number), call.number)
     return outcome.verdict != SAFE and (name, outcome.verdict) != _EXPECTED
 
 

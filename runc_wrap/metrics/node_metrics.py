@@ -11,21 +11,22 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import judged, metrics, outcomes, tally, verdict, workloads
 from runc_wrap.evidence.sources import seen_sources
 from runc_wrap.evidence.store import evidence_files, loss_intervals
-from runc_wrap.evidence.tally import OTHER
 from runc_wrap.hotpath.ledger_writer import is_late
 from runc_wrap.ledger import reader, tail
-from runc_wrap.node.would import Profiles
+from runc_wrap.metrics import counter_state, series
+from runc_wrap.metrics.counter_state import OTHER
+from runc_wrap.report import model, outcomes, verdict, workloads
+from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.evidence.store.evidence_set import Evidence
-    from runc_wrap.evidence.tally import Tally
     from runc_wrap.ledger.reader import Json, Ledger, Record
+    from runc_wrap.metrics.counter_state import Tally
     from runc_wrap.node.places import Places
 
 MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
@@ -34,19 +35,17 @@ _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at mo
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
-def gather(places: Places, now: float | None = None) -> metrics.Told:
+def gather(places: Places, now: float | None = None) -> series.Told:
     """Count what is new and return all. Raises OSError where ledger or store cannot be read."""
-    with tally.kept(places.var / "metrics") as kept:
+    with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = evidence_files.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
-            kept.add(metrics.LOST, (metrics.source(source),), new)
+            kept.add(series.LOST, (series.source(source),), new)
         decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
-        return metrics.Told(
-            kept, generation(places), _version(), seen_sources.read(places.evidence)
-        )
+        return series.Told(kept, generation(places), _version(), seen_sources.read(places.evidence))
 
 
 def generation(places: Places) -> int | None:
@@ -68,10 +67,10 @@ def _version() -> str:
 def _decisions(places: Places, kept: Tally) -> None:
     ahead = tail.Following(places.ledger, kept.positions)
     for line in _once(ahead.lines()):
-        metrics.count_decision(kept, line)
+        series.count_decision(kept, line)
     kept.positions = ahead.positions or kept.positions
-    kept.add(metrics.DAMAGED, (), ahead.damaged)
-    kept.add(metrics.GAPS, (), ahead.gaps)
+    kept.add(series.DAMAGED, (), ahead.damaged)
+    kept.add(series.GAPS, (), ahead.gaps)
 
 
 def _once(lines: Iterable[Json]) -> Iterator[Json]:
@@ -124,8 +123,8 @@ class _Denied:
         if outcome == outcomes.SAFE:
             return
         abi = outcomes.abi_of(call.arch, call.number)
-        syscall = judged.name_of(abi, call.number)
-        self._add((*_whose(record), metrics.label(syscall), outcome), new)
+        syscall = model.name_of(abi, call.number)
+        self._add((*_whose(record), series.label(syscall), outcome), new)
 
     def _outcome(self, record: Record | None, call: Call) -> str:
         """Return the outcome in a word; SAFE also where a record is about another filter."""
@@ -144,7 +143,7 @@ class _Denied:
         return found.verdict if verdict.is_ours(call, found) else outcomes.SAFE
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
-        self._kept.add_bounded(metrics.DENIED_CALLS, labels, number, self._now)
+        self._kept.add_bounded(series.DENIED_CALLS, labels, number, self._now)
 
 
 def _whose(record: Record | None) -> tuple[str, str]:
@@ -152,7 +151,7 @@ def _whose(record: Record | None) -> tuple[str, str]:
         return "", UNKNOWN
     found = workloads.of(record)
     name = "/".join(part for part in (found.pod, found.container) if part) or found.image
-    return metrics.label(found.namespace), metrics.label(name or UNKNOWN)
+    return series.label(found.namespace), series.label(name or UNKNOWN)
 
 
 def _text(call: Call) -> str:

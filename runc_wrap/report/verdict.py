@@ -10,7 +10,7 @@
     None       nobody can tell: nothing was watching, records were lost while one of them ran, what
                was seen has been cleared, or is damaged, more than is kept or of a profile that is
                gone, may not be all as programs in audit have filters of their own, or calls of
-               nobody known may be its own (evidence.suspicion), and the rest no worse than
+               nobody known may be its own (report.unattributed_doubt), and the rest no worse than
                degrades; or they are enforced already
 
 The first of these that holds is the workload's. What the runtime itself called before the
@@ -25,31 +25,23 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import installations, outcomes, workloads
-from runc_wrap.evidence.judged import Container, Doubts, Judged, Lost, Row, add, confidence, place
-from runc_wrap.evidence.outcomes import (
-    DEGRADES,
-    DENIED,
-    DEPENDS,
-    LOG,
-    NOTIFY,
-    SAFE,
-    Outcome,
-)
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Call, Tallies
-from runc_wrap.evidence.suspicion import Suspicion
 from runc_wrap.profiles import actions, modes
+from runc_wrap.report import installed_filters, outcomes, workloads
+from runc_wrap.report.model import Container, Doubts, Judged, Lost, Row, add, confidence, place
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, LOG, NOTIFY, SAFE, Outcome
+from runc_wrap.report.unattributed_doubt import Suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runc_wrap.evidence.installations import Carried
-    from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.evidence.store.evidence_set import Evidence, Key
     from runc_wrap.evidence.store.loss_intervals import Hole
-    from runc_wrap.evidence.workloads import Workload
     from runc_wrap.ledger.reader import Ledger, Record
+    from runc_wrap.report.installed_filters import Carried
+    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.workloads import Workload
 
 OBSERVE = "observe"
 _PROCESSES = "processes"  # a source that sees no calls
@@ -123,7 +115,7 @@ class Judging:
             problems += self._tell(one.record, one.seen, rows)
             self._tell(one.record, one.seen.runtimes, apart)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
-        own = installations.of(group, self.profile_of, self._carried)
+        own = installed_filters.of(group, self.profile_of, self._carried)
         telling = own.telling(group)
         watched = max(one.watched for one in telling)
         lost = self._lost(group, evidence)
@@ -153,7 +145,7 @@ class Judging:
         )
 
     def _carried(self, one: Container) -> Carried:
-        return self.carried.get(_key(one.record), installations.NONE)
+        return self.carried.get(_key(one.record), installed_filters.NONE)
 
     def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
         """Yield why more may have been seen than the evidence says."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import floor, inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence import verdict
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.proc_lookup import Present
@@ -24,20 +23,21 @@ from runc_wrap.evidence.sources import (
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.node import own, own_filters, written
-from runc_wrap.node.would import Profiles
+from runc_wrap.node import own, written
 from runc_wrap.profiles import modes
+from runc_wrap.report import live_filters, verdict
+from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.judged import Judged, Row
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.evidence.sources.merge import Source
     from runc_wrap.ledger.reader import Ledger, Record
     from runc_wrap.node.places import Places
+    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.outcomes import Filter
 
 Key = tuple[str, str]
 Interval = tuple[float, float]
@@ -109,7 +109,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
         moment,
         asked.since,
         "; ".join(silence) or None,
-        own_filters.carried(_in_audit(decided)),
+        live_filters.carried(_in_audit(decided)),
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)

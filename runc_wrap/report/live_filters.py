@@ -10,9 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution import container_index
-from runc_wrap.evidence.installations import Carried
 from runc_wrap.host.runtime_state import Container
 from runc_wrap.node import processes, status
+from runc_wrap.report.installed_filters import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

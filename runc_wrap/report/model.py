@@ -6,21 +6,21 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence import called, outcomes
-from runc_wrap.evidence.outcomes import WORST_FIRST
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.profiles import modes, syscalls
+from runc_wrap.report import argument_names, outcomes
+from runc_wrap.report.outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.installations import Installed
-    from runc_wrap.evidence.outcomes import Filter, Outcome
     from runc_wrap.evidence.store.call_counts import Call, Tallies
-    from runc_wrap.evidence.workloads import Workload
     from runc_wrap.ledger.reader import Record
     from runc_wrap.profiles.abis import Abi
+    from runc_wrap.report.installed_filters import Installed
+    from runc_wrap.report.outcomes import Filter, Outcome
+    from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 ENFORCED = (modes.ENFORCE, modes.ENFORCE_LOG)
@@ -81,7 +81,7 @@ class Row:
             "errno": self.errno,
             "outcome": self.how,
             "args": [list(one) for one in self.args] if self.has_args else None,
-            "arguments": called.shown(self.syscall, self.args) if self.has_args else None,
+            "arguments": argument_names.shown(self.syscall, self.args) if self.has_args else None,
             "count": self.tally.count,
             "programs": programs[:_MOST_PROGRAMS],
             "first": coverage.rfc3339(self.tally.first),

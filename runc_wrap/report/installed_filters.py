@@ -13,18 +13,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
-from runc_wrap.evidence import outcomes
 from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import actions, modes, syscalls
 from runc_wrap.profiles.filter_installation import NUMBERS
+from runc_wrap.report import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.judged import Container
-    from runc_wrap.evidence.outcomes import Filter
     from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.ledger.reader import Record
+    from runc_wrap.report.model import Container
+    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3

@@ -1,0 +1,1 @@
+"""The node's state as Prometheus series, counted once and never backwards."""

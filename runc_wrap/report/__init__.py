@@ -1,0 +1,1 @@
+"""What the evidence means: outcomes and verdicts for each workload, and how they are shown."""
