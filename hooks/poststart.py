@@ -27,13 +27,13 @@ import psutil
 
 from runc_wrap.hotpath import ledger_writer
 from runc_wrap.ledger import reader as evidence
-from runc_wrap.node import processes, status
+from runc_wrap.node import container_processes, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.ledger.reader import Record
-    from runc_wrap.node.processes import Process
+    from runc_wrap.node.container_processes import Process
 
 _LARGEST = 16 * 1024 * 1024
 _SETTLING = 0.5  # seconds in which a process that was started becomes the container's own
@@ -79,12 +79,12 @@ def is_started(handle: psutil.Process) -> bool:
 
 def is_confined(handle: psutil.Process, record: Record) -> bool:
     """Tell whether the process has its filter; one that is gone does no harm."""
-    process = processes.look(handle)
+    process = container_processes.look(handle)
     return process is None or _is_enough(process, record)
 
 
 def _is_enough(process: Process, record: Record) -> bool:
-    parent = processes.look(psutil.Process(process.parent)) if process.parent else None
+    parent = container_processes.look(psutil.Process(process.parent)) if process.parent else None
     had = (parent.filters or 0) if parent else 0
     return status.is_enough(process.seccomp, process.filters, record.filters, had)
 
@@ -93,7 +93,7 @@ def check(prefix: str, handle: psutil.Process, record: Record, *, may_fail: bool
     """Wait for the start and look; record what does not agree. Returns whether it agrees."""
     _until(lambda: not handle.is_running() or is_started(handle), _WAITING)
     _until(lambda: is_confined(handle, record), _SETTLING)
-    process = processes.look(handle)
+    process = container_processes.look(handle)
     if process is None or not handle.is_running() or _is_enough(process, record):
         return True
     ledger_writer.append(prefix, mismatch(record, process))

@@ -13,8 +13,8 @@ from pathlib import Path
 from prometheus_client.exposition import choose_encoder
 
 from runc_wrap.metrics import node_metrics, series
-from runc_wrap.node import written
-from runc_wrap.node.places import Places
+from runc_wrap.node import agent_flush
+from runc_wrap.node.paths import Places
 
 DEADLINE = 10  # seconds
 _PATIENCE = 1.0  # seconds for the agent to write, which it can while this runs
@@ -25,7 +25,7 @@ def main(prefix: str, accepted: str) -> None:
     signal.alarm(DEADLINE)
     encode, content_type = choose_encoder(accepted)
     places = Places(Path(prefix))
-    written.ask(places, _PATIENCE)
+    agent_flush.ask(places, _PATIENCE)
     try:
         text = encode(series.registry(node_metrics.gather(places)))
     except OSError:

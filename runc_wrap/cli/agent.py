@@ -11,7 +11,7 @@ from runc_wrap.agent import handing, loopback, placing
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, status
-from runc_wrap.node import again, facts, switching
-from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.node import node_facts, redecide, runtime_switch
+from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import compiled_lint, compiler, freshness, policy_store, source
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles.arguments import masks
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
     from runc_wrap.policy.compiler import Compiled
 
 
@@ -44,7 +44,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
         seen = freshness.snapshot(places.etc)
         compiled, remarks = check(places)
         if not force:
-            switching.check(places, compiled.policy["runtime"]["kind"])
+            runtime_switch.check(places, compiled.policy["runtime"]["kind"])
         if not (only_check or diff):
             policy_store.put_in_force(compiled, places.prefix, seen)
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
@@ -63,14 +63,14 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     Raises PolicyError, ProfileError, RuntimeNotUsable and OSError.
     """
     values = source.read(places.config, places.config_directory)
-    node = facts.gather(places, values.written("runtime"))
+    node = node_facts.gather(places, values.written("runtime"))
     compiled = compiler.compile_policy(values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
 
 
 def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
     """Yield a line for each running container that this policy would decide otherwise."""
-    changes = list(again.changes(compiled, status.look(places).entries))
+    changes = list(redecide.changes(compiled, status.look(places).entries))
     for change in changes:
         then = change.then
         now = f"refused ({change.refused})" if then is None else _words(then)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node import checks
+from runc_wrap.node import doctor as checks
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 
 @click.command()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node.engine_config import asking, containerd, register
-from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler, check_name
+from runc_wrap.node.engines import containerd, engine_query, registration
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.node.engine_config.register import Plan, Where
-    from runc_wrap.node.engine_config.tree import Change
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.engines.file_tree import Change
+    from runc_wrap.node.engines.registration import Plan, Where
+    from runc_wrap.node.paths import Places
 
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
@@ -35,7 +35,7 @@ def engine() -> None:
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.argument("name", metavar="ENGINE", type=click.Choice([*register.ENGINES])),
+        click.argument("name", metavar="ENGINE", type=click.Choice([*registration.ENGINES])),
         click.option("--handler", default=DEFAULT_NAME, show_default=True, help="Its name there."),
         click.option("--config", type=click.Path(path_type=Path), help="The engine's own file."),
         click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
@@ -58,10 +58,10 @@ def add(  # noqa: PLR0913  # one parameter per option
     try:
         check_name(handler)
         where = _where(places, name, config or _default_config(name))
-        facts = asking.facts(name, containerd_version, places.prefix)
-        plan = register.plan_add(where, handler, facts, default=default)
+        facts = engine_query.facts(name, containerd_version, places.prefix)
+        plan = registration.plan_add(where, handler, facts, default=default)
         if not dry_run:
-            register.carry_out(plan)
+            registration.carry_out(plan)
     except (EngineError, OSError) as error:
         output.fail(error)
     wrong = [*plan.notes, *(() if dry_run else _checked(where, handler, facts))]
@@ -78,9 +78,9 @@ def remove(  # noqa: PLR0913  # one parameter per option
     """Take out of ENGINE what `add` put in."""
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
-        plan = register.plan_remove(where, handler)
+        plan = registration.plan_remove(where, handler)
         if not dry_run:
-            register.carry_out(plan)
+            registration.carry_out(plan)
     except (EngineError, OSError) as error:
         output.fail(error)
     wrong = [*plan.notes, *(_left(where, handler) if plan.nothing else ())]
@@ -94,7 +94,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
 def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and what is registered with them."""
     try:
-        found = asking.survey(register.states(places.engines))
+        found = engine_query.survey(registration.states(places.engines))
     except (EngineError, OSError) as error:
         output.fail(error)
     if as_json:
@@ -110,35 +110,35 @@ def _end(*, wrong: bool) -> None:
 
 
 def _where(places: Places, name: str, config: Path) -> Where:
-    return register.Where(name, config.absolute(), places.wrapper.parent, places.engines)
+    return registration.Where(name, config.absolute(), places.wrapper.parent, places.engines)
 
 
 def _default_config(name: str) -> Path:
     generated = containerd.generated_here() if name == "containerd" else None
-    return Path(generated) if generated else asking.CONFIGS[name]
+    return Path(generated) if generated else engine_query.CONFIGS[name]
 
 
 def _registered_config(places: Places, name: str, handler: str) -> Path:
     """Return the one configuration that has `handler`, the usual one if there is none."""
-    states = [each for each in register.states(places.engines) if each["engine"] == name]
+    states = [each for each in registration.states(places.engines) if each["engine"] == name]
     found = [s["config"] for s in states if handler in {h["name"] for h in s["handlers"]}]
     if len(found) > 1:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"
         )
-    return Path(found[0]) if found else asking.CONFIGS[name]
+    return Path(found[0]) if found else engine_query.CONFIGS[name]
 
 
 def _checked(where: Where, handler: str, facts: dict[str, Any]) -> list[str]:
     ours = Handler(handler, str(where.bin_dir / handler))
-    found = asking.problem(where.engine, where.config, ours, facts)
+    found = engine_query.problem(where.engine, where.config, ours, facts)
     return [found] if found else []
 
 
 def _left(where: Where, handler: str) -> list[str]:
     """Return what is wrong if the engine shows a handler of which we have no record."""
     ours = Handler(handler, str(where.bin_dir / handler))
-    if not asking.in_force(where.engine, where.config, ours):
+    if not engine_query.in_force(where.engine, where.config, ours):
         return []
     return [
         f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"
@@ -161,7 +161,7 @@ def _document(
         "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
         "diff": "".join(map(diff, plan.changes)),
         "wrong": wrong,
-        "reload": register.ENGINES[where.engine].reload_command() if plan.changes else None,
+        "reload": registration.ENGINES[where.engine].reload_command() if plan.changes else None,
         "runtime_class": RUNTIME_CLASS.format(name=handler) if kubernetes else None,
     }
 

@@ -10,12 +10,12 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import again
+from runc_wrap.node import redecide
 from runc_wrap.profiles.arguments import masks
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave"}
 
@@ -23,7 +23,7 @@ _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--handler", default=again.DEFAULT_HANDLER, help="The name that the runtime is called by."
+    "--handler", default=redecide.DEFAULT_HANDLER, help="The name that the runtime is called by."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
@@ -55,8 +55,8 @@ def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[
     A block that a create through us put in before does not count as the config's own.
     """
     rules = policy_file.load(str(places.prefix))
-    record = again.last_of(places.ledger, str(path.parent))
-    decision = again.decide_again(rules, str(path), record, handler)
+    record = redecide.last_of(places.ledger, str(path.parent))
+    decision = redecide.decide_again(rules, str(path), record, handler)
     profile: dict[str, Any] = {}
     if decision.profile and decision.mode:
         profile = policy_file.load_profile(rules, decision.profile, decision.mode)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from runc_wrap.node import places
+from runc_wrap.node import paths
 
 # name -> (module with a click command of that name, summary)
 COMMANDS = {
@@ -62,4 +62,4 @@ def main(context: click.Context, prefix: Path | None) -> None:
 
     Exit status: 0 done and well; 1 done, and something is wrong; 2 could not be done.
     """
-    context.obj = places.Places(prefix.absolute()) if prefix else places.installed()
+    context.obj = paths.Places(prefix.absolute()) if prefix else paths.installed()

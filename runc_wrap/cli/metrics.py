@@ -10,10 +10,10 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.metrics import counter_state, node_metrics
 from runc_wrap.metrics import series as told
-from runc_wrap.node import written
+from runc_wrap.node import agent_flush
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 _MODE = 0o644  # node_exporter runs as a user of its own
 
@@ -34,7 +34,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
         raise output.Failure(
             f"{textfile} does not end in .prom, so node_exporter would not read it"
         )
-    asked = written.ask(places)
+    asked = agent_flush.ask(places)
     if asked.why and not asked.is_nobody:
         output.warn(f"note: {asked.why}: what was called in the last seconds may be missing")
     try:

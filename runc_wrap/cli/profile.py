@@ -19,7 +19,7 @@ from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 
 @click.group()

@@ -26,7 +26,7 @@ from runc_wrap.report.suggestion import policy_snippets, profile_addition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged, Row
     from runc_wrap.report.node_evidence import Report
     from runc_wrap.report.suggestion.profile_addition import Suggestion

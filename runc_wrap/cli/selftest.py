@@ -10,10 +10,10 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import trial
+from runc_wrap.node import trial_container
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 
@@ -29,7 +29,7 @@ def selftest(places: Places, *, as_json: bool) -> None:
     try:
         runtime = Path(policy_file.load(str(places.prefix))["runtime"]["path"])
         results = [_result(*case) for case in _cases(runtime, places.wrapper)]
-    except (Refusal, trial.TrialFailed) as error:
+    except (Refusal, trial_container.TrialFailed) as error:
         output.fail(error)
     if as_json:
         output.document(results)
@@ -51,7 +51,7 @@ def _cases(runtime: Path, wrapper: Path) -> list[tuple[str, Path, dict[str, str]
 def _result(
     what: str, runtime: Path, annotations: dict[str, str], expected: int
 ) -> dict[str, str | int | bool]:
-    found = trial.run(runtime, annotations)
+    found = trial_container.run(runtime, annotations)
     return {
         "container": what,
         "seccomp": found.seccomp,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from runc_wrap.cli.main import main
-from runc_wrap.node.programs import FIXED_PATH
+from runc_wrap.node.installed_programs import FIXED_PATH
 
 
 def start() -> None:

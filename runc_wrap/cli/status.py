@@ -8,15 +8,15 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import seen_sources
-from runc_wrap.node import listeners
+from runc_wrap.node import lost_listeners
 from runc_wrap.node import status as node_status
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.node.places import Places
-    from runc_wrap.node.processes import Process
+    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.paths import Places
     from runc_wrap.node.status import Apart, Entry, Node
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
@@ -49,7 +49,7 @@ def status(places: Places, *, as_json: bool) -> None:
 def look(places: Places) -> Node:
     """Look at the node; warn of whatever could not be read."""
     try:
-        node = listeners.mark(node_status.gather(places.ledger), places)
+        node = lost_listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
         output.fail(error)
     for sentence in node.notes:
@@ -192,5 +192,5 @@ def unheard_words(entry: Entry) -> str:
     more = f" and {len(entry.unheard) - _SENTENCES} more" * (len(entry.unheard) > _SENTENCES)
     return (
         f"Nobody holds the seccomp listener of its process {pids}{more} any more: each call that "
-        f"its profile would deny fails with ENOSYS; {listeners.REMEDY}"
+        f"its profile would deny fails with ENOSYS; {lost_listeners.REMEDY}"
     )

@@ -16,7 +16,7 @@ from runc_wrap.evidence.store import coverage
 from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged
     from runc_wrap.report.node_evidence import Asked
     from runc_wrap.report.suggestion.profile_addition import Suggestion

@@ -8,14 +8,14 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.cli.status import kernel_words, look, named, unheard_words
-from runc_wrap.node import deep as node_deep
-from runc_wrap.node.deep import Wrong
+from runc_wrap.node import deep_verify as node_deep
+from runc_wrap.node.deep_verify import Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.node.deep import Result
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.deep_verify import Result
+    from runc_wrap.node.paths import Places
     from runc_wrap.node.status import Apart, Entry, Node
 
 _SHOWN = 10  # calls of one process, in text

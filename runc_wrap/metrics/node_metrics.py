@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.ledger.reader import Json, Ledger, Record
     from runc_wrap.metrics.counter_state import Tally
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
 UNKNOWN = "unknown"

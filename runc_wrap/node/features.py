@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node import programs
+from runc_wrap.node import installed_programs
 from runc_wrap.profiles import syscalls, versions
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.spec_names import ACTIONS
@@ -22,7 +22,7 @@ from runc_wrap.profiles.spec_names import ACTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.node.programs import Runtime
+    from runc_wrap.node.installed_programs import Runtime
     from runc_wrap.profiles.model import Kernel
 
 _KERNEL = Path("/proc/sys/kernel/seccomp")
@@ -90,7 +90,7 @@ def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = tak
 def _said(runtime: Runtime) -> dict[str, Any]:
     """Return linux.seccomp of `runtime features`, {} where it says nothing."""
     try:
-        found = json.loads(programs.output(str(runtime.path), "features") or "{}")
+        found = json.loads(installed_programs.output(str(runtime.path), "features") or "{}")
         seccomp = found["linux"]["seccomp"]
     except (ValueError, KeyError, TypeError):
         return {}

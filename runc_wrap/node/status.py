@@ -2,9 +2,9 @@
 
 `agrees` is about filters in force, told by /proc/PID/status alone: every process has as many as the
 decided config asks for, on top of those that it got from whoever started the container. A process
-may have more: programs confine themselves. Which calls a filter denies is `runc_wrap.node.deep`'s.
+may have more: programs confine themselves. Which calls a filter denies is `runc_wrap.node.deep_verify`'s.
 Where whoever started it was itself filtered and is gone, a filter that was inherited looks like the
-decided one; `runc_wrap.node.deep` tells these apart too.
+decided one; `runc_wrap.node.deep_verify` tells these apart too.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, runtime_state
 from runc_wrap.host.runtime_state import Container, Found
-from runc_wrap.node import own, processes, users
+from runc_wrap.node import callers_scope, container_processes, users_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runc_wrap.ledger.reader import Ledger, Record
-    from runc_wrap.node.processes import Process
-    from runc_wrap.node.users import User
+    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.users_containers import User
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
 _SECONDS = 120.0  # for the states of root, in whose roots nobody else should have a say
@@ -41,7 +41,7 @@ class Entry:
 
     `members` begin with its first process; `deviating` are those of them that have fewer filters
     than they should; `record` is None where nothing was decided by us. `unheard` are those whose
-    watched calls fail, as nobody holds their seccomp listener (runc_wrap.node.listeners).
+    watched calls fail, as nobody holds their seccomp listener (runc_wrap.node.lost_listeners).
     """
 
     container: Container
@@ -108,17 +108,17 @@ def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
 def gather(prefix_ledger: Path) -> Node:
     """Look at the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
-    said, notes = own.read(prefix_ledger)
+    said, notes = callers_scope.read(prefix_ledger)
     found, real = _found(said, trusted)
-    others = users.read(trusted)
-    decided = [users.canonical(one, real) for one in said]
+    others = users_containers.read(trusted)
+    decided = [users_containers.canonical(one, real) for one in said]
     joined = [(one, _record_of(one, decided, real)) for one in found.containers]
     _hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
-    running = processes.snapshot()
+    running = container_processes.snapshot()
     entries = settled(_entries(joined, running), running)
     shown = [_apart(user, running) for user in others]
-    return Node(entries, own.merged(decided).damaged, found.unreadable, shown, notes)
+    return Node(entries, callers_scope.merged(decided).damaged, found.unreadable, shown, notes)
 
 
 def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
@@ -129,12 +129,12 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
     named = dict.fromkeys(root for one in said for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = own.visible(runtime_state.known_roots())
-        for directory in own.directories():
+        known = callers_scope.visible(runtime_state.known_roots())
+        for directory in callers_scope.directories():
             known += runtime_state.known_roots(directory, runtime_state.USERS_ROOTS)
         found = runtime_state.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
-        yield {"places": users.places([*known, *named]), "unreadable": found.unreadable}
+        yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
 
     told = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
     rest: dict[str, Any] = {"places": {}, "unreadable": []}
@@ -148,7 +148,7 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
 def _record_of(
     container: Container, decided: Sequence[Ledger], real: Mapping[str, str]
 ) -> Record | None:
-    found = [users.record_of(container, one, real) for one in decided]
+    found = [users_containers.record_of(container, one, real) for one in decided]
     return max((one for one in found if one), key=lambda one: one.time or "", default=None)
 
 
@@ -157,7 +157,7 @@ def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[U
     known = {user.uid: user for user in others}
     for container, record in joined:
         if container.owner not in known:
-            known[container.owner] = users.User(container.owner)
+            known[container.owner] = users_containers.User(container.owner)
             others.append(known[container.owner])
         user = known[container.owner]
         if len(user.found) < runtime_state.OF_A_USER.containers:
@@ -169,7 +169,7 @@ def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[U
 def _entries(
     joined: Sequence[tuple[Container, Record | None]], running: Mapping[int, Process]
 ) -> list[Entry]:
-    membership = processes.Membership([container for container, _ in joined], running)
+    membership = container_processes.Membership([container for container, _ in joined], running)
     return [
         _entry(container, record, membership.of(place), running)
         for place, (container, record) in enumerate(joined)
@@ -239,7 +239,7 @@ def _is_on_its_way(entry: Entry) -> bool:
 
 
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:
-    looked = [(one.pid, processes.look(one.handle)) for one in entry.deviating]
+    looked = [(one.pid, container_processes.look(one.handle)) for one in entry.deviating]
     still = {pid: now for pid, now in looked if now and now.handle.is_running()}
     deviating = _deviating(entry.record, still.values(), entry.members, running)
     members = [still.get(one.pid, one) for one in entry.members]

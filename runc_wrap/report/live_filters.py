@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.host.runtime_state import Container
-from runc_wrap.node import processes, status
+from runc_wrap.node import container_processes, status
 from runc_wrap.report.installed_filters import Carried
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
     there = [(key, record, pid) for key, record in records if (pid := _first(key))]
     if not there:
         return {}
-    running = processes.snapshot()
+    running = container_processes.snapshot()
     placed = [Container(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
-    membership = processes.Membership(placed, running)
+    membership = container_processes.Membership(placed, running)
     return {
         key: _counted(membership.of(place), record.filters, running)
         for place, (key, record, _) in enumerate(there)
@@ -43,7 +43,9 @@ def _first(key: Key) -> int | None:
 
 
 def _counted(
-    members: list[processes.Process], needed: int, running: dict[int, processes.Process]
+    members: list[container_processes.Process],
+    needed: int,
+    running: dict[int, container_processes.Process],
 ) -> Carried:
     inside = {one.pid for one in members}
     own = [

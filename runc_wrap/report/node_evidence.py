@@ -23,7 +23,7 @@ from runc_wrap.evidence.sources import (
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.node import own, written
+from runc_wrap.node import agent_flush, callers_scope
 from runc_wrap.profiles import modes
 from runc_wrap.report import live_filters, verdict
 from runc_wrap.report.enforced_profile import Profiles
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.sources.merge import Source
     from runc_wrap.ledger.reader import Ledger, Record
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged, Row
     from runc_wrap.report.outcomes import Filter
 
@@ -86,15 +86,15 @@ class _Timed:
 
 def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     """Read all there is and judge. Raises OSError where ledger or store cannot be read."""
-    said, notes = own.read(places.ledger)
-    decided = own.merged(said)
-    asked_agent = written.ask(places)
+    said, notes = callers_scope.read(places.ledger)
+    decided = callers_scope.merged(said)
+    asked_agent = agent_flush.ask(places)
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = _seen(places)
     read = list(_sources(asked, _watched(evidence, seen), _first(decided)))
-    take_in(evidence, read, Known(*own.ledgers(places.ledger)), asked.since, notes)
+    take_in(evidence, read, Known(*callers_scope.ledgers(places.ledger)), asked.since, notes)
     notes += seen_sources.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.mode in audit_health.MODES for one in decided.records.values())
@@ -120,7 +120,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
     try:
         return evidence_files.load(directory)
     except PermissionError:
-        if own.is_root():
+        if callers_scope.is_root():
             raise
         notes.append("what the agent saw is root's to read: ask root for `runc-wrapctl report`")
         return Evidence()

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
-from runc_wrap.node import programs
-from runc_wrap.node.engine_config import containerd
-from runc_wrap.node.engine_config.handler import ANNOTATIONS
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import containerd
+from runc_wrap.node.engines.handler import ANNOTATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ SYSTEMD = (
 
 
 def _needs(name: str) -> str:
-    path = programs.locate(name)
+    path = installed_programs.locate(name)
     if path is None:
         pytest.skip(f"{name} is not installed")
     return str(path)

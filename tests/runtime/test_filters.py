@@ -13,7 +13,7 @@ from runc_wrap.filters.expectation import Expectation
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import programs
+from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
@@ -43,7 +43,7 @@ EXEMPT = {"uretprobe": 335, "uprobe": 336}
 
 
 def loader_of(pair: Pair) -> Loader:
-    found = programs.find_runtime([pair.kind])
+    found = installed_programs.find_runtime([pair.kind])
     return Loader.of(found.kind, found.version)
 
 

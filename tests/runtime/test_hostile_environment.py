@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import trial
+from runc_wrap.node import trial_container
 from tests.support import hostile_user, install
 from tests.support.requirements import requires
 
@@ -154,7 +154,7 @@ def test_the_trial_container_lies_where_nobody_can_replace_its_config(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(trap.place / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with trial._bundle({}) as bundle:  # noqa: SLF001 - where it lies is all that is asked
+    with trial_container._bundle({}) as bundle:  # noqa: SLF001 - where it lies is all that is asked
         assert str(bundle.parent) == "/tmp"
 
 

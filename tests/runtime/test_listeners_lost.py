@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import listeners
-from runc_wrap.node.places import Places
+from runc_wrap.node import lost_listeners
+from runc_wrap.node.paths import Places
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.processes import short_directory, wait_until
@@ -113,7 +113,7 @@ def test_a_listener_that_nobody_holds_is_found_and_another_is_not(
     with agents.running(node):  # another agent does not have them
         good.create(node.wrapper)
         third = brought(node, lost)
-        time.sleep(listeners._ARRIVING)  # noqa: SLF001 - none is accused before
+        time.sleep(lost_listeners._ARRIVING)  # noqa: SLF001 - none is accused before
         told = found(node)
         assert sorted(told["verify"]) == sorted([(lost.name, first), (lost.name, second)])
         assert third not in [pid for _, pid in told["verify"]]

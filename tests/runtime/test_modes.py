@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import abis
+from runc_wrap.node import abi_probe
 from runc_wrap.profiles import builtin, modes
 from tests.support import calling
 from tests.support.requirements import unmet
@@ -31,7 +31,7 @@ KERNEL = (6, 12)
 def _block(mode: str, abi: str = "engine", spec: str = "moby") -> dict[str, Any]:
     profile = builtin.load(spec)
     if abi != "engine":
-        kept = abis.runnable("amd64") if abi == "kernel" else frozenset()
+        kept = abi_probe.runnable("amd64") if abi == "kernel" else frozenset()
         assert kept is not None
         profile = modes.with_abis(profile, "amd64", kept)
     return resolve(modes.compiled(profile, mode, arch="amd64", kernel=KERNEL), frozenset())
@@ -104,7 +104,7 @@ def test_audit_lets_even_kills_and_unlisted_abis_through(
 def test_a_call_through_an_abi_left_out_is_killed(
     call: Callable[..., dict[str, str]], abi: str, through_x86: str, through_x32: str
 ) -> None:
-    if abis.runnable("amd64") != frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}):
+    if abi_probe.runnable("amd64") != frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}):
         unmet("needs a kernel with 32-bit programs and without x32")
     found = call(_block("enforce", abi), GETPID, GETPID_X86, GETPID_X32)
     assert found == {GETPID: "returned", GETPID_X86: through_x86, GETPID_X32: through_x32}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.agent import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
-from runc_wrap.node.programs import Runtime
+from runc_wrap.node.installed_programs import Runtime
 from runc_wrap.profiles import builtin, modes, platform
 from tests.support import agent as agents
 from tests.support import install

@@ -12,8 +12,8 @@ import pytest
 from runc_wrap.agent import questions
 from runc_wrap.agent.questions import Questions
 from runc_wrap.host import socket_peers
-from runc_wrap.node import written
-from runc_wrap.node.places import Places
+from runc_wrap.node import agent_flush
+from runc_wrap.node.paths import Places
 from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_a_question_is_late_after_its_time(
 
 def test_a_command_says_when_nobody_answers(place: Path, asked: Questions) -> None:
     begin = time.monotonic()
-    found = written.ask(Places(place), 0.2)
+    found = agent_flush.ask(Places(place), 0.2)
     assert 0.2 <= time.monotonic() - begin < 1.5
     assert found.note(1_700_000_000.0) == (
         "as of 2023-11-14T22:13:20Z: the agent did not answer within 0.2 seconds"
@@ -119,18 +119,18 @@ def test_a_command_says_until_when_was_written_where_that_is_not_all(
     place: Path, until: float, why: str
 ) -> None:
     with _answering(place, f"runc-wrap/1\0{until}\0".encode()):
-        found = written.ask(Places(place), 5)
+        found = agent_flush.ask(Places(place), 5)
     assert (found.why, found.until) == (why, until)
 
 
 def test_a_worker_that_is_replaced_meanwhile_is_asked_again(place: Path) -> None:
     with _answering(place, b"", b"nonsense", b"runc-wrap/1\0x\0", b"runc-wrap/1\x001e11\0"):
-        assert written.ask(Places(place), 5).why == ""
+        assert agent_flush.ask(Places(place), 5).why == ""
 
 
 def test_where_no_agent_is_nobody_is_waited_for(place: Path) -> None:
     begin = time.monotonic()
-    assert written.ask(Places(place)).is_nobody
+    assert agent_flush.ask(Places(place)).is_nobody
     assert time.monotonic() - begin < 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
-from runc_wrap.node.places import Places
+from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import features, programs
-from runc_wrap.node.checks import kernel
+from runc_wrap.node import features, installed_programs
+from runc_wrap.node.doctor import kernel_filtering
 from runc_wrap.policy import policy_store
 from tests.unit.node import machine
 
@@ -115,12 +115,12 @@ def test_what_signals_do_to_calls_in_observe_is_told_where_the_runtime_takes_no_
 
 def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     _well(node)
-    monkeypatch.setattr("runc_wrap.node.checks.agent._PAUSE", 0.05)
+    monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._PAUSE", 0.05)
     with _answering(node, b"", b""):
         assert "hangs up" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
         assert node.ctl("doctor").stdout == "10 checks, 0 findings\n"
-    monkeypatch.setattr("runc_wrap.node.checks.agent._SECONDS", 0.05)
+    monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._SECONDS", 0.05)
     with _listening(node):
         assert "says nothing" in node.ctl("doctor").stdout
 
@@ -164,7 +164,7 @@ def test_other_runtimes_are_a_note_unless_config_has_the_whole_path(
 ) -> None:
     other = tmp_path / "other"
     machine.fake(other, "runc", "echo runc version 1.2.4")
-    monkeypatch.setattr(programs, "FIXED_PATH", (str(node.programs), str(other)))
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(node.programs), str(other)))
     used = node.programs / "runc"
     node.configure(f'runtime = ["{used if is_whole else "runc"}"]\n')
     said = [each["sentence"] for each in _findings(_well(node)) if each["check"] == "runtime"]
@@ -244,7 +244,7 @@ def test_a_kernel_that_may_log_nothing_is_a_finding_where_a_mode_relies_on_it(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sentence = "an audit rule excludes SECCOMP records: none is logged"
-    monkeypatch.setattr(kernel, "warnings", lambda: [sentence])
+    monkeypatch.setattr(kernel_filtering, "warnings", lambda: [sentence])
     assert sentence not in [each["sentence"] for each in _findings(_well(node))]
     node.configure('[default]\nmode = "audit"\n')
     assert node.ctl("apply").exit_code == 0

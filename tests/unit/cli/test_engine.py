@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.engine import diff
 from runc_wrap.cli.main import main
-from runc_wrap.node import programs
-from runc_wrap.node.engine_config.tree import Change
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines.file_tree import Change
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
 

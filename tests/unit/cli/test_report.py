@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
     from tests.unit.cli.ctl import Node
 
 KEYS = """

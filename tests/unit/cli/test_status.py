@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.filters.expectation import Difference
 from runc_wrap.host import runtime_state
-from runc_wrap.node import deep, status, users
+from runc_wrap.node import deep_verify, status, users_containers
 from tests.unit.node.test_containers import runc
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ DECIDED = {
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
+    monkeypatch.setattr(users_containers, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 
@@ -150,20 +150,22 @@ def test_what_cannot_be_read_is_said_and_exits_with_2(node: Node, child: int) ->
 
 
 class _Fake:
-    """Stands in for node.deep.Comparing: what it finds is given."""
+    """Stands in for node.deep_verify.Comparing: what it finds is given."""
 
-    results: dict[str, deep.Result]
+    results: dict[str, deep_verify.Result]
 
-    def compare(self, entry: status.Entry) -> deep.Result:
-        return self.results.get(entry.container.id, deep.Result())
+    def compare(self, entry: status.Entry) -> deep_verify.Result:
+        return self.results.get(entry.container.id, deep_verify.Result())
 
 
 def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.MonkeyPatch) -> None:
     container(node, child, "a", **{**DECIDED, "filters": 0})
     calls = tuple(Difference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
     found = {"seccomp": 2, "filters": 1}
-    _Fake.results = {"a": deep.Result([deep.Wrong(child, found, found, calls)], ["a reason"])}
-    monkeypatch.setattr(deep, "Comparing", _Fake)
+    _Fake.results = {
+        "a": deep_verify.Result([deep_verify.Wrong(child, found, found, calls)], ["a reason"])
+    }
+    monkeypatch.setattr(deep_verify, "Comparing", _Fake)
     result = node.ctl("verify", "--deep")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
@@ -181,9 +183,9 @@ def test_deep_tells_a_changed_config(
     node: Node, child: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container(node, child, "a", **{**DECIDED, "filters": 0})
-    wrong = deep.Wrong(None, {"digest": "aa"}, {"digest": "bb"})
-    _Fake.results = {"a": deep.Result([wrong])}
-    monkeypatch.setattr(deep, "Comparing", _Fake)
+    wrong = deep_verify.Wrong(None, {"digest": "aa"}, {"digest": "bb"})
+    _Fake.results = {"a": deep_verify.Result([wrong])}
+    monkeypatch.setattr(deep_verify, "Comparing", _Fake)
     said = node.ctl("verify", "--deep").stdout
     assert "is not the one that was decided (digest bb, recorded aa)" in said
 

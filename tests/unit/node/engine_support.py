@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config import register
-from runc_wrap.node.engine_config.register import Where
+from runc_wrap.node.engines import registration
+from runc_wrap.node.engines.registration import Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,11 +35,11 @@ def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
 
 def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
     wanted = FACTS[where.engine] | facts
-    register.carry_out(register.plan_add(where, name, wanted, default=default))
+    registration.carry_out(registration.plan_add(where, name, wanted, default=default))
 
 
 def remove(where: Where, name: str = "runc-wrap") -> None:
-    register.carry_out(register.plan_remove(where, name))
+    registration.carry_out(registration.plan_remove(where, name))
 
 
 def write(path: Path, text: str) -> Path:

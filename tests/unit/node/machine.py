@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import programs
+from runc_wrap.node import installed_programs
 from runc_wrap.profiles import profile_files
 
 if TYPE_CHECKING:
@@ -26,6 +26,6 @@ def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
     """Have programs looked for in an empty directory; no system profile."""
     directory = tmp_path / "machine"
     directory.mkdir()
-    patch.setattr(programs, "FIXED_PATH", (str(directory),))
+    patch.setattr(installed_programs, "FIXED_PATH", (str(directory),))
     patch.setattr(profile_files, "SYSTEM_FILES", ())
     return directory

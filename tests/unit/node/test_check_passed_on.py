@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.checks import passed_on
+from runc_wrap.node.doctor import cri_annotations
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 
@@ -44,7 +44,7 @@ def test_a_pattern_that_passes_on_what_is_the_cri_plugins_own_is_warned_of(
 ) -> None:
     binary = node.places.wrapper.with_name(name)
     _containerd(node, plugin, binary, kind, ["runc-wrap/*", "*"])
-    (found,) = passed_on.find(node.places)
+    (found,) = cri_annotations.find(node.places)
     assert (found.check, found.severity) == ("passed-on", "warning")
     assert f"{kind} of its handler h have '*'" in found.sentence
     assert "io.kubernetes.cri.container-type" in found.sentence
@@ -54,31 +54,31 @@ def test_a_pattern_that_passes_on_what_is_the_cri_plugins_own_is_warned_of(
 def test_what_engine_add_writes_is_not_warned_of(node: ctl.Node) -> None:
     given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
 
 
 def test_a_handler_of_another_runtime_is_its_owners_business(node: ctl.Node) -> None:
     _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
 
 
 def test_a_containerd_that_is_not_there_or_says_nothing_is_not_warned_of(node: ctl.Node) -> None:
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
     machine.fake(node.programs, "containerd", "exit 1")
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
     machine.fake(node.programs, "containerd", "echo '['")
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
 
 
 def test_the_configuration_that_a_handler_was_registered_in_is_looked_at(node: ctl.Node) -> None:
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", ["*"])
     dumped = node.programs / "dumped"
     machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
-    assert list(passed_on.find(node.places)) == []
+    assert list(cri_annotations.find(node.places)) == []
     node.places.engines.mkdir(parents=True)
     state = {"format": 1, "engine": "containerd", "config": "/own.toml"}
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
-    assert len(list(passed_on.find(node.places))) == 1
+    assert len(list(cri_annotations.find(node.places))) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_the_configuration_that_a_handler_was_registered_in_is_looked_at(node: c
     ],
 )
 def test_patterns_match_as_containerd_matches_them(pattern: str, key: str, passes: bool) -> None:
-    assert passed_on.matches(pattern, key) is passes
+    assert cri_annotations.matches(pattern, key) is passes

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node.engine_config import asking, containerd, podman, register
-from runc_wrap.node.engine_config.handler import ANNOTATIONS, EngineError
-from runc_wrap.node.engine_config.register import Where
+from runc_wrap.node.engines import containerd, engine_query, podman, registration
+from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.node.engines.registration import Where
 from tests.unit.node.engine_support import add, node, toml, write
 
 OLD, NEW = containerd.OLD_CRI, containerd.NEW_CRI
@@ -105,7 +105,7 @@ def test_a_containerd_config_that_cannot_be_added_to_is_refused(
     where = node(tmp_path, "containerd")
     write(where.config, text)
     with pytest.raises(EngineError, match=sentence):
-        register.plan_add(where, "runc-wrap", {"major": major})
+        registration.plan_add(where, "runc-wrap", {"major": major})
 
 
 def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_
     write(tmp_path / "etc/first.toml", "imports = ['d/*.toml']\n")
     write(where.config, "version = 2\nimports = ['first.toml']\n")
     with pytest.raises(EngineError, match=f"--config {other}"):
-        register.plan_add(where, "runc-wrap", {"major": 1})
+        registration.plan_add(where, "runc-wrap", {"major": 1})
 
 
 @pytest.mark.parametrize(("major", "name"), [(1, "config.toml.tmpl"), (2, "config-v3.toml.tmpl")])
@@ -124,7 +124,7 @@ def test_a_generated_config_is_refused_with_the_block_for_its_template(
     config = Path(containerd.GENERATED["k3s"]) / "config.toml"
     where = Where("containerd", config, node(tmp_path, "containerd").bin_dir, tmp_path / "var")
     with pytest.raises(EngineError, match=name) as refused:
-        register.plan_add(where, "runc-wrap", {"major": major})
+        registration.plan_add(where, "runc-wrap", {"major": major})
     assert f'BinaryName = "{where.bin_dir}/runc-wrap"' in str(refused.value)
 
 
@@ -137,7 +137,7 @@ def test_a_generating_distribution_is_seen(tmp_path: Path) -> None:
 def test_a_disabled_cri_plugin_is_told(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, f'version = 2\ndisabled_plugins = ["{OLD}"]\n')
-    plan = register.plan_add(where, "runc-wrap", {"major": 1})
+    plan = registration.plan_add(where, "runc-wrap", {"major": 1})
     assert "disables the CRI plugin" in plan.notes[0]
 
 
@@ -183,7 +183,7 @@ def test_a_podman_runtime_of_the_owners_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "podman")
     write(where.config, "[engine.runtimes]\nx = ['/x']\n")
     with pytest.raises(EngineError, match="not ours"):
-        register.plan_add(where, "x", {"crun": False})
+        registration.plan_add(where, "x", {"crun": False})
 
 
 def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
     where = node(tmp_path, "docker")
     write(where.config, text)
     with pytest.raises(EngineError, match="try:"):
-        register.plan_add(where, "runc-wrap", {})
+        registration.plan_add(where, "runc-wrap", {})
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
     [("1.7.24~ds1", 1), ("v2.1.4", 2), ("2.3.0-rc.1", 2), ("1.6.20", 1)],
 )
 def test_containerds_generation_is_its_major_version(printed: str, generation: int) -> None:
-    assert asking.major(printed) == generation
+    assert engine_query.major(printed) == generation
 
 
 def test_an_unknown_containerd_asks_for_its_version() -> None:
     with pytest.raises(EngineError, match="--containerd-version"):
-        asking.major(None)
+        engine_query.major(None)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.engine_config import files, register
-from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.node.engines import engine_files, registration
+from runc_wrap.node.engines.handler import EngineError
 from tests.support import disk
 from tests.unit.node.engine_support import add, node, remove, snapshot, write
 
@@ -20,7 +20,7 @@ Snapshot = dict[str, tuple[int, bytes | None]]
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.engine_config.register import Where
+    from runc_wrap.node.engines.registration import Where
 
 
 def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
@@ -44,18 +44,18 @@ def test_an_error_midway_leaves_everything_as_it_was(
 ) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, "version = 3\n")
-    before, real = snapshot(tmp_path), files.write
+    before, real = snapshot(tmp_path), engine_files.write
 
     def full(path: Path, text: str, mode: int = 0o644) -> None:
         if "conf.d" in str(path.parent):
             raise OSError(28, "No space left on device")
         real(path, text, mode)
 
-    monkeypatch.setattr(files, "write", full)
+    monkeypatch.setattr(engine_files, "write", full)
     with pytest.raises(OSError, match="No space"):
         add(where, "x", major=2)
     assert snapshot(tmp_path) == before
-    assert not register.states(where.state_dir)
+    assert not registration.states(where.state_dir)
 
 
 def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
@@ -63,7 +63,7 @@ def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
     if (pid := os.fork()) != 0:
         os.waitpid(pid, 0)
         return
-    real, left = files.write, [step]
+    real, left = engine_files.write, [step]
 
     def dying(path: Path, text: str, mode: int = 0o644) -> None:
         left[0] -= 1
@@ -71,7 +71,7 @@ def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
             os._exit(9)
         real(path, text, mode)
 
-    files.write = dying
+    engine_files.write = dying
     try:
         remove(where, name) if removing else add(where, name, major=2)
     finally:
@@ -103,7 +103,7 @@ def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: 
     root = tmp_path / "etc"
     config = write(root / "config.toml", "old")
     with disk.recorded(root) as moments:
-        files.write(config, "new")
+        engine_files.write(config, "new")
     for call, tree in disk.crashes(moments):
         assert tree["config.toml"] in (b"old", b"new"), call
     assert [tree["config.toml"] for tree in moments[-1].cuts] == [b"new"]
@@ -149,24 +149,24 @@ def _files(found: Snapshot) -> Snapshot:
 def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.config, "{}")
-    plan = register.plan_add(where, "runc-wrap", {})
+    plan = registration.plan_add(where, "runc-wrap", {})
     where.config.write_text('{"theirs": 1}')
     with pytest.raises(EngineError, match="changed just now"):
-        register.carry_out(plan)
+        registration.carry_out(plan)
     assert json.loads(where.config.read_text()) == {"theirs": 1}
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * files.MAX_BYTES])
+@pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * engine_files.MAX_BYTES])
 def test_a_file_that_is_no_text_is_refused(data: bytes, tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     where.config.parent.mkdir()
     where.config.write_bytes(data)
     with pytest.raises(EngineError, match="wanted"):
-        register.plan_add(where, "runc-wrap", {})
+        registration.plan_add(where, "runc-wrap", {})
 
 
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.state_file, '{"format": 2}')
     with pytest.raises(EngineError, match="format 2"):
-        register.plan_remove(where, "runc-wrap")
+        registration.plan_remove(where, "runc-wrap")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.node.engine_config import register
-from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.node.engines import registration
+from runc_wrap.node.engines.handler import EngineError
 from tests.unit.node.engine_support import CONFIGS, FACTS, add, node, remove, snapshot, toml, write
 
 SYSTEMD = """version = 2
@@ -75,7 +75,7 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
         write(where.config, text)
     add(where, "x", default=True)
     once = snapshot(tmp_path)
-    assert register.plan_add(where, "x", FACTS[engine]).nothing
+    assert registration.plan_add(where, "x", FACTS[engine]).nothing
     add(where, "x")
     assert snapshot(tmp_path) == once
 
@@ -83,7 +83,7 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
 def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     before = snapshot(tmp_path)
-    assert register.plan_add(where, "x", {"major": 1}).changes
+    assert registration.plan_add(where, "x", {"major": 1}).changes
     assert snapshot(tmp_path) == before
     assert not where.state_dir.exists()
 
@@ -151,7 +151,7 @@ def test_a_part_of_ours_that_its_owner_took_out_is_not_missed(engine: str, tmp_p
         if path.is_file():
             path.unlink()
     remove(where)
-    assert not register.states(where.state_dir)
+    assert not registration.states(where.state_dir)
 
 
 def test_the_link_is_made_once_and_goes_with_its_last_engine(tmp_path: Path) -> None:
@@ -170,11 +170,11 @@ def test_a_name_taken_in_the_bin_directory_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     (where.bin_dir / "x").touch()
     with pytest.raises(EngineError, match="another --handler"):
-        register.plan_add(where, "x", {})
+        registration.plan_add(where, "x", {})
 
 
 def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     (where.bin_dir / "runc-wrap").unlink()
     with pytest.raises(EngineError, match=r"try: install\.sh"):
-        register.plan_add(where, "x", {})
+        registration.plan_add(where, "x", {})

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.node.engine_config import json_text, toml_text
-from runc_wrap.node.engine_config.handler import EngineError, check_name
-from runc_wrap.node.engine_config.text import Draft, parts, undo
+from runc_wrap.node.engines import json_text, toml_text
+from runc_wrap.node.engines.handler import EngineError, check_name
+from runc_wrap.node.engines.marked_text import Draft, parts, undo
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import facts
-from runc_wrap.node.places import Places
+from runc_wrap.node import node_facts
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import platform as uname
 from runc_wrap.profiles import profile_files
 from tests.unit.node import machine
@@ -27,7 +27,7 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     system = tmp_path / "seccomp.json"
     system.write_bytes(PROFILE)
     monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(tmp_path / "none"), str(system)))
-    found = facts.gather(places, ["runc"])
+    found = node_facts.gather(places, ["runc"])
     assert (found.runtime_path, found.runtime_kind, found.runtime_version) == (
         str(runc),
         "runc",
@@ -43,7 +43,7 @@ def test_a_node_without_anything_but_a_runtime_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.fake(machine.empty(tmp_path, monkeypatch), "crun", "echo crun version 1.21")
-    found = facts.gather(Places(tmp_path), ["runc", "crun"])
+    found = node_facts.gather(Places(tmp_path), ["runc", "crun"])
     assert (found.engines, found.own_profiles, found.system_profile) == ({}, {}, None)
 
 
@@ -56,5 +56,5 @@ def test_what_is_not_written_keeps_the_kind_in_force_and_what_is_written_counts(
     places.runtime.mkdir(parents=True)
     (places.runtime / "crun").symlink_to(crun)
     machine.fake(folder, "runc", "echo runc version 1.2.3")
-    assert facts.gather(places, None).runtime_kind == "crun"
-    assert facts.gather(places, ["runc", "crun"]).runtime_kind == "runc"
+    assert node_facts.gather(places, None).runtime_kind == "crun"
+    assert node_facts.gather(places, ["runc", "crun"]).runtime_kind == "runc"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node import abis, features
-from runc_wrap.node.programs import Runtime
+from runc_wrap.node import abi_probe, features
+from runc_wrap.node.installed_programs import Runtime
 from tests.unit.node import machine
 
 LOG, KILLABLE = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
@@ -83,9 +83,9 @@ def test_what_the_kernel_lacks_cannot_be_used(
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="written for x86_64")
 def test_abis_are_told_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = abis.runnable("amd64")
+    found = abi_probe.runnable("amd64")
     assert found is None or "SCMP_ARCH_X86_64" in found
-    assert abis.runnable("riscv64") is None
+    assert abi_probe.runnable("riscv64") is None
 
     def unable(number: int) -> None:
         def fail(*_: object) -> None:
@@ -94,6 +94,6 @@ def test_abis_are_told_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("os.execve", fail)
 
     unable(errno.ENOEXEC)
-    assert abis.runnable("amd64") == frozenset({"SCMP_ARCH_X86_64"})
+    assert abi_probe.runnable("amd64") == frozenset({"SCMP_ARCH_X86_64"})
     unable(errno.EACCES)
-    assert abis.runnable("amd64") is None
+    assert abi_probe.runnable("amd64") is None

@@ -10,7 +10,7 @@ from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.ledger import reader
 from runc_wrap.metrics import node_metrics
 from runc_wrap.metrics import series as told
-from runc_wrap.node.places import Places
+from runc_wrap.node.paths import Places
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node import places
+from runc_wrap.node import paths
 
 
 def test_everything_is_beneath_the_prefix() -> None:
-    here = places.Places(Path("/p"))
-    names = [name for name in vars(places.Places) if isinstance(getattr(here, name, None), Path)]
+    here = paths.Places(Path("/p"))
+    names = [name for name in vars(paths.Places) if isinstance(getattr(here, name, None), Path)]
     assert len(names) >= 7
     assert all(getattr(here, name).is_relative_to("/p") for name in names)
 
@@ -34,4 +34,4 @@ def test_an_installed_program_knows_its_prefix(
     venv: str, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", venv)
-    assert places.installed().prefix == Path(prefix)
+    assert paths.installed().prefix == Path(prefix)

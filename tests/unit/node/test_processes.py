@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from runc_wrap.host.runtime_state import Container
-from runc_wrap.node import processes
-from runc_wrap.node.processes import Membership, Process
+from runc_wrap.node import container_processes
+from runc_wrap.node.container_processes import Membership, Process
 
 HOST = "pid:[1]"
 HANDLE = psutil.Process()
@@ -136,11 +136,11 @@ def test_a_container_that_is_gone_has_none() -> None:
 
 
 def test_the_kernels_word_of_a_real_process() -> None:
-    found = processes.look(psutil.Process())
+    found = container_processes.look(psutil.Process())
     assert found
     assert (found.pid, found.parent, found.user) == (os.getpid(), os.getppid(), os.getuid())
     assert found.namespace == str(Path("/proc/self/ns/pid").readlink())
-    assert os.getpid() in processes.snapshot()
+    assert os.getpid() in container_processes.snapshot()
 
 
 def test_a_process_that_is_gone_is_none() -> None:
@@ -148,9 +148,9 @@ def test_a_process_that_is_gone_is_none() -> None:
     handle = psutil.Process(child.pid)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert processes.look(handle) is None  # a zombie
+    assert container_processes.look(handle) is None  # a zombie
     child.wait()
-    assert processes.look(handle) is None
+    assert container_processes.look(handle) is None
 
 
 @pytest.mark.parametrize("hierarchies", [1, 3])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import programs
-from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.node import installed_programs
+from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import policy_store
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled, policies
@@ -26,17 +26,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_first_that_is_found_wins(folder: Path) -> None:
     crun = machine.fake(folder, "crun", CRUN)
-    found = programs.find_runtime(["runc", "crun"])
-    assert found == programs.Runtime(crun, "crun", "1.21")
+    found = installed_programs.find_runtime(["runc", "crun"])
+    assert found == installed_programs.Runtime(crun, "crun", "1.21")
     runc = machine.fake(folder, "runc", RUNC)
-    assert programs.find_runtime(["runc", "crun"]).version == "1.1.15+ds1"
-    assert programs.find_runtime([str(crun), str(runc)]).path == crun
+    assert installed_programs.find_runtime(["runc", "crun"]).version == "1.1.15+ds1"
+    assert installed_programs.find_runtime([str(crun), str(runc)]).path == crun
 
 
 def test_a_link_is_followed_to_the_real_program(folder: Path, tmp_path: Path) -> None:
     real = machine.fake(tmp_path / "opt", "runc-1", RUNC)
     (folder / "runc").symlink_to(real)
-    assert programs.find_runtime(["runc"]).path == real
+    assert installed_programs.find_runtime(["runc"]).path == real
 
 
 def test_names_are_looked_up_in_the_fixed_path_only(
@@ -46,13 +46,13 @@ def test_names_are_looked_up_in_the_fixed_path_only(
     monkeypatch.setenv("PATH", str(tmp_path / "evil"))
     monkeypatch.chdir(tmp_path / "evil")
     with pytest.raises(RuntimeNotUsable, match=f"none of the runtimes runc, crun .* {folder}"):
-        programs.find_runtime(["runc", "crun"])
+        installed_programs.find_runtime(["runc", "crun"])
 
 
 def test_what_may_not_be_executed_is_not_there(folder: Path) -> None:
     machine.fake(folder, "runc", RUNC).chmod(0o644)
     (folder / "crun").mkdir()
-    assert programs.locate("runc") is programs.locate("crun") is None
+    assert installed_programs.locate("runc") is installed_programs.locate("crun") is None
 
 
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_what_is_no_runtime_is_refused_with_what_it_said(
 ) -> None:
     machine.fake(folder, "runc", script)
     with pytest.raises(RuntimeNotUsable, match=said):
-        programs.find_runtime(["runc"])
+        installed_programs.find_runtime(["runc"])
 
 
 def test_a_program_that_hangs_is_as_good_as_none(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.fake(folder, "podman", "exec sleep 60")
-    monkeypatch.setattr(programs, "_SECONDS", 0.1)
-    assert programs.output("podman", "--version") is None
+    monkeypatch.setattr(installed_programs, "_SECONDS", 0.1)
+    assert installed_programs.output("podman", "--version") is None
 
 
 @pytest.mark.parametrize(
@@ -96,23 +96,23 @@ def test_a_program_that_hangs_is_as_good_as_none(
 def test_a_version_is_read_as_each_engine_prints_it(
     engine: str, printed: str, version: str, numbers: str, folder: Path
 ) -> None:
-    machine.fake(folder, programs.PROGRAMS[engine], f"echo '{printed}'")
-    assert programs.version(engine) == version
-    assert programs.engine_versions() == {engine: numbers}
+    machine.fake(folder, installed_programs.PROGRAMS[engine], f"echo '{printed}'")
+    assert installed_programs.version(engine) == version
+    assert installed_programs.engine_versions() == {engine: numbers}
 
 
 def test_an_engine_that_prints_no_version_is_as_good_as_none(folder: Path) -> None:
     machine.fake(folder, "podman", r"printf 'podman \377 dev'")
-    assert programs.version("podman") is None
-    assert programs.engine_versions() == {}
+    assert installed_programs.version("podman") is None
+    assert installed_programs.engine_versions() == {}
 
 
 def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_path: Path) -> None:
-    assert programs.runtime_kind(tmp_path) is None
+    assert installed_programs.runtime_kind(tmp_path) is None
     machine.fake(folder, "crun", CRUN)
-    assert programs.runtime_kind(tmp_path) == "crun"
+    assert installed_programs.runtime_kind(tmp_path) == "crun"
     policy_store.put_in_force(compiled(runtime_kind="runc"), tmp_path)
-    assert programs.runtime_kind(tmp_path) == "runc"
+    assert installed_programs.runtime_kind(tmp_path) == "runc"
 
 
 def _applied(prefix: Path, runtime: Path) -> Path:
@@ -125,19 +125,19 @@ def test_the_kind_in_force_goes_first_while_its_program_is_there(
     folder: Path, tmp_path: Path
 ) -> None:
     links = tmp_path / "lib/runtime"
-    assert programs.kind_in_force(links) is None
-    assert programs.default_runtimes(links) == ["runc", "crun"]
+    assert installed_programs.kind_in_force(links) is None
+    assert installed_programs.default_runtimes(links) == ["runc", "crun"]
     crun = machine.fake(folder, "crun", CRUN)
-    assert programs.default_runtimes(_applied(tmp_path, crun)) == ["crun", "runc"]
+    assert installed_programs.default_runtimes(_applied(tmp_path, crun)) == ["crun", "runc"]
     crun.unlink()
-    assert programs.kind_in_force(links) == "crun"
-    assert programs.default_runtimes(links) == ["runc", "crun"]
+    assert installed_programs.kind_in_force(links) == "crun"
+    assert installed_programs.default_runtimes(links) == ["runc", "crun"]
     runc = machine.fake(folder, "runc", RUNC)
-    assert programs.default_runtimes(_applied(tmp_path, runc)) == ["runc", "crun"]
+    assert installed_programs.default_runtimes(_applied(tmp_path, runc)) == ["runc", "crun"]
 
 
 def test_without_a_policy_the_link_still_tells_the_kind(folder: Path, tmp_path: Path) -> None:
     machine.fake(folder, "runc", RUNC)
     _applied(tmp_path, machine.fake(folder, "crun", CRUN))
     (policies(tmp_path) / "current").unlink()
-    assert programs.runtime_kind(tmp_path) == "crun"
+    assert installed_programs.runtime_kind(tmp_path) == "crun"

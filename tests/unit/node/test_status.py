@@ -13,7 +13,7 @@ import pytest
 
 from runc_wrap.host import runtime_state
 from runc_wrap.ledger import reader
-from runc_wrap.node import status, users
+from runc_wrap.node import status, users_containers
 from tests.unit.node.test_containers import runc
 from tests.unit.node.test_processes import process
 
@@ -58,7 +58,7 @@ def test_of_two_ledgers_records_the_later_one_counts(monkeypatch: pytest.MonkeyP
         reader.record({"id": "a", "action": "inject", "reason": when, "time": when})
         for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
     )
-    monkeypatch.setattr(users, "record_of", lambda _, one, __: one)
+    monkeypatch.setattr(users_containers, "record_of", lambda _, one, __: one)
     for order in ([early, late], [late, early], [late, None]):
         assert status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
     assert status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
@@ -96,7 +96,7 @@ def child() -> Iterator[int]:
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are not looked at."""
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users, "DIRECTORY", f"{tmp_path}/user/")
+    monkeypatch.setattr(users_containers, "DIRECTORY", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 
@@ -147,7 +147,7 @@ def test_without_a_root_it_was_the_runtimes_own(
     line(tmp_path / "ledger", "", "a")
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
     assert status.gather(tmp_path / "ledger").entries[0].record is None
-    monkeypatch.setattr(users, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
+    monkeypatch.setattr(users_containers, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
     assert status.gather(tmp_path / "ledger").entries[0].record
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import switching
-from runc_wrap.node.places import Places
+from runc_wrap.node import runtime_switch
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _made(places: Places, root: Path, name: str) -> Path:
 
 def _refusal(places: Places, kind: str = "crun") -> str:
     with pytest.raises(PolicyError) as told:
-        switching.check(places, kind)
+        runtime_switch.check(places, kind)
     return str(told.value)
 
 
@@ -69,9 +69,9 @@ def test_a_container_counts_once_however_often_its_id_was_used(
 
 def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_path: Path) -> None:
     _made(places, tmp_path / "root", "a")
-    switching.check(places, "runc")
+    runtime_switch.check(places, "runc")
     (places.runtime / "runc").unlink()
-    switching.check(places, "crun")
+    runtime_switch.check(places, "crun")
 
 
 def test_a_kind_whose_program_is_gone_still_has_its_containers(
@@ -87,7 +87,7 @@ def test_a_kind_whose_program_is_gone_still_has_its_containers(
 
 def test_containers_that_are_gone_hold_nothing_up(places: Places, tmp_path: Path) -> None:
     _made(places, tmp_path / "root", "a").rmdir()
-    switching.check(places, "crun")
+    runtime_switch.check(places, "crun")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../root", "a/b", "a\0"])
@@ -96,7 +96,7 @@ def test_an_id_that_leads_elsewhere_is_no_container(
 ) -> None:
     (tmp_path / "root/a/b").mkdir(parents=True)
     _decided(places, str(tmp_path / "root"), name)
-    switching.check(places, "crun")
+    runtime_switch.check(places, "crun")
 
 
 @pytest.mark.parametrize("root", ["", None, ".", 7])
@@ -106,4 +106,4 @@ def test_a_record_that_tells_no_root_is_no_container(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").mkdir()
     _decided(places, root, "a")
-    switching.check(places, "crun")
+    runtime_switch.check(places, "crun")

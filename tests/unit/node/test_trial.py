@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import trial
+from runc_wrap.node import trial_container
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ STATUS = "Name:\\tcat\\nSeccomp:\\t{}\\nSeccomp_filters:\\t{}\\n"
 @pytest.mark.parametrize(("seccomp", "filters"), [(0, 0), (2, 1), (2, 3)])
 def test_what_the_kernel_says_is_read(seccomp: int, filters: int, tmp_path: Path) -> None:
     runtime = machine.fake(tmp_path, "runc", f"printf '{STATUS.format(seccomp, filters)}'")
-    assert trial.run(runtime) == trial.Confinement(seccomp, filters)
+    assert trial_container.run(runtime) == trial_container.Confinement(seccomp, filters)
 
 
 def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
     runtime = machine.fake(tmp_path, "runc", r"printf 'Seccomp:\t2\n'")
-    assert trial.run(runtime) == trial.Confinement(2, 0)
+    assert trial_container.run(runtime) == trial_container.Confinement(2, 0)
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,18 @@ def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
 def test_a_container_that_did_not_run_is_told_in_the_runtimes_words(
     script: str, said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(trial.TrialFailed, match=said):
-        trial.run(machine.fake(tmp_path, "runc", script))
+    with pytest.raises(trial_container.TrialFailed, match=said):
+        trial_container.run(machine.fake(tmp_path, "runc", script))
 
 
 def test_a_runtime_that_is_not_there_or_hangs_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(trial.TrialFailed, match="No such file"):
-        trial.run(tmp_path / "none")
-    monkeypatch.setattr(trial, "_SECONDS", 0.1)
-    with pytest.raises(trial.TrialFailed, match="timed out"):
-        trial.run(machine.fake(tmp_path, "runc", "exec sleep 60"))
+    with pytest.raises(trial_container.TrialFailed, match="No such file"):
+        trial_container.run(tmp_path / "none")
+    monkeypatch.setattr(trial_container, "_SECONDS", 0.1)
+    with pytest.raises(trial_container.TrialFailed, match="timed out"):
+        trial_container.run(machine.fake(tmp_path, "runc", "exec sleep 60"))
 
 
 def test_the_bundle_is_whole_and_gone_afterwards(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_the_bundle_is_whole_and_gone_afterwards(tmp_path: Path) -> None:
     copy = (
         f'cp "$5/config.json" {shlex.quote(str(kept))}; ls "$5/rootfs" >&2; echo "$5" >&2; exit 1'
     )
-    with pytest.raises(trial.TrialFailed) as told:
-        trial.run(machine.fake(tmp_path, "runc", copy), {"a": "b"})
+    with pytest.raises(trial_container.TrialFailed) as told:
+        trial_container.run(machine.fake(tmp_path, "runc", copy), {"a": "b"})
     *directories, bundle = str(told.value).splitlines()
     assert {"dev", "proc", "usr"} <= set(directories)
     assert not (tmp_path / bundle).exists()

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from runc_wrap.host.files import sync
-from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.node.engines.handler import EngineError
 
 MAX_BYTES = 4 * 1024 * 1024
 

@@ -15,12 +15,12 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config import files, toml_text
-from runc_wrap.node.engine_config.handler import ANNOTATIONS, EngineError, Handler
+from runc_wrap.node.engines import engine_files, toml_text
+from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError, Handler
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engine_config.toml_text import Table
-    from runc_wrap.node.engine_config.tree import Tree
+    from runc_wrap.node.engines.file_tree import Tree
+    from runc_wrap.node.engines.toml_text import Table
 
 CONFIG = Path("/etc/containerd/config.toml")
 RUNTIME_TYPE = "io.containerd.runc.v2"
@@ -189,7 +189,7 @@ def _imported(config: Path, document: Table) -> list[tuple[Path, Table]]:
         path, table = pending.pop(0)
         names = [name for p in _patterns(path, table) for name in sorted(glob.glob(p))]  # noqa: PTH207
         new = [Path(name) for name in names if Path(name) not in {config, *found}]
-        found |= {each: toml_text.parse(files.read(each) or "", str(each)) for each in new}
+        found |= {each: toml_text.parse(engine_files.read(each) or "", str(each)) for each in new}
         pending += [(each, found[each]) for each in new]
     return list(found.items())
 

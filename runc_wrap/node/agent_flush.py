@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.evidence.store import coverage
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 SECONDS = 2.0
 _SOCKET, _VERSION = "evidence.sock", "runc-wrap/1"  # as agent.questions has them

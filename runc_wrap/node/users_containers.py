@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import bounded_work, runtime_state
 from runc_wrap.host.runtime_state import OF_A_USER, Container
 from runc_wrap.ledger import reader
-from runc_wrap.node.own import DIRECTORY, LEDGER
+from runc_wrap.node.callers_scope import DIRECTORY, LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

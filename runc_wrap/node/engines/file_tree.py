@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.node.engine_config import files, json_text, toml_text
-from runc_wrap.node.engine_config.handler import EngineError
-from runc_wrap.node.engine_config.text import Draft, Edit, Member, parts, undo
+from runc_wrap.node.engines import engine_files, json_text, toml_text
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.marked_text import Draft, Edit, Member, parts, undo
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Tree:
         return self.opened[path].draft
 
     def _open(self, path: Path) -> Opened:
-        now, record = files.read(path), self.records.get(str(path))
+        now, record = engine_files.read(path), self.records.get(str(path))
         existed = now is not None if record is None else bool(record["existed"])
         versions = [] if record is None or now is None else record["versions"]
         return Opened(now, existed, Draft(_stripped(now or "", versions, str(path))))

@@ -14,8 +14,8 @@ import tomllib
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config.handler import EngineError
-from runc_wrap.node.engine_config.text import Draft, Edit, changed
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.marked_text import Draft, Edit, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

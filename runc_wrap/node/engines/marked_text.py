@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from runc_wrap.node.engine_config.handler import EngineError
+from runc_wrap.node.engines.handler import EngineError
 
 Kind = Literal["text", "tables", "base", "whole"]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources import seen_sources
 from runc_wrap.evidence.sources.audit_health import MODES
-from runc_wrap.node.checks import modes
-from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "sight"
 _REMEDY = (
@@ -27,6 +27,6 @@ def find(places: Places) -> Iterator[Finding]:
         seen = seen_sources.read(places.evidence)
     except PermissionError:
         return
-    relies = bool(modes.used(places) & set(MODES))
+    relies = bool(modes_available.used(places) & set(MODES))
     for sentence in seen_sources.sentences(seen).values():
         yield Finding(NAME, "warning" if relies else "note", sentence, _REMEDY)

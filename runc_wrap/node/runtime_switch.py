@@ -9,14 +9,14 @@ import os
 from typing import TYPE_CHECKING
 
 from runc_wrap.ledger import reader
-from runc_wrap.node import programs
+from runc_wrap.node import installed_programs
 from runc_wrap.policy.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.ledger.reader import Key
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 _NAMED = 3
 _LONGEST = 200  # characters of a name shown: whoever writes a ledger chooses it
@@ -27,7 +27,7 @@ def check(places: Places, kind: str) -> None:
 
     Raises PolicyError, and OSError for a ledger that cannot be read.
     """
-    before = programs.kind_in_force(places.runtime)
+    before = installed_programs.kind_in_force(places.runtime)
     if before in (None, kind):
         return
     if there := sorted(_still_there(reader.read(places.ledger).records)):

@@ -8,34 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.checks import (
-    agent,
-    in_force,
-    kernel,
-    launcher,
-    listeners,
-    ownership,
-    passed_on,
-    runtime,
-    sight,
-    sources,
+from runc_wrap.node.doctor import (
+    agent_answers,
+    cri_annotations,
+    installation_owner,
+    kernel_filtering,
+    launcher_runs,
+    listeners_held,
+    policy_freshness,
+    policy_in_force,
+    real_runtime,
+    sources_seen,
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.node.checks.finding import Finding
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.doctor.finding import Finding
+    from runc_wrap.node.paths import Places
 
 CHECKS = (
-    in_force,
-    sources,
-    runtime,
-    kernel,
-    launcher,
-    ownership,
-    agent,
-    sight,
-    listeners,
-    passed_on,
+    policy_in_force,
+    policy_freshness,
+    real_runtime,
+    kernel_filtering,
+    launcher_runs,
+    installation_owner,
+    agent_answers,
+    sources_seen,
+    listeners_held,
+    cri_annotations,
 )
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config import json_text
-from runc_wrap.node.engine_config.handler import EngineError, Handler
+from runc_wrap.node.engines import json_text
+from runc_wrap.node.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engine_config.tree import Tree
+    from runc_wrap.node.engines.file_tree import Tree
 
 CONFIG = Path("/etc/docker/daemon.json")
 

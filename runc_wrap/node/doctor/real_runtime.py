@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import programs
-from runc_wrap.node.checks.finding import Finding
-from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.node import installed_programs
+from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import source
 from runc_wrap.policy.source import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "runtime"
 
@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
     except Refusal:
         return  # in-force tells
     try:
-        programs.find_runtime([named["path"]])
+        installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
         yield Finding(NAME, "error", str(error), "install it again, then run runc-wrapctl apply")
         return
@@ -48,11 +48,11 @@ def _is_meant(places: Places, used: str) -> bool:
         names = source.read(places.config, places.config_directory).written("runtime") or []
     except (PolicyError, OSError):
         return False  # sources tells
-    found = next((name for name in names if programs.locate(name)), "")
+    found = next((name for name in names if installed_programs.locate(name)), "")
     return "/" in found and Path(found).resolve() == Path(used).resolve()
 
 
 def _others(kind: str, used: Path) -> list[str]:
-    candidates = [Path(place) / kind for place in programs.FIXED_PATH]
+    candidates = [Path(place) / kind for place in installed_programs.FIXED_PATH]
     real = {path.resolve() for path in candidates if path.is_file()} - {used.resolve()}
     return sorted(map(str, real))

@@ -10,14 +10,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.checks.finding import Finding
-from runc_wrap.node.engine_config import asking, containerd, register, toml_text
-from runc_wrap.node.engine_config.handler import ANNOTATIONS, EngineError
+from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.engines import containerd, engine_query, registration, toml_text
+from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "passed-on"
 # written by containerd (internal/cri/annotations)
@@ -35,7 +35,7 @@ _TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
 def find(places: Places) -> Iterator[Finding]:
     """Find handlers of ours whose patterns pass on what containerd's CRI plugin writes itself."""
     for config in _configs(places):
-        document = asking.dump(config) or {}
+        document = engine_query.dump(config) or {}
         for plugin in (containerd.OLD_CRI, containerd.NEW_CRI):
             runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
             for name, handler in sorted(runtimes.items()):
@@ -46,7 +46,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _configs(places: Places) -> list[Path]:
     """Return containerd's usual configuration, and those that a handler was registered in."""
     try:
-        states = register.states(places.engines)
+        states = registration.states(places.engines)
     except EngineError:  # `engine list` says so
         states = []
     own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]

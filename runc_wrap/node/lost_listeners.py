@@ -24,13 +24,13 @@ from runc_wrap.host.runtime_state import started
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import deep
+from runc_wrap.node import deep_verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.node.places import Places
-    from runc_wrap.node.processes import Process
+    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.paths import Places
     from runc_wrap.node.status import Entry, Node
 
 REMEDY = "restart the container: a listener that was closed cannot be had back"
@@ -128,7 +128,7 @@ def _age(pid: int) -> float:
 def _can_notify(entry: Entry) -> bool:
     """Tell whether the decided filter watches any call; without, there never was a listener."""
     try:
-        block = deep.block_of(entry.container.bundle)
+        block = deep_verify.block_of(entry.container.bundle)
     except (Refusal, json_codec.Unreadable):
         return True
     return block is None or b'"SCMP_ACT_NOTIFY"' in json_codec.dumps(block)

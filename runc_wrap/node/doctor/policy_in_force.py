@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.doctor.finding import Finding
 from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "in-force"
 _REMEDY = "run runc-wrapctl apply"

@@ -8,9 +8,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.node import programs
-from runc_wrap.node.engine_config import containerd, docker, podman, toml_text
-from runc_wrap.node.engine_config.handler import EngineError, Handler
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import containerd, docker, podman, toml_text
+from runc_wrap.node.engines.handler import EngineError, Handler
 
 CONFIGS = {
     "containerd": containerd.CONFIG,
@@ -34,8 +34,8 @@ def major(text: str | None) -> int:
 def facts(engine: str, containerd_version: str | None, prefix: Path) -> dict[str, Any]:
     """Return what rendering for `engine` depends on: {major} for containerd, {crun} for Podman."""
     if engine == "containerd":
-        return {"major": major(containerd_version or programs.version(engine))}
-    return {"crun": programs.runtime_kind(prefix) == "crun"} if engine == "podman" else {}
+        return {"major": major(containerd_version or installed_programs.version(engine))}
+    return {"crun": installed_programs.runtime_kind(prefix) == "crun"} if engine == "podman" else {}
 
 
 def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
@@ -49,7 +49,7 @@ def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
 
 def dump(config: Path) -> dict[str, Any] | None:
     """Return containerd's configuration in force, with all that it imports; None: it says none."""
-    printed = programs.output("containerd", "-c", str(config), "config", "dump")
+    printed = installed_programs.output("containerd", "-c", str(config), "config", "dump")
     try:
         return None if printed is None else tomllib.loads(printed)
     except ValueError:
@@ -66,14 +66,14 @@ def _containerd_shows(config: Path, handler: Handler) -> bool | None:
 
 
 def _podman_shows(handler: Handler) -> bool | None:
-    info = programs.output(
+    info = installed_programs.output(
         "podman", "--runtime", handler.name, "info", "--format", "{{json .Host.OCIRuntime}}"
     )
     return None if info is None else json.loads(info).get("path") == handler.path
 
 
 def _docker_shows(handler: Handler) -> bool | None:
-    info = programs.output("docker", "info", "--format", "{{json .Runtimes}}")
+    info = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
     try:
         runtimes = json.loads(info or "null")
     except ValueError:
@@ -86,7 +86,7 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
     if not _can_judge(engine, config, facts):
         return None
     if engine == "docker":
-        if programs.output("dockerd", "--validate", f"--config-file={config}") is None:
+        if installed_programs.output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None
     if in_force(engine, config, handler):
@@ -96,10 +96,10 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
 
 def _can_judge(engine: str, config: Path, facts: dict[str, Any]) -> bool:
     """Return whether the engine is here, of the generation meant, and reads this very file."""
-    if programs.locate(programs.PROGRAMS[engine]) is None:
+    if installed_programs.locate(installed_programs.PROGRAMS[engine]) is None:
         return False
     if engine == "containerd":
-        return bool(major(programs.version(engine) or "0.") == facts["major"])
+        return bool(major(installed_programs.version(engine) or "0.") == facts["major"])
     return engine == "docker" or config == CONFIGS[engine]
 
 
@@ -110,11 +110,11 @@ def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _surveyed(engine: str, states: list[dict[str, Any]]) -> dict[str, Any]:
     own = [state for state in states if state["engine"] == engine]
-    binary = programs.locate(programs.PROGRAMS[engine])
+    binary = installed_programs.locate(installed_programs.PROGRAMS[engine])
     return {
         "engine": engine,
         "binary": str(binary) if binary else None,
-        "version": programs.version(engine),
+        "version": installed_programs.version(engine),
         "registered": [_row(state, each) for state in own for each in state["handlers"]],
     }
 

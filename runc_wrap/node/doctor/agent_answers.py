@@ -6,14 +6,14 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.checks import modes
-from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "agent"
 _SECONDS = 3.0  # the keeper replaces a worker that has hung for two
@@ -48,7 +48,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _without(places: Places, why: str, remedy: str) -> Finding:
     cost = f"{why}: each create starts Python and takes some milliseconds longer"
-    if "observe" in modes.used(places):
+    if "observe" in modes_available.used(places):
         sentence = f"{cost}, and the mode observe, which is in force, is audit"
         return Finding(NAME, "warning", sentence, remedy)
     return Finding(NAME, "note", cost, f"{remedy}; or nothing, since it is optional")

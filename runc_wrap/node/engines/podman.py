@@ -12,12 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config import files, toml_text
-from runc_wrap.node.engine_config.handler import EngineError, Handler
+from runc_wrap.node.engines import engine_files, toml_text
+from runc_wrap.node.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engine_config.toml_text import Table
-    from runc_wrap.node.engine_config.tree import Tree
+    from runc_wrap.node.engines.file_tree import Tree
+    from runc_wrap.node.engines.toml_text import Table
 
 CONFIG = Path("/etc/containers/containers.conf")
 VENDOR = Path("/usr/share/containers/containers.conf")
@@ -92,7 +92,8 @@ def _in_force(config: Path, ours: set[Path]) -> list[Table]:
     paths = [*([VENDOR] if config == CONFIG else []), config, *sorted(folder.glob("*.conf"))]
     others = [path for path in paths if path not in ours and path.resolve() not in ours]
     return [
-        toml_text.lookup(toml_text.parse(files.read(p) or "", str(p)), ["engine"]) for p in others
+        toml_text.lookup(toml_text.parse(engine_files.read(p) or "", str(p)), ["engine"])
+        for p in others
     ]
 
 

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engine_config.handler import EngineError
-from runc_wrap.node.engine_config.text import Draft, Edit, Member, changed, undo
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.marked_text import Draft, Edit, Member, changed, undo
 from runc_wrap.profiles.json_fields import refuse_constant, unique_members
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources.audit_health import warnings
 from runc_wrap.node import features
-from runc_wrap.node.checks import modes
-from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "kernel"
 _WANTED_BY = {"audit": "log", "enforce-log": "errno"}
@@ -26,7 +26,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "error", sentence, "boot a kernel with CONFIG_SECCOMP_FILTER=y")
         return
     logged = features.of_kernel("actions_logged")
-    for mode in sorted(modes.used(places)):
+    for mode in sorted(modes_available.used(places)):
         if _WANTED_BY.get(mode, "") not in {"", *logged}:
             words = " ".join(sorted(available - {"allow"}))
             yield Finding(
@@ -36,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
                 f"{_WANTED_BY[mode]}: the kernel logs nothing of it",
                 f"sysctl -w kernel.seccomp.actions_logged='{words}'",
             )
-    if modes.used(places) & set(_WANTED_BY):
+    if modes_available.used(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # told above, by mode
                 yield Finding(NAME, "warning", sentence, "mend it, or use the mode observe")

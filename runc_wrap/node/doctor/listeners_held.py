@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import listeners, status
-from runc_wrap.node.checks.finding import Finding
+from runc_wrap.node import lost_listeners, status
+from runc_wrap.node.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "listeners"
 _MOST = 10
@@ -19,7 +19,7 @@ _MOST = 10
 def find(places: Places) -> Iterator[Finding]:
     """Find containers whose watched calls fail, as their agent died with their listeners."""
     try:
-        node = listeners.mark(status.gather(places.ledger), places)
+        node = lost_listeners.mark(status.gather(places.ledger), places)
     except OSError as error:
         sentence = f"the ledger cannot be read: {error.strerror}"
         yield Finding(NAME, "warning", sentence, f"look at {places.ledger}; or ask as root")
@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
     for name in unheard[:_MOST]:
         sentence = f"nobody holds a seccomp listener of the container {name}, in mode observe, any "
         sentence += "more: each call that its profile would deny fails with ENOSYS"
-        yield Finding(NAME, "warning", sentence, listeners.REMEDY)
+        yield Finding(NAME, "warning", sentence, lost_listeners.REMEDY)
     if len(unheard) > _MOST:
         sentence = f"so it is with {len(unheard) - _MOST} containers more"
         yield Finding(NAME, "warning", sentence, "see runc-wrapctl verify")

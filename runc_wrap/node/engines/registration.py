@@ -18,9 +18,9 @@ from typing import Any
 
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
-from runc_wrap.node.engine_config import containerd, docker, files, podman
-from runc_wrap.node.engine_config.handler import DEFAULT_NAME, EngineError, Handler
-from runc_wrap.node.engine_config.tree import Change, Tree
+from runc_wrap.node.engines import containerd, docker, engine_files, podman
+from runc_wrap.node.engines.file_tree import Change, Tree
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
 
 ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
 FORMAT = 1
@@ -66,7 +66,7 @@ def states(state_dir: Path) -> list[dict[str, Any]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    text = files.read(path)
+    text = engine_files.read(path)
     if text is None:
         return {"format": FORMAT, "handlers": [], "files": {}, "dirs": [], "facts": {}}
     try:
@@ -122,7 +122,7 @@ def _plan(
     notes = ENGINES[where.engine].render(tree, where.config, handlers, facts)
     changes, recorded = tree.changes(), tree.records_after()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
-            for parent in files.missing_parents(each.path)]  # fmt: skip
+            for parent in engine_files.missing_parents(each.path)]  # fmt: skip
     after = {
         "format": FORMAT, "engine": where.engine, "config": str(where.config), "facts": facts,
         "handlers": [asdict(handler) for handler in handlers], "files": recorded,
@@ -169,7 +169,7 @@ def carry_out(plan: Plan) -> None:
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    files.write(path, json.dumps(state, indent=1) + "\n", mode=0o600)
+    engine_files.write(path, json.dumps(state, indent=1) + "\n", mode=0o600)
 
 
 def _both(plan: Plan) -> dict[str, Any]:
@@ -200,7 +200,9 @@ def _write_all(plan: Plan) -> None:
 
 def _roll_back(plan: Plan, begun: list[Change]) -> None:
     for change in reversed(begun):
-        if files.read(change.path) == change.after:  # a write may fail when the file is replaced
+        if (
+            engine_files.read(change.path) == change.after
+        ):  # a write may fail when the file is replaced
             _put(change.path, change.before)
     if plan.link_new and _our_link(plan.link_new):
         plan.link_new.unlink(missing_ok=True)
@@ -213,7 +215,7 @@ def _roll_back(plan: Plan, begun: list[Change]) -> None:
 
 
 def _check(change: Change) -> None:
-    if files.read(change.path) != change.before:
+    if engine_files.read(change.path) != change.before:
         raise EngineError(f"{change.path} changed just now", "it at rest", "run this again")
 
 
@@ -222,7 +224,7 @@ def _put(path: Path, text: str | None) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, text)
+    engine_files.write(path, text)
 
 
 def _drop_dirs(made: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.places import Places
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import schema
 
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import abis, features, programs
+from runc_wrap.node import abi_probe, features, installed_programs
 from runc_wrap.policy.compiler import Facts
 from runc_wrap.profiles import platform, profile_files
 
 if TYPE_CHECKING:
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 
 def gather(places: Places, runtimes: list[str] | None) -> Facts:
@@ -18,8 +18,8 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
 
     Raises ProfileError, RuntimeNotUsable.
     """
-    names = programs.default_runtimes(places.runtime) if runtimes is None else runtimes
-    runtime = programs.find_runtime(names)
+    names = installed_programs.default_runtimes(places.runtime) if runtimes is None else runtimes
+    runtime = installed_programs.find_runtime(names)
     can = features.of(runtime, platform.kernel())
     return Facts(
         runtime_path=str(runtime.path),
@@ -27,14 +27,14 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
         runtime_version=runtime.version,
         arch=platform.goarch(),
         kernel=platform.kernel(),
-        engines=programs.engine_versions(),
+        engines=installed_programs.engine_versions(),
         own_profiles=profile_files.beneath(places.profiles),
         system_profile=profile_files.system(),
         flags=can.flags,
         actions=can.actions,
         logged="log" in can.logged,
         errors_logged="errno" in can.logged,
-        abis=abis.runnable(platform.goarch()),
+        abis=abi_probe.runnable(platform.goarch()),
         listener=str(places.notify),
         now=dt.datetime.now(dt.UTC),
     )

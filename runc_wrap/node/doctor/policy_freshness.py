@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import facts
-from runc_wrap.node.checks.finding import Finding
-from runc_wrap.node.programs import RuntimeNotUsable
+from runc_wrap.node import node_facts
+from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import compiled_lint, compiler, freshness, source
 from runc_wrap.policy.errors import PolicyError
 from runc_wrap.profiles.model import ProfileError
@@ -16,7 +16,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.places import Places
+    from runc_wrap.node.paths import Places
 
 NAME = "sources"
 _APPLY = "run runc-wrapctl apply"
@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "warning", f"{change} since the policy in force was compiled", _APPLY)
     try:
         values = source.read(places.config, places.config_directory)
-        node = facts.gather(places, values.written("runtime"))
+        node = node_facts.gather(places, values.written("runtime"))
         compiled = compiler.compile_policy(values, node)
         remarks = [*compiled.remarks, *compiled_lint.check(compiled, node)]
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
