@@ -13,20 +13,23 @@ import socket
 import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import arrivals, executions, handing, questions, succession
-from runc_wrap.agent.door import ARRIVALS
-from runc_wrap.agent.handing import Named
-from runc_wrap.agent.listeners import Listener, Listeners
-from runc_wrap.agent.metrics import Scrapes
-from runc_wrap.agent.notify import Inflight
-from runc_wrap.agent.pacing import Pacing
-from runc_wrap.agent.questions import Questions
-from runc_wrap.agent.recording import Recorder
-from runc_wrap.agent.resting import Resting
-from runc_wrap.agent.saying import say
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.log import say
+from runc_wrap.agent.metrics_http.http_server import Scrapes
+from runc_wrap.agent.observe import handshake
+from runc_wrap.agent.observe.listeners import Listener, Listeners
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.observe.rate_limit import Pacing
+from runc_wrap.agent.record import exec_notices, write_requests
+from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record.write_requests import Questions
+from runc_wrap.agent.sd_protocol import Named
+from runc_wrap.agent.sd_stored_names import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.stalling import TICK, TICK_AT_REST, Progress
-from runc_wrap.agent.stored import ARRIVING, LISTENER, STOPPED, number_of
+from runc_wrap.agent.supervisor import succession
+from runc_wrap.agent.supervisor.acceptor import ARRIVALS
+from runc_wrap.agent.supervisor.stall_detection import TICK, TICK_AT_REST, Progress
+from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described
 
@@ -34,7 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.agent.arrivals import Arrival
+    from runc_wrap.agent.observe.handshake import Arrival
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.store.evidence_set import Key
 
@@ -48,7 +51,7 @@ _KILLED = "the agent's evidence worker was killed before it had written them"
 
 def main(prefix: str) -> None:
     """Be the evidence worker, until the keeper ends it."""
-    handed = handing.received(os.environb)
+    handed = sd_protocol.received(os.environb)
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # what it does is what containers make it do
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
@@ -72,7 +75,7 @@ class Worker:
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
         self.door: socket.socket | None = None
-        asked = [each.fd for each in handed if each.name == questions.NAME]
+        asked = [each.fd for each in handed if each.name == write_requests.NAME]
         self.questions = Questions(asked[0]) if asked else None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
@@ -106,7 +109,7 @@ class Worker:
             return None
 
     def _told_of_executions(self) -> int:
-        return next((each.fd for each in self.handed if each.name == executions.NAME), -1)
+        return next((each.fd for each in self.handed if each.name == exec_notices.NAME), -1)
 
     def _try_to_record(self) -> None:
         if not self.recorder and self._record_again <= time.monotonic():
@@ -117,7 +120,7 @@ class Worker:
         """Serve until the keeper ends this, or ends."""
         self._watch_all()
         self.inflight.rest()  # what the one before was at is over
-        handing.send(self.address, handing.READY)
+        sd_protocol.send(self.address, sd_protocol.READY)
         gc.collect()
         gc.freeze()
         while not self.is_over:
@@ -272,12 +275,12 @@ class Worker:
 
     def _arrive(self) -> None:
         """Take runtimes' connections, which may have said all already."""
-        while self.door and (one := arrivals.given(self.door)):
+        while self.door and (one := handshake.given(self.door)):
             self._begin(*one)
 
     def _begin(self, number: int, fd: int) -> None:
         is_settled = any(one.number == number for one in self.listeners.by_fd.values())
-        arrival = arrivals.begun(number, fd, time.monotonic() + arrivals.SECONDS)
+        arrival = handshake.begun(number, fd, time.monotonic() + handshake.SECONDS)
         if arrival is None or is_settled:
             self.listeners.let_go(f"{ARRIVING}{number}")
             if arrival:

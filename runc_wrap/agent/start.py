@@ -8,12 +8,12 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 3)[0])
 
 ROLES = {
-    "keeper": "runc_wrap.agent.keeper",
-    "decisions": "runc_wrap.agent.decisions",
-    "lingering": "runc_wrap.agent.lingering",
+    "keeper": "runc_wrap.agent.supervisor.keeper",
+    "decisions": "runc_wrap.agent.decide.decision_server",
+    "lingering": "runc_wrap.agent.supervisor.drain",
     "evidence": "runc_wrap.agent.evidence_worker",
-    "inspector": "runc_wrap.agent.inspector",
-    "trial": "runc_wrap.agent.trial",
+    "inspector": "runc_wrap.agent.observe.inspector",
+    "trial": "runc_wrap.agent.supervisor.upgrade_check",
 }
 
 if __name__ == "__main__":

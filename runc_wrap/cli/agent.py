@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.agent import handing, loopback, placing
+from runc_wrap.agent import release_paths, sd_protocol
+from runc_wrap.agent.metrics_http import loopback
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def agent(places: Places, metrics: str | None) -> None:
     """
     if os.geteuid() != 0:
         raise output.Failure("The agent answers root's creates only; run it as root.")
-    words = placing.command_anew(str(places.prefix), "keeper")
-    handed = handing.received(os.environb)
+    words = release_paths.command_anew(str(places.prefix), "keeper")
+    handed = sd_protocol.received(os.environb)
     try:
         listening = loopback.listen(metrics) if metrics else None
-        handed += [handing.Named("loopback", listening.fileno())] if listening else []
-        handing.become(words, handed, os.environb)
+        handed += [sd_protocol.Named("loopback", listening.fileno())] if listening else []
+        sd_protocol.become(words, handed, os.environb)
     except (OSError, ValueError) as error:
         output.fail(error)

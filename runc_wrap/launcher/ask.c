@@ -22,7 +22,7 @@
 
 #define VERSION "runc-wrap/1"
 #define LARGEST (64 * 1024)
-#define LONGEST_TOLD 4096 /* agent/executions.py: LONGEST */
+#define LONGEST_TOLD 4096 /* agent/record/exec_notices.py: LONGEST */
 #define MOST_FIELDS 8
 /* Microseconds for the connection and the answer together, whatever the agent does: containerd's
  * shim before 2.3.2 gives a container's state two seconds, and a create has a tenth of one for an

@@ -4,7 +4,7 @@ TRACE and USER_NOTIF of such a filter outrank LOG, so audit hears nothing of wha
 to a listener, and a record has no arguments that would tell which filter it is. Under observe
 USER_NOTIF outranks TRACE, and no such filter gets a listener; what one hands to a listener that is
 not there gets ENOSYS unheard, so the agent reads each filter and says of its installation whether
-it could (agent.own_filters). Under enforce-log a denial outranks both.
+it could (agent.observe.traced_calls). Under enforce-log a denial outranks both.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 
-from runc_wrap.agent.requests import VERSION
+from runc_wrap.agent.decide.wire import VERSION
 from tests.support import bundles
 
 _FIELDS = (

@@ -18,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.agent import arrivals, request_head, requests
+from runc_wrap.agent.decide import wire
+from runc_wrap.agent.metrics_http import request_head
+from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
 from runc_wrap.evidence.store import evidence_files
@@ -158,7 +160,7 @@ def journal(data: bytes) -> None:
 
 def request(data: bytes) -> None:
     """Read a packet of the decide socket, as far as it is read before any file is."""
-    found = requests.parsed(data)
+    found = wire.parsed(data)
     if found:
         with contextlib.suppress(Refusal, Malformed):
             argv.parse(found.words, found.kind)
@@ -167,7 +169,7 @@ def request(data: bytes) -> None:
 def notification(data: bytes) -> None:
     """Hear a runtime's message at the notify socket, with a descriptor beside it."""
     here, there = socket.socketpair()
-    arrival = arrivals.Arrival(here, 0.0)
+    arrival = handshake.Arrival(here, 0.0)
     here.settimeout(0)
     with there, open(os.devnull, "rb") as null:  # noqa: PTH123 - a descriptor is all that counts
         there.settimeout(0)
@@ -180,7 +182,7 @@ def notification(data: bytes) -> None:
                 break
         if not arrival.is_whole:
             raise Defect("the connection has ended and is waited for")
-        arrivals.allowed_by_arguments(str(arrival.state()["metadata"]))
+        handshake.allowed_by_arguments(str(arrival.state()["metadata"]))
     for fd in {*arrival.fds[:1]}:
         os.close(fd)
     arrival.end()

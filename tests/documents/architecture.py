@@ -24,14 +24,14 @@ PACKAGE = ROOT / "runc_wrap"
 LAUNCHER = "launcher"
 CREATE, RECORD = "The way of a create", "The way of a record"
 ENTRIES = {
-    CREATE: ["runc_wrap.hotpath.main", "runc_wrap.agent.decisions"],
+    CREATE: ["runc_wrap.hotpath.main", "runc_wrap.agent.decide.decision_server"],
     RECORD: ["runc_wrap.agent.evidence_worker", "runc_wrap.cli.report"],
 }
 WAYS = {
     CREATE: [
         "runc_wrap/launcher/launcher.c",
         "runc_wrap/launcher/ask.c",
-        "runc_wrap.agent.decisions",
+        "runc_wrap.agent.decide.decision_server",
         "runc_wrap/launcher/cold.py",
         "runc_wrap.hotpath.main",
         "runc_wrap.hotpath.argv",
@@ -49,10 +49,10 @@ WAYS = {
     ],
     RECORD: [
         "runc_wrap.evidence.sources.netlink",
-        "runc_wrap.agent.listeners",
+        "runc_wrap.agent.observe.listeners",
         "runc_wrap.evidence.attribution.container_index",
         "runc_wrap.evidence.attribution.process_tree",
-        "runc_wrap.agent.recording",
+        "runc_wrap.agent.record.recording",
         "runc_wrap.evidence.store.call_counts",
         "runc_wrap.evidence.store.evidence_files",
         "runc_wrap.report.node_evidence",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import requests
+from runc_wrap.agent.decide import wire
 from tests.support import agent as agents
 from tests.support import install
 from tests.support.processes import attempt, wait_until
@@ -39,7 +39,7 @@ def test_who_says_nothing_is_hung_up_on_after_a_second(agent: Agent) -> None:
 def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> None:
     with _connected(agent.prefix) as caller:
         caller.send(agents.request("runc", "create"))
-        assert caller.recv(99) == requests.COLD
+        assert caller.recv(99) == wire.COLD
         caller.send(agents.request("runc", "create"))
         with pytest.raises(ConnectionResetError):
             caller.recv(99)
@@ -47,8 +47,8 @@ def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> Non
 
 def test_a_request_that_is_too_long_is_none(agent: Agent) -> None:
     with _connected(agent.prefix) as caller:
-        caller.send(agents.request("runc", "create", "x" * requests.LARGEST))
-        assert caller.recv(99) == requests.COLD
+        caller.send(agents.request("runc", "create", "x" * wire.LARGEST))
+        assert caller.recv(99) == wire.COLD
 
 
 def test_thousands_of_silent_callers_cost_no_more_than_a_wait(agent: Agent) -> None:
@@ -84,7 +84,7 @@ def test_another_user_is_hung_up_on(agent: Agent, node: install.Installed) -> No
     path.chmod(0o666)
     argv = ["/usr/bin/python3", "-c", _A_CALLER, str(path)]
     user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
-    assert attempt(argv).stdout == f"{requests.COLD!r}\n"
+    assert attempt(argv).stdout == f"{wire.COLD!r}\n"
     assert attempt([*user, *argv]).stdout in {"b''\n", "hung up\n"}
     assert agent.daemon.process.poll() is None
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.agents import resident
-from runc_wrap.agent import handing, stalling
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.supervisor import stall_detection
 from tests.support import agent as agents
 from tests.support import bundles, install
 from tests.support.processes import attempt, wait_until
@@ -109,7 +110,7 @@ def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
         return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
     keeper, decisions = switches(agent.keeper), switches(agent.decisions)
-    time.sleep(stalling.TICK_AT_REST)
+    time.sleep(stall_detection.TICK_AT_REST)
     assert switches(agent.decisions) == decisions
     assert switches(agent.keeper) <= keeper + 1
     agent.wait_answering()
@@ -208,7 +209,7 @@ def test_a_worker_that_is_only_busy_is_left_alone(agent: Agent) -> None:
 
 def _watched(seconds: float) -> float:
     """Return within how many seconds one that stands still is replaced, on a loaded machine too."""
-    return 2 * (stalling.LOOKS + 1) * (seconds + 0.5) + 10
+    return 2 * (stall_detection.LOOKS + 1) * (seconds + 0.5) + 10
 
 
 def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent: Agent) -> None:
@@ -217,7 +218,9 @@ def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent:
     before = agent.three
     os.kill(before[2], signal.SIGSTOP)
     wait_until(
-        lambda: agent.evidence not in (0, before[2]), "another", _watched(stalling.TICK_AT_REST)
+        lambda: agent.evidence not in (0, before[2]),
+        "another",
+        _watched(stall_detection.TICK_AT_REST),
     )
     wait_until(lambda: not Path(f"/proc/{before[2]}").exists(), "the end of the first")
     assert agent.three[:2] == before[:2]
@@ -227,14 +230,14 @@ def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent:
 def test_systemd_is_told_that_the_keeper_goes_on_and_not_when_it_stands_still(
     node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taker = handing.listen(str(tmp_path / "n"))
+    taker = sd_protocol.listen(str(tmp_path / "n"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
 
     def told(seconds: float) -> int:
         found, until = 0, time.monotonic() + seconds
         while time.monotonic() < until:
-            while message := handing.receive(taker):
+            while message := sd_protocol.receive(taker):
                 found += b"WATCHDOG=1" in message.lines
             time.sleep(0.05)
         return found

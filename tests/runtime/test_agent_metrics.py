@@ -115,7 +115,10 @@ def programs(agent: Agent) -> list[int]:
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"agent.scrape" in b" ".join(words) and os.fsencode(agent.prefix) in words:
+                if (
+                    b"agent.metrics_http.scrape" in b" ".join(words)
+                    and os.fsencode(agent.prefix) in words
+                ):
                     found.append(int(entry.name))
     return found
 

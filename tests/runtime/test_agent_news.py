@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import resting
+from runc_wrap.agent import wakeup_limit
 from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support.processes import wait_until
@@ -44,7 +44,7 @@ def _woken(pid: int) -> tuple[int, float]:
 
 def _is_left_alone(pid: int) -> bool:
     times, seconds = _woken(pid)
-    return times < seconds / resting.SECONDS + PROCESSES / 4  # the machine's own processes
+    return times < seconds / wakeup_limit.SECONDS + PROCESSES / 4  # the machine's own processes
 
 
 def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_logged(
@@ -78,7 +78,7 @@ def test_who_is_started_by_exec_for_a_moment_is_known_though_the_agent_slept_at_
         bundle.create(runtime)
         assert bundle.call(runtime, "exec", after=("/short", "1", str(UNSHARE))).returncode == 0
         bundle.delete(pair.bare)
-        time.sleep(1.5 * resting.SECONDS)
+        time.sleep(1.5 * wakeup_limit.SECONDS)
         return bundle.name
 
     def calls() -> dict[str, int]:

@@ -47,7 +47,7 @@ def test_a_request_after_an_upgrade_is_left_to_the_cold_path_and_brings_the_new_
 
 def _break_a_module(release: Path) -> None:
     """As a copy does that was cut short."""
-    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/arrivals.py")
+    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/observe/handshake.py")
     module.write_text("raise ImportError('cut short')\n")
 
 

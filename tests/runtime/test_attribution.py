@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import resting
+from runc_wrap.agent import wakeup_limit
 from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import forging, install
@@ -90,7 +90,7 @@ def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container( 
         agent.wait_ready()
         before = agent.evidence  # looked for now: who reads all command lines waits, too
         with forging.holding_its_lock(forger, runc.bare, place, 12):
-            time.sleep(4 * resting.SECONDS)
+            time.sleep(4 * wakeup_limit.SECONDS)
             assert observed.call(node.wrapper, "run").returncode == 0
             wait_until(lambda: _counts(node, observed) == {KEYCTL: CALLS}, "all calls in the store")
             assert agents.is_there(before)

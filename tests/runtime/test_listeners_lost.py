@@ -153,7 +153,7 @@ def _upgrade(agent: Agent) -> None:
 
 def test_the_places_are_the_agents(node: Installed) -> None:
     from runc_wrap.agent import sockets  # noqa: PLC0415
-    from runc_wrap.agent.listeners import Listeners  # noqa: PLC0415
+    from runc_wrap.agent.observe.listeners import Listeners  # noqa: PLC0415
 
     places = Places(node.prefix)
     own = Listeners(str(node.prefix), "", lambda *_: None)

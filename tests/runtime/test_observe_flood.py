@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent.pacing import BURST, RATE
+from runc_wrap.agent.observe.rate_limit import BURST, RATE
 from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import notify
+from runc_wrap.agent.observe import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.installed_programs import Runtime

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import containers, stalling
+from runc_wrap.agent.observe import observed_container
+from runc_wrap.agent.supervisor import stall_detection
 from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install
@@ -31,7 +32,7 @@ SAID = "to read who calls in "
 JAMMING = 3  # calls of the container's own
 # What it may take is containers.PATIENCE and the start of another reader; it was 11 to 13 s before.
 BOUND = 1.0
-assert BOUND > 10 * containers.PATIENCE
+assert BOUND > 10 * observed_container.PATIENCE
 
 
 @pytest.fixture
@@ -152,7 +153,9 @@ def test_a_container_that_comes_while_the_evidence_worker_is_stopped_does_not_ha
         wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")
         stopped = agent.evidence
         os.kill(stopped, signal.SIGSTOP)
-        longest = 2 * (stalling.LOOKS + 1) * (stalling.TICK + 0.5) + 60  # on a busy machine
+        longest = (
+            2 * (stall_detection.LOOKS + 1) * (stall_detection.TICK + 0.5) + 60
+        )  # on a busy machine
         assert bundle.call(node.wrapper, "run", seconds=longest).returncode == 0
         assert stopped not in agents.processes(node.prefix, "evidence")
         wait_until(lambda: _calls(node, bundle) == {(KEYCTL, True): 20}, "all calls in the store")

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent.recording import WRITE_AFTER
+from runc_wrap.agent.record.recording import WRITE_AFTER
 from runc_wrap.evidence.store import evidence_files
 from tests.support import agent as agents
 from tests.support import install

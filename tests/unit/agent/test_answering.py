@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.agent import answering
-from runc_wrap.agent.answering import LARGEST, Answerer
+from runc_wrap.agent.decide import request as deciding
+from runc_wrap.agent.decide.request import LARGEST, Answerer
 from runc_wrap.hotpath import json_codec
 from runc_wrap.policy import policy_store
 from tests.support.agent import request
@@ -333,7 +333,7 @@ def test_what_an_engine_could_give_is_read_of_the_process_that_asks(
         given.append(process)
         return frozenset({"CAP_SYS_ADMIN"})
 
-    monkeypatch.setattr("runc_wrap.agent.answering.capabilities_of", capabilities)
+    monkeypatch.setattr("runc_wrap.agent.decide.request.capabilities_of", capabilities)
     mounts = [{"type": "sysfs", "options": ["rw"]}]
     bounding = {"capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}
     directory = node.bundle({"linux": {}, "mounts": mounts, "process": bounding})
@@ -367,7 +367,7 @@ def test_the_default_root_is_by_the_launchers_environment(kind: str, expected: s
         environment = Path(f"/proc/{launcher.pid}/environ")
         try:  # at the exec it is empty for a moment
             wait_until(lambda: bool(environment.read_bytes()), "the program to begin")
-            assert answering._default_root(kind, launcher.pid) == expected  # noqa: SLF001
+            assert deciding._default_root(kind, launcher.pid) == expected  # noqa: SLF001
         finally:
             launcher.kill()
-    assert not answering._default_root(kind, launcher.pid)  # noqa: SLF001
+    assert not deciding._default_root(kind, launcher.pid)  # noqa: SLF001

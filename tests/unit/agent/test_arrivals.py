@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent import arguments, arrivals
-from runc_wrap.agent.arrivals import Arrival
+from runc_wrap.agent.observe import argument_rules, handshake
+from runc_wrap.agent.observe.handshake import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_a_message_without_end_is_given_up(
     ends: tuple[socket.socket, Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, arrival = ends
-    monkeypatch.setattr(arrivals, "LARGEST", 1000)
+    monkeypatch.setattr(handshake, "LARGEST", 1000)
     send(runtime, b"x" * 600)
     arrival.hear()
     first = arrival.is_whole
@@ -126,9 +126,9 @@ _json = st.recursive(
 
 @given(_json)
 def test_metadata_of_any_form_do_no_harm(told: Any) -> None:
-    found = arrivals.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
+    found = handshake.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
     for groups in found.values():
-        arguments.allows(groups, (0,) * 6, 0xFFFFFFFF)
+        argument_rules.allows(groups, (0,) * 6, 0xFFFFFFFF)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_metadata_of_any_form_do_no_harm(told: Any) -> None:
     ["", "runc-wrap/1", "runc-wrap/2 {}", 'x {"c:1": [[[0, "EQ", 1, 0]]]}', "runc-wrap/1 {\udc80"],
 )
 def test_metadata_that_are_not_ours_allow_nothing(metadata: str) -> None:
-    assert arrivals.allowed_by_arguments(metadata) == {}
+    assert handshake.allowed_by_arguments(metadata) == {}
 
 
 def test_metadata_of_ours_are_read() -> None:
-    found = arrivals.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
+    found = handshake.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
     assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}

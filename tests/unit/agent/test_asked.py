@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import asked, placing, stalling
-from runc_wrap.agent.asked import MOST_STUCK, Inspector, Late
-from runc_wrap.agent.containers import Container
+from runc_wrap.agent import release_paths
+from runc_wrap.agent.observe import inspector_client
+from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
+from runc_wrap.agent.observe.observed_container import Container
+from runc_wrap.agent.supervisor import stall_detection
 from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def test_one_that_waits_is_given_up_and_another_answers(
         inspector.ask(HASTY, os.getpid(), None)
     assert inspector.ask(PATIENT, os.getpid(), None)
     wait_until(lambda: stopped not in _children() and inspector.reap() == 0, "the end of the first")
-    monkeypatch.setattr(asked, "is_runnable", lambda _: True)  # as if it had no CPU
+    monkeypatch.setattr(inspector_client, "is_runnable", lambda _: True)  # as if it had no CPU
     (starved,) = _children()
     os.kill(starved, signal.SIGSTOP)
     assert inspector.ask(HASTY, os.getpid(), None) is None
@@ -89,8 +91,8 @@ def test_one_that_has_no_cpu_for_long_is_given_up_too(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert inspector.ask(PATIENT, os.getpid(), None)
-    monkeypatch.setattr(asked, "is_runnable", lambda _: True)
-    monkeypatch.setattr(asked, "_SLOWEST", 0.1)
+    monkeypatch.setattr(inspector_client, "is_runnable", lambda _: True)
+    monkeypatch.setattr(inspector_client, "_SLOWEST", 0.1)
     os.kill(_children()[0], signal.SIGSTOP)
     assert inspector.ask(HASTY, os.getpid(), None) is None
     time.sleep(0.1)
@@ -113,7 +115,7 @@ def test_what_reads_take_is_taken_off_in_all(inspector: Inspector) -> None:
 def test_one_that_ended_is_started_again(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asked, "_AGAIN", 0.0)
+    monkeypatch.setattr(inspector_client, "_AGAIN", 0.0)
     assert inspector.ask(PATIENT, os.getpid(), None)
     os.kill(_children()[0], signal.SIGKILL)
     wait_until(lambda: inspector.ask(PATIENT, os.getpid(), None) is not None, "an answer")
@@ -166,14 +168,17 @@ def test_it_ends_with_the_worker(tmp_path: Path) -> None:
 
 
 def _is_zombie(pid: int) -> bool:
-    return stalling.is_runnable(pid) is False and ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    return (
+        stall_detection.is_runnable(pid) is False
+        and ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    )
 
 
 def test_it_loads_little(tmp_path: Path) -> None:
     """What it imports, each observed container's node has in memory once more."""
-    argv = placing.command(str(tmp_path), "inspector")
+    argv = release_paths.command(str(tmp_path), "inspector")
     loaded = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from runc_wrap.agent import inspector; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from runc_wrap.agent.observe import inspector; "
         "print(*sorted(set(sys.modules) & {'os', 're', 'socket', 'signal', 'enum', 'typing', "
         "'json', 'logging', 'subprocess', 'threading', 'pathlib', 'orjson'}))"
     )

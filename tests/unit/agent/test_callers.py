@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.agent import callers
-from runc_wrap.agent.callers import EACH, FULL, Callers, look
+from runc_wrap.agent.observe import callers
+from runc_wrap.agent.observe.callers import EACH, FULL, Callers, look
 
 _PR_SET_NAME = 15
 

@@ -6,7 +6,8 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-from runc_wrap.agent import keeper, sockets
+from runc_wrap.agent import sockets
+from runc_wrap.agent.supervisor import keeper
 from tests.support.requirements import program
 
 UNITS = Path(__file__).parents[3] / "deploy"

@@ -7,8 +7,8 @@ import resource
 import socket
 import time
 
-from runc_wrap.agent import door
-from runc_wrap.agent.door import Door
+from runc_wrap.agent.supervisor import acceptor
+from runc_wrap.agent.supervisor.acceptor import Door
 from tests.support.processes import short_directory
 
 
@@ -28,7 +28,7 @@ def test_without_descriptors_it_is_shut_for_a_while_and_then_takes_who_waits() -
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert (one.has_room, len(one.held)) == (False, 1)
-            time.sleep(door._SHUT + 0.01)  # noqa: SLF001 - as long as it takes
+            time.sleep(acceptor._SHUT + 0.01)  # noqa: SLF001 - as long as it takes
             assert one.has_room
             one.admit()
             assert len(one.held) == 2

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.agent import evidence_worker
-from runc_wrap.agent.door import ARRIVALS, Door
 from runc_wrap.agent.evidence_worker import Worker
-from runc_wrap.agent.handing import Named
+from runc_wrap.agent.sd_protocol import Named
+from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
 from runc_wrap.profiles import syscalls
 from tests.support.processes import short_directory, wait_until
 

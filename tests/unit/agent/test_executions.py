@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent.executions import Executions
+from runc_wrap.agent.record.exec_notices import Executions
 from tests.support.processes import short_directory
 from tests.support.requirements import requires
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import handing, keeper
-from runc_wrap.agent.handing import Named
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.sd_protocol import Named
+from runc_wrap.agent.supervisor import keeper
 from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _SHOW = """
 import os
-from runc_wrap.agent import handing
+from runc_wrap.agent import sd_protocol as handing
 found = handing.received(os.environb)
 print([(each.name, os.read(each.fd, 9), os.get_inheritable(each.fd)) for each in found])
 print(handing.received({**os.environb, b"LISTEN_PID": b"1"}))
@@ -46,7 +47,7 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
             os.dup2(file.fileno(), 1)
         argv = [sys.executable, "-c", _SHOW]
         environment = {**os.environb, b"PYTHONPATH": os.fsencode(os.pathsep.join(sys.path))}
-        handing.become(argv, handed, environment)
+        sd_protocol.become(argv, handed, environment)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     for fds in pairs:
         for fd in fds:
@@ -59,16 +60,16 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
     "environment", [{}, {b"LISTEN_FDS": b"1"}, {b"LISTEN_FDS": b"x", b"LISTEN_PID": b"-1"}]
 )
 def test_what_was_meant_for_another_process_is_not_ours(environment: dict[bytes, bytes]) -> None:
-    assert handing.received(environment) == []
+    assert sd_protocol.received(environment) == []
 
 
 def test_a_message_comes_with_its_sender_and_its_descriptors(place: Path) -> None:
-    taker = handing.listen(str(place / "s"))
+    taker = sd_protocol.listen(str(place / "s"))
     assert (place / "s").stat().st_mode & 0o777 == 0o600
-    assert handing.receive(taker) is None
+    assert sd_protocol.receive(taker) is None
     reader, writer = os.pipe()
-    assert handing.send(str(place / "s"), b"FDSTORE=1\nFDNAME=a=b", [writer])
-    message = handing.receive(taker)
+    assert sd_protocol.send(str(place / "s"), b"FDSTORE=1\nFDNAME=a=b", [writer])
+    message = sd_protocol.receive(taker)
     assert message
     assert (message.pid, message.uid) == (os.getpid(), os.getuid())
     assert (message.lines[0], message.value(b"FDNAME")) == (b"FDSTORE=1", "a=b")
@@ -86,13 +87,13 @@ def test_an_abstract_address_is_one_as_systemd_writes_it() -> None:
     name = f"runc-wrap-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
         taker.bind(f"\0{name}")
-        assert handing.send(f"@{name}", handing.READY)
+        assert sd_protocol.send(f"@{name}", sd_protocol.READY)
         assert taker.recv(99) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
 def test_nobody_to_tell_is_no_trouble(address: str) -> None:
-    assert not handing.send(address, handing.READY)
+    assert not sd_protocol.send(address, sd_protocol.READY)
 
 
 @pytest.mark.parametrize(
@@ -116,17 +117,17 @@ def test_only_plain_names_of_its_own_are_stored(name: str, storable: bool) -> No
 
 def test_a_full_socket_is_waited_for_as_long_as_is_said(place: Path) -> None:
     address = str(place / "full")
-    taker = handing.listen(address)
+    taker = sd_protocol.listen(address)
     sent = 0
-    while handing.send(address, b"X=1"):
+    while sd_protocol.send(address, b"X=1"):
         sent += 1
         assert sent < 10_000
-    assert not handing.send(address, b"LAST=1", seconds=0.05)
-    drain = threading.Timer(0.1, lambda: [handing.receive(taker) for _ in range(sent)])
+    assert not sd_protocol.send(address, b"LAST=1", seconds=0.05)
+    drain = threading.Timer(0.1, lambda: [sd_protocol.receive(taker) for _ in range(sent)])
     drain.start()
-    assert handing.send(address, b"LAST=1", seconds=10)
+    assert sd_protocol.send(address, b"LAST=1", seconds=10)
     drain.join()
-    last = handing.receive(taker)
+    last = sd_protocol.receive(taker)
     assert last is not None
     assert last.lines == [b"LAST=1"]
     taker.close()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import inheriting, placing
+from runc_wrap.agent import release_paths
+from runc_wrap.agent.supervisor import handoff
 from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
@@ -20,30 +21,30 @@ if TYPE_CHECKING:
 def prefix() -> Iterator[Path]:
     with short_directory("inherit") as place:
         (place / "var" / "agent").mkdir(parents=True)
-        assert placing.directory(str(place)) == str(place / "var" / "agent")
+        assert release_paths.directory(str(place)) == str(place / "var" / "agent")
         yield place
 
 
 def test_who_hangs_up_because_it_ends_is_no_refusal(prefix: Path) -> None:
     """Its last container ended just now; its socket goes a moment later."""
-    listening = socket.socket(fileno=inheriting.listen(str(prefix)))
+    listening = socket.socket(fileno=handoff.listen(str(prefix)))
 
     def end() -> None:
         listening.accept()[0].close()
-        inheriting.remove(str(prefix))
+        handoff.remove(str(prefix))
         listening.close()
 
     ending = threading.Thread(target=end)
     ending.start()
-    assert inheriting.take(str(prefix), set()) == ([], "")
+    assert handoff.take(str(prefix), set()) == ([], "")
     ending.join()
 
 
 def test_who_hangs_up_again_and_again_refuses(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inheriting, "_PATIENCE", 0.2)
-    listening = socket.socket(fileno=inheriting.listen(str(prefix)))
+    monkeypatch.setattr(handoff, "_PATIENCE", 0.2)
+    listening = socket.socket(fileno=handoff.listen(str(prefix)))
 
     def hang_up() -> None:
         while True:
@@ -54,8 +55,8 @@ def test_who_hangs_up_again_and_again_refuses(
 
     hanging_up = threading.Thread(target=hang_up)
     hanging_up.start()
-    with pytest.raises(inheriting.Refused, match="hands their listeners not over"):
-        inheriting.take(str(prefix), set())
+    with pytest.raises(handoff.Refused, match="hands their listeners not over"):
+        handoff.take(str(prefix), set())
     listening.shutdown(socket.SHUT_RDWR)
     hanging_up.join()
     listening.close()

@@ -7,10 +7,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import handing, signals, stalling
-from runc_wrap.agent.keeper import MOST_ABANDONED, Keeper
-from runc_wrap.agent.stalling import LOOKS, Pulse
-from runc_wrap.agent.workers import Worker
+from runc_wrap.agent import sd_protocol, signals
+from runc_wrap.agent.supervisor import stall_detection
+from runc_wrap.agent.supervisor.keeper import MOST_ABANDONED, Keeper
+from runc_wrap.agent.supervisor.stall_detection import LOOKS, Pulse
+from runc_wrap.agent.supervisor.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from runc_wrap.agent.handing import Named
+    from runc_wrap.agent.sd_protocol import Named
 
 
 def test_of_workers_that_cannot_be_killed_a_few_are_left_and_the_keeper_rests_meanwhile(
@@ -28,7 +29,7 @@ def test_of_workers_that_cannot_be_killed_a_few_are_left_and_the_keeper_rests_me
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr("posix.kill", lambda *_: None)
-    monkeypatch.setattr(stalling, "is_runnable", lambda _: False)
+    monkeypatch.setattr(stall_detection, "is_runnable", lambda _: False)
     keeper = Keeper.__new__(Keeper)
     keeper.held = {"seccomp-1": -1}
     keeper.pulse, keeper.abandoned, keeper.evidence = Pulse(), set(), Worker("evidence")
@@ -58,7 +59,7 @@ def _worker(address: str) -> int:
     if pid == 0:
 
         def store(_number: int, _frame: object) -> None:
-            sent = handing.send(address, b"FDSTORE=1\nFDNAME=seccomp-7", [write], seconds=10)
+            sent = sd_protocol.send(address, b"FDSTORE=1\nFDNAME=seccomp-7", [write], seconds=10)
             os._exit(0 if sent else 1)
 
         signal.signal(signal.SIGTERM, store)
@@ -77,7 +78,7 @@ def test_what_a_worker_stores_while_it_is_stopped_for_an_upgrade_is_handed_on(
     """A listener that came with the last create: its container's calls would fail with ENOSYS."""
     keeper = Keeper.__new__(Keeper)
     keeper.prefix, keeper.upstream, keeper.bound, keeper.held = str(tmp_path), "", {}, {}
-    keeper.taker = handing.listen(str(tmp_path / "keeper.sock"))
+    keeper.taker = sd_protocol.listen(str(tmp_path / "keeper.sock"))
     keeper.decisions, keeper.evidence = keeper.workers = [Worker("decisions"), Worker("evidence")]
     keeper.evidence.pid = keeper.evidence.latest = _worker(str(tmp_path / "keeper.sock"))
     handed: list[str] = []
@@ -86,7 +87,7 @@ def test_what_a_worker_stores_while_it_is_stopped_for_an_upgrade_is_handed_on(
         handed.extend(each.name for each in kept)
         raise _BecomeError
 
-    monkeypatch.setattr(handing, "become", become)
+    monkeypatch.setattr(sd_protocol, "become", become)
     monkeypatch.setattr(signals, "hold", lambda: None)
     try:
         keeper._begin_anew(["/bin/true"])  # noqa: SLF001 - what its loop does after a trial

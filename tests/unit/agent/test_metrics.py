@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from runc_wrap.agent import exposition, loopback, metrics
-from runc_wrap.agent.metrics import Scrapes
+from runc_wrap.agent.metrics_http import exposition, http_server, loopback
+from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.host import socket_peers
 from tests.support.processes import wait_until
 from tests.support.requirements import program
@@ -194,7 +194,7 @@ def test_a_ledger_that_cannot_be_read_is_a_500(serving: Serving, path: Path) -> 
 
 
 def test_an_answer_is_everybodys_for_a_second(serving: Serving, path: Path) -> None:
-    clients = [connected(path) for _ in range(metrics.MOST_OF_ONE)]
+    clients = [connected(path) for _ in range(http_server.MOST_OF_ONE)]
     for client in clients:
         client.sendall(GET)
     answers = {answer(client) for client in clients}
@@ -211,14 +211,14 @@ def test_an_answer_is_everybodys_for_a_second(serving: Serving, path: Path) -> N
 def test_whoever_says_nothing_makes_room_and_is_let_go_soon(
     serving: Serving, path: Path, said: bytes
 ) -> None:
-    silent = [connected(path) for _ in range(3 * metrics.MOST_OF_ONE)]
+    silent = [connected(path) for _ in range(3 * http_server.MOST_OF_ONE)]
     for one in silent:
         with contextlib.suppress(BrokenPipeError):
             one.sendall(said)
     assert b" 200 " in first_line(ask(path))
     begin = time.monotonic()
     assert {answer(one) for one in silent} == {b""}
-    assert time.monotonic() - begin < 2 * metrics.HEAD_SECONDS
+    assert time.monotonic() - begin < 2 * http_server.HEAD_SECONDS
     assert serving.starts == 1
     for one in silent:
         one.close()
@@ -231,11 +231,11 @@ def test_a_request_that_comes_byte_by_byte_is_given_up_soon(path: Path) -> None:
         while time.monotonic() - begin < 10:
             client.send(b"G")
             time.sleep(0.2)
-    assert time.monotonic() - begin < 2 * metrics.HEAD_SECONDS
+    assert time.monotonic() - begin < 2 * http_server.HEAD_SECONDS
 
 
 def test_of_those_that_wait_none_is_ended_for_another(serving: Serving, path: Path) -> None:
-    clients = [connected(path) for _ in range(metrics.MOST_OF_ONE)]
+    clients = [connected(path) for _ in range(http_server.MOST_OF_ONE)]
     for client in clients:
         client.sendall(GET)
     wait_until(lambda: sum(one.waits for one in [*serving.scrapes._open.values()]) == 8, "waits")  # noqa: SLF001
@@ -254,7 +254,7 @@ def test_a_flood_is_taken_at_a_bounded_rate(port: int) -> None:
             client.connect(("127.0.0.1", port))
             client.send(b"x\n\n")
             taken += bool(client.recv(10))
-    assert 0 < taken <= 4 * metrics.MOST_A_SECOND
+    assert 0 < taken <= 4 * http_server.MOST_A_SECOND
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_who_reads_nothing_is_let_go(
 ) -> None:
     large = "import sys; sys.stdout.write('text/plain' + chr(10) + 'x' * 8_000_000)"
     monkeypatch.setattr(exposition, "_PROGRAM", large)
-    monkeypatch.setattr(metrics, "ANSWER_SECONDS", 6.0)
+    monkeypatch.setattr(http_server, "ANSWER_SECONDS", 6.0)
     with closing(connected(path)) as deaf:
         deaf.sendall(GET)
         assert len(ask(path)) > 8_000_000
@@ -356,7 +356,7 @@ def test_who_reads_nothing_is_let_go(
 
 def test_the_agent_s_part_imports_nothing_heavy() -> None:
     code = (
-        "import sys; before = set(sys.modules); import runc_wrap.agent.metrics; "
+        "import sys; before = set(sys.modules); import runc_wrap.agent.metrics_http.http_server; "
         "print(sorted(set(sys.modules) - before))"
     )
     ended = subprocess.run(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import lingering, notify, pacing
-from runc_wrap.agent.handing import Named
-from runc_wrap.agent.notify import Inflight
+from runc_wrap.agent.observe import notify, rate_limit
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.sd_protocol import Named
+from runc_wrap.agent.supervisor import drain
 from runc_wrap.profiles import syscalls
 from tests.support.processes import wait_until
 
@@ -175,7 +176,7 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
     sender.call()
     killed_with_a_call(sender, inflight)
     handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
-    pid = in_child(lambda: lingering.linger(handed))
+    pid = in_child(lambda: drain.linger(handed))
     assert os.read(sender.results, 100) == notifying.AS_USUAL
     sender.call()
     assert os.read(sender.results, 100) == notifying.AS_USUAL
@@ -192,11 +193,11 @@ def test_lingering_answers_at_a_bounded_rate(
     sender: Sender, inflight: Inflight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once, rate, more = 5, 20, 20
-    monkeypatch.setattr(pacing, "BURST", at_once)
-    monkeypatch.setattr(pacing, "RATE", rate)
+    monkeypatch.setattr(rate_limit, "BURST", at_once)
+    monkeypatch.setattr(rate_limit, "RATE", rate)
     handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
     begun = time.monotonic()
-    pid = in_child(lambda: lingering.linger(handed))
+    pid = in_child(lambda: drain.linger(handed))
     for _ in range(at_once + more):
         sender.call()
         assert os.read(sender.results, 100) == notifying.AS_USUAL

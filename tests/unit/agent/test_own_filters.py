@@ -13,10 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent import asked, bpf, containers, own_filters, pointed
-from runc_wrap.agent.containers import Container
-from runc_wrap.agent.notify import Call
-from runc_wrap.agent.own_filters import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
+from runc_wrap.agent.observe import (
+    filter_answer,
+    inspector_client,
+    observed_container,
+    pointed_arguments,
+    traced_calls,
+)
+from runc_wrap.agent.observe.notify import Call
+from runc_wrap.agent.observe.observed_container import Container
+from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
 from runc_wrap.filters import bpf as careful
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.abis import ABIS
@@ -79,7 +85,7 @@ def test_the_numbers_are_libseccomps(name: str) -> None:
         pytest.skip("no libseccomp")
     wanted = {(abi.audit, syscalls.numbers(abi)[name]) for abi in ABIS.values()}
     first = NUMBERS[name]
-    assert {key for key, one in own_filters._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
+    assert {key for key, one in traced_calls._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_the_numbers_are_libseccomps(name: str) -> None:
     ],
 )
 def test_what_installs_a_filter(one: Call, is_one: bool) -> None:
-    assert own_filters.is_installation(one) is is_one
+    assert traced_calls.is_installation(one) is is_one
 
 
 @pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
@@ -124,7 +130,7 @@ def test_who_could_carry_it_is_refused_what_it_traces(
 
 
 def test_who_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_filters, "_PAUSE", 0)
+    monkeypatch.setattr(traced_calls, "_PAUSE", 0)
     own, fake = OwnFilters(), Fake(TRACING, 1)
     install(fake, own)
     fake.read = None
@@ -201,8 +207,8 @@ def test_it_answers_as_the_careful_evaluation_does(steps: list[Any], args: Any) 
     one = call(KEYCTL, *args)
     words = careful.Call(one.arch, one.number, args).words()
     found = careful.evaluate(program, careful.Call(one.arch, one.number, args))
-    assert bpf.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
-    assert bpf.may_answer(data, bpf.TRACE)
+    assert filter_answer.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
+    assert filter_answer.may_answer(data, filter_answer.TRACE)
 
 
 def test_a_filter_is_read_as_its_abi_has_it() -> None:
@@ -210,13 +216,13 @@ def test_a_filter_is_read_as_its_abi_has_it() -> None:
     where = ctypes.addressof(code)
     whole = ctypes.create_string_buffer(struct.pack("=H6xQ", len(TRACING) // 8, where))
     at = ctypes.addressof(whole)
-    assert pointed.program(os.getpid(), at, compat=False) == TRACING
+    assert pointed_arguments.program(os.getpid(), at, compat=False) == TRACING
     for length in (0, 4097):
         bad = ctypes.create_string_buffer(struct.pack("=H6xQ", length, where))
-        assert pointed.program(os.getpid(), ctypes.addressof(bad), compat=False) == b""
-    assert pointed.program(os.getpid(), 0x10, compat=True) == b""
-    assert pointed.program(1 << 22, at, compat=False) == b""
-    assert asked.LARGEST > 4096 * 8 + 8192
+        assert pointed_arguments.program(os.getpid(), ctypes.addressof(bad), compat=False) == b""
+    assert pointed_arguments.program(os.getpid(), 0x10, compat=True) == b""
+    assert pointed_arguments.program(1 << 22, at, compat=False) == b""
+    assert inspector_client.LARGEST > 4096 * 8 + 8192
 
 
 def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_in_all(
@@ -229,7 +235,7 @@ def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_i
     container, checks = Container(("", "")), fake.checks()
     for _ in range(1000):
         assert checks.error(own, container, call(), lambda: True)
-    assert sum(waits) == pytest.approx(containers.WAITING)
+    assert sum(waits) == pytest.approx(observed_container.WAITING)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import pacing
-from runc_wrap.agent.pacing import BURST, RATE, REST, Pacing
+from runc_wrap.agent.observe import rate_limit
+from runc_wrap.agent.observe.rate_limit import BURST, RATE, REST, Pacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def test_it_wakes_when_there_is_something_to_answer_and_not_for_a_listener_that_
     pace, fd = Pacing(poll), ready()
     assert pace.due() == []
     _turns(pace, poll, {fd: ONE})
-    assert pace.due() == [clock[0] + pacing.REST]
+    assert pace.due() == [clock[0] + rate_limit.REST]
     poll.unregister(fd)
     pace.forget(ONE, fd, is_last=True)
     assert pace.due() == []

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from runc_wrap.agent import pointed
-from runc_wrap.agent.notify import Call
+from runc_wrap.agent.observe import pointed_arguments
+from runc_wrap.agent.observe.notify import Call
 
 X86_64 = 0xC000003E
 
@@ -19,22 +19,22 @@ def _call(number: int, address: int) -> Call:
 def test_of_clone3_the_flags_are_read(number: int) -> None:
     args = (ctypes.c_uint64 * 11)(0x10000080)
     call = _call(number, ctypes.addressof(args))
-    where = pointed.address(call)
+    where = pointed_arguments.address(call)
     assert where == ctypes.addressof(args)
-    flags = pointed.flags(os.getpid(), where)
-    assert pointed.arguments(call, flags) == (0x10000080, 88, 0, 0, 0, 0)
+    flags = pointed_arguments.flags(os.getpid(), where)
+    assert pointed_arguments.arguments(call, flags) == (0x10000080, 88, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("address", [0, 1 << 63, (1 << 64) - 1])
 def test_where_the_kernel_can_read_nothing_there_are_no_flags(address: int) -> None:
-    assert pointed.flags(os.getpid(), address) == 0
+    assert pointed_arguments.flags(os.getpid(), address) == 0
 
 
 def test_other_calls_keep_their_arguments_and_point_at_nothing() -> None:
     call = _call(272, 0x20000)
-    assert pointed.address(call) is None
-    assert pointed.arguments(call, None) == (0x20000, 88, 0, 0, 0, 0)
+    assert pointed_arguments.address(call) is None
+    assert pointed_arguments.arguments(call, None) == (0x20000, 88, 0, 0, 0, 0)
 
 
 def test_what_was_not_read_is_not_known() -> None:
-    assert pointed.arguments(_call(435, 4096), None) is None
+    assert pointed_arguments.arguments(_call(435, 4096), None) is None

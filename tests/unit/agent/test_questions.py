@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import questions
-from runc_wrap.agent.questions import Questions
+from runc_wrap.agent.record import write_requests
+from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.host import socket_peers
 from runc_wrap.node import agent_flush
 from runc_wrap.node.paths import Places
@@ -65,7 +65,9 @@ def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Quest
         asked.take()
         assert asked.asked is None
         (due,) = asked.due()
-        assert due == pytest.approx(time.monotonic() + questions.SOONEST, abs=questions.SOONEST / 2)
+        assert due == pytest.approx(
+            time.monotonic() + write_requests.SOONEST, abs=write_requests.SOONEST / 2
+        )
 
 
 def test_who_is_not_root_is_sent_away(
@@ -81,7 +83,7 @@ def test_who_is_not_root_is_sent_away(
 def test_more_than_there_is_room_for_wait_and_nobody_who_has_gone_matters(
     place: Path, asked: Questions
 ) -> None:
-    for _ in range(questions.MOST):
+    for _ in range(write_requests.MOST):
         asking(place).close()
     with asking(place) as last:
         asked.take()
@@ -96,7 +98,7 @@ def test_a_question_is_late_after_its_time(
     with asking(place):
         asked.take()
         assert not asked.is_late
-        later = time.time() + questions.SECONDS
+        later = time.time() + write_requests.SECONDS
         monkeypatch.setattr(time, "time", lambda: later)
         assert asked.is_late
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import executions, recording
-from runc_wrap.agent.notify import Inflight
-from runc_wrap.agent.recording import Recorder
-from runc_wrap.agent.sight import Sight
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.record import exec_notices, recording
+from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record.source_check import Sight
 from runc_wrap.evidence.attribution import container_index, proc_connector, process_tree
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import audit_health, netlink
@@ -333,7 +333,7 @@ RUNTIME = 2**22 + 1
 
 
 def _tell(place: Path, *words: str) -> None:
-    text = b"".join(word.encode() + b"\0" for word in (executions.VERSION, "runc-wrap", *words))
+    text = b"".join(word.encode() + b"\0" for word in (exec_notices.VERSION, "runc-wrap", *words))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(text, str(place))
 

@@ -6,8 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent.recording import TRY_AGAIN, WRITE_AFTER
-from runc_wrap.agent.sight import Sight
+from runc_wrap.agent.record.recording import TRY_AGAIN, WRITE_AFTER
+from runc_wrap.agent.record.source_check import Sight
 from runc_wrap.evidence.store import evidence_files
 from tests.support import disk
 from tests.unit.agent.test_recording import KEY, logged, recorder

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent import requests
+from runc_wrap.agent.decide import wire
 from tests.support.agent import request
 
 _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")), max_size=6)
 
 
-@given(_words, st.sampled_from(requests.KINDS))
+@given(_words, st.sampled_from(wire.KINDS))
 def test_a_request_has_the_words_as_they_were(raw: list[bytes], kind: str) -> None:
     packet = request(kind, *map(os.fsdecode, raw), called_as="/x/\udcff")
-    found = requests.parsed(packet)
+    found = wire.parsed(packet)
     assert found
     assert (found.kind, found.called_as) == (kind, "/x/\udcff")
     assert [word.encode("utf-8", "surrogateescape") for word in found.words] == raw
@@ -27,7 +27,7 @@ def test_a_request_has_the_words_as_they_were(raw: list[bytes], kind: str) -> No
 def test_what_is_no_request_is_none(packet: bytes) -> None:
     fields = packet.split(b"\0")
     is_one = len(fields) > 4 and fields[1] in (b"runc", b"crun")
-    assert requests.parsed(packet) is None or is_one
+    assert wire.parsed(packet) is None or is_one
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_what_is_no_request_is_none(packet: bytes) -> None:
         request("youki", "create"),
         request("runc").replace(b"/1", b"/2", 1),
         b"runc-wrap/1\0runc\0/usr/bin/runc\0",
-        request("runc", "x" * requests.LARGEST),
+        request("runc", "x" * wire.LARGEST),
     ],
 )
 def test_these_are_no_requests(packet: bytes) -> None:
-    assert requests.parsed(packet) is None
-    assert requests.parsed(request("runc", "create"))
+    assert wire.parsed(packet) is None
+    assert wire.parsed(request("runc", "create"))
 
 
 def test_answers_are_fields_that_a_nul_ends() -> None:
-    assert requests.COLD == b"runc-wrap/1\0cold\0"
-    assert requests.go("/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
+    assert wire.COLD == b"runc-wrap/1\0cold\0"
+    assert wire.go("/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
     wanted = b"runc-wrap/1\0rename\0/b\x007\x008\0/t\0/r\x009\0"
-    assert requests.rename("/b", 7, 8, ("/t", 9), "/r") == wanted
+    assert wire.rename("/b", 7, 8, ("/t", 9), "/r") == wanted

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import resting
-from runc_wrap.agent.resting import Resting
+from runc_wrap.agent import wakeup_limit
+from runc_wrap.agent.wakeup_limit import Resting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(resting, "time", made)
+    monkeypatch.setattr(wakeup_limit, "time", made)
     return made
 
 
@@ -51,11 +51,11 @@ def test_what_rests_is_not_waited_for_until_its_time_is_over(
     quiet = Resting(poll)
     assert poll.poll(0)
     quiet.rest(ready, 1)
-    clock.now += resting.SECONDS / 2
+    clock.now += wakeup_limit.SECONDS / 2
     quiet.wake_due()
-    assert (poll.poll(0), quiet.due()) == ([], [100 + resting.SECONDS])
+    assert (poll.poll(0), quiet.due()) == ([], [100 + wakeup_limit.SECONDS])
     quiet.rest(ready, 2)  # no longer for that
-    clock.now += resting.SECONDS / 2
+    clock.now += wakeup_limit.SECONDS / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 

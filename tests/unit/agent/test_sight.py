@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.agent import recording, sight
-from runc_wrap.agent.notify import Inflight
-from runc_wrap.agent.recording import Recorder
-from runc_wrap.agent.sight import Sight
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.record import recording, source_check
+from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record.source_check import Sight
 from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import seen_sources as told
@@ -77,14 +77,14 @@ def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
     one = Sight(str(tmp_path), BOTH)
     one.turn()
     one.saw(PROCESSES, time.time())
-    _pass(one, clock, sight.PATIENCE + 1)
+    _pass(one, clock, source_check.PATIENCE + 1)
     assert one.blind == {}
     one.turn()
     one.saw(PROCESSES, time.time())
-    _pass(one, clock, sight.PATIENCE + 1)
+    _pass(one, clock, source_check.PATIENCE + 1)
     assert (clock.provoked, set(one.blind), set(one.begun)) == (2, {AUDIT}, {PROCESSES})
     assert told.read(tmp_path)[AUDIT]
-    _pass(one, clock, sight.AGAIN + 1)
+    _pass(one, clock, source_check.AGAIN + 1)
     assert one.is_own(_record(one))
     one.saw(PROCESSES, time.time())
     assert one.turn()
@@ -172,7 +172,7 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
     for _ in range(2):
         clock.now += told.EVERY + 1
         one.write_due()
-        clock.now += sight.PATIENCE + 1
+        clock.now += source_check.PATIENCE + 1
         one.write_due()
     assert AUDIT in one.sight.blind
     one.write()
@@ -191,10 +191,10 @@ def test_what_is_listened_to_was_seen_since_it_was_opened_unless_it_was_not_seen
     one.turn()
     assert one.begun[AUDIT] == pytest.approx(opened, abs=0.05)
     for _ in range(4):
-        _pass(one, clock, sight.PATIENCE + 1)
+        _pass(one, clock, source_check.PATIENCE + 1)
     assert PROCESSES in one.blind
     again = time.time()
-    clock.now += sight.AGAIN
+    clock.now += source_check.AGAIN
     one.turn()
     one.saw(PROCESSES, time.time())
     one.turn()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import stalling
-from runc_wrap.agent.notify import Inflight
-from runc_wrap.agent.stalling import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.supervisor import stall_detection
+from runc_wrap.agent.supervisor.stall_detection import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +31,14 @@ def memory() -> Iterator[Inflight]:
 def test_who_is_at_one_thing_for_long_hangs_and_who_waits_does_not(
     memory: Inflight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [stalling.is_stuck(memory.fd)]
+    found = [stall_detection.is_stuck(memory.fd)]
     memory.begin()
-    found.append(stalling.is_stuck(memory.fd))
-    later = time.monotonic_ns() + int(1.1 * stalling.BUSY_SECONDS * 1e9)
+    found.append(stall_detection.is_stuck(memory.fd))
+    later = time.monotonic_ns() + int(1.1 * stall_detection.BUSY_SECONDS * 1e9)
     monkeypatch.setattr(time, "monotonic_ns", lambda: later)
-    found.append(stalling.is_stuck(memory.fd))
+    found.append(stall_detection.is_stuck(memory.fd))
     memory.rest()
-    found.append(stalling.is_stuck(memory.fd))
+    found.append(stall_detection.is_stuck(memory.fd))
     assert found == [False, False, True, False]
 
 
@@ -65,7 +65,7 @@ def pulse() -> Iterator[Pulse]:
 
 
 def test_a_worker_that_has_its_turns_goes_on(pulse: Pulse, clock: list[float]) -> None:
-    turns = stalling.Progress(pulse.memory)
+    turns = stall_detection.Progress(pulse.memory)
     for _ in range(10):
         assert not any(_looks(pulse, clock, LOOKS - 1))
         turns.moved()
@@ -75,7 +75,7 @@ def test_a_worker_that_has_its_turns_goes_on(pulse: Pulse, clock: list[float]) -
 def test_one_that_stands_still_is_lost_and_one_that_has_no_cpu_is_given_longer(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch, *, has_cpu: bool
 ) -> None:
-    monkeypatch.setattr(stalling, "is_runnable", lambda _: not has_cpu)
+    monkeypatch.setattr(stall_detection, "is_runnable", lambda _: not has_cpu)
     found = _looks(pulse, clock, MOST_LOOKS + 1)
     assert found.index(True) == (LOOKS if has_cpu else MOST_LOOKS)
     pulse.begin()
@@ -85,14 +85,14 @@ def test_one_that_stands_still_is_lost_and_one_that_has_no_cpu_is_given_longer(
 def test_one_that_starts_is_given_longer(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stalling, "is_runnable", lambda _: False)
+    monkeypatch.setattr(stall_detection, "is_runnable", lambda _: False)
     assert _looks(pulse, clock, MOST_LOOKS + 1, is_ready=False).index(True) == MOST_LOOKS
 
 
 def test_a_keeper_that_stood_still_itself_counts_that_as_one_look(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stalling, "is_runnable", lambda _: False)
+    monkeypatch.setattr(stall_detection, "is_runnable", lambda _: False)
     _looks(pulse, clock, 1)
     clock[0] += 1000
     assert not any(_looks(pulse, clock, LOOKS - 1))
@@ -131,7 +131,7 @@ def test_a_decisions_worker_hangs_that_lets_somebody_wait_and_accepts_nobody(
     after: bool,
     is_stalled: bool,
 ) -> None:
-    turns = stalling.Progress(watch.progress)
+    turns = stall_detection.Progress(watch.progress)
 
     def accept() -> None:
         listening.accept()[0].close()
@@ -157,11 +157,11 @@ def test_a_stopped_process_is_not_runnable_and_a_busy_one_is() -> None:
         while True:
             pass
     try:
-        assert stalling.is_runnable(pid)
+        assert stall_detection.is_runnable(pid)
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        assert not stalling.is_runnable(pid)
+        assert not stall_detection.is_runnable(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert not stalling.is_runnable(pid)
+    assert not stall_detection.is_runnable(pid)

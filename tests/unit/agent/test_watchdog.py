@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import handing
-from runc_wrap.agent.watchdog import Watchdog
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.supervisor.sd_watchdog import Watchdog
 from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ OURS = b"%d" % os.getpid()
 def systemd() -> Iterator[tuple[str, _socket.socket]]:
     with short_directory("watchdog") as place:
         path = str(place / "notify")
-        taker = handing.listen(path)
+        taker = sd_protocol.listen(path)
         yield path, taker
         taker.close()
 
@@ -38,7 +38,7 @@ def test_it_is_told_twice_in_the_time_that_systemd_waits(
     told = []
     for _ in range(7):
         watchdog.tell_due()
-        if message := handing.receive(systemd[1]):
+        if message := sd_protocol.receive(systemd[1]):
             told.append((now[0], message.lines))
         now[0] += max(min(5.0, *watchdog.seconds(), 5.0), 0.1)
     assert told == [(50.0, [b"WATCHDOG=1"]), (65.0, [b"WATCHDOG=1"]), (80.0, [b"WATCHDOG=1"])]
@@ -54,4 +54,4 @@ def test_where_systemd_does_not_wait_nothing_is_told_and_nothing_ticks(
     watchdog = Watchdog(systemd[0], environment)
     watchdog.tell_due()
     assert watchdog.seconds() == []
-    assert handing.receive(systemd[1]) is None
+    assert sd_protocol.receive(systemd[1]) is None

@@ -6,7 +6,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import workers
+from runc_wrap.agent.supervisor import workers
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.agent import arguments
+from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters import bpf, bpf_paths, libseccomp
 from runc_wrap.filters.runtime_load import Loader, load
 from runc_wrap.filters.simulate import Simulation
@@ -56,7 +56,7 @@ class Both:
             if item["op"] == "SCMP_CMP_MASKED_EQ"
         )
         told = self.blocks["observe"]["listenerMetadata"].partition(" ")[2]
-        self.whole = arguments.checked(json_codec.loads(told.encode())) if told else {}
+        self.whole = argument_rules.checked(json_codec.loads(told.encode())) if told else {}
 
     def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
         """Return what a call gets, enforced and observed; what the agent lets pass is allowed."""
@@ -64,8 +64,8 @@ class Both:
         enforced, seen = (bpf.evaluate(self.programs[m], call) for m in ("enforce", "observe"))
         groups = self.whole.get((abi.audit, number))
         if seen == NOTIFY and groups is not None:
-            mask = arguments.bits(abi.audit, number)
-            seen = actions.ALLOW if arguments.allows(groups, args, mask) else seen
+            mask = argument_rules.bits(abi.audit, number)
+            seen = actions.ALLOW if argument_rules.allows(groups, args, mask) else seen
         return enforced, seen
 
     def listed(self) -> list[abis.Abi]:
@@ -183,7 +183,7 @@ def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
         [[one["index"], one["op"][9:], one["value"], one.get("valueTwo", 0)] for one in group]
         for group in groups
     ]
-    return arguments.allows(told, (value,) * 6, 2**64 - 1)
+    return argument_rules.allows(told, (value,) * 6, 2**64 - 1)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     """Tell whether the agent will find that the profile allows a call by its arguments."""
     told = observed["listenerMetadata"].partition(" ")[2]
     number = syscalls.numbers(ABIS["x86_64"])[name]
-    groups = arguments.checked(json_codec.loads(told.encode() or b"{}"))
-    return arguments.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
+    groups = argument_rules.checked(json_codec.loads(told.encode() or b"{}"))
+    return argument_rules.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 
 
 def test_what_is_received_waits_out_signals_where_runtime_and_kernel_can() -> None:

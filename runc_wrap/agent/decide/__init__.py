@@ -1,0 +1,1 @@
+"""Answers launchers: one request, one decision."""

@@ -1,0 +1,235 @@
+"""The decisions worker: answers launchers, one request for each connection.
+
+Requests are answered one after the other. A file system that hangs makes the others wait, too; a
+launcher waits 80 ms at most (launcher/ask.c) and then decides itself; where that lasts, the keeper
+ends this. Whoever has hung up is not decided for: of a burst that is more than can be answered in
+time, those that still wait are answered.
+
+A connection is kept after its answer until the launcher has become the runtime, which closes it:
+only then is it known whether the launcher took the file that was made for it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import posix
+import select
+import time
+from _signal import SIGTERM  # type: ignore[import-not-found]
+
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.decide import wire
+from runc_wrap.agent.decide.request import COLD, Answer, Answerer
+from runc_wrap.agent.log import say
+from runc_wrap.agent.signals import Signals
+from runc_wrap.agent.supervisor.stall_detection import Progress
+from runc_wrap.hotpath import config_file
+from runc_wrap.hotpath.main import described
+
+REQUEST_SECONDS = 1.0  # for a request to come after its connection
+KEPT_SECONDS = 10.0  # for a launcher to become the runtime
+MOST = 256  # connections; more wait to be accepted
+_DRAIN_SECONDS = 0.1
+_COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
+_COLLECT_EVERY = 1000  # requests
+_PRIORITY = -10
+
+
+class Connection:
+    """One launcher: `pid` its process, `made` the file made for it, `until` when it is given up."""
+
+    __slots__ = ("fd", "is_answered", "made", "pid", "socket", "until")
+
+    def __init__(self, fd: int, pid: int, socket: _socket.socket) -> None:
+        self.fd = fd
+        self.pid = pid
+        self.socket = socket
+        self.made = ""
+        self.is_answered = False
+        self.until = time.monotonic() + REQUEST_SECONDS
+
+    def is_open(self) -> bool:
+        """Tell whether the launcher has not closed it: it does not wait for long."""
+        try:
+            return self.socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+def main(prefix: str) -> None:
+    """Be the decisions worker, until the keeper ends it or ends."""
+    handed = {each.name: each.fd for each in sd_protocol.received(posix.environ)}
+    _come_first()
+    signals = Signals(SIGTERM)
+    address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
+    progress = Progress(handed["progress"])
+    server = Server(Answerer(prefix), handed["decide"], address, progress)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    sd_protocol.send(address, sd_protocol.READY)
+    server.serve({handed["keeper"], signals.fd})
+
+
+def _come_first() -> None:
+    """Go before other work, as a container waits; where that may not be, it is only slower."""
+    try:
+        posix.setpriority(posix.PRIO_PROCESS, 0, _PRIORITY)
+    except OSError:
+        return
+
+
+class Server:
+    """Answers at a listening socket; `address` is the keeper's."""
+
+    def __init__(
+        self, answerer: Answerer, listening: int, address: str, progress: Progress
+    ) -> None:
+        self.answerer = answerer
+        self.progress = progress
+        self.address = address
+        self.listening = _socket.socket(fileno=listening)
+        self.listening.settimeout(0)
+        self.connections: dict[int, Connection] = {}
+        self.poll = select.epoll()
+        self._accepts = False
+        self._requests = 0
+        self._errors = 0
+        self._complained = -_COMPLAINT_SECONDS
+        self._asked = -_COMPLAINT_SECONDS
+
+    def serve(self, ends: set[int]) -> None:
+        """Serve until one of these descriptors is readable."""
+        for fd in ends:
+            self.poll.register(fd, select.EPOLLIN)
+        while not self._turn(ends):
+            pass
+        self._drain()
+
+    def _turn(self, ends: set[int]) -> bool:
+        """Wait for something and do it; tell whether it is the end."""
+        self._accept_if_room()
+        for fd, event in self.poll.poll(self._seconds()):
+            if fd in ends:
+                return True
+            connection = self.connections.get(fd)
+            if connection and event & select.EPOLLHUP:
+                self._close(connection)
+            elif connection:
+                self._hear(connection)
+            else:
+                self._accept()
+        self._give_up_late_ones()
+        return False
+
+    def _accept_if_room(self) -> None:
+        if self._accepts != (len(self.connections) < MOST):
+            self._accepts = not self._accepts
+            change = self.poll.register if self._accepts else self._forget
+            change(self.listening.fileno(), select.EPOLLIN)
+
+    def _forget(self, fd: int, _events: int) -> None:
+        self.poll.unregister(fd)
+
+    def _seconds(self) -> float | None:
+        """Return how long to wait; None, for ever, at rest."""
+        untils = [connection.until for connection in self.connections.values()]
+        return max(min(untils) - time.monotonic(), 0.0) if untils else None
+
+    def _accept(self) -> None:
+        try:
+            fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+        except OSError:
+            return
+        self.progress.moved()
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
+        pid, uid = _peer(socket)
+        if uid != 0 or pid <= 0:
+            socket.close()
+            return
+        self.connections[fd] = Connection(fd, pid, socket)
+        self.poll.register(fd, select.EPOLLIN)
+        self._hear(self.connections[fd])  # the request mostly comes along with its connection
+
+    def _hear(self, connection: Connection) -> None:
+        if connection.is_answered:
+            self._close(connection)
+            return
+        try:
+            packet = connection.socket.recv(wire.LARGEST + 1, _socket.MSG_DONTWAIT)
+        except BlockingIOError:  # not yet; or the event was of one before, with the same number
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            self._close(connection)
+            return
+        answer = self._answer(packet, connection)
+        connection.made = answer.made
+        connection.is_answered = True
+        connection.until = time.monotonic() + KEPT_SECONDS
+        try:
+            connection.socket.send(answer.packet, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+        except OSError:
+            self._close(connection)
+        self._tidy()
+
+    def _answer(self, packet: bytes, connection: Connection) -> Answer:
+        try:
+            if self.answerer.is_current():
+                return self.answerer.answer(packet, connection.pid, connection.is_open)
+            self._ask_for_upgrade()
+        except Exception as error:  # noqa: BLE001 - the cold path tells it as its own, if it is there too
+            self._errors += 1
+            self._complain(described(error))
+        return COLD
+
+    def _ask_for_upgrade(self) -> None:
+        now = time.monotonic()
+        if now - self._asked >= _COMPLAINT_SECONDS:
+            self._asked = now
+            sd_protocol.send(self.address, sd_protocol.CHANGED)
+
+    def _complain(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._complained >= _COMPLAINT_SECONDS:
+            self._complained = now
+            say(f"{self._errors} requests failed by an error of its own, at last {what}.")
+
+    def _tidy(self) -> None:
+        """Collect garbage when nobody waits for it: after an answer."""
+        self._requests += 1
+        if self._requests % _COLLECT_EVERY == 0:
+            gc.collect()
+
+    def _give_up_late_ones(self) -> None:
+        now = time.monotonic()
+        late = [each for each in self.connections.values() if each.until <= now]
+        for connection in late:
+            self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        """Forget a connection; what its launcher did not take is removed first."""
+        if connection.made:
+            config_file.remove(connection.made)
+        del self.connections[connection.fd]
+        connection.socket.close()
+
+    def _drain(self) -> None:
+        """Let launchers that were answered take what was made for them."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        while self.connections and time.monotonic() < until:
+            for fd, _ in self.poll.poll(0.01):
+                if fd in self.connections:
+                    self._hear(self.connections[fd])
+        for connection in [*self.connections.values()]:
+            self._close(connection)
+
+
+def _peer(socket: _socket.socket) -> tuple[int, int]:
+    """Return pid and uid of who connected (unix(7), struct ucred)."""
+    raw = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")

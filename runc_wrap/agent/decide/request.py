@@ -1,0 +1,148 @@
+"""One launcher's request, answered by the same function that decides on the cold path.
+
+No config is changed here: the new text is put beside it, and the launcher renames. Whatever is odd
+is answered "cold": the cold path then decides anew, and it alone refuses.
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from runc_wrap.agent import release_paths
+from runc_wrap.agent.decide import wire
+from runc_wrap.hotpath import argv, config_file, ledger_writer, policy_file
+from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.hotpath.errors import Malformed, Refusal
+from runc_wrap.hotpath.main import capabilities_of, consider, default_root, read_config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runc_wrap.agent.decide.wire import Request
+    from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.config_file import Found
+    from runc_wrap.hotpath.main import Outcome
+
+    Json = dict[str, Any]
+
+# Bytes of a config that is answered for. Parsed it takes up to 60 times that memory, which stays,
+# and others wait meanwhile; the cold path is as fast there, and ends.
+LARGEST = 1024 * 1024
+_NOT_OURS = ("/proc/", "/dev/fd/")  # what lies there may be another file for each process
+
+
+class Answer:
+    """A packet, and the path of the file that was made for it, "" for none."""
+
+    __slots__ = ("made", "packet")
+
+    def __init__(self, packet: bytes, made: str = "") -> None:
+        self.packet = packet
+        self.made = made
+
+
+COLD = Answer(wire.COLD)
+
+
+class Answerer:
+    """Answers for one installation; what it keeps is used only while its files are the same."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._release = release_paths.own_release(prefix)
+        self._rules: Json | None = None
+        self._number = 0
+
+    def is_current(self) -> bool:
+        """Tell whether this is still the installed release: only that knows its policy's form."""
+        return release_paths.release(self.prefix) == self._release
+
+    def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
+        """Return the answer to a request from the process `pid`.
+
+        Who waits no more has decided itself: a line on that now would tell of the config it made.
+        """
+        started = time.perf_counter()
+        request = wire.parsed(packet)
+        invocation = argv.parse(request.words, request.kind) if request else None
+        if not request or not invocation or not _is_plain(invocation) or _is_large(invocation):
+            return COLD
+        try:
+            found = read_config(invocation)
+            outcome = self._consider(found, request, invocation, pid)
+            answer = self._answer(found, outcome)
+        except (Refusal, Malformed):
+            return COLD
+        if not is_waited_for():
+            return Answer(wire.COLD, answer.made)
+        root = invocation.root or _default_root(request.kind, pid)
+        runtime = {"root": root, "pid": pid}  # the launcher becomes it
+        self._record(invocation, outcome, runtime, started)
+        return answer
+
+    def _consider(
+        self, found: Found, request: Request, invocation: Invocation, pid: int
+    ) -> Outcome:
+        rules = self._rules = policy_file.load(self.prefix, self._rules)
+
+        def engine_has() -> frozenset[str]:
+            return capabilities_of(str(pid))
+
+        call = Call(invocation, request.kind, request.called_as, engine_has)
+        return consider(found.text, call, rules)
+
+    def _answer(self, found: Found, outcome: Outcome) -> Answer:
+        if _is_elsewhere(found.real):
+            return COLD
+        was = found.path, found.stat.st_dev, found.stat.st_ino
+        if outcome.text is None:
+            return Answer(wire.go(*was))
+        self._number += 1
+        name = f"agent.{posix.getpid()}.{self._number}"
+        new = config_file.write_beside(found, outcome.text, name)
+        return Answer(wire.rename(*was, new, found.real), new[0])
+
+    def _record(
+        self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float
+    ) -> None:
+        try:
+            who, decision, block = outcome.who, outcome.decision, outcome.block
+            line = ledger_writer.record(invocation, who, decision, block, "agent")
+            line["root"] = runtime["root"]
+            line["pid"] = runtime["pid"]
+            line["seconds"] = round(time.perf_counter() - started, 6)
+            ledger_writer.append(self.prefix, line)
+        except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+            return
+
+
+def _default_root(kind: str, pid: int) -> str:
+    """Return where the runtime that a launcher becomes keeps its state, "" if it is gone."""
+    try:
+        said = config_file.read(f"/proc/{pid}/environ").text.split(b"\0")
+        environment = dict(one.split(b"=", 1) for one in said if b"=" in one)
+        return default_root(kind, environment, str(pid))
+    except Refusal:
+        return ""
+
+
+def _is_plain(invocation: Invocation) -> bool:
+    """Tell whether the line means the same here as in the launcher's directory and mounts."""
+    paths = (argv.config_path(invocation), invocation.bundle, invocation.pid_file or "/")
+    absolute = all(path.startswith("/") and not _is_elsewhere(path) for path in paths)
+    return absolute and not invocation.is_guess
+
+
+def _is_large(invocation: Invocation) -> bool:
+    """Tell whether the config is one for the cold path, by its size and before it is opened."""
+    try:
+        return posix.stat(argv.config_path(invocation)).st_size > LARGEST
+    except OSError:  # reading it says why
+        return False
+
+
+def _is_elsewhere(path: str) -> bool:
+    return any(part in path for part in _NOT_OURS)

@@ -1,0 +1,1 @@
+"""Serves runtimes' seccomp listeners: who calls what, and what is answered."""

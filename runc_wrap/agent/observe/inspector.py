@@ -1,0 +1,50 @@
+"""The program that reads what /proc has of callers, so that the evidence worker never waits there.
+
+It is asked on standard input, one call at a time, and says how long that kept it. Whatever it waits
+for, the worker goes on after a bound, and starts another. Lean: it has only this in memory.
+
+Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), what lies there, (how many
+filters the thread carries, who traces it) if that was asked for, seconds); the first, of number 0,
+says that it is ready.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import resource
+import time
+
+from runc_wrap.agent.observe import callers, pointed_arguments
+from runc_wrap.agent.observe.inspector_client import COMPAT, FLAGS, NATIVE, QUESTION
+
+_SLOW = 0.001  # seconds
+
+
+def main(_prefix: str) -> None:
+    """Answer until the worker is gone."""
+    channel = _socket.socket(fileno=0)
+    channel.send(marshal.dumps((0, (0, 0, "", ""), None, None, 0.0)))
+    while question := channel.recv(QUESTION.size):
+        number, tid, address, what, asks_standing = QUESTION.unpack(question)
+        slept, begun, used = _slept(), time.monotonic(), time.process_time()
+        found = callers.look(tid)
+        pointed_at = _pointed_at(tid, address, what)
+        standing = callers.standing(tid) if asks_standing else None
+        taken = time.monotonic() - begun
+        if taken > _SLOW and _slept() == slept:  # it only had no CPU
+            taken = time.process_time() - used
+        caller = (found.pid, found.uid, found.comm, found.exe)
+        channel.send(marshal.dumps((number, caller, pointed_at, standing, taken)))
+
+
+def _pointed_at(tid: int, address: int, what: int) -> int | bytes | None:
+    if what == FLAGS:
+        return pointed_arguments.flags(tid, address)
+    if what in (NATIVE, COMPAT):
+        return pointed_arguments.program(tid, address, compat=what == COMPAT)
+    return None
+
+
+def _slept() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw

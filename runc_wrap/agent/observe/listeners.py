@@ -1,0 +1,331 @@
+"""The seccomp listeners of all containers in observe, and answering their calls. Lean.
+
+    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
+                                                  {unread, own_filters}
+
+The descriptors are the keeper's to hold as well, under the same names, so that a call waits while
+this process is being replaced, and none fails. Each turn answers one call of each listener that has
+one: whoever floods waits for the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from runc_wrap.agent import sd_protocol
+from runc_wrap.agent.log import say
+from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
+from runc_wrap.agent.observe.argument_rules import allows, bits
+from runc_wrap.agent.observe.callers import Caller
+from runc_wrap.agent.observe.handshake import allowed_by_arguments
+from runc_wrap.agent.observe.inspector_client import Inspector, Late
+from runc_wrap.agent.observe.observed_container import Container
+from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
+from runc_wrap.agent.sd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
+from runc_wrap.agent.supervisor import stall_detection
+from runc_wrap.evidence.model import OBSERVE, Sighting
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from runc_wrap.agent.observe.inspector_client import Read
+    from runc_wrap.agent.observe.observed_container import Whose
+    from runc_wrap.agent.sd_protocol import Named
+    from runc_wrap.evidence.store.evidence_set import Key
+
+    Json = dict[str, Any]
+    Record = Callable[[Key | None, Sighting], None]
+
+_USER_NOTIF = 0x7FC00000
+_UNREAD = "unread"  # in a listener's state: to read about its container's callers took too long
+_EXPECTED = 10.0  # seconds from a decision to a listener; without one the inspector ends
+_PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
+
+
+class Listener:
+    """One listener; `key` is whose container in the evidence, None if nobody knows.
+
+    `container` is what it has in common with others; `own` what its processes installed.
+    """
+
+    __slots__ = ("allowed", "container", "fd", "key", "number", "own")
+
+    def __init__(self, number: int, fd: int, state: Json, container: Container) -> None:
+        self.number = number
+        self.fd = fd
+        self.container = container
+        name = state.get("id")
+        root = state.get("root")
+        is_known = isinstance(name, str) and name and isinstance(root, str)
+        self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
+        metadata = state.get("metadata")
+        self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
+        self.own = OwnFilters(state.get(KEY))
+        if state.get(_UNREAD) is True:
+            container.patience = 0.0
+
+
+class Listeners:
+    """All listeners of an installation.
+
+    `address` is the keeper's, `record` takes each call that a profile would have denied.
+    """
+
+    def __init__(self, prefix: str, address: str, record: Record) -> None:
+        self.address = address
+        self.record = record
+        self.directory = f"{prefix}/var/agent/listeners"
+        self.by_fd: dict[int, Listener] = {}
+        self.containers: dict[Whose, Container] = {}
+        self.inspector = Inspector(prefix)
+        self.checks = Checks(self.inspector, self._read_no_more)
+        self._expected = 0.0  # until when on the monotonic clock a listener may come
+        self.inflight: notify.Inflight | None = None
+        self._is_memory_kept = False
+        self.unsettled: dict[int, int] = {}
+        self._ended: list[str] = []
+        os.makedirs(self.directory, 0o700, exist_ok=True)
+
+    def restore(self, handed: Iterable[Named]) -> int:
+        """Take what was stored, and answer the call that a killed process had received.
+
+        Listeners whose connection is still held, and was not said whose, are left in `unsettled`.
+        Return how many calls that process had answered and not written down.
+        """
+        held = list(handed)
+        memory = [each.fd for each in held if each.name == INFLIGHT]
+        self.inflight = self._memory(memory)
+        for each in held:
+            number = number_of(each.name)
+            state = read_state(self.directory, each.name) if number else {}
+            if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
+                self.unsettled[number] = each.fd
+            elif number:
+                self._add(self._made(number, each.fd, state))
+        self._remove_files()
+        self._answer_left(self.inflight)
+        return self.inflight.unwritten
+
+    def _memory(self, stored: list[int]) -> notify.Inflight:
+        self._is_memory_kept = bool(stored)
+        return notify.Inflight(stored[0]) if stored else notify.Inflight.new()
+
+    def _answer_left(self, inflight: notify.Inflight) -> None:
+        if inflight.left is None:
+            return
+        number, call = inflight.left
+        was_stuck = stall_detection.is_stuck(inflight.fd)
+        for listener in [one for one in self.by_fd.values() if one.number == number]:
+            if not notify.is_valid(listener.fd, call.id):
+                continue
+            if was_stuck:
+                self._read_no_more(listener.container)
+            is_left = notify.proceed(listener.fd, call.id, self._error(listener, call))
+            if is_left and not inflight.is_counted(call.id):
+                inflight.count(call.id)
+
+    def _error(self, listener: Listener, call: notify.Call) -> int:
+        """Return what a call gets that is not to continue, 0 for all others."""
+        return self.checks.error(
+            listener.own, listener.container, call, lambda: self._keep_own(listener)
+        )
+
+    def _keep_own(self, listener: Listener) -> bool:
+        name = f"{LISTENER}{listener.number}"
+        state = read_state(self.directory, name)
+        return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
+
+    def _read_no_more(self, container: Container) -> None:
+        """Read nothing about a container's callers until it ends, whoever joins it."""
+        name = container.whose[0] or "a container without a name"
+        say(f"to read who calls in {name} took too long; nothing is read of it any more.")
+        container.patience = 0.0
+        for listener in self.by_fd.values():
+            if listener.container is container:
+                name = f"{LISTENER}{listener.number}"
+                state = read_state(self.directory, name)
+                write_state(self.directory, name, {**state, _UNREAD: True})
+
+    def named(self) -> Iterator[tuple[str, int]]:
+        """Yield what is stored with the keeper: name and descriptor."""
+        if self.inflight:
+            yield INFLIGHT, self.inflight.fd
+        for listener in self.by_fd.values():
+            yield f"{LISTENER}{listener.number}", listener.fd
+
+    def keep(self, number: int, fd: int) -> None:
+        """Have the keeper hold a listener, as soon as it has come."""
+        self._store(f"{LISTENER}{number}", fd)
+        self.keep_memory()
+
+    def keep_memory(self) -> None:
+        """Have the keeper hold what is counted, once there is something."""
+        if self.inflight and not self._is_memory_kept:
+            self._store(INFLIGHT, self.inflight.fd)
+            self._is_memory_kept = True
+
+    def add(self, number: int, fd: int, state: Json) -> Listener:
+        """Take a listener that is kept, once its runtime has said whose it is."""
+        listener = self._made(number, fd, state)
+        unread = {} if listener.container.may_be_read else {_UNREAD: True}
+        write_state(self.directory, f"{LISTENER}{number}", state | unread)
+        self.let_go(f"{ARRIVING}{number}")
+        self._add(listener)
+        return listener
+
+    def _made(self, number: int, fd: int, state: Json) -> Listener:
+        whose = observed_container.whose(state)
+        container = self.containers.setdefault(whose, Container(whose))
+        return Listener(number, fd, state, container)
+
+    def _add(self, listener: Listener) -> None:
+        os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
+        notify.wake_here(listener.fd)
+        self.by_fd[listener.fd] = listener
+        self.inspector.start()
+
+    def expect(self) -> None:
+        """Have the inspector started ahead of a listener: no call need wait for that."""
+        self._expected = time.monotonic() + _EXPECTED
+        self.inspector.start()
+
+    def expect_no_more(self) -> None:
+        """End the inspector if no listener has come."""
+        if self._expected and time.monotonic() > self._expected:
+            self._expected = 0.0
+            if not self.by_fd:
+                self.inspector.stop()
+
+    def _store(self, name: str, fd: int) -> None:
+        message = f"FDSTORE=1\nFDNAME={name}".encode()
+        if self.address and not sd_protocol.send(self.address, message, [fd], _PATIENCE):
+            say(f"the keeper did not take {name}; were this process killed, its calls would fail.")
+
+    def let_go(self, name: str) -> None:
+        """Have the keeper close what it holds by a name; if it is busy, with the next one."""
+        self._ended.append(name)
+        while self._ended and sd_protocol.send(
+            self.address, f"FDSTOREREMOVE=1\nFDNAME={self._ended[0]}".encode()
+        ):
+            del self._ended[0]
+
+    def gone(self, listener: Listener) -> bool:
+        """Forget a listener whose last process has ended; tell whether its container is over."""
+        name = f"{LISTENER}{listener.number}"
+        del self.by_fd[listener.fd]
+        is_last = all(one.container is not listener.container for one in self.by_fd.values())
+        if is_last:
+            del self.containers[listener.container.whose]
+        if not self.by_fd:
+            self.inspector.stop()
+        os.close(listener.fd)
+        self.let_go(name)
+        config_file.remove(f"{self.directory}/{name}.json")
+        return is_last
+
+    def answer(self, listener: Listener) -> None:
+        """Let one call continue, and record it unless the profile allows it by its arguments.
+
+        What is read of the caller is its own if the call still waits afterwards. What a filter of
+        its own refuses does not continue.
+        """
+        if self.inflight is None:
+            return
+        call = self.inflight.receive(listener.fd, listener.number)
+        if call is None:
+            return
+        error = self._error(listener, call)
+        groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
+        if groups and allows(groups, call.args, bits(call.arch, call.number)):
+            notify.proceed(listener.fd, call.id, error)
+            return
+        caller, args = self._look(listener.container, call)
+        if not notify.is_valid(listener.fd, call.id):
+            caller = Caller(call.tid)
+        self.inflight.count(call.id)
+        notify.proceed(listener.fd, call.id, error)
+        self.record(listener.key, _sighting(call, caller, args))
+
+    def _look(
+        self, container: Container, call: notify.Call
+    ) -> tuple[Caller, tuple[int, ...] | None]:
+        """Return who calls, and the arguments as far as they are known."""
+        address = pointed_arguments.address(call)
+        known = container.callers.known(call.tid, time.monotonic())
+        read = None
+        if call.tid and (known is None or address is not None):
+            try:
+                read = self._read(container, call.tid, address)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
+                say(f"who calls could not be read: {error!r}")
+        if read and known is None:
+            container.callers.learnt(call.tid, read.caller)
+        caller = known or (read.caller if read else Caller(call.tid))
+        return caller, pointed_arguments.arguments(call, read.flags if read else None)
+
+    def _read(self, container: Container, tid: int, address: int | None) -> Read | None:
+        """Have somebody else read it, for as long as the container may hold up others in all."""
+        if not container.may_be_read:
+            return None
+        try:
+            return self.inspector.ask(container, tid, address)
+        except Late as late:
+            self._read_no_more(late.container)
+            return None
+
+    def _remove_files(self) -> None:
+        """Remove what is left of listeners that are gone."""
+        names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
+        for name in os.listdir(self.directory):
+            if name not in names:
+                config_file.remove(f"{self.directory}/{name}")
+
+
+def read_state(directory: str, name: str) -> Json:
+    """Return what was written down of a listener, {} if nothing can be read."""
+    try:
+        found = json_codec.loads(config_file.read(f"{directory}/{name}.json").text)
+    except (Refusal, json_codec.Unreadable):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_state(directory: str, name: str, state: Json) -> bool:
+    """Write down whose a listener is; tell whether that could be done."""
+    new = f"{directory}/{name}.new"
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(json_codec.dumps({key: _plain(value) for key, value in state.items()}))
+        os.rename(new, f"{directory}/{name}.json")
+    except (OSError, json_codec.Unreadable):
+        say(f"whose {name} is could not be written down.")
+        return False
+    return True
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _sighting(call: notify.Call, caller: Caller, args: tuple[int, ...] | None) -> Sighting:
+    return Sighting(
+        time=time.time(),
+        serial=0,
+        pid=caller.pid,
+        uid=caller.uid,
+        comm=caller.comm,
+        exe=caller.exe,
+        arch=call.arch,
+        number=call.number,
+        code=_USER_NOTIF | call.hides,  # see report.installed_filters
+        args=args,
+        source=OBSERVE,
+    )

@@ -1,0 +1,208 @@
+"""Seccomp's user notifications: receiving a call, and letting it continue (seccomp_unotify(2)).
+
+What has been received and is not answered belongs to nobody else: the kernel gives it to no second
+receiver, and its caller waits for ever. So a notification is received straight into memory that
+outlives this process (`Inflight`): the kernel writes it in the very system call that marks it as
+received, and takes that mark back if it cannot write. Whoever comes next answers what it finds.
+
+An answer for a call that is gone fails with ENOENT, for one that was not received with EINPROGRESS;
+neither does harm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import time
+from errno import EINPROGRESS, ENOENT
+
+from runc_wrap.agent.supervisor.stall_detection import BUSY_AT
+
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
+_RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
+_ID = struct.Struct("=Q")
+Counts = tuple[int, int, int]
+_COUNTED = struct.Struct("=QQ")
+_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
+
+# asm-generic/ioctl.h, and the three architectures that have other bits for the direction
+_OTHERS = ("mips", "ppc", "sparc")
+_READ, _WRITE = (2, 4) if os.uname().machine.startswith(_OTHERS) else (2, 1)
+_SHIFT = 29 if _WRITE == 4 else 30  # noqa: PLR2004 - as above
+
+
+def _request(direction: int, number: int, size: int) -> int:
+    return direction << _SHIFT | size << 16 | ord("!") << 8 | number
+
+
+RECV = _request(_READ | _WRITE, 0, _NOTIFICATION.size)
+SEND = _request(_READ | _WRITE, 1, _RESPONSE.size)
+ID_VALID = _request(_WRITE, 2, _ID.size)
+SET_FLAGS = _request(_WRITE, 4, _ID.size)
+
+
+class Call:
+    """One call that waits for an answer; `tid` is the calling thread, 0 if it is beyond our sight.
+
+    `args` are the six registers, `ip` the instruction pointer. `hides`: it installs a filter that
+    may keep calls from us.
+    """
+
+    __slots__ = ("arch", "args", "hides", "id", "ip", "number", "tid")
+
+    def __init__(self, raw: tuple[int, ...]) -> None:
+        self.id, self.tid, _, self.number, self.arch, self.ip = raw[:6]
+        self.args = raw[6:]
+        self.hides = False
+
+
+class Inflight:
+    """Memory that outlives the process: the call that is being answered, and what is not on disk.
+
+        0  struct seccomp_notif     80 bytes
+      128  the listener's number    8 bytes
+      136  calls answered, and not written to the store yet   8 bytes   | these
+      144  the id of the call that was counted last   8 bytes           | twice:
+      176  as 136 and 144; which of the two counts is said at 192, by the last store
+      152  calls let continue, unrecorded, while no agent ran   8 bytes
+      160  audit records read, and not written to the store yet   8 bytes
+      168  since when the worker is at what it does (agent.supervisor.stall_detection)   8 bytes
+
+    It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
+    ones it copies.
+    """
+
+    SIZE = 4096
+    _WHOSE, _UNRECORDED, _AUDIT = 128, 152, 160
+    _COUNTS, _WHICH = (136, 176), 192
+    _EMPTY = bytes(_NOTIFICATION.size)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        if os.fstat(fd).st_size < self.SIZE:
+            os.ftruncate(fd, self.SIZE)
+        self.memory = mmap.mmap(fd, self.SIZE)
+
+    def begin(self) -> None:
+        """Note that something is being done from now on."""
+        _ID.pack_into(self.memory, BUSY_AT, time.monotonic_ns())
+
+    def rest(self) -> None:
+        """Note that nothing is being done."""
+        _ID.pack_into(self.memory, BUSY_AT, 0)
+
+    @classmethod
+    def new(cls) -> Inflight:
+        """Return new memory; `fd` is to be stored where it outlives this process."""
+        return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
+
+    @property
+    def left(self) -> tuple[int, Call] | None:
+        """The listener's number and the call that was received last, None if none was."""
+        call = _NOTIFICATION.unpack_from(self.memory)
+        return (self._number(self._WHOSE), Call(call)) if any(call) else None
+
+    @property
+    def unwritten(self) -> int:
+        """How many calls were answered that the store has not on disk."""
+        return self._counted()[0]
+
+    def count(self, call: int) -> None:
+        """Count a call, before it is answered."""
+        self._count(self.unwritten + 1, call)
+
+    def is_counted(self, call: int) -> bool:
+        """Tell whether a call is the one that was counted last."""
+        return self._counted()[1] == call
+
+    def _counted(self) -> tuple[int, int]:
+        number, call = _COUNTED.unpack_from(self.memory, self._COUNTS[self.memory[self._WHICH]])
+        return number, call
+
+    def _count(self, number: int, call: int) -> None:
+        """Note both at once: killed in between, the pair before counts."""
+        other = 1 - self.memory[self._WHICH]
+        _COUNTED.pack_into(self.memory, self._COUNTS[other], number, call)
+        self.memory[self._WHICH] = other
+
+    @property
+    def unrecorded(self) -> int:
+        """How many calls continued while no agent ran; the store has not on disk that they did."""
+        return self._number(self._UNRECORDED)
+
+    def pass_over(self) -> None:
+        """Count a call that nobody will record, before it is answered."""
+        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded + 1)
+
+    @property
+    def records(self) -> int:
+        """How many audit records were read that the store has not on disk."""
+        return self._number(self._AUDIT)
+
+    def read(self, records: int) -> None:
+        """Count audit records, before anything is done with them."""
+        _ID.pack_into(self.memory, self._AUDIT, self.records + records)
+
+    def counts(self) -> Counts:
+        """Return the three numbers of what is not on disk."""
+        return self.unwritten, self.unrecorded, self.records
+
+    def written(self, counted: Counts | None = None) -> None:
+        """Note that the store is on disk, with all that there was or what `counts` has said."""
+        calls, unrecorded, records = counted or self.counts()
+        self._count(self.unwritten - calls, self._counted()[1])
+        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded - unrecorded)
+        _ID.pack_into(self.memory, self._AUDIT, self.records - records)
+
+    def receive(self, listener: int, number: int) -> Call | None:
+        """Receive a call from a listener that is readable; None if the call is gone.
+
+        The one before must have been answered. Raises OSError.
+        """
+        self.memory[: _NOTIFICATION.size] = self._EMPTY  # first: it is another listener's
+        _ID.pack_into(self.memory, self._WHOSE, number)
+        try:
+            fcntl.ioctl(listener, RECV, self.memory, True)  # noqa: FBT003 - takes it by position only
+        except OSError as error:
+            if error.errno == ENOENT:
+                return None
+            raise
+        return Call(_NOTIFICATION.unpack_from(self.memory))
+
+    def _number(self, at: int) -> int:
+        found: int = _ID.unpack_from(self.memory, at)[0]
+        return found
+
+
+def is_valid(listener: int, call: int) -> bool:
+    """Tell whether a call still waits: what was read of its process until now is its own."""
+    try:
+        fcntl.ioctl(listener, ID_VALID, _ID.pack(call))
+    except OSError:
+        return False
+    return True
+
+
+def proceed(listener: int, call: int, error: int = 0) -> bool:
+    """Let a call continue as if nothing had been, or end it with an error.
+
+    False if it waits no more, or does not yet.
+    """
+    try:
+        fcntl.ioctl(listener, SEND, _RESPONSE.pack(call, 0, -error, 0 if error else _CONTINUE))
+    except OSError as failed:
+        if failed.errno not in (ENOENT, EINPROGRESS):
+            raise
+        return False
+    return True
+
+
+def wake_here(listener: int) -> None:
+    """Ask the kernel to run caller and listener one after the other on one CPU, if it can."""
+    try:
+        fcntl.ioctl(listener, SET_FLAGS, _SYNC_WAKE_UP)
+    except (OSError, OverflowError):
+        return

@@ -1,0 +1,84 @@
+"""What a call that waits points at: clone3's flags, or a filter that is to be installed. Lean.
+
+Flags stand first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h). A
+filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), of which
+32-bit programs and x32's have a shorter form.
+"""
+
+from __future__ import annotations
+
+import posix
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.observe.notify import Call
+
+# linux:scripts/syscall.tbl; calls that are newer than 5.0 have one number, but for an offset
+_CLONE3 = 435
+_OFFSETS = (0, 0x40000000, 4000, 5000, 6000)  # x32, and mips' o32, n64 and n32
+_NUMBERS = frozenset(_CLONE3 + offset for offset in _OFFSETS)
+_FLAGS = struct.Struct("=Q")
+_PROGRAM, _COMPAT = struct.Struct("=H6xQ"), struct.Struct("=H2xI")  # struct sock_fprog
+_INSTRUCTION, _MOST = 8, 4096
+
+
+def address(call: Call) -> int | None:
+    """Return where a call's flags lie, None for a call that has none."""
+    return call.args[0] if call.number & 0xFFFFFFFF in _NUMBERS else None
+
+
+def arguments(call: Call, flags: int | None) -> tuple[int, ...] | None:
+    """Return a call's arguments, of clone3 with the flags instead of where they are.
+
+    None where these are not known. They are the call's own if it still waits afterwards, unless
+    another thread changes them meanwhile.
+    """
+    if address(call) is None:
+        return call.args
+    return None if flags is None else (flags, *call.args[1:])
+
+
+def flags(tid: int, where: int) -> int | None:
+    """Read clone3's flags: 0 where nothing is (the kernel fails the call, or its process is gone).
+
+    It can take for ever: the page may lie in a file of a file system that does not answer, or the
+    process holds its memory's lock. So only a process that nobody waits for does it.
+    """
+    try:
+        fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return None
+    try:
+        (found,) = _FLAGS.unpack(posix.pread(fd, _FLAGS.size, where))
+    except (OSError, OverflowError, struct.error):
+        return 0
+    finally:
+        posix.close(fd)
+    return int(found)
+
+
+def program(tid: int, where: int, *, compat: bool) -> bytes | None:
+    """Read the filter that a call names; b"" for what the kernel does not take, None if unknown.
+
+    It can take for ever, as `flags`.
+    """
+    form = _COMPAT if compat else _PROGRAM
+    try:
+        fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        return None
+    try:
+        length, start = form.unpack(posix.pread(fd, form.size, where))
+        if not 0 < length <= _MOST:
+            return b""
+        found = posix.pread(fd, length * _INSTRUCTION, start)
+    except (OSError, OverflowError, struct.error):
+        return b""
+    finally:
+        posix.close(fd)
+    return found if len(found) == length * _INSTRUCTION else b""

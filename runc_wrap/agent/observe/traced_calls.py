@@ -1,0 +1,209 @@
+"""Filters that a container's own programs install, where the calls are sent to us. Lean.
+
+USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call that a program's own filter has traced is
+sent to us, and to let it continue would be to make it, though the container's own sandbox refuses
+it. So each installation is sent as well (profiles.filter_installation). Its filter is read from the
+caller's memory, and kept if it could answer TRACE. From then on calls of that listener's threads
+that could carry it are not continued where it says TRACE: without a tracer they get ENOSYS, as the
+kernel has it; with one, whom nobody can ask from here, EPERM, as most that enforce denies. Where
+that cannot be told they are not continued either. No other action needs this: ERRNO, TRAP and KILL
+outrank USER_NOTIF, ALLOW and LOG let the call through, and no other listener can be there (EBUSY).
+A filter that answers USER_NOTIF without one is newer than ours and so counts: its calls get ENOSYS
+and never reach us. They are as without us; that they may be missing is told with the installation.
+
+A filter belongs to threads, and so does ours: who carries one of the kept filters has the listener
+that its installation came by. Whoever has no more filters than the installer had before cannot.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from errno import ENOMEM, ENOSYS, EPERM
+
+from runc_wrap.agent.log import say
+from runc_wrap.agent.observe import filter_answer
+from runc_wrap.agent.observe.argument_rules import bits
+from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.agent.observe.inspector_client import Inspector, Read
+    from runc_wrap.agent.observe.notify import Call
+    from runc_wrap.agent.observe.observed_container import Container
+
+    Kept = tuple[int, bytes | None]
+
+KEY = "own_filters"  # in a listener's state
+MOST = 16  # filters of one listener that are kept
+MOST_INSTRUCTIONS = 4096  # of them all: what one call may take to be looked at
+_INT = 0xFFFFFFFF
+_TRIES, _PAUSE = 10, 0.02  # to have it read, where the inspector has no CPU or is just starting
+_DATA = struct.Struct("=IIQ6Q")  # struct seccomp_data
+_WORDS = struct.Struct("=16I")
+_CLONE3 = 435
+
+# AUDIT_ARCH_*: the numbers of seccomp, and of prctl
+_CALLS = {
+    0xC000003E: ((317, 0x4000013D), (157, 0x4000009D)),  # x86_64, x32
+    0x40000003: ((354,), (172,)),  # i386
+    0xC00000B7: ((277,), (167,)),  # aarch64
+    0x40000028: ((383,), (172,)),  # arm
+    0xC00000F3: ((277,), (167,)),  # riscv64
+    0xC0000102: ((277,), (167,)),  # loongarch64
+    0xC0000015: ((358,), (171,)),  # ppc64le
+    0x80000015: ((358,), (171,)),  # ppc64
+    0x00000014: ((358,), (171,)),  # ppc
+    0x80000016: ((348,), (172,)),  # s390x
+    0x00000016: ((348,), (172,)),  # s390
+    0x00000008: ((4352,), (4192,)),  # mips
+    0x40000008: ((4352,), (4192,)),  # mipsel
+    0x80000008: ((5312,), (5153,)),  # mips64
+    0xC0000008: ((5312,), (5153,)),  # mipsel64
+    0xA0000008: ((6316,), (6153,)),  # mips64n32
+    0xE0000008: ((6316,), (6153,)),  # mipsel64n32
+    0x0000000F: ((338,), (172,)),  # parisc
+    0x8000000F: ((338,), (172,)),  # parisc64
+    0x00000004: ((380,), (172,)),  # m68k
+    0x4000002A: ((372,), (172,)),  # sh
+    0x0000002A: ((372,), (172,)),  # sheb
+}
+_SET_MODE_FILTER, _PR_SET_SECCOMP = 1, 22
+_NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
+_FIRST = {
+    (arch, number): first
+    for arch, calls in _CALLS.items()
+    for numbers, first in zip(calls, (_SET_MODE_FILTER, _PR_SET_SECCOMP), strict=True)
+    for number in numbers
+}
+
+
+def is_installation(call: Call) -> bool:
+    """Tell whether a call installs a filter that it names."""
+    first = _FIRST.get((call.arch, call.number & _INT))
+    return first is not None and call.args[0] & _INT == first and _address(call) != 0
+
+
+def _address(call: Call) -> int:
+    return call.args[2] & bits(call.arch, call.number)
+
+
+def _asks_for_listener(call: Call) -> bool:
+    """Tell whether an installation asks for a listener: it fails beside ours (EBUSY)."""
+    return call.args[0] & _INT == _SET_MODE_FILTER and bool(call.args[1] & _NEW_LISTENER)
+
+
+class OwnFilters:
+    """What processes of one listener installed that could answer TRACE.
+
+    Each with the filters that the installer had before; None for one that is not known.
+    """
+
+    __slots__ = ("kept",)
+
+    def __init__(self, told: object = None) -> None:
+        self.kept: list[Kept] = []
+        try:
+            for count, text in told if isinstance(told, list) else ():
+                self.kept.append((int(count), None if text is None else bytes.fromhex(text)))
+        except (ValueError, TypeError):
+            self.kept = [(0, None)]
+
+    def as_state(self) -> list[list[object]]:
+        """Return what it is made of again."""
+        return [
+            [count, program if program is None else program.hex()] for count, program in self.kept
+        ]
+
+    def add(self, count: int, program: bytes | None) -> bool:
+        """Keep a filter; tell whether that is news. What is too much is kept as one not known."""
+        if any(one <= count and other in (program, None) for one, other in self.kept):
+            return False
+        self.kept.append((count, program))
+        size = sum(len(one or b"") for _, one in self.kept)
+        if len(self.kept) > MOST or size > MOST_INSTRUCTIONS * filter_answer.INSTRUCTION:
+            self.kept = [(min(one for one, _ in self.kept), None)]
+        return True
+
+    def traces(self, call: Call, count: int | None) -> bool:
+        """Tell whether one could answer TRACE to a call of a thread with so many filters."""
+        number = call.number & _INT
+        words = _WORDS.unpack(_DATA.pack(number, call.arch, call.ip, *call.args))
+        return any(
+            program is None or _traces(program, words)
+            for before, program in self.kept
+            if count is None or count > before
+        )
+
+
+def _traces(program: bytes, words: tuple[int, ...]) -> bool:
+    try:
+        return filter_answer.traces(program, words)
+    except (IndexError, KeyError):  # the kernel did not take it
+        return True
+
+
+class Checks:
+    """Says what a call gets. `late` is told of a container about which reading took too long."""
+
+    def __init__(self, inspector: Inspector, late: Callable[[Container], None]) -> None:
+        self._inspector = inspector
+        self._late = late
+
+    def error(
+        self, own: OwnFilters, container: Container, call: Call, keep: Callable[[], bool]
+    ) -> int:
+        """Return the error that a call gets, 0 if it continues.
+
+        `keep` writes down what `own` has, before an installation is answered.
+        """
+        installs = is_installation(call)
+        if not installs and not own.kept:
+            return 0
+        try:
+            return (
+                self._install(own, container, call, keep)
+                if installs
+                else self._refused(own, container, call)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
+            say(f"a filter of a container's own could not be looked at: {error!r}")
+            return EPERM
+
+    def _install(
+        self, own: OwnFilters, container: Container, call: Call, keep: Callable[[], bool]
+    ) -> int:
+        whole = bits(call.arch, call.number) > _INT
+        read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
+        program = read.program if read else None
+        call.hides = not _asks_for_listener(call) and (
+            program is None or filter_answer.may_answer(program, filter_answer.NOTIFY)
+        )
+        if program is not None and not filter_answer.may_answer(program, filter_answer.TRACE):
+            return 0
+        count = (read.filters if read else None) or 0
+        return 0 if not own.add(count, program) or keep() else ENOMEM
+
+    def _refused(self, own: OwnFilters, container: Container, call: Call) -> int:
+        read = self._read(container, call.tid, None, 0)
+        if not own.traces(call, read.filters if read else None):
+            return 0
+        is_alone = read is not None and read.tracer == 0
+        return ENOSYS if is_alone or call.number & 0xFFF == _CLONE3 else EPERM
+
+    def _read(self, container: Container, tid: int, address: int | None, what: int) -> Read | None:
+        for _ in range(_TRIES if tid else 0):
+            if not container.may_be_read:
+                return None
+            try:
+                read = self._inspector.ask(container, tid, address, what, standing=True)
+            except Late as late:
+                self._late(late.container)
+                continue
+            if read or container.waiting <= 0:  # all other containers' calls wait meanwhile
+                return read
+            container.waiting -= _PAUSE
+            time.sleep(_PAUSE)
+        return None

@@ -1,0 +1,1 @@
+"""Gathers records and writes what was seen."""

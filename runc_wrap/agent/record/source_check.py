@@ -1,0 +1,192 @@
+"""Whether the agent sees: a process of its own, with one call that is logged, must reach it. Lean.
+
+Audit's multicast and the process connector are the first network namespace's alone, and nothing
+fails in another one: there just comes nothing. So a program is started at the beginning, every few
+minutes and when something has changed that keeps records away (agent.record.probe_process), and waited for. Any
+record or news since then will do. What does not come twice is not seen, until something comes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _signal import SIGKILL  # type: ignore[import-not-found]
+from typing import TYPE_CHECKING
+
+from runc_wrap.agent.log import say
+from runc_wrap.evidence.attribution import proc_connector
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sources import seen_sources
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.model import Sighting
+
+PATIENCE = 3.0  # seconds for what is provoked to come
+AGAIN = 120.0  # seconds after what did not come
+_TRIES = 2
+_NAME = "rw-look-"
+_LOG = 0x7FFC0000
+_MOST_NAMES = 8
+_ELSEWHERE = "this is not the first network namespace, which alone has it (in a pod: hostNetwork)"
+_FIRST_ALONE = "/proc/sys/net/core/netdev_max_backlog"  # linux:net/core/sysctl_net_core.c
+_PIDS = "this is not the first pid namespace: whose calls they are cannot be told (pod: hostPID)"
+_KEPT_BACK = (
+    "nothing came of a call that a filter of its own had the kernel log (try: auditctl -s; "
+    "auditctl -l; in a pod: hostNetwork)"
+)
+_UNTOLD = "nothing came of a process of its own (in a pod: hostNetwork)"
+
+
+class Sight:
+    """`begun` has for each source that is seen since when; `blind` why another is not.
+
+    A source that is in neither is not known yet. `due` is when `turn` has something to do, on the
+    monotonic clock.
+    """
+
+    def __init__(self, directory: str, absent: dict[str, str]) -> None:
+        self._directory = directory
+        self.begun: dict[str, float] = {}
+        self.blind = {name: why for name, why in absent.items() if why}
+        self._asked = [name for name in absent if name not in self.blind]
+        self._opened = dict.fromkeys(self._asked, time.time())  # and never blind since
+        self._proven: dict[str, float] = {}
+        self._names: list[bytes | str] = []
+        self._pid = 0
+        self._since = 0.0
+        self._tries = 0
+        self.due = 0.0
+        self._until: float | None = None
+        for name, why in self.blind.items():
+            say(seen_sources.sentences({name: why})[name])
+        self._is_told = False
+
+    def is_own(self, one: Sighting) -> bool:
+        """Tell whether a record is of a call that was provoked; any record shows that we see."""
+        self.saw(AUDIT, one.time)
+        return bool(one.code == _LOG and one.comm in self._names and one.comm.startswith(_NAME))
+
+    def saw(self, source: str, when: float) -> None:
+        """Note that something came of a source."""
+        if when >= self._proven.get(source, 0.0):
+            self._proven[source] = when
+
+    def is_proven(self, source: str) -> bool:
+        """Tell whether something has come of a source since it was last provoked."""
+        return self._proven.get(source, 0.0) >= self._since
+
+    def last_proof(self, source: str) -> float:
+        """Return when something came of a source last, 0.0 for never."""
+        return self._proven.get(source, 0.0)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether something was provoked and is waited for."""
+        return self._until is not None
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether nothing is known yet of some source."""
+        return any(name not in self.begun and name not in self.blind for name in self._asked)
+
+    def look(self) -> None:
+        """Start a program that provokes something, at the next turn."""
+        self.due = 0.0
+
+    def turn(self) -> bool:
+        """Do what there is to do; tell whether something is known now that was not."""
+        now = time.monotonic()
+        if self._until is None:
+            if self._asked and self.due <= now:
+                self._provoke(now)
+            elif not self._asked:
+                self.due = float("inf")
+                return self._tell()
+            return False
+        self._reap()
+        missing = [name for name in self._asked if not self.is_proven(name)]
+        if missing and now < self._until:
+            self.due = self._until
+            return self._take(missing)
+        self._until = None
+        if missing and self._tries < _TRIES:
+            self.due = now
+            return self._take(missing)
+        self._tries = 0
+        self.due = now + (AGAIN if missing else seen_sources.EVERY)
+        return self._take(missing, are_blind=True)
+
+    def _provoke(self, now: float) -> None:
+        self._kill()
+        name = _NAME + os.urandom(4).hex()[:7]
+        self._names = [*self._names[1 - _MOST_NAMES :], name]
+        self._tries += 1
+        self._since, self._until = time.time() - 0.05, now + PATIENCE
+        self.due = self._until
+        program = f"{__file__.rpartition('/')[0]}/probe_process.py"
+        words = [sys.executable, "-I", "-S", "-B", program, name]
+        try:
+            self._pid = os.posix_spawn(words[0], words, {}, setsigmask=[])
+        except OSError as error:
+            say(f"whether evidence is seen cannot be tried: {error.strerror}")
+
+    def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
+        """Take in what is known of each source; tell whether anything is new."""
+        before = (dict(self.blind), set(self.begun))
+        for name in self._asked:
+            if name not in missing:
+                self.begun.setdefault(name, self._opened.get(name, self._since))
+                self.blind.pop(name, None)
+            elif are_blind:
+                self._opened.pop(name, None)
+                self.begun.pop(name, None)
+                self.blind[name] = self._why(name)
+        for name, why in self.blind.items():
+            if name not in before[0]:
+                say(seen_sources.sentences({name: why})[name])
+        for name in before[0].keys() - self.blind.keys():
+            say(f"{name}: something comes again")
+        if before != (self.blind, set(self.begun)):
+            self._is_told = False
+        return self._tell() if are_blind or not missing else False
+
+    def _tell(self) -> bool:
+        """Write what is known, for other programs; each time, as that is how old it is."""
+        is_new, self._is_told = not self._is_told, True
+        try:
+            seen_sources.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
+        except OSError as error:
+            say(f"what is seen cannot be told to others: {error.strerror}")
+        return is_new
+
+    def _why(self, name: str) -> str:
+        if not os.path.exists(_FIRST_ALONE):
+            return _ELSEWHERE
+        return _KEPT_BACK if name == AUDIT else _UNTOLD
+
+    def _reap(self) -> None:
+        try:
+            if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+                self._pid = 0
+        except ChildProcessError:  # somebody else has waited for it
+            self._pid = 0
+
+    def _kill(self) -> None:
+        if self._pid:
+            os.kill(self._pid, SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        self._kill()
+        seen_sources.remove(self._directory)
+
+
+def absent(audit: str, processes: str) -> dict[str, str]:
+    """Return for each source why it cannot be listened to, "" where it can."""
+    if not audit and not proc_connector.is_initial("pid"):
+        audit = _PIDS
+    return {AUDIT: audit, PROCESSES: processes}

@@ -1,0 +1,96 @@
+"""What changed in the store, brought to disk by a thread; what is outdated, removed. Lean."""
+
+from __future__ import annotations
+
+import time
+
+from runc_wrap.agent.log import say
+from runc_wrap.agent.record.disk_thread import Disk
+from runc_wrap.evidence.store.evidence_files import put, remove
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.observe.notify import Counts, Inflight
+    from runc_wrap.agent.record.disk_thread import Outdated
+    from runc_wrap.evidence.store.evidence_files import Store
+
+SLOW = 30.0  # seconds of writing, after which it is said
+CLEAR_EVERY = 86400.0
+
+
+class EvidenceWriter:
+    """Writes a store, once `begin` is called; `fd` is readable when `hear` has to be called.
+
+    `memory` counts what is not on disk.
+    """
+
+    def __init__(self, store: Store, memory: Inflight) -> None:
+        self._store = store
+        self._memory = memory
+        self._disk = Disk()
+        self.fd = self._disk.fd
+        self._counted: Counts | None = None  # what is being written holds; None: it removes
+        self._begun = 0.0
+        self._is_said = False
+        self._cleared = -CLEAR_EVERY
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether it writes."""
+        return self._disk.is_busy
+
+    def due(self) -> list[float]:
+        """Return when `complain` has something to do, on the monotonic clock."""
+        return [] if self._is_said else [self._begun + SLOW]
+
+    def complain(self) -> None:
+        """Say that the disk does not answer, once."""
+        self._is_said = True
+        say(f"evidence has not been written for {SLOW:.0f} s: the disk does not answer.")
+
+    def begin(self) -> bool:
+        """Begin to write: what is to be on disk is settled now. Tell whether that could be."""
+        self._begun, self._is_said = time.monotonic(), False
+        is_time = self._begun - self._cleared >= CLEAR_EVERY
+        try:
+            if is_time:
+                self._store.forget()
+            files, self._counted = self._store.changes(), self._memory.counts()
+        except OSError as error:
+            return self._failed(error)
+
+        def work() -> Outdated:
+            put(files)
+            return self._store.outdated() if is_time else []
+
+        self._cleared = self._begun if is_time else self._cleared
+        self._disk.begin(work)
+        return True
+
+    def hear(self) -> bool:
+        """Wait for what was begun, and tell whether it went well; more may be to do."""
+        counted, self._counted = self._counted, None
+        try:
+            gone = self._disk.ended()
+        except OSError as error:
+            return self._failed(error)
+        if counted is not None:
+            self._store.written()
+            self._memory.written(counted)
+        if gone:
+            self._remove(gone)
+        return True
+
+    def _remove(self, gone: Outdated) -> None:
+        state = self._store.cleared(gone)
+
+        def work() -> Outdated:
+            remove(state, gone)
+            return []
+
+        self._disk.begin(work)
+
+    def _failed(self, error: OSError) -> bool:
+        say(f"evidence cannot be written: {error.strerror}; it is tried again.")
+        self._store.unwritten()
+        return False

@@ -1,0 +1,1 @@
+"""Holds descriptors, starts the workers, and starts them anew: what an init system would do."""

@@ -1,0 +1,27 @@
+"""What happens when the keeper was killed: the evidence worker, which has all, takes its place."""
+
+from __future__ import annotations
+
+import posix
+
+from runc_wrap.agent import release_paths, sd_protocol, signals
+from runc_wrap.agent.supervisor.acceptor import ARRIVALS
+from runc_wrap.agent.supervisor.keeper import BOUND, UPSTREAM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from runc_wrap.agent.sd_protocol import Named
+
+
+def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
+    """Become the keeper; `held` is what this worker was handed, and what it stored since."""
+    signals.hold()
+    environment = {
+        b"NOTIFY_SOCKET": posix.environ.get(UPSTREAM, b""),
+        BOUND: posix.environ.get(BOUND, b""),
+    }
+    kept = [each for each in held if each.name not in ("keeper", "progress", ARRIVALS)]
+    sd_protocol.become(release_paths.command(prefix, "keeper"), kept, environment)
