@@ -14,8 +14,8 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.cli.choosing import chosen
-from runc_wrap.cli.full import WORDS, call_words, in_full
+from runc_wrap.cli.workload_argument import chosen
+from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.report import node_evidence as node_report
 from runc_wrap.report import outcomes

@@ -9,9 +9,9 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.cli.choosing import chosen, listed
-from runc_wrap.cli.full import call_words
 from runc_wrap.cli.report import gathered, sources, suggested
+from runc_wrap.cli.workload_argument import chosen, listed
+from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.store import coverage
 from runc_wrap.report.suggestion import policy_snippets
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cli.full import call_words
+from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.model import AUDIT, Lost
