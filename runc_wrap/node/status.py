@@ -2,9 +2,9 @@
 
 `agrees` is about filters in force, told by /proc/PID/status alone: every process has as many as the
 decided config asks for, on top of those that it got from whoever started the container. A process
-may have more: programs confine themselves. Which calls a filter denies is `runc_wrap.node.deep_verify`'s.
-Where whoever started it was itself filtered and is gone, a filter that was inherited looks like the
-decided one; `runc_wrap.node.deep_verify` tells these apart too.
+may have more: programs confine themselves. Which calls a filter denies is
+`runc_wrap.node.deep_verify`'s. Where whoever started it was itself filtered and is gone, a filter
+that was inherited looks like the decided one; `runc_wrap.node.deep_verify` tells these apart too.
 """
 
 from __future__ import annotations

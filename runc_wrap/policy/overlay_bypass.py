@@ -157,8 +157,8 @@ def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
         place = placing(values)(SOCKETS if beyond == [_DENIED] else DENY)
         yield (
             f"note: {place}io_uring does {', '.join(beyond)} too, and no filter sees that: "
-            f"{', '.join(io_uring.CALLS)} are denied as well; to keep them and the way around, write "
-            f'io_uring = "{ALLOW}" in [overlay].'
+            f"{', '.join(io_uring.CALLS)} are denied as well; to keep them and the way around, "
+            f'write io_uring = "{ALLOW}" in [overlay].'
         )
     elif values[IO_URING] == ALLOW and setup and beyond:
         yield (

@@ -59,8 +59,8 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
         both := set(io_uring.CALLS) & {*denied}
     ):
         yield (
-            f"{placing(values)(overlay_bypass.IO_URING)}{overlay_bypass.IO_URING} is allow, but {_DENY} has "
-            f"{', '.join(sorted(both))}; leave one of them out."
+            f"{placing(values)(overlay_bypass.IO_URING)}{overlay_bypass.IO_URING} is allow, "
+            f"but {_DENY} has {', '.join(sorted(both))}; leave one of them out."
         )
     if values["overlay.existing"] and overlay(values) is None:
         yield (

@@ -1,6 +1,6 @@
 """Putting a compiled policy in force: a directory of its own, and one link that is switched.
 
-var/policy.2/N/policy.json  sources.json  profiles/*.json     the number: hotpath.policy_file.VERSION
+var/policy.2/N/policy.json  sources.json  profiles/*.json   number: hotpath.policy_file.VERSION
 var/policy.2/N/run-unmodified   for the launcher, which reads no JSON: on_error is that
 var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows

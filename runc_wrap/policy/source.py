@@ -80,7 +80,8 @@ def _take_rules(
     file: Path, rules: object, numbers: dict[Key, int], values: Values
 ) -> Iterator[str]:
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        yield f"{file}:{toml_lines.line(numbers, (schema.RULES,))}: a rule is written under [[rule]]."
+        line = toml_lines.line(numbers, (schema.RULES,))
+        yield f"{file}:{line}: a rule is written under [[rule]]."
         return
     for number, rule in enumerate(rules):
         own = len(values[schema.RULES])

@@ -6,7 +6,8 @@
     safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
                defaults answer so for every thread that is begun, and C libraries then use clone.
                Whether it was to make namespaces, which clone then may not, is known in observe, and
-               in audit by those that it began (evidence.attribution.child_namespaces); else `confidence` says so
+               in audit by those that it began (evidence.attribution.child_namespaces); else
+               `confidence` says so
     None       nobody can tell: nothing was watching, records were lost while one of them ran, what
                was seen has been cleared, or is damaged, more than is kept or of a profile that is
                gone, may not be all as programs in audit have filters of their own, or calls of

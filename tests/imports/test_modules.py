@@ -35,7 +35,8 @@ UNTIL_313 = frozenset({"_abc", "abc", "io"})
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
     for name in "argv config_file create_facts decision errors exec_runtime identity "
-    "json_ambiguity json_codec ledger_writer main policy_file privileged resolve rule_match splice".split()
+    "json_ambiguity json_codec ledger_writer main policy_file privileged resolve "
+    "rule_match splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
 ORJSON = {"_datetime"}  # loaded by its path it is not seen
 # Of ours, only what is imported late is seen: the rest comes out of one file (launcher/packing.py).

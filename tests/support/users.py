@@ -1,6 +1,7 @@
 """A program: what uid 4242 puts into its own run directory so that root's commands stumble.
 
-Run as that user: `python users_containers.py DIRECTORY PID`, PID being a process that is not the user's.
+Run as that user: `python users_containers.py DIRECTORY PID`, PID being a process that is not the
+user's.
 """
 
 from __future__ import annotations

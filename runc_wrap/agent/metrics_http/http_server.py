@@ -2,7 +2,8 @@
 
 Each listening socket has room of its own, and on loopback each uid: whoever connects and says
 nothing, or reads nothing, takes room from itself. Nothing is started before a request is whole
-and right (agent.metrics_http.request_head), and then once for all who ask (agent.metrics_http.exposition).
+and right (agent.metrics_http.request_head), and then once for all who ask
+(agent.metrics_http.exposition).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A program that makes one harmless call which its own filter logs: python -I -S probe_process.py NAME.
+"""A program that makes one harmless call which its own filter logs.
+
+    python -I -S probe_process.py NAME
 
 Whoever hears of it hears of calls that filters log. The call is getpriority with arguments that
 are none, so it fails; only this process, for the rest of its short life, has the filter. NAME is

@@ -2,8 +2,9 @@
 
 Audit's multicast and the process connector are the first network namespace's alone, and nothing
 fails in another one: there just comes nothing. So a program is started at the beginning, every few
-minutes and when something has changed that keeps records away (agent.record.probe_process), and waited for. Any
-record or news since then will do. What does not come twice is not seen, until something comes.
+minutes and when something has changed that keeps records away (agent.record.probe_process), and
+waited for. Any record or news since then will do. What does not come twice is not seen, until
+something comes.
 """
 
 from __future__ import annotations

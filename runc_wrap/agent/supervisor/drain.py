@@ -1,10 +1,10 @@
 """What a keeper becomes that is told to stop while containers still send calls.
 
-The calls continue, but those that a filter of the container's own refuses (agent.observe.traced_calls).
-Nothing is recorded but how many there were. Processes that join one of these containers bring their
-listener as before; containers are created without. It ends with the last of the listeners, when a
-new keeper takes them over (agent.supervisor.handoff), or at the next SIGTERM: from then on calls fail with
-ENOSYS, as the kernel has it.
+The calls continue, but those that a filter of the container's own refuses
+(agent.observe.traced_calls). Nothing is recorded but how many there were. Processes that join one
+of these containers bring their listener as before; containers are created without. It ends with the
+last of the listeners, when a new keeper takes them over (agent.supervisor.handoff), or at the next
+SIGTERM: from then on calls fail with ENOSYS, as the kernel has it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The keeper: holds what must outlive a worker, starts the workers, and does nothing else.
 
 It can be replaced in its place: at SIGHUP by the installed release's keeper, and once it was killed
-by the evidence worker (agent.supervisor.succession). Sockets and stored descriptors stay open over both.
+by the evidence worker (agent.supervisor.succession). Sockets and stored descriptors stay open over
+both.
 """
 
 from __future__ import annotations

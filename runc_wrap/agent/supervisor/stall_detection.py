@@ -5,8 +5,8 @@ memory that both have. The keeper is woken by a connection once in a while and l
 whether the count moved; at rest it is not woken at all.
 
 The evidence worker counts its turns so, and has one every TICK at least: the keeper looks at that,
-whether there are listeners or not. It says in the memory in flight (agent.observe.notify) since when it is
-at one thing: whoever comes next knows by that which call it hung in.
+whether there are listeners or not. It says in the memory in flight (agent.observe.notify) since
+when it is at one thing: whoever comes next knows by that which call it hung in.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Whose call it was: from a record's process to a container, a runtime, the host or nobody known."""
+"""Whose call it was: a container's, a runtime's, the host's, or nobody's that is known."""

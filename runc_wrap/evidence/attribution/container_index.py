@@ -6,9 +6,10 @@ A part of a cgroup's path may be a container's id, as engines write it:
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
     .../crio-conmon-ID.scope     not in it: the monitor, which is outside
 
-By itself that says nothing, for anybody may write so: evidence.attribution.membership has what proves it. A
-container's first process is told by the runtime's own word (runc's state.json, crun's status),
-start time included, where that lies in directories of root's alone. Lean: the agent has it.
+By itself that says nothing, for anybody may write so: evidence.attribution.membership has what
+proves it. A container's first process is told by the runtime's own word (runc's state.json, crun's
+status), start time included, where that lies in directories of root's alone. Lean: the agent has
+it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What joins may be gone before anybody could look at its cgroup; the runtime that starts it lives
 longer, and all its children are the container's. Words prove nothing: only those count that root's
-launcher has told the agent (agent.record.exec_notices), never those that lie in some process' memory.
+launcher has told the agent (agent.record.exec_notices), never those that lie in some process'
+memory.
 """
 
 from __future__ import annotations

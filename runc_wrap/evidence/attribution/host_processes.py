@@ -18,7 +18,7 @@ from runc_wrap.evidence.attribution.proc_lookup import COARSE
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
 FASTEST = 0.001  # seconds; from a runtime's beginning to a program in a container it takes more
 _END_SLACK = 0.001  # seconds, as for containers' processes
-# A runtime may run from a copy of its own, or from a mount of its file alone (evidence.attribution.runtime_programs)
+# A runtime may run from a copy of its own, or from a mount of its file alone: runtime_programs
 _LEADING = ("runc", "crun", "youki", "runsc", "kata", "railcar", "nsenter")
 _COPY, _GONE = "/memfd:", " (deleted)"
 

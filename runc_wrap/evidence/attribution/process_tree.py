@@ -8,8 +8,8 @@ may still be there.
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
 container's. So are those of a runtime that has somebody join (`runc exec`), which our launcher has
 told of (`join`). Who joins otherwise is looked at when it execs, and known by where it is
-(evidence.attribution.membership). What runs is the runtime itself until it execs: a container's program.
-Lean: the agent has it.
+(evidence.attribution.membership). What runs is the runtime itself until it execs: a container's
+program. Lean: the agent has it.
 """
 
 from __future__ import annotations
@@ -407,7 +407,8 @@ class Tree:
         life = self.lives.alive.get(pid)
         for child in reversed(path) if life else ():
             start = epoch(found[child][0])
-            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr] # loop runs for a life only
+            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
+            # loop runs for a life only
 
     def _end_former(self, pid: int, begun: float) -> None:
         """End who had the pid of a process that has begun, if its end was not told."""

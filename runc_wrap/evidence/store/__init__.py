@@ -1,1 +1,1 @@
-"""What was seen, counted and kept: one set of evidence for each agent, and what it did not watch."""
+"""What was seen, counted and kept on disk, and when nothing watched."""

@@ -2,7 +2,8 @@
 
     DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
                                   digest of root NUL id; `runtimes` are the runtime's own calls
-    DIR/unattributed.json         the same, of calls whose container is not known (evidence.store.unattributed_calls)
+    DIR/unattributed.json         the same, of calls whose container is not known
+                                  (evidence.store.unattributed_calls)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
 `lost` are [source, why, records, begin, end], several for each source and why; the release before

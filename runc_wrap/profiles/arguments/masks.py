@@ -2,8 +2,8 @@
 
 What a profile says of an `int` it says of its 32 bits, as unsigned (libseccomp knows no other); a
 program may set the upper half of the register, which a comparison of 64 bits sees and the kernel
-does not (runc_wrap.profiles.arguments.widths). Here each such comparison becomes those with a mask that
-hold for the same numbers, one rule for each. For arguments whose upper bits are clear nothing
+does not (runc_wrap.profiles.arguments.widths). Here each such comparison becomes those with a mask
+that hold for the same numbers, one rule for each. For arguments whose upper bits are clear nothing
 changes; with upper bits set a call gets what it would get without them. On ABIs of 32 bits nothing
 changes either: there libseccomp compares the lower half anyhow.
 

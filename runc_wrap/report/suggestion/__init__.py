@@ -1,1 +1,1 @@
-"""What to write so that a workload keeps what it uses: an addition to a profile, a policy snippet."""
+"""What to write so that a workload keeps what it uses: a profile, a policy snippet."""

@@ -9,8 +9,8 @@ no rule can say that, the call is allowed whole, with a warning.
 What would get ENOSYS is left out, and told, unless it is asked for: most programs know another way,
 and no record tells which do not: in audit and observe such calls are let through.
 
-Evidence may be an attacker's: what is dangerous (report.suggestion.dangerous_calls) is withheld and told apart,
-and added only where that is asked for.
+Evidence may be an attacker's: what is dangerous (report.suggestion.dangerous_calls) is withheld and
+told apart, and added only where that is asked for.
 """
 
 from __future__ import annotations

@@ -178,7 +178,8 @@ def test_it_loads_little(tmp_path: Path) -> None:
     """What it imports, each observed container's node has in memory once more."""
     argv = release_paths.command(str(tmp_path), "inspector")
     loaded = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from runc_wrap.agent.observe import inspector; "
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from runc_wrap.agent.observe import inspector; "
         "print(*sorted(set(sys.modules) & {'os', 're', 'socket', 'signal', 'enum', 'typing', "
         "'json', 'logging', 'subprocess', 'threading', 'pathlib', 'orjson'}))"
     )

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OURS = "exposition metrics peers request_head".split()
-LEAN = ["__future__", "_socket", "runc_wrap", "runc_wrap.agent"]
-LEAN += [*(f"runc_wrap.agent.{name}" for name in OURS), "select"]
+OURS = "exposition http_server request_head".split()
+LEAN = ["__future__", "_socket", "runc_wrap", "runc_wrap.agent", "runc_wrap.agent.metrics_http"]
+LEAN += [*(f"runc_wrap.agent.metrics_http.{name}" for name in OURS)]
+LEAN += ["runc_wrap.host", "runc_wrap.host.socket_peers", "select"]
 GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 

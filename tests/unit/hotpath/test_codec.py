@@ -91,7 +91,7 @@ def test_what_is_no_json_is_unreadable_long_after_orjson_was_loaded_from_beside_
         "made = [type(f'Made{n}', (), {}) for n in range(5000)]\n"
         "for _ in range(100):\n"
         "    try: json_codec.loads(b'{')\n"
-        "    except codec.Unreadable: continue\n"
+        "    except json_codec.Unreadable: continue\n"
         "    raise SystemExit('it was read')\n"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False, timeout=60)
