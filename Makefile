@@ -46,7 +46,7 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
@@ -79,7 +79,7 @@ test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page
 
 test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
-	.venv/bin/pytest tests/perf
+	.venv/bin/pytest tests/perf bench
 
 test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
 	.venv/bin/pytest tests/corpus

@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import agents, evidence, measures, numbers, places, report, rows
-from tests.support.namespaces import UNIFIED
-from tests.support.processes import environment
+from bench import evidence, measures, places, report, rows
+from harness.host.namespaces import UNIFIED
+from harness.host.processes import environment
+from harness.measure import agents, numbers
 
 INSIDE = "RUNC_WRAP_BENCH_INSIDE"
 

@@ -11,11 +11,11 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import agents, numbers
-from bench.timing import FailedError, seconds_of, timed
-from tests.support import install
-from tests.support.processes import run
-from tests.support.requirements import program
+from harness.host.processes import run
+from harness.measure import agents, numbers
+from harness.measure.timing import FailedError, seconds_of, timed
+from harness.node import install
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

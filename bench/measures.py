@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench import agents, numbers
 from bench.subjects import Subject
-from bench.timing import FailedError, seconds_of, spawned, timed
-from tests.support.install import use_runtime
-from tests.support.requirements import program
+from harness.measure import agents, numbers
+from harness.measure.timing import FailedError, seconds_of, spawned, timed
+from harness.node.install import use_runtime
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.numbers import Rounds
     from bench.places import Places
+    from harness.measure.numbers import Rounds
 
 WAYS = ("bare", "shell", "cold", "agent")
 COMMANDS: dict[str, Callable[[Subject], float]] = {

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from bench.timing import timed
-from tests.support import bundles, install
-from tests.support.processes import environment, short_directory
+from harness.containers import bundles
+from harness.host.processes import environment, short_directory
+from harness.measure.timing import timed
+from harness.node import install
 
 if TYPE_CHECKING:
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
 
 RUNS = 15
 WIDTH, ROW, LEFT = 900, 26, 250

@@ -6,18 +6,19 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import agents
 from bench.subjects import Subject, checked
-from tests.support import images, install, launchers
-from tests.support.processes import run, short_directory
-from tests.support.requirements import program
+from harness.engines import images
+from harness.host.processes import run, short_directory
+from harness.measure import agents
+from harness.node import install, launchers
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from bench.configs import Json
-    from tests.support.processes import Daemon
+    from harness.host.processes import Daemon
 
 RUNTIMES = ("runc", "crun")
 KERNEL = '[default]\nabis = "kernel"\n'

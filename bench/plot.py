@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from bench import numbers
+from harness.measure import numbers
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.numbers import Rounds
+    from harness.measure.numbers import Rounds
 
 COLOURS = {"bare": "#7f7f7f", "shell": "#c7a76c", "cold": "#4c78a8", "agent": "#54a24b"}
 NAMES = {

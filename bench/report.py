@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import numbers
+from harness.measure import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.numbers import Rounds
     from bench.rows import Row
+    from harness.measure.numbers import Rounds
 
 NOTE = f"""\
 Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import numbers
+from harness.measure import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.agents import AtRest
     from bench.evidence import Found
-    from bench.numbers import Rounds
+    from harness.measure.agents import AtRest
+    from harness.measure.numbers import Rounds
 
 ADDED = 0.6  # ms
 PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime that does nothing

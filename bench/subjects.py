@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench import configs
-from bench.timing import FailedError, seconds_of, timed
+from harness.measure.timing import FailedError, seconds_of, timed
 
 if TYPE_CHECKING:
     from pathlib import Path

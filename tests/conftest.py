@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import install
-from tests.support.processes import run
-from tests.support.requirements import program
+from harness.host.processes import run
+from harness.node import install
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # No example is judged by the clock. CI tries the same ones each time: what a new one finds belongs
 # to who works on it (`make check` goes on looking), not to whose commit comes next.
@@ -40,9 +40,9 @@ def own_installation(installed: install.Installed, tmp_path: Path) -> install.In
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the static program made from tests/support/NAME.c, built once a session."""
+    """Return the static program made from harness/programs/NAME.c, built once a session."""
     directory = tmp_path_factory.mktemp("built")
-    sources = Path(__file__).parent / "support"
+    sources = install.SOURCE / "harness" / "programs"
 
     @cache
     def build(name: str) -> Path:

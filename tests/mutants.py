@@ -43,7 +43,7 @@ CONFIG = """[cosmic-ray]
 module-path = "{module}"
 timeout = {seconds}
 excluded-modules = []
-test-command = "{python} -m pytest -q -x -p no:cacheprovider -p tests.support.hurried {tests}"
+test-command = "{python} -m pytest -q -x -p no:cacheprovider -p harness.hypothesis_quick {tests}"
 [cosmic-ray.distributor]
 name = "local"
 """

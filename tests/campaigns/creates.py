@@ -12,14 +12,14 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.support import bundles
-from tests.support.processes import environment
+from harness.containers import bundles
+from harness.host.processes import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.support.install import Installed
+    from harness.node.install import Installed
 
 Json = dict[str, Any]
 

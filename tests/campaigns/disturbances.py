@@ -12,14 +12,14 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from tests.support import agent
+from harness.node import agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from random import Random
 
-    from tests.support.install import Installed
+    from harness.node.install import Installed
 
 ROLES = ("keeper", "decisions", "evidence")
 ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.host.processes import Daemon, run
+from harness.node import agent, install
+from harness.node.requirements import program
 from tests.campaigns import disturbances
 from tests.campaigns.creates import STARTED, VARIANTS, WRONG, Creator, Fault, Result
-from tests.support import agent, install
-from tests.support.processes import Daemon, run
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.host.processes import run
+from harness.node.requirements import program
 from tests.campaigns.seeds import SEEDS
-from tests.support.processes import run
-from tests.support.requirements import program
 
 SECONDS_EACH = 10  # that one input may take
 MEGABYTES = 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import struct
 
+from harness.containers import bundles
 from runc_wrap.agent.decide.wire import VERSION
-from tests.support import bundles
 
 _FIELDS = (
     "auid=4294967295 uid=0 gid=0 ses=4294967295 subj=unconfined pid=4711 "

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.install import Installed
+from harness.node.requirements import requires
 from tests.campaigns import faults
 from tests.campaigns.creates import HALF, LOST, STARTED, UNCONFINED, Fault
-from tests.support.install import Installed
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

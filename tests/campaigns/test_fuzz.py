@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import machine, requires, unmet
 from runc_wrap.hotpath import json_ambiguity, splice
 from tests.campaigns import fuzz, targets
 from tests.campaigns.seeds import SEEDS
-from tests.support.requirements import machine, requires, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.processes import run, short_directory
+from harness.node import install
+from harness.node.requirements import is_there
 from tests.corpus import figures, measure, nodes
 from tests.corpus.catalogue import CATALOGUE, KINDS
 from tests.corpus.measure import LOOKING
-from tests.support import install
-from tests.support.processes import run, short_directory
-from tests.support.requirements import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

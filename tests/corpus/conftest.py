@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import short_directory
+from harness.node import install
+from harness.node.requirements import machine, requires
 from tests.corpus import nodes
 from tests.corpus.nodes import BARE, MODES, Outcome
-from tests.support import install
-from tests.support.processes import short_directory
-from tests.support.requirements import machine, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

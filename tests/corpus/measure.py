@@ -1,8 +1,8 @@
 """Each program of the corpus in every mode on one node, and what is true of it; no judgement.
 
-`bare` is the runtime without us. `audit` and `observe` are traced (tests/support/tracefs.py), and
+`bare` is the runtime without us. `audit` and `observe` are traced (harness.kernel.tracefs), and
 each call is put to the filter that `enforce` gives such a container, read back from the kernel
-(tests/support/emulation.py). What was seen is then asked of `report` and `suggest` as users do, and
+(harness.kernel.filter_emulation). What was seen is then asked of `report` and `suggest` as users do, and
 each suggested profile is enforced. Many containers run at once, under one agent.
 """
 
@@ -16,28 +16,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.containers.system_bundles import NOBODY
+from harness.host import processes
+from harness.kernel import filter_emulation, tracefs
+from harness.kernel.kernel_log import I386, X86_64
+from harness.node.requirements import program
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.abis import ABIS
 from tests.corpus import nodes
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE, Program
-from tests.support import emulation, processes, tracefs
-from tests.support.requirements import program
-from tests.support.system import NOBODY
-from tests.support.truth import I386, X86_64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from harness.containers.system_bundles import System
     from tests.corpus.catalogue import Entry
     from tests.corpus.nodes import Call, Node
-    from tests.support.system import System
 
 Json = dict[str, Any]
 
 LOOKING = (AUDIT, OBSERVE)
 SUGGESTED = "suggested-"  # and the mode that it was suggested from: a namespace of its own
 _SOURCES = Path(__file__).parent / "programs"
-_SUPPORT = Path(__file__).parents[1] / "support"
+_PROGRAMS = Path(__file__).parents[2] / "harness/programs"
 _WORKLOADS = Path(__file__).parent / "workloads"
 _FLAGS = ["-std=gnu11", "-O1", "-static", "-Wall", "-Wextra", "-Werror"]
 _ALONE = ["-m32", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie"]
@@ -66,7 +67,7 @@ def build(directory: Path) -> dict[str, bytes]:
     """Compile the corpus' own programs; return them, with the files of workloads/, by name."""
     directory.mkdir(parents=True, exist_ok=True)
     made = {"page": b"hello\n"}
-    for source in [*_SOURCES.glob("*.c"), _SUPPORT / "calls.c"]:
+    for source in [*_SOURCES.glob("*.c"), _PROGRAMS / "calls.c"]:
         target = directory / source.stem
         more = _ALONE if source.stem == "bits32" else ["-pthread"]
         processes.run([program("cc"), *_FLAGS, *more, "-o", str(target), str(source)])
@@ -90,7 +91,7 @@ class Bench:
     node: Node
     files: Mapping[str, bytes]
     tell: Callable[[str], object] = str
-    _filters: dict[str, emulation.Filters] = field(default_factory=dict)
+    _filters: dict[str, filter_emulation.Filters] = field(default_factory=dict)
     _tracers: queue.SimpleQueue[tracefs.Tracer] = field(default_factory=queue.SimpleQueue)
 
     def measure(self, entries: Sequence[Entry]) -> dict[str, Measured]:
@@ -175,12 +176,12 @@ class Bench:
         bundle.config.write_text(json.dumps(config))
         return bundle
 
-    def _enforced_filter(self, caps: str) -> emulation.Filters:
+    def _enforced_filter(self, caps: str) -> filter_emulation.Filters:
         """Return what the kernel has of a container in enforce with these capabilities."""
         held = [f"CAP_{name}" for name in caps.split()]
         bundle = self.node.passing(ENFORCE, Program("filter", ["sleep", "1000"]), capabilities=held)
         try:
-            return emulation.read(bundle.create(self.node.installed.wrapper))
+            return filter_emulation.read(bundle.create(self.node.installed.wrapper))
         finally:
             bundle.delete(program(self.node.kind))
             shutil.rmtree(bundle.path, ignore_errors=True)
@@ -229,7 +230,7 @@ def _without_comments(text: str) -> str:
     return json.dumps({**profile, "syscalls": rules})
 
 
-def _answered(filters: emulation.Filters) -> set[int]:
+def _answered(filters: filter_emulation.Filters) -> set[int]:
     """Return the numbers that are worth tracing: denied, or by their arguments, in some ABI."""
     return {
         number
@@ -238,7 +239,7 @@ def _answered(filters: emulation.Filters) -> set[int]:
     }
 
 
-def _is_of_interest(answer: emulation.Answer) -> bool:
+def _is_of_interest(answer: filter_emulation.Answer) -> bool:
     return answer.denies or answer.by_arguments
 
 

@@ -13,17 +13,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.containers import system_bundles
+from harness.host.processes import CommandError, wait_until
+from harness.kernel import kernel_log
+from harness.node import agent
+from harness.node.requirements import program
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.abis import ABIS
-from tests.support import agent, system, truth
-from tests.support.processes import CommandError, wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.support.install import Installed
+    from harness.node.install import Installed
 
 Json = dict[str, Any]
 Call = tuple[str, str]  # (abi, syscall), as design.md's report names them
@@ -33,8 +35,8 @@ BARE = "bare"  # the runtime without us
 AUDIT, OBSERVE, ENFORCE, ENFORCE_LOG = "audit", "observe", "enforce", "enforce-log"
 MODES = {"crun": (AUDIT, OBSERVE, ENFORCE, ENFORCE_LOG), "runc": (AUDIT, OBSERVE, ENFORCE)}
 PROFILE = "containerd"
-_CODES = {ENFORCE: truth.ERRNO, ENFORCE_LOG: truth.ERRNO}
-_ABIS = {truth.X86_64: "x86_64", truth.I386: "x86"}
+_CODES = {ENFORCE: kernel_log.ERRNO, ENFORCE_LOG: kernel_log.ERRNO}
+_ABIS = {kernel_log.X86_64: "x86_64", kernel_log.I386: "x86"}
 _TASKS = "io.containerd.runtime.v2.task/k8s.io"
 _MARKS = itertools.count()
 _SETTLED, _APART = 60.0, 5.0
@@ -66,20 +68,20 @@ class Node:
     kind: str
     installed: Installed
     directory: Path
-    made: list[system.System] = field(default_factory=list)
+    made: list[system_bundles.System] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def bundle(self, mode: str, wanted: Program, **changes: Any) -> system.System:
+    def bundle(self, mode: str, wanted: Program, **changes: Any) -> system_bundles.System:
         """Make a bundle, deleted with the node."""
         made = self.passing(mode, wanted, **changes)
         self.made.append(made)
         return made
 
-    def passing(self, mode: str, wanted: Program, **changes: Any) -> system.System:
+    def passing(self, mode: str, wanted: Program, **changes: Any) -> system_bundles.System:
         """Make a bundle that whoever asks for it deletes; from any thread."""
         path = self.directory / _TASKS / str(next(self._numbers))
         changes = {"uid": wanted.uid, "files": wanted.files, **changes}
-        made = system.make(path, self.kind, wanted.args, **changes)
+        made = system_bundles.make(path, self.kind, wanted.args, **changes)
         config = made.read()
         config["annotations"] = {
             "io.kubernetes.cri.container-type": "container",
@@ -97,9 +99,9 @@ class Node:
     def run(self, mode: str, wanted: Program) -> Outcome:
         """Run to the end; return what the kernel said of exactly this workload."""
         bundle = self.bundle(mode, wanted)
-        with truth.told() as told:
+        with kernel_log.told() as told:
             done = bundle.call(self.runtime(mode), "run", seconds=240)
-        calls = named(told.calls(bundle.auid, _CODES.get(mode, truth.LOGGED)))
+        calls = named(told.calls(bundle.auid, _CODES.get(mode, kernel_log.LOGGED)))
         return Outcome(done.returncode, done.stdout, calls, told.overruns)
 
     def report(self) -> dict[Workload, Json]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.kernel import kernel_log
+from harness.node.requirements import program
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
-from tests.support import truth
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +60,15 @@ def test_twenty_workloads_at_once_are_told_apart_to_the_last_child_of_a_moment(
         for mode in (AUDIT, OBSERVE)
         for name, (one, _) in crowd.items()
     }
-    with truth.told() as told, ThreadPoolExecutor(20) as pool:
+    with kernel_log.told() as told, ThreadPoolExecutor(20) as pool:
         done = list(pool.map(lambda one: one.call(node.installed.wrapper, "run"), bundles.values()))
     assert [one.returncode for one in done] == [0] * 40, [one.stdout for one in done]
     report = node.report()
     for (mode, name), bundle in bundles.items():
         expected = crowd[name][1]
         if mode == AUDIT:
-            assert named(told.calls(bundle.auid, truth.LOGGED)) == expected
-            assert len(told.of(bundle.auid, truth.LOGGED)) == 2 * CHILDREN
+            assert named(told.calls(bundle.auid, kernel_log.LOGGED)) == expected
+            assert len(told.of(bundle.auid, kernel_log.LOGGED)) == 2 * CHILDREN
         assert reported(report[mode, name]) == expected, (mode, name)
         counts = {call["count"] for call in report[mode, name]["calls"]}
         assert counts == {CHILDREN}, (mode, name)
@@ -79,13 +79,13 @@ def test_of_a_hundred_thousand_records_none_is_lost_without_a_word(
 ) -> None:
     one = Program("flood", _script("keyctl", times=FLOOD), {"short": built("short").read_bytes()})
     bundle = crun.bundle(AUDIT, one)
-    with truth.told() as told:
+    with kernel_log.told() as told:
         try:
             done = bundle.call(crun.installed.wrapper, "run", seconds=300)
         finally:
             bundle.delete(program(crun.kind))
     assert done.returncode == 0, done.stdout
-    assert len(told.of(bundle.auid, truth.LOGGED)) == FLOOD or told.overruns
+    assert len(told.of(bundle.auid, kernel_log.LOGGED)) == FLOOD or told.overruns
     found = crun.report()[AUDIT, "flood"]
     counted = sum(call["count"] for call in found["calls"])
     assert reported(found) == native("keyctl")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.kernel import audit_records
+from harness.node.requirements import program
+from harness.shown import terminal
 from tests.corpus.nodes import AUDIT, Program
-from tests.support import audit, screen
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +51,8 @@ _PIECES = (
 
 def _record(number: int, pid: int, call: int, names: tuple[bytes, bytes]) -> bytes:
     head = b"audit(%d.%03d:%d): " % (time.time() + 1, number % 1000, _SERIAL + number)
-    fields = audit.fields(*names).replace(b"pid=13117", b"pid=%d" % pid)
-    return audit.SECCOMP + head + fields.replace(b"syscall=110", b"syscall=%d" % call)
+    fields = audit_records.fields(*names).replace(b"pid=13117", b"pid=%d" % pid)
+    return audit_records.SECCOMP + head + fields.replace(b"syscall=110", b"syscall=%d" % call)
 
 
 def _changed(chance: random.Random, line: bytes) -> bytes:
@@ -115,7 +116,7 @@ def test_between_ten_thousand_damaged_lines_each_record_is_counted_and_the_rest_
     assert {one["syscall"]: one["count"] for one in found["calls"]} == {"unshare": REAL}
     assert sum(_lost(done.stderr)) in range(TORN + LONG, TORN + LONG + CHANGED + 1)
     for text in (done.stdout, done.stderr, table.stdout, table.stderr):
-        assert screen.acting(text.encode()) == []
+        assert terminal.acting(text.encode()) == []
     assert seconds < SECONDS
 
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.host.processes import Daemon, run, wait_until
+from harness.kernel import kernel_log, process_status
+from harness.node.requirements import program
+from harness.shown import reports, terminal
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
 from runc_wrap.report import html
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
-from tests.support import kernel, reports, screen, truth
-from tests.support.processes import Daemon, run, wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class Case(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The case as tests/support/hostile.c takes it."""
+        """The case as harness/programs/hostile.c takes it."""
         number = syscalls.numbers(syscalls.native())[self.call]
         return f"{number}:{self.comm.hex()}:{self.file.hex()}:{self.deleted:d}"
 
@@ -91,7 +92,7 @@ class Happened:
     """All cases have happened on a node, in both modes, while `watch` looked."""
 
     node: Node
-    told: truth.Told
+    told: kernel_log.Told
     auids: dict[str, int]
     watched: dict[str, bytes]  # what `watch` printed, "text" and "json"
     report: dict[tuple[str, str], Json]
@@ -127,9 +128,9 @@ def _happen(node: Node, program: bytes, watching: dict[str, Daemon]) -> Happened
     made = Program(HOSTILE, words, {"hostile": program})
     quiet = Program(QUIET, [*words[:3], f"39:{b'q'.hex()}:{b'q'.hex()}:0"], made.files)
     for one in watching.values():
-        wait_until(functools.partial(kernel.watches, one.pid), "watch", 60)
+        wait_until(functools.partial(process_status.watches, one.pid), "watch", 60)
     bundles = {mode: node.bundle(mode, made) for mode in MODES}
-    with truth.told() as told:
+    with kernel_log.told() as told:
         for mode in MODES:
             for bundle in (bundles[mode], node.bundle(mode, quiet)):
                 done = bundle.call(node.installed.wrapper, "run")
@@ -160,7 +161,7 @@ def _of(seen: list[Json], mode: str) -> list[Json]:
 
 
 def test_each_call_is_its_workloads_with_its_count_and_its_program(happened: Happened) -> None:
-    told = happened.told.calls(happened.auids[AUDIT], truth.LOGGED)
+    told = happened.told.calls(happened.auids[AUDIT], kernel_log.LOGGED)
     assert named(told) == set(EXPECTED)
     for mode in MODES:
         calls = happened.report[mode, HOSTILE]["calls"]
@@ -184,20 +185,20 @@ def test_the_names_in_the_store_are_those_that_were_set(happened: Happened) -> N
 
 
 def test_the_kernels_record_has_no_field_that_a_name_made(happened: Happened) -> None:
-    records = happened.told.of(happened.auids[AUDIT], truth.LOGGED)
+    records = happened.told.of(happened.auids[AUDIT], kernel_log.LOGGED)
     comms = {one.comm for one in records}
     assert b"\x1b[2J\x1b[1;1H".hex().upper() in comms
     assert len(records) == TIMES * len(CASES)
-    assert screen.acting(bytes.fromhex(b"\x1b[2J\x1b[1;1H".hex())) == ["'\\x1b'"]  # raw, it acts
+    assert terminal.acting(bytes.fromhex(b"\x1b[2J\x1b[1;1H".hex())) == ["'\\x1b'"]  # raw, it acts
 
 
 @pytest.mark.parametrize("columns", [80, 200])
 def test_a_terminal_shows_the_report_and_nothing_acts_on_it(
     happened: Happened, columns: int
 ) -> None:
-    text, status = screen.shown([happened.node.installed.ctl, "report"], columns)
+    text, status = terminal.shown([happened.node.installed.ctl, "report"], columns)
     assert status == 1
-    assert screen.acting(text, on_terminal=True) == []
+    assert terminal.acting(text, on_terminal=True) == []
     assert [line for line in _table(text) if len(line) > columns] == []
 
 
@@ -210,7 +211,7 @@ def _table(text: bytes) -> list[str]:
 
 def test_a_piped_report_has_a_line_for_each_call_and_no_other(happened: Happened) -> None:
     text = happened.control("report")
-    assert screen.acting(text) == []
+    assert terminal.acting(text) == []
     lines = text.decode().split("\n")
     calls = [line for line in lines if re.search(r"\S+: \S+.* 3 times by ", line)]
     named_ones = [line for line in calls if f"{DIRECTORY}/" in line]
@@ -220,7 +221,7 @@ def test_a_piped_report_has_a_line_for_each_call_and_no_other(happened: Happened
 
 def test_watch_says_one_line_for_each_kind_of_call(happened: Happened) -> None:
     text = happened.watched["text"]
-    assert screen.acting(text) == []
+    assert terminal.acting(text) == []
     stamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  |note: |$")
     assert [line for line in text.decode().split("\n") if not stamp.match(line)] == []
     seen = _watched(happened.watched["json"])
@@ -236,7 +237,7 @@ def test_watch_says_one_line_for_each_kind_of_call(happened: Happened) -> None:
 def test_json_is_ascii_and_says_what_the_report_says(happened: Happened) -> None:
     text = happened.control("report", "--json")
     document, _ = json.JSONDecoder().raw_decode(text.decode())
-    assert screen.acting(text) == []
+    assert terminal.acting(text) == []
     assert text.isascii()
     assert {(one["namespace"], one["pod"]) for one in document} >= {(m, HOSTILE) for m in MODES}
 
@@ -261,7 +262,7 @@ def test_the_page_has_the_tags_of_its_own_and_shows_the_names_as_text(
     path = tmp_path / "page.html"
     happened.control("report", "--html", str(path))
     text = path.read_bytes()
-    assert screen.acting(text) == []
+    assert terminal.acting(text) == []
     found, usual = _Page(), _Page()
     found.feed(text.decode())
     usual.feed(html.render(reports.usual(), reports.META))
@@ -277,7 +278,7 @@ def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
     happened: Happened, mode: str
 ) -> None:
     done = happened.node.installed.control("suggest", "--allow-dangerous", f"{mode}/{HOSTILE}/main")
-    assert screen.acting((done.stdout + done.stderr).encode()) == []
+    assert terminal.acting((done.stdout + done.stderr).encode()) == []
     profile = json.loads(done.stdout)
     added = [one for one in profile["syscalls"] if "seen 3 times" in one.get("comment", "")]
     assert {name for one in added for name in one["names"]} == {case.call for case in CASES}
@@ -286,7 +287,7 @@ def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
 
 def test_metrics_parse_and_count_each_call_once(happened: Happened) -> None:
     text = happened.node.installed.control("metrics").stdout
-    assert screen.acting(text.encode()) == []
+    assert terminal.acting(text.encode()) == []
     counts = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import emulation, tracefs
-from tests.support.tracefs import Made
-from tests.support.truth import I386, X86_64
+from harness.kernel import filter_emulation, tracefs
+from harness.kernel.kernel_log import I386, X86_64
+from harness.kernel.tracefs import Made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +74,8 @@ def test_a_stack_that_comes_after_another_cpus_call_is_its_own_calls() -> None:
     assert found == [Made(I386, 21, _NO_ARGS), Made(X86_64, 21, _NO_ARGS)]
 
 
-def _instructions(block: Sequence[tuple[int, int, int, int]]) -> list[emulation.Instruction]:
-    return [emulation.Instruction(*one) for one in block]
+def _instructions(block: Sequence[tuple[int, int, int, int]]) -> list[filter_emulation.Instruction]:
+    return [filter_emulation.Instruction(*one) for one in block]
 
 
 LOAD, EQUAL, ANY, RETURN = 0x20, 0x15, 0x45, 0x06
@@ -89,7 +89,7 @@ PROGRAM = _instructions(
         (LOAD, 0, 0, 16),
         (EQUAL, 1, 0, 8),
         (RETURN, 0, 0, REFUSE),
-        (RETURN, 0, 0, emulation.ALLOW),
+        (RETURN, 0, 0, filter_emulation.ALLOW),
     ]
 )
 
@@ -99,8 +99,8 @@ PROGRAM = _instructions(
     [
         (165, 0, REFUSE, False),
         (135, 0, REFUSE, True),
-        (135, 8, emulation.ALLOW, True),
-        (1, 8, emulation.ALLOW, False),
+        (135, 8, filter_emulation.ALLOW, True),
+        (1, 8, filter_emulation.ALLOW, False),
     ],
 )
 def test_a_filter_answers_as_it_is_written(
@@ -108,11 +108,11 @@ def test_a_filter_answers_as_it_is_written(
 ) -> None:
     call = Made(X86_64, number, (first, *_NO_ARGS[1:]))
     for _ in range(2):  # what is kept is the same
-        assert emulation.Filters([PROGRAM]).of(call) == (value, by_arguments)
+        assert filter_emulation.Filters([PROGRAM]).of(call) == (value, by_arguments)
 
 
 def test_of_two_filters_the_stricter_answers() -> None:
     kills = _instructions([(RETURN, 0, 0, KILL)])
-    both = emulation.Filters([PROGRAM, kills])
+    both = filter_emulation.Filters([PROGRAM, kills])
     assert both.of(Made(X86_64, 1, _NO_ARGS)).value == KILL
     assert both.of(Made(X86_64, 1, _NO_ARGS)).denies

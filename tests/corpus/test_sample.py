@@ -1,7 +1,7 @@
 """Some of the corpus, one of each class at least: what is reported is what the kernel traced.
 
 `make corpus-report` does the same with all of it. The judges are the kernel's tracepoints and the
-filter that it gives back, evaluated by tests/support/emulation.py.
+filter that it gives back, evaluated by harness/kernel/filter_emulation.py.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import requires
 from tests.corpus import figures, measure
 from tests.corpus.__main__ import sample
 from tests.corpus.catalogue import CATALOGUE, KINDS, Entry
 from tests.corpus.measure import LOOKING, SUGGESTED, Measured, Ran
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from harness.host.processes import attempt
+from harness.node.requirements import program, requires
 from tests.corpus.conftest import Ran, run_all, wanted
 from tests.corpus.nodes import AUDIT, ENFORCE_LOG, OBSERVE, Program, native
-from tests.support.processes import attempt
-from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
     from tests.corpus.nodes import Node

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from harness.containers.system_bundles import NOBODY
+from harness.node.requirements import is_there, requires
 from tests.corpus import measure
 from tests.corpus.conftest import Ran, run_all, wanted
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE_LOG, MODES, OBSERVE, Program, native
-from tests.support.requirements import is_there, requires
-from tests.support.system import NOBODY
 
 if TYPE_CHECKING:
     from tests.corpus.nodes import Node

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import calling, images, recorder
-from tests.support.buildah import Buildah, buildah
-from tests.support.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
-from tests.support.cri import Cri, client
-from tests.support.docker import Docker, dockerd
-from tests.support.install import Installed, copy_of
-from tests.support.podman import Podman, podman
-from tests.support.processes import short_directory
-from tests.support.recorder import Recorder
-from tests.support.requirements import program, requires
+from harness.containers import logged_calls, recording_runtime
+from harness.containers.recording_runtime import Recorder
+from harness.engines import images
+from harness.engines.buildah import Buildah, buildah
+from harness.engines.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
+from harness.engines.cri import Cri, client
+from harness.engines.docker import Docker, dockerd
+from harness.engines.podman import Podman, podman
+from harness.host.processes import short_directory
+from harness.node.install import Installed, copy_of
+from harness.node.requirements import program, requires
 
 Runtimes = dict[str, Path]
 
@@ -46,14 +47,14 @@ def place() -> Iterator[Path]:
 def image(place: Path, built: Callable[[str], Path]) -> Path:
     """The docker-archive of busybox and the program that makes calls."""
     (place / "image").mkdir()
-    return images.archive(place / "image", built(calling.PROGRAM))
+    return images.archive(place / "image", built(logged_calls.PROGRAM))
 
 
 @pytest.fixture(scope="session")
 def recorded(place: Path) -> Recorder:
     """The runtime `recorded`: notes what the engine wrote, then refuses (but starts sandboxes)."""
     requires("runc")
-    return recorder.refusing_recorder(place, "recorded", program("runc"))
+    return recording_runtime.refusing_recorder(place, "recorded", program("runc"))
 
 
 @pytest.fixture(scope="session")
@@ -154,8 +155,8 @@ def runtimes(  # noqa: PLR0917 - each is an installation of its own
         "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,
         "recorded": recorded.path,
-        "spoiled": recorder.spoils_config(place / "spoiled", installed.wrapper),
-        "full": recorder.fills_disk(place / "full", installed.wrapper),
+        "spoiled": recording_runtime.spoils_config(place / "spoiled", installed.wrapper),
+        "full": recording_runtime.fills_disk(place / "full", installed.wrapper),
     }
 
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import differences
+from harness.containers.recording_runtime import REFUSAL, Recorder
+from harness.engines.containerd import Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
+from harness.engines.docker import Docker
+from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
+from harness.host.processes import run
+from harness.kernel import process_status
+from harness.node.requirements import requires
+from harness.node.versions import installed_version
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, formats, platform
 from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Profile
-from tests.support import kernel
-from tests.support.containerd import Containerd
-from tests.support.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
-from tests.support.docker import Docker
-from tests.support.images import REFERENCE
-from tests.support.podman import Podman
-from tests.support.processes import run
-from tests.support.recorder import REFUSAL, Recorder
-from tests.support.requirements import requires
-from tests.support.rules import differences
-from tests.support.versions import installed_version
 
 Json = dict[str, Any]
 NONE, ALL = "no capability", "ALL"
@@ -46,7 +46,7 @@ def bounding(config: Json) -> frozenset[str]:
 
 def given_by_this_machine() -> frozenset[str]:
     """Return the capabilities that this process has and so can pass on."""
-    mask = int(kernel.status("self")["CapBnd"], 16)
+    mask = int(process_status.status("self")["CapBnd"], 16)
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)
 
 

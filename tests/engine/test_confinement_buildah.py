@@ -6,10 +6,10 @@ it write no block. It passes on no annotations: a build cannot opt out.
 
 from pathlib import Path
 
-from tests.support.buildah import LIMITS, Buildah
-from tests.support.images import REFERENCE
-from tests.support.kernel import DISABLED, FILTER, seccomp_in
-from tests.support.requirements import program
+from harness.engines.buildah import LIMITS, Buildah
+from harness.engines.images import REFERENCE
+from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
+from harness.node.requirements import program
 
 SHOW = ("cat", "/proc/self/status")
 UNCONFINED = ("--security-opt", "seccomp=unconfined")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import kernel
-from tests.support.containerd import CRI_NAMESPACE, Containerd
-from tests.support.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError
-from tests.support.images import REFERENCE
-from tests.support.kernel import DISABLED, FILTER, seccomp_in
-from tests.support.rules import as_the_kernel_compares, differences
+from harness.containers.block_rules import as_the_kernel_compares, differences
+from harness.engines.containerd import CRI_NAMESPACE, Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError
+from harness.engines.images import REFERENCE
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 
 EACH_RUNTIME = pytest.mark.parametrize(
     ("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")]
@@ -25,7 +25,7 @@ SHOW = ("/bin/cat", "/proc/self/status")
 
 def started(cri: Cri, handler: str, logs: Path, ask: Ask) -> int:
     """Run a pod of one container; return the Seccomp value of its first process."""
-    return kernel.seccomp(cri.pid(cri.run(cri.run_pod(handler, logs), ask)))
+    return process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, logs), ask)))
 
 
 def block(node: Containerd, container: str) -> Any:
@@ -72,17 +72,17 @@ def test_the_block_put_in_is_the_one_that_runtime_default_gives(
 def test_forty_containers_started_at_once_are_all_confined(cri: Cri, tmp_path: Path) -> None:
     names = [f"main{number}" for number in range(40)]
     bare, wrapped = cri.run_pod("runc", tmp_path), cri.run_pod("wrapped", tmp_path)
-    assert kernel.seccomp(cri.pid(cri.run(bare, Ask()))) == DISABLED
+    assert process_status.seccomp(cri.pid(cri.run(bare, Ask()))) == DISABLED
     with ThreadPoolExecutor(len(names)) as pool:
         started_ids = list(pool.map(lambda name: cri.run(wrapped, Ask(name=name)), names))
-    assert [kernel.seccomp(cri.pid(one)) for one in started_ids] == [FILTER] * len(names)
+    assert [process_status.seccomp(cri.pid(one)) for one in started_ids] == [FILTER] * len(names)
 
 
 def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
     bare = cri.run_pod("runc", tmp_path, seccomp=UNCONFINED)
-    assert kernel.seccomp(cri.sandbox_pid(bare)) == DISABLED
+    assert process_status.seccomp(cri.sandbox_pid(bare)) == DISABLED
     wrapped = cri.run_pod("wrapped", tmp_path, seccomp=UNCONFINED)
-    assert kernel.seccomp(cri.sandbox_pid(wrapped)) == FILTER
+    assert process_status.seccomp(cri.sandbox_pid(wrapped)) == FILTER
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,19 @@ def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
 def test_a_pod_opts_out_by_annotation(cri: Cri, tmp_path: Path, key: str) -> None:
     other = {f"{key}.other": "unconfined"}
     assert (
-        kernel.seccomp(cri.pid(cri.run(cri.run_pod("wrapped", tmp_path, other), Ask()))) == FILTER
+        process_status.seccomp(cri.pid(cri.run(cri.run_pod("wrapped", tmp_path, other), Ask())))
+        == FILTER
     )
     opted_out = cri.run_pod("wrapped", tmp_path, {key: "unconfined"})
-    assert kernel.seccomp(cri.pid(cri.run(opted_out, Ask()))) == DISABLED
+    assert process_status.seccomp(cri.pid(cri.run(opted_out, Ask()))) == DISABLED
 
 
 def test_one_container_of_a_pod_opts_out_and_its_neighbour_does_not(
     cri: Cri, tmp_path: Path
 ) -> None:
     pod = cri.run_pod("wrapped", tmp_path, {"runc-wrap/seccomp.debugger": "unconfined"})
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask()))) == FILTER
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="debugger")))) == DISABLED
+    assert process_status.seccomp(cri.pid(cri.run(pod, Ask()))) == FILTER
+    assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="debugger")))) == DISABLED
 
 
 def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
@@ -116,23 +117,27 @@ def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
 ) -> None:
     opt_out = {"runc-wrap/seccomp": "unconfined"}
     heard = cri.run(cri.run_pod("wrapped", tmp_path, opt_out), Ask())
-    assert kernel.seccomp(cri.pid(heard)) == DISABLED
+    assert process_status.seccomp(cri.pid(heard)) == DISABLED
     unheard = cri.run(cri.run_pod("deaf", tmp_path, opt_out), Ask())
-    assert kernel.seccomp(cri.pid(unheard)) == FILTER
+    assert process_status.seccomp(cri.pid(unheard)) == FILTER
 
 
 def test_a_privileged_container_is_left_alone(cri: Cri, tmp_path: Path) -> None:
     pod = cri.run_pod("wrapped", tmp_path, privileged=True)
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
+    assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
+    assert (
+        process_status.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
+    )
 
 
 def test_a_privileged_container_without_host_devices_is_left_alone(
     cri: Cri, tmp_path: Path
 ) -> None:
     pod = cri.run_pod("deviceless", tmp_path, privileged=True)
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
-    assert kernel.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
+    assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
+    assert (
+        process_status.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
+    )
 
 
 @pytest.mark.parametrize("unmasked", [False, True], ids=["procMount Default", "Unmasked"])
@@ -152,7 +157,7 @@ def test_a_profile_that_the_engine_wrote_is_kept(
     bare = cri.run(cri.run_pod("runc", tmp_path), ask)
     wrapped = cri.run(cri.run_pod("wrapped", tmp_path, opt_out), ask)
     assert block(node, wrapped) == block(node, bare)
-    assert kernel.seccomp(cri.pid(wrapped)) == FILTER
+    assert process_status.seccomp(cri.pid(wrapped)) == FILTER
 
 
 def test_only_the_seccomp_block_of_the_config_changes(
@@ -177,7 +182,7 @@ def test_the_containers_log_holds_only_what_it_wrote_itself(cri: Cri, tmp_path: 
 def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri, tmp_path: Path) -> None:
     container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
     pid, bundle = cri.pid(container), node.bundle(container)
-    assert kernel.seccomp(pid) == FILTER
+    assert process_status.seccomp(pid) == FILTER
     assert bundle.exists()
     cri.remove(container)
     assert not Path(f"/proc/{pid}").exists()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import kernel
-from tests.support.docker import Docker
-from tests.support.images import REFERENCE
-from tests.support.kernel import DISABLED, FILTER, seccomp_in
-from tests.support.processes import wait_until
-from tests.support.rules import as_the_kernel_compares, differences
+from harness.containers.block_rules import as_the_kernel_compares, differences
+from harness.engines.docker import Docker
+from harness.engines.images import REFERENCE
+from harness.host.processes import wait_until
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 
 SHOW = ("cat", "/proc/self/status")
 
@@ -27,7 +27,7 @@ def start(docker: Docker, runtime: str, *options: str) -> str:
 
 def started(docker: Docker, runtime: str, *options: str) -> int:
     """Start a container; return the Seccomp value of its first process."""
-    return kernel.seccomp(docker.pid(start(docker, runtime, *options)))
+    return process_status.seccomp(docker.pid(start(docker, runtime, *options)))
 
 
 def block(docker: Docker, container: str) -> Any:
@@ -89,7 +89,7 @@ def test_a_profile_that_docker_wrote_is_kept(docker: Docker) -> None:
     bare = start(docker, "runc", *options)
     wrapped = start(docker, "wrapped", *options, "--annotation", "runc-wrap/seccomp=unconfined")
     assert block(docker, wrapped) == block(docker, bare)
-    assert kernel.seccomp(docker.pid(wrapped)) == FILTER
+    assert process_status.seccomp(docker.pid(wrapped)) == FILTER
 
 
 @pytest.mark.parametrize("runtime", ["runc", "wrapped"])
@@ -110,14 +110,14 @@ def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
     before = docker.pid(wrapped)
     docker.docker("restart", "--time", "0", bare, wrapped)
     assert docker.pid(wrapped) != before
-    assert kernel.seccomp(docker.pid(bare)) == DISABLED
-    assert kernel.seccomp(docker.pid(wrapped)) == FILTER
+    assert process_status.seccomp(docker.pid(bare)) == DISABLED
+    assert process_status.seccomp(docker.pid(wrapped)) == FILTER
 
 
 def test_a_container_is_stopped_and_deleted(docker: Docker) -> None:
     container = start(docker, "wrapped")
     pid, bundle = docker.pid(container), docker.bundle(container)
-    assert kernel.seccomp(pid) == FILTER
+    assert process_status.seccomp(pid) == FILTER
     assert bundle.exists()
     docker.docker("stop", "--time", "0", container)
     docker.docker("rm", container)

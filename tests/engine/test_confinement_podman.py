@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import kernel
-from tests.support.images import REFERENCE
-from tests.support.kernel import DISABLED, FILTER, seccomp_in
-from tests.support.podman import Podman
-from tests.support.processes import wait_until
-from tests.support.rules import as_the_kernel_compares, differences
+from harness.containers.block_rules import as_the_kernel_compares, differences
+from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
+from harness.host.processes import wait_until
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 
 SHOW = ("cat", "/proc/self/status")
 EACH_RUNTIME = pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def start(podman: Podman, runtime: str, *options: str) -> str:
 
 def started(podman: Podman, runtime: str, *options: str) -> int:
     """Start a container; return the Seccomp value of its first process."""
-    return kernel.seccomp(podman.pid(start(podman, runtime, *options)))
+    return process_status.seccomp(podman.pid(start(podman, runtime, *options)))
 
 
 def block(podman: Podman, container: str) -> Any:
@@ -137,14 +137,14 @@ def test_a_restarted_container_is_confined_again(podman: Podman) -> None:
     before = podman.pid(wrapped)
     podman.podman("restart", "--time", "0", bare, wrapped)
     assert podman.pid(wrapped) != before
-    assert kernel.seccomp(podman.pid(bare)) == DISABLED
-    assert kernel.seccomp(podman.pid(wrapped)) == FILTER
+    assert process_status.seccomp(podman.pid(bare)) == DISABLED
+    assert process_status.seccomp(podman.pid(wrapped)) == FILTER
 
 
 def test_a_container_is_stopped_and_deleted(podman: Podman) -> None:
     container = start(podman, "wrapped")
     pid, bundle = podman.pid(container), podman.bundle(container)
-    assert kernel.seccomp(pid) == FILTER
+    assert process_status.seccomp(pid) == FILTER
     assert bundle.exists()
     podman.podman("stop", "--time", "0", container)
     podman.podman("rm", container)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containerd import Containerd
-from tests.support.cri import UNCONFINED, Ask, Cri, CriError
-from tests.support.docker import Docker
-from tests.support.images import REFERENCE
-from tests.support.install import Installed
-from tests.support.podman import Podman
-from tests.support.recorder import in_front
+from harness.containers.recording_runtime import in_front
+from harness.engines.containerd import Containerd
+from harness.engines.cri import UNCONFINED, Ask, Cri, CriError
+from harness.engines.docker import Docker
+from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
+from harness.node.install import Installed
 
 NO_PROFILE = "runc-wrap/seccomp=localhost/none.json"
 CONTAINERD_SAYS = "OCI runtime create failed: "

@@ -11,13 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support.containerd import CRI_NAMESPACE, containerd
-from tests.support.cri import Ask, client
-from tests.support.docker import dockerd
-from tests.support.images import REFERENCE
-from tests.support.podman import podman
-from tests.support.processes import short_directory, wait_until
-from tests.support.requirements import REQUIRE_ALL, requires
+from harness.engines.containerd import CRI_NAMESPACE, containerd
+from harness.engines.cri import Ask, client
+from harness.engines.docker import dockerd
+from harness.engines.images import REFERENCE
+from harness.engines.podman import podman
+from harness.host.processes import short_directory, wait_until
+from harness.node.requirements import REQUIRE_ALL, requires
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -121,8 +121,8 @@ def test_a_user_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 ORPHAN = """
 import pathlib, sys, time
-from tests.support.containerd import CRI_NAMESPACE, containerd
-from tests.support.cri import Ask, client
+from harness.engines.containerd import CRI_NAMESPACE, containerd
+from harness.engines.cri import Ask, client
 directory, image = map(pathlib.Path, sys.argv[1:])
 with containerd(directory, {}) as engine:
     engine.load(image, CRI_NAMESPACE)

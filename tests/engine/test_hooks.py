@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import recording_runtime
+from harness.engines.images import REFERENCE
+from harness.host.processes import attempt, wait_until
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.install import copy_of
+from harness.node.requirements import program
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.json_codec import digest
-from tests.support import kernel, recorder
-from tests.support.images import REFERENCE
-from tests.support.install import copy_of
-from tests.support.kernel import DISABLED, FILTER
-from tests.support.processes import attempt, wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.install import Installed
-    from tests.support.podman import Podman
+    from harness.engines.podman import Podman
+    from harness.node.install import Installed
 
 BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
 
@@ -82,10 +83,10 @@ def test_the_definitions_name_the_installation(installed: Installed) -> None:
 def test_precreate_confines_without_replacing_the_runtime(
     podman: Podman, own: Installed, runtime: str
 ) -> None:
-    assert kernel.seccomp(podman.pid(start(podman, runtime))) == DISABLED
+    assert process_status.seccomp(podman.pid(start(podman, runtime))) == DISABLED
     hooks = hooks_dir(own, "precreate", "--runtime", runtime)
     container = start(podman, runtime, hooks=hooks)
-    assert kernel.seccomp(podman.pid(container)) == FILTER
+    assert process_status.seccomp(podman.pid(container)) == FILTER
     (line,) = lines(own, container)
     assert (line["via"], line["engine"], line["action"]) == ("hook", "podman", "inject")
     code, shown = control(podman, own, "status", "--json")
@@ -109,7 +110,7 @@ def test_precreate_honours_opt_outs_and_own_profiles(podman: Podman, own: Instal
     hooks = hooks_dir(own, "precreate")
     opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
     container = start(podman, "runc", *opt_out, hooks=hooks)
-    assert kernel.seccomp(podman.pid(container)) == DISABLED
+    assert process_status.seccomp(podman.pid(container)) == DISABLED
     assert lines(own, container)[0]["declared"] == "unconfined"
     profile = own.prefix / "profile.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
@@ -141,7 +142,7 @@ def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
     """With a listener in the config that nobody takes, both runtimes refuse the container."""
     own.configure(f'runtime = ["{runtime}"]\n{OBSERVE}')
     container = start(podman, runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
-    assert kernel.seccomp(podman.pid(container)) == FILTER
+    assert process_status.seccomp(podman.pid(container)) == FILTER
     (line,) = lines(own, container)
     assert (line["action"], line["mode"]) == ("inject", "audit")
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
@@ -155,7 +156,7 @@ def test_precreate_confines_where_the_ledger_has_no_room(podman: Podman, own: In
     with pytest.raises(OSError, match="No space left"):
         full.write_text("a line")
     container = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
-    assert kernel.seccomp(podman.pid(container)) == FILTER
+    assert process_status.seccomp(podman.pid(container)) == FILTER
 
 
 def test_the_digest_is_of_what_podman_makes_of_a_profile(podman: Podman, own: Installed) -> None:
@@ -182,7 +183,7 @@ STRIP = 'sed -i \'s/"seccomp":/"stripped":/\' config.json'
 def stripping(own: Installed) -> dict[str, Path]:
     """Runtimes which drop the block that was decided, by the name of the runtime behind them."""
     return {
-        kind: recorder.in_front(own.prefix / f"strip-{kind}", STRIP, program(kind))
+        kind: recording_runtime.in_front(own.prefix / f"strip-{kind}", STRIP, program(kind))
         for kind in ("runc", "crun")
     }
 
@@ -202,12 +203,12 @@ def test_poststart_records_a_mismatch_and_nothing_else(
 ) -> None:
     hooks = both_hooks(own, runtime)
     good = start(podman, runtime, *more, hooks=hooks)
-    assert kernel.seccomp(podman.pid(good)) == FILTER
+    assert process_status.seccomp(podman.pid(good)) == FILTER
     stripped = start(podman, str(stripping[runtime]), *more, hooks=hooks)
     wait_until(lambda: len(lines(own, stripped)) > 1, "the hook's line")
     decided, found = lines(own, stripped)
     pid = podman.pid(stripped)
-    assert kernel.seccomp(pid) == DISABLED  # it runs on
+    assert process_status.seccomp(pid) == DISABLED  # it runs on
     assert found["mismatch"] == {
         "pid": pid,
         "expected": {"seccomp": 2, "filters": 1},
@@ -227,7 +228,7 @@ def test_poststart_ends_the_container_if_asked(
 ) -> None:
     hooks = both_hooks(own, runtime, "--fail")
     good = start(podman, runtime, *more, hooks=hooks)
-    assert kernel.seccomp(podman.pid(good)) == FILTER
+    assert process_status.seccomp(podman.pid(good)) == FILTER
     where: list[str | Path] = ["--hooks-dir", hooks, "--runtime", stripping[runtime]]
     podman.try_podman(*where, "run", "--detach", *more, "--name", "doomed", REFERENCE)
     wait_until(lambda: state(podman, "doomed") != "running", "its end")
@@ -245,4 +246,4 @@ def test_poststart_never_fails_a_container_for_its_own_faults(
     (own.prefix / "var" / "ledger").mkdir(exist_ok=True)
     (own.prefix / "var" / "ledger" / "ledger.jsonl").write_text("{damaged\n")
     container = start(podman, "runc", hooks=hooks_dir(own, "poststart"))
-    assert kernel.seccomp(podman.pid(container)) == DISABLED
+    assert process_status.seccomp(podman.pid(container)) == DISABLED

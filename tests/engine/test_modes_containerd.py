@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import calling, kernel
-from tests.support.cri import Ask
+from harness.containers import logged_calls
+from harness.engines.cri import Ask
+from harness.kernel import process_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.engines.cri import Cri
     from tests.engine.conftest import Ruled
-    from tests.support.cri import Cri
 
 # keyctl(99): an operation that does not exist, so the kernel's own answer is harmless
 KEYCTL = "x86_64:250:99"
 DENIED = "errno 1"
 LOGGED, DENIED_AND_LOGGED = "7ffc0000", "50000"
-PROBE = [f"/{calling.PROGRAM}", KEYCTL]
+PROBE = [f"/{logged_calls.PROGRAM}", KEYCTL]
 
 
 def _answers(cri: Cri, handler: str, namespace: str, logs: Path) -> dict[str, str]:
@@ -36,24 +37,24 @@ def test_a_rule_decides_by_namespace_what_is_denied_and_what_is_logged(
 ) -> None:
     free = _answers(cri, runtime, "team", tmp_path / "free")
     assert free[KEYCTL] not in (DENIED, "errno 38"), "the kernel itself must let keyctl through"
-    with calling.audited() as silent:
+    with logged_calls.audited() as silent:
         enforced = _answers(cri, ruled.handlers[runtime], "team", tmp_path / "enforced")
     assert enforced[KEYCTL] == DENIED
-    with calling.audited() as audit:
+    with logged_calls.audited() as audit:
         looked = _answers(cri, ruled.handlers[runtime], "batch-7", tmp_path / "audit")
     assert looked == free
     assert _answers(cri, ruled.handlers[runtime], "legacy", tmp_path / "off") == free
-    assert (*calling.number(KEYCTL), LOGGED) in audit
-    assert not {record for record in silent if record[:2] == calling.number(KEYCTL)}
+    assert (*logged_calls.number(KEYCTL), LOGGED) in audit
+    assert not {record for record in silent if record[:2] == logged_calls.number(KEYCTL)}
 
 
 def test_enforce_log_denies_and_logs_where_the_runtime_can(
     cri: Cri, ruled: Ruled, tmp_path: Path
 ) -> None:
-    with calling.audited() as log:
+    with logged_calls.audited() as log:
         answers = _answers(cri, ruled.handlers["crun"], "watched", tmp_path / "log")
     assert answers[KEYCTL] == DENIED
-    assert (*calling.number(KEYCTL), DENIED_AND_LOGGED) in log
+    assert (*logged_calls.number(KEYCTL), DENIED_AND_LOGGED) in log
 
 
 def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_pod_cannot_write_itself_into_an_exemption(cri: Cri, tmp_path: Path) -
     for namespace, found in (("team", 2), ("legacy", 0)):
         pod = cri.run_pod("open-ruled", tmp_path / namespace, forged, namespace=namespace)
         container = cri.run(pod, Ask(annotations=forged))
-        assert kernel.seccomp(cri.pid(container)) == found
+        assert process_status.seccomp(cri.pid(container)) == found
 
 
 def test_whose_opt_out_counts_is_the_owners_choice(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
@@ -80,5 +81,5 @@ def test_whose_opt_out_counts_is_the_owners_choice(cri: Cri, ruled: Ruled, tmp_p
     found = {}
     for namespace in ("trusted", "team"):
         pod = cri.run_pod(ruled.handlers["runc"], tmp_path, asks, namespace=namespace)
-        found[namespace] = kernel.seccomp(cri.pid(cri.run(pod, Ask())))
+        found[namespace] = process_status.seccomp(cri.pid(cri.run(pod, Ask())))
     assert found == {"trusted": 0, "team": 2}

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import kernel
-from tests.support.cri import UNCONFINED, Ask
-from tests.support.kernel import DISABLED, FILTER
+from harness.engines.cri import UNCONFINED, Ask
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.containerd import Containerd
-    from tests.support.cri import Cri, Pod
-    from tests.support.install import Installed
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri, Pod
+    from harness.node.install import Installed
 
 OWN = "runc-wrap/seccomp"
 KEYS = [
@@ -40,7 +40,7 @@ FORGED = {
 
 def _started(cri: Cri, pod: Pod, ask: Ask | None = None) -> int:
     """Run a container of a pod; return the Seccomp value of its first process."""
-    return kernel.seccomp(cri.pid(cri.run(pod, ask or Ask())))
+    return process_status.seccomp(cri.pid(cri.run(pod, ask or Ask())))
 
 
 def _line(installed: Installed, container: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_where_the_sandboxs_config_cannot_tell_no_opt_out_counts(
     assert _started(cri, pod, Ask(name="before")) == DISABLED
     harm(node.bundle(pod.id) / "config.json")
     container = cri.run(pod, Ask(name="after"))
-    assert kernel.seccomp(cri.pid(container)) == FILTER
+    assert process_status.seccomp(cri.pid(container)) == FILTER
     line = _line(installed, container)
     assert line["ignored"] == OWN
     assert "cannot be told" in line["reason"]
@@ -165,7 +165,7 @@ def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
 ) -> None:
     forged = {**FORGED, **annotations}
     sandbox = cri.run_pod("open-by-image", tmp_path, forged, seccomp=UNCONFINED)
-    assert kernel.seccomp(cri.sandbox_pid(sandbox)) == FILTER
+    assert process_status.seccomp(cri.sandbox_pid(sandbox)) == FILTER
     assert _started(cri, sandbox) == FILTER
 
 
@@ -173,7 +173,7 @@ def test_a_sandbox_opts_out_where_every_image_may(cri: Cri, tmp_path: Path) -> N
     """The opposite of the test before: the annotation does reach the sandbox."""
     opt_out = {**FORGED, OWN: "unconfined"}
     sandbox = cri.run_pod("open", tmp_path, opt_out, seccomp=UNCONFINED)
-    assert kernel.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
+    assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
 
 
 def test_a_sandbox_is_known_by_its_namespace_and_its_pod_only(

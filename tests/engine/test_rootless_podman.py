@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.images import REFERENCE
-from tests.support.install import Installed, copy_of, install
-from tests.support.processes import Run, short_directory
-from tests.support.rootless import OWN, UID, Rootless, rootless
+from harness.engines.images import REFERENCE
+from harness.engines.rootless_podman import OWN, UID, Rootless, rootless
+from harness.host.processes import Run, short_directory
+from harness.node.install import Installed, copy_of, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

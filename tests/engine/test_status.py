@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cri import Ask
-from tests.support.images import REFERENCE
-from tests.support.processes import Daemon, attempt, wait_until
-from tests.support.requirements import program
+from harness.engines.cri import Ask
+from harness.engines.images import REFERENCE
+from harness.host.processes import Daemon, attempt, wait_until
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.containerd import Containerd
-    from tests.support.cri import Cri
-    from tests.support.docker import Docker
-    from tests.support.install import Installed
-    from tests.support.namespaces import MountNamespace
-    from tests.support.podman import Podman
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri
+    from harness.engines.docker import Docker
+    from harness.engines.podman import Podman
+    from harness.host.namespaces import MountNamespace
+    from harness.node.install import Installed
 
 OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 

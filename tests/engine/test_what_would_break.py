@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.support import agent
-from tests.support.cri import Ask
+from harness.engines.cri import Ask
+from harness.node import agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri, Pod
+    from harness.node.install import Installed
     from tests.engine.conftest import Ruled
-    from tests.support.containerd import Containerd
-    from tests.support.cri import Cri, Pod
-    from tests.support.install import Installed
 
 NEW_USERS = "unshare -U true"  # what tools that build images do first
 LOOK = """

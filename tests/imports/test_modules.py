@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import bundles, install
-from tests.support.requirements import unmet
+from harness.containers import bundles
+from harness.node import install
+from harness.node.requirements import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 # What CPython itself loads under -I -S, before our first line; until 3.13 it loaded more.
 _START = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import launchers
-from tests.support.processes import run
+from harness.host.processes import run
+from harness.node import launchers
 
 LINE = 'time="2026-01-01T00:00:00Z" level=error msg="runc-wrap: the interpreter"\n'
 

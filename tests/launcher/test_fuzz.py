@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node import launchers
+from harness.node.launchers import VERSION, message
+from harness.node.requirements import REQUIRE_ALL
 from tests.launcher import models
-from tests.support import launchers
-from tests.support.launchers import VERSION, message
-from tests.support.requirements import REQUIRE_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import install, launchers
-from tests.support.launchers import VERSION, agent, exec_socket, identity, message
-from tests.support.processes import attempt, short_directory
-from tests.support.requirements import program, unmet
+from harness.host.processes import attempt, short_directory
+from harness.node import install, launchers
+from harness.node.launchers import VERSION, agent, exec_socket, identity, message
+from harness.node.requirements import program, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

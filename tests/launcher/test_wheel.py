@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import install
-from tests.support.processes import attempt, run
-from tests.support.requirements import program, requires
+from harness.host.processes import attempt, run
+from harness.node import install
+from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import program
+from harness.shown import browser, reports
 from runc_wrap.report import html
-from tests.support import browser, reports
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

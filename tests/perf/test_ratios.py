@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import numbers
-from bench.timing import seconds_of
-from tests.support import agent as agents
-from tests.support import bundles, install
-from tests.support.processes import short_directory
-from tests.support.requirements import requires
+from harness.containers import bundles
+from harness.host.processes import short_directory
+from harness.measure import numbers
+from harness.measure.timing import seconds_of
+from harness.node import agent as agents
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 ROUNDS = 40
 # The launcher is one exec more of a static program. Of the fastest of 100 on either side the ratio

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import bundles, install
-from tests.support.requirements import requires
+from harness.containers import bundles
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "getrandom"}
 _OURS = {

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent, bundles, install
-from tests.support.processes import short_directory
-from tests.support.requirements import program, requires
+from harness.containers import bundles
+from harness.host.processes import short_directory
+from harness.node import agent, install
+from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 
 WITH_AGENT = os.environ.get("RUNC_WRAP_TEST_AGENT") == "1"

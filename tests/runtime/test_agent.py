@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support import bundles, install, kernel
-from tests.support.processes import attempt, short_directory, wait_until
-from tests.support.requirements import requires
-from tests.support.tracing import traced
+from harness.containers import bundles
+from harness.host.processes import attempt, short_directory, wait_until
+from harness.kernel import process_status
+from harness.kernel.strace import traced
+from harness.node import agent as agents
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
 
 MANY, FEW = 100, 3
 MEMORY = ("mmap", "mremap", "munmap", "brk")
@@ -63,13 +65,13 @@ def test_a_container_is_confined_through_the_agent(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     several = [make_bundle(pair.kind) for _ in range(FEW)]
-    assert [kernel.seccomp(one.create(pair.wrapped)) for one in several] == [2] * FEW
+    assert [process_status.seccomp(one.create(pair.wrapped)) for one in several] == [2] * FEW
     assert _mostly_agent([_via(pair, one) for one in several])
     with_agent = next(one for one in several if _via(pair, one) == ["agent"])
     assert _left(with_agent) == []
     agents.end(agent)
     without = make_bundle(pair.kind)
-    assert kernel.seccomp(without.create(pair.wrapped)) == 2
+    assert process_status.seccomp(without.create(pair.wrapped)) == 2
     assert _via(pair, without) == ["cold"]
     assert with_agent.read()["linux"]["seccomp"] == without.read()["linux"]["seccomp"]
 
@@ -77,15 +79,15 @@ def test_a_container_is_confined_through_the_agent(
 def test_a_policy_applied_counts_for_the_next_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
-    assert kernel.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
+    assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
     pair.installed.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "off"\n')
     try:
         several = [make_bundle(pair.kind) for _ in range(FEW)]
-        assert [kernel.seccomp(one.create(pair.wrapped)) for one in several] == [0] * FEW
+        assert [process_status.seccomp(one.create(pair.wrapped)) for one in several] == [0] * FEW
         assert _mostly_agent([_via(pair, one) for one in several])
     finally:
         pair.installed.configure(f'runtime = ["{pair.kind}"]\n')
-    assert kernel.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
+    assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
     assert agent.daemon.process.poll() is None
 
 
@@ -121,7 +123,7 @@ def test_a_stopped_agent_costs_no_container(
     worker = agent.decisions
     os.kill(worker, signal.SIGSTOP)
     try:
-        assert kernel.seccomp(bundle.create(pair.wrapped)) == 2
+        assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
         assert _via(pair, bundle) == ["cold"]
     finally:
         with contextlib.suppress(ProcessLookupError):  # the keeper has replaced it
@@ -217,7 +219,7 @@ def test_whatever_of_the_agent_is_killed_at_any_moment_no_container_is_lost(
     killer.start()
     try:
         made = [make_bundle(pair.kind) for _ in range(20)]
-        filters = [kernel.seccomp(bundle.create(pair.wrapped)) for bundle in made]
+        filters = [process_status.seccomp(bundle.create(pair.wrapped)) for bundle in made]
     finally:
         over.set()
         killer.join()

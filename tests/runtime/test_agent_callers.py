@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import attempt, wait_until
+from harness.node import agent as agents
+from harness.node import install
+from harness.node.requirements import requires
 from runc_wrap.agent.decide import wire
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import attempt, wait_until
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
-    from tests.support.agent import Agent
+    from harness.node.agent import Agent
 
 
 def _connected(node: Path) -> socket.socket:

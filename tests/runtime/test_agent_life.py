@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.agents import resident
+from harness.containers import bundles
+from harness.host.processes import attempt, wait_until
+from harness.measure.agents import resident
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.agent import sd_protocol
 from runc_wrap.agent.supervisor import stall_detection
-from tests.support import agent as agents
-from tests.support import bundles, install
-from tests.support.processes import attempt, wait_until
 
 if TYPE_CHECKING:
-    from tests.support.agent import Agent
+    from harness.node.agent import Agent
 
 RESIDENT = 30.0  # MB
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support.processes import wait_until
-from tests.support.requirements import program, requires
+from harness.host.processes import wait_until
+from harness.node import agent as agents
+from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import install
-    from tests.support.agent import Agent
+    from harness.node import install
+    from harness.node.agent import Agent
 
 ATTACKER = 4242
 GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -11,17 +11,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.processes import wait_until
+from harness.node import agent as agents
 from runc_wrap.agent import wakeup_limit
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 PROCESSES, APART = 60, 0.03  # seconds
 ROUNDS, UNSHARE = 8, 272

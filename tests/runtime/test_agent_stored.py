@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import environment, wait_until
+from harness.host.processes import environment, wait_until
+from harness.node import agent as agents
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.agent import Agent
+    from harness.node.agent import Agent
 
 
 def test_a_descriptor_that_was_stored_outlives_the_keeper(agent: Agent) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import wait_until
+from harness.host.processes import wait_until
+from harness.node import agent as agents
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.agent import Agent
+    from harness.node.agent import Agent
 
 
 def test_sighup_changes_to_the_installed_release(agent: Agent, node: install.Installed) -> None:

@@ -20,20 +20,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import bundles
+from harness.host import cgroups
+from harness.host.processes import attempt, run, wait_until
+from harness.kernel.strace import traced
+from harness.node import agent as agents
+from harness.node import install, launchers
+from harness.node.launchers import VERSION, message
+from harness.node.requirements import program, requires
 from runc_wrap.ledger import reader
-from tests.support import agent as agents
-from tests.support import bundles, cgroups, install, launchers
-from tests.support.launchers import VERSION, message
-from tests.support.processes import attempt, run, wait_until
-from tests.support.requirements import program, requires
-from tests.support.tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
 
 BOUND = 0.1  # seconds, the issue's
 _TIMED = re.compile(r"^(?:connect|sendto|recvfrom|poll|ppoll)\(.*<([0-9.]+)>$", re.MULTILINE)

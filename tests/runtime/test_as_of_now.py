@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent as agents
+from harness.node import agent as agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 TIMES, UNSHARE, GETPID = 8, 272, 39
 PATIENCE = 60  # seconds: whoever waits for the agent waits for ever

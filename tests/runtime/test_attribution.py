@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.attackers import forger as attacker
+from harness.attackers.forger import LOGGED
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.agent import wakeup_limit
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support import forging, install
-from tests.support.forging import LOGGED
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 KEYCTL, CALLS = 250, 20
 
@@ -39,7 +40,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def forger(place: Path) -> Path:
-    return forging.library(place)
+    return attacker.library(place)
 
 
 def _in_mode(node: install.Installed, pair: Pair, mode: str) -> install.Installed:
@@ -89,7 +90,7 @@ def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container( 
     with agents.running(node) as agent:
         agent.wait_ready()
         before = agent.evidence  # looked for now: who reads all command lines waits, too
-        with forging.holding_its_lock(forger, runc.bare, place, 12):
+        with attacker.holding_its_lock(forger, runc.bare, place, 12):
             time.sleep(4 * wakeup_limit.SECONDS)
             assert observed.call(node.wrapper, "run").returncode == 0
             wait_until(lambda: _counts(node, observed) == {KEYCTL: CALLS}, "all calls in the store")
@@ -109,7 +110,7 @@ def test_a_runtime_that_says_it_joins_a_container_writes_nothing_into_its_eviden
         agent.wait_ready()
         victim.create(node.wrapper)
         for _ in range(3):
-            forging.joins_in_words(forger, pair.bare, victim.path / "state", victim.name)
+            attacker.joins_in_words(forger, pair.bare, victim.path / "state", victim.name)
         wait_until(lambda: _are_strays(node), "the calls as nobody's")
     assert not LOGGED & _counts(node, victim).keys()
 
@@ -117,7 +118,7 @@ def test_a_runtime_that_says_it_joins_a_container_writes_nothing_into_its_eviden
 SHAPES = ("{}", "docker-{}.scope", "x/cri-containerd-{}.scope/y", "{}/container")
 
 
-@pytest.mark.parametrize("hierarchy", forging.hierarchies(), ids=lambda one: one.name)
+@pytest.mark.parametrize("hierarchy", attacker.hierarchies(), ids=lambda one: one.name)
 def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
     runc: Pair,
     node: install.Installed,
@@ -129,7 +130,7 @@ def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
     victim = make_bundle("runc")
     with (
         agents.running(node) as agent,
-        forging.delegated(hierarchy) as own,
+        attacker.delegated(hierarchy) as own,
         short_directory("f") as place,
     ):
         agent.wait_ready()
@@ -138,7 +139,7 @@ def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
         victim.create(node.wrapper)
         for shape in SHAPES:
             words: list[str | Path] = [program, "calls"]
-            assert forging.inside(own, shape.format(victim.name), words).wait(30) == 0
+            assert attacker.inside(own, shape.format(victim.name), words).wait(30) == 0
         wait_until(lambda: _are_strays(node), "the calls as nobody's")
     assert not LOGGED & _counts(node, victim).keys()
 
@@ -164,9 +165,9 @@ def test_a_report_that_reads_logs_does_not_believe_a_cgroups_name_either(  # noq
     victim = make_bundle("runc")
     pid = victim.create(own_installation.wrapper)
     log = tmp_path / "audit.log"
-    hierarchy = next(one for one in forging.hierarchies() if one.name in ("pids", "cgroup"))
-    with forging.delegated(hierarchy) as own:
-        forged = forging.inside(own, shape.format(victim.name), [program, "stay", "here"])
+    hierarchy = next(one for one in attacker.hierarchies() if one.name in ("pids", "cgroup"))
+    with attacker.delegated(hierarchy) as own:
+        forged = attacker.inside(own, shape.format(victim.name), [program, "stay", "here"])
         try:
             there = Path(f"/proc/{forged.pid}/cgroup")
             wait_until(lambda: victim.name in there.read_text(), "it to be in its cgroup")
@@ -258,7 +259,7 @@ def test_a_user_who_has_calls_logged_takes_safe_from_nobody(
         agent.wait_ready()
         victim.create(node.wrapper)
         for _ in range(20):
-            assert forging.as_user([place / "forger", "calls"]).wait(30) == 0
+            assert attacker.as_user([place / "forger", "calls"]).wait(30) == 0
         wait_until(lambda: _are_strays(node), "its calls in the store")
     nobodys = evidence_files.load(node.prefix / "var" / "evidence").unattributed
     assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED

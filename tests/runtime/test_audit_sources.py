@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import run, wait_until
+from harness.kernel import kernel_log
+from harness.kernel.audit_records import FIELDS, provoke
+from harness.node.requirements import program, requires, unmet
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import (
     Unavailable,
@@ -29,10 +33,6 @@ from runc_wrap.evidence.sources import (
     merge,
     netlink,
 )
-from tests.support import truth
-from tests.support.audit import FIELDS, provoke
-from tests.support.processes import run, wait_until
-from tests.support.requirements import program, requires, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ def test_a_reader_that_is_too_slow_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(netlink, "_RECEIVE", 4096)
     slow = netlink.Live()
     pid = provoke(*[b"flood"] * 200)
-    truth.settle()
+    kernel_log.settle()
     found = slow.read()
     slow.close()
     assert 0 < len(by(pid, found)) < 200
@@ -100,7 +100,7 @@ def test_a_reader_that_is_too_slow_is_told_so(monkeypatch: pytest.MonkeyPatch) -
 
 def _settle_after(makers: list[Future[int]]) -> None:
     wait(makers)
-    truth.settle()
+    kernel_log.settle()
 
 
 def test_of_many_records_none_is_missing_unsaid(live: netlink.Live) -> None:

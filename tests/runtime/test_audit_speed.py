@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runc_wrap
-from tests.support.audit import line
+from harness.kernel.audit_records import line
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import bundles, install, kernel
-from tests.support.processes import attempt, run
-from tests.support.requirements import program
+from harness.containers import bundles
+from harness.host.processes import attempt, run
+from harness.kernel import process_status
+from harness.node import install
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 Spoil = "Callable[[Bundle], object]"
 SECONDS = 20  # far above what any refusal takes; what hangs, hangs for ever
@@ -186,7 +188,7 @@ def test_a_symbolic_link_is_followed_as_the_runtime_does(
     bundle = make_bundle("runc")
     bundle.config.rename(bundle.path / "real.json")
     bundle.config.symlink_to("real.json")
-    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
     assert bundle.config.is_symlink()
 
 
@@ -211,7 +213,7 @@ def test_a_config_that_is_nested_deeper_than_orjson_writes_is_confined(
     for _ in range(300):
         deep = {"a": deep}
     bundle.config.write_text(json.dumps({**bundle.read(), "deep": deep}))
-    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
 
 
 def test_a_container_called_with_many_words_linux_is_confined(
@@ -221,7 +223,7 @@ def test_a_container_called_with_many_words_linux_is_confined(
     config = bundle.read()
     config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000", *["linux"] * 200]
     bundle.config.write_text(json.dumps(config))
-    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
 
 
 def test_a_temporary_file_that_a_killed_create_left_is_no_hindrance(
@@ -332,4 +334,4 @@ def test_two_hundred_creates_at_once_are_all_confined(
     assert [one.returncode for one in done] == [0] * 200
     for bundle in made:
         assert bundle.call(runc.bare, "start").returncode == 0
-        assert kernel.seccomp(bundle.pid) == 2
+        assert process_status.seccomp(bundle.pid) == 2

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import short_directory, wait_until
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import kernel
-from tests.support.bundles import seccomp_of_exec
+from harness.containers.bundles import seccomp_of_exec
+from harness.kernel import process_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 DENY_MKDIR = {
     "defaultAction": "SCMP_ACT_ALLOW",
@@ -27,9 +27,9 @@ def test_a_container_without_a_profile_gets_one(
     pair: Pair, make_bundle: Callable[..., Bundle], command: str, flags: tuple[str, ...]
 ) -> None:
     bare = make_bundle(pair.kind)
-    assert kernel.seccomp(bare.create(pair.bare, command, *flags)) == 0
+    assert process_status.seccomp(bare.create(pair.bare, command, *flags)) == 0
     wrapped = make_bundle(pair.kind)
-    assert kernel.seccomp(wrapped.create(pair.wrapped, command, *flags)) == 2
+    assert process_status.seccomp(wrapped.create(pair.wrapped, command, *flags)) == 2
     assert seccomp_of_exec(wrapped, pair.wrapped) == 2
 
 
@@ -40,26 +40,26 @@ def test_what_runc_takes_for_no_profile_is_none(
     runc: Pair, make_bundle: Callable[..., Bundle], seccomp: Any
 ) -> None:
     bare = make_bundle("runc", seccomp=seccomp)
-    assert kernel.seccomp(bare.create(runc.bare)) == 0
+    assert process_status.seccomp(bare.create(runc.bare)) == 0
     wrapped = make_bundle("runc", seccomp=seccomp)
-    assert kernel.seccomp(wrapped.create(runc.wrapped)) == 2
+    assert process_status.seccomp(wrapped.create(runc.wrapped)) == 2
 
 
 def test_a_container_that_opted_out_stays_as_it_is(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     confined = make_bundle(pair.kind, {"other": "unconfined"})
-    assert kernel.seccomp(confined.create(pair.wrapped)) == 2
+    assert process_status.seccomp(confined.create(pair.wrapped)) == 2
     bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "unconfined"})
     before = bundle.config.read_bytes()
-    assert kernel.seccomp(bundle.create(pair.wrapped)) == 0
+    assert process_status.seccomp(bundle.create(pair.wrapped)) == 0
     assert bundle.config.read_bytes() == before
 
 
 def test_a_profile_that_is_there_is_kept(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(pair.kind, seccomp=DENY_MKDIR)
     before = bundle.config.read_bytes()
-    assert kernel.seccomp(bundle.create(pair.wrapped)) == 2
+    assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
     assert bundle.config.read_bytes() == before
 
 
@@ -87,7 +87,7 @@ def test_a_filter_made_for_crun_is_kept_by_crun_and_ignored_by_runc(
     for kind in ("crun", "runc"):
         bundle = make_bundle(kind, {"run.oci.seccomp_bpf_data": allow_all})
         before = bundle.config.read_bytes()
-        assert kernel.seccomp(bundle.create(pairs[kind].wrapped)) == 2
+        assert process_status.seccomp(bundle.create(pairs[kind].wrapped)) == 2
         assert (bundle.config.read_bytes() == before) == (kind == "crun")
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.namespaces import private_mounts
+from harness.host.processes import attempt, run, short_directory
+from harness.node.requirements import program, requires
 from runc_wrap.hotpath import main
-from tests.support.namespaces import private_mounts
-from tests.support.processes import attempt, run, short_directory
-from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 USER = 14242
 OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \

@@ -6,16 +6,16 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from tests.support.versions import installed_version
+from harness.node.versions import installed_version
 
 COUNT = "Running containers that would get another filter or none:"
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 
 def test_the_running_containers_that_a_new_policy_would_change_are_named(

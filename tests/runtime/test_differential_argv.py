@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import program, requires
 from runc_wrap.hotpath.argv import config_path, parse
-from tests.support.requirements import program, requires
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import every_call
+from harness.node.requirements import requires
 from runc_wrap.filters import libseccomp, ptrace
 from runc_wrap.filters.expectation import Expectation
 from runc_wrap.filters.runtime_load import Loader
@@ -19,15 +21,13 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
 from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.platform import goarch, kernel
-from tests.support import denials
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 CRI_DEFAULT = frozenset(
     "CAP_" + name
@@ -144,7 +144,7 @@ def test_a_process_execd_into_the_container_has_the_same_filter(
 
 @pytest.fixture(scope="session")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return denials.build(tmp_path_factory.mktemp("denials") / "denials")
+    return every_call.build(tmp_path_factory.mktemp("denials") / "denials")
 
 
 def running_probe(bundle: Bundle, pair: Pair, probe: Path) -> None:
@@ -172,7 +172,7 @@ def test_calls_through_an_abi_left_out_are_killed_by_both_runtimes(
 def test_the_probe_tells_a_filter_from_another(
     pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
 ) -> None:
-    block = denials.with_sentinels(containerd(frozenset()))
+    block = every_call.with_sentinels(containerd(frozenset()))
     rules = [
         {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
         for rule in block["syscalls"]
@@ -181,29 +181,29 @@ def test_the_probe_tells_a_filter_from_another(
     bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*rules, extra]})
     running_probe(bundle, pair, probe)
     native = syscalls.native()
-    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(native)))
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(native)))
     expectation = Expectation(block, loader_of(pair))
-    wrong = {one.name for one in denials.parse(done.stdout) if not agrees(one, expectation)}
+    wrong = {one.name for one in every_call.parse(done.stdout) if not agrees(one, expectation)}
     assert wrong == {"mkdir", "getpid", "mount"}
 
 
-@pytest.mark.parametrize("abi", denials.WORDS)
+@pytest.mark.parametrize("abi", every_call.WORDS)
 @pytest.mark.parametrize("caps", ["none", "all"])
 def test_every_call_made_in_a_container_gets_what_the_simulation_says(
     pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str, caps: str
 ) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
-    block = denials.with_sentinels(containerd(SETS[caps]))
+    block = every_call.with_sentinels(containerd(SETS[caps]))
     bundle = make_bundle(pair.kind, seccomp=block)
     give(bundle, SETS[caps])
     running_probe(bundle, pair, probe)
-    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *denials.words(ABIS[abi])))
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
     expectation = Expectation(block, loader_of(pair))
-    wrong = [one for one in denials.parse(done.stdout) if not agrees(one, expectation)]
+    wrong = [one for one in every_call.parse(done.stdout) if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
 
 
-def agrees(result: denials.Result, expectation: Expectation) -> bool:
+def agrees(result: every_call.Result, expectation: Expectation) -> bool:
     """Tell whether a call got what it must: the errno of its denial, or none of ours."""
     exempt = result.abi is ABIS["x86_64"] and result.number in EXEMPT.values()
     if result.kind == "skipped" or (exempt and not result.is_denied):

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import wait_until
+from harness.kernel.process_status import status
+from harness.node.requirements import requires
 from runc_wrap.filters import bpf, ptrace
 from runc_wrap.profiles import actions
-from tests.support.kernel import status
-from tests.support.processes import wait_until
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 
 @pytest.fixture

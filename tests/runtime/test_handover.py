@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import bundles, install
+from harness.containers import bundles
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

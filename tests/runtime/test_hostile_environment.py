@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.attackers import hostile_user
+from harness.node import install
+from harness.node.requirements import requires
 from runc_wrap.node import trial_container
-from tests.support import hostile_user, install
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from pathlib import Path

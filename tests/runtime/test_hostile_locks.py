@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import hostile_user, install
-from tests.support.processes import short_directory
-from tests.support.requirements import requires
+from harness.attackers import hostile_user
+from harness.host.processes import short_directory
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

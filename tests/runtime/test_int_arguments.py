@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import logged_calls
 from runc_wrap.profiles import abis, syscalls
-from tests.support import calling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
 INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
@@ -75,5 +75,5 @@ def test_upper_bits_pass_a_rule_as_written_and_not_one_that_compares_as_the_kern
         f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n{setting}'
     )
     bundle = make_bundle(pair.kind)
-    found = calling.make(bundle, own_installation.wrapper, built("calls"), *CALLS)
+    found = logged_calls.make(bundle, own_installation.wrapper, built("calls"), *CALLS)
     assert found == {**EVERYTHING, INET_HIGH: high}

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import bundles, install
-from tests.support.processes import attempt
-from tests.support.requirements import program
+from harness.containers import bundles
+from harness.host.processes import attempt
+from harness.node import install
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 
 @pytest.fixture(params=["compiled", "shell"])

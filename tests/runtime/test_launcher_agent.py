@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.containers import bundles
+from harness.host.processes import short_directory, wait_until
+from harness.node import install, launchers
+from harness.node.launchers import VERSION, agent, identity, message
 from tests.runtime.test_handover import _same
-from tests.support import bundles, install, launchers
-from tests.support.launchers import VERSION, agent, identity, message
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 Answer = list[bytes]
 BLOCK = {"defaultAction": "SCMP_ACT_ALLOW"}

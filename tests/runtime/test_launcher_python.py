@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.containers import bundles
+from harness.host.processes import attempt, run
+from harness.node import install
 from tests.runtime.test_handover import _same
-from tests.support import bundles, install
-from tests.support.processes import attempt, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.bundles import Bundle
+    from harness.containers.bundles import Bundle
 
 NOT_STARTED = "did not come as far as runc-wrap's own code"
 

@@ -6,14 +6,14 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from harness.kernel import process_status
 from runc_wrap.hotpath import json_codec
-from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 
 def _last(pair: Pair) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_ledger_that_cannot_be_written_is_no_reason_not_to_start(
     aside = ledger.rename(ledger.with_name("aside")) if ledger.exists() else None
     ledger.write_text("a file in its place")
     try:
-        assert kernel.seccomp(make_bundle("runc").create(runc.wrapped)) == 2
+        assert process_status.seccomp(make_bundle("runc").create(runc.wrapped)) == 2
     finally:
         ledger.unlink()
         if aside:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.node import lost_listeners
 from runc_wrap.node.paths import Places
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 ROLES = ("keeper", "evidence", "decisions", "lingering")
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support.processes import run, wait_until
-from tests.support.requirements import program
+from harness.host.processes import run, wait_until
+from harness.node import agent as agents
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 UNSHARE, GETPID, MANY = 272, 39, 300
 RECORDS = 150_000  # more than the kernel queues: 64 MiB of some 830 bytes each

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import logged_calls
+from harness.node.requirements import unmet
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import abi_probe
 from runc_wrap.profiles import builtin, modes
-from tests.support import calling
-from tests.support.requirements import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
 MOUNT_X86, GETPID, GETPID_X86, GETPID_X32 = "x86:21:0", "x86_64:39", "x86:20", "x32:39"
@@ -44,7 +44,7 @@ def call(
     def called(block: dict[str, Any] | None, *calls: str) -> dict[str, str]:
         linux = {} if block is None else {"seccomp": block}
         bundle = make_bundle(pair.kind, **linux)
-        return calling.make(bundle, pair.bare, built("calls"), *calls)
+        return logged_calls.make(bundle, pair.bare, built("calls"), *calls)
 
     return called
 
@@ -56,14 +56,14 @@ def test_audit_denies_nothing_and_logs_all_that_enforce_denies(
     calls = (*DENIED, GETPID)
     enforced: dict[str, str] = call(_block("enforce", spec=spec), *calls)
     free = call(None, *calls)
-    with calling.audited() as log:
+    with logged_calls.audited() as log:
         audited = call(_block("audit", spec=spec), *calls)
     assert audited == free
     assert enforced[GETPID] == "returned"
     denied = {each for each in DENIED if enforced[each] != free[each]}
     assert VSOCK in denied
-    assert {(*calling.number(each), LOGGED) for each in denied} <= log
-    assert calling.number(GETPID) not in {(arch, number) for arch, number, _ in log}
+    assert {(*logged_calls.number(each), LOGGED) for each in denied} <= log
+    assert logged_calls.number(GETPID) not in {(arch, number) for arch, number, _ in log}
 
 
 def test_enforce_denies_with_each_rules_own_error(call: Callable[..., dict[str, str]]) -> None:
@@ -76,10 +76,10 @@ def test_enforce_log_denies_the_same_and_logs_it(
 ) -> None:
     if pair.kind == "runc":
         return  # 1.1 refuses any flag, so apply refuses the mode: see below
-    with calling.audited() as log:
+    with logged_calls.audited() as log:
         found = call(_block("enforce-log"), *DENIED, GETPID)
     assert found == {**call(_block("enforce"), *DENIED), GETPID: "returned"}
-    assert {(*calling.number(each), ERRNO) for each in DENIED} <= log
+    assert {(*logged_calls.number(each), ERRNO) for each in DENIED} <= log
 
 
 @pytest.mark.parametrize("default", ["SCMP_ACT_KILL", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_PROCESS"])
@@ -134,7 +134,7 @@ def test_a_container_in_audit_mode_is_started_by_the_wrapper(
 ) -> None:
     own_installation.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
     bundle = make_bundle(pair.kind)
-    with calling.audited() as log:
-        calling.make(bundle, own_installation.wrapper, built("calls"), MOUNT, CLONE3)
+    with logged_calls.audited() as log:
+        logged_calls.make(bundle, own_installation.wrapper, built("calls"), MOUNT, CLONE3)
     assert bundle.read()["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
-    assert {(*calling.number(each), LOGGED) for each in (MOUNT, CLONE3)} <= log
+    assert {(*logged_calls.number(each), LOGGED) for each in (MOUNT, CLONE3)} <= log

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import logged_calls
+from harness.host.processes import CommandError, Run, attempt, short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
-from tests.support import agent as agents
-from tests.support import calling, install
-from tests.support.processes import CommandError, Run, attempt, short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
     from runc_wrap.evidence.store.evidence_set import Evidence
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
 
 UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
@@ -131,31 +132,31 @@ def test_what_is_seen_is_what_enforce_denies_and_audit_logs_and_nothing_is_denie
     built: Callable[[str], Path],
 ) -> None:
     def call(**linux: Any) -> dict[str, str]:
-        return calling.make(make_bundle(pair.kind, **linux), pair.bare, built("calls"), *CALLS)
+        return logged_calls.make(make_bundle(pair.kind, **linux), pair.bare, built("calls"), *CALLS)
 
     free, enforced = call(), call(seccomp=block("enforce"))
-    with calling.audited() as log:
+    with logged_calls.audited() as log:
         call(seccomp=block("audit"))
-    denied = {calling.number(each) for each in CALLS if enforced[each] != free[each]}
+    denied = {logged_calls.number(each) for each in CALLS if enforced[each] != free[each]}
     bundle = make_bundle(pair.kind)
-    assert calling.make(bundle, node.wrapper, built("calls"), *CALLS) == free
+    assert logged_calls.make(bundle, node.wrapper, built("calls"), *CALLS) == free
     os.kill(agent.keeper, signal.SIGTERM)  # brings all to disk
     assert agent.daemon.process.wait(10) == 0
     found = seen(node, bundle)
-    assert calling.number(MOUNT) in denied
+    assert logged_calls.number(MOUNT) in denied
     assert denied <= set(found)
-    assert calling.number(GETPID) not in found
+    assert logged_calls.number(GETPID) not in found
     assert set(found) == {(arch, number) for arch, number, code in log if code == LOG}
-    assert found[calling.number(KEYCTL)] == [KEYCTL_ARGS]
-    assert found[calling.number(UNSHARE)][0][0] == CLONE_NEWNS
-    assert found[calling.number(VSOCK)][0][:3] == (40, 99, 0)
-    assert [args[0] for args in found[calling.number(ODD_PERSONALITY)]] == [0x40000]
+    assert found[logged_calls.number(KEYCTL)] == [KEYCTL_ARGS]
+    assert found[logged_calls.number(UNSHARE)][0][0] == CLONE_NEWNS
+    assert found[logged_calls.number(VSOCK)][0][:3] == (40, 99, 0)
+    assert [args[0] for args in found[logged_calls.number(ODD_PERSONALITY)]] == [0x40000]
     line = ledger(node)[-1]
     assert (line["mode"], line["id"]) == ("observe", bundle.name)
 
 
 def _wait_for(node: install.Installed, bundle: Bundle, call: str) -> None:
-    wait_until(lambda: calling.number(call) in seen(node, bundle), "the call on disk", 60)
+    wait_until(lambda: logged_calls.number(call) in seen(node, bundle), "the call on disk", 60)
 
 
 @pytest.mark.usefixtures("agent")
@@ -167,14 +168,14 @@ def test_flags_that_clone3_points_at_tell_whether_clone_does_instead(
 ) -> None:
     plain, user = "clone3:0x4000", "clone3:0x10000000"  # CLONE_VFORK, CLONE_NEWUSER
     enforced = make_bundle(pair.kind, seccomp=block("enforce"))
-    made = calling.make(enforced, pair.bare, built("calls"), plain, user)
+    made = logged_calls.make(enforced, pair.bare, built("calls"), plain, user)
     assert made == {plain: "returned", user: "errno 1"}
     verdicts = []
     for call in (plain, user):
         bundle = make_bundle(pair.kind)
-        assert calling.make(bundle, node.wrapper, built("calls"), call) == {call: "returned"}
+        assert logged_calls.make(bundle, node.wrapper, built("calls"), call) == {call: "returned"}
         _wait_for(node, bundle, CLONE3)
-        (args,) = seen(node, bundle)[calling.number(CLONE3)]
+        (args,) = seen(node, bundle)[logged_calls.number(CLONE3)]
         assert args[0] == int(call.removeprefix("clone3:"), 0)
         told = node.control("report", "--json", ok=False).stdout
         verdicts += [one["verdict"] for one in json.loads(told) if bundle.name in one["ids"]]
@@ -188,11 +189,11 @@ def test_without_an_agent_it_is_audit_and_the_ledger_says_why(
     built: Callable[[str], Path],
 ) -> None:
     bundle = make_bundle(pair.kind)
-    with calling.audited() as log:
-        calling.make(bundle, node.wrapper, built("calls"), MOUNT)
+    with logged_calls.audited() as log:
+        logged_calls.make(bundle, node.wrapper, built("calls"), MOUNT)
     made = bundle.read()["linux"]["seccomp"]
     assert "listenerPath" not in made
-    assert (*calling.number(MOUNT), LOG) in log
+    assert (*logged_calls.number(MOUNT), LOG) in log
     line = ledger(node)[-1]
     assert line["mode"] == "audit"
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")

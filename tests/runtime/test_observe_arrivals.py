@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.containers import logged_calls
+from harness.host.processes import short_directory, wait_until
+from harness.kernel import strace
+from harness.node import agent as agents
+from harness.node import install
+from harness.node.requirements import requires
 from runc_wrap.evidence.store import evidence_files, loss_intervals
-from tests.support import agent as agents
-from tests.support import calling, install, tracing
-from tests.support.processes import short_directory, wait_until
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
     from runc_wrap.evidence.store.call_counts import Tallies
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
 
 KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"
 NOTIFY = 0x7FC00000
@@ -42,7 +44,7 @@ def node(pair: Pair) -> Iterator[install.Installed]:
 def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
     """Return the calls of each container by its id, those of nobody, and those said to be lost."""
     found = evidence_files.load(node.prefix / "var" / "evidence")
-    number = calling.number(KEYCTL)[1]
+    number = logged_calls.number(KEYCTL)[1]
 
     def count(tallies: Tallies) -> int:
         wanted = (number, NOTIFY)
@@ -60,7 +62,7 @@ def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
 
 def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
     """Return which of the worker's system calls take a listener, as strace selects them."""
-    with tracing.traced(agent.evidence, log, f"-etrace={','.join(TAKING.split())}"):
+    with strace.traced(agent.evidence, log, f"-etrace={','.join(TAKING.split())}"):
         run()
         time.sleep(0.3)
     made = Counter(line.partition("(")[0] for line in log.read_text().splitlines())
@@ -84,7 +86,7 @@ def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_lose
     def run() -> str:
         bundle = make_bundle(pair.kind)
         made.append(bundle.name)
-        return calling.make(bundle, node.wrapper, built("calls"), KEYCTL)[KEYCTL]
+        return logged_calls.make(bundle, node.wrapper, built("calls"), KEYCTL)[KEYCTL]
 
     with agents.running(node) as agent:
         wait_until(lambda: agent.evidence != 0, "the evidence worker")
@@ -97,7 +99,7 @@ def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_lose
             wait_until(lambda: agent.evidence != 0, "the evidence worker")
             before = agent.evidence
             kill = f"--inject={name}:signal=KILL:{when}"
-            with tracing.traced(before, tmp_path / "log", kill):
+            with strace.traced(before, tmp_path / "log", kill):
                 assert run() == AS_USUAL, step
             killed += agent.evidence != before
             if at % WRITTEN == 0:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import Daemon, short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.agent.observe.rate_limit import BURST, RATE
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import Daemon, short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 SECONDS = 5  # of flooding beyond the burst
 LISTENERS = 3  # the container's own, and of processes that join it

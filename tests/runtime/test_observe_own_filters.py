@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import agent as agents
-from tests.support import former, install
-from tests.support.processes import short_directory, wait_until
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import former_release, install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
+    from harness.node.agent import Agent
     from tests.runtime.conftest import Pair
-    from tests.support.agent import Agent
-    from tests.support.bundles import Bundle
 
 KEYCTL = "250"  # denied by the default profile; made, keyctl(99) gets EOPNOTSUPP
 MADE, NO_CALL, BUSY, NOT_PERMITTED = "-1 95", "-1 38", "-1 16", "-1 1"
@@ -134,7 +134,7 @@ def test_a_call_that_a_tracer_was_to_decide_about_is_refused(
 def test_without_the_rule_the_call_was_made(
     said: Callable[..., dict[str, str]], node: install.Installed, tracer: tuple[str, ...]
 ) -> None:
-    former.put_in_force(node, "observe")
+    former_release.put_in_force(node, "observe")
     assert said("seccomp", "trace", KEYCTL, *tracer)["filtered"] == MADE
 
 

@@ -12,21 +12,21 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
+from harness.node.versions import installed_version
 from runc_wrap.agent.observe import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.installed_programs import Runtime
 from runc_wrap.profiles import builtin, modes, platform
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import short_directory, wait_until
-from tests.support.versions import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 CALLS, MICROSECONDS = "200", "1000"
 INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.deaf_file import deaf_file
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.agent.observe import observed_container
 from runc_wrap.agent.supervisor import stall_detection
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.deaf_file import deaf_file
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 KEYCTL, CLONE3 = 250, 435
 SAID = "to read who calls in "

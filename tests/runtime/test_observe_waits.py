@@ -8,17 +8,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.processes import short_directory, wait_until
+from harness.node import agent as agents
+from harness.node import install
 from runc_wrap.agent.record.recording import WRITE_AFTER
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support import install
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 
 def _with(bundle: Bundle, program: Path, seconds: float) -> Bundle:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers import logged_calls
 from runc_wrap.hotpath.overlay import with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
-from tests.support import calling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 AF_UNIX, AF_INET = 1, 2
 UNAME, UNAME_X86, CLONE3, NEWEST = "x86_64:63:0", "x86:122:0", "x86_64:435:0", "x86_64:9999"
@@ -64,7 +64,7 @@ def call(
 ) -> Callable[..., dict[str, str]]:
     def called(block: dict[str, Any], *calls: str) -> dict[str, str]:
         bundle = make_bundle(pair.kind, seccomp=block)
-        return calling.make(bundle, pair.bare, built("calls"), *calls)
+        return logged_calls.make(bundle, pair.bare, built("calls"), *calls)
 
     return called
 
@@ -145,7 +145,7 @@ def test_two_lines_in_the_policy_deny_from_the_next_container_on(
     for text in (settings, settings + over):
         own_installation.configure(text)
         bundle = make_bundle(pair.kind)
-        said[text] = calling.make(
+        said[text] = logged_calls.make(
             bundle, own_installation.wrapper, built("calls"), UNAME, UNIX, INET
         )
     assert said[settings] == {UNAME: "errno 14", UNIX: "returned", INET: "returned"}
@@ -169,7 +169,7 @@ def test_what_is_denied_cannot_be_done_by_a_ring_either(
 
     def tried(program: str, *words: str) -> dict[str, str]:
         bundle = make_bundle(pair.kind)
-        return calling.make(bundle, own_installation.wrapper, built(program), *words)
+        return logged_calls.make(bundle, own_installation.wrapper, built(program), *words)
 
     for over, splice, ring in (
         ("", "returned", "returned"),
@@ -201,7 +201,7 @@ def test_a_profile_of_the_containers_own_is_overlaid_only_if_asked(
         f'[overlay]\ndeny = ["uname"]\nexisting = {str(existing).lower()}\n'
     )
     bundle = make_bundle(pair.kind, seccomp=ALLOWING)
-    found = calling.make(bundle, own_installation.wrapper, built("calls"), UNAME, UNIX)
+    found = logged_calls.make(bundle, own_installation.wrapper, built("calls"), UNAME, UNIX)
     assert found == {UNAME: "errno 1" if existing else "errno 14", UNIX: "returned"}
 
 

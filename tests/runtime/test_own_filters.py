@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import collecting, former, kernel
-from tests.support.processes import wait_until
+from harness.host.processes import wait_until
+from harness.kernel import evidence_thread, process_status
+from harness.node import former_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 Json = dict[str, Any]
 KEYCTL, GETPID = 250, 39
@@ -63,7 +64,7 @@ def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(
     made = {(how, "trace"): make_bundle(pair.kind) for how in WAYS}
     made |= {("seccomp", action): make_bundle(pair.kind) for action in ("listener", "errno")}
     probing = make_bundle(pair.kind)
-    with collecting.collecting(auditing.prefix):
+    with evidence_thread.collecting(auditing.prefix):
         said = {
             key: run(bundle, auditing, built("own_filter"), *key, str(KEYCTL))
             for key, bundle in made.items()
@@ -90,7 +91,7 @@ def test_strace_with_a_filter_hides_calls_from_audit_and_that_is_said(
         traced = ["-e", "trace=unshare", "/usr/bin/unshare", "-u", "/bin/true"]
         config["process"]["args"] = ["/usr/bin/strace", "-f", *words, *traced]
         bundle.config.write_text(json.dumps(config))
-        with collecting.collecting(auditing.prefix):
+        with evidence_thread.collecting(auditing.prefix):
             done = bundle.call(auditing.wrapper, "run")
         assert "unshare(CLONE_NEWUTS)" in done.stdout
         return reported(auditing, bundle)
@@ -123,9 +124,9 @@ def test_without_the_rule_what_such_a_filter_hides_was_safe(
     built: Callable[[str], Path],
     action: str,
 ) -> None:
-    former.put_in_force(auditing, "audit")
+    former_release.put_in_force(auditing, "audit")
     hidden, seen = make_bundle(pair.kind), make_bundle(pair.kind)
-    with collecting.collecting(auditing.prefix):
+    with evidence_thread.collecting(auditing.prefix):
         run(hidden, auditing, built("own_filter"), "seccomp", action, str(KEYCTL))
         run(seen, auditing, built("own_filter"), "seccomp", "allow", str(KEYCTL))
     found = reported(auditing, hidden)
@@ -139,11 +140,11 @@ def test_of_a_container_of_the_release_before_live_processes_tell(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    former.put_in_force(auditing, "audit")
+    former_release.put_in_force(auditing, "audit")
     plain, filtered = make_bundle(pair.kind), make_bundle(pair.kind)
     with_program(filtered, built("own_filter"), "seccomp", "trace", str(KEYCTL), "stays")
     try:
-        with collecting.collecting(auditing.prefix):
+        with evidence_thread.collecting(auditing.prefix):
             for bundle in (plain, filtered):
                 bundle.create(auditing.wrapper)
             first = filtered.pid
@@ -163,4 +164,4 @@ def test_of_a_container_of_the_release_before_live_processes_tell(
 def of_children(pid: int) -> list[int]:
     """Return how many filters each child of a process has."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(kernel.status(int(one))["Seccomp_filters"]) for one in children]
+    return [int(process_status.status(int(one))["Seccomp_filters"]) for one in children]

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import CommandError, wait_until
+from harness.kernel import evidence_thread, process_status
 from runc_wrap.evidence.attribution import proc_connector, process_tree
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_tree import Tree
 from runc_wrap.evidence.store import evidence_files
-from tests.support import collecting, kernel
-from tests.support.processes import CommandError, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39
@@ -81,7 +81,7 @@ def test_children_of_a_moment_are_told_apart_by_workload(
         for name, number in calls.items()
     }
     quiet = _with_program(make_bundle(pair.kind), short, "50", str(GETPID))
-    with collecting.collecting(auditing.prefix), ThreadPoolExecutor(4) as pool:
+    with evidence_thread.collecting(auditing.prefix), ThreadPoolExecutor(4) as pool:
         done = list(
             pool.map(lambda one: one.call(auditing.wrapper, "run"), [*made.values(), quiet])
         )
@@ -108,7 +108,7 @@ def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobod
 
     monkeypatch.setattr(process_tree, "connector", refused)
     bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))
-    with collecting.collecting(auditing.prefix):
+    with evidence_thread.collecting(auditing.prefix):
         bundle.call(auditing.wrapper, "run")
     counted = _syscalls(_report(auditing)[bundle.name]).get("unshare", 0)
     assert counted < 50
@@ -152,7 +152,7 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
 
     auditing = _installed(pair, own_installation, "audit")
     seen = unsharing()
-    with collecting.collecting(auditing.prefix):
+    with evidence_thread.collecting(auditing.prefix):
         assert _says(auditing, seen) == "done"
     reported = auditing.control("report", ok=False)
     assert reported.returncode == 1
@@ -194,7 +194,7 @@ def test_what_audit_foretells_is_what_enforce_log_denies(
             _with_program(make_bundle(pair.kind), built("short"), "3", str(number))
             for number in calls
         ]
-        with collecting.collecting(installed.prefix):
+        with evidence_thread.collecting(installed.prefix):
             for bundle in made:
                 bundle.call(installed.wrapper, "run")
         report = _report(installed)
@@ -267,7 +267,7 @@ def test_a_pid_that_is_given_again_at_once_never_names_the_wrong_container(
         for name, number in calls.items()
     }
     with (
-        collecting.collecting(auditing.prefix) as collector,
+        evidence_thread.collecting(auditing.prefix) as collector,
         ThreadPoolExecutor(2) as pool,
         _pids_come_again(20_000),
     ):
@@ -301,7 +301,7 @@ def test_watch_prints_a_call_as_it_happens(
             [auditing.ctl, "watch", "--json", "--seconds", "200"], stdout=file, stderr=file
         )
     try:
-        wait_until(lambda: kernel.watches(watching.pid), "watch", 60)
+        wait_until(lambda: process_status.watches(watching.pid), "watch", 60)
         bundle.call(auditing.wrapper, "run")
         with suppress(CommandError):
             wait_until(lambda: sum(line["count"] for line in printed()) >= 20, "all lines")

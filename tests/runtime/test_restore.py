@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import kernel
-from tests.support.bundles import seccomp_of_exec
-from tests.support.requirements import requires
+from harness.containers.bundles import seccomp_of_exec
+from harness.kernel import process_status
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 
 @pytest.fixture
@@ -51,22 +51,22 @@ def test_a_process_execd_after_a_restore_is_confined_like_those_restored(
     runc: Pair, bundle: Bundle
 ) -> None:
     without = bundle.config.read_bytes()  # what the engine writes anew for a restore
-    assert kernel.seccomp(bundle.create(runc.wrapped)) == 2
+    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
     _checkpointed(bundle, runc.bare)
 
     bundle.config.write_bytes(without)
-    assert kernel.seccomp(_restored(bundle, runc.bare)) == 2  # CRIU's doing
+    assert process_status.seccomp(_restored(bundle, runc.bare)) == 2  # CRIU's doing
     assert seccomp_of_exec(bundle, runc.bare) == 0  # the hole
     bundle.delete(runc.bare)
 
-    assert kernel.seccomp(_restored(bundle, runc.wrapped)) == 2
+    assert process_status.seccomp(_restored(bundle, runc.wrapped)) == 2
     assert seccomp_of_exec(bundle, runc.wrapped) == 2
 
 
 def test_a_container_that_ran_unconfined_before_stays_so_after_a_restore(
     runc: Pair, bundle: Bundle
 ) -> None:
-    assert kernel.seccomp(bundle.create(runc.bare)) == 0
+    assert process_status.seccomp(bundle.create(runc.bare)) == 0
     _checkpointed(bundle, runc.bare)
-    assert kernel.seccomp(_restored(bundle, runc.wrapped)) == 0  # no filter was dumped
+    assert process_status.seccomp(_restored(bundle, runc.wrapped)) == 0  # no filter was dumped
     assert seccomp_of_exec(bundle, runc.wrapped) == 2

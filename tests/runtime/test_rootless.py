@@ -7,9 +7,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from tests.support import bundles, install
-from tests.support.processes import attempt, short_directory
-from tests.support.requirements import requires
+from harness.containers import bundles
+from harness.host.processes import attempt, short_directory
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import agent, calling
-from tests.support.versions import installed_version
+from harness.containers import logged_calls
+from harness.node import agent
+from harness.node.versions import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT = 428, 430, 431, 432
 
@@ -42,7 +43,7 @@ def test_what_runc_calls_on_the_way_into_a_container_is_not_the_containers(
     with agent.running(node) as started:
         started.wait_ready()
         bundle.create(node.wrapper)
-        with calling.audited(calling.INIT) as logged:
+        with logged_calls.audited(logged_calls.INIT) as logged:
             for _ in range(3):
                 assert bundle.call(node.wrapper, "exec", after=("/bin/true",)).returncode == 0
         bundle.delete(runc.bare)

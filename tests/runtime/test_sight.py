@@ -10,21 +10,21 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from harness.host.processes import wait_until
+from harness.node import agent as agents
+from harness.node.requirements import program
 from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import seen_sources
 from runc_wrap.evidence.store import evidence_files
-from tests.support import agent as agents
-from tests.support.processes import wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 UNSHARE = 272
 LONG = 30  # seconds, of a machine where others work

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import wait_until
+from harness.node import agent as agents
 from runc_wrap.evidence.sources import log_files
-from tests.support import agent as agents
-from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 UNSHARE, LONG = 272, 60
 

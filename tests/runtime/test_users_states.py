@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import install, users
-from tests.support.deaf_file import deaf_directory
-from tests.support.namespaces import private_mounts
-from tests.support.processes import run, wait_until
-from tests.support.requirements import requires
+from harness.attackers import run_directory
+from harness.host.deaf_file import deaf_directory
+from harness.host.namespaces import private_mounts
+from harness.host.processes import run, wait_until
+from harness.node import install
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
+    from harness.host.namespaces import MountNamespace
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.namespaces import MountNamespace
 
-OWN = f"/run/user/{users.UID}"
-USER = ["setpriv", f"--reuid={users.UID}", f"--regid={users.UID}", "--clear-groups"]
+OWN = f"/run/user/{run_directory.UID}"
+USER = ["setpriv", f"--reuid={run_directory.UID}", f"--regid={run_directory.UID}", "--clear-groups"]
 PYTHON = "/usr/bin/python3"  # one that every user can run
 SECONDS = 60  # far above what it takes on a busy machine, far below what waits for ever
 
@@ -37,7 +38,7 @@ def space(tmp_path: Path) -> Iterator[MountNamespace]:
     requires("setpriv", "nsenter", "unshare", root=True)
     with private_mounts(tmp_path, {}) as made:
         run([*made.prefix, "mkdir", "-p", "/run/user"])
-        run([*made.prefix, "install", "-d", "-m", "700", "-o", str(users.UID), OWN])
+        run([*made.prefix, "install", "-d", "-m", "700", "-o", str(run_directory.UID), OWN])
         yield made
 
 
@@ -73,7 +74,7 @@ def attack(space: MountNamespace, victim: int) -> None:
 def placed(space: MountNamespace) -> str:
     """Put the user's program where that user can read it, wherever this checkout lies."""
     place = "/run/users.py"
-    run([*space.prefix, "install", "-m", "644", users.__file__, place])
+    run([*space.prefix, "install", "-m", "644", run_directory.__file__, place])
     return place
 
 
@@ -93,10 +94,10 @@ def test_a_users_odd_and_forged_states_do_not_decide_the_nodes_verify(
     said = victim.control(space, "verify", *flags)
     assert (said.returncode, said.stdout.splitlines()[-1]) == (0, "1 container checked, 0 disagree")
     assert len(said.stderr) + len(said.stdout) < 20_000
-    assert f"of uid {users.UID} are not shown" in said.stderr
+    assert f"of uid {run_directory.UID} are not shown" in said.stderr
     (apart,) = found["users"]
-    assert apart["uid"] == users.UID
-    assert apart["more"] > users.DIRECTORIES // 2
+    assert apart["uid"] == run_directory.UID
+    assert apart["more"] > run_directory.DIRECTORIES // 2
 
 
 def test_a_users_states_do_not_clutter_status_and_bear_their_owner(
@@ -108,13 +109,13 @@ def test_a_users_states_do_not_clutter_status_and_bear_their_owner(
     assert done.returncode == 0
     assert len(rows) < 150
     assert [row["id"] for row in rows if row["owner"] == 0] == [victim.bundle.name]
-    assert {row["owner"] for row in rows} == {0, users.UID}
+    assert {row["owner"] for row in rows} == {0, run_directory.UID}
     forged = [row for row in rows if row["id"] == "!victims"]
     assert [(row["pid"], row["processes"]) for row in forged] == [(child_of(victim.pid), 0)]
     shown = victim.control(space, "status")
-    assert users.FORGED not in shown.stdout
-    assert f"uid {users.UID}: !victims" in shown.stdout
-    assert f"of uid {users.UID} are not shown" in shown.stderr
+    assert run_directory.FORGED not in shown.stdout
+    assert f"uid {run_directory.UID}: !victims" in shown.stdout
+    assert f"of uid {run_directory.UID} are not shown" in shown.stderr
 
 
 def test_a_users_forged_state_hides_no_process_of_roots_container(
@@ -141,7 +142,7 @@ def test_a_users_file_system_that_never_answers_keeps_no_command_waiting(
     space: MountNamespace, victim: Victim
 ) -> None:
     run([*space.prefix, *USER, "mkdir", f"{OWN}/runc"])
-    with deaf_directory(f"{OWN}/runc", space.prefix, users.UID):
+    with deaf_directory(f"{OWN}/runc", space.prefix, run_directory.UID):
         begun = time.monotonic()
         code, found = victim.verify(space)
         assert time.monotonic() - begun < SECONDS / 2
@@ -175,6 +176,6 @@ def test_a_users_own_good_container_is_shown_and_compared_apart(
             (apart,) = found["users"]
             assert [one["id"] for one in apart["disagreeing"]] == ["mine"]
             rows = json.loads(victim.control(space, "status", "--json").stdout)
-            assert [row["agrees"] for row in rows if row["owner"] == users.UID] == [False]
+            assert [row["agrees"] for row in rows if row["owner"] == run_directory.UID] == [False]
         finally:
             process.kill()

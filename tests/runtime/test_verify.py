@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import wait_until
+from harness.kernel import process_status
+from harness.node import install
+from harness.node.requirements import program
 from runc_wrap.profiles import syscalls
-from tests.support import install, kernel
-from tests.support.processes import wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
 
 ALLOW_ALL = {
     "defaultAction": "SCMP_ACT_ALLOW",
@@ -238,7 +239,7 @@ def test_a_stopped_container_is_shown_without_a_pid(
 ) -> None:
     bundle = make_bundle(node.kind)
     pid = bundle.create(node.wrapper)
-    assert kernel.seccomp(pid) == kernel.FILTER
+    assert process_status.seccomp(pid) == process_status.FILTER
     bundle.call(node.bare, "kill", after=("KILL",))
     wait_until(lambda: node.status(bundle)["state"] == "stopped", "its end")
     shown = node.status(bundle)
@@ -292,7 +293,9 @@ def test_a_process_whose_first_thread_ended_is_seen(
     bundle.config.write_text(json.dumps(config))
     pid = bundle.create(node.bare)  # unconfined, where the ledger says otherwise
     try:
-        wait_until(lambda: kernel.status(pid)["State"].startswith("Z"), "the first thread's end")
+        wait_until(
+            lambda: process_status.status(pid)["State"].startswith("Z"), "the first thread's end"
+        )
         status, found = node.verify()
         assert (status, differing(found)) == (1, [bundle.name])
     finally:
@@ -306,7 +309,7 @@ def test_a_process_of_many_groups_is_no_mismatch(
     bundle = make_bundle(node.kind)
     _runs(bundle, built("leaderless"), "groups")
     pid = bundle.create(node.wrapper)
-    wait_until(lambda: len(kernel.status(pid)["Groups"]) > 100_000, "the groups")
+    wait_until(lambda: len(process_status.status(pid)["Groups"]) > 100_000, "the groups")
     status, found = node.verify()
     assert (status, found["checked"], differing(found)) == (0, 1, [])
 

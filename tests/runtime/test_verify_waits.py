@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import install
-from tests.support.kernel import status
-from tests.support.processes import wait_until
+from harness.host.processes import wait_until
+from harness.kernel.process_status import status
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-    from tests.support.bundles import Bundle
-    from tests.support.install import Installed
 
 PARENTS, HELD = 30, 3
 SECONDS = 20  # one after the other it was 61 s, and for ever with one that is held in execve

@@ -1,4 +1,4 @@
-"""The control of tests/support/disk: whatever way of writing, it is seen, and may fail."""
+"""The control of harness.host.disk_faults: whatever way of writing, it is seen, and may fail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.host.files import sync
-from tests.support import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_file_is_surely_there_once_it_and_its_name_are_synced(
     way: Callable[[Path], None], root: Path
 ) -> None:
-    with disk.recorded(root) as moments:
+    with disk_faults.recorded(root) as moments:
         way(root / "new")
         sync(root)
     before, opened, written, file_synced, all_synced = moments
@@ -72,21 +72,24 @@ def test_a_file_is_surely_there_once_it_and_its_name_are_synced(
 def test_each_call_of_each_way_can_fail(
     way: Callable[[Path], None], number: int, call: str, root: Path
 ) -> None:
-    with disk.failing(number, disk.FULL) as told, pytest.raises(OSError, match="No space"):
+    with (
+        disk_faults.failing(number, disk_faults.FULL) as told,
+        pytest.raises(OSError, match="No space"),
+    ):
         way(root / "new")
     assert told.failed.startswith(call)
 
 
 @WAYS
 def test_a_short_write_is_short(way: Callable[[Path], None], root: Path) -> None:
-    with disk.failing(2, disk.SHORT) as told:
+    with disk_faults.failing(2, disk_faults.SHORT) as told:
         way(root / "new")
     assert told.calls == ["open", "write", "write", "fsync"]
     assert (root / "new").read_bytes() == b"data"
 
 
 def test_a_rename_that_was_not_synced_may_be_ahead_of_what_was_done_before(root: Path) -> None:
-    with disk.recorded(root) as moments:
+    with disk_faults.recorded(root) as moments:
         (root / "new").write_bytes(b"new")
         (root / "beside").symlink_to("old")
         (root / "new").replace(root / "old")
@@ -96,8 +99,8 @@ def test_a_rename_that_was_not_synced_may_be_ahead_of_what_was_done_before(root:
 
 
 def test_what_a_crash_left_can_be_made(root: Path, tmp_path: Path) -> None:
-    with disk.recorded(root) as moments:
+    with disk_faults.recorded(root) as moments:
         (root / "directory").mkdir()
         (root / "directory/link").symlink_to("../old")
-    made = disk.put(moments[-1].killed, tmp_path / "made")
+    made = disk_faults.put(moments[-1].killed, tmp_path / "made")
     assert (made / "directory/link").read_bytes() == b"old"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import run
-from tests.support.versions import installed_version
+from harness.host.processes import run
+from harness.node.versions import installed_version
 
 pytestmark = pytest.mark.skipif(
     "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.host.processes import wait_until
+from harness.node.agent import request
 from runc_wrap.agent.decide import request as deciding
 from runc_wrap.agent.decide.request import LARGEST, Answerer
 from runc_wrap.hotpath import json_codec
 from runc_wrap.policy import policy_store
-from tests.support.agent import request
-from tests.support.processes import wait_until
 from tests.unit.agent.creates import (
     PLACES,
     POLICIES,

@@ -6,9 +6,9 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
+from harness.node.requirements import program
 from runc_wrap.agent import sockets
 from runc_wrap.agent.supervisor import keeper
-from tests.support.requirements import program
 
 UNITS = Path(__file__).parents[3] / "deploy"
 PREFIX = "/opt/runc-wrap"

@@ -7,9 +7,9 @@ import resource
 import socket
 import time
 
+from harness.host.processes import short_directory
 from runc_wrap.agent.supervisor import acceptor
 from runc_wrap.agent.supervisor.acceptor import Door
-from tests.support.processes import short_directory
 
 
 def test_without_descriptors_it_is_shut_for_a_while_and_then_takes_who_waits() -> None:

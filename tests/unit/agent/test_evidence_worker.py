@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import evidence_worker
 from runc_wrap.agent.evidence_worker import Worker
 from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
 from runc_wrap.profiles import syscalls
-from tests.support.processes import short_directory, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.notifying import Sender
+    from harness.containers.listener_process import Sender
 
 if syscalls.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
-from tests.support import notifying
+from harness.containers import listener_process
 
 LISTENER = "anon_inode:seccomp notify"
 
@@ -97,11 +97,11 @@ def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_cop
     worker: Running,
 ) -> None:
     """The kernel tells of it for as long: by its number, which the next one has."""
-    with notifying.sender() as first, notifying.sender() as second:
+    with listener_process.sender() as first, listener_process.sender() as second:
         copy = os.dup(first.listener)  # the keeper's
         worker.give(first)
         first.call()
-        assert os.read(first.results, 100) == notifying.AS_USUAL
+        assert os.read(first.results, 100) == listener_process.AS_USUAL
         number = worker.listeners()
         os.kill(first.pid, signal.SIGKILL)
         os.waitpid(first.pid, 0)
@@ -109,7 +109,7 @@ def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_cop
         worker.give(second)
         for _ in range(3):
             second.call()
-            assert os.read(second.results, 100) == notifying.AS_USUAL
+            assert os.read(second.results, 100) == listener_process.AS_USUAL
         assert worker.listeners() == number
         os.close(copy)
 
@@ -118,15 +118,15 @@ def test_where_evidence_cannot_be_written_calls_are_answered_and_it_is_tried_aga
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(evidence_worker, "_RECORD_AGAIN", 0.1)
-    with short_directory("worker") as place, notifying.sender() as sender:
+    with short_directory("worker") as place, listener_process.sender() as sender:
         stored = place / "var" / "evidence"
         stored.parent.mkdir()
         stored.write_text("")  # in the place of its directory
         with running(place) as started:
             started.give(sender)
             sender.call()
-            assert os.read(sender.results, 100) == notifying.AS_USUAL
+            assert os.read(sender.results, 100) == listener_process.AS_USUAL
             stored.unlink()
             wait_until((stored / "containers").is_dir, "evidence to be begun")
             sender.call()
-            assert os.read(sender.results, 100) == notifying.AS_USUAL
+            assert os.read(sender.results, 100) == listener_process.AS_USUAL

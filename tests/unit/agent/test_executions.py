@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
+from harness.node.requirements import requires
 from runc_wrap.agent.record.exec_notices import Executions
-from tests.support.processes import short_directory
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.agent import sd_protocol
 from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.supervisor import keeper
-from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.agent import release_paths
 from runc_wrap.agent.supervisor import handoff
-from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

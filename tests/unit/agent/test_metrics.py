@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from harness.host.processes import wait_until
+from harness.node.requirements import program
 from runc_wrap.agent.metrics_http import exposition, http_server, loopback
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.host import socket_peers
-from tests.support.processes import wait_until
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import wait_until
 from runc_wrap.agent.observe import notify, rate_limit
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.supervisor import drain
 from runc_wrap.profiles import syscalls
-from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.notifying import Sender
+    from harness.containers.listener_process import Sender
 
 if syscalls.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
-from tests.support import notifying
+from harness.containers import listener_process
 
 NUMBER = 7
 
 
 @pytest.fixture
 def sender() -> Iterator[Sender]:
-    with notifying.sender() as made:
+    with listener_process.sender() as made:
         yield made
 
 
@@ -76,10 +76,14 @@ def test_a_call_continues_as_if_nothing_had_been(sender: Sender, inflight: Infli
     assert readable(sender.listener, 5)
     call = inflight.receive(sender.listener, NUMBER)
     assert call is not None
-    assert (call.tid, call.number, call.args[:2]) == (sender.pid, notifying.KEYCTL, (99, 1 << 40))
+    assert (call.tid, call.number, call.args[:2]) == (
+        sender.pid,
+        listener_process.KEYCTL,
+        (99, 1 << 40),
+    )
     assert notify.is_valid(sender.listener, call.id)
     assert notify.proceed(sender.listener, call.id)
-    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert os.read(sender.results, 100) == listener_process.AS_USUAL
     assert not notify.is_valid(sender.listener, call.id)
     assert not notify.proceed(sender.listener, call.id)
 
@@ -103,7 +107,7 @@ def test_whoever_comes_next_finds_it_and_lets_it_continue(
     number, call = successor.left
     assert number == NUMBER
     assert notify.proceed(sender.listener, call.id)
-    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert os.read(sender.results, 100) == listener_process.AS_USUAL
 
 
 def test_a_call_not_received_yet_is_not_answered_by_a_guess(
@@ -177,9 +181,9 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
     killed_with_a_call(sender, inflight)
     handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
     pid = in_child(lambda: drain.linger(handed))
-    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert os.read(sender.results, 100) == listener_process.AS_USUAL
     sender.call()
-    assert os.read(sender.results, 100) == notifying.AS_USUAL
+    assert os.read(sender.results, 100) == listener_process.AS_USUAL
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.kill(sender.pid, signal.SIGKILL)
     os.waitpid(sender.pid, 0)
@@ -200,7 +204,7 @@ def test_lingering_answers_at_a_bounded_rate(
     pid = in_child(lambda: drain.linger(handed))
     for _ in range(at_once + more):
         sender.call()
-        assert os.read(sender.results, 100) == notifying.AS_USUAL
+        assert os.read(sender.results, 100) == listener_process.AS_USUAL
     assert time.monotonic() - begun > 0.8 * more / rate
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.agent.record import write_requests
 from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.host import socket_peers
 from runc_wrap.node import agent_flush
 from runc_wrap.node.paths import Places
-from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

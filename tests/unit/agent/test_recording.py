@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record import exec_notices, recording
 from runc_wrap.agent.record.recording import Recorder
@@ -22,7 +23,6 @@ from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.evidence.store.loss_intervals import Hole
-from tests.support.processes import short_directory
 from tests.unit.evidence.making import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:

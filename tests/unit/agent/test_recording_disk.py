@@ -6,10 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from harness.host import disk_faults
 from runc_wrap.agent.record.recording import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import Sight
 from runc_wrap.evidence.store import evidence_files
-from tests.support import disk
 from tests.unit.agent.test_recording import KEY, logged, recorder
 from tests.unit.evidence.making import UNSHARE, observed
 
@@ -38,7 +38,7 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     one.record(KEY, observed(UNSHARE))
     for _ in range(3):
         now[0] += one.seconds() or 0.0
-        with disk.failing(1, disk.FULL, lasting=True) as told:
+        with disk_faults.failing(1, disk_faults.FULL, lasting=True) as told:
             one.write()
         assert told.failed
         assert one.seconds() == TRY_AGAIN

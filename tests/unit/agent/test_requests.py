@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.node.agent import request
 from runc_wrap.agent.decide import wire
-from tests.support.agent import request
 
 _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")), max_size=6)
 

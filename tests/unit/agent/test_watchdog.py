@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.agent import sd_protocol
 from runc_wrap.agent.supervisor.sd_watchdog import Watchdog
-from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
     import _socket

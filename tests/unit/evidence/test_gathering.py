@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.kernel.audit_records import line
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, merge
-from tests.support.audit import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

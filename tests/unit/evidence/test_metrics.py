@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.node.requirements import program
+from harness.shown import reports
 from runc_wrap.hotpath import decision
 from runc_wrap.ledger import tail
 from runc_wrap.metrics import counter_state, series
-from tests.support import reports
-from tests.support.requirements import program
 
 if TYPE_CHECKING:
     from pathlib import Path

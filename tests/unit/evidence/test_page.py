@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.shown import reports
 from runc_wrap import text
 from runc_wrap.report import html, matrix
-from tests.support import reports
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

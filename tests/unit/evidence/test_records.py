@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runc_wrap
+from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, untrusted
 from runc_wrap.evidence.model import AUDIT, Sighting
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
-from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, untrusted
 
 FOUND = Sighting(
     time=1795542341.092,

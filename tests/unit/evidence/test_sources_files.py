@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.kernel.audit_records import line, write
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, log_files
-from tests.support.audit import line, write
 
 if TYPE_CHECKING:
     from pathlib import Path

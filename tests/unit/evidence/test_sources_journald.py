@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.kernel.audit_records import FIELDS, STAMP, fields
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, journald
-from tests.support.audit import FIELDS, STAMP, fields
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.kernel.audit_records import STAMP, fields
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_health, kmsg, netlink
-from tests.support.audit import STAMP, fields
 
 EQUAL, NOT_EQUAL, BELOW, ABOVE = 0x40000000, 0x30000000, 0x10000000, 0x20000000
 EXCLUDE, EXIT, TYPE, UID = 5, 4, 12, 1

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, line
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.line_stream import Lines
-from tests.support.audit import FIELDS, SECCOMP, STAMP, fields, line
 
 PREFIX = b"Nov 24 17:45:41 node kernel: [1.5] "
 FORGED = PREFIX + b"audit: type=1326 " + STAMP + fields()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store import evidence_files, evidence_set
 from runc_wrap.evidence.store.evidence_files import Store
-from tests.support import disk
 from tests.unit.evidence.making import sighting
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _counts(found: evidence_set.Evidence) -> dict[evidence_set.Key, list[int]]:
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_what_could_not_be_written_is_written_by_the_next_flush(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
@@ -36,7 +36,10 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(
         for key in KEYS:
             kept.add(key, sighting())
         kept.watched(AUDIT, 1, 2)
-        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
             kept.flush()
         if not told.failed:
             break
@@ -53,10 +56,10 @@ def test_a_process_killed_at_any_call_leaves_what_it_had_written_before(tmp_path
     kept.flush()
     kept.add(KEYS[0], sighting(serial=2))
     kept.add(KEYS[1], sighting())
-    with disk.recorded(tmp_path / "store") as moments:
+    with disk_faults.recorded(tmp_path / "store") as moments:
         kept.flush()
     for number, moment in enumerate(moments):
-        found = evidence_files.load(disk.put(moment.killed, tmp_path / str(number)))
+        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
         assert _counts(found)[KEYS[0]] in ([1], [2]), moment.call
         assert found.damaged == 0, moment.call
 
@@ -68,10 +71,10 @@ def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed(tmp_path
         kept.flush()
         path = tmp_path / "store" / evidence_set.file_name(key)
         os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
-    with disk.recorded(tmp_path / "store") as moments:
+    with disk_faults.recorded(tmp_path / "store") as moments:
         assert kept.clear_old() == len(KEYS)
     for number, moment in enumerate(moments):
-        found = evidence_files.load(disk.put(moment.killed, tmp_path / str(number)))
+        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
         for place, key in enumerate(KEYS):
             is_told = found.cleared(key) >= (10 + place) * DAY
             assert key in found.containers or is_told, moment.call

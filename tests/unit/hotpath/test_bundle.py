@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.errors import Refusal
-from tests.support import disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,14 +123,14 @@ def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatc
     assert config.read_bytes() == b"new text"
 
 
-@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_beside(
     config: Path, fault: int | str
 ) -> None:
     for number in itertools.count(1):
         config.write_bytes(b"old text")
         found = config_file.read(str(config))
-        with disk.failing(number, fault) as told, contextlib.suppress(Refusal):
+        with disk_faults.failing(number, fault) as told, contextlib.suppress(Refusal):
             config_file.replace(found, b"new text")
         if not told.failed:
             break
@@ -141,7 +141,7 @@ def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_b
 
 def test_a_process_killed_at_any_call_leaves_the_old_config_or_the_new_one(config: Path) -> None:
     found = config_file.read(str(config))
-    with disk.recorded(config.parent) as moments:
+    with disk_faults.recorded(config.parent) as moments:
         config_file.replace(found, b"new")
     assert len(moments) > 4
     assert {moment.killed["config.json"] for moment in moments} == {b"old", b"new"}

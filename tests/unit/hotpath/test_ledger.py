@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.hotpath import ledger_writer
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decision import Decision
 from runc_wrap.hotpath.identity import identify
-from tests.support import disk
 
 
 @pytest.fixture
@@ -164,12 +164,12 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
 ) -> None:
     monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
     (tmp_path / "var" / "ledger").mkdir()
-    every: list[tuple[set[str], disk.Moment]] = []
+    every: list[tuple[set[str], disk_faults.Moment]] = []
     alive: set[str] = set()
     for number in range(20):  # some of them rotate
         name = f"alive{number % 3}"
         (tmp_path / "state" / name).mkdir(parents=True, exist_ok=True)
-        with disk.recorded(tmp_path / "var" / "ledger") as moments:
+        with disk_faults.recorded(tmp_path / "var" / "ledger") as moments:
             ledger_writer.append(prefix, _line(f"{tmp_path}/state", name))
         every += [({*alive}, moment) for moment in moments]
         alive.add(name)
@@ -185,7 +185,7 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int | str, *, lasting: bool
 ) -> None:
@@ -200,7 +200,10 @@ def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_l
             line = json.dumps(_line(f"{tmp_path}/state", name)) + "\n"
             gone = json.dumps(_line(f"{tmp_path}/state", "gone")) + "\n"
             (prefix / "var/ledger" / name).write_text(line + gone * 4)
-        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
             ledger_writer.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
         if not told.failed:
             break

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.hotpath.agent_probe import hears
-from tests.support.processes import short_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

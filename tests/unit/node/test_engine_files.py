@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.node.engines import engine_files, registration
 from runc_wrap.node.engines.handler import EngineError
-from tests.support import disk
 from tests.unit.node.engine_support import add, node, remove, snapshot, write
 
 Snapshot = dict[str, tuple[int, bytes | None]]
@@ -102,15 +102,15 @@ def test_a_command_killed_at_any_write_can_be_run_again(
 def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     root = tmp_path / "etc"
     config = write(root / "config.toml", "old")
-    with disk.recorded(root) as moments:
+    with disk_faults.recorded(root) as moments:
         engine_files.write(config, "new")
-    for call, tree in disk.crashes(moments):
+    for call, tree in disk_faults.crashes(moments):
         assert tree["config.toml"] in (b"old", b"new"), call
     assert [tree["config.toml"] for tree in moments[-1].cuts] == [b"new"]
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
 @pytest.mark.parametrize("removing", [False, True])
 def test_whatever_call_fails_the_engines_files_are_as_before_or_as_wanted_and_a_retry_works(
     tmp_path: Path, fault: int | str, *, lasting: bool, removing: bool
@@ -125,7 +125,10 @@ def test_whatever_call_fails_the_engines_files_are_as_before_or_as_wanted_and_a_
         registered = snapshot(at / "etc")
         if not removing:
             remove(where, "x")
-        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
             remove(where, "x") if removing else add(where, "x", major=2)
         if not told.failed:
             break

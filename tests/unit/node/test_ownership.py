@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import requires
 from runc_wrap.host import ownership
-from tests.support.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable

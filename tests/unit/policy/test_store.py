@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host import disk_faults
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import policy_store
-from tests.support import disk
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
@@ -173,10 +173,10 @@ def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
     tmp_path: Path, new: Compiled
 ) -> None:
     policy_store.put_in_force(OLD, tmp_path / "prefix")
-    with disk.recorded(tmp_path / "prefix") as moments:
+    with disk_faults.recorded(tmp_path / "prefix") as moments:
         policy_store.put_in_force(new, tmp_path / "prefix")
-    for number, (call, tree) in enumerate(disk.crashes(moments)):
-        prefix = disk.put(tree, tmp_path / str(number))
+    for number, (call, tree) in enumerate(disk_faults.crashes(moments)):
+        prefix = disk_faults.put(tree, tmp_path / str(number))
         found = in_force(prefix)
         assert found in (OLD.policy, new.policy), call
         for name, mode in (new if found == new.policy else OLD).profiles:
@@ -184,21 +184,24 @@ def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
         links = {one.readlink() for one in (prefix / "lib/runtime").iterdir()}
         assert links & {Path(each.policy["runtime"]["path"]) for each in (OLD, new)}, call
     for number, tree in enumerate(moments[-1].cuts):  # what was told to be in force is
-        prefix = disk.put(tree, tmp_path / f"end{number}")
+        prefix = disk_faults.put(tree, tmp_path / f"end{number}")
         assert in_force(prefix) == new.policy
         (link,) = (prefix / "lib/runtime").iterdir()
         assert link.readlink() == Path(new.policy["runtime"]["path"])
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk.FAULTS)
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_whatever_call_fails_one_whole_policy_is_in_force_and_the_next_apply_works(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
     for number in itertools.count(1):
         prefix = tmp_path / str(number)
         policy_store.put_in_force(OLD, prefix)
-        with disk.failing(number, fault, lasting=lasting) as told, contextlib.suppress(OSError):
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
             policy_store.put_in_force(NEW, prefix)
         if not told.failed:
             break

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.node.requirements import unmet
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
-from tests.support.requirements import unmet
 
 HEADER = Path("/usr/include/linux/io_uring.h")
 # newer than the libseccomp (2.6.0) of any distribution

@@ -1,0 +1,1 @@
+"""What tests and bench share: engines, containers, nodes, the kernel's own word."""

@@ -1,0 +1,1 @@
+"""What a local user without any right can do."""

@@ -1,0 +1,124 @@
+"""A local user, uid 4242, who would have others' evidence say what it does not (forger.c)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.processes import environment, run, wait_until
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+USER = 4242
+LOGGED = {321, 175, 246}  # bpf, init_module, kexec_load: what forger.c has logged
+_AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+_APART = ["unshare", "--user", "--map-root-user", "--mount"]
+_MMAP = "9 "  # how /proc/PID/syscall begins in mmap, on x86_64
+_CGROUPS = Path("/sys/fs/cgroup")
+_FILES = ("cgroup.procs", "tasks", "cgroup.threads")
+
+
+def library(directory: Path) -> Path:
+    """Compile what is preloaded, where everybody may read it."""
+    source = Path(__file__).parents[1] / "programs/forger.c"
+    made = directory / "forger.so"
+    words = ["-std=gnu11", "-O1", "-shared", "-fPIC", "-DPRELOADED", "-Wall", "-Wextra", "-Werror"]
+    run([program("cc"), *words, "-o", made, source])
+    made.chmod(0o755)
+    return made
+
+
+@contextlib.contextmanager
+def holding_its_lock(forger: Path, runtime: str, place: Path, number: int) -> Iterator[list[int]]:
+    """Run real runtimes that hold their own mmap locks: nobody can read their command lines."""
+    device, files = place / "fuse", [place / f"held{at}" for at in range(number)]
+    os.mknod(device, stat.S_IFCHR | 0o666, os.stat("/dev/fuse").st_rdev)  # noqa: PTH116 - of a device
+    device.chmod(0o666)
+    held = []
+    try:
+        for file in files:
+            file.touch()
+            forge = {"FORGE": "lock", "FORGE_FILE": str(file), "FORGE_DEVICE": str(device)}
+            words = [*_preloaded(forger, forge), runtime, "exec", "x", "y"]
+            held.append(subprocess.Popen(words, env=environment(), start_new_session=True))
+        for one in held:
+            wait_until(lambda pid=one.pid: _is_held(pid), "a lock to be held")  # type: ignore[misc]
+        yield [one.pid for one in held]
+    finally:
+        for one in held:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait(30)
+        device.unlink(missing_ok=True)
+
+
+def _is_held(pid: int) -> bool:
+    assert Path(f"/proc/{pid}/stat").exists(), "the attacker has ended"
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/syscall").read_text().startswith(_MMAP) and _is_stuck(pid)
+    return False
+
+
+def _is_stuck(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "DS"
+
+
+def _preloaded(forger: Path, forge: dict[str, str]) -> list[str]:
+    settings = [f"{name}={value}" for name, value in forge.items()]
+    return [*_AS_USER, *_APART, "env", f"LD_PRELOAD={forger}", *settings]
+
+
+def joins_in_words(forger: Path, runtime: str, root: Path, name: str) -> None:
+    """Have the real runtime say that it joins a container, and make calls that are logged."""
+    words = [runtime, "--root", str(root), "exec", name, "true"]
+    subprocess.run(
+        [*_preloaded(forger, {"FORGE": "calls"}), *words],
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=False,  # there is no such container for it
+    )
+
+
+def hierarchies() -> list[Path]:
+    """Return where some cgroup hierarchies are mounted, of both versions where there are both."""
+    places = [_CGROUPS, *(_CGROUPS / name for name in ("pids", "systemd", "unified"))]
+    return [one for one in places if (one / "cgroup.procs").exists()]
+
+
+@contextlib.contextmanager
+def delegated(hierarchy: Path) -> Iterator[Path]:
+    """Give the user a cgroup, as a system's manager does for each session."""
+    place = hierarchy / f"runc-wrap-test-{uuid.uuid4()}"
+    place.mkdir()
+    os.chown(place, USER, USER)
+    for name in _FILES:
+        if (place / name).exists():
+            os.chown(place / name, USER, USER)
+    try:
+        yield place
+    finally:
+        for directory in [*sorted(place.rglob("*/"), reverse=True), place]:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+
+def as_user(words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Run a program of the user's."""
+    return subprocess.Popen([*_AS_USER, *map(str, words)], env=environment())
+
+
+def inside(place: Path, name: str, words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Run a program of the user's in a cgroup that it has made beneath its own, by this name."""
+    script = 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"'
+    moving = f'echo $$ > {place}/cgroup.procs; exec "$@"'
+    user = [*_AS_USER, "sh", "-c", script, str(place / name), *map(str, words)]
+    return subprocess.Popen(["sh", "-c", moving, "sh", *user], env=environment())

@@ -1,0 +1,1 @@
+"""Bundles, the runtimes that run them, and the calls that are made in them."""

@@ -1,0 +1,169 @@
+"""Bundles for runc and crun directly: a rootfs of busybox, and a config with a container's usual.
+
+crun refuses the hybrid cgroup hierarchy, so it runs in a mount namespace of its own without it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.engines import images
+from harness.host.namespaces import UNIFIED
+from harness.host.processes import environment, is_not_sealed
+from harness.kernel import process_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Json = dict[str, Any]
+Run = subprocess.CompletedProcess[str]
+
+_WITHOUT_UNIFIED = f'umount {UNIFIED} 2>/dev/null; exec "$@"'
+_PREFIX = {
+    "runc": [],
+    "crun": ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITHOUT_UNIFIED, "sh"],
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A directory with config.json and rootfs; `kind` is the runtime that it is meant for."""
+
+    path: Path
+    kind: str
+    name: str = field(default_factory=lambda: f"runc-wrap-test-{uuid.uuid4()}")
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.json"
+
+    def read(self) -> Json:
+        """Return the config as it is now."""
+        config: Json = json.loads(self.config.read_text())
+        return config
+
+    def argv(self, runtime: Path | str, command: str, *flags: str) -> list[str]:
+        """Return the words of one call, as an engine writes them."""
+        place = ["--root", str(self.path / "state"), "--log", str(self.log), "--log-format", "json"]
+        bundle = ["--bundle", str(self.path)] if command in ("create", "run", "restore") else []
+        return [*_PREFIX[self.kind], str(runtime), *place, command, *bundle, *flags, self.name]
+
+    def call(
+        self,
+        runtime: Path | str,
+        command: str,
+        *flags: str,
+        after: tuple[str, ...] = (),
+        before: Sequence[str] = (),
+        seconds: float = 60,
+    ) -> Run:
+        """Make one call; whatever it ends with is a result. `before` are words that start it."""
+        words = [*before, *self.argv(runtime, command, *flags), *after]
+        config = self.config_now()
+        done = self._called(words, seconds)
+        return self._called(words, seconds) if self.was_not_sealed(done, config) else done
+
+    def config_now(self) -> bytes | None:
+        return self.config.read_bytes() if self.config.is_file() else None
+
+    def was_not_sealed(self, done: Run, config: bytes | None) -> bool:
+        """Tell whether runc did not come to run; then all is as before its call."""
+        logged = self.log.read_text(errors="replace") if self.log.is_file() else ""
+        if not done.returncode or not is_not_sealed(done.stdout + logged):
+            return False
+        if config is not None:
+            self.config.write_bytes(config)
+        self.log.unlink(missing_ok=True)
+        return True
+
+    def _called(self, words: list[str], seconds: float) -> Run:
+        with (self.path / "output").open("w+") as output:  # a pipe would stay open in the container
+            done = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=seconds,
+                check=False,
+                env=environment(),
+            )
+            output.seek(0)
+            return Run(done.args, done.returncode, output.read(), "")
+
+    def create(self, runtime: Path | str, command: str = "create", *flags: str) -> int:
+        """Create and start, with /dev/null for the container's stdio; return the init's pid."""
+        done = self.only_create(runtime, command, *flags)
+        assert done.returncode == 0, self.log.read_text()
+        if command == "create":
+            started = self.call(runtime, "start")
+            assert started.returncode == 0, started.stdout
+        return self.pid
+
+    def only_create(self, runtime: Path | str, command: str = "create", *flags: str) -> Run:
+        """Create likewise; whatever it ends with is a result."""
+        argv = self.argv(runtime, command, "--pid-file", str(self.path / "pid"), *flags)
+        config = self.config_now()
+        done = _silently(argv)
+        return _silently(argv) if self.was_not_sealed(done, config) else done
+
+    @property
+    def pid(self) -> int:
+        """The init's pid, of what has been created."""
+        return int((self.path / "pid").read_text())
+
+    def delete(self, runtime: Path | str) -> None:
+        """Remove the container if there is one."""
+        self.call(runtime, "delete", "--force")
+
+
+def _silently(argv: list[str]) -> Run:
+    null = subprocess.DEVNULL
+    done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=120, check=False)
+    return Run(done.args, done.returncode, "", "")
+
+
+def make(path: Path, kind: str, annotations: Json | None = None, **linux: Any) -> Bundle:
+    """Make a bundle whose container sleeps."""
+    images.root_directory(path / "rootfs")
+    bundle = Bundle(path, kind)
+    bundle.config.write_text(json.dumps(config(bundle.name, annotations, **linux), indent=1))
+    return bundle
+
+
+def config(name: str, annotations: Json | None = None, **linux: Any) -> Json:
+    """Return a config without seccomp, of a container that sleeps."""
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/bin/sleep", "1000"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "capabilities": {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")},
+        },
+        "root": {"path": "rootfs"},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "annotations": annotations or {},
+        "linux": {
+            "cgroupsPath": f"/{name}",
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
+            "maskedPaths": ["/proc/kcore"],
+            **linux,
+        },
+    }
+
+
+def seccomp_of_exec(bundle: Bundle, runtime: Path | str) -> int:
+    """Return what a process that is exec'd into the container says of itself."""
+    done = bundle.call(runtime, "exec", after=("/bin/cat", "/proc/self/status"))
+    assert done.returncode == 0, done.stdout
+    return process_status.seccomp_in(done.stdout)

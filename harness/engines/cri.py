@@ -1,0 +1,275 @@
+"""Speaking CRI to containerd as the kubelet does: pods, containers, exec, status.
+
+What the kubelet sends (kubernetes:pkg/kubelet/kuberuntime): names, uid and io.kubernetes.* labels,
+masked and read-only paths, seccomp Unconfined where the pod says nothing, and RuntimeDefault for
+sandboxes (a test may ask for another). Pods use the host's network, which needs no CNI.
+"""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.engines.cri_client import api
+from harness.engines.images import IDLE, REFERENCE
+from harness.host.processes import is_not_sealed, wait_until
+
+UNCONFINED, RUNTIME_DEFAULT = "Unconfined", "RuntimeDefault"
+MASKED = [
+    "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+]  # fmt: skip
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+class CriError(AssertionError):
+    """A call was refused; the message is what the kubelet would put into the pod's event."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A sandbox: its id and the configuration that later calls repeat."""
+
+    id: str
+    config: Any
+    logs: Path
+
+    def annotated(self, annotations: Mapping[str, str]) -> "Pod":
+        """Return the same pod as the kubelet has it once its annotations are these.
+
+        The kubelet sends a pod's annotations as they are now with each container of it.
+        """
+        config = type(self.config)()
+        config.CopyFrom(self.config)
+        config.annotations.clear()
+        config.annotations.update(annotations)
+        return Pod(self.id, config, self.logs)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a test wants of a container; the defaults are a pod that says nothing of security."""
+
+    name: str = "main"
+    command: Sequence[str] = tuple(IDLE)
+    seccomp: str = UNCONFINED
+    add: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    privileged: bool = False
+    unmasked: bool = False  # procMount: Unmasked
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cri:
+    """A client of one containerd."""
+
+    def __init__(self, socket: Path, cgroup: str) -> None:
+        self.api = api()
+        self.cgroup = cgroup
+        self.channel = self.api.grpc.insecure_channel(f"unix://{socket}")
+        self.runtime = self.api.services.RuntimeServiceStub(self.channel)
+        self.images = self.api.services.ImageServiceStub(self.channel)
+
+    def call(self, method: str, **fields: Any) -> Any:
+        """Call Method(MethodRequest(fields)); a refusal becomes CriError with its details."""
+        service = self.images if method.startswith(("Image", "ListImages")) else self.runtime
+        request = getattr(self.api.messages, f"{method}Request")(**fields)
+        try:
+            return getattr(service, method)(request, timeout=240)
+        except self.api.grpc.RpcError as error:
+            raise CriError(error.details()) from None
+
+    def wait_image(self) -> None:
+        """Wait until CRI has noticed the image that ctr imported."""
+        wait_until(lambda: self.call("ImageStatus", image=self.image()).HasField("image"), "image")
+
+    def image(self) -> Any:
+        """Return the ImageSpec of the test image."""
+        return self.api.messages.ImageSpec(image=REFERENCE)
+
+    def profile(self, kind: str) -> Any:
+        """Return a SecurityProfile: Unconfined or RuntimeDefault."""
+        types = self.api.messages.SecurityProfile
+        return types(profile_type=getattr(types, kind))
+
+    def host_network(self) -> Any:
+        """Return the NamespaceOption of hostNetwork: true."""
+        mode = self.api.messages.NamespaceMode
+        return self.api.messages.NamespaceOption(network=mode.NODE, pid=mode.CONTAINER)
+
+    def run_pod(
+        self,
+        handler: str,
+        logs: Path,
+        annotations: Mapping[str, str] | None = None,
+        *,
+        privileged: bool = False,
+        seccomp: str = RUNTIME_DEFAULT,
+        namespace: str = "team",
+    ) -> Pod:
+        """RunPodSandbox as for a pod of this namespace with a new uid."""
+
+        def once() -> Pod:
+            return self._run_pod(handler, logs, annotations or {}, privileged, seccomp, namespace)
+
+        try:
+            return once()
+        except CriError as error:
+            if not is_not_sealed(str(error)):
+                raise
+            return once()
+
+    def _run_pod(  # noqa: PLR0917 - as above
+        self,
+        handler: str,
+        logs: Path,
+        annotations: Mapping[str, str],
+        privileged: bool,
+        seccomp: str,
+        namespace: str,
+    ) -> Pod:
+        make = self.api.messages
+        uid = str(uuid.uuid4())
+        context = make.LinuxSandboxSecurityContext(
+            namespace_options=self.host_network(),
+            privileged=privileged,
+            seccomp=self.profile(UNCONFINED if privileged else seccomp),
+        )
+        config = make.PodSandboxConfig(
+            metadata=make.PodSandboxMetadata(name=f"pod-{uid[:8]}", namespace=namespace, uid=uid),
+            log_directory=str(logs),
+            labels=_labels(uid, namespace),
+            annotations={"kubernetes.io/config.source": "api", **annotations},
+            linux=make.LinuxPodSandboxConfig(
+                cgroup_parent=f"{self.cgroup}/pod{uid}", security_context=context
+            ),
+        )
+        answer = self.call("RunPodSandbox", config=config, runtime_handler=handler)
+        return Pod(answer.pod_sandbox_id, config, logs)
+
+    def create(self, pod: Pod, ask: Ask) -> str:
+        """CreateContainer; return the container's id."""
+        make = self.api.messages
+        config = make.ContainerConfig(
+            metadata=make.ContainerMetadata(name=ask.name),
+            image=self.image(),
+            command=ask.command,
+            annotations=dict(ask.annotations),
+            labels={**pod.config.labels, "io.kubernetes.container.name": ask.name},
+            log_path=f"{ask.name}.log",
+            linux=make.LinuxContainerConfig(security_context=self._context(ask)),
+        )
+        answer = self.call(
+            "CreateContainer", pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config
+        )
+        return str(answer.container_id)
+
+    def _context(self, ask: Ask) -> Any:
+        make = self.api.messages
+        masked = not (ask.privileged or ask.unmasked)
+        return make.LinuxContainerSecurityContext(
+            capabilities=make.Capability(add_capabilities=ask.add, drop_capabilities=ask.drop),
+            privileged=ask.privileged,
+            namespace_options=self.host_network(),
+            masked_paths=MASKED if masked else [],
+            readonly_paths=READ_ONLY if masked else [],
+            seccomp=self.profile(ask.seccomp),
+        )
+
+    def start(self, container: str) -> None:
+        """StartContainer: this is where the OCI runtime's create runs."""
+        self.call("StartContainer", container_id=container)
+
+    def run(self, pod: Pod, ask: Ask) -> str:
+        """Create and start; return the id."""
+        container = self.create(pod, ask)
+        try:
+            self.start(container)
+        except CriError as error:
+            if not is_not_sealed(str(error)):
+                raise
+            self.remove(container)  # it cannot be started once more, and has the name
+            container = self.create(pod, ask)
+            self.start(container)
+        return container
+
+    def exec(self, container: str, *command: str) -> str:
+        """ExecSync, as an exec probe does; return what it printed."""
+        try:
+            answer = self._exec(container, *command)
+        except CriError as error:
+            if not is_not_sealed(str(error)):
+                raise
+            answer = self._exec(container, *command)
+        if answer.exit_code != 0:
+            raise CriError(answer.stderr.decode())
+        return str(answer.stdout.decode())
+
+    def _exec(self, container: str, *command: str) -> Any:
+        return self.call("ExecSync", container_id=container, cmd=command, timeout=60)
+
+    def state(self, container: str) -> str:
+        """Return CONTAINER_RUNNING, CONTAINER_EXITED and so on."""
+        answer = self.call("ContainerStatus", container_id=container)
+        return str(self.api.messages.ContainerState.Name(answer.status.state))
+
+    def pid(self, container: str) -> int:
+        """Return the host's pid of the container's first process."""
+        answer = self.call("ContainerStatus", container_id=container, verbose=True)
+        return int(json.loads(answer.info["info"])["pid"])
+
+    def sandbox_pid(self, pod: Pod) -> int:
+        """Return the host's pid of the sandbox container's process."""
+        answer = self.call("PodSandboxStatus", pod_sandbox_id=pod.id, verbose=True)
+        return int(json.loads(answer.info["info"])["pid"])
+
+    def wait_exited(self, container: str) -> None:
+        """Wait until it has ended by itself."""
+        wait_until(lambda: self.state(container) == "CONTAINER_EXITED", "the container's end")
+
+    def log(self, pod: Pod, name: str = "main") -> str:
+        """Return the container's log as the kubelet would read it."""
+        return (pod.logs / f"{name}.log").read_text()
+
+    def remove(self, container: str) -> None:
+        """StopContainer without grace, RemoveContainer."""
+        self.call("StopContainer", container_id=container, timeout=0)
+        self.call("RemoveContainer", container_id=container)
+
+    def remove_pod(self, pod_id: str) -> None:
+        """StopPodSandbox, RemovePodSandbox: its containers go with it."""
+        self.call("StopPodSandbox", pod_sandbox_id=pod_id)
+        self.call("RemovePodSandbox", pod_sandbox_id=pod_id)
+
+    def remove_pods(self) -> None:
+        """Remove every pod there is."""
+        for pod in self.call("ListPodSandbox").items:
+            self.remove_pod(pod.id)
+
+    def close(self) -> None:
+        """Remove every pod that is left and close the connection."""
+        with contextlib.suppress(CriError):
+            self.remove_pods()
+        self.channel.close()
+
+
+def _labels(uid: str, namespace: str) -> dict[str, str]:
+    return {
+        "io.kubernetes.pod.name": f"pod-{uid[:8]}",
+        "io.kubernetes.pod.namespace": namespace,
+        "io.kubernetes.pod.uid": uid,
+    }
+
+
+@contextlib.contextmanager
+def client(socket: Path, cgroup: str) -> Iterator[Cri]:
+    """Connect; pods go beneath this cgroup, and none is left behind."""
+    speaking = Cri(socket, cgroup)
+    try:
+        yield speaking
+    finally:
+        speaking.close()

@@ -1,0 +1,56 @@
+"""The CRI client, generated at test time from Debian's api.proto (golang-github-kubernetes-…-dev).
+
+grpcio-tools knows no gogoproto, so its import and options are left out: they only shape Go code.
+"""
+
+import functools
+import importlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.node.requirements import requires
+
+PROTO = "/usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto"
+GOGO = re.compile(r'^(import "[^"]*gogo[^"]*"|option \(gogoproto\.)', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Api:
+    """`messages` is api_pb2, `services` api_pb2_grpc, `grpc` the library itself."""
+
+    messages: Any
+    services: Any
+    grpc: Any
+
+
+@functools.cache
+def api() -> Api:
+    """Generate and import the client, once per process."""
+    requires(PROTO)
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    target = tempfile.mkdtemp(prefix="rw-cri-")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _generate(Path(target))
+        sys.path.insert(0, target)
+        try:
+            return Api(*map(importlib.import_module, ("api_pb2", "api_pb2_grpc", "grpc")))
+        finally:
+            sys.path.remove(target)
+            shutil.rmtree(target)
+
+
+def _generate(target: Path) -> None:
+    protoc = importlib.import_module("grpc_tools.protoc")
+    kept = [line for line in Path(PROTO).read_text().splitlines() if not GOGO.match(line)]
+    (target / "api.proto").write_text("\n".join(kept))
+    outputs = [f"-I{target}", f"--python_out={target}", f"--grpc_python_out={target}"]
+    if protoc.main(["protoc", *outputs, str(target / "api.proto")]) != 0:
+        raise AssertionError("protoc could not read Debian's api.proto")

@@ -1,0 +1,118 @@
+"""A dockerd of the test's own: directories, socket, managed containerd, runtimes in daemon.json.
+
+It runs in a private mount namespace and without any network of its own.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import Daemon, Run, attempt, environment, run
+from harness.node.requirements import program, requires
+
+SMALL = "32m"  # of the exec-root, where bundles are; on a node it is /run, a tmpfs too
+ARGUMENTS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false")
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A running one; `docker(...)` speaks to it."""
+
+    directory: Path
+    daemon: Daemon
+    space: MountNamespace
+
+    @property
+    def socket(self) -> Path:
+        """Return its API's socket."""
+        return self.directory / "d.sock"
+
+    def docker(self, *words: str | Path) -> Run:
+        """Run the docker command and insist on success."""
+        return run(self._argv(words), env=self._environment(), again=lambda: self._again(words))
+
+    def try_docker(self, *words: str | Path) -> Run:
+        """Run the docker command, whatever its outcome."""
+        return attempt(self._argv(words), env=self._environment(), again=lambda: self._again(words))
+
+    def pid(self, container: str) -> int:
+        """Return the host's pid of the container's first process."""
+        return int(self.docker("inspect", "--format", "{{.State.Pid}}", container).stdout)
+
+    def bundle(self, container: str) -> Path:
+        """Return where the host sees a running container's bundle."""
+        full = self.docker("inspect", "--format", "{{.Id}}", container).stdout.strip()
+        tasks = self.directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby"
+        return self.space.inside(tasks / full)
+
+    def remove_all(self) -> None:
+        """Remove every container there is."""
+        if ids := self.docker("ps", "--all", "--quiet").stdout.split():
+            self.docker("rm", "--force", *ids)
+
+    def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        """Remove what `run` made and runc could not start, whose name is taken; then the same."""
+        if words[0] == "run":
+            made = self.docker("ps", "--all", "--quiet", "--filter", "status=created").stdout
+            self.docker("rm", "--force", *made.split())
+        return self._argv(words)
+
+    def _argv(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        return [program("docker"), "--host", f"unix://{self.socket}", *words]
+
+    def _environment(self) -> dict[str, str]:
+        return environment(DOCKER_CONFIG=str(self.directory / "client"))
+
+
+@contextlib.contextmanager
+def dockerd(
+    directory: Path, runtimes: Mapping[str, Path | str], settings: Mapping[str, Any] | None = None
+) -> Iterator[Docker]:
+    """Run dockerd in `directory` (keep it short) with these runtimes, name to path."""
+    requires("dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", root=True)
+    with private_mounts(directory, {directory / "exec": SMALL}) as space:
+        _write_settings(directory, space, runtimes, settings or {})
+        daemon = Daemon([*space.prefix, *_command(directory)], directory / "dockerd.log")
+        engine = Docker(directory, daemon, space)
+        try:
+            daemon.wait_ready(lambda: _serves(engine), "dockerd")
+            yield engine
+        finally:
+            with contextlib.suppress(AssertionError):
+                engine.remove_all()
+            daemon.stop()
+
+
+def _write_settings(
+    directory: Path,
+    space: MountNamespace,
+    runtimes: Mapping[str, Path | str],
+    settings: Mapping[str, Any],
+) -> None:
+    document = {
+        "runtimes": {name: {"path": str(path)} for name, path in runtimes.items()},
+        "cgroup-parent": space.cgroup,
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        **settings,
+    }
+    (directory / "daemon.json").write_text(json.dumps(document))
+
+
+def _command(directory: Path) -> list[str]:
+    return [
+        program("dockerd"),
+        *ARGUMENTS,
+        f"--config-file={directory}/daemon.json",
+        f"--data-root={directory}/data",
+        f"--exec-root={directory}/exec",
+        f"--pidfile={directory}/dockerd.pid",
+        f"--host=unix://{directory}/d.sock",
+    ]
+
+
+def _serves(engine: Docker) -> bool:
+    return engine.socket.exists() and engine.try_docker("version").returncode == 0

@@ -1,0 +1,123 @@
+"""Podman with a storage, a configuration and a mount namespace of the test's own.
+
+CONTAINERS_CONF names the whole configuration, so nothing of the machine's own is read;
+CONTAINERS_CONF_OVERRIDE may add to it. Podman passes --log to the runtime only when the runtime's
+base name is in `runtime_supports_json`, so a test chooses whether it is.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import Run, attempt, environment, run
+from harness.node.requirements import program, requires
+
+SMALL = "48m"  # of the storage, where bundles are
+SPEAKS_JSON = ("crun", "runc")
+
+
+@dataclass(frozen=True)
+class Podman:
+    """One storage; `podman(...)` works on it."""
+
+    directory: Path
+    space: MountNamespace
+
+    def podman(self, *words: str | Path, override: Path | None = None) -> Run:
+        """Run podman and insist on success."""
+        environment = self._environment(override)
+        return run(self._argv(words), env=environment, again=lambda: self._again(words))
+
+    def try_podman(self, *words: str | Path, override: Path | None = None) -> Run:
+        """Run podman, whatever its outcome."""
+        environment = self._environment(override)
+        return attempt(self._argv(words), env=environment, again=lambda: self._again(words))
+
+    def inside(self, argv: Sequence[str | Path]) -> Run:
+        """Run another program where this Podman's containers are seen, whatever its outcome."""
+        return attempt([*self.space.prefix, *argv])
+
+    def pid(self, container: str) -> int:
+        """Return the host's pid of the container's first process."""
+        return int(self.podman("inspect", "--format", "{{.State.Pid}}", container).stdout)
+
+    def bundle(self, container: str) -> Path:
+        """Return where the host sees a container's bundle."""
+        asked = self.podman("inspect", "--format", "{{.OCIConfigPath}}", container)
+        return self.space.inside(Path(asked.stdout.strip()).parent)
+
+    def events(self) -> str:
+        """Return what Podman noted in its own event log."""
+        log = self.directory / "events.log"
+        return log.read_text() if log.exists() else ""
+
+    def override(self, name: str, text: str) -> Path:
+        """Write a file for CONTAINERS_CONF_OVERRIDE, the strongest of containers.conf files."""
+        target = self.directory / f"{name}.conf"
+        target.write_text(text)
+        return target
+
+    def remove_all(self) -> None:
+        """Remove every container there is."""
+        self.podman("rm", "--all", "--force", "--time", "0")
+
+    def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        """Return the same, in the place of what `run` made and runc could not start."""
+        again = list(words)
+        if "run" in again and any(str(word).startswith("--name") for word in again):
+            again.insert(again.index("run") + 1, "--replace")
+        return self._argv(tuple(again))
+
+    def _argv(self, words: tuple[str | Path, ...]) -> list[str | Path]:
+        at = self.directory
+        where = ["--root", str(at / "root"), "--runroot", str(at / "run")]
+        return [*self.space.prefix, program("podman"), *where, *words]
+
+    def _environment(self, override: Path | None) -> dict[str, str]:
+        extra = {"CONTAINERS_CONF_OVERRIDE": str(override)} if override else {}
+        return environment(
+            CONTAINERS_CONF=str(self.directory / "containers.conf"),
+            PODMAN_IGNORE_CGROUPSV1_WARNING="1",
+            **extra,
+        )
+
+
+def configuration(
+    directory: Path, runtimes: Mapping[str, Path | str], speak_json: Sequence[str]
+) -> str:
+    """Return containers.conf: no default seccomp profile, so that the wrapper has work to do."""
+    lines = [f"{json.dumps(name)} = [{json.dumps(str(path))}]" for name, path in runtimes.items()]
+    return f"""[containers]
+seccomp_profile = "unconfined"
+netns = "host"
+default_sysctls = []
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+runtime_supports_json = {json.dumps([*SPEAKS_JSON, *speak_json])}
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+events_logfile_path = "{directory}/events.log"
+tmp_dir = "{directory}/tmp"
+[engine.runtimes]
+{chr(10).join(lines)}
+"""
+
+
+@contextlib.contextmanager
+def podman(
+    directory: Path, runtimes: Mapping[str, Path | str], speak_json: Sequence[str] = ()
+) -> Iterator[Podman]:
+    """Give a Podman with these runtimes, name to path; `speak_json` are base names, not names."""
+    requires("podman", "conmon", "runc", root=True)
+    (directory / "containers.conf").write_text(configuration(directory, runtimes, speak_json))
+    with private_mounts(directory, {directory / "root": SMALL}) as space:
+        engine = Podman(directory, space)
+        try:
+            yield engine
+        finally:
+            with contextlib.suppress(AssertionError):
+                engine.remove_all()

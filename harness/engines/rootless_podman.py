@@ -1,0 +1,96 @@
+"""A user's own Podman: a user, subordinate ids and /run of the test's own, in a mount namespace.
+
+All that the user starts is in one cgroup of the namespace's, so that it ends with it, Podman's own
+process that keeps the user namespace included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.engines.podman import configuration
+from harness.host.namespaces import private_mounts
+from harness.host.processes import attempt, run
+from harness.node.requirements import SEARCH, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.host.namespaces import MountNamespace
+    from harness.host.processes import Argv, Run
+
+UID = 14242
+SUBORDINATE = "tester:1100000000:65536\n"
+OWN = Path(f"/run/user/{UID}")
+_IN_CGROUP = 'echo $$ >"$0"/cgroup.procs; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Rootless:
+    """A user with a Podman; `space` is where root sees what that user does."""
+
+    directory: Path
+    space: MountNamespace
+
+    @property
+    def cgroup(self) -> Path:
+        return Path(f"/sys/fs/cgroup/pids{self.space.cgroup}/user")
+
+    def user(self, *words: str | Path) -> Run:
+        """Run a program as the user, whatever its outcome."""
+        own = [f"HOME={self.directory}/home", f"XDG_RUNTIME_DIR={OWN}", f"PATH={SEARCH}"]
+        conf = f"CONTAINERS_CONF={self.directory}/containers.conf"
+        become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+        into: Argv = ["sh", "-c", _IN_CGROUP, self.cgroup, "env", "-i", *own, conf]
+        quiet = "PODMAN_IGNORE_CGROUPSV1_WARNING=1"
+        return attempt([*self.space.prefix, *into, quiet, *become, *words], seconds=120)
+
+    def root(self, *words: str | Path) -> Run:
+        """Run a program as root where the user's files are seen, whatever its outcome."""
+        return attempt([*self.space.prefix, *words])
+
+    def podman(self, *words: str | Path) -> str:
+        """Run the user's podman and insist on success; return what it printed."""
+        done = self.user("podman", "--storage-driver", "vfs", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iterator[Rootless]:
+    """Give a user's Podman with these runtimes; the directory must be the user's to enter."""
+    requires("podman", "conmon", "newuidmap", "setpriv", "nsenter", root=True)
+    (directory / "home").mkdir()
+    os.chown(directory / "home", UID, UID)
+    (directory / "containers.conf").write_text(configuration(directory / "home", runtimes, ()))
+    with private_mounts(directory, {}) as space:
+        made = Rootless(directory, space)
+        _know_the_user(directory, space)
+        made.cgroup.mkdir(parents=True)
+        run([*space.prefix, "mkdir", "-p", OWN.parent])
+        run([*space.prefix, "install", "-d", "-m", "700", "-o", str(UID), "-g", str(UID), OWN])
+        made.podman("load", "--input", image)
+        try:
+            yield made
+        finally:
+            with contextlib.suppress(AssertionError):
+                made.podman("rm", "--all", "--force", "--time", "0")
+
+
+def _know_the_user(directory: Path, space: MountNamespace) -> None:
+    """Let programs in the namespace know the user and the user's subordinate ids."""
+    lines = {
+        "passwd": f"tester:x:{UID}:{UID}::{directory}/home:/bin/sh\n",
+        "group": f"tester:x:{UID}:\n",
+        "subuid": SUBORDINATE,
+        "subgid": SUBORDINATE,
+    }
+    for name, line in lines.items():
+        real = Path("/etc") / name
+        more = real.read_text() if name in ("passwd", "group") else ""
+        (directory / name).write_text(more + line)
+        run([*space.prefix, "mount", "--bind", directory / name, real])

@@ -1,0 +1,1 @@
+"""Processes, namespaces, cgroups and files, with what a test does to them."""

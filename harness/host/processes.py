@@ -1,0 +1,169 @@
+"""Starting programs, and ending exactly those that were started, by their own pid."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from harness.node.requirements import SEARCH
+
+Run = subprocess.CompletedProcess[str]
+Argv = Sequence[str | os.PathLike[str]]
+
+
+# runc 1.1 copies itself to a memfd and seals the copy (libcontainer/nsenter/cloned_binary.c); Linux
+# refuses that for as long as anything else holds one of the copy's pages (mm/memfd.c). Seen once,
+# in CI, among thousands of containers; runc gives up, and nothing has been started. The first words
+# are in runc's log; an engine shows another: init hung up before it said that it has its copy.
+_NOT_SEALED = (
+    "could not ensure we are a cloned binary: Device or resource busy",
+    "unable to start container process: waiting for init preliminary setup: ",
+    "unable to start container process: can't copy bootstrap data to pipe: write init-p: ",
+)
+
+
+class CommandError(AssertionError):
+    """A command which had to succeed did not; its whole output is the message."""
+
+
+class NotSealedWarning(UserWarning):
+    """The kernel refused runc the seal on its own copy, and the command was run once more."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process' environment with the sbin directories in PATH, and these changes."""
+    return {**os.environ, "PATH": SEARCH, "LC_ALL": "C.UTF-8", **changes}
+
+
+def attempt(
+    argv: Argv,
+    *,
+    env: dict[str, str] | None = None,
+    stdin: str = "",
+    seconds: float = 60,
+    again: Callable[[], Argv] | None = None,
+) -> Run:
+    """Run to the end; both outputs are text. Any exit status is a result.
+
+    Once more where runc did not come to run: `again` tidies up and returns the words for that.
+    """
+    done = _once(argv, env, stdin, seconds)
+    if done.returncode and is_not_sealed(done.stdout + done.stderr):
+        done = _once(again() if again else argv, env, stdin, seconds)
+    return done
+
+
+def _once(argv: Argv, env: dict[str, str] | None, stdin: str, seconds: float) -> Run:
+    return subprocess.run(  # noqa: PLW1510 - the status is what the caller looks at
+        _words(argv),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        env=env or environment(),
+    )
+
+
+def run(
+    argv: Argv,
+    *,
+    env: dict[str, str] | None = None,
+    stdin: str = "",
+    seconds: float = 60,
+    again: Callable[[], Argv] | None = None,
+) -> Run:
+    """Run as `attempt` does and insist on exit status 0."""
+    done = attempt(argv, env=env, stdin=stdin, seconds=seconds, again=again)
+    if done.returncode:
+        words = " ".join(_words(argv))
+        raise CommandError(f"{words}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def is_not_sealed(told: str) -> bool:
+    """Tell, and warn, whether the kernel refused runc the seal: then it is worth another call."""
+    if any(words in told for words in _NOT_SEALED):
+        warnings.warn(NotSealedWarning(told), stacklevel=2)
+        return True
+    return False
+
+
+def _words(argv: Argv) -> list[str]:
+    return [os.fspath(word) for word in argv]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Poll until the condition holds; say what was waited for when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CommandError(f"waited {seconds} s for {what}")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def short_directory(name: str) -> Iterator[Path]:
+    """Give a directory whose path is short enough for unix sockets (108 bytes), then remove it."""
+    directory = Path(tempfile.mkdtemp(prefix=f"rw-{name}-", dir="/tmp"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Daemon:
+    """One program in the background, its output in a file, dying with the test process."""
+
+    def __init__(self, argv: Argv, log: Path, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *_words(argv)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env or environment(),
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    def wait_ready(self, ready: Callable[[], bool], what: str) -> None:
+        """Wait until it serves; if it ends instead, fail with the end of its log."""
+
+        def ended_or_ready() -> bool:
+            return self.process.poll() is not None or ready()
+
+        try:
+            wait_until(ended_or_ready, what, 60)
+        except CommandError as error:
+            raise CommandError(f"{error}\n{self.tail()}") from None
+        if self.process.poll() is not None:
+            raise CommandError(f"{what} ended at once\n{self.tail()}")
+
+    def tail(self) -> str:
+        """Return the last lines that it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+    def stop(self) -> None:
+        """Ask it to end, then insist."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(15)
+
+
+def wait_for_next_second() -> None:
+    """Wait for the clock's next whole second.
+
+    The ledger tells to the second when a container began, so what another test had logged in that
+    very second may have been its own.
+    """
+    time.sleep(1.0 - time.time() % 1.0)

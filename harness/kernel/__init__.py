@@ -1,0 +1,1 @@
+"""What the kernel itself says: records, filters, traces. None of our own code judges here."""

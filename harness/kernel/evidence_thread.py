@@ -1,0 +1,83 @@
+"""What the agent's evidence worker does, in a thread of the test: kernel -> container -> store."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.host.processes import wait_for_next_second
+from harness.kernel import kernel_log
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.store.evidence_files import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Collector:
+    """Counts all seccomp records into a store."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.store = Store(prefix / "var" / "evidence")
+        self.tree = Tree(Known(prefix / "var" / "ledger"))
+        self.live = Live()
+        self.pids: dict[int, set[int]] = defaultdict(set)  # by the call's number
+        self._stopping = threading.Event()
+        self.begin = time.time()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            both: list[Live | Tree] = [self.live, self.tree]
+            if self.tree.fileno() < 0:
+                both.remove(self.tree)
+            if select.select(both, [], [], 0.1)[0]:
+                self.step()
+
+    def step(self) -> None:
+        records = self.live.read()
+        for lost in self.tree.read():
+            self.store.lost(lost)
+        for record in records:
+            if isinstance(record, Lost):
+                self.store.lost(record)
+            else:
+                self.pids[record.number].add(record.pid)
+                self.store.add(self.tree.container_of(record.pid, record.time), record)
+        for key, when in self.tree.ended():
+            self.store.ended(key, when)
+
+    def stop(self) -> None:
+        kernel_log.settle()
+        self._stopping.set()
+
+
+@contextmanager
+def collecting(prefix: Path) -> Iterator[Collector]:
+    """Collect while the block runs; what was seen is on disk when it ends."""
+    collector = Collector(prefix)
+    thread = threading.Thread(target=collector.run)
+    thread.start()
+    wait_for_next_second()
+    try:
+        yield collector
+    finally:
+        collector.stop()
+        thread.join()
+        while select.select([collector.live], [], [], 0)[0]:
+            collector.step()
+        collector.step()
+        while collector.tree.due is not None:  # some are asked later
+            time.sleep(max(0.0, collector.tree.due - time.monotonic()))
+            collector.step()
+        collector.store.watched("audit", collector.begin, time.time())
+        collector.store.flush()
+        collector.live.close()
+        collector.tree.close()

@@ -1,0 +1,34 @@
+"""strace on a process that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.processes import wait_until
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def traced(pid: int, log: Path, *words: str) -> Iterator[None]:
+    """Trace until the end of the block or of the process."""
+    argv = [program("strace"), "-qq", "-o", str(log), *words, "-p", str(pid)]
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+
+    def attached() -> bool:
+        try:
+            return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # its first call was the last one
+            return True
+
+    try:
+        wait_until(attached, "strace to attach")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -1,0 +1,1 @@
+"""Timing side by side, and the arithmetic of it."""

@@ -1,0 +1,138 @@
+"""The agent of one installation: started, asked whether it decides, weighed, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.namespace_holder import parents_of_all
+from harness.host.processes import CommandError, Daemon
+from harness.measure.timing import FailedError
+from runc_wrap.ledger import reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from harness.node.install import Installed
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PROCESSES = 3  # keeper, decisions, evidence
+MB = 1024.0  # /proc counts in KiB
+SETTLED = 4.0  # seconds until it has written what it saw
+
+
+@dataclass(frozen=True)
+class AtRest:
+    """What the agent's processes have together.
+
+    `resident` in MB counts each shared page once: what is private to each, and of what is shared
+    the largest; `summed` adds up VmRSS; `worked` is as `resident`, after so many more `creates`;
+    `cpu` is seconds within `seconds`.
+    """
+
+    processes: int
+    resident: float
+    summed: float
+    worked: float
+    creates: int
+    cpu: float
+    seconds: float
+
+
+@contextlib.contextmanager
+def running(installed: Installed) -> Iterator[Daemon | None]:
+    """Run `runc-wrapctl agent` for one installation; None where this release has no agent."""
+    if installed.control("agent", "--help", ok=False).returncode != 0:
+        yield None
+        return
+    socket = installed.prefix / "var" / "agent" / "decide.sock"
+    agent = Daemon([installed.ctl, "agent"], installed.prefix / "agent.log")
+    try:
+        agent.wait_ready(socket.exists, "runc-wrapctl agent")
+        yield agent
+    except CommandError:
+        print(agent.tail())  # noqa: T201 - the bench speaks to a person
+        raise
+    finally:
+        agent.stop()
+
+
+def decided(installed: Installed, name: str) -> dict[str, int]:
+    """Return who decided the containers whose id begins with `name`: "agent" or "cold"."""
+    records = reader.read(installed.prefix / "var" / "ledger").records.values()
+    return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
+
+
+def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
+    """Watch the agent, which nobody asks anything, for some seconds; then have it `work`.
+
+    Raises FailedError if a process of it is missing.
+    """
+    before = {one: _cpu(one) for one in _family(pid)}
+    if len(before) < PROCESSES:
+        raise FailedError(f"the agent has {len(before)} processes of {PROCESSES}")
+    time.sleep(seconds)
+    after = {one: _cpu(one) for one in _family(pid)}
+    rested, summed = resident(after), sum(whole for _, _, whole in map(_memory, after))
+    creates = work()
+    return AtRest(
+        processes=len(after),
+        resident=rested,
+        summed=summed,
+        worked=resident(_family(pid)),
+        creates=creates,
+        cpu=sum(spent - before.get(one, 0) for one, spent in after.items()),
+        seconds=seconds,
+    )
+
+
+def per_process(pid: int, number: int, apart: float) -> float:
+    """Start programs that end at once, so many seconds apart; return the agent's CPU for each."""
+    family = _family(pid)
+    time.sleep(SETTLED)
+    before = sum(map(_exact_cpu, family))
+    for _ in range(number):
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+        time.sleep(apart)
+    time.sleep(SETTLED)
+    return (sum(map(_exact_cpu, family)) - before) / number
+
+
+def resident(pids: Iterable[int]) -> float:
+    """Return what processes of one program take together, in MB: what they share counts once."""
+    sizes = [_memory(one) for one in pids]
+    return sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes)
+
+
+def _family(pid: int) -> set[int]:
+    parents = parents_of_all()
+    found = {pid}
+    while more := {one for one, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS  # utime, stime (proc_pid_stat(5))
+
+
+def _exact_cpu(pid: int) -> float:
+    """Return seconds, from the scheduler's nanoseconds (Documentation/scheduler/sched-stats)."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
+
+
+def _memory(pid: int) -> tuple[float, float, float]:
+    """Return private, shared and whole resident memory in MB (proc_pid_smaps_rollup)."""
+    sizes = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split()[:2]
+        sizes[name] = int(value) / MB
+    private = sizes["Private_Clean:"] + sizes["Private_Dirty:"]
+    return private, sizes["Rss:"] - private, sizes["Rss:"]

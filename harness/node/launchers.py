@@ -1,0 +1,120 @@
+"""The launcher built by a test, and an agent that answers it as the test wants."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.processes import run
+from harness.node.install import SOURCE
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.node.install import Installed
+
+VERSION = b"runc-wrap/1"
+DIRECTORY = SOURCE / "runc_wrap" / "launcher"
+STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+def compiled(
+    target: Path, *flags: str, sources: list[Path] | None = None, compiler: str = "cc"
+) -> Path:
+    """Compile C sources, the launcher's unless told; return `target`."""
+    chosen = sorted(DIRECTORY.glob("*.c")) if sources is None else sources
+    run([program(compiler), *STRICT, *flags, "-I", DIRECTORY, "-o", target, *chosen])
+    return target
+
+
+def message(*fields: str | bytes | int | Path) -> bytes:
+    """Return the fields as one message has them, each ended by NUL."""
+    words = (field if isinstance(field, bytes) else str(field).encode() for field in fields)
+    return b"".join(word + b"\0" for word in words)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Return (device, inode) of a file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+class Agent:
+    """Answers each request with the messages that `answer` returns, and remembers the requests.
+
+    `hold` keeps a connection open after that until the launcher closes it.
+    """
+
+    def __init__(self, answer: Callable[[list[bytes]], list[bytes]], *, hold: bool) -> None:
+        self.requests: list[list[bytes]] = []
+        self._answer = answer
+        self._hold = hold
+
+    def serve(self, listener: socket.socket) -> None:
+        """Serve one after the other until the listener is shut down."""
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                self._one(connection)
+
+    def _one(self, connection: socket.socket) -> None:
+        request = connection.recv(1 << 17)
+        if not request:
+            return
+        self.requests.append(request.split(b"\0")[:-1])
+        with suppress(BrokenPipeError):  # it has heard enough
+            for each in self._answer(self.requests[-1]):
+                connection.send(each)
+        if self._hold:
+            connection.recv(1)
+
+
+@contextmanager
+def exec_socket(installed: Installed) -> Iterator[socket.socket]:
+    """Give the socket at which launchers tell of each exec."""
+    path = installed.prefix / "var" / "agent" / "exec.sock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        told.settimeout(10)
+        yield told
+
+
+def listening(installed: Installed, backlog: int = 5) -> socket.socket:
+    """Return the listening socket where the launcher looks for the agent."""
+    path = installed.prefix / "var" / "agent" / "decide.sock"
+    path.parent.mkdir(mode=0o700)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = Path.cwd()
+    os.chdir(path.parent)  # for paths that are too long to bind to
+    try:
+        listener.bind(path.name)
+    finally:
+        os.chdir(before)
+    listener.listen(backlog)
+    return listener
+
+
+@contextmanager
+def agent(
+    installed: Installed, answer: Callable[[list[bytes]], list[bytes]], *, hold: bool = False
+) -> Iterator[Agent]:
+    """Run an agent as long as the block."""
+    served = Agent(answer, hold=hold)
+    with listening(installed) as listener:
+        thread = threading.Thread(target=served.serve, args=(listener,))
+        thread.start()
+        try:
+            yield served
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)

@@ -1,0 +1,1 @@
+"""What people see: a terminal, the report's page, reports to show."""
