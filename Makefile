@@ -17,18 +17,20 @@ APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 
 # Once more with an agent running for each installation, and a launcher without musl: what creates
 # do must not differ.
-WITH_AGENT = $(patsubst %,tests/runtime/test_%.py,confinement ledger overlay bad_input handover restore diff verify)
+WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test_ledger create/test_overlay \
+	create/test_bad_input launcher/test_exec_runtime create/test_restore create/test_diff verify/test_verify)
 
 # Debian's next release, with current runtimes and engines (tests/worlds): what carries weight there.
 # Not there: tests/page (Chromium is no runtime), tests/perf (its numbers are this world's), tests/corpus
 # (another 2 GB of programs that are the same), Prometheus' promtool, and a second Python.
 FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap,$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
-FORKY_RUNTIME = confinement modes ledger observe report verify int_arguments overlay handover diff \
-	restore bad_input filters rootless runtimes_own_calls
+FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
+	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
+	verify/test_filters verify/test_verify
 FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles optout_containerd \
 	modes_containerd
-FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/test_%.py,$(FORKY_RUNTIME)) \
+FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
 .PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
@@ -63,7 +65,7 @@ test-quick: packages .venv/ready   ## what most changes break: unit, imports, la
 # The launcher's tests without its builds (test_wheel), which take as long as all of these.
 test-few: .venv/ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py \
-		tests/engine/test_hooks.py tests/runtime/test_confinement.py::test_a_container_without_a_profile_gets_one
+		tests/engine/test_hooks.py tests/runtime/create/test_confinement.py::test_a_container_without_a_profile_gets_one
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest tests/unit

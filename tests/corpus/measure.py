@@ -2,7 +2,8 @@
 
 `bare` is the runtime without us. `audit` and `observe` are traced (harness.kernel.tracefs), and
 each call is put to the filter that `enforce` gives such a container, read back from the kernel
-(harness.kernel.filter_emulation). What was seen is then asked of `report` and `suggest` as users do, and
+(harness.kernel.filter_emulation).
+What was seen is then asked of `report` and `suggest` as users do, and
 each suggested profile is enforced. Many containers run at once, under one agent.
 """
 

@@ -18,7 +18,7 @@ from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.report import node_evidence as node_report
 from runc_wrap.report.model import row_of
 from runc_wrap.report.verdict import UNKNOWN
-from tests.unit.evidence.making import (
+from tests.unit.evidence.samples import (
     CLONE3,
     MOUNT,
     NEWUSER,

@@ -11,7 +11,7 @@ import pytest
 from runc_wrap.filters.expectation import Difference
 from runc_wrap.host import runtime_state
 from runc_wrap.node import deep_verify, status, users_containers
-from tests.unit.node.test_containers import runc
+from tests.unit.host.test_runtime_state import runc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

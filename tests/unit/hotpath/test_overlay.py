@@ -13,7 +13,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.overlay import overlaid, with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, disjoint
-from tests.unit.hotpath import verdicts
+from tests.unit.hotpath import profile_verdict
 
 ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]
 NAMES = ["socket", "socketpair", "bind", "clone3", "read"]
@@ -52,10 +52,10 @@ def test_what_is_denied_is_denied_and_by_no_rule_let_through(
 ) -> None:
     family, high, protocol = call
     found = with_overlay(block, overlay)
-    outcomes = verdicts.outcomes(found, name, {0: family | high, 2: protocol})
+    outcomes = profile_verdict.outcomes(found, name, {0: family | high, 2: protocol})
     of_family = name in {"socket", "socketpair"} and family in overlay["deny_sockets"]
     if name in overlay["deny"] or of_family:
-        assert not verdicts.PASSING & set(outcomes)
+        assert not profile_verdict.PASSING & set(outcomes)
 
 
 @given(blocks, overlays, st.sampled_from(NAMES), calls)
@@ -63,8 +63,8 @@ def test_nothing_passes_that_did_not_pass_before(
     block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
 ) -> None:
     values = {0: call[0], 2: call[2]}
-    if verdicts.passes(with_overlay(block, overlay), name, values):
-        assert verdicts.passes(block, name, values)
+    if profile_verdict.passes(with_overlay(block, overlay), name, values):
+        assert profile_verdict.passes(block, name, values)
 
 
 @given(blocks, overlays)
@@ -120,10 +120,10 @@ def test_rules_told_apart_let_nothing_more_through_and_do_not_contradict(
     block = {"defaultAction": "SCMP_ACT_ERRNO"}
     before = resolve({"block": block, "rules": found}, caps)
     after = resolve({"block": block, "rules": disjoint(found, block)}, caps)
-    outcomes = set(verdicts.outcomes(after, name, values))
-    assert outcomes <= verdicts.PASSING or not outcomes & verdicts.PASSING
-    if verdicts.passes(after, name, values):
-        assert verdicts.passes(before, name, values)
+    outcomes = set(profile_verdict.outcomes(after, name, values))
+    assert outcomes <= profile_verdict.PASSING or not outcomes & profile_verdict.PASSING
+    if profile_verdict.passes(after, name, values):
+        assert profile_verdict.passes(before, name, values)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -135,7 +135,10 @@ def test_under_an_overlay_a_rule_that_compares_nothing_still_beats_a_denial_that
     listed = [{"names": ["socket"], "action": "SCMP_ACT_ALLOW"}, denial]
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": listed[:: -1 if turned else 1]}
     found = with_overlay(block, {"deny": [], "deny_sockets": [38]})
-    assert [verdicts.passes(found, "socket", {0: family}) for family in (5, 38)] == [True, False]
+    assert [profile_verdict.passes(found, "socket", {0: family}) for family in (5, 38)] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_ALLOW"])

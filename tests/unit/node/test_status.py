@@ -14,8 +14,8 @@ import pytest
 from runc_wrap.host import runtime_state
 from runc_wrap.ledger import reader
 from runc_wrap.node import status, users_containers
-from tests.unit.node.test_containers import runc
-from tests.unit.node.test_processes import process
+from tests.unit.host.test_runtime_state import runc
+from tests.unit.node.test_container_processes import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

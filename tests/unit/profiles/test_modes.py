@@ -14,7 +14,7 @@ from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import builtin, modes
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.spec_names import NATIVE
-from tests.unit.hotpath import verdicts
+from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import block_of, rules_on
 
@@ -66,10 +66,10 @@ def test_audit_allows_unseen_only_what_enforce_allows(spec: str, caps: frozenset
                 continue  # the kernel has no such family
             for third in (0, 9):
                 values = {0: value, 2: third}
-                passes = verdicts.passes(enforced, name, values)
+                passes = profile_verdict.passes(enforced, name, values)
                 # LOG is the default: runtimes drop rules that say the same
                 kept = [r for r in audited["syscalls"] if r["action"] == "SCMP_ACT_ALLOW"]
-                unseen = any(verdicts.matches(rule, name, values) for rule in kept)
+                unseen = any(profile_verdict.matches(rule, name, values) for rule in kept)
                 tells = (name, value) == ("seccomp", 1) and third  # a filter is installed
                 assert unseen is (passes and not tells), (name, values)
 

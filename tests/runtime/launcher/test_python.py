@@ -1,0 +1,353 @@
+"""A Python that cannot start, or starts and dies before it comes as far as our own code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.containers import bundles
+from harness.host.processes import attempt, run
+from harness.node import install
+from tests.runtime.launcher.test_exec_runtime import _same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.containers.bundles import Bundle
+
+NOT_STARTED = "did not come as far as runc-wrap's own code"
+
+
+@pytest.fixture
+def own(own_installation: install.Installed, tmp_path: Path) -> install.Installed:
+    """An installation whose release, too, is the test's own."""
+    release = tmp_path / "release"
+    skip = shutil.ignore_patterns("venv")
+    shutil.copytree(own_installation.release, release, symlinks=True, ignore=skip)
+    (own_installation.prefix / "lib" / "current").unlink()
+    (own_installation.prefix / "lib" / "current").symlink_to(
+        os.path.relpath(release, own_installation.prefix / "lib")
+    )
+    return own_installation
+
+
+def _use_python(own: install.Installed, program: Path) -> None:
+    (own.release / "python").unlink()
+    (own.release / "python").symlink_to(program)
+
+
+def _script(own: install.Installed, text: str) -> None:
+    program = own.release / "interpreter"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    _use_python(own, program)
+
+
+def _no_standard_library(own: install.Installed) -> None:
+    """The real interpreter, for which an empty directory hides its library."""
+    python = (own.release / "python").resolve()
+    told = run([python, "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"])
+    hide = f'mount -t tmpfs none {told.stdout.strip()} && exec "$@"'
+    private = f"unshare --mount --propagation private sh -c '{hide}'"
+    _script(own, f'exec {private} sh {python} "$@"')
+
+
+def _no_libpython(own: install.Installed) -> None:
+    """The dynamic linker's words and exit status, where a shared library is gone."""
+    _script(own, "echo 'error while loading shared libraries' >&2; exit 127")
+
+
+def _killed(own: install.Installed) -> None:
+    _script(own, "kill -KILL $$")
+
+
+def _no_hot_path(own: install.Installed) -> None:
+    shutil.rmtree(own.release / "hotpath")
+
+
+def _a_module_less(own: install.Installed) -> None:
+    (own.release / "hotpath" / "hotpath.packed").unlink()
+    shutil.rmtree(own.release / "hotpath" / "runc_wrap" / "hotpath" / "__pycache__")
+    (own.release / "hotpath" / "runc_wrap" / "hotpath" / "splice.py").unlink()
+
+
+def _a_damaged_module(own: install.Installed) -> None:
+    (own.release / "hotpath" / "hotpath.packed").unlink()
+    (own.release / "hotpath" / "runc_wrap" / "hotpath" / "json_codec.py").write_text("def")
+
+
+STARTED = [
+    _no_standard_library,
+    _no_libpython,
+    _killed,
+    _no_hot_path,
+    _a_module_less,
+    _a_damaged_module,
+]
+
+
+def _no_link(own: install.Installed) -> None:
+    (own.prefix / "lib" / "current").unlink()
+
+
+def _no_interpreter(own: install.Installed) -> None:
+    _use_python(own, Path("/nowhere/python3"))
+
+
+def _no_interpreter_link(own: install.Installed) -> None:
+    (own.release / "python").unlink()
+
+
+NOT_EVEN_STARTED = [_no_link, _no_interpreter, _no_interpreter_link]
+
+
+@pytest.mark.parametrize("damage", STARTED)
+def test_a_create_fails_with_the_line_that_the_launcher_wrote_before(
+    own: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    damage: Callable[[install.Installed], None],
+) -> None:
+    running = make_bundle("runc")
+    running.create(own.wrapper)
+    bundle = make_bundle("runc")
+    damage(own)
+    done = attempt(bundle.argv(own.wrapper, "create"))
+    assert done.returncode != 0
+    (line,) = bundle.log.read_text().splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert NOT_STARTED in json.loads(line)["msg"]
+    assert bundle.call("runc", "state").returncode == 1
+    assert running.call(own.wrapper, "exec", after=("/bin/echo", "hello")).stdout == "hello\n"
+    assert running.call(own.wrapper, "kill", after=("KILL",)).returncode == 0
+    assert running.call(own.wrapper, "delete", "--force").returncode == 0
+
+
+ODD = 'python "3\\\n\x7f\u00e9'
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_interpreters_odd_path_does_not_spoil_the_line(
+    own: install.Installed, tmp_path: Path, exists: bool
+) -> None:
+    _killed(own)
+    odd = own.release / ODD
+    if exists:
+        odd.symlink_to((own.release / "python").readlink())
+    _use_python(own, odd)
+    bundle = bundles.make(tmp_path / "b", "runc")
+    attempt(bundle.argv(own.wrapper, "create"))
+    (line,) = bundle.log.read_text().splitlines()
+    assert "python ?3????? " in json.loads(line)["msg"]
+
+
+LOGS: dict[str, Callable[[Path], list[str]]] = {
+    "the next word": lambda log: ["--log", str(log), "--log-format", "json"],
+    "behind =": lambda log: [f"--log={log}", "--log-format=json"],
+    "one dash": lambda log: ["-log", str(log), "-log-format", "json"],
+    "crun's way": lambda log: [f"--log=file:{log}", "--log-format=json"],
+    "behind a value like a command": lambda log: [
+        *["--root", "run", "--rootless", "create", "-criu", "restore", "--log-level", "run"],
+        *["--cgroup-manager", "create", "--log", str(log), "--log-format", "json"],
+    ],
+    "the last of two": lambda log: ["--log=/nowhere", f"--log={log}", "--log-format=json"],
+}
+
+
+@pytest.mark.parametrize("flags", LOGS)
+def test_the_log_is_found_however_it_is_given(
+    own: install.Installed, tmp_path: Path, flags: str
+) -> None:
+    _killed(own)
+    log = tmp_path / "log"
+    attempt([own.wrapper, *LOGS[flags](log), "create", "--bundle", tmp_path, "ID"])
+    assert NOT_STARTED in json.loads(log.read_text())["msg"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--log-format", "text"]])
+def test_a_text_log_gets_a_line_of_text(
+    own: install.Installed, tmp_path: Path, flags: list[str]
+) -> None:
+    _killed(own)
+    log = tmp_path / "log"
+    attempt([own.wrapper, "--log", log, *flags, "create", "--bundle", tmp_path, "ID"])
+    (line,) = log.read_text().splitlines()
+    assert line.startswith('time="2')
+    assert ' level=error msg="runc-wrap: the interpreter ' in line
+
+
+@pytest.mark.parametrize(
+    "flags", [["--log", "journald:x"], ["--log=syslog:x"], ["--log="], ["--log", "/dev/null"]]
+)
+def test_what_is_no_file_is_not_written(
+    own: install.Installed, tmp_path: Path, flags: list[str]
+) -> None:
+    _killed(own)
+    argv = [str(own.wrapper), *flags, "create", "--bundle", str(tmp_path), "ID"]
+    before = sorted(tmp_path.iterdir())
+    subprocess.run(argv, cwd=tmp_path, capture_output=True, check=False, timeout=30)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_log_with_lines_in_it_is_left_alone(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path, works: bool
+) -> None:
+    install.use_runtime(own, built("probe"))
+    bundle = bundles.make(tmp_path / "b", "runc")
+    bundle.log.write_text("another's line\n")
+    if not works:
+        _killed(own)
+    assert (attempt(bundle.argv(own.wrapper, "create")).returncode == 0) == works
+    assert bundle.log.read_text() == "another's line\n"
+
+
+def test_a_python_that_starts_takes_the_line_back_and_leaks_no_descriptor(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    bundle = bundles.make(tmp_path / "b", "runc")
+    _same(own, bundle.argv("", "create")[1:])
+    assert bundle.log.read_text() == ""
+    assert "seccomp" in bundle.read()["linux"]
+
+
+def _another_writes(own: install.Installed, log: Path, program: str) -> None:
+    """An interpreter whose start another writer uses to append a line, then `program`."""
+    (own.release / "another").write_text(ANOTHERS)
+    _script(own, f'cat {own.release}/another >> {log}; exec {program} "$@"')
+
+
+ANOTHERS = '{"level":"error","msg":"another"}\n'
+
+
+def test_a_line_that_another_writes_meanwhile_stays_and_ours_is_no_line_any_more(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    bundle = bundles.make(tmp_path / "b", "runc")
+    _another_writes(own, bundle.log, str((own.release / "python").resolve()))
+    assert attempt(bundle.argv(own.wrapper, "create")).returncode == 0
+    blank, another = bundle.log.read_text().splitlines(keepends=True)
+    assert (blank.strip(), another) == ("", ANOTHERS)
+    assert json.loads(bundle.log.read_text())["msg"] == "another"  # one object, as Podman reads it
+
+
+def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
+    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    install.use_runtime(own, built("probe"))
+    log = tmp_path / "log"
+    argvs: list[list[str | Path]] = []
+    for number in range(4):
+        bundle = bundles.make(tmp_path / str(number), "runc")
+        argvs.append([own.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
+    for _ in range(15):
+        log.unlink(missing_ok=True)
+        null = subprocess.DEVNULL
+        started = [subprocess.Popen(argv, stdout=null) for argv in argvs]
+        assert [each.wait(30) for each in started] == [0] * 4
+        assert log.read_text().strip() == ""
+
+
+def test_with_its_standard_descriptors_closed_python_does_not_write_into_the_log(
+    own: install.Installed, tmp_path: Path
+) -> None:
+    _script(own, "echo words >&2; exit 1")
+    bundle = bundles.make(tmp_path / "b", "runc")
+
+    def close() -> None:
+        for descriptor in range(3):
+            os.close(descriptor)
+
+    argv = bundle.argv(own.wrapper, "create")
+    subprocess.run(argv, preexec_fn=close, check=False, timeout=30)
+    (line,) = bundle.log.read_text().splitlines()
+    assert NOT_STARTED in json.loads(line)["msg"]
+
+
+@pytest.mark.parametrize("damage", [*STARTED, *NOT_EVEN_STARTED])
+def test_where_the_owner_chose_so_the_container_starts_as_it_is_with_a_warning(
+    own: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    damage: Callable[[install.Installed], None],
+) -> None:
+    bundle = make_bundle("runc")
+    own.configure('on_error = "run-unmodified"\n')
+    before = bundle.config.read_bytes()
+    damage(own)
+    bundle.create(own.wrapper)
+    assert bundle.config.read_bytes() == before
+    (warning,) = bundle.log.read_text().splitlines()
+    assert json.loads(warning)["level"] == "warning"
+    assert json.loads(warning)["msg"].startswith("runc-wrap: started unmodified: ")
+    assert json.loads(bundle.call("runc", "state").stdout)["status"] == "running"
+
+
+@pytest.mark.parametrize("damage", [_no_hot_path, _no_libpython, _no_interpreter, _no_link])
+def test_the_shell_launcher_starts_it_as_it_is_too(
+    own: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    damage: Callable[[install.Installed], None],
+) -> None:
+    install.use_shell_launcher(own)
+    bundle = make_bundle("runc")
+    damage(own)
+    assert bundle.call(own.wrapper, "create").returncode != 0
+    own.configure('on_error = "run-unmodified"\n')
+    before = bundle.config.read_bytes()
+    bundle.create(own.wrapper)
+    assert bundle.config.read_bytes() == before
+
+
+@pytest.mark.parametrize("children", [signal.SIG_DFL, signal.SIG_IGN])
+@pytest.mark.parametrize("works", [True, False])
+def test_the_trial_start_leaves_no_trace(
+    own: install.Installed,
+    built: Callable[[str], Path],
+    tmp_path: Path,
+    children: signal.Handlers,
+    works: bool,
+) -> None:
+    install.use_runtime(own, built("probe"))
+    (own.prefix / "var" / "policy.2" / "current" / "run-unmodified").touch()
+    bundle = bundles.make(tmp_path / "b", "runc")
+    if not works:
+        _no_hot_path(own)
+
+    def prepare() -> None:
+        signal.signal(signal.SIGCHLD, children)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGALRM})
+
+    words = ["create", "--bundle", str(bundle.path), "ID"]
+    seen = _same(own, words, preexec_fn=prepare)
+    ignored = next(int(s.split()[1], 16) for s in seen["status"] if s.startswith("SigIgn"))
+    assert (ignored >> signal.SIGCHLD - 1 & 1) == (children == signal.SIG_IGN)
+    assert ("seccomp" in bundle.read()["linux"]) == works
+
+
+def test_an_interpreter_that_hangs_is_not_waited_for_without_end(
+    own: install.Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle("runc")
+    own.configure('on_error = "run-unmodified"\n')
+    _script(own, "exec sleep 1000")
+
+    def ignore() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+
+    start = time.monotonic()
+    null = subprocess.DEVNULL
+    argv = bundle.argv(own.wrapper, "create")
+    subprocess.run(argv, preexec_fn=ignore, stdout=null, stderr=null, check=True, timeout=60)
+    assert 9 < time.monotonic() - start < 20
+    assert "started unmodified" in bundle.log.read_text()

@@ -1,0 +1,373 @@
+"""The agent's answers: the same as the cold path's doing, and never a change of a config."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.host.processes import wait_until
+from harness.node.agent import request
+from runc_wrap.agent.decide import request as deciding
+from runc_wrap.agent.decide.request import LARGEST, Answerer
+from runc_wrap.hotpath import json_codec
+from runc_wrap.policy import policy_store
+from tests.unit.agent.decide.creates import (
+    PLACES,
+    POLICIES,
+    SANDBOX,
+    SANDBOXS,
+    cold,
+    configs,
+    ledger,
+    words,
+)
+from tests.unit.policy.node import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+CONTAINER = "k8s.io/c1"
+COLD = [b"runc-wrap/1", b"cold"]
+PLAIN: Json = {"process": {}, "linux": {}}
+
+
+class Node:
+    """An installation with an agent that stays warm over all that a test asks it."""
+
+    def __init__(self, prefix: Path) -> None:
+        (prefix / "var").mkdir(parents=True)
+        self.prefix = prefix
+        self.answerer = Answerer(str(prefix))
+
+    def bundle(self, config: Json | bytes, place: str = "b") -> Path:
+        directory = self.prefix / "bundles" / place
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        text = config if isinstance(config, bytes) else json.dumps(config, indent=1).encode()
+        (directory / "config.json").write_bytes(text)
+        if place.endswith(CONTAINER):
+            self._sandbox(directory.with_name(SANDBOX), json.dumps(SANDBOXS).encode())
+        return directory
+
+    def _sandbox(self, directory: Path, config: bytes) -> None:
+        directory.mkdir(exist_ok=True)
+        (directory / "config.json").write_bytes(config)
+
+    def ask(self, kind: str, called: list[str]) -> list[bytes]:
+        packet = request(kind, *called, called_as="/x/runc-wrap")
+        return self.answerer.answer(packet, os.getpid(), lambda: True).packet.split(b"\0")[:-1]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    made = Node(tmp_path / "prefix")
+    policy_store.put_in_force(POLICIES["the default"], made.prefix)
+    return made
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def warm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Node:
+    made = Node(tmp_path_factory.mktemp("warm") / "prefix")
+    policy_store.put_in_force(POLICIES[request.param], made.prefix)
+    return made
+
+
+def _by_agent(node: Node, directory: Path, kind: str) -> tuple[bytes, bytes | None]:
+    """Return what the agent answers, and the config that its launcher would leave."""
+    before = (directory / "config.json").read_bytes()
+    fields = node.ask(kind, words(directory))
+    assert (directory / "config.json").read_bytes() == before
+    if fields[1] != b"rename":
+        return fields[1], before
+    made = Path(os.fsdecode(fields[5]))
+    text = made.read_bytes()
+    assert made.stat().st_ino == int(fields[7])
+    made.unlink()
+    return fields[1], text
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
+    """Have both decide for one config: the config left and the ledger's line are the same."""
+    directory = node.bundle(config, place)
+    before = len(ledger(node.prefix))
+    answer, by_agent = _by_agent(node, directory, kind)
+    refused = cold(node.prefix, kind, words(directory))
+    lines = ledger(node.prefix)[before:]
+    assert (answer == b"cold") == bool(refused)
+    assert (directory / "config.json").read_bytes() == by_agent
+    assert _names(directory) == ["config.json"]
+    if refused:
+        assert lines == []
+        return
+    assert [line.pop("via") for line in lines] == ["agent", "cold"]
+    assert lines[1].pop("fallback") is False  # no socket lies there
+    assert lines[0] == lines[1]
+
+
+@settings(max_examples=300)
+@given(config=configs, kind=st.sampled_from(["runc", "crun"]), place=st.sampled_from(PLACES))
+def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
+    warm: Node, config: Json, kind: str, place: str
+) -> None:
+    """One agent over all examples: what one create left behind would show in the next."""
+    _check_same(warm, config, kind, place)
+
+
+def test_the_agent_too_asks_the_sandbox_what_it_was_made_with(node: Node) -> None:
+    asked = {"runc-wrap/seccomp": "unconfined"}
+    of_pod = {**SANDBOXS["annotations"], "io.kubernetes.cri.container-type": "container", **asked}
+    config = {"linux": {}, "process": {}, "annotations": of_pod}
+    _check_same(node, config, "runc", f"io.containerd.runtime.v2.task/{CONTAINER}")
+    late = {**of_pod, "runc-wrap/seccomp.c1": "unconfined", "runc-wrap/seccomp": "localhost/a.json"}
+    _check_same(
+        node, {**config, "annotations": late}, "runc", f"io.containerd.runtime.v2.task/{CONTAINER}"
+    )
+    before, after = ledger(node.prefix)[-3], ledger(node.prefix)[-1]
+    assert (before["action"], before["ignored"]) == ("leave", None)
+    assert (after["action"], after["ignored"]) == ("leave", "runc-wrap/seccomp")
+
+
+def test_different_creates_in_turn_change_nothing_that_is_kept(node: Node) -> None:
+    asked = [
+        {"linux": {}, "annotations": {"runc-wrap/seccomp": value}, "process": capabilities}
+        for value in ("runtime-default", "localhost/a.json", "unconfined", "nonsense")
+        for capabilities in ({}, {"capabilities": {"bounding": ["CAP_SYS_ADMIN", "CAP_BPF"]}})
+    ]
+    _check_same(node, PLAIN, "runc", "b")
+    kept = _kept(node)
+    for _ in range(3):
+        for config in asked:
+            _check_same(node, config, "runc", "b")
+    assert _kept(node).items() >= kept.items()
+    assert len(_kept(node)) == len(kept) + 1  # localhost/a.json came to it
+
+
+def _kept(node: Node) -> dict[str, bytes]:
+    """Return all that the agent keeps between requests."""
+    rules = node.answerer._rules  # noqa: SLF001 - what must not change is inside
+    assert rules
+    loaded = {path: json_codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
+    return {**loaded, "policy": json_codec.dumps({**rules, "loaded": {}})}
+
+
+def test_nothing_is_read_again_while_it_is_the_same(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the tests on staleness: there is something that could be stale."""
+    directory = node.bundle(PLAIN)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    opened: list[str] = []
+    whole = os.open
+
+    def noted(path: str, *rest: int) -> int:
+        opened.append(path)
+        return whole(path, *rest)
+
+    monkeypatch.setattr("posix.open", noted)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    assert not [path for path in opened if "/var/policy" in path]
+
+
+def _apply(node: Node) -> None:
+    policy_store.put_in_force(compiled({"default.mode": "off"}), node.prefix)
+
+
+def _apply_after_all_was_removed(node: Node) -> None:
+    """The new policy then has the number of the old one."""
+    shutil.rmtree(node.prefix / "var" / "policy.2")
+    _apply(node)
+
+
+def _write_over(node: Node) -> None:
+    path = node.prefix / "var" / "policy.2" / "current" / "policy.json"
+    policy = json.loads(path.read_text())
+    policy["default"]["mode"] = "off"
+    path.write_text(json.dumps(policy))
+
+
+@pytest.mark.parametrize("change", [_apply, _apply_after_all_was_removed, _write_over])
+def test_another_policy_counts_at_the_next_request(
+    node: Node, change: Callable[[Node], None]
+) -> None:
+    directory = node.bundle(PLAIN)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    change(node)
+    assert node.ask("runc", words(directory))[1] == b"go"
+
+
+def test_a_profile_that_changes_or_goes_counts_at_the_next_request(node: Node) -> None:
+    directory = node.bundle({**PLAIN, "annotations": {"runc-wrap/seccomp": "localhost/a.json"}})
+    assert _by_agent(node, directory, "runc")[1]
+    profile = next((node.prefix / "var/policy.2/current/profiles").glob("*a.json*enforce.json"))
+    found = json.loads(profile.read_text())
+    found["block"]["defaultAction"] = "SCMP_ACT_KILL"
+    profile.write_text(json.dumps(found))
+    assert b"SCMP_ACT_KILL" in (_by_agent(node, directory, "runc")[1] or b"")
+    profile.unlink()
+    assert node.ask("runc", words(directory)) == COLD
+
+
+def test_a_policy_that_is_gone_is_not_remembered(node: Node) -> None:
+    directory = node.bundle(PLAIN)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    (node.prefix / "var" / "policy.2" / "current").unlink()
+    assert node.ask("runc", words(directory)) == COLD
+
+
+def test_another_release_is_noticed(node: Node) -> None:
+    (node.prefix / "lib" / "current").symlink_to("releases/1")
+    answerer = Answerer(str(node.prefix))
+    assert answerer.is_current()
+    (node.prefix / "lib" / "current").unlink()
+    (node.prefix / "lib" / "current").symlink_to("releases/2")
+    assert not answerer.is_current()
+
+
+def test_who_waits_no_more_leaves_no_line_and_what_was_made_is_known(node: Node) -> None:
+    directory = node.bundle(PLAIN)
+    packet = request("runc", *words(directory))
+    assert node.answerer.answer(packet, os.getpid(), lambda: True).made
+    before = ledger(node.prefix)
+    late = node.answerer.answer(packet, os.getpid(), lambda: False)
+    assert late.packet.split(b"\0")[:-1] == COLD
+    assert Path(late.made).exists()
+    assert ledger(node.prefix) == before
+
+
+ODD: dict[str, Callable[[Path], list[str]]] = {
+    "a relative bundle": lambda _: ["create", "--bundle", "b", "c1"],
+    "no bundle": lambda _: ["create", "c1"],
+    "a relative pid file": lambda at: ["create", "--bundle", str(at), "--pid-file", "pid", "c1"],
+    "through /proc": lambda at: ["create", "--bundle", f"/proc/self/root{at}", "c1"],
+    "through /dev/fd": lambda _: ["create", "--bundle", "/dev/fd/3", "c1"],
+    "a flag that nobody knows": lambda at: ["create", "--new", "--bundle", str(at), "c1"],
+    "no create": lambda _: ["state", "create"],
+    "a create that runc refuses": lambda at: ["create", "--bundle", str(at)],
+    "no words": lambda _: [],
+    "another bundle that is not there": lambda at: ["create", "--bundle", f"{at}x", "c1"],
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_is_left_to_the_cold_path(
+    node: Node, odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = node.bundle(PLAIN)
+    monkeypatch.chdir(directory.parent)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    before = ledger(node.prefix)
+    assert node.ask("runc", ODD[odd](directory)) == COLD
+    assert ledger(node.prefix) == before
+
+
+def _padded(size: int) -> bytes:
+    text = json.dumps({**PLAIN, "annotations": {"big": ""}}).encode()
+    return text.replace(b'""', b'"' + b"x" * (size - len(text)) + b'"')
+
+
+@pytest.mark.parametrize(
+    ("size", "answer"), [(LARGEST, b"rename"), (LARGEST + 1, b"cold"), (15 * LARGEST, b"cold")]
+)
+def test_a_large_config_is_left_to_the_cold_path_and_not_even_opened(
+    node: Node, size: int, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = node.bundle(_padded(size))
+    assert (directory / "config.json").stat().st_size == size
+    opened: list[str] = []
+    whole = os.open
+
+    def noted(path: str, *rest: int) -> int:
+        opened.append(path)
+        return whole(path, *rest)
+
+    monkeypatch.setattr("posix.open", noted)
+    assert node.ask("runc", words(directory))[1] == answer
+    assert (str(directory / "config.json") in opened) is (answer == b"rename")
+    assert len(ledger(node.prefix)) == (answer == b"rename")
+
+
+def test_a_large_config_behind_a_link_is_large(node: Node) -> None:
+    directory = node.bundle(_padded(2 * LARGEST))
+    (directory / "config.json").rename(directory / "real.json")
+    (directory / "config.json").symlink_to("real.json")
+    assert node.ask("runc", words(directory)) == COLD
+
+
+def test_a_config_behind_a_link_is_renamed_where_it_lies(node: Node) -> None:
+    directory = node.bundle(PLAIN)
+    other = node.prefix / "other.json"
+    (directory / "config.json").rename(other)
+    (directory / "config.json").symlink_to(other)
+    fields = node.ask("runc", words(directory))
+    assert fields[2] == os.fsencode(directory / "config.json")
+    assert fields[6] == os.fsencode(other)
+    assert Path(os.fsdecode(fields[5])).parent == node.prefix
+
+
+def test_a_link_into_proc_is_left_to_the_cold_path(node: Node) -> None:
+    directory = node.bundle(PLAIN)
+    (directory / "config.json").rename(directory / "real.json")
+    (directory / "config.json").symlink_to(f"/proc/self/root{directory}/real.json")
+    assert node.ask("runc", words(directory)) == COLD
+
+
+def test_what_an_engine_could_give_is_read_of_the_process_that_asks(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+
+    def capabilities(process: str) -> frozenset[str]:
+        given.append(process)
+        return frozenset({"CAP_SYS_ADMIN"})
+
+    monkeypatch.setattr("runc_wrap.agent.decide.request.capabilities_of", capabilities)
+    mounts = [{"type": "sysfs", "options": ["rw"]}]
+    bounding = {"capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}
+    directory = node.bundle({"linux": {}, "mounts": mounts, "process": bounding})
+    assert node.ask("runc", words(directory))[1] == b"go"  # it is privileged
+    assert given == [str(os.getpid())]
+
+
+def test_a_ledger_that_cannot_be_written_is_no_reason_not_to_answer(node: Node) -> None:
+    (node.prefix / "var" / "ledger").write_text("a file in its place")
+    assert node.ask("runc", words(node.bundle(PLAIN)))[1] == b"rename"
+
+
+def test_a_directory_that_cannot_be_written_is_left_to_the_cold_path(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = node.bundle(PLAIN)
+
+    def full(_to: int, _data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("posix.write", full)
+    assert node.ask("runc", words(directory)) == COLD
+    assert _names(directory) == ["config.json"]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("crun", "/own/crun"), ("runc", "/run/runc")])
+def test_the_default_root_is_by_the_launchers_environment(kind: str, expected: str) -> None:
+    if os.geteuid():
+        pytest.skip("the agent is root's")
+    with subprocess.Popen(["/bin/sleep", "60"], env={"XDG_RUNTIME_DIR": "/own"}) as launcher:
+        environment = Path(f"/proc/{launcher.pid}/environ")
+        try:  # at the exec it is empty for a moment
+            wait_until(lambda: bool(environment.read_bytes()), "the program to begin")
+            assert deciding._default_root(kind, launcher.pid) == expected  # noqa: SLF001
+        finally:
+            launcher.kill()
+    assert not deciding._default_root(kind, launcher.pid)  # noqa: SLF001

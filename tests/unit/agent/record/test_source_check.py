@@ -1,0 +1,202 @@
+"""What the agent takes for seeing: something that it provoked has come, or anything else since."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.record import recording, source_check
+from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record.source_check import Sight
+from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sources import seen_sources as told
+from runc_wrap.evidence.store import evidence_files, evidence_set
+from tests.unit.agent.record import test_recording
+from tests.unit.agent.record.test_recording import ALL
+from tests.unit.evidence.samples import KILL, LOG, sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.evidence.model import Sighting
+
+connected, logged = test_recording.connected, test_recording.logged  # fixtures
+BOTH = {AUDIT: "", PROCESSES: ""}
+
+
+class Clock:
+    """The monotonic clock, and how often something was provoked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.provoked = 0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(os, "posix_spawn", self._spawn)
+
+    def _spawn(self, *_words: object, **_more: object) -> int:
+        self.provoked += 1
+        return 0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def _record(one: Sight, **changes: Any) -> Sighting:
+    return sighting(**{"time": time.time(), "code": LOG, "comm": one._names[-1], **changes})  # noqa: SLF001 - what it waits for
+
+
+def _pass(one: Sight, clock: Clock, seconds: float) -> None:
+    clock.now += seconds
+    one.turn()
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_comes_of_both_is_seen_and_told(tmp_path: Path) -> None:
+    one = Sight(str(tmp_path), BOTH)
+    one.turn()
+    assert told.read(tmp_path) == {}
+    assert one.is_own(_record(one))
+    one.saw(PROCESSES, time.time())
+    assert one.turn()
+    assert one.begun.keys() == BOTH.keys()
+    assert told.read(tmp_path) == BOTH
+    one.close()
+    assert told.read(tmp_path) == {}
+
+
+def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    one = Sight(str(tmp_path), BOTH)
+    one.turn()
+    one.saw(PROCESSES, time.time())
+    _pass(one, clock, source_check.PATIENCE + 1)
+    assert one.blind == {}
+    one.turn()
+    one.saw(PROCESSES, time.time())
+    _pass(one, clock, source_check.PATIENCE + 1)
+    assert (clock.provoked, set(one.blind), set(one.begun)) == (2, {AUDIT}, {PROCESSES})
+    assert told.read(tmp_path)[AUDIT]
+    _pass(one, clock, source_check.AGAIN + 1)
+    assert one.is_own(_record(one))
+    one.saw(PROCESSES, time.time())
+    assert one.turn()
+    assert (one.blind, told.read(tmp_path)) == ({}, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_own"),
+    [
+        ({}, True),
+        ({"comm": "rw-look-0000000"}, False),
+        ({"comm": "x"}, False),
+        ({"code": KILL}, False),
+    ],
+)
+def test_another_record_is_not_its_own_though_it_shows_as_well_that_it_sees(
+    tmp_path: Path, clock: Clock, changes: dict[str, object], is_own: bool
+) -> None:
+    one = Sight(str(tmp_path), {AUDIT: ""})
+    one.turn()
+    assert clock.provoked == 1
+    assert one.is_own(_record(one, **changes)) is is_own
+    assert one.turn()
+    assert one.begun.keys() == {AUDIT}
+
+
+def test_a_record_of_before_shows_nothing(tmp_path: Path, clock: Clock) -> None:
+    one = Sight(str(tmp_path), {AUDIT: ""})
+    one.turn()
+    one.is_own(_record(one, time=time.time() - 10))
+    assert not one.turn()
+    assert (one.begun, clock.provoked) == ({}, 1)
+
+
+def test_a_source_that_cannot_be_listened_to_is_not_tried(tmp_path: Path, clock: Clock) -> None:
+    one = Sight(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
+    assert one.turn()
+    assert clock.provoked == 0
+    assert told.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
+
+
+def test_what_an_agent_said_that_was_killed_is_not_believed(tmp_path: Path) -> None:
+    told.write(str(tmp_path), BOTH)
+    path = tmp_path / told.NAME
+    assert told.read(tmp_path) == BOTH
+    path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', '"pid":4194305'))
+    assert told.read(tmp_path) == {}
+    for text in ("", "[]", '{"version":1}', '{"version":2}'):
+        path.write_text(text)
+        assert told.read(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "since", "left"),
+    [
+        ([(1.0, 9.0)], 5.0, [(1.0, 5.0)]),
+        ([(1.0, 3.0), (4.0, 9.0)], 4.0, [(1.0, 3.0)]),
+        ([(1.0, 3.0)], 5.0, [(1.0, 3.0)]),
+        ([(1.0, 3.0)], 0.0, []),
+    ],
+)
+def test_time_that_nobody_watched_after_all_is_taken_away(
+    intervals: list[tuple[float, float]], since: float, left: list[tuple[float, float]]
+) -> None:
+    evidence_set.unwatch(intervals, since)
+    assert intervals == left
+
+
+def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
+    connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it counted as watched."""
+    connected.write_text(ALL)
+    monkeypatch.setattr(recording, "Sight", Sight)
+    clock = Clock(monkeypatch)
+    one = Recorder(str(tmp_path), Inflight.new())
+    one.write_due()
+    last = time.time()
+    one.sight.saw(AUDIT, last)
+    one.write_due()
+    one.write()
+    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    assert interval[1] >= last
+    time.sleep(0.1)  # what comes is taken to be of after it was provoked
+    for _ in range(2):
+        clock.now += told.EVERY + 1
+        one.write_due()
+        clock.now += source_check.PATIENCE + 1
+        one.write_due()
+    assert AUDIT in one.sight.blind
+    one.write()
+    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    assert interval[1] == last
+
+
+def test_what_is_listened_to_was_seen_since_it_was_opened_unless_it_was_not_seen_since(
+    tmp_path: Path, clock: Clock
+) -> None:
+    opened = time.time()
+    one = Sight(str(tmp_path), BOTH)
+    time.sleep(0.1)  # more than what is provoked may seem to come early
+    one.turn()
+    one.is_own(_record(one))
+    one.turn()
+    assert one.begun[AUDIT] == pytest.approx(opened, abs=0.05)
+    for _ in range(4):
+        _pass(one, clock, source_check.PATIENCE + 1)
+    assert PROCESSES in one.blind
+    again = time.time()
+    clock.now += source_check.AGAIN
+    one.turn()
+    one.saw(PROCESSES, time.time())
+    one.turn()
+    assert one.begun[PROCESSES] == pytest.approx(again, abs=0.2)
+    assert one.begun[PROCESSES] > opened

@@ -1,0 +1,54 @@
+"""What install.sh installs, by its hashes: the same as pyproject.toml and constraints.txt say."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+_ENTRY = re.compile(r"([a-z0-9.-]+==[^\s]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+
+
+def _locked(name: str) -> dict[str, int]:
+    """Return {name==version: how many hashes}; every line of the file is one of these."""
+    text = (ROOT / "requirements" / name).read_text()
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    assert _ENTRY.sub("", text) == ""
+    return {found[1]: found[2].count("--hash") for found in _ENTRY.finditer(text)}
+
+
+def _plain(requirements: list[str]) -> set[str]:
+    return {each.strip().lower().replace("_", "-") for each in requirements}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("runtime.txt", PROJECT["project"]["dependencies"]),
+        ("build.txt", PROJECT["build-system"]["requires"]),
+    ],
+)
+def test_every_requirement_is_there_with_its_hash_and_the_rest_is_pinned(
+    name: str, wanted: list[str]
+) -> None:
+    locked = _locked(name)
+    assert _plain(wanted) <= set(locked)
+    pinned = [line for line in (ROOT / "constraints.txt").read_text().split("\n") if "==" in line]
+    assert set(locked) <= _plain(wanted) | _plain(pinned)
+
+
+def test_what_is_compiled_has_a_wheel_for_every_python_and_machine() -> None:
+    """Four versions of Python, two machines, two C libraries; one for all Pythons is enough."""
+    hashes = {each.partition("==")[0]: many for each, many in _locked("runtime.txt").items()}
+    assert (hashes["orjson"], hashes["markupsafe"], hashes["psutil"]) == (16, 16, 4)
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "build.txt", "lock.py"])
+def test_no_index_is_named(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
+    assert "://" not in text
+    assert "index-url" not in text

@@ -1,0 +1,112 @@
+"""Which namespaces a clone3 made, told by the processes that it began."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.attribution import child_namespaces
+from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
+from tests.unit.evidence.samples import sighting
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.model import Sighting
+
+KEY = ("/run/test", "c1")
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
+UNSHARE, CLONE3 = 272, 435
+LINKS = ["user", "mnt", "net", "ipc", "uts", "cgroup", "pid", "time"]
+CHILDREN = ["pid_for_children", "time_for_children"]
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
+    """The namespaces of processes: {pid: {name: link}}; of others there are none."""
+    there: dict[int, dict[str, str]] = {}
+
+    def readlink(path: str) -> str:
+        _, _, pid, _, name = path.split("/")
+        try:
+            return there[int(pid)][name]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    return there
+
+
+def _of(**other: str) -> dict[str, str]:
+    same = {name: f"{name.split('_')[0]}:[1]" for name in (*LINKS, *CHILDREN)}
+    return same | other
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "made"),
+    [
+        (_of(), _of(), 0),
+        (_of(), _of(user="user:[2]", net="net:[2]"), NEWUSER | NEWNET),
+        (_of(), _of(pid="pid:[2]"), NEWPID),
+        (_of(pid_for_children="pid:[2]"), _of(pid="pid:[2]"), 0),  # unshare had made it
+        (_of(), {}, None),
+        ({}, _of(), None),
+    ],
+)
+def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(
+    links: dict[int, dict[str, str]], parent: Any, child: Any, made: int | None
+) -> None:
+    links.update({7: parent, 8: child})
+    assert child_namespaces.flags(7, [8]) == made
+    links[9] = child or _of()
+    assert child_namespaces.flags(7, [8, 9]) == made  # one that is gone leaves it open
+    assert child_namespaces.flags(7, []) is None
+
+
+def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
+    counted: list[Any] = []
+    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    for call in calls:
+        one.heard(call)
+        clones.add(KEY, call)
+    clones.settle()
+    return counted
+
+
+def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
+    links: dict[int, dict[str, str]],
+) -> None:
+    one = Namespaces()
+    links.update({7: _of(), 8: _of(user="user:[2]"), 9: _of()})
+    one.forked(7, 8, 100.0)
+    one.forked(9, 9, 100.0)
+    first, other = (sighting(number=CLONE3, pid=pid, time=100.0) for pid in (7, 9))
+    later = sighting(number=CLONE3, pid=7, time=105.0)  # of whose child nobody has heard
+    nothing = (0,) * 5
+    assert _counted(one, other, first, later) == [(0, *nothing), None, (NEWUSER, *nothing)]
+    assert _counted(Namespaces(), first, first) == [None, None]
+    unshare = sighting(number=UNSHARE, pid=8, time=100.0)
+    assert _counted(one, first, unshare) == [None, None]
+
+
+def test_who_is_begun_is_looked_at_when_that_is_told(links: dict[int, dict[str, str]]) -> None:
+    one, counted = Namespaces(), list[Any]()
+    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    links.update({7: _of(), 8: _of()})
+    clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
+    assert counted == []
+    one.forked(7, 8, 100.001)
+    assert counted == [(0,) * 6]
+
+
+def test_so_many_are_looked_at_in_a_second_and_so_many_forks_are_remembered(
+    links: dict[int, dict[str, str]],
+) -> None:
+    one = Namespaces()
+    links[7] = links[8] = _of()
+    for place in range(3 * child_namespaces._MOST_FORKS):  # noqa: SLF001 - the bound is the test
+        one.forked(place, 8, 100.0)
+    assert one._count <= child_namespaces._MOST_FORKS  # noqa: SLF001 - as above
+    one.forked(7, 8, 100.0)
+    calls = [sighting(number=CLONE3, pid=7, time=100.0)] * 300
+    assert sum(args is not None for args in _counted(one, *calls)) == 200

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.store import coverage
+from tests.unit.evidence.samples import line, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ID, INNER = "a" * 64, "b" * 64
+POD = "kubepods-besteffort-pod1234.slice"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return write_ledger(tmp_path / "ledger", line(ID), line("my-box"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (f"/kubepods.slice/{POD}/cri-containerd-{ID}.scope", ID),
+        (f"/system.slice/docker-{ID}.scope", ID),
+        (f"/machine.slice/libpod-{ID}.scope/container", ID),
+        (f"/kubepods.slice/{POD}/crio-{ID}.scope", ID),
+        (f"/docker/{ID}", ID),
+        (f"/kubepods/besteffort/pod1234/{ID}", ID),
+        (f"/../../system.slice/docker-{ID}.scope", ID),
+        (f"/docker/{ID}/system.slice/nginx.service", ID),
+        ("/system.slice/runc-my-box.scope", "my-box"),
+    ],
+)
+def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: str) -> None:
+    assert name in container_index.ids(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        f"/kubepods.slice/{POD}/crio-conmon-{ID}.scope",
+        f"/machine.slice/libpod-conmon-{ID}.scope",
+        f"/docker/{ID}x",
+        f"/docker/x{ID}",
+        f"/user.slice/session-{ID}.scope",
+    ],
+)
+def test_a_monitor_a_login_session_or_half_a_name_has_not(path: str) -> None:
+    assert ID not in container_index.ids(path)
+
+
+def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
+    ledger: Path,
+) -> None:
+    containers = Known(ledger)
+    assert containers.refresh() == []
+    with (ledger / "ledger.jsonl").open("a") as file:
+        file.write('nonsense\n{"id": 5}\n{"id": "half", "ro')
+        file.flush()
+        assert containers.refresh() == []
+        file.write('ot": "/r"}\n')
+    assert containers.refresh() == [("/r", "half")]
+    (ledger / "ledger.jsonl").rename(ledger / "ledger.1.jsonl")
+    write_ledger(ledger, line("later"))
+    assert containers.refresh() == [("/run/test", "later")]
+    assert containers.of_id("half") == ("/r", "half")
+
+
+def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_index, "MOST", 3)
+    write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
+    assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
+
+
+def test_of_one_id_no_more_roots_are_remembered_than_fit(ledger: Path) -> None:
+    write_ledger(ledger, *(line("same", root=f"/r{number}") for number in range(20)), line("last"))
+    found = list(Known(ledger).newest())[:9]
+    assert found == [("/run/test", "last"), *((f"/r{at}", "same") for at in range(19, 11, -1))]
+    assert len(list(Known(ledger).newest())) == len([*found, ID, "my-box"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_recorded"),
+    [("audit", True), ("enforce-log", True), ("enforce", False), ("observe", False), (None, False)],
+)
+def test_the_kernel_logs_calls_in_some_modes(ledger: Path, mode: str, is_recorded: bool) -> None:
+    write_ledger(ledger, line("c", mode=mode))
+    assert Known(ledger).is_recorded(("/run/test", "c")) == is_recorded
+    assert not Known(ledger).is_recorded(("/elsewhere", "c"))
+
+
+def test_of_one_id_under_two_roots_the_one_that_is_there_counts_or_the_one_of_the_bundle(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "one" / "c").mkdir(parents=True)
+    roots = [str(tmp_path / "one"), str(tmp_path / "two")]
+    lines = (line("c", root=root, bundle=f"{root}/bundle") for root in roots)
+    containers = Known(write_ledger(tmp_path / "ledger", *lines))
+    assert containers.of_id("c") == (roots[0], "c")
+    assert containers.of_id("c", f"{roots[1]}/bundle") == (roots[1], "c")
+    assert containers.of_id("c", "/elsewhere") == (roots[0], "c")
+
+
+def test_of_one_id_under_two_roots_that_both_are_there_the_id_does_not_tell(tmp_path: Path) -> None:
+    roots = [str(tmp_path / name) for name in ("one", "two")]
+    for root in roots:
+        (tmp_path / root / "c").mkdir(parents=True)
+    containers = Known(write_ledger(tmp_path / "ledger", *(line("c", root=r) for r in roots)))
+    assert containers.of_id("c") is None
+    assert containers.all_of_id("c") == [(root, "c") for root in roots]
+
+
+def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    said: dict[str, tuple[int, int]] = {}
+
+    def first(key: container_index.Key) -> tuple[int, int] | None:
+        asked.append(key[1])
+        return said.get(key[1])
+
+    monkeypatch.setattr(container_index, "first_process", first)
+    fresh = coverage.rfc3339(time.time())
+    containers = Known(write_ledger(tmp_path, line("old"), line("new", time=fresh)))
+    assert containers.of_first_process(5, 77) is None
+    said["new"] = (5, 77)
+    found = [containers.of_first_process(5, 77) for _ in range(3)]
+    assert found == [("/run/test", "new")] * 3
+    assert containers.of_first_process(6, 78) is None
+    assert asked == ["old", "new", "new"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("state.json", {"init_process_pid": 5, "init_process_start": 77}),
+        ("status", {"pid": 5, "process-start-time": 77}),
+    ],
+)
+def test_a_runtimes_own_word_tells_the_first_process(
+    tmp_path: Path, name: str, said: dict[str, int]
+) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / name).write_text(json.dumps(said))
+    assert container_index.first_process((str(tmp_path), "c")) == (5, 77)
+    containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
+    assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
+    assert containers.of_first_process(5, 78) is None
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
+@pytest.mark.parametrize("where", [".", "c", "c/.."])
+def test_a_state_that_others_may_have_written_is_no_word(
+    tmp_path: Path, where: str, mode: int
+) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    key = (str(place.parent), "c")
+    assert container_index.first_process(key) == (5, 77)
+    (place.parent / where).chmod(mode)
+    os.chown(place.parent / where, -1, 4242)
+    assert container_index.first_process(key) is None
+
+
+def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    os.chown(place, 4242, 4242)
+    assert container_index.first_process((str(place.parent), "c")) is None
+    os.chown(place, 0, 0)
+    link = tmp_path / "link"
+    link.symlink_to(place.parent)
+    assert container_index.first_process((str(link), "c")) == (5, 77)
+    os.chown(place.parent, 4242, 4242)
+    assert container_index.first_process((str(link), "c")) is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
+def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
+    assert container_index.state_directory((str(tmp_path), name)) is None
+
+
+def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
+    directory = write_ledger(
+        tmp_path, line("c", pid=7), line("c", pid=8, time="1970-01-02T00:00:00Z")
+    )
+    assert Known(directory).creator(("/run/test", "c")) == (8, 86400.0)
+    write_ledger(directory, line("c", pid="8"), line("d", pid=5, time="yesterday"))
+    again = Known(directory)
+    assert (again.creator(("/run/test", "c")), again.creator(("/run/test", "d"))) == (None, None)
+
+
+def test_our_own_birth_is_told() -> None:
+    found = container_index.born(os.getpid())
+    assert found is not None
+    assert found[1] == os.getppid()
+    assert container_index.born(2**22 + 1) is None

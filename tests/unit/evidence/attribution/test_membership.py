@@ -1,0 +1,310 @@
+"""Whose a process is by where it is: each thing that a user can have looks like a container's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.attribution import container_index, membership
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.membership import Membership
+from runc_wrap.host import cgroups
+from runc_wrap.host.cgroups import Hierarchies, Mount
+from tests.unit.evidence.samples import line, write_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ID, INNER = "a" * 64, "b" * 64
+KEY, NESTED = ("/run/test", ID), ("/run/test", INNER)
+FIRST, PID = 2**22 + 1, 2**22 + 2
+OURS, PODS, WITHIN, OTHERS = 0xEFFFFFFC, 100, 101, 102
+
+
+class Machine:
+    """A machine's processes and cgroups, as /proc and the hierarchies would tell them."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tmp_path = tmp_path
+        self.paths: dict[int, str] = {}
+        self.born: dict[int, tuple[int, int]] = {}
+        self.spaces: dict[int, list[int]] = {}
+        self.firsts: dict[container_index.Key, tuple[int, int]] = {}
+        monkeypatch.setattr(container_index, "cgroups", self.paths.get)
+        monkeypatch.setattr(container_index, "born", self.born.get)
+        monkeypatch.setattr(container_index, "first_process", self.firsts.get)
+        monkeypatch.setattr(membership, "_namespace", lambda pid: self.spaces.get(pid, [0])[0])
+        monkeypatch.setattr(membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
+        mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
+        mounts[0] = mounts[0]._replace(names=frozenset({""}))
+        monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
+        self.of = Membership(Known(write_ledger(tmp_path / "l", line(ID), line(INNER)))).of
+
+    def cgroup(self, path: str, owner: int = 0, hierarchy: str = "v2") -> None:
+        place = self.tmp_path / hierarchy / path.lstrip("/")
+        place.mkdir(parents=True, exist_ok=True)
+        os.chown(place, owner, owner)
+
+    def process(self, pid: int, text: str, *spaces: int) -> None:
+        self.paths[pid] = text
+        self.born[pid] = (77, 1)
+        self.spaces[pid] = [*spaces]
+
+    def container(
+        self, path: str, *spaces: int, key: container_index.Key = KEY, pid: int = FIRST
+    ) -> None:
+        self.cgroup(path)
+        self.process(pid, f"0::{path}\n", *spaces)
+        self.firsts[key] = (pid, 77)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+LAYOUTS = (
+    f"/docker/{ID}",
+    f"/system.slice/docker-{ID}.scope",
+    f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope",
+    f"/machine.slice/libpod-{ID}.scope",
+)
+
+
+@pytest.mark.parametrize("path", LAYOUTS)
+@pytest.mark.parametrize("beneath", ["", "/container", "/system.slice/a.service"])
+def test_who_is_in_the_cgroup_of_the_first_process_or_beneath_is_in_the_container(
+    machine: Machine, path: str, beneath: str
+) -> None:
+    machine.container(path, PODS, OURS)
+    machine.cgroup(path + beneath)
+    machine.process(PID, f"0::{path}{beneath}\n", PODS, OURS)
+    assert machine.of(PID) == KEY
+
+
+def test_a_container_whose_first_process_has_gone_beneath_keeps_all_of_its_cgroup(
+    machine: Machine,
+) -> None:
+    """As systemd in a container does."""
+    machine.container(f"/docker/{ID}/init.scope", PODS)
+    machine.process(PID, f"0::/docker/{ID}\n", PODS)
+    assert machine.of(PID) == KEY
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/user.slice/user-4242.slice/user@4242.service/{ID}",
+        f"/user.slice/user-4242.slice/user@4242.service/docker-{ID}.scope",
+        f"/user.slice/user-4242.slice/user@4242.service/system.slice/docker-{ID}.scope",
+        f"/docker-{ID}.scope",
+        f"/system.slice/docker-{ID}.scope2",
+        f"/system.slice/x/docker-{ID}.scope",
+        f"/../system.slice/docker-{ID}.scope",
+        f"/system.slice/x/../docker-{ID}.scope",
+        f"//system.slice/docker-{ID}.scope",
+    ],
+)
+def test_a_name_in_another_place_is_nobodys(machine: Machine, path: str) -> None:
+    machine.container(f"/system.slice/docker-{ID}.scope", PODS)
+    machine.cgroup(path.replace("..", "up"))
+    machine.process(PID, f"0::{path}\n", PODS)
+    assert machine.of(PID) is None
+
+
+@pytest.mark.parametrize("owned", ["/s", f"/s/{ID}", f"/s/{ID}/x", f"/s/{ID}/x/y"])
+def test_where_a_cgroup_on_the_way_is_another_users_nothing_is_proved(
+    machine: Machine, owned: str
+) -> None:
+    machine.container(f"/s/{ID}", PODS)
+    machine.cgroup(f"/s/{ID}/x/y")
+    machine.process(PID, f"0::/s/{ID}/x/y\n", PODS)
+    assert machine.of(PID) == KEY
+    machine.cgroup(owned, owner=4242)
+    assert machine.of(PID) is None
+
+
+@pytest.mark.parametrize(
+    ("spaces", "key"),
+    [((PODS, OURS), KEY), ((WITHIN, PODS, OURS), KEY), ((OTHERS, OURS), None), ((OURS,), None)],
+)
+def test_the_pid_namespace_is_the_first_process_or_within(
+    machine: Machine, spaces: Sequence[int], key: container_index.Key | None
+) -> None:
+    """The runtime itself enters the cgroup first."""
+    machine.container(f"/docker/{ID}", PODS, OURS)
+    machine.process(PID, f"0::/docker/{ID}\n", *spaces)
+    assert machine.of(PID) == key
+
+
+def test_with_the_machines_pid_namespace_the_cgroup_tells(machine: Machine) -> None:
+    machine.container(f"/docker/{ID}", OURS)
+    machine.process(PID, f"0::/docker/{ID}\n", OTHERS, OURS)
+    assert machine.of(PID) == KEY
+
+
+def test_in_each_hierarchy_that_has_the_id_it_must_be_there(machine: Machine) -> None:
+    machine.cgroup(f"/c/{ID}", hierarchy="pids")
+    machine.container(f"/c/{ID}", PODS)
+    machine.process(FIRST, f"5:pids:/c/{ID}\n3:memory:/\n0::/c/{ID}\n", PODS)
+    for text, key in (
+        (f"5:pids:/c/{ID}\n3:memory:/\n0::/c/{ID}\n", KEY),
+        (f"5:pids:/c/{ID}\n3:memory:/user\n0::/c/{ID}\n", KEY),
+        (f"5:pids:/c/{ID}\n0::/\n", None),
+        (f"5:pids:/\n0::/c/{ID}\n", None),
+        (f"0::/c/{ID}\n", None),
+    ):
+        machine.process(PID, text, PODS)
+        assert machine.of(PID) == key, text
+    machine.cgroup("/c", owner=4242, hierarchy="pids")
+    machine.process(PID, f"5:pids:/c/{ID}\n0::/c/{ID}\n", PODS)
+    assert machine.of(PID) is None
+
+
+def test_a_container_that_shares_its_cgroup_with_others_is_not_told_by_it(
+    machine: Machine,
+) -> None:
+    machine.container("/user.slice/session-1.scope", OURS)
+    machine.process(PID, "0::/user.slice/session-1.scope\n", OURS)
+    assert machine.of(PID) is None
+
+
+def test_of_containers_within_containers_the_inner_counts(machine: Machine) -> None:
+    machine.container(f"/docker/{ID}", PODS, OURS)
+    machine.container(f"/docker/{ID}/docker/{INNER}", WITHIN, PODS, key=NESTED, pid=FIRST + 10)
+    machine.process(PID, f"0::/docker/{ID}/docker/{INNER}\n", WITHIN, PODS, OURS)
+    assert machine.of(PID) == NESTED
+    machine.process(PID, f"0::/docker/{ID}/docker/{INNER}\n", PODS, OURS)
+    assert machine.of(PID) == KEY
+    machine.process(PID, f"0::/docker/{ID}/x\n", PODS, OURS)
+    machine.cgroup(f"/docker/{ID}/x")
+    assert machine.of(PID) == KEY
+
+
+def test_where_a_container_was_is_remembered_until_it_is_deleted(machine: Machine) -> None:
+    """Its first process has ended; in the machine's pid namespace others may go on."""
+    machine.container(f"/docker/{ID}", OURS)
+    machine.process(PID, f"0::/docker/{ID}\n", OURS)
+    assert machine.of(PID) == KEY
+    del machine.paths[FIRST], machine.born[FIRST]
+    assert machine.of(PID) == KEY
+    machine.firsts[KEY] = (FIRST, 99)  # made again, and gone already
+    assert machine.of(PID) is None
+    machine.firsts[KEY] = (FIRST, 77)
+    assert machine.of(PID) is None
+
+
+def test_a_first_process_whose_pid_another_has_is_no_proof(machine: Machine) -> None:
+    machine.container(f"/docker/{ID}", PODS)
+    machine.process(PID, f"0::/docker/{ID}\n", PODS)
+    machine.born[FIRST] = (78, 1)
+    assert machine.of(PID) is None
+
+
+def test_two_containers_of_one_id_are_told_apart_by_where_they_are(
+    machine: Machine, tmp_path: Path
+) -> None:
+    other = ("/run/other", ID)
+    one = Membership(Known(write_ledger(tmp_path / "two", line(ID), line(ID, root=other[0]))))
+    machine.container(f"/docker/{ID}", PODS)
+    machine.container(f"/podman/{ID}", OTHERS, key=other, pid=FIRST + 10)
+    machine.process(PID, f"0::/podman/{ID}\n", OTHERS)
+    assert one.of(PID) == other
+    machine.process(FIRST + 10, f"0::/docker/{ID}\n", PODS)
+    again = Membership(Known(tmp_path / "two"))
+    machine.process(PID, f"0::/docker/{ID}\n", PODS)
+    assert again.of(PID) is None  # nothing tells them apart
+
+
+def test_no_more_places_are_remembered_than_fit(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "MOST", 1)
+    machine.container(f"/docker/{ID}", PODS)
+    machine.container(f"/docker/{INNER}", OTHERS, key=NESTED, pid=FIRST + 10)
+    for path, space in ((ID, PODS), (INNER, OTHERS)):
+        machine.process(PID, f"0::/docker/{path}\n", space)
+        assert machine.of(PID)
+    del machine.paths[FIRST]
+    machine.process(PID, f"0::/docker/{ID}\n", PODS)
+    assert machine.of(PID) is None
+
+
+def test_our_own_pid_namespace_is_told() -> None:
+    own = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - as the module looks
+    assert membership._namespaces(os.getpid())[0] == own  # noqa: SLF001 - the kernel's answer
+    assert membership._is_within(os.getpid(), own)  # noqa: SLF001 - likewise
+    assert not membership._is_within(os.getpid(), own + 1)  # noqa: SLF001 - likewise
+    assert membership._namespaces(2**22 + 1) == []  # noqa: SLF001 - likewise
+
+
+V1 = "36 31 0:33 {root} {place} rw,relatime shared:9 - cgroup cgroup rw,xattr,cpu,cpuacct\n"
+V2 = "41 31 0:38 {root} {place} rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "controllers", "root", "path", "are_roots"),
+    [
+        (V1, "cpu,cpuacct", "/", "/a/b", True),
+        (V1, "cpu", "/", "/a/b", True),
+        (V1, "memory", "/", "/a/b", False),
+        (V1, "", "/", "/a/b", False),
+        (V2, "", "/", "/a/b", True),
+        (V2, "", "/", "/a/c", False),  # it is not there
+        (V2, "", "/", "/a/b/users", False),
+        (V2, "", "/", "/a/link/b", False),
+        (V2, "", "/", "/a/../a/b", False),
+        (V2, "", "/..", "/../a/b", True),  # seen from a cgroup namespace
+        (V2, "", "/../..", "/../../a/b", True),
+        (V2, "", "/../..", "/../a/b", False),
+        (V2, "", "/system.slice", "/system.slice/a/b", False),  # who has what is above is not seen
+    ],
+)
+def test_the_cgroups_of_a_hierarchy_are_looked_at_where_it_is_mounted(  # noqa: PLR0917 - table columns
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    controllers: str,
+    root: str,
+    path: str,
+    *,
+    are_roots: bool,
+) -> None:
+    place = tmp_path / "with space"
+    for one in ("a/b", "a/b/users", "elsewhere/b"):
+        (place / one).mkdir(parents=True)
+    (place / "a" / "link").symlink_to(place / "elsewhere")
+    os.chown(place / "a" / "b" / "users", 4242, 4242)
+    table = tmp_path / "mountinfo"
+    table.write_text("garbage\n" + form.format(root=root, place=str(place).replace(" ", "\\040")))
+    monkeypatch.setattr(cgroups, "_WHERE", ((str(tmp_path / "none"), ""), (str(table), "")))
+    assert Hierarchies().are_roots(controllers, path) == are_roots
+
+
+def test_a_hierarchy_that_is_mounted_later_is_found_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mountinfo"
+    monkeypatch.setattr(cgroups, "_WHERE", ((str(table), ""),))
+    found = Hierarchies()
+    assert not found.are_roots("", "/")
+    table.write_text(V2.format(root="/", place=tmp_path))
+    assert not found.are_roots("", "/")
+    monkeypatch.setattr(cgroups, "_AGAIN", 0.0)
+    assert found.are_roots("", "/")
+
+
+def test_a_users_cgroup_that_names_many_containers_costs_a_look_at_its_directories(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.container(f"/docker/{ID}", PODS)
+    machine.cgroup("/user", 4242)
+    machine.cgroup(f"/user/{ID}/{INNER}", 4242)
+    machine.process(PID, f"0::/user/{ID}/{INNER}\n", PODS)
+    asked: list[container_index.Key] = []
+    monkeypatch.setattr(container_index, "first_process", asked.append)
+    assert machine.of(PID) is None
+    assert asked == []

@@ -1,0 +1,564 @@
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.attribution import (
+    container_index,
+    proc_connector,
+    proc_lookup,
+    process_lives,
+    process_tree,
+)
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.membership import Membership
+from runc_wrap.evidence.attribution.proc_lookup import Present
+from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.store.coverage import rfc3339
+from tests.unit.evidence.samples import line, write_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
+INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
+FORK, EXEC, EXIT = 1, 2, 0x80000000
+
+
+class Kernel:
+    """Tells a tree what a kernel would, at times of its own."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.now = time.time() - 50
+
+    def _tell(self, what: int, *words: int) -> None:
+        ticks = int(self.now * 1e9)
+        body = struct.pack("=IIQ", what, 0, ticks) + struct.pack(
+            "=6i", *words, *[0] * (6 - len(words))
+        )
+        self.tree.take(bytes(36) + body)
+
+    def fork(self, parent: int, child: int, after: float = 1.0) -> float:
+        self.now += after
+        self._tell(FORK, parent, parent, child, child)
+        return self.now
+
+    def thread(self, process: int, thread: int) -> None:
+        self._tell(FORK, process, process, thread, process)
+
+    def execs(self, pid: int) -> None:
+        self._tell(EXEC, pid, pid)
+
+    def exit(self, pid: int, after: float = 1.0) -> float:
+        self.now += after
+        self._tell(EXIT, pid, pid)
+        return self.now
+
+
+def refused() -> None:
+    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setattr(process_tree, "connector", refused)
+    monkeypatch.setattr(process_tree, "_offset", lambda: 0.0)  # a machine's clock may be younger
+    return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
+
+
+@pytest.fixture
+def kernel(tree: Tree) -> Kernel:
+    return Kernel(tree)
+
+
+def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kernel) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    born = kernel.fork(INIT, CHILD)
+    gone = kernel.exit(CHILD, after=0.001)
+    kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
+    assert [tree.container_of(CHILD, when) for when in (born, gone)] == [KEY, KEY]
+    assert tree.container_of(RUNTIME, kernel.now) is None
+
+
+def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(RUNTIME, kernel.now, OTHER)
+    first = kernel.fork(INIT, CHILD)
+    kernel.exit(CHILD)
+    between = kernel.now + 0.5
+    second = kernel.fork(RUNTIME, CHILD)
+    kernel.exit(CHILD)
+    after = kernel.now + 0.5
+    found = [tree.container_of(CHILD, when) for when in (first, between, second, after)]
+    assert found == [KEY, None, OTHER, None]
+
+
+def test_a_pid_that_came_again_at_once_is_nobodys_where_the_clock_cannot_tell(
+    tree: Tree, kernel: Kernel
+) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    tree.lives.begin(RUNTIME, kernel.now, OTHER)
+    kernel.fork(INIT, CHILD)
+    gone = kernel.exit(CHILD)
+    kernel.fork(RUNTIME, CHILD, after=0.004)
+    assert tree.container_of(CHILD, gone) is None
+    assert tree.container_of(CHILD, gone - 0.5) == KEY
+    assert tree.container_of(CHILD, gone + 0.5) == OTHER
+
+
+def test_a_container_begins_with_the_runtime_that_the_ledger_names(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    kernel.exit(RUNTIME)
+    assert tree.container_of(INIT, born) == ("/run/test", "new")  # read when all were gone
+    ((key, end),) = tree.ended()
+    assert key == ("/run/test", "new")
+    assert end == pytest.approx(kernel.now, abs=0.001)
+
+
+def test_a_container_that_others_have_read_of_begins_all_the_same(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    tree.known.refresh()
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    assert tree.container_of(INIT, born) == ("/run/test", "new")
+
+
+def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has it, and the runtime has not written down its first process yet."""
+    there = container_index.born(os.getpid())
+    assert there is not None
+    first = {KEY: (os.getpid(), there[0])}
+    monkeypatch.setattr(container_index, "first_process", first.get)
+    kernel.now = time.time()
+    kernel.execs(INIT)
+    assert tree.container_of(os.getpid(), time.time()) == KEY
+    assert tree.lives.running == {KEY: 1}
+
+
+@pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
+def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
+    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: container_index.Key | None
+) -> None:
+    """Not one that has the pid long afterwards."""
+    kernel.now = float(int(kernel.now))
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    assert tree.container_of(SHIM, kernel.now) is None  # this reads the ledger
+    kernel.fork(SHIM, RUNTIME, after=later)
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.exit(INIT, after=0.002)
+    kernel.exit(RUNTIME, after=0.002)
+    assert tree.container_of(INIT, born) == key
+
+
+def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
+    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that began after the ledger's line, or long before: the pid was another's then."""
+    kernel.now = float(int(time.time()))
+    boot = proc_lookup.began(time.CLOCK_BOOTTIME)
+    per_second = os.sysconf("SC_CLK_TCK")
+    ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
+    born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
+    monkeypatch.setattr(container_index, "born", born.get)
+    lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
+    write_ledger(tmp_path, *lines)
+    tree.refresh()
+    found = []
+    for pid in ages:
+        when = kernel.fork(pid, pid + 10, after=0.01)
+        found.append((tree.lives.of(pid + 10, when), tree.is_runtimes(pid + 10, when)))
+    assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
+
+
+def test_a_runtimes_pid_that_comes_again_creates_nothing(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    kernel.exit(RUNTIME, after=0.01)
+    kernel.fork(SHIM, RUNTIME, after=5)
+    born = kernel.fork(RUNTIME, INIT)
+    assert tree.container_of(INIT, born) is None
+
+
+def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel: Kernel) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.fork(INIT, CHILD)
+    kernel.exit(INIT)
+    assert tree.ended() == []
+    end = kernel.exit(CHILD)
+    ((key, told),) = tree.ended()
+    assert key == KEY
+    assert told == pytest.approx(end, abs=0.001)
+    assert tree.ended() == []
+
+
+def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.thread(INIT, CHILD)
+    assert tree.container_of(CHILD, kernel.now) is None
+
+
+def test_what_ended_is_forgotten_in_time(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_lives, "MOST_ENDED", 100)
+    tree.lives.begin(INIT, kernel.now, KEY)
+    for number in range(1000):
+        kernel.fork(INIT, CHILD + number, after=0.0001)
+        kernel.exit(CHILD + number, after=0.0001)
+    assert tree.remembered <= 101
+    assert tree.container_of(CHILD + 999, kernel.now) == KEY
+
+
+def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes.MOST", 50)
+    for number in range(500):
+        kernel.fork(SHIM, CHILD + number, after=0.0001)
+    assert tree.remembered == 50
+
+
+@pytest.mark.parametrize("length", [0, 36, 52, 60])
+def test_a_message_cut_short_says_nothing(tree: Tree, length: int) -> None:
+    tree.take(bytes(length))
+    assert tree.remembered == 0
+
+
+def test_without_the_connector_the_tree_says_so_and_asks_proc(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
+    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
+    assert tree.container_of(os.getpid(), time.time()) == KEY
+
+
+def test_a_process_that_began_after_the_record_did_not_make_it(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
+    there = container_index.born(os.getpid())
+    assert there is not None
+    begun = proc_lookup.epoch(there[0])
+    assert tree.container_of(os.getpid(), begun - 1) is None
+    present = Present(tree.known)
+    assert present.container_of(os.getpid(), time.time()) == KEY
+    assert present.container_of(os.getpid(), begun - 1) is None
+
+
+def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = os.getppid()
+    monkeypatch.setattr(Membership, "of", lambda _, pid: OTHER if pid == parent else None)
+    assert tree.container_of(os.getpid(), time.time()) == OTHER
+
+
+def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def threads(pid: int) -> int:
+        asked.append(pid)
+        return 2
+
+    monkeypatch.setattr(process_tree, "_threads", threads)
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.exit(INIT)
+    asked.clear()
+    for _ in range(5):
+        assert tree.ended() == []
+    assert (asked, tree.due is None) == ([INIT], False)
+
+
+def test_a_process_whose_end_was_not_told_ends_where_its_pid_comes_again(
+    tree: Tree, kernel: Kernel
+) -> None:
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.fork(INIT, CHILD)
+    born = kernel.fork(SHIM, CHILD)
+    kernel.fork(CHILD, RUNTIME)
+    assert tree.container_of(CHILD, born + 0.5) is None
+    assert tree.container_of(RUNTIME, kernel.now) is None
+    assert tree.container_of(CHILD, born - 0.5) == KEY
+
+
+def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
+    tree: Tree, kernel: Kernel
+) -> None:
+    """As after a scan: it has found who was begun by a process outside."""
+    tree.lives.begin(INIT, kernel.now + 1.005, KEY)
+    born = kernel.fork(SHIM, INIT)
+    assert tree.container_of(INIT, born + 0.5) == KEY
+    assert tree.ended() == []
+
+
+def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
+    started = {}
+    for pid in (os.getpid(), os.getppid()):
+        there = container_index.born(pid)
+        assert there is not None
+        started[pid] = proc_lookup.epoch(there[0])
+    tree.lives.begin(os.getpid(), started[os.getpid()] - 100, KEY)
+    tree.lives.begin(os.getppid(), started[os.getppid()] - 0.1, OTHER)
+    tree.scan()
+    assert [key for key, _ in tree.ended()] == [KEY]
+
+
+class Overrun:
+    """A connector's socket that has lost something before what is queued."""
+
+    def __init__(self, queued: int) -> None:
+        self.queued = queued
+        self.is_told = False
+
+    def recv(self, _: int) -> bytes:
+        if not self.is_told:
+            self.is_told = True
+            raise OSError(errno.ENOBUFS, "full")
+        if not self.queued:
+            raise BlockingIOError
+        self.queued -= 1
+        return bytes(60)
+
+
+def test_after_a_hole_proc_is_asked_once_all_that_was_queued_is_read(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells nothing more until then."""
+    scans: list[int] = []
+    monkeypatch.setattr(tree, "_socket", Overrun(100))
+    monkeypatch.setattr(tree, "scan", lambda: scans.append(tree.taken))
+    (first,) = tree.read(64)
+    assert (scans, tree.is_dry) == ([], False)
+    (hole,) = tree.read(64)  # it lasts until then
+    assert (scans, tree.is_dry) == ([100], True)
+    assert (hole.records, hole.begin) == (0, first.begin)
+    assert first.begin is not None
+    assert first.begin < first.time <= hole.time
+
+
+def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
+    for _ in range(2):
+        kernel.now += 100
+        kernel.execs(SHIM)  # all have been awaited in vain
+    tree.lives.begin(INIT, kernel.now, ("/run/test", "quiet"))
+    found = [tree.may_wait]
+    tree.lives.begin(CHILD, kernel.now, ("/run/test", "loud"))
+    found.append(tree.may_wait)
+    kernel.exit(CHILD)
+    found.append(tree.may_wait)
+    tree.is_dry = False  # there is more to read
+    found.append(tree.may_wait)
+    assert found == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("mode", "ago", "may_wait"), [("audit", 0, False), ("audit", 3600, True), ("enforce", 0, True)]
+)
+def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kernel_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
+) -> None:
+    monkeypatch.setattr(process_tree, "connector", refused)
+    tree = Tree(Known(tmp_path))
+    found = [tree.may_wait]
+    when = rfc3339(time.time() - ago)
+    write_ledger(tmp_path, line("c1", mode=mode, pid=RUNTIME, time=when))
+    tree.refresh()
+    assert [*found, tree.may_wait] == [True, may_wait]
+
+
+def test_of_many_creates_at_once_each_has_its_family(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.now = float(int(kernel.now))
+    when = rfc3339(kernel.now)
+    many = range(200)
+    for number in many:
+        kernel.fork(1, INIT + 10 + number, after=0.0001)
+    write_ledger(tmp_path, *(line(f"m{n}", pid=INIT + 10 + n, time=when) for n in many))
+    tree.refresh()
+    found = [tree.container_of(INIT + 10 + number, kernel.now) for number in many]
+    assert found == [("/run/test", f"m{number}") for number in many]
+
+
+def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the_end_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born = container_index.born(os.getpid())
+    assert born is not None
+    monkeypatch.setattr(process_tree, "connector", refused)
+    monkeypatch.setattr(container_index, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
+    tree = Tree(Known(tmp_path))
+    assert len(tree.lives) == 0
+    assert tree.has_containers  # there may be some
+
+
+class Quiet:
+    """A connector's socket with nothing to read: all news was told already."""
+
+    def recv(self, _: int) -> bytes:
+        raise BlockingIOError
+
+
+@pytest.fixture
+def heard(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setattr(tree, "_socket", Quiet())
+    return tree
+
+
+def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
+    heard: Tree, kernel: Kernel
+) -> None:
+    """It has come and gone before anybody could look at its cgroup."""
+    kernel.fork(1, RUNTIME)
+    kernel.execs(RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    early = kernel.fork(RUNTIME, INIT, after=0.002)
+    kernel.exit(INIT, after=0.001)
+    heard.read()
+    late = kernel.fork(RUNTIME, CHILD)
+    assert heard.container_of(INIT, early) == KEY
+    assert heard.container_of(CHILD, late) == KEY
+
+
+def test_what_a_shell_began_before_it_became_the_runtime_does_not_join(
+    heard: Tree, kernel: Kernel
+) -> None:
+    kernel.fork(1, RUNTIME)
+    before = kernel.fork(RUNTIME, CHILD)
+    kernel.now += 1
+    kernel.execs(RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    after = kernel.fork(RUNTIME, INIT, after=0.002)
+    heard.read()
+    assert heard.container_of(CHILD, before) is None
+    assert heard.container_of(CHILD, after) is None
+    assert heard.container_of(INIT, after) == KEY
+
+
+def test_a_pid_that_another_has_by_now_joins_nothing(heard: Tree, kernel: Kernel) -> None:
+    kernel.fork(1, RUNTIME)
+    told = kernel.now + 0.1
+    kernel.exit(RUNTIME)
+    kernel.fork(1, RUNTIME, after=0.5)
+    born = kernel.fork(RUNTIME, CHILD)
+    heard.join(KEY, RUNTIME, told - 5)  # before either
+    heard.read()
+    assert heard.container_of(CHILD, born) is None
+    heard.join(KEY, RUNTIME, told)
+    heard.read()
+    assert heard.container_of(RUNTIME, told) == KEY
+    assert heard.container_of(CHILD, born) is None
+
+
+def test_who_was_there_before_we_began_joins_if_it_is_there_still(
+    heard: Tree, kernel: Kernel
+) -> None:
+    kernel.now = time.time()
+    heard.join(KEY, os.getpid(), kernel.now)
+    heard.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
+    born = kernel.fork(os.getpid(), CHILD, after=0.01)
+    elsewhere = kernel.fork(os.getppid(), INIT, after=0.01)
+    heard.read()
+    assert heard.container_of(CHILD, born) == KEY
+    assert heard.container_of(INIT, elsewhere) is None
+
+
+def test_who_joins_waits_for_the_news_and_no_more_wait_than_fit(
+    heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_tree, "_MOST_JOINING", 2)
+    for pid in (SHIM, RUNTIME, INIT):
+        kernel.fork(1, pid, after=0.0001)
+    for pid in (SHIM, RUNTIME, INIT):
+        heard.join(KEY, pid, kernel.now + 0.0005)
+    born = {kernel.fork(pid, CHILD + 10 + pid, after=0.001) for pid in (SHIM, RUNTIME, INIT)}
+    pids = [CHILD + 10 + pid for pid in (SHIM, RUNTIME, INIT)]
+    heard.read(0)  # there may be more to read
+    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, None, None]
+    heard.read()
+    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
+
+
+def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kernel: Kernel) -> None:
+    kernel.fork(1, RUNTIME)
+    heard.join(KEY, RUNTIME, kernel.now + 0.001)
+    heard.read()
+    begun = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.now += 1
+    kernel.execs(INIT)
+    program = kernel.now + 1
+    born = kernel.fork(INIT, CHILD)
+    assert heard.is_runtimes(RUNTIME, begun)
+    assert heard.is_runtimes(RUNTIME, program)
+    assert heard.is_runtimes(INIT, begun)
+    assert not heard.is_runtimes(INIT, program)
+    assert not heard.is_runtimes(CHILD, born)
+
+
+def test_who_was_asked_about_ahead_of_the_news_is_what_the_news_say(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    """The first process is in the runtime's state before the news of its beginning are read."""
+    kernel.now = float(int(kernel.now))
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    tree.refresh()
+    tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
+    kernel.fork(SHIM, RUNTIME, after=0.1)
+    begun = kernel.fork(RUNTIME, INIT, after=0.1)
+    assert tree.is_runtimes(INIT, begun + 0.05)
+    kernel.now += 1
+    kernel.execs(INIT)
+    assert not tree.is_runtimes(INIT, kernel.now + 0.1)
+
+
+def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.fork(SHIM, RUNTIME)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    begun = kernel.fork(RUNTIME, INIT, after=0.01)
+    kernel.now += 1
+    kernel.execs(INIT)
+    born = kernel.fork(INIT, CHILD)
+    for pid in (CHILD, INIT, RUNTIME):
+        kernel.exit(pid)
+    assert [tree.is_runtimes(INIT, begun), tree.is_runtimes(INIT, born)] == [True, False]
+    assert tree.container_of(INIT, begun) == ("/run/test", "new")
+    assert not tree.is_runtimes(CHILD, born)
+
+
+def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(
+    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)
+    kernel.now = float(int(kernel.now))
+    when = rfc3339(kernel.now)
+    write_ledger(tmp_path, line("a", pid=RUNTIME, time=when), line("b", pid=SHIM, time=when))
+    assert tree.container_of(CHILD, kernel.now) is None  # this reads the ledger
+    born = kernel.fork(1, RUNTIME, after=0.1)
+    assert tree.container_of(RUNTIME, born) is None  # "b" took its place
+    kernel.now -= 100
+    kernel.fork(1, SHIM)  # of another time: the clock was set
+    kernel.now += 99
+    assert tree.container_of(SHIM, kernel.fork(1, SHIM, after=0.1)) is None

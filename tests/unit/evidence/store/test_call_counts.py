@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence.store import call_counts
+from runc_wrap.evidence.store.call_counts import MOST, Tallies
+from runc_wrap.hotpath import json_codec
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import CLONE, SOCKET, UNSHARE, X86, X86_64, observed, sighting
+
+POINTER = 0x7FFF12345678
+
+
+@pytest.mark.parametrize(
+    ("seen", "kept"),
+    [
+        (observed(UNSHARE, samples.NEWUSER, POINTER, 7), (samples.NEWUSER,) + (None,) * 5),
+        (observed(SOCKET, 40, 1, 0, POINTER), (40, 1, 0, None, None, None)),
+        (observed(CLONE | 1 << 30, 17), (17, None, None, None, None, None)),
+        (observed(102, 1, 0xFFB00000, arch=X86), (1, None, None, None, None, None)),
+        (observed(999, 3, POINTER, 0xFFFF, 0x10000), (3, None, 0xFFFF, None, 0, 0)),
+    ],
+)
+def test_arguments_are_kept_where_they_tell_something(seen: Any, kept: tuple[Any, ...]) -> None:
+    assert call_counts.told(seen) == kept
+
+
+def test_calls_of_one_kind_are_counted_together() -> None:
+    seen = Tallies()
+    for when in (5.0, 3.0, 9.0):
+        seen.add(sighting(time=when))
+    seen.add(sighting(samples.MOUNT, time=1.0))
+    (call, tally), _ = seen.calls.items()
+    assert (call.number, tally.count, tally.first, tally.last) == (UNSHARE, 3, 3.0, 9.0)
+    assert (seen.first, seen.last) == (1.0, 9.0)
+
+
+def test_a_workload_that_makes_up_programs_and_numbers_does_not_fill_memory() -> None:
+    seen = Tallies()
+    for number in range(5 * MOST):
+        seen.add(sighting(number % (4 * MOST), comm=f"c{number}"))
+    assert len(seen.calls) == 2 * MOST
+    assert seen.dropped + sum(tally.count for tally in seen.calls.values()) == 5 * MOST
+
+
+def test_arguments_beyond_a_number_are_no_longer_told_apart() -> None:
+    seen = Tallies()
+    for value in range(100):
+        seen.add(observed(UNSHARE, value))
+    kinds = {call.args for call in seen.calls}
+    assert len(kinds) == 33
+    assert (None,) * 6 in kinds
+
+
+@given(
+    st.lists(
+        st.builds(
+            sighting,
+            st.integers(-1, 2**32),
+            time=st.floats(0, 4e9),
+            comm=st.text(),
+            exe=st.text(),
+            args=st.none() | st.tuples(*[st.integers(0, 2**64 - 1)] * 6),
+        ),
+        max_size=20,
+    )
+)
+def test_what_is_written_is_read_back(sightings: list[Any]) -> None:
+    seen = Tallies()
+    for one in sightings:
+        seen.add(one)
+    text = json_codec.dumps(seen.as_json())
+    back = call_counts.of_json(json_codec.loads(text))
+    assert json_codec.dumps(back.as_json()) == text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        "text",
+        [X86_64, 1, 1, None, "c", "e", 1, 1.0],
+        [X86_64, "x", 1, None, "c", "e", 1, 1.0, 1.0],
+        [X86_64, 1, 1, ["x"], "c", "e", 1, 1.0, 1.0],
+        [X86_64, 1, 1, None, 5, "e", 1, 1.0, 1.0],
+    ],
+)
+def test_a_damaged_row_is_an_error(row: Any) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        call_counts.of_json({"ended": None, "dropped": 0, "calls": [row]})
+
+
+def test_text_that_is_no_unicode_can_still_be_written() -> None:
+    assert json_codec.loads(json_codec.dumps(call_counts.text("a\udc9b"))) == "a\\udc9b"
+    assert len(call_counts.text("x" * 5000)) == 256
+
+
+@example("\udcff" * 255)
+@given(st.text(alphabet="a\u00e9\udcff", max_size=600))
+def test_text_that_was_read_back_is_shortened_no_further(text: str) -> None:
+    once = call_counts.text(text)
+    assert len(once) <= 256
+    assert call_counts.text(once) == once
+
+
+def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
+    seen = Tallies()
+    for flags in range(20):
+        seen.add(observed(UNSHARE, flags))
+    back = call_counts.of_json(seen.as_json())
+    for flags in range(20, 40):
+        back.add(observed(UNSHARE, flags))
+    known = [call.args for call in back.calls if call.args and call.args[0] is not None]
+    assert len(known) == 32
+
+
+def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> None:
+    seen, other = Tallies(), Tallies()
+    seen.add(sighting())
+    seen.runtimes.add(sighting(samples.MOUNT))
+    other.merge(seen)
+    read = call_counts.of_json(json_codec.loads(json_codec.dumps(other.as_json())))
+    assert [call.number for call in read.calls] == [UNSHARE]
+    assert [call.number for call in read.runtimes.calls] == [samples.MOUNT]
+
+
+def test_what_a_release_before_has_written_is_read() -> None:
+    seen = Tallies()
+    seen.add(sighting())
+    before = {name: value for name, value in seen.as_json().items() if name != "runtimes"}
+    read = call_counts.of_json(before)
+    assert (read.calls.keys(), read.runtimes.calls) == (seen.calls.keys(), {})
+
+
+@pytest.mark.parametrize("rows", [[[1]], ["x"], 5])
+def test_damage_among_the_runtimes_calls_is_damage(rows: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        call_counts.of_json({**Tallies().as_json(), "runtimes": rows})

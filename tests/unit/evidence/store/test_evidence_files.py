@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.store import evidence_files, evidence_set
+from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.evidence.store.loss_intervals import EVER, Hole
+from tests.unit.evidence.samples import ERRNO, NOTIFY, START, UNSHARE, observed, sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = ("/run/test", "c1")
+
+
+def _counts(found: Evidence, key: evidence_set.Key | None = KEY) -> list[int]:
+    of = found.unattributed if key is None else found.containers[key]
+    return [tally.count for tally in of.calls.values()]
+
+
+def test_what_is_flushed_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.add(KEY, sighting())
+    first.add(None, sighting(serial=2))
+    first.flush()
+    again = Store(tmp_path)
+    again.add(KEY, sighting(serial=9))
+    again.ended(KEY, START + 99)
+    again.flush()
+    found = evidence_files.load(tmp_path)
+    assert (_counts(found), _counts(found, None)) == ([2], [1])
+    assert found.containers[KEY].ended == START + 99
+
+
+def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
+    tmp_path: Path,
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    assert evidence_files.load(tmp_path).containers == {}
+    kept.flush()
+    path = tmp_path / evidence_set.file_name(KEY)
+    before = path.stat().st_ino
+    kept.add(("/run/test", "c2"), sighting())
+    kept.flush()
+    assert path.stat().st_ino == before
+
+
+def test_records_that_the_agent_counted_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    for serial in (10, 12, 15):
+        live.add(KEY, sighting(serial=serial, time=START + serial))
+    live.flush()
+    found = evidence_files.load(tmp_path)
+    for serial in (9, 10, 11, 15, 16):
+        found.add(KEY, sighting(serial=serial, time=START + serial))
+    assert _counts(found) == [3 + 2]  # 9 and 16 are new
+
+
+def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    live.add(KEY, sighting(serial=10))
+    live.flush()
+    found = evidence_files.load(tmp_path)
+    found.add(KEY, sighting(serial=10, time=START - 9999))
+    assert _counts(found) == [2]
+
+
+def test_what_was_lost_between_is_not_taken_for_counted(tmp_path: Path) -> None:
+    live = Store(tmp_path)
+    live.add(KEY, sighting(serial=10))
+    live.lost(Lost(START, 5, AUDIT, "too fast"))
+    live.add(KEY, sighting(serial=20))
+    live.flush()
+    found = evidence_files.load(tmp_path)
+    assert not found.has(sighting(serial=15))
+    assert found.has(sighting(serial=20))
+    assert found.lost == {(AUDIT, "too fast"): [Hole(5, START, START)]}
+
+
+def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, observed(UNSHARE, 1))
+    kept.add(KEY, sighting(code=NOTIFY))
+    kept.add(KEY, sighting(code=ERRNO))
+    kept.flush()
+    assert sorted(_counts(evidence_files.load(tmp_path))) == [1, 1]
+
+
+def test_times_of_watching_are_joined_where_they_meet_and_over_no_hole() -> None:
+    found = Evidence()
+    for begin, end in [(0, 60), (60, 80), (81, 100), (500, 600), (90, 120), (550, 560)]:
+        found.add_watched(AUDIT, begin, end)
+    assert found.watched == {AUDIT: [(0, 80), (81, 120), (500, 600)]}
+
+
+def test_between_two_lives_of_the_agent_nobody_watched(tmp_path: Path) -> None:
+    for begin in (100.0, 163.0):
+        kept = Store(tmp_path)
+        for later in (0, 30, 60):
+            kept.watched(AUDIT, begin, begin + later)
+            kept.flush()
+    assert evidence_files.load(tmp_path).watched == {AUDIT: [(100, 160), (163, 223)]}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
+def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) -> None:
+    kept = Store(tmp_path)
+    for name in ("c1", "c2"):
+        kept.add(("/run/test", name), sighting())
+    kept.watched(AUDIT, 1, 2)
+    kept.flush()
+    (tmp_path / evidence_set.file_name(KEY)).write_bytes(text)
+    (tmp_path / "state.json").write_bytes(text)
+    found = evidence_files.load(tmp_path)
+    assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
+    again = Store(tmp_path)
+    again.add(KEY, sighting())
+    again.flush()
+    found = evidence_files.load(tmp_path)
+    assert (len(found.containers), found.damaged) == (2, 2)  # what was damaged is still told of
+    assert found.is_damaged(KEY)
+    assert not found.is_damaged(("/run/test", "c2"))
+    for name in (evidence_set.file_name(KEY), "state.json"):
+        assert (tmp_path / f"{name}.damaged").read_bytes() == text
+
+
+def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "evidence")
+    for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
+        kept.add(("/run/test", name), sighting())
+    kept.flush()
+    assert [one.name for one in tmp_path.iterdir()] == ["evidence"]
+    assert len(list((tmp_path / "evidence/containers").iterdir())) == 4
+
+
+def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> None:
+    kept = Store(tmp_path, now=lambda: 100 * 86400.0)
+    for place, days in enumerate((10, 80, 90, 95)):
+        key = ("/run/test", str(place))
+        kept.add(key, sighting())
+        kept.flush()
+        os.utime(tmp_path / evidence_set.file_name(key), (days * 86400, days * 86400))
+    assert kept.clear_old(days=30, most=2) == 2
+    found = evidence_files.load(tmp_path)
+    assert {name for _, name in found.containers} == {"2", "3"}
+    assert found.cleared(("/run/test", "0")) == 80 * 86400
+    assert found.cleared(("/run/test", "2")) == 0
+    assert Store(tmp_path).clear_old(days=1e6) == 0
+    assert evidence_files.load(tmp_path).cleared_until == 80 * 86400
+
+
+@pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
+def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, most: int) -> None:
+    kept = Store(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+    for name in ("runs", "damaged", "gone"):
+        key = (str(tmp_path / "root"), name)
+        kept.add(key, sighting())
+        kept.flush()
+        path = tmp_path / "evidence" / evidence_set.file_name(key)
+        if name == "damaged":
+            path.write_bytes(b"{")
+        os.utime(path, (86400, 86400))
+    (tmp_path / "root/runs").mkdir(parents=True)
+    assert kept.clear_old(days, most) == 1
+    found = evidence_files.load(tmp_path / "evidence")
+    assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
+
+
+def test_losses_that_the_release_before_wrote_are_read_as_times(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(
+        '{"version":1,"lost":[["audit","too fast",5,100.0,160.5],["audit","hung",1,0,0]],'
+        '"watched":{"audit":[[1,200]]},"covered":[]}'
+    )
+    found = evidence_files.load(tmp_path)
+    assert found.lost == {
+        (AUDIT, "too fast"): [Hole(5, 100.0, 160.5)],
+        (AUDIT, "hung"): [Hole(1, 0, EVER)],
+    }
+    assert found.damaged == 0
+
+
+def test_times_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    for begin in (10.0, 50.0):
+        kept = Store(tmp_path)
+        kept.lost(Lost(begin + 5, 3, AUDIT, "too fast", begin))
+        kept.flush()
+    expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
+    assert evidence_files.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
+
+
+def test_what_is_being_written_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that came in between would have a container newer than what is said of all."""
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    kept.add(KEY, sighting(serial=2))
+    evidence_files.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
+    pauses: list[float] = []
+
+    def go_on(seconds: float) -> None:
+        pauses.append(seconds)
+        kept.flush()
+
+    monkeypatch.setattr(time, "sleep", go_on)
+    found = evidence_files.load(tmp_path)
+    assert (len(pauses), _counts(found)) == (1, [2])
+    assert found.has(sighting(serial=2))
+
+
+def test_who_died_while_writing_keeps_nobody_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def pass_by(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", pass_by)
+    assert _counts(evidence_files.load(tmp_path)) == [1]
+    assert 0.5 < now - 5000 < 1
+
+
+def test_a_call_of_several_records_counts_so_often_and_covers_their_serials(
+    tmp_path: Path,
+) -> None:
+    kept = Store(tmp_path)
+    kept.add(KEY, sighting(serial=10), times=5, last=14)
+    kept.flush()
+    found = evidence_files.load(tmp_path)
+    assert _counts(found) == [5]
+    assert [found.has(sighting(serial=number)) for number in (9, 10, 14, 15)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_nothing_there_is_no_evidence(tmp_path: Path) -> None:
+    found = evidence_files.load(tmp_path / "absent")
+    assert (found.containers, found.damaged) == ({}, 0)

@@ -1,0 +1,81 @@
+"""The store on a disk that fails or is cut off: what is told is evidence, or that it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host import disk_faults
+from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.store import evidence_files, evidence_set
+from runc_wrap.evidence.store.evidence_files import Store
+from tests.unit.evidence.samples import sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = [("/run/test", f"c{number}") for number in range(3)]
+DAY = 86400.0
+
+
+def _counts(found: evidence_set.Evidence) -> dict[evidence_set.Key, list[int]]:
+    return {key: [one.count for one in of.calls.values()] for key, of in found.containers.items()}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+def test_what_could_not_be_written_is_written_by_the_next_flush(
+    tmp_path: Path, fault: int | str, *, lasting: bool
+) -> None:
+    for number in itertools.count(1):
+        kept = Store(tmp_path / str(number))
+        for key in KEYS:
+            kept.add(key, sighting())
+        kept.watched(AUDIT, 1, 2)
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
+            kept.flush()
+        if not told.failed:
+            break
+        kept.flush()
+        found = evidence_files.load(tmp_path / str(number))
+        assert _counts(found) == {key: [1] for key in KEYS}, told.failed
+        assert (found.watched, found.damaged) == ({AUDIT: [(1, 2)]}, 0), told.failed
+    assert number > 10
+
+
+def test_a_process_killed_at_any_call_leaves_what_it_had_written_before(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "store")
+    kept.add(KEYS[0], sighting())
+    kept.flush()
+    kept.add(KEYS[0], sighting(serial=2))
+    kept.add(KEYS[1], sighting())
+    with disk_faults.recorded(tmp_path / "store") as moments:
+        kept.flush()
+    for number, moment in enumerate(moments):
+        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
+        assert _counts(found)[KEYS[0]] in ([1], [2]), moment.call
+        assert found.damaged == 0, moment.call
+
+
+def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "store", now=lambda: 100 * DAY)
+    for number, key in enumerate(KEYS):
+        kept.add(key, sighting())
+        kept.flush()
+        path = tmp_path / "store" / evidence_set.file_name(key)
+        os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
+    with disk_faults.recorded(tmp_path / "store") as moments:
+        assert kept.clear_old() == len(KEYS)
+    for number, moment in enumerate(moments):
+        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
+        for place, key in enumerate(KEYS):
+            is_told = found.cleared(key) >= (10 + place) * DAY
+            assert key in found.containers or is_told, moment.call
+    assert evidence_files.load(tmp_path / "store").containers == {}

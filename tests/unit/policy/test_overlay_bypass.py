@@ -1,0 +1,204 @@
+"""Ways around the overlay: which stay open, for whom, and what is denied because of a ring."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy import overlay_bypass, schema
+from runc_wrap.policy.errors import PolicyError
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.bypass import sibling_calls
+from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE
+from tests.unit.hotpath import profile_verdict
+from tests.unit.policy.node import compiled
+
+RINGS = {"runtime_default.containerd": "1.7.24"}  # allows io_uring
+ENGINES = "containerd, containers-common, crio, moby"
+IO_URING = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
+ERRNO = "SCMP_ACT_ERRNO"
+
+
+def _remarks(**written: Any) -> list[str]:
+    changed = {f"overlay.{name}": value for name, value in written.items()}
+    return list(compiled(changed).remarks)
+
+
+def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
+    """Return what is said where a profile of the owner's own is the only one in force."""
+    text = json.dumps({"defaultAction": default, "syscalls": list(rules)}).encode()
+    changed = {f"overlay.{name}": value for name, value in written.items()}
+    made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]
+    profiles = overlay_bypass.Profiles({("localhost/a", "enforce"): made}, "amd64")
+    told = overlay_bypass.ways({**schema.defaults(), **changed}, profiles)
+    return [line for line in told if not line.startswith("note: io_uring does")]
+
+
+def _allow(*names: str, **more: Any) -> dict[str, Any]:
+    return {"names": list(names), "action": "SCMP_ACT_ALLOW", **more}
+
+
+def test_a_call_that_a_ring_makes_is_denied_with_the_ring_and_told() -> None:
+    found = compiled({"overlay.deny": ["splice"], **RINGS})
+    assert found.policy["overlay"]["deny"] == ["splice", *CALLS]
+    (told,) = [line for line in found.remarks if "io_uring does splice too" in line]
+    assert told.startswith("note: ")
+    assert 'write io_uring = "allow" in [overlay].' in told
+    sockets = compiled({"overlay.deny_sockets": ["AF_ALG"], **RINGS})
+    assert {*sockets.policy["overlay"]["deny"]} == IO_URING
+    assert any("io_uring does the denied sockets too" in line for line in sockets.remarks)
+
+
+def test_whoever_denies_the_ring_itself_denies_it_handed_over_too_and_is_told_nothing() -> None:
+    for call in IO_URING:
+        found = compiled({"overlay.deny": [call], **RINGS})
+        assert {*found.policy["overlay"]["deny"]} == IO_URING
+        assert found.remarks == ()
+
+
+def test_a_ring_that_is_allowed_stays_and_the_way_around_is_told() -> None:
+    written = {"overlay.deny": ["splice"], "overlay.deny_sockets": ["AF_ALG"]}
+    found = compiled({**written, "overlay.io_uring": "allow", **RINGS})
+    assert found.policy["overlay"]["deny"] == ["splice"]
+    (told,) = [line for line in found.remarks if "programs still have" in line]
+    assert "splice, the denied sockets by io_uring, under containerd@1.7.24; leave it" in told
+    newer = compiled({**written, "overlay.io_uring": "allow"})  # no profile allows rings
+    assert not any("programs still have" in line for line in newer.remarks)
+
+
+def test_denying_a_ring_that_is_allowed_is_refused() -> None:
+    with pytest.raises(PolicyError, match=r"io_uring is allow, but overlay\.deny has io_uring_set"):
+        compiled({"overlay.deny": ["io_uring_setup"], "overlay.io_uring": "allow"})
+
+
+def test_siblings_are_told_by_capability_and_with_what_to_write() -> None:
+    (told,) = _remarks(deny=["mount"])
+    names = "fsopen, fsconfig, fsmount, fspick, move_mount, open_tree, mount_setattr"
+    assert told == (
+        f"warning: overlay.deny: ways around mount stay open: {names} under containers-common, "
+        f"crio and with CAP_SYS_ADMIN under containerd, moby; add {names} to deny."
+    )
+    assert _remarks(deny=["mount", *names.split(", ")]) == []
+
+
+def test_a_sibling_of_some_arguments_is_told_as_such() -> None:
+    (told,) = _remarks(deny=["unshare"])
+    assert "clone under containers-common and with some arguments under containerd, crio" in told
+    some = {"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
+    (told,) = _own(ERRNO, _allow("setns", **some), deny=["unshare"])
+    assert "setns with some arguments under localhost/a" in told
+    denied = {"names": ["setns", "clone3", "clone"], "action": ERRNO}
+    (told,) = _own("SCMP_ACT_ALLOW", {**denied, **some}, deny=["unshare"])
+    assert "with some arguments under localhost/a" in told
+    assert _own("SCMP_ACT_ALLOW", denied, deny=["unshare"]) == []
+
+
+def test_a_rule_without_comparisons_beats_those_with_and_the_first_of_two_holds() -> None:
+    some = {"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
+    denial = {"names": ["setns"], "action": ERRNO}
+    assert _own(ERRNO, _allow("setns", **some), denial, deny=["unshare"]) == []
+    assert _own(ERRNO, denial, _allow("setns"), deny=["unshare"]) == []
+    (told,) = _own(ERRNO, _allow("setns"), denial, deny=["unshare"])
+    assert "setns under" in told
+
+
+def test_a_denial_that_a_capability_lifts_is_told_with_it() -> None:
+    denial = {"names": ["finit_module"], "action": ERRNO, "excludes": {"caps": ["CAP_SYS_MODULE"]}}
+    told = "\n".join(_own("SCMP_ACT_ALLOW", denial, deny=["init_module"]))
+    assert "finit_module with CAP_SYS_MODULE under localhost/a; add finit_module to deny" in told
+
+
+def test_32_bit_forms_are_told_and_leaving_the_abi_out_closes_them() -> None:
+    told = "\n".join(_remarks(deny=["clock_settime"]))
+    assert f"stime, clock_settime64 through the ABI x86 with CAP_SYS_TIME under {ENGINES}" in told
+    (told,) = _remarks(deny=["umount2"])
+    assert "umount through the ABI x86 under" in told
+    assert told.endswith('; add umount to deny or write default.abis = "native".')
+    assert compiled({"overlay.deny": ["umount2"], "default.abis": "native"}).remarks == ()
+
+
+def test_the_two_calls_that_stand_for_many_are_told() -> None:
+    (told,) = _remarks(deny=["shmget"])
+    assert f"ipc through the ABI x86 under {ENGINES}; add ipc to deny or" in told
+    assert _remarks(deny=["shmget", "ipc"]) == []
+    around_sockets = "warning: overlay.deny_sockets: ways around the denied sockets stay open"
+    sockets = _remarks(deny=["io_uring_setup"], deny_sockets=["AF_ALG"])
+    assert [line.partition("; ")[0] for line in sockets] == [
+        f"{around_sockets}: socketcall through the ABI x86 under {ENGINES}"
+    ]
+    closed = {"overlay.deny_sockets": ["AF_ALG"], "overlay.deny": ["io_uring_setup"]}
+    assert compiled({**closed, "default.abis": "native"}).remarks == ()
+
+
+def test_libseccomp_denies_through_socketcall_what_is_denied_where_no_rule_names_it() -> None:
+    assert _own("SCMP_ACT_ALLOW", deny=["bind"]) == []
+
+
+def test_a_way_around_that_every_container_needs_is_told_as_what_it_is() -> None:
+    (told,) = _remarks(deny=["execveat"])
+    assert told.startswith("note: overlay.deny: ways around execveat stay open: execve under")
+    assert told.endswith("; execve cannot be closed: no container starts without.")
+
+
+def test_a_call_that_this_libseccomp_does_not_know_only_a_profile_closes() -> None:
+    deny = ["mount", "open_tree", "mount_setattr"]
+    told = "\n".join(_own("SCMP_ACT_ALLOW", deny=deny))
+    assert "open_tree_attr under localhost/a" in told
+    if "open_tree_attr" not in (syscalls.known_to_libseccomp(["open_tree_attr"]) or ()):
+        assert "open_tree_attr this libseccomp does not know: only a profile that denies by" in told
+        assert _own(ERRNO, _allow("open_tree_attr"), deny=deny) == []
+
+
+def test_what_a_ring_does_for_a_sibling_is_told() -> None:
+    (told,) = _own(ERRNO, _allow("io_uring_setup"), deny=["socketpair"])
+    assert "socket by io_uring under localhost/a; add socket to deny" in told
+    assert _own(ERRNO, _allow("io_uring_setup"), deny=["socketpair", "socket"]) == []
+
+
+def test_what_is_no_call_is_said() -> None:
+    told = _remarks(deny=["ptrace", *sibling_calls.SIBLINGS["ptrace"]])
+    assert [line for line in told if "/proc/PID/mem can do what ptrace does" in line]
+    assert not [line for line in told if line.startswith("warning")]
+
+
+def test_calls_that_linux_exempts_from_filters_are_told_once() -> None:
+    (told,) = _remarks(deny=["uretprobe"])
+    assert "overlay.deny has uretprobe, which Linux lets through every filter" in told
+    assert _remarks(deny=["bpf"]) == []
+
+
+calls = st.lists(
+    st.sampled_from(sorted({*sibling_calls.SIBLINGS, *RINGABLE, "bpf"} - {"execve"})),
+    max_size=3,
+    unique=True,
+).filter(lambda names: syscalls.known_to_libseccomp(names) in (None, frozenset(names)))
+
+
+@given(calls, st.booleans(), st.sampled_from(["deny", "allow"]))
+@settings(max_examples=50, deadline=None)
+def test_a_call_that_a_ring_makes_passes_no_ring_and_the_overlay_never_loosens(
+    deny: list[str], sockets: bool, io_uring: str
+) -> None:
+    written: dict[str, Any] = {
+        "overlay.deny": [name for name in deny if name not in IO_URING],
+        "overlay.deny_sockets": ["AF_ALG"] if sockets else [],
+        "overlay.io_uring": io_uring,
+    }
+    before, after = compiled(RINGS).profiles, compiled({**written, **RINGS}).profiles
+    by_ring = sockets or bool({*written["overlay.deny"]} & RINGABLE)
+    for key, block in ((key, resolve(made, frozenset())) for key, made in after.items()):
+        once = resolve(before[key], frozenset())
+        for name in {*deny, *IO_URING, "read"}:
+            passes = profile_verdict.passes(block, name, {})
+            assert not passes or profile_verdict.passes(once, name, {})
+            if name in written["overlay.deny"] or (
+                name in IO_URING and by_ring and io_uring == "deny"
+            ):
+                assert not passes
+            elif name in IO_URING:
+                assert passes == profile_verdict.passes(once, name, {})

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.ledger import reader as ledgers
+from runc_wrap.report.suggestion import policy_snippets
+from runc_wrap.report.verdict import Judging
+from tests.unit.evidence import samples
+
+if TYPE_CHECKING:
+    from runc_wrap.report.model import Judged
+
+APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
+
+
+def _judged(*containers: dict[str, Any]) -> list[Judged]:
+    """Return workloads of containers that called something, in their order."""
+    records = {
+        ("/run/test", f"c{place}"): samples.record(id=f"c{place}", **one)
+        for place, one in enumerate(containers)
+    }
+    judging = Judging(lambda _: "not known", lambda _: True, samples.START + 100)
+    evidence = Evidence()
+    for key in records:
+        evidence.add(key, samples.sighting())
+    found = judging.judge(ledgers.Ledger(records), evidence)
+    return sorted(found, key=lambda one: one.containers[0].record.id)
+
+
+def _one(**names: Any) -> Judged:
+    (found,) = _judged(names)
+    return found
+
+
+def test_a_rule_selects_the_workload_and_an_annotation_where_names_do_not_count() -> None:
+    assert policy_snippets.policy_rule(_one(**APP)) == (
+        '[[rule]]\nname = "shop/web/app: what it was seen to need"\nnamespace = ["shop"]\n'
+        'pod = ["web-*"]\ncontainer = ["app"]\nprofile = "localhost/shop_web_app.json"\n'
+        'mode = "enforce"\n'
+    )
+    alone = _one()
+    assert policy_snippets.policy_rule(alone) == ""
+    assert policy_snippets.annotation(alone) == "runc-wrap/seccomp: localhost/c0.json"
+
+
+def test_the_annotation_is_for_this_container_and_not_for_its_sidecars() -> None:
+    assert policy_snippets.annotation(_one(**APP)) == (
+        "runc-wrap/seccomp.app: localhost/shop_web_app.json"
+    )
+
+
+@pytest.mark.parametrize(("length", "is_offered"), [(55, True), (56, False)])
+def test_no_annotation_is_offered_whose_key_kubernetes_refuses(
+    length: int, *, is_offered: bool
+) -> None:
+    found = policy_snippets.annotation(_one(**{**APP, "container": "a" * length}))
+    assert bool(found) is is_offered
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("team", "a-b", "app"), ("team-a", "b", "app")),
+        (("x" * 60, "y" * 60, "app"), ("x" * 60, "y" * 60, "sidecar")),
+        ((None, None, "a_b_c"), ("a", "b", "c")),
+        ((None, None, "App"), (None, None, "app")),
+        (("a", None, "b"), ("a", "b", None)),
+        (("a", "b.c", "d"), ("a", "b-c", "d")),
+    ],
+)
+def test_two_workloads_never_have_one_file(
+    one: tuple[str | None, ...], other: tuple[str | None, ...]
+) -> None:
+    keys = ("namespace", "pod", "container")
+    names = [
+        policy_snippets.file_name(_one(**dict(zip(keys, whose, strict=True))))
+        for whose in (one, other)
+    ]
+    assert len(set(names)) == 2
+    assert all(len(name) < 120 for name in names)
+
+
+def test_of_one_name_the_image_tells_which_file_and_rule() -> None:
+    old, new = _judged(APP, {**APP, "image": "web:2"})
+    assert (old.name, new.name) == ("shop/web/app@web:1", "shop/web/app@web:2")
+    assert policy_snippets.file_name(old) != policy_snippets.file_name(new)
+    rules = [tomllib.loads(policy_snippets.policy_rule(one))["rule"][0] for one in (old, new)]
+    assert [one["image"] for one in rules] == [["web:1"], ["web:2"]]
+    assert rules[0]["name"] != rules[1]["name"]
+    assert policy_snippets.also_matched(old, [old, new]) == []
+
+
+def test_a_rule_that_matches_another_workload_is_known_to() -> None:
+    admin = {**APP, "pod": "web-admin-7d9c8b5f6-x2k4p"}
+    elsewhere = {**admin, "namespace": "other"}
+    sidecar = {**admin, "container": "sidecar"}
+    everyone = _judged(APP, admin, elsewhere, sidecar, {"container": "web-1"})
+    web, narrow, *_, alone = everyone
+    assert policy_snippets.also_matched(web, everyone) == ["shop/web-admin/app"]
+    assert policy_snippets.also_matched(narrow, everyone) == []
+    assert policy_snippets.also_matched(alone, everyone) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "", "\x1b[31m", "\xfc" * 300, '"; x', "\ud800"]
+)
+def test_no_name_leads_a_file_elsewhere(name: str) -> None:
+    found = policy_snippets.file_name(_one(container=name, image="i"))
+    assert found.endswith(".json")
+    plain, _, told = found.removesuffix(".json").partition(".")
+    assert plain.replace("-", "").isalnum()
+    assert told.isalnum()
+    assert len(found) < 120

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.ledger import reader as ledgers
+from runc_wrap.profiles import formats, syscalls
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.suggestion import dangerous_calls, profile_addition
+from runc_wrap.report.suggestion.profile_addition import Suggestion
+from runc_wrap.report.verdict import Judging
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import (
+    CLONE,
+    CLONE3,
+    NEWUSER,
+    SOCKET,
+    UNSHARE,
+    X86,
+    observed,
+    sighting,
+)
+
+if TYPE_CHECKING:
+    from runc_wrap.report.model import Judged
+
+KEY = ("/run/test", "c1")
+LOADER = Loader.of("runc", "1.3.0")
+VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
+
+
+def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> Judged:
+    evidence = Evidence()
+    evidence.add_watched(AUDIT, 0, samples.START + 100)
+    for one in seen:
+        evidence.add(KEY, one)
+    decided = ledgers.Ledger({KEY: samples.record(**changes)})
+    filter_ = samples.enforced(profile) if isinstance(profile, str) else profile
+    judging = Judging(lambda _: filter_, lambda _: True, samples.START + 100)
+    (found,) = judging.judge(decided, evidence)
+    return found
+
+
+def _suggested(
+    judged: Judged, *, degrading: bool = False, allow_dangerous: bool = True
+) -> Suggestion:
+    assert isinstance(judged.filter, Enforced)
+    return profile_addition.suggest(
+        judged.filter.block,
+        judged,
+        lambda block: Enforced(dict(block), LOADER),
+        degrading=degrading,
+        allow_dangerous=allow_dangerous,
+    )
+
+
+def _gets(found: Suggestion, number: int, *args: int, arch: int = samples.X86_64) -> str | None:
+    six = (*args, 0, 0, 0, 0, 0, 0)[:6]
+    outcome = outcomes.of(Call(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER))
+    return outcome.errno
+
+
+def test_an_addition_allows_what_was_seen_with_its_evidence() -> None:
+    found = _suggested(_judged(sighting(), sighting(serial=2)))
+    assert found.added == [
+        {
+            "names": ["unshare"],
+            "action": "SCMP_ACT_ALLOW",
+            "comment": "EPERM; seen 2 times, by /usr/bin/unshare, "
+            "2026-11-18T11:06:50Z to 2026-11-18T11:06:50Z",
+        }
+    ]
+    assert (_gets(found, UNSHARE), _gets(found, samples.MOUNT)) == (None, "EPERM")
+
+
+@pytest.mark.parametrize("profile", ["containerd", "moby", "containers-common", "crio"])
+@pytest.mark.parametrize(
+    ("seen", "other"),
+    [
+        (observed(UNSHARE, NEWUSER), (0x20000,)),
+        (observed(CLONE, NEWUSER | 17), (0x20000 | 17,)),
+        (observed(SOCKET, VSOCK), ()),
+        (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), ()),
+        (observed(samples.PERSONALITY, 0x40000), (0x80000,)),
+    ],
+)
+def test_with_arguments_known_just_those_are_allowed(
+    profile: str, seen: Any, other: tuple[int, ...]
+) -> None:
+    judged = _judged(seen, profile=profile)
+    if judged.verdict == "safe":
+        return  # this engine's profile allows it
+    found = _suggested(judged, degrading=True)
+    assert _gets(found, seen.number, *seen.args) is None
+    assert all("args" in entry for entry in found.added)
+    before = Suggestion(samples.block(profile), [])
+    if other and _gets(before, seen.number, *other):
+        assert _gets(found, seen.number, *other) is not None
+
+
+def test_values_seen_are_an_entry_each() -> None:
+    found = _suggested(_judged(observed(CLONE, NEWUSER), observed(CLONE, 0x20000)))
+    values = [entry["args"][0]["value"] for entry in found.added]
+    assert sorted(values) == [0x20000, NEWUSER]
+
+
+def test_what_degrades_is_added_only_where_asked_for() -> None:
+    judged = _judged(sighting(CLONE3))
+    assert _suggested(judged).added == []
+    found = _suggested(judged, degrading=True)
+    assert [entry["names"] for entry in found.added] == [["clone3"]]
+    assert _gets(found, CLONE3) is None
+
+
+def test_a_denying_rule_for_the_same_call_does_not_stand_in_the_way() -> None:
+    judged = _judged(sighting(CLONE3), profile="moby")
+    assert _gets(Suggestion(samples.block("moby"), []), CLONE3) == "ENOSYS"
+    found = _suggested(judged, degrading=True)
+    assert _gets(found, CLONE3) is None
+
+
+def _open(*args: Any, default: str = "SCMP_ACT_ALLOW", name: str = "mount") -> Enforced:
+    """Return a profile that lets through all but a call with these arguments."""
+    denied: dict[str, Any] = {"names": ["bpf", name], "action": "SCMP_ACT_ERRNO"}
+    if args:
+        denied["args"] = [{"index": i, "value": v, "op": f"SCMP_CMP_{op}"} for i, op, v in args]
+    return Enforced({"defaultAction": default, "syscalls": [denied]}, LOADER)
+
+
+BIND, REC, MOVE, BPF = 0x1000, 0x5000, 0x2000, 321
+STILL, ALL = "mount stays denied with other arguments", "mount is allowed with any arguments then"
+
+
+@pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"])
+def test_where_the_default_lets_through_a_denial_holds_for_what_was_not_seen(default: str) -> None:
+    judged = _judged(observed(samples.MOUNT, 1, 2, 3, BIND), profile=_open(default=default))
+    found = _suggested(judged)
+    assert _gets(found, samples.MOUNT, 1, 2, 3, BIND) is None
+    for flags in (0, MOVE, BIND | 1 << 40):
+        assert _gets(found, samples.MOUNT, 1, 2, 3, flags) == "EPERM"
+    assert _gets(found, BPF) == "EPERM"
+    assert found.warnings[0].startswith(STILL)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        [sighting(samples.MOUNT)],  # of which no arguments are known
+        [observed(samples.MOUNT, 1, 2, 3, one) for one in (BIND, REC)],  # no rule says: neither
+    ],
+)
+def test_a_denial_that_cannot_be_narrowed_is_taken_out_with_a_warning(seen: list[Any]) -> None:
+    found = _suggested(_judged(*seen, profile=_open()))
+    assert [one["names"] for one in found.profile["syscalls"]] == [["bpf"], ["mount"]]
+    assert "args" not in found.added[0]
+    assert _gets(found, BPF) == "EPERM"
+    assert found.warnings[0].startswith(ALL)
+
+
+@pytest.mark.parametrize(
+    ("denied", "seen", "through", "still"),
+    [
+        ([(0, "EQ", ALG)], [(ALG, 5, 0)], [(ALG, 3, 0)], []),  # all that it denied was seen
+        ([(0, "EQ", ALG), (1, "EQ", 5)], [(ALG, 5, 0)], [], []),
+        ([(0, "EQ", ALG), (0, "EQ", VSOCK)], [(ALG, 5, 0)], [(ALG, 3, 0)], [(VSOCK, 5, 0)]),
+        ([(0, "GE", ALG)], [(ALG, 5, 0)], [(VSOCK, 5, 0)], []),  # cannot be narrowed
+    ],
+)
+def test_denials_by_arguments_are_kept_as_far_as_rules_can_say_it(
+    denied: list[Any], seen: list[Any], through: list[Any], still: list[Any]
+) -> None:
+    profile = _open(*denied, name="socket")
+    found = _suggested(_judged(*(observed(SOCKET, *one) for one in seen), profile=profile))
+    for args in [*seen, *through]:
+        assert _gets(found, SOCKET, *args) is None
+    for args in still:
+        assert _gets(found, SOCKET, *args) == "EPERM"
+
+
+@pytest.mark.parametrize(
+    ("flags", "still"), [([1, 2, 3], [0, 4, 5]), ([0], [1]), ([5, 9], [4, 6, 8, 10])]
+)
+def test_a_denial_is_narrowed_around_neighbouring_arguments(
+    flags: list[int], still: list[int]
+) -> None:
+    seen = (observed(samples.MOUNT, 1, 2, 3, one) for one in flags)
+    found = _suggested(_judged(*seen, profile=_open()))
+    assert {_gets(found, samples.MOUNT, 1, 2, 3, one) for one in flags} == {None}
+    assert {_gets(found, samples.MOUNT, 1, 2, 3, one) for one in still} == {"EPERM"}
+
+
+@pytest.mark.parametrize(("kinds", "is_cut"), [(32, False), (33, True)])
+def test_an_entry_for_more_arguments_than_are_kept_says_so(kinds: int, is_cut: bool) -> None:
+    seen = (observed(samples.PERSONALITY, 0x1000000 + one) for one in range(kinds))
+    found = _suggested(_judged(*seen))
+    assert len(found.added) == (1 if is_cut else kinds)
+    told = "allowed with any arguments, as not all that it was made with were kept"
+    assert all((told in one["comment"]) is is_cut for one in found.added)
+
+
+def test_dangerous_calls_are_never_added_in_silence() -> None:
+    found = _suggested(_judged(sighting(), sighting(304, serial=2)))
+    assert any(one.startswith("unshare is dangerous") for one in found.warnings)
+    assert any(one.startswith("open_by_handle_at is dangerous") for one in found.warnings)
+
+
+OPEN_BY_HANDLE, BPF_CALL, MBIND = 304, 321, 237
+
+
+def test_what_is_dangerous_is_withheld_with_who_called_it_and_how_often() -> None:
+    judged = _judged(
+        sighting(BPF_CALL, exe="/tmp/x", serial=1),
+        sighting(BPF_CALL, exe="/tmp/x", serial=2),
+        observed(UNSHARE, NEWUSER, exe="/bin/unshare"),
+    )
+    found = _suggested(judged, allow_dangerous=False)
+    assert (found.added, found.warnings) == ([], [])
+    assert found.profile == samples.block("containerd")
+    withheld = {one.row.syscall: one for one in found.withheld}
+    assert sorted(withheld) == ["bpf", "unshare"]
+    assert withheld["bpf"].row.tally.count == 2
+    assert "seen 2 times, by /tmp/x" in withheld["bpf"].sentence
+    assert withheld["bpf"].sentence.endswith("it loads programs into the kernel.")
+    shown = withheld["unshare"].as_json()
+    assert shown["programs"] == ["/bin/unshare"]
+    assert [one["args"][0]["value"] for one in shown["entries"]] == [NEWUSER]
+    assert _gets(found, BPF_CALL) == _gets(found, UNSHARE, NEWUSER) == "EPERM"
+
+
+@pytest.mark.parametrize("name", ["bpf", "init_module", "kexec_load", "finit_module", "setns"])
+def test_what_attackers_wrote_into_evidence_is_in_no_suggested_profile(name: str) -> None:
+    number = next(n for n in range(500) if _name(n) == name)
+    found = _suggested(_judged(sighting(number), sighting(MBIND)), allow_dangerous=False)
+    assert [one.row.syscall for one in found.withheld] == [name]
+    assert [entry["names"] for entry in found.added] == [["mbind"]]
+
+
+def _name(number: int) -> str:
+    abi = outcomes.abi_of(samples.X86_64, number)
+    assert abi
+    return syscalls.name_of(abi, number)
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_withheld"),
+    [
+        (observed(UNSHARE, 0x400), False),  # CLONE_FILES
+        (observed(UNSHARE, 0x80), True),  # CLONE_NEWTIME
+        (sighting(UNSHARE), True),  # with arguments that nobody knows
+        (observed(SOCKET, 1), False),
+        (observed(SOCKET, NETLINK, 3, 0), False),
+        (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), True),
+        (observed(SOCKET, ALG), True),
+        (observed(SOCKET, ALG | 1 << 32), True),  # the kernel takes an int
+        (observed(SOCKET, VSOCK), True),
+        (sighting(SOCKET), True),
+        (observed(CLONE, NEWUSER | 17), True),
+        (observed(CLONE, 0x80), False),
+    ],
+)
+def test_arguments_tell_what_is_dangerous_where_they_are_known(
+    seen: Any, is_withheld: bool
+) -> None:
+    denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
+    judged = _judged(seen, profile=Enforced(denying, LOADER))
+    found = _suggested(judged, allow_dangerous=False)
+    assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
+
+
+def test_of_calls_of_one_kind_a_dangerous_one_withholds_all() -> None:
+    denying = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
+    judged = _judged(observed(SOCKET, 1), observed(SOCKET, ALG), profile=denying)
+    assert _suggested(judged, allow_dangerous=False).added == []
+
+
+def test_what_would_degrade_and_is_dangerous_is_withheld_too() -> None:
+    judged = _judged(sighting(CLONE3))
+    assert _suggested(judged, allow_dangerous=False).withheld == []
+    found = _suggested(judged, degrading=True, allow_dangerous=False)
+    assert [one.row.syscall for one in found.withheld] == ["clone3"]
+
+
+def test_every_dangerous_name_is_a_call_and_has_a_reason() -> None:
+    known = {_name(number) for number in range(1000)} | OLD_OR_OF_OTHERS
+    assert set(dangerous_calls.CALLS) - known == set()
+    assert all(
+        why.startswith(("it ", "what ", "the ", "there ", "some "))
+        for why in dangerous_calls.CALLS.values()
+    )
+
+
+# of other architectures, or gone, or newer than the tables that we have
+OLD_OR_OF_OTHERS = set(
+    "open_tree_attr umount stime clock_settime64 clock_adjtime64 vm86 vm86old pciconfig_iobase "
+    "pciconfig_read pciconfig_write s390_pci_mmio_read s390_pci_mmio_write socketcall".split()
+)
+
+
+def test_a_number_without_a_name_is_left_out_and_said() -> None:
+    judged = _judged(sighting(5000), sighting(serial=2))
+    found = _suggested(judged, degrading=True)
+    assert len(found.added) == 1
+    assert any("#5000 is left out" in one for one in found.warnings)
+
+
+def test_a_32_bit_program_gets_its_call_too() -> None:
+    found = _suggested(_judged(sighting(310, arch=X86)))
+    assert [entry["names"] for entry in found.added] == [["unshare"]]
+    assert _gets(found, 310, arch=X86) is None
+
+
+def test_apply_reads_what_is_suggested() -> None:
+    found = _suggested(_judged(sighting(), observed(CLONE, NEWUSER)))
+    profile = formats.parse(json.dumps(found.profile).encode(), "suggested")
+    assert len(profile.rules) == len(found.profile["syscalls"])
+
+
+def test_the_decided_block_itself_stays_as_it_is() -> None:
+    judged = _judged(sighting())
+    assert isinstance(judged.filter, Enforced)
+    before = json.dumps(judged.filter.block)
+    _suggested(judged)
+    assert json.dumps(judged.filter.block) == before
+
+
+def test_a_call_by_an_abi_that_is_not_listed_is_withheld() -> None:
+    """With the ABI in the list all that the profile allows could be called by it."""
+    block = {**samples.block("containerd"), "architectures": ["SCMP_ARCH_X86_64"]}
+    judged = _judged(sighting(20, arch=X86), profile=Enforced(block, LOADER))
+    found = _suggested(judged, allow_dangerous=False)
+    assert found.profile["architectures"] == ["SCMP_ARCH_X86_64"]
+    assert [one.row.syscall for one in found.withheld] == ["getpid"]
+    assert "ABI" in found.withheld[0].sentence
+    assert _suggested(judged).profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+
+
+def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_them() -> None:
+    """Where its arguments cannot be written it is withheld, not allowed with any."""
+    nothing = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
+    judged = _judged(observed(SOCKET, 2, 1), profile=nothing)
+    written = _suggested(judged, allow_dangerous=False)
+    assert [entry["args"][0]["value"] for entry in written.added] == [2]
+    unwritten = profile_addition.suggest(
+        nothing.block, judged, lambda _: nothing, allow_dangerous=False
+    )
+    assert unwritten.added == []
+    assert [one.row.syscall for one in unwritten.withheld] == ["socket"]

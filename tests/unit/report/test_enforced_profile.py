@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.hotpath import json_codec, policy_file
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import modes
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced, Profiles
+from tests.unit.cli import ctl
+from tests.unit.evidence import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SYSLOG = 103  # allowed with CAP_SYSLOG
+FOURTEEN = frozenset(
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    found = ctl.node(tmp_path, monkeypatch)
+    found.configure('[default]\nmode = "audit"\n')
+    assert found.ctl("apply").exit_code == 0
+    return found
+
+
+def _digest(node: ctl.Node, caps: frozenset[str]) -> str:
+    rules = policy_file.load(str(node.places.prefix))
+    compiled = policy_file.load_profile(rules, "moby", "audit")
+    return digest(json_codec.dumps(resolve(compiled, caps)))
+
+
+def _enforced(node: ctl.Node, **changes: object) -> Enforced:
+    found = Profiles(node.places.prefix).of(samples.record(profile="moby", **changes))
+    assert isinstance(found, Enforced), found
+    return found
+
+
+def _denies(profile: Enforced, number: int) -> bool:
+    call = Call(samples.X86_64, number, samples.LOG, None, "", "")
+    return outcomes.of(call, profile).verdict == outcomes.DENIED
+
+
+@pytest.mark.parametrize(
+    ("caps", "denied"),
+    [
+        (frozenset(), True),
+        (FOURTEEN, True),
+        (FOURTEEN | {"CAP_SYSLOG"}, False),
+        (FOURTEEN | {"CAP_SYSLOG", "CAP_SYS_TIME"}, False),
+        (frozenset({"CAP_SYSLOG"}), False),
+    ],
+)
+def test_the_digest_tells_for_which_capabilities_a_profile_was_resolved(
+    node: ctl.Node, caps: frozenset[str], denied: bool
+) -> None:
+    profile = _enforced(node, digest=_digest(node, caps))
+    assert _denies(profile, SYSLOG) is denied
+    assert profile.block["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def test_the_digest_of_the_release_before_tells_as_well(node: ctl.Node) -> None:
+    caps = FOURTEEN | {"CAP_SYSLOG"}
+    rules = policy_file.load(str(node.places.prefix))
+    made, enforced = (
+        policy_file.load_profile(rules, "moby", mode) for mode in ("audit", "enforce")
+    )
+    before = digest(json_codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
+    assert before != _digest(node, caps)
+    assert not _denies(_enforced(node, digest=before), SYSLOG)
+
+
+def test_the_bundle_tells_them_while_it_is_there(node: ctl.Node, tmp_path: Path) -> None:
+    strange = frozenset({"CAP_SYSLOG", "CAP_BPF", "CAP_SYS_TIME", "CAP_SYS_PTRACE"})
+    config = {"process": {"capabilities": {"bounding": sorted(strange)}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    profile = _enforced(node, digest=_digest(node, strange), bundle=str(tmp_path))
+    assert not _denies(profile, SYSLOG)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"process": 5}'])
+def test_a_damaged_bundle_is_as_one_that_is_gone(node: ctl.Node, tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    profile = _enforced(node, digest=_digest(node, FOURTEEN), bundle=str(tmp_path))
+    assert _denies(profile, SYSLOG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"profile": None}, "The ledger does not say which profile was decided."),
+        ({"profile": "localhost/gone.json"}, "is not there"),
+        ({"profile": "localhost/../../etc/passwd"}, "is not a path beneath"),
+    ],
+)
+def test_a_profile_that_cannot_be_found_is_a_sentence(
+    node: ctl.Node, changes: dict[str, str | None], sentence: str
+) -> None:
+    found = Profiles(node.places.prefix).of(samples.record(**changes))
+    assert isinstance(found, str)
+    assert sentence in found
+
+
+def test_without_a_policy_there_is_a_sentence(tmp_path: Path) -> None:
+    found = Profiles(tmp_path).of(samples.record())
+    assert isinstance(found, str)
+    assert "there is no compiled policy" in found
+
+
+@pytest.mark.parametrize(("state", "errno"), [("state.json", "ENOSYS"), ("status", "EPERM")])
+def test_the_runtime_is_told_by_the_state_that_it_left(
+    node: ctl.Node, tmp_path: Path, state: str, errno: str
+) -> None:
+    (tmp_path / "c1").mkdir()
+    (tmp_path / "c1" / state).write_text("{}")
+    profile = _enforced(node, root=str(tmp_path), digest=_digest(node, FOURTEEN))
+    above = Call(samples.X86_64, 5000, samples.LOG, None, "", "")
+    assert outcomes.of(above, profile).errno == errno

@@ -1,0 +1,161 @@
+"""What a workload's own filters do to its verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
+from runc_wrap.evidence.store import coverage
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.ledger import reader as ledgers
+from runc_wrap.report import installed_filters
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.installed_filters import Carried
+from runc_wrap.report.verdict import Judging
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import UNSHARE, line, observed, sighting
+
+if TYPE_CHECKING:
+    from runc_wrap.report.outcomes import Filter
+
+BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
+HOUR = 3600.0
+SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
+SECCOMP_X32 = 0x40000000 | SECCOMP
+SET_FILTER, SET_SECCOMP = 1, 22
+TRACER = {"comm": "strace", "exe": "/usr/bin/strace", "time": BEGIN + 5}
+
+
+@pytest.fixture(scope="module")
+def profile() -> Filter:
+    return samples.enforced()
+
+
+def judged(
+    profile: Filter, *said: tuple[str, Sighting | None], carried: Carried | None = None
+) -> dict[str, Any]:
+    """Judge one workload: its containers' modes, the newest last, and what was seen of each."""
+    evidence = Evidence()
+    for mode in (AUDIT, OBSERVE):
+        evidence.add_watched(mode, BEGIN, BEGIN + HOUR)
+    records: dict[Any, Any] = {}
+    starts: dict[Any, Any] = {}
+    for at, (mode, one) in enumerate(said):
+        key = ("/run/test", f"c{at}")
+        time = coverage.rfc3339(BEGIN + at)
+        records[key] = ledgers.record(line(key[1], mode=mode, container="app", time=time))
+        starts[key] = (time or "", 1)
+        if one:
+            evidence.add(key, one)
+    carries = {("/run/test", "c0"): carried} if carried else {}
+    judging = Judging(lambda _: profile, lambda _: True, BEGIN + HOUR, carried=carries)
+    (found,) = judging.judge(ledgers.Ledger(records, 0, starts), evidence)
+    return found.as_json()
+
+
+@pytest.mark.parametrize(
+    ("number", "arch"),
+    [
+        (SECCOMP, samples.X86_64),
+        (PRCTL, samples.X86_64),
+        (SECCOMP_X32, samples.X86_64),
+        (SECCOMP86, samples.X86),
+        (PRCTL86, samples.X86),
+    ],
+)
+def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
+    profile: Filter, number: int, arch: int
+) -> None:
+    found = judged(profile, ("audit", sighting(number, arch=arch, **TRACER)))
+    assert (found["verdict"], found["calls"]) == (None, [])
+    assert found["reason"] == (
+        "Unknown: its programs installed filters of their own (once, by /usr/bin/strace), which "
+        "can hide calls from audit; observe sees what they trace, or where a program needs a "
+        "listener of its own enforce-log."
+    )
+    assert found["own_filters"] == {
+        "installations": 1,
+        "programs": ["/usr/bin/strace"],
+        "processes": 0,
+        "processes_looked_at": 0,
+    }
+
+
+def test_without_one_it_is_safe(profile: Filter) -> None:
+    found = judged(profile, ("audit", None))
+    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
+
+
+def test_what_was_seen_all_the_same_stands(profile: Filter) -> None:
+    installed = sighting(SECCOMP, **TRACER)
+    assert (
+        judged(profile, ("audit", installed), ("audit", sighting(UNSHARE)))["verdict"] == "denied"
+    )
+
+
+def test_in_observe_nothing_is_hidden_and_the_arguments_tell(profile: Filter) -> None:
+    found = judged(profile, ("observe", observed(SECCOMP, SET_FILTER, **TRACER)))
+    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
+    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, **TRACER)))
+    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
+    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP + 1, **TRACER)))
+    assert found["own_filters"]["installations"] == 0
+
+
+def test_a_filter_for_a_listener_that_is_not_there_hides_calls_from_observe(
+    profile: Filter,
+) -> None:
+    installed = observed(SECCOMP, SET_FILTER, **TRACER)
+    found = judged(profile, ("observe", installed._replace(code=installed.code | 1)))
+    assert found["verdict"] is None
+    assert found["reason"] == (
+        "Unknown: its programs installed filters (once, by /usr/bin/strace) that may hand calls to "
+        "a listener which is not there: observe does not hear of those."
+    )
+
+
+def test_a_denial_that_is_enforced_outranks_what_a_filter_traces(profile: Filter) -> None:
+    found = judged(profile, ("enforce-log", sighting(SECCOMP, **TRACER)))
+    assert found["verdict"] == "safe"
+
+
+def test_the_way_out_is_a_look_at_the_newest_container_in_observe(profile: Filter) -> None:
+    installed = sighting(SECCOMP, **TRACER)
+    found = judged(profile, ("audit", installed), ("observe", None))
+    assert found["verdict"] == "safe"
+    assert "in 1 container" in found["confidence"]  # of the one in observe alone
+    again = judged(profile, ("observe", None), ("audit", installed))
+    assert again["verdict"] is None
+
+
+def test_live_processes_tell_of_filters_that_no_record_told_of(profile: Filter) -> None:
+    found = judged(profile, ("audit", None), carried=Carried(2, 3))
+    assert found["verdict"] is None
+    assert "2 of the 3 processes there now have filters of their own" in found["reason"]
+    assert judged(profile, ("audit", None), carried=Carried(0, 3))["verdict"] == "safe"
+
+
+def test_hostile_names_are_shown_inert(profile: Filter) -> None:
+    found = judged(profile, ("audit", sighting(SECCOMP, exe="/\x1b[31mx", time=BEGIN + 5)))
+    assert "\x1b" not in found["reason"]
+
+
+def test_of_many_programs_a_few_are_named() -> None:
+    hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
+    container: Any = object()
+    found = installed_filters.Installed(hiding, hiding, installed_filters.NONE, [container], False)
+    assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
+
+
+def test_a_prctl_that_the_profile_denies_is_no_installation_that_anybody_knows_of() -> None:
+    denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
+    profile = Enforced(denying, Loader.of("runc", "1.3.0"))
+    prctl = Call(samples.X86_64, PRCTL, samples.LOG, None, "", "")
+    assert not installed_filters.is_one(prctl, profile)
+    assert installed_filters.is_one(prctl._replace(number=SECCOMP), profile)
+    assert not installed_filters.is_one(prctl._replace(number=SECCOMP, code=samples.ERRNO), profile)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.store import evidence_set
+from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.node.paths import Places
+from runc_wrap.report import live_feed
+from runc_wrap.report.live_feed import Watching
+from tests.unit.evidence.samples import NEWUSER, NOTIFY, UNSHARE, observed, sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.evidence.attribution.container_index import Known
+
+KEY = ("/run/test", "c1")
+
+
+class Kernel:
+    """Stands for the audit multicast: a pipe that is readable while there is something."""
+
+    def __init__(self) -> None:
+        self.given: list[Sighting | Lost] = []
+        self._read, self._write = os.pipe()
+
+    def give(self, *records: Sighting | Lost) -> None:
+        self.given += records
+        os.write(self._write, b"x")
+
+    def fileno(self) -> int:
+        return self._read
+
+    def read(self) -> list[Sighting | Lost]:
+        os.read(self._read, 1)
+        found, self.given = self.given, []
+        return found
+
+    def close(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Processes:
+    """Stands for the tree: whoever has pid 100 is the container's."""
+
+    problem = ""
+
+    def __init__(self, _: Known) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return -1
+
+    def read(self) -> list[Lost]:
+        return []
+
+    def container_of(self, pid: int, _: float) -> evidence_set.Key | None:
+        return KEY if pid == 100 else None
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(live_feed, "Live", lambda: made)
+    monkeypatch.setattr(live_feed, "Tree", Processes)
+    return made
+
+
+def test_calls_of_one_kind_are_one_line_of_one_look(tmp_path: Path, kernel: Kernel) -> None:
+    looking = Watching(Places(tmp_path))
+    lost = Lost(5.0, 3, "audit", "too fast")
+    kernel.give(sighting(), sighting(serial=2), sighting(pid=7), sighting(code=NOTIFY), lost)
+    seen, losses = looking.look(0.05)
+    assert sorted((one.key or ("", ""), one.times) for one in seen) == [(("", ""), 1), (KEY, 2)]
+    assert losses == [lost]
+    assert looking.look(0.01) == ([], [])
+    looking.close()
+
+
+def test_what_the_agent_observes_is_news_once_it_has_written_it(
+    tmp_path: Path, kernel: Kernel
+) -> None:
+    places = Places(tmp_path)
+    agent = Store(places.evidence)
+    agent.add(KEY, observed(UNSHARE, NEWUSER))
+    agent.flush()
+    looking = Watching(places)
+    assert looking.look(0.01)[0] == []  # from before
+    for _ in range(3):
+        agent.add(KEY, observed(UNSHARE, NEWUSER))
+    agent.add(KEY, sighting())  # this the kernel tells
+    agent.flush()
+    (news,) = looking.look(0.01)[0]
+    assert (news.key, news.times, news.call.args) == (KEY, 3, (NEWUSER,) + (None,) * 5)
+    (places.evidence / evidence_set.file_name(KEY)).write_bytes(b"{")
+    assert looking.look(0.01)[0] == []
+    kernel.close()

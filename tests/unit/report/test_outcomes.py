@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import (
+    CLONE,
+    CLONE3,
+    GETPID,
+    LOG,
+    MOUNT,
+    NEWUSER,
+    PERSONALITY,
+    SOCKET,
+    UNSHARE,
+    X86,
+    X86_64,
+)
+
+VSOCK, INET, NEWEST = 40, 2, 5000
+
+
+def _call(number: int, args: tuple[Any, ...] | None = None, arch: int = X86_64) -> Call:
+    return Call(arch, number, LOG, args, "", "")
+
+
+def _args(*given: int | None) -> tuple[int | None, ...]:
+    return (*given, *(None,) * 6)[:6]
+
+
+@pytest.mark.parametrize(
+    ("call", "verdict", "errno"),
+    [
+        (_call(UNSHARE), DENIED, "EPERM"),
+        (_call(MOUNT), DENIED, "EPERM"),
+        (_call(21, arch=X86), DENIED, "EPERM"),
+        (_call(CLONE3), DEGRADES, "ENOSYS"),
+        (_call(NEWEST), DEGRADES, "ENOSYS"),  # runc's stub
+        (_call(GETPID), SAFE, None),
+        (_call(CLONE), DEPENDS, "EPERM"),
+        (_call(CLONE, _args(NEWUSER)), DENIED, "EPERM"),
+        (_call(CLONE, _args(17)), SAFE, None),
+        (_call(CLONE, _args(None)), DEPENDS, "EPERM"),
+        (_call(SOCKET), DEPENDS, "EPERM"),
+        (_call(SOCKET, _args(VSOCK)), DENIED, "EPERM"),
+        (_call(SOCKET, _args(INET)), SAFE, None),
+        (_call(PERSONALITY), DEPENDS, "EPERM"),
+        (_call(PERSONALITY, _args(0xFFFFFFFF)), SAFE, None),
+        (_call(1, arch=0x1234), DEPENDS, None),
+        (_call(-1), DENIED, "ENOSYS"),
+    ],
+)
+def test_a_call_gets_what_the_profile_gives_it(call: Call, verdict: str, errno: str | None) -> None:
+    found = outcomes.of(call, samples.enforced())
+    if call.number == -1:
+        assert found.errno in ("ENOSYS", "EPERM")
+        return
+    assert (found.verdict, found.errno) == (verdict, errno)
+
+
+def test_crun_has_no_stub_for_numbers_above() -> None:
+    found = outcomes.of(_call(NEWEST), samples.enforced(kind="crun"))
+    assert (found.verdict, found.errno) == (DENIED, "EPERM")
+
+
+@pytest.mark.parametrize(
+    ("action", "how"),
+    [
+        ("SCMP_ACT_KILL_PROCESS", "the process is killed"),
+        ("SCMP_ACT_KILL_THREAD", "the thread is killed"),
+        ("SCMP_ACT_TRAP", "SIGSYS"),
+    ],
+)
+def test_a_kill_is_a_denial_without_an_error(action: str, how: str) -> None:
+    block = {"defaultAction": action, "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
+    found = outcomes.of(_call(GETPID), Enforced(block, Loader("crun")))
+    assert (found.verdict, found.errno, found.how) == (DENIED, None, how)
+
+
+def test_different_errors_by_argument_are_all_named() -> None:
+    rules = [
+        {
+            "names": ["personality"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 22,
+            "args": [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}],
+        }
+    ]
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+    found = outcomes.of(_call(PERSONALITY), Enforced(block, Loader("crun")))
+    assert (found.verdict, found.errno) == (DEPENDS, None)
+    assert found.how == "EINVAL or EPERM, depending on arguments"
+
+
+@pytest.mark.parametrize(
+    ("arch", "number", "name"),
+    [
+        (X86_64, 1, "x86_64"),
+        (X86_64, 1 | 1 << 30, "x32"),
+        (X86_64, -1, "x86_64"),
+        (X86, 1 | 1 << 30, "x86"),
+        (0xC00000B7, 1, "aarch64"),
+    ],
+)
+def test_an_abi_is_told_by_architecture_and_number(arch: int, number: int, name: str) -> None:
+    found = outcomes.abi_of(arch, number)
+    assert found is not None
+    assert found.name == name
+
+
+def test_an_architecture_that_nobody_knows_has_no_abi() -> None:
+    assert outcomes.abi_of(0x1234, 1) is None

@@ -1,0 +1,139 @@
+"""Whose a call of nobody known may be: by time, by the filter's action, by the profile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
+from runc_wrap.report import outcomes
+from runc_wrap.report.unattributed_doubt import may_be
+from tests.unit.evidence.samples import (
+    CLONE,
+    CLONE3,
+    ERRNO,
+    GETPID,
+    KILL,
+    LOG,
+    NOTIFY,
+    UNSHARE,
+    X86,
+    X86_64,
+    sighting,
+)
+from tests.unit.report import test_verdict
+from tests.unit.report.test_verdict import BEGIN, HOUR, Case
+
+if TYPE_CHECKING:
+    from runc_wrap.report.outcomes import Filter
+
+case, profile = test_verdict.case, test_verdict.profile  # fixtures
+ENDED = HOUR  # after BEGIN
+_SECCOMP = 317  # on x86_64
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "mode", "may"),
+    [
+        (UNSHARE, LOG, "audit", True),
+        (CLONE, LOG, "audit", True),  # it depends on arguments
+        (GETPID, LOG, "audit", False),  # the profile lets it through: another filter's
+        (CLONE3, LOG, "audit", False),  # expected
+        (UNSHARE, ERRNO | 1, "audit", False),  # audit only logs
+        (UNSHARE, KILL, "audit", False),
+        (UNSHARE, NOTIFY, "audit", False),
+        (UNSHARE, NOTIFY, "observe", True),
+        (UNSHARE, LOG, "observe", False),
+        (UNSHARE, ERRNO | 1, "enforce-log", True),
+        (UNSHARE, KILL, "enforce-log", False),  # the profile kills nobody
+        (UNSHARE, LOG, "enforce", False),  # nobody looks
+    ],
+)
+def test_a_record_is_of_a_filter_whose_mode_and_profile_lead_to_it(
+    profile: Filter, number: int, code: int, mode: str, may: bool
+) -> None:
+    call = Call(X86_64, number, code, None, "x", "/x")
+    assert may_be(call, mode, outcomes.of(call, profile)) is may
+
+
+@pytest.mark.parametrize(("code", "may"), [(LOG, True), (KILL, False)])
+def test_where_the_profile_is_gone_the_action_alone_tells(code: int, may: bool) -> None:
+    assert may_be(Call(X86, 1, code, None, "x", "/x"), "audit", None) is may
+
+
+def _ended(case: Case) -> None:
+    case.container()
+    case.there.clear()
+    case.evidence.containers[test_verdict.KEY] = made = Tallies()
+    made.ended = BEGIN + ENDED
+
+
+@pytest.mark.parametrize(
+    ("times", "number", "since", "stray"),
+    [
+        ([5, 6], UNSHARE, 0, 2),
+        ([-5, ENDED + 5], UNSHARE, 0, 0),  # before it began, after it ended
+        ([-5, 5, ENDED + 5], UNSHARE, 0, 1),  # one kind of call, of which one was then
+        ([5, 100], UNSHARE, 50, 1),
+        ([5], GETPID, 0, 0),
+    ],
+)
+def test_calls_within_a_containers_life_and_since_then_take_safe_from_it(
+    case: Case, times: list[float], number: int, since: float, stray: int
+) -> None:
+    _ended(case)
+    for serial, when in enumerate(times):
+        case.evidence.add(None, sighting(number, time=BEGIN + when, serial=serial))
+    (found,) = case.judge(BEGIN + since if since else 0.0)
+    assert found["verdict"] == (None if stray else "safe")
+    words = f"{stray} call{'s' * (stray != 1)} of no known container"
+    assert (words in str(found["reason"])) is bool(stray)
+    assert (words in found["confidence"]) is bool(stray)
+
+
+def test_one_whose_end_nobody_saw_may_have_run_until_now(case: Case) -> None:
+    _ended(case)
+    case.evidence.containers.clear()
+    case.evidence.add(None, sighting(time=BEGIN + ENDED + 5))
+    assert case.judge()[0]["verdict"] is None
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [("audit", None), ("observe", "safe")])
+def test_what_audit_has_is_no_doubt_about_a_container_in_observe(
+    case: Case, mode: str, verdict: str | None
+) -> None:
+    case.evidence.add_watched("observe", BEGIN, BEGIN + HOUR)
+    case.container(mode=mode)
+    case.evidence.add(None, sighting(time=BEGIN + 5))
+    assert case.one()["verdict"] == verdict
+
+
+def test_what_is_worse_than_a_doubt_stays_what_it_is(case: Case) -> None:
+    case.container()
+    case.evidence.add(test_verdict.KEY, sighting(time=BEGIN + 5))
+    case.evidence.add(None, sighting(time=BEGIN + 6, serial=2))
+    assert case.one()["verdict"] == "denied"
+
+
+def test_calls_of_processes_that_are_in_no_container_are_no_doubt(case: Case) -> None:
+    case.container()
+    case.evidence.add(None, sighting(time=BEGIN + 5), is_elsewhere=True)
+    found: dict[str, Any] = case.one()
+    assert (found["verdict"], "no known" in found["confidence"]) == ("safe", False)
+
+
+def test_calls_beyond_the_kinds_that_are_kept_may_be_anybodys(case: Case) -> None:
+    case.container()
+    for number in range(2100):
+        case.evidence.add(None, sighting(5_000_000 + number, time=BEGIN - 50, serial=number))
+    case.evidence.unattributed.count(
+        Call(X86_64, 6_000_000, LOG, None, "", ""), Tally(1, BEGIN + 5, BEGIN + 5)
+    )
+    assert "1 call of no known container" in case.one()["confidence"]
+
+
+def test_an_installation_of_a_filter_by_nobody_known_may_be_a_container_s(case: Case) -> None:
+    case.container()
+    case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
+    assert case.one()["verdict"] is None

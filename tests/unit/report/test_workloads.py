@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from runc_wrap.report import workloads
+from runc_wrap.report.workloads import Workload
+from tests.unit.evidence.samples import record
+
+
+@pytest.mark.parametrize(
+    ("pod", "base"),
+    [
+        ("web-7d9c8b5f6-x2k4p", "web"),
+        ("coredns-5d78c9869d-4vnqr", "coredns"),
+        ("kube-proxy-x2k4p", "kube-proxy"),
+        ("backup-29384756-x2k4p", "backup"),
+        ("db-0", "db"),
+        ("db-12", "db"),
+        ("my-nginx-proxy", "my-nginx-proxy"),
+        ("etcd-node-a", "etcd-node-a"),
+        ("x2k4p", "x2k4p"),
+        ("a", "a"),
+    ],
+)
+def test_what_an_owner_appended_is_taken_off(pod: str, base: str) -> None:
+    assert workloads.without_owner(pod) == base
+
+
+def test_a_container_without_names_is_known_by_its_image_or_id() -> None:
+    name = "a" * 64
+    assert workloads.of(record(name=name, image="nginx")) == Workload(None, None, None, "nginx")
+    assert workloads.of(record(name=name)) == Workload(None, None, "a" * 12, None)
+    assert workloads.of(record(name="box")).name == "box"
+
+
+def test_pods_of_one_owner_are_one_workload() -> None:
+    said = {"namespace": "shop", "container": "app", "image": "web:1"}
+    found = {
+        workloads.of(record(pod=pod, **said)) for pod in ("web-7d9c8b5f6-x2k4p", "web-bd8f-zzzzz")
+    }
+    assert {one.name for one in found} == {"shop/web/app", "shop/web-bd8f/app"}
+    assert len({workloads.of(record(pod=f"web-{n}", **said)) for n in range(3)}) == 1
