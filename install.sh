@@ -191,9 +191,9 @@ write_command() {
     {
         if [ -n "$long" ]; then
             printf "#!/bin/sh\nexec '%s' -I -c '%s' \"\$0\" \"\$@\"\n" "$quoted" \
-                'import sys; sys.argv[:1] = []; from runc_wrap.cli.start import start; start()'
+                'import sys; sys.argv[:1] = []; from runc_wrap.cli.entry_point import start; start()'
         else
-            printf '#!%s -I\nfrom runc_wrap.cli.start import start\n\nstart()\n' "$interpreter"
+            printf '#!%s -I\nfrom runc_wrap.cli.entry_point import start\n\nstart()\n' "$interpreter"
         fi
     } > "$1"
     chmod 755 "$1"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node.engines import containerd, engine_query, registration
+from runc_wrap.node.engines import containerd_config, engine_query, registration
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _where(places: Places, name: str, config: Path) -> Where:
 
 
 def _default_config(name: str) -> Path:
-    generated = containerd.generated_here() if name == "containerd" else None
+    generated = containerd_config.generated_here() if name == "containerd" else None
     return Path(generated) if generated else engine_query.CONFIGS[name]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import overlay_settings, profile_names, requirements, rule_checks, schema
-from runc_wrap.policy.errors import PolicyError
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.profile_names import SYSTEM, load
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.arguments import masks

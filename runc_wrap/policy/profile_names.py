@@ -8,7 +8,7 @@ from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy import schema
-from runc_wrap.policy.errors import PolicyError
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import builtin, formats, modes, versions
 from runc_wrap.profiles.engines import podman
 from runc_wrap.profiles.engines.containers_common import CONTAINERS_COMMON

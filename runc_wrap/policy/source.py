@@ -10,7 +10,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy import rule_checks, schema, toml_lines
-from runc_wrap.policy.errors import PolicyError
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 

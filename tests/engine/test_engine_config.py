@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import containerd
+from runc_wrap.node.engines import containerd_config
 from runc_wrap.node.engines.handler import ANNOTATIONS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-CRI = f'[plugins."{containerd.OLD_CRI}"'
+CRI = f'[plugins."{containerd_config.OLD_CRI}"'
 DEBIAN = f'version = 2\n\n[plugins]\n  {CRI}]\n    {CRI}.cni]\n      bin_dir = "/usr/lib/cni"\n'
 SYSTEMD = (
     f'version = 2\n{CRI}.containerd]\n  default_runtime_name = "runc"\n'
@@ -71,7 +71,7 @@ def _containerd(config: Path) -> dict[str, Any]:
     if " 1.7." not in _run(binary, "--version"):
         pytest.skip("this containerd is not 1.7")
     dump = tomllib.loads(_run(binary, "-c", str(config), "config", "dump"))
-    return dict(dump["plugins"][containerd.OLD_CRI]["containerd"])
+    return dict(dump["plugins"][containerd_config.OLD_CRI]["containerd"])
 
 
 @pytest.mark.parametrize("text", [None, "version = 2\n", DEBIAN, SYSTEMD])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.doctor.finding import Finding
-from runc_wrap.node.engines import containerd, engine_query, registration, toml_text
+from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
     """Find handlers of ours whose patterns pass on what containerd's CRI plugin writes itself."""
     for config in _configs(places):
         document = engine_query.dump(config) or {}
-        for plugin in (containerd.OLD_CRI, containerd.NEW_CRI):
+        for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
             runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
             for name, handler in sorted(runtimes.items()):
                 if isinstance(handler, dict) and _is_ours(handler, places):
@@ -50,7 +50,7 @@ def _configs(places: Places) -> list[Path]:
     except EngineError:  # `engine list` says so
         states = []
     own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
-    return list(dict.fromkeys([containerd.CONFIG, *own]))
+    return list(dict.fromkeys([containerd_config.CONFIG, *own]))
 
 
 def _is_ours(handler: dict[str, Any], places: Places) -> bool:

@@ -10,7 +10,7 @@ from runc_wrap.node import node_facts
 from runc_wrap.node.doctor.finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import compiled_lint, compiler, freshness, source
-from runc_wrap.policy.errors import PolicyError
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import containerd, docker, podman, toml_text
+from runc_wrap.node.engines import containerd_config, docker_config, podman_config, toml_text
 from runc_wrap.node.engines.handler import EngineError, Handler
 
 CONFIGS = {
-    "containerd": containerd.CONFIG,
-    "podman": podman.CONFIG,
-    "docker": docker.CONFIG,
+    "containerd": containerd_config.CONFIG,
+    "podman": podman_config.CONFIG,
+    "docker": docker_config.CONFIG,
 }
 
 
@@ -60,7 +60,7 @@ def _containerd_shows(config: Path, handler: Handler) -> bool | None:
     document = dump(config)
     if document is None:
         return None
-    plugins = (containerd.OLD_CRI, containerd.NEW_CRI)
+    plugins = (containerd_config.OLD_CRI, containerd_config.NEW_CRI)
     paths = [["plugins", p, "containerd", "runtimes", handler.name, "options"] for p in plugins]
     return any(toml_text.lookup(document, p).get("BinaryName") == handler.path for p in paths)
 

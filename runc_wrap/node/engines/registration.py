@@ -18,11 +18,11 @@ from typing import Any
 
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
-from runc_wrap.node.engines import containerd, docker, engine_files, podman
+from runc_wrap.node.engines import containerd_config, docker_config, engine_files, podman_config
 from runc_wrap.node.engines.file_tree import Change, Tree
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
 
-ENGINES = {"containerd": containerd, "podman": podman, "docker": docker}
+ENGINES = {"containerd": containerd_config, "podman": podman_config, "docker": docker_config}
 FORMAT = 1
 
 

@@ -34,7 +34,9 @@ def test_every_file_says_what_it_is() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("step", ["runc_wrap.cli.start", "runc_wrap.nothing", "runc_wrap/none.c"])
+@pytest.mark.parametrize(
+    "step", ["runc_wrap.cli.entry_point", "runc_wrap.nothing", "runc_wrap/none.c"]
+)
 def test_a_way_leads_through_what_it_reaches_only(
     step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

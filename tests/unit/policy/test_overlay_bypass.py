@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import overlay_bypass, schema
-from runc_wrap.policy.errors import PolicyError
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.bypass import sibling_calls
 from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE

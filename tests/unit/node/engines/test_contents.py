@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node.engines import containerd, engine_query, podman, registration
+from runc_wrap.node.engines import containerd_config, engine_query, podman_config, registration
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.engines.registration import Where
 from tests.unit.node.engines.engine_node import add, node, toml, write
 
-OLD, NEW = containerd.OLD_CRI, containerd.NEW_CRI
+OLD, NEW = containerd_config.OLD_CRI, containerd_config.NEW_CRI
 
 
 def test_containerd_1_repeats_what_runc_has_and_keeps_runc(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_
 def test_a_generated_config_is_refused_with_the_block_for_its_template(
     major: int, name: str, tmp_path: Path
 ) -> None:
-    config = Path(containerd.GENERATED["k3s"]) / "config.toml"
+    config = Path(containerd_config.GENERATED["k3s"]) / "config.toml"
     where = Where("containerd", config, node(tmp_path, "containerd").bin_dir, tmp_path / "var")
     with pytest.raises(EngineError, match=name) as refused:
         registration.plan_add(where, "runc-wrap", {"major": major})
@@ -129,9 +129,12 @@ def test_a_generated_config_is_refused_with_the_block_for_its_template(
 
 
 def test_a_generating_distribution_is_seen(tmp_path: Path) -> None:
-    assert containerd.generated_here(tmp_path) is None
+    assert containerd_config.generated_here(tmp_path) is None
     (tmp_path / "var/lib/rancher/rke2/agent/etc/containerd").mkdir(parents=True)
-    assert containerd.generated_here(tmp_path) == f"{containerd.GENERATED['rke2']}/config.toml"
+    assert (
+        containerd_config.generated_here(tmp_path)
+        == f"{containerd_config.GENERATED['rke2']}/config.toml"
+    )
 
 
 def test_a_disabled_cri_plugin_is_told(tmp_path: Path) -> None:
@@ -163,7 +166,10 @@ def test_every_podman_drop_in_lists_all_handlers_and_what_was_in_force(tmp_path:
     [
         (["'a'", "'b'"], ["b"]),
         (["'a'", "'b', {append = true}"], ["a", "b"]),
-        (["'a', {append = true}", "'b'"], [*podman.BUILT_IN["runtime_supports_json"], "a", "b"]),
+        (
+            ["'a', {append = true}", "'b'"],
+            [*podman_config.BUILT_IN["runtime_supports_json"], "a", "b"],
+        ),
         (["{append = true}", "'b', {append = false}"], ["b"]),
     ],
 )
