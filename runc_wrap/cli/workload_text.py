@@ -36,7 +36,7 @@ def _call(row: Row, kinds: int, most: int | None) -> str:
     programs = ", ".join(map(text.word, order))
     abi = "" if row.abi == "x86_64" else f" ({row.abi})"
     times = coverage.times(row.tally.count)
-    return f"{argument_names.words(row, kinds)}{abi}: {row.how}, {times} by {programs}"
+    return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
 def in_full(one: Judged) -> str:

@@ -8,6 +8,7 @@ from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.policy.compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
 from runc_wrap.profiles import lint, versions
+from runc_wrap.profiles.finding import Context, Finding
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def _beyond(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
             yield f"profile {name}: flags: {where} does not take {flag}; remove it."
 
 
-def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, lint.Finding]]:
-    context = lint.Context(facts.arch, _runc(facts))
+def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, Finding]]:
+    context = Context(facts.arch, _runc(facts))
     for name, profile in compiled.sources.items():
         for finding in lint.check(profile, context):
             if finding.check != lint.UPPER_BITS or not compiled.as_kernel:
@@ -67,5 +68,5 @@ def _is_own(name: str, default: str) -> bool:
     return name.startswith(LOCALHOST) or name == SYSTEM == default
 
 
-def _told(name: str, finding: lint.Finding) -> str:
+def _told(name: str, finding: Finding) -> str:
     return f"profile {name}: {finding.place}: {finding.sentence}; {finding.remedy}."

@@ -123,7 +123,7 @@ def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
     if plain:
         return False if plain[0] in _PERMISSIVE else None
     passing = [rule["action"] in _PERMISSIVE for rule in rules]
-    if block["defaultAction"] in _PERMISSIVE and call not in sibling_calls.MULTIPLEXERS:
+    if block["defaultAction"] in _PERMISSIVE and call not in syscalls.MULTIPLEXERS:
         return not all(passing)
     return True if any(passing) else None
 

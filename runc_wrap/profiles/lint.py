@@ -4,46 +4,16 @@ A check is a function from profile and context to findings, entered in CHECKS. N
 changes a profile or refuses it: that is for formats (what cannot be meant) and for the operator.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from errno import EPERM
-from typing import Literal
 
 from runc_wrap.profiles.arguments.masks import is_wide
+from runc_wrap.profiles.bypass import profile_bypass
+from runc_wrap.profiles.finding import PERMISSIVE, Check, Context, Finding, architectures, may
 from runc_wrap.profiles.model import Argument, Profile, Rule
 from runc_wrap.profiles.spec_names import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.versions import Version, reached
-
-Severity = Literal["error", "warning", "note"]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where the profile is to be used: GOARCH, and the version of runc if runc is the runtime."""
-
-    arch: str
-    runc: Version | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found: where in the profile, what follows from it, what to do.
-
-    error: no container starts with it. warning: they start, confined otherwise than it reads.
-    note: it works as it reads.
-    """
-
-    check: str
-    severity: Severity
-    place: str
-    sentence: str
-    remedy: str
-
-
-Check = Callable[[Profile, Context], Iterator[Finding]]
-
-PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})
@@ -62,8 +32,6 @@ RUNTIME_CALLS = frozenset(
 
 def check(profile: Profile, context: Context) -> list[Finding]:
     """Return what all checks find, in the order of CHECKS, then what leads around denials."""
-    from runc_wrap.profiles.bypass import profile_bypass  # noqa: PLC0415 - it makes findings of this module
-
     checks = (*CHECKS, *profile_bypass.CHECKS)
     return [finding for one in checks for finding in one(profile, context)]
 
@@ -216,11 +184,6 @@ def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
         )
 
 
-def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
-    """Return the ABIs that a profile lists; none means the machine's own alone."""
-    return profile.architectures or profile.arch_map.get(context.arch, ())
-
-
 def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
     """Find conditions on capabilities that no kernel known here has."""
     for index, rule in enumerate(profile.rules):
@@ -265,20 +228,6 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
             "needs them once the filter is loaded; containers may not start",
             "allow them; with noNewPrivileges fewer are needed, but execve always",
         )
-
-
-def may(profile: Profile, name: str) -> bool:
-    """Tell whether some form of a call passes in a container without capabilities."""
-    rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
-    if any(is_plain_denial(rule) for rule in rules):
-        return False
-    allowed = any(rule.action in PERMISSIVE for rule in rules)
-    return allowed or profile.default_action in PERMISSIVE
-
-
-def is_plain_denial(rule: Rule) -> bool:
-    """Tell whether a rule denies whatever the arguments are."""
-    return rule.action not in PERMISSIVE and not rule.args
 
 
 CHECKS: tuple[Check, ...] = (

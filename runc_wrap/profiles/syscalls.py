@@ -13,13 +13,13 @@ from typing import Any
 
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
-from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXERS
 from runc_wrap.profiles.model import ProfileError
 
 # NR_SCMP_ERROR: the name is known for no architecture.
 UNKNOWN = -1
 # seccomp_data.nr of a call that a tracer made the kernel skip: -1, unsigned
 SKIPPED = 0xFFFFFFFF
+MULTIPLEXERS = frozenset({"ipc", "socketcall"})  # one call for many, on some ABIs
 _COMMON = range(1200)
 # MIPS' three ABIs number from bases of their own, and ARM has a few private calls far above
 _ELSEWHERE = {

@@ -14,8 +14,6 @@ from runc_wrap.report import argument_constants
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runc_wrap.report.model import Row
-
     Args = tuple[int | None, ...]
     Names = Mapping[int, str]
     Worded = Callable[[int, Args], str]
@@ -29,10 +27,10 @@ _QUERY = 0xFFFFFFFF  # personality(2): change nothing
 _UNKNOWN = "…"
 
 
-def words(row: Row, limit: int = MOST) -> str:
+def words(call: str, known: Iterable[Args], limit: int = MOST) -> str:
     """Return the call, with its arguments where they are known and have names."""
-    kinds = shown(row.syscall, row.args) if row.has_args else []
-    name = syscall(row.syscall)
+    kinds = shown(call, known)
+    name = syscall(call)
     if not kinds:
         return name
     rest = f" and {len(kinds) - limit} others" if len(kinds) > limit else ""

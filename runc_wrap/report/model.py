@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,40 +14,16 @@ from runc_wrap.report.outcomes import WORST_FIRST
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.store.call_counts import Call, Tallies
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.evidence.store.call_counts import Call
     from runc_wrap.profiles.abis import Abi
+    from runc_wrap.report.container import Container
     from runc_wrap.report.installed_filters import Installed
     from runc_wrap.report.outcomes import Filter, Outcome
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 ENFORCED = (modes.ENFORCE, modes.ENFORCE_LOG)
-LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """One container: decided, and seen. `end` is when it ended or `now`, as far as known.
-
-    `watched` is for how many seconds its calls would have been seen, `until` how long it may have
-    been there at most.
-    """
-
-    record: Record
-    seen: Tallies
-    begin: float
-    end: float
-    restarts: int
-    is_there: bool
-    watched: float = 0.0
-    until: float = math.inf
-
-    @property
-    def looks(self) -> bool:
-        """Tell whether its mode lets its calls be seen."""
-        return self.record.mode in LOOKING
 
 
 @dataclass(slots=True)
@@ -66,6 +41,10 @@ class Row:
     programs: dict[str, int] = field(default_factory=dict)
     args: dict[tuple[int | None, ...], None] = field(default_factory=dict)
     has_args: bool = True
+
+    def words(self, limit: int = argument_names.MOST) -> str:
+        """Return the call, with so many kinds of arguments where they are known by name."""
+        return argument_names.words(self.syscall, self.args if self.has_args else (), limit)
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it; `args` is null where they are not known.

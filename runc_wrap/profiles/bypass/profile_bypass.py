@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from errno import ENOSYS
 
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
-from runc_wrap.profiles.lint import (
+from runc_wrap.profiles.finding import (
     PERMISSIVE,
     Check,
     Context,

@@ -196,4 +196,3 @@ def _table() -> dict[str, tuple[str, ...]]:
 
 # call -> the calls that do what it does
 SIBLINGS = _table()
-MULTIPLEXERS = frozenset(_MULTIPLEXED)

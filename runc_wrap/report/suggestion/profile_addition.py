@@ -61,7 +61,7 @@ class Withheld:
     @property
     def sentence(self) -> str:
         """Return what was seen and why it is dangerous, in a sentence."""
-        return f"{argument_names.words(self.row)} ({_evidence(self.row)}): {self.why}."
+        return f"{self.row.words()} ({_evidence(self.row)}): {self.why}."
 
     def as_json(self) -> Json:
         """Return it as JSON shows it, all that `report --json` has of the call included."""

@@ -8,6 +8,7 @@ import pytest
 
 from runc_wrap.profiles import builtin, lint
 from runc_wrap.profiles.bypass import io_uring
+from runc_wrap.profiles.finding import Context, Finding
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.versions import Version
 
@@ -16,9 +17,9 @@ RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}
 TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 
-def _found(document: dict[str, Any], runc: Version | None = None) -> list[lint.Finding]:
+def _found(document: dict[str, Any], runc: Version | None = None) -> list[Finding]:
     profile = parse(json.dumps(document).encode(), "p.json")
-    return lint.check(profile, lint.Context("amd64", runc))
+    return lint.check(profile, Context("amd64", runc))
 
 
 def _names(document: dict[str, Any], runc: Version | None = None) -> list[str]:
@@ -183,7 +184,7 @@ def test_the_same_action_with_another_error_is_no_repetition() -> None:
 def test_of_the_engines_own_profiles_only_crios_has_faults_others_leave_ways_around(
     spec: str, found: set[str]
 ) -> None:
-    findings = lint.check(builtin.load(spec), lint.Context("amd64", Version(1, 1, 15)))
+    findings = lint.check(builtin.load(spec), Context("amd64", Version(1, 1, 15)))
     assert {finding.check for finding in findings} - {"unknown-syscalls", "upper-bits"} == found
 
 

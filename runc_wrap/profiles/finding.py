@@ -1,0 +1,58 @@
+"""What a check of a profile is and finds, and what several checks ask of a profile."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.spec_names import NOTIFY
+from runc_wrap.profiles.versions import Version
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the profile is to be used: GOARCH, and the version of runc if runc is the runtime."""
+
+    arch: str
+    runc: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: where in the profile, what follows from it, what to do.
+
+    error: no container starts with it. warning: they start, confined otherwise than it reads.
+    note: it works as it reads.
+    """
+
+    check: str
+    severity: Severity
+    place: str
+    sentence: str
+    remedy: str
+
+
+Check = Callable[[Profile, Context], Iterator[Finding]]
+
+PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
+
+
+def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
+    """Return the ABIs that a profile lists; none means the machine's own alone."""
+    return profile.architectures or profile.arch_map.get(context.arch, ())
+
+
+def may(profile: Profile, name: str) -> bool:
+    """Tell whether some form of a call passes in a container without capabilities."""
+    rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
+    if any(is_plain_denial(rule) for rule in rules):
+        return False
+    allowed = any(rule.action in PERMISSIVE for rule in rules)
+    return allowed or profile.default_action in PERMISSIVE
+
+
+def is_plain_denial(rule: Rule) -> bool:
+    """Tell whether a rule denies whatever the arguments are."""
+    return rule.action not in PERMISSIVE and not rule.args
