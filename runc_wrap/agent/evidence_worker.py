@@ -26,9 +26,9 @@ from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.sd_stored_names import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.agent.signals import Signals
+from runc_wrap.agent.stall_detection import TICK, TICK_AT_REST, Progress
 from runc_wrap.agent.supervisor import succession
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS
-from runc_wrap.agent.supervisor.stall_detection import TICK, TICK_AT_REST, Progress
 from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described

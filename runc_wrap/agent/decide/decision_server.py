@@ -23,7 +23,7 @@ from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answer, Answerer
 from runc_wrap.agent.log import say
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.supervisor.stall_detection import Progress
+from runc_wrap.agent.stall_detection import Progress
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.main import described
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent import sd_protocol
+from runc_wrap.agent import sd_protocol, stall_detection
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import allows, bits
@@ -23,7 +23,6 @@ from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
 from runc_wrap.agent.sd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
-from runc_wrap.agent.supervisor import stall_detection
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal

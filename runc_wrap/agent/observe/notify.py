@@ -18,7 +18,7 @@ import struct
 import time
 from errno import EINPROGRESS, ENOENT
 
-from runc_wrap.agent.supervisor.stall_detection import BUSY_AT
+from runc_wrap.agent.stall_detection import BUSY_AT
 
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
@@ -69,7 +69,7 @@ class Inflight:
       176  as 136 and 144; which of the two counts is said at 192, by the last store
       152  calls let continue, unrecorded, while no agent ran   8 bytes
       160  audit records read, and not written to the store yet   8 bytes
-      168  since when the worker is at what it does (agent.supervisor.stall_detection)   8 bytes
+      168  since when the worker is at what it does (agent.stall_detection)   8 bytes
 
     It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
     ones it copies.

@@ -19,10 +19,10 @@ from runc_wrap.agent import release_paths, sd_protocol, signals, sockets
 from runc_wrap.agent.log import say
 from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.sd_stored_names import ARRIVING, LINGERING, needed_to_linger, number_of
+from runc_wrap.agent.stall_detection import Pulse, Watch
 from runc_wrap.agent.supervisor import handoff, workers
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
 from runc_wrap.agent.supervisor.sd_watchdog import Watchdog
-from runc_wrap.agent.supervisor.stall_detection import Pulse, Watch
 from runc_wrap.agent.supervisor.upgrade_check import Trial
 from runc_wrap.agent.supervisor.workers import Worker
 

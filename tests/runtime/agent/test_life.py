@@ -19,8 +19,7 @@ from harness.host.processes import attempt, wait_until
 from harness.measure.agents import resident
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent import sd_protocol
-from runc_wrap.agent.supervisor import stall_detection
+from runc_wrap.agent import sd_protocol, stall_detection
 
 if TYPE_CHECKING:
     from harness.node.agent import Agent

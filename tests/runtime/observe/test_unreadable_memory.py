@@ -16,8 +16,8 @@ from harness.host.deaf_file import deaf_file
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from runc_wrap.agent import stall_detection
 from runc_wrap.agent.observe import observed_container
-from runc_wrap.agent.supervisor import stall_detection
 from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:

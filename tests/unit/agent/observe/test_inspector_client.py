@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent import release_paths
+from runc_wrap.agent import release_paths, stall_detection
 from runc_wrap.agent.observe import inspector_client
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
-from runc_wrap.agent.supervisor import stall_detection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

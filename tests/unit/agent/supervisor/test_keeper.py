@@ -7,10 +7,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import sd_protocol, signals
-from runc_wrap.agent.supervisor import stall_detection
+from runc_wrap.agent import sd_protocol, signals, stall_detection
+from runc_wrap.agent.stall_detection import LOOKS, Pulse
 from runc_wrap.agent.supervisor.keeper import MOST_ABANDONED, Keeper
-from runc_wrap.agent.supervisor.stall_detection import LOOKS, Pulse
 from runc_wrap.agent.supervisor.workers import Worker
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.agent import stall_detection
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.supervisor import stall_detection
-from runc_wrap.agent.supervisor.stall_detection import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
+from runc_wrap.agent.stall_detection import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
