@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 AUDIT, OBSERVE = "audit", "observe"
+LOGGED_MODES = ("audit", "enforce-log")  # those in which the kernel logs what is denied
 
 
 class Sighting(NamedTuple):

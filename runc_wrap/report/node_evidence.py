@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.proc_lookup import Present
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.model import AUDIT, LOGGED_MODES, Lost
 from runc_wrap.evidence.sources import (
     Unavailable,
     audit_health,
@@ -97,7 +97,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     take_in(evidence, read, Known(*callers_scope.ledgers(places.ledger)), asked.since, notes)
     notes += seen_sources.sentences(seen).values()
     notes += _damages(decided, evidence)
-    relies = any(one.mode in audit_health.MODES for one in decided.records.values())
+    relies = any(one.mode in LOGGED_MODES for one in decided.records.values())
     obstacles = audit_health.warnings() if relies else []
     notes += obstacles
     silence = [one for one in obstacles if one != audit_health.UNREAD]

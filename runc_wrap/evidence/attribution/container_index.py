@@ -19,7 +19,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.evidence.sources import audit_health
+from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.host import root_owned
 from runc_wrap.hotpath import config_file, json_codec
@@ -100,7 +100,7 @@ class Known:
 
     def is_recorded(self, key: Key) -> bool:
         """Tell whether a container's mode has the kernel log its calls."""
-        return self.mode(key) in audit_health.MODES
+        return self.mode(key) in LOGGED_MODES
 
     def mode(self, key: Key) -> str | None:
         """Return a container's mode, None if it is not known."""

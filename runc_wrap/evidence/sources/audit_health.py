@@ -15,7 +15,6 @@ _COMMAND_LINE = "/proc/cmdline"
 _LOGGED = "/proc/sys/kernel/seccomp/actions_logged"
 _LARGEST = 65536
 UNREAD = "the kernel's audit rules could not be read: one may exclude SECCOMP records"
-MODES = ("audit", "enforce-log")  # those that rely on it
 _NEEDED = {
     "log": "mode audit leaves no trace",
     "errno": "mode enforce-log leaves no trace of denials",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.sources import seen_sources
-from runc_wrap.evidence.sources.audit_health import MODES
 from runc_wrap.node.doctor import modes_available
 from runc_wrap.node.doctor.finding import Finding
 
@@ -27,6 +27,6 @@ def find(places: Places) -> Iterator[Finding]:
         seen = seen_sources.read(places.evidence)
     except PermissionError:
         return
-    relies = bool(modes_available.used(places) & set(MODES))
+    relies = bool(modes_available.used(places) & set(LOGGED_MODES))
     for sentence in seen_sources.sentences(seen).values():
         yield Finding(NAME, "warning" if relies else "note", sentence, _REMEDY)
