@@ -1,4 +1,4 @@
-"""The documentation of every setting, as Markdown, from what declares them. Pure."""
+"""The documentation of every setting, as Markdown, from their declarations. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _HEAD = """\
 # Settings of config.toml
 
-`etc/config.toml` is read first, then `etc/conf.d/*.toml` in the order of their names. Of a setting
-the last word holds; rules follow one another. `runc-wrapctl apply` checks them and puts them in
-force, for the next container on.
+`etc/config.toml` is read first, then `etc/conf.d/*.toml` in the order of their names. The last
+value of a setting applies; rules are added in this order. `runc-wrapctl apply` checks the settings
+and puts them in force for new containers.
 """
 _TITLES = {
     "": "At the top",
@@ -28,8 +28,8 @@ _TITLES = {
     "overlay": "[overlay]",
 }
 _BEFORE = {
-    "rule": "The first rule that holds for a container decides; where none does, `[default]` does. "
-    "A rule holds when each selector that it has matches: one of its patterns.",
+    "rule": "The first rule that matches a container decides; if none does, `[default]` decides. "
+    "A rule matches if each of its selectors does; a selector matches if one of its patterns does.",
 }
 
 
@@ -55,4 +55,4 @@ def _setting(setting: Setting) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - any value of a setting
-    return json.dumps(value)  # for strings, flags and lists of strings TOML and JSON agree
+    return json.dumps(value)  # TOML equals JSON for strings, flags and lists of strings
