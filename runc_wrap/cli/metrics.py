@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.metrics import counter_state, node_metrics
+from runc_wrap.host import files
+from runc_wrap.metrics import node_metrics
 from runc_wrap.metrics import series as told
 from runc_wrap.node import agent_flush
 
@@ -40,7 +41,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
     try:
         text = told.exposition(node_metrics.gather(places))
         if textfile:
-            counter_state.replace(textfile.absolute(), text, _MODE)
+            files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     except OSError as error:
         output.fail(error)
     if not textfile:

@@ -1,18 +1,111 @@
-"""Changing what is on the disk so that a crash or a power cut leaves the old or the new."""
+"""Files on the disk: bounded reads of what may be hostile, and replacement as a whole.
+
+A reader sees the old file or the new one, whenever the writer is killed; with `is_synced` also
+after a power cut. Built-in modules only: each of the agent's processes imports this.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+import posix
 
+from runc_wrap.hotpath import config_file
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
+
+    Path = str | os.PathLike[str]
+
+_MODE = 0o7777
+_NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+
+def replace(  # noqa: PLR0913 - what its users differ in
+    path: Path,
+    data: bytes,
+    mode: int = 0o600,
+    *,
+    is_synced: bool = True,
+    keeps: bool = False,
+    writer: str = "",
+) -> None:
+    """Put `data` in the place of a file, which gets `mode` whatever the umask.
+
+    `keeps`: a file that is there keeps its mode, owner and extended attributes instead. `writer` is
+    who else writes this file at no time, so that a writer who was killed leaves one file at most;
+    by default a process' id, and any process may write. Raises OSError, which names the file.
+    """
+    target = posix.fspath(path)
+    new = _beside(target, writer or str(posix.getpid()))
+    try:
+        config_file.remove(new)
+        _write(new, data, mode, like=target if keeps else "", is_synced=is_synced)
+        posix.rename(new, target)
+    except BaseException as error:
+        config_file.remove(new)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, target) from error
+        raise
+    if is_synced:
+        sync(config_file.directory(target))
+
+
+def replace_link(path: Path, to: str) -> None:
+    """Put a symbolic link in the place of another, or of none; `sync` its directory afterwards."""
+    target = posix.fspath(path)
+    new = _beside(target, "link")
+    config_file.remove(new)
+    posix.symlink(to, new)
+    try:
+        posix.rename(new, target)
+    except BaseException:
+        config_file.remove(new)
+        raise
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write and sync a file that is not there yet; `sync` its directory afterwards."""
+    _write(posix.fspath(path), data, mode, like="", is_synced=True)
 
 
 def sync(directory: Path) -> None:
     """Have the names in a directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        posix.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
+
+
+def _beside(path: str, writer: str) -> str:
+    """Return a hidden name: whoever takes all files of one ending does not take it."""
+    directory, name = config_file.directory(path), path.rpartition("/")[2]
+    return f"{directory}/.{name}.{writer}.new"
+
+
+def _write(path: str, data: bytes, mode: int, *, like: str, is_synced: bool) -> None:
+    descriptor = posix.open(path, _NEW, 0o600)
+    try:
+        if not (like and _is_like(like, descriptor)):
+            posix.fchmod(descriptor, mode)
+        config_file.write_whole(descriptor, data)
+        if is_synced:
+            posix.fsync(descriptor)
+    finally:
+        posix.close(descriptor)
+
+
+def _is_like(path: str, descriptor: int) -> bool:
+    """Give a new file the mode, owner and attributes of another; tell whether there is one."""
+    try:
+        old = posix.stat(path)
+    except FileNotFoundError:
+        return False
+    posix.fchown(descriptor, old.st_uid, old.st_gid)
+    posix.fchmod(descriptor, old.st_mode & _MODE)
+    try:
+        for name in posix.listxattr(path):
+            posix.setxattr(descriptor, name, posix.getxattr(path, name))
+    except OSError:  # a file system without attributes, or one that nobody may set
+        pass
+    return True

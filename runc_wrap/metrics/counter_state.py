@@ -10,11 +10,10 @@ anew from what ledger and store still hold: a counter reset, which Prometheus al
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import locks
+from runc_wrap.host import files, locks
 from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
@@ -141,20 +140,4 @@ def _save(directory: Path, tally: Tally) -> None:
         "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
         "moved": list(tally.moved.items()),
     }
-    replace(directory / _FILE, json.dumps(said).encode(), 0o600)
-
-
-def replace(path: Path, data: bytes, mode: int) -> None:
-    """Write a file beside and rename it over, whatever the umask. Raises OSError that names it."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        new.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(new, flags, mode), "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-        new.rename(path)
-    except OSError as error:
-        with suppress(OSError):
-            new.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    files.replace(directory / _FILE, json.dumps(said).encode(), is_synced=False)

@@ -8,10 +8,10 @@ lib/runtime/runc or crun -> the real runtime, which the launcher follows
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import files
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
@@ -48,7 +48,7 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
     target = directory / str(_highest(directory) + 1)
     try:
         _write(compiled, target, sources)
-        _switch(link, target.name)
+        files.replace_link(link, target.name)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -59,7 +59,7 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
 def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
     """Make the launcher's link; it lies apart, so that a lost policy does not change runtimes."""
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-    _switch(directory / runtime["kind"], runtime["path"])
+    files.replace_link(directory / runtime["kind"], runtime["path"])
     sync(directory)  # before the other goes: a power cut must not leave none
     for other in directory.iterdir():
         if other.name != runtime["kind"]:
@@ -83,26 +83,12 @@ def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
     for made in (target, profiles):
         made.mkdir()
         made.chmod(_DIRECTORY_MODE)
-    _write_synced(target / "policy.json", json_codec.dumps(compiled.policy))
-    _write_synced(target / SOURCES, json_codec.dumps(sources))
+    files.write_new(target / "policy.json", json_codec.dumps(compiled.policy), _FILE_MODE)
+    files.write_new(target / SOURCES, json_codec.dumps(sources), _FILE_MODE)
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
-        _write_synced(target / RUN_UNMODIFIED, b"")
+        files.write_new(target / RUN_UNMODIFIED, b"", _FILE_MODE)
     for (name, mode), profile in compiled.profiles.items():
-        _write_synced(profiles / file_name(name, mode), json_codec.dumps(profile))
+        path = profiles / file_name(name, mode)
+        files.write_new(path, json_codec.dumps(profile), _FILE_MODE)
     for written in (profiles, target, target.parent):
         sync(written)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), _FILE_MODE)
-        os.fsync(file.fileno())
-
-
-def _switch(link: Path, target: str) -> None:
-    new = link.with_name(f"{link.name}.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.replace(link)

@@ -24,6 +24,7 @@ from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
 from runc_wrap.agent.sd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
+from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
@@ -296,12 +297,9 @@ def read_state(directory: str, name: str) -> Json:
 
 def write_state(directory: str, name: str, state: Json) -> bool:
     """Write down whose a listener is; tell whether that could be done."""
-    new = f"{directory}/{name}.new"
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(json_codec.dumps({key: _plain(value) for key, value in state.items()}))
-        os.rename(new, f"{directory}/{name}.json")
+        text = json_codec.dumps({key: _plain(value) for key, value in state.items()})
+        files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
     except (OSError, json_codec.Unreadable):
         say(f"whose {name} is could not be written down.")
         return False

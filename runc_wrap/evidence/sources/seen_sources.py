@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.attribution import container_index, proc_connector
+from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
@@ -44,11 +45,8 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
         "time": time.time(),
         "sources": dict(sources),
     }
-    path = f"{directory}/{NAME}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(f"{path}.new", flags, 0o600), "wb") as file:
-        file.write(json_codec.dumps(said))
-    os.replace(f"{path}.new", path)  # noqa: PTH105 - lean
+    text = json_codec.dumps(said)
+    replace(f"{directory}/{NAME}", text, is_synced=False, writer="agent")
 
 
 def remove(directory: str) -> None:

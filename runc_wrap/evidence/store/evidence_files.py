@@ -38,6 +38,7 @@ from runc_wrap.evidence.store.evidence_set import (
 )
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
@@ -57,6 +58,7 @@ MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
 _MOMENT, _PAUSE = 0.5, 0.01  # seconds for what is being written to be whole, and between looks
 _STATE = "state.json"
+_WRITER = "store"
 _UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -377,11 +379,7 @@ def _object(path: str) -> Json:
 def put(files: Iterable[File]) -> None:
     """Replace files, in that order; nothing in memory is looked at. Raises OSError."""
     for path, text in files:
-        new = f"{path}.new"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        os.replace(new, path)  # noqa: PTH105 - lean
+        replace(path, text, is_synced=False, writer=_WRITER)
 
 
 def remove(state: File, gone: list[tuple[float, str]]) -> None:

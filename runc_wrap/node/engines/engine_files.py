@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runc_wrap.host.files import sync
+from runc_wrap.host import files
 from runc_wrap.node.engines.handler import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -41,32 +42,7 @@ def _text(data: bytes, path: Path) -> str:
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
     """Put `text` in place of `path` at once; a crash leaves the old file or the new one."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            _like(path, stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync(path.parent)
-
-
-def _like(path: Path, descriptor: int, mode: int) -> None:
-    """Give `descriptor` the mode, owner and xattrs of `path`, or `mode` if there is none."""
-    try:
-        old = path.stat()
-    except FileNotFoundError:
-        os.fchmod(descriptor, mode)
-        return
-    os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-    with contextlib.suppress(OSError):
-        for name in os.listxattr(path):
-            os.setxattr(descriptor, name, os.getxattr(path, name))
+    files.replace(path, text.encode(), mode, keeps=True)
 
 
 def missing_parents(path: Path) -> list[Path]:

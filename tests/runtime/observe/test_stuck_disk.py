@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.frozen_disk import frozen, own_disk
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
@@ -34,14 +34,6 @@ def _writes(worker: int) -> bool:
     return len([*Path(f"/proc/{worker}/task").iterdir()]) > 1
 
 
-def _let_go(evidence: Path) -> None:
-    """Have the writing end well: what it opened is read, what it renames is a state."""
-    stuck = evidence / "state.json.new"
-    stuck.rename(evidence / "pipe")
-    stuck.write_text('{"version":1,"lost":[],"watched":{},"covered":[]}')
-    (evidence / "pipe").read_bytes()
-
-
 def _has(evidence: Path, *bundles: Bundle) -> bool:
     found = evidence_files.load(evidence).containers
     return all((str(one.path / "state"), one.name) in found for one in bundles)
@@ -55,16 +47,15 @@ def test_calls_are_answered_while_the_store_cannot_be_written(
         node = install.copy_of(runc.installed, place / "p")
         node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
         evidence = node.prefix / "var" / "evidence"
-        with agents.running(node) as agent:
+        with own_disk(evidence, place / "image"), agents.running(node) as agent:
             agent.wait_ready()
             worker = agent.evidence
-            os.mkfifo(evidence / "state.json.new")
-            first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
-            assert first.call(node.wrapper, "run").returncode == 0
-            wait_until(lambda: _writes(worker), "the writing that does not end", 30)
-            second = _with(make_bundle("runc"), built("slowest"), 1)
-            assert second.call(node.wrapper, "run").returncode == 0
-            assert _writes(worker)
-            assert agent.evidence == worker
-            _let_go(evidence)
+            with frozen(evidence):
+                first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
+                assert first.call(node.wrapper, "run").returncode == 0
+                wait_until(lambda: _writes(worker), "the writing that does not end", 30)
+                second = _with(make_bundle("runc"), built("slowest"), 1)
+                assert second.call(node.wrapper, "run").returncode == 0
+                assert _writes(worker)
+                assert agent.evidence == worker
             wait_until(lambda: _has(evidence, first, second), "both containers on disk", 30)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -215,20 +214,6 @@ def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
         assert again.moved == kept.moved
     assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["tally.json"]
-
-
-@pytest.mark.parametrize("mask", [0o077, 0o022, 0])
-@pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_a_file_has_the_mode_that_its_readers_need_whatever_the_umask(
-    tmp_path: Path, mask: int, mode: int
-) -> None:
-    """node_exporter is another user; a cron job's or a hardened login's umask is 077."""
-    before = os.umask(mask)
-    try:
-        counter_state.replace(tmp_path / "x.prom", b"text", mode)
-    finally:
-        os.umask(before)
-    assert (tmp_path / "x.prom").stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import posix
 import re
 import threading
 from pathlib import Path
@@ -137,8 +138,8 @@ def _crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]
         return call
 
     for owner, name in (
-        *((Path, name) for name in ("mkdir", "chmod", "symlink_to", "open", "unlink", "replace")),
-        *((os, name) for name in ("fchmod", "fsync")),
+        *((Path, name) for name in ("mkdir", "chmod", "unlink")),
+        *((posix, name) for name in ("open", "write", "fchmod", "fsync", "symlink", "rename")),
         (json_codec, "dumps"),
     ):
         monkeypatch.setattr(owner, name, crashing(getattr(owner, name)))
@@ -226,7 +227,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(posix, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         policy_store.put_in_force(NEW, tmp_path)
     assert _seen(tmp_path) == before

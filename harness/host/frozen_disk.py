@@ -1,0 +1,40 @@
+"""A disk that does not answer: writers to a file system wait until it is thawed (fsfreeze(8))."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from harness.host.processes import run
+from harness.node.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SIZE = 16 << 20  # bytes
+
+
+@contextlib.contextmanager
+def own_disk(directory: Path, image: Path) -> Iterator[None]:
+    """Give a directory a file system of its own, in the file `image`, which is made."""
+    requires("mkfs.ext4", "fsfreeze", "/dev/loop-control", root=True)
+    with image.open("wb") as file:
+        file.truncate(_SIZE)
+    run(["mkfs.ext4", "-q", image])
+    directory.mkdir(parents=True, exist_ok=True)
+    run(["mount", "-o", "loop,noatime", image, directory])
+    try:
+        yield
+    finally:
+        run(["umount", directory])
+
+
+@contextlib.contextmanager
+def frozen(directory: Path) -> Iterator[None]:
+    """Have whoever writes there wait, unkillable, while the block runs."""
+    run(["fsfreeze", "--freeze", directory])
+    try:
+        yield
+    finally:
+        run(["fsfreeze", "--unfreeze", directory])

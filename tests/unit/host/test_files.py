@@ -1,0 +1,109 @@
+"""Files are replaced as a whole, whatever fails and whenever it is cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host import disk_faults
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0])
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_file_has_the_mode_that_its_readers_need_whatever_the_umask(
+    tmp_path: Path, mask: int, mode: int
+) -> None:
+    """node_exporter is another user; a cron job's or a hardened login's umask is 077."""
+    before = os.umask(mask)
+    try:
+        files.replace(tmp_path / "x.prom", b"text", mode)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.prom").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_that_is_there_keeps_its_mode_owner_and_attributes_if_asked(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("old")
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12, 34)
+    os.setxattr(path, "user.note", b"mine")
+    before = path.stat()
+    files.replace(path, b"new", 0o600, keeps=True)
+    after = path.stat()
+    for name in ("st_mode", "st_uid", "st_gid"):
+        assert getattr(after, name) == getattr(before, name)
+    assert (path.read_text(), os.getxattr(path, "user.note")) == ("new", b"mine")
+    files.replace(path, b"new", 0o600)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listxattr(path) == []
+
+
+def test_a_new_file_that_would_keep_what_was_there_has_the_mode_it_is_given(tmp_path: Path) -> None:
+    files.replace(tmp_path / "new", b"", 0o640, keeps=True)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_killed_writer_left_and_a_link_that_waits_in_its_place_are_not_written_to(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("another's")
+    (tmp_path / ".x.me.new").symlink_to(other)
+    files.replace(tmp_path / "x", b"text", writer="me")
+    assert (other.read_text(), (tmp_path / "x").read_text()) == ("another's", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "x"]
+
+
+def test_an_error_names_the_file_that_was_to_be_replaced(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.replace(tmp_path / "none" / "x", b"")
+    assert caught.value.filename == str(tmp_path / "none" / "x")
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+def test_whatever_call_fails_the_file_is_the_old_one_or_the_new_one_and_nothing_is_left_beside(
+    tmp_path: Path, fault: int | str, *, lasting: bool
+) -> None:
+    for number in itertools.count(1):
+        path = tmp_path / str(number) / "x"
+        path.parent.mkdir()
+        path.write_bytes(b"old")
+        with (
+            disk_faults.failing(number, fault, lasting=lasting) as told,
+            contextlib.suppress(OSError),
+        ):
+            files.replace(path, b"new")
+        if not told.failed:
+            break
+        assert path.read_bytes() in (b"old", b"new"), told.failed
+        assert [one.name for one in path.parent.iterdir()] == ["x"] or "unlink" in told.failed
+    assert path.read_bytes() == b"new"
+    assert number > 5
+
+
+def test_a_power_cut_at_any_moment_leaves_the_old_link_or_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("1")
+    with disk_faults.recorded(tmp_path) as moments:
+        files.replace_link(tmp_path / "current", "2")
+        files.sync(tmp_path)
+    for call, tree in disk_faults.crashes(moments):
+        assert tree["current"] in ("1", "2"), call
+    assert [tree["current"] for tree in moments[-1].cuts] == ["2"]
+
+
+def test_what_is_not_there_yet_is_written_once_and_only_once(tmp_path: Path) -> None:
+    files.write_new(tmp_path / "x", b"text", 0o644)
+    with pytest.raises(FileExistsError):
+        files.write_new(tmp_path / "x", b"other", 0o644)
+    assert (tmp_path / "x").read_bytes() == b"text"
