@@ -383,8 +383,11 @@ def put(files: Iterable[File]) -> None:
 
 
 def remove(state: File, gone: list[tuple[float, str]]) -> None:
-    """Write until when something was removed, and remove it. Raises OSError."""
-    put([state])
+    """Write until when something was removed, and remove it. Raises OSError.
+
+    Were that not synced, what is removed could be gone after a power cut, and nobody say so.
+    """
+    replace(*state, writer=_WRITER)
     for _, path in gone:
         os.unlink(path)  # noqa: PTH108 - lean
 

@@ -64,7 +64,9 @@ def test_a_process_killed_at_any_call_leaves_what_it_had_written_before(tmp_path
         assert found.damaged == 0, moment.call
 
 
-def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed(tmp_path: Path) -> None:
+def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_power_fails(
+    tmp_path: Path,
+) -> None:
     kept = Store(tmp_path / "store", now=lambda: 100 * DAY)
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())
@@ -73,9 +75,9 @@ def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed(tmp_path
         os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
     with disk_faults.recorded(tmp_path / "store") as moments:
         assert kept.clear_old() == len(KEYS)
-    for number, moment in enumerate(moments):
-        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
+    for number, (call, tree) in enumerate(disk_faults.crashes(moments)):
+        found = evidence_files.load(disk_faults.put(tree, tmp_path / str(number)))
         for place, key in enumerate(KEYS):
             is_told = found.cleared(key) >= (10 + place) * DAY
-            assert key in found.containers or is_told, moment.call
+            assert key in found.containers or is_told, call
     assert evidence_files.load(tmp_path / "store").containers == {}
