@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--metrics", metavar="ADDRESS", help="Answer there, too: 127.0.0.1:9555, say.")
+@click.option(
+    "--metrics",
+    metavar="ADDRESS",
+    help="Also serve metrics at this address, for example 127.0.0.1:9555.",
+)
 @click.pass_obj
 def agent(places: Places, metrics: str | None) -> None:
-    """Run the agent, until a signal ends it: fast decisions, live evidence, metrics.
+    """Run the agent until a signal ends it: fast decisions, live evidence, metrics.
 
-    Nothing depends on it; without it each create takes some milliseconds longer. systemd starts it
-    by deploy/runc-wrap-agent.service. SIGHUP changes to the installed release, SIGTERM ends it.
+    It is optional; without it each create takes some milliseconds longer. systemd starts it with
+    deploy/runc-wrap-agent.service. SIGHUP switches to the installed release, SIGTERM ends it.
     """
     if os.geteuid() != 0:
-        raise output.Failure("The agent answers root's creates only; run it as root.")
+        raise output.Failure(
+            "The agent does not run as root, whose creates it must answer; run it as root."
+        )
     words = release_paths.command_anew(str(places.prefix), "keeper")
     handed = sd_protocol.received(os.environb)
     try:

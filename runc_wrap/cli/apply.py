@@ -26,19 +26,19 @@ _NOT_IN_FORCE = "Only checked: nothing was changed."
 
 
 @click.command()
-@click.option("--check", "only_check", is_flag=True, help="Only check; change nothing.")
+@click.option("--check", "only_check", is_flag=True, help="Check only; change nothing.")
 @click.option(
-    "--diff", is_flag=True, help="Only check, and say which running containers would change."
+    "--diff", is_flag=True, help="Check only, and name the running containers that would change."
 )
 @click.option(
-    "--force", is_flag=True, help="Change between runc and crun even if containers are orphaned."
+    "--force", is_flag=True, help="Switch between runc and crun even if that orphans containers."
 )
 @click.pass_obj
 def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
-    """Check the policy as a whole, compile it and put it in force, for the next container on.
+    """Check the whole policy, compile it and put it in force for new containers.
 
-    If anything is wrong, nothing changes: the policy in force stays in force. Nor does runc become
-    crun, or crun runc, while there are containers that the one before made.
+    If there is any error, the policy in force stays in force. apply does not switch between runc
+    and crun while containers of the current runtime exist.
     """
     try:
         seen = freshness.snapshot(places.etc)
@@ -54,11 +54,11 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     if diff:
         for line in _differences(places, compiled):
             output.say(line)
-    output.say(_NOT_IN_FORCE if only_check or diff else "In force, for the next container on.")
+    output.say(_NOT_IN_FORCE if only_check or diff else "In force for new containers.")
 
 
 def check(places: Places) -> tuple[Compiled, list[str]]:
-    """Return what the sources compile to, and what the owner should know.
+    """Return the compiled policy and remarks for the owner.
 
     Raises PolicyError, ProfileError, RuntimeNotUsable and OSError.
     """
@@ -69,7 +69,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
 
 
 def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
-    """Yield a line for each running container that this policy would decide otherwise."""
+    """Yield a line for each running container that this policy would decide differently."""
     changes = list(redecide.changes(compiled, status.look(places).entries))
     for change in changes:
         then = change.then
@@ -77,7 +77,7 @@ def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
         yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
     for name, calls in compiled.narrowed.items():
         yield f"profile {name}: {masks.sentence(calls)}"
-    yield f"Running containers that would get another filter or none: {len(changes)}"
+    yield f"Running containers that would get a different filter or none: {len(changes)}"
 
 
 def _words(then: Decision) -> str:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def doctor(places: Places, *, as_json: bool) -> None:
-    """Look for what is wrong on this node, and say what to do. Nothing is changed.
+    """Check this node for problems, and say what to do. Changes nothing.
 
-    Exits with 1 if there is an error or a warning; notes are only good to know.
+    Exit status 1: there is an error or a warning; notes are for information.
     """
     findings = checks.run(places)
     if as_json:

@@ -1,4 +1,4 @@
-"""runc-wrapctl engine add | remove | list: parse, call, print. It never restarts an engine."""
+"""runc-wrapctl engine add | remove | list, which never restart an engine."""
 
 from __future__ import annotations
 
@@ -36,8 +36,12 @@ def engine() -> None:
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.argument("name", metavar="ENGINE", type=click.Choice([*registration.ENGINES])),
-        click.option("--handler", default=DEFAULT_NAME, show_default=True, help="Its name there."),
-        click.option("--config", type=click.Path(path_type=Path), help="The engine's own file."),
+        click.option(
+            "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
+        ),
+        click.option(
+            "--config", type=click.Path(path_type=Path), help="The engine's configuration file."
+        ),
         click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
     ):
@@ -48,7 +52,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 @engine.command()
 @_common
 @click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
-@click.option("--containerd-version", help="Instead of what `containerd --version` says.")
+@click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
 @click.pass_obj
 def add(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
@@ -75,7 +79,7 @@ def add(  # noqa: PLR0913  # one parameter per option
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Take out of ENGINE what `add` put in."""
+    """Remove from ENGINE's configuration what `add` wrote."""
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
         plan = registration.plan_remove(where, handler)
@@ -92,7 +96,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def list_(places: Places, /, *, as_json: bool) -> None:
-    """Show the engines of this node and what is registered with them."""
+    """Show the engines of this node and the handlers registered with them."""
     try:
         found = engine_query.survey(registration.states(places.engines))
     except (EngineError, OSError) as error:
@@ -119,7 +123,7 @@ def _default_config(name: str) -> Path:
 
 
 def _registered_config(places: Places, name: str, handler: str) -> Path:
-    """Return the one configuration that has `handler`, the usual one if there is none."""
+    """Return the one configuration that has `handler`, or the default one if none has."""
     states = [each for each in registration.states(places.engines) if each["engine"] == name]
     found = [s["config"] for s in states if handler in {h["name"] for h in s["handlers"]}]
     if len(found) > 1:
@@ -136,7 +140,7 @@ def _checked(where: Where, handler: str, facts: dict[str, Any]) -> list[str]:
 
 
 def _left(where: Where, handler: str) -> list[str]:
-    """Return what is wrong if the engine shows a handler of which we have no record."""
+    """Return a problem if the engine shows a handler that we have no record of."""
     ours = Handler(handler, str(where.bin_dir / handler))
     if not engine_query.in_force(where.engine, where.config, ours):
         return []
@@ -167,7 +171,7 @@ def _document(
 
 
 def diff(change: Change) -> str:
-    """Return the unified diff of one file; /dev/null stands for a file that is not there."""
+    """Return the unified diff of one file; /dev/null stands for a missing file."""
     old, new = change.before, change.after
     names = ["/dev/null" if side is None else str(change.path) for side in (old, new)]
     lines = difflib.unified_diff(_lines(old), _lines(new), names[0], names[1])
@@ -200,11 +204,11 @@ def _print(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
 def _told(document: dict[str, Any], plan: Plan) -> str:
     removed = {str(change.path) for change in plan.changes if change.after is None}
     lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
-    lines += [f"made the link {plan.link_new}"] if plan.link_new else []
+    lines += [f"created the link {plan.link_new}"] if plan.link_new else []
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone else []
-    lines += [f"to have it read: {document['reload']}"] if document["reload"] else []
+    lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
     if document["runtime_class"]:
-        lines += ["for Kubernetes, `kubectl apply -f` this:", "", document["runtime_class"]]
+        lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What the program runc-wrapctl calls. install.sh writes that, with an isolated interpreter."""
+"""The entry point of runc-wrapctl, which install.sh writes for an isolated interpreter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from runc_wrap.node.installed_programs import FIXED_PATH
 
 
 def start() -> None:
-    """Run the command; what it starts looks for programs where we do, not where the caller does."""
+    """Run the command; its child processes look up programs in our fixed PATH, not the caller's."""
     os.environ["PATH"] = ":".join(FIXED_PATH)
     main()

@@ -23,15 +23,15 @@ _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--handler", default=redecide.DEFAULT_HANDLER, help="The name that the runtime is called by."
+    "--handler", default=redecide.DEFAULT_HANDLER, help="The name by which the runtime is called."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> None:
-    """Say what is decided for CONFIG, a config.json or the bundle that holds one.
+    """Print the decision for CONFIG, a config.json or a bundle that contains one.
 
-    A bundle at an engine's own place tells which engine calls; for a copy elsewhere, the
-    annotations in it tell.
+    The calling engine is recognized by the bundle's path if it is in an engine's own directory,
+    otherwise by the annotations.
     """
     path = config / "config.json" if config.is_dir() else config
     try:
@@ -52,7 +52,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
 def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[str, Any]]:
     """Decide, and return the profile if there is one.
 
-    A block that a create through us put in before does not count as the config's own.
+    A seccomp block that an earlier create through us injected does not count as the config's own.
     """
     rules = policy_file.load(str(places.prefix))
     record = redecide.last_of(places.ledger, str(path.parent))

@@ -13,23 +13,23 @@ from runc_wrap.node import paths
 COMMANDS = {
     "agent": ("runc_wrap.cli.agent", "Run the service: fast decisions, live evidence, metrics."),
     "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
-    "doctor": ("runc_wrap.cli.doctor", "Look for what is wrong on this node, and say what to do."),
-    "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker; undo it."),
-    "explain": ("runc_wrap.cli.explain", "Say what would be decided for a config.json, and why."),
+    "doctor": ("runc_wrap.cli.doctor", "Check this node for problems, and say what to do."),
+    "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker, or undo it."),
+    "explain": ("runc_wrap.cli.explain", "Print the decision for a config.json, and its reason."),
     "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
     "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
-    "report": ("runc_wrap.cli.report", "Say what would break under enforce, for each workload."),
-    "status": ("runc_wrap.cli.status", "Show each container: decided, and in the kernel."),
-    "suggest": ("runc_wrap.cli.suggest", "Print a profile with what a workload was seen to need."),
-    "verify": ("runc_wrap.cli.verify", "Check the kernel against what was decided."),
+    "report": ("runc_wrap.cli.report", "Show what would break under enforce, by workload."),
+    "status": ("runc_wrap.cli.status", "Show each container: its decision and its kernel state."),
+    "suggest": ("runc_wrap.cli.suggest", "Print a profile that allows what a workload needs."),
+    "verify": ("runc_wrap.cli.verify", "Compare the kernel's state with the decisions."),
     "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
-    "selftest": ("runc_wrap.cli.selftest", "Run containers and print what the kernel says."),
+    "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
 }
 
 
 class Lazy(click.Group):
-    """A group that knows its commands by name and imports only the one that is called."""
+    """A group that lists its commands without importing them, and imports the called one."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the names, in order."""
@@ -53,13 +53,13 @@ class Lazy(click.Group):
 @click.option(
     "--prefix",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The installation to work on.  [default: the one this program belongs to]",
+    help="The installation to use.  [default: the one this program belongs to]",
 )
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
 def main(context: click.Context, prefix: Path | None) -> None:
     """Operate runc-wrap on this node.
 
-    Exit status: 0 done and well; 1 done, and something is wrong; 2 could not be done.
+    Exit status: 0, success; 1, the command found a problem; 2, the command could not run.
     """
     context.obj = paths.Places(prefix.absolute()) if prefix else paths.installed()

@@ -16,28 +16,28 @@ from runc_wrap.node import agent_flush
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
-_MODE = 0o644  # node_exporter runs as a user of its own
+_MODE = 0o644  # node_exporter runs as another user
 
 
 @click.command()
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write there instead, at once and readable by all; the name must end in .prom.",
+    help="Write there instead, atomically and readable by all; the name must end in .prom.",
 )
 @click.pass_obj
 def metrics(places: Places, *, textfile: Path | None) -> None:
     """Print this node's metrics in Prometheus' text format.
 
-    The counts are kept in var/metrics, and are the same ones that the agent's socket gives.
+    The counts are kept in var/metrics, and equal those that the agent's socket serves.
     """
     if textfile and textfile.suffix != ".prom":
         raise output.Failure(
-            f"{textfile} does not end in .prom, so node_exporter would not read it"
+            f"{textfile} does not end in .prom, so node_exporter would not read it; rename it"
         )
     asked = agent_flush.ask(places)
     if asked.why and not asked.is_nobody:
-        output.warn(f"note: {asked.why}: what was called in the last seconds may be missing")
+        output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     try:
         text = told.exposition(node_metrics.gather(places))
         if textfile:

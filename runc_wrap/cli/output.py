@@ -1,4 +1,4 @@
-"""What all commands share: printing safely, and failing with a sentence."""
+"""Shared by all commands: safe printing, and failure with one sentence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-WRONG = 1  # done, and something is wrong
-IMPOSSIBLE = 2  # could not be done
-_PIPED_WIDTH = 10_000  # a line stays a line for whatever reads it
+WRONG = 1  # the command ran and found a problem
+IMPOSSIBLE = 2  # the command could not run
+_PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
 
 
 class Failure(click.ClickException):
@@ -26,7 +26,7 @@ class Failure(click.ClickException):
 
 
 def printable(text: str) -> str:
-    """Return text without anything that a terminal would act on; line breaks and tabs stay."""
+    """Return text with all control characters escaped; line breaks and tabs stay."""
     return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
 
 
@@ -35,23 +35,23 @@ def _escaped(character: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print text, which may hold foreign words."""
+    """Print text, which may contain foreign text."""
     click.echo(printable(text))
 
 
 def warn(text: str) -> None:
-    """Print on stderr what is said beside the result."""
+    """Print a remark on stderr."""
     click.echo(printable(text), err=True)
 
 
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Print one JSON document; ASCII only, so nothing foreign reaches the terminal."""
+    """Print one JSON document, in ASCII only, so that no foreign text acts on the terminal."""
     click.echo(json.dumps(value, indent=2))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; cells may hold foreign words."""
-    from rich.console import Console  # noqa: PLC0415 - dear, and few commands print tables
+    """Print a table; cells may contain foreign text."""
+    from rich.console import Console  # noqa: PLC0415 - expensive, and few commands print tables
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -64,13 +64,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def fail(error: Exception) -> NoReturn:
-    """End the command with the error's own sentence."""
+    """End the command with the error's message."""
     raise Failure(_sentence(error)) from error
 
 
 def _sentence(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
-    advice = "; try: as root" if isinstance(error, PermissionError) else ""
+    advice = "; try: run it as root" if isinstance(error, PermissionError) else ""
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return f"{what}; nothing was changed{advice}"

@@ -10,7 +10,7 @@ from runc_wrap.policy import settings_reference as written
 
 @click.group()
 def policy() -> None:
-    """Say what a policy can say."""
+    """Document the policy's settings."""
 
 
 @policy.command()

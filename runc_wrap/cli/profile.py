@@ -31,7 +31,7 @@ def profile() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def list_(places: Places, *, as_json: bool) -> None:
-    """List the built-in profiles and the owner's own, and for whom each is runtime-default."""
+    """List the built-in profiles and your own, and the engines that each is runtime-default of."""
     rows = _rows(places)
     if as_json:
         output.document(rows)
@@ -85,13 +85,13 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 @click.option(
     "--arch",
     default=platform.goarch,
-    help="In Go's words: amd64, arm64.  [default: this machine's]",
+    help="Architecture by its name in Go: amd64, arm64.  [default: this machine's]",
 )
 @click.option(
     "--engine",
     type=click.Choice([*ENGINES, UNKNOWN]),
     default=UNKNOWN,
-    help="Whose runtime-default.",
+    help="The engine whose runtime-default is shown.",
 )
 @click.pass_obj
 def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str) -> None:

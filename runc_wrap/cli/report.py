@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 _BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
-_OF_RUNTIMES = "\nCalled by the runtime itself before the container's program, and not judged:"
+_OF_RUNTIMES = (
+    "\nMade by the runtime itself before the container's program, not part of the verdict:"
+)
 _MOST_CALLS = 12  # of one workload, in the table
 _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
@@ -52,22 +54,22 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     if found is None:
         raise click.BadParameter("write 90m, 12h or 7d, 2027-01-31 or 2027-01-31T18:00:00Z")
     if found > time.time():
-        raise click.BadParameter("it is in the future")
+        raise click.BadParameter("this time is in the future; give a past one")
     return found
 
 
 def sources(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say which records are read; the command gets them as `asked`."""
+    """Add the options that choose which records are read; the command gets them as `asked`."""
     options = (
-        click.option("--since", callback=_since, help="Only what is newer: 7d, 12h, 2027-01-31."),
+        click.option("--since", callback=_since, help="Only newer records: 7d, 12h, 2027-01-31."),
         click.option(
             "--audit-log",
             "logs",
             multiple=True,
             type=click.Path(path_type=Path, dir_okay=False),
-            help="Read this audit.log or syslog too, with its rotated files.  "
-            "[default: /var/log/audit/audit.log; without that the kernel's own ring, for the time "
-            "in which no agent watched. Any local user can write into a syslog as the kernel does]",
+            help="Read this audit.log or syslog, with its rotated files.  "
+            "[default: /var/log/audit/audit.log, or without it the kernel's ring buffer, for the "
+            "time in which no agent watched. Any local user can forge kernel lines in a syslog]",
         ),
         click.option("--journal", is_flag=True, help="Read the journal too."),
     )
@@ -84,13 +86,15 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("workload", required=False)
 @sources
-@click.option("--all", "everyone", is_flag=True, help="List what is enforced and calm, too.")
+@click.option(
+    "--all", "everyone", is_flag=True, help="Also list enforced workloads without denials."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--html",
     "page",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a page to hand to the workloads' owners.",
+    help="Write an HTML page for the workloads' owners.",
 )
 @click.pass_obj
 def report(
@@ -102,11 +106,12 @@ def report(
     page: Path | None,
     **flags: bool,
 ) -> None:
-    """Say for each workload what would break if it were under enforce, and how well that is known.
+    """Show for each workload what would break under enforce, and how reliable the verdict is.
 
-    With WORKLOAD that one in full, by its name, its image, or a container's id or its beginning.
+    With WORKLOAD (its name, its image, or a container's id or the beginning of one), show only that
+    workload, in full.
 
-    Exit status 1 if something would break, or nothing was watching and so nobody can tell.
+    Exit status 1: a workload would break, or is unknown although it is in audit or observe.
     """
     found = gathered(places, asked)
     if workload is not None:
@@ -128,7 +133,7 @@ def report(
 
 
 def gathered(places: Places, asked: Asked) -> Report:
-    """Read and judge; warn of whatever could not be read."""
+    """Return the report; print a warning about each source that could not be read."""
     try:
         found = node_report.gather(places, asked)
     except OSError as error:
@@ -145,7 +150,7 @@ def _is_wrong(one: Judged) -> bool:
 
 
 def document(one: Judged) -> Json:
-    """Return a workload as JSON shows it, with what to paste."""
+    """Return a workload's JSON, with the profile addition and the rule to paste."""
     found = suggested(one)
     added = found.added if found else []
     return {
@@ -162,7 +167,7 @@ def document(one: Judged) -> Json:
 def suggested(
     one: Judged, *, degrading: bool = False, allow_dangerous: bool = False
 ) -> Suggestion | None:
-    """Return what would let a workload run, None where its profile is not known."""
+    """Return the profile that lets a workload run; None if its profile is not known."""
     profile = one.filter
     if not isinstance(profile, Enforced):
         return None
@@ -177,7 +182,7 @@ def suggested(
 
 
 def _write(page: Path, documents: list[Json], found: Report, places: Places, since: float) -> None:
-    from runc_wrap.report.html import render  # noqa: PLC0415 - Jinja2 is for the page alone
+    from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
 
     intervals = found.evidence.watched.items()
     meta = {
@@ -202,7 +207,7 @@ def _write(page: Path, documents: list[Json], found: Report, places: Places, sin
 
 def _show(found: Report, *, everyone: bool) -> None:
     if not found.judged:
-        output.say("No container was started through runc-wrap with a profile of its choice.")
+        output.say("runc-wrap has not injected a profile into any container.")
         return
     shown = [one for one in found.judged if everyone or not one.is_calm]
     if shown:
@@ -210,7 +215,7 @@ def _show(found: Report, *, everyone: bool) -> None:
     if calm := len(found.judged) - len(shown):
         before = "\n" if shown else ""
         number = coverage.counted(calm, "workload")
-        output.say(f"{before}{number} enforced, nothing to tell; --all lists them.")
+        output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
     apart = [one for one in shown if one.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
@@ -243,6 +248,6 @@ def _names(rows: list[Row]) -> str:
 def _strays(rows: list[Row]) -> str:
     total = coverage.counted(sum(row.tally.count for row in rows), "call")
     return (
-        f"\n{total} of no container that is known ({_names(rows)}): by programs "
-        "outside of containers, or by processes that had ended before anybody looked."
+        f"\n{total} of no known container ({_names(rows)}): made outside containers, or by "
+        "processes that ended before they could be attributed."
     )

@@ -1,4 +1,4 @@
-"""runc-wrapctl selftest: what install.sh ends with."""
+"""runc-wrapctl selftest, which install.sh runs at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def selftest(places: Places, *, as_json: bool) -> None:
-    """Run three real containers and print what the kernel says of each.
+    """Run three real containers and print each one's seccomp state in the kernel.
 
     Their rootfs is this machine's own programs, read-only; no image is pulled.
     """

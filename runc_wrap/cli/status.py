@@ -1,4 +1,4 @@
-"""runc-wrapctl status, and what it shares with verify: looking at the node, naming a container."""
+"""runc-wrapctl status, and what verify shares: reading the node's state, naming a container."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
 _AGREES = {True: "yes", False: "NO", None: "-"}
-_SENTENCES, _LONGEST = 3, 300  # of what a user's states are, and characters of one
+_SENTENCES, _LONGEST = 3, 300  # warnings about one user's states, and characters of each
 _SHORT = 12  # characters of an id, as engines show it
 _FROM_RECORD = """
 namespace pod container image declared action mode profile reason rule ignored engine via
@@ -32,10 +32,10 @@ namespace pod container image declared action mode profile reason rule ignored e
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def status(places: Places, *, as_json: bool) -> None:
-    """Show every container: who it is, what was declared and decided, what the kernel says.
+    """Show every container: its identity, what it declared, the decision, the kernel's state.
 
     A container that was not started through runc-wrap has no decision, and AGREES is "-".
-    Users' own containers come after root's, each with its user, and are that user's word.
+    Users' own containers follow root's, each with its user; their data comes from that user.
     """
     node = look(places)
     _say_what_is_newer(places)
@@ -47,7 +47,7 @@ def status(places: Places, *, as_json: bool) -> None:
 
 
 def look(places: Places) -> Node:
-    """Look at the node; warn of whatever could not be read."""
+    """Return the node's state; print a warning about whatever could not be read."""
     try:
         node = lost_listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
@@ -59,7 +59,7 @@ def look(places: Places) -> Node:
     for sentence in node.unreadable:
         output.warn(f"not read: {sentence}")
     if node.damaged:
-        output.warn(f"{node.damaged} lines of the ledger are damaged and were passed over")
+        output.warn(f"{node.damaged} lines of the ledger are damaged and were skipped")
     for user in node.users:
         _say_of(user)
     return node
@@ -73,7 +73,7 @@ def _of_sight(places: Places) -> Iterable[str]:
 
 
 def _say_of(user: Apart) -> None:
-    """Warn of what a user's own run directory holds; it is that user's business."""
+    """Print a few warnings about a user's own run directory; they affect only that user."""
     for sentence in user.unreadable[:_SENTENCES]:
         output.warn(f"not read: uid {user.uid}: {sentence[:_LONGEST]}")
     more = user.more + len(user.unreadable[_SENTENCES:])
@@ -82,7 +82,7 @@ def _say_of(user: Apart) -> None:
 
 
 def _say_what_is_newer(places: Places) -> None:
-    """Warn that what is in force is not what the sources say; without a policy nothing is."""
+    """Print a warning if the sources differ from the policy in force, if there is one."""
     if not places.current.exists():
         return
     changed = freshness.changes(places.etc, places.current)
@@ -92,7 +92,7 @@ def _say_what_is_newer(places: Places) -> None:
 
 
 def as_document(entry: Entry) -> dict[str, Any]:
-    """Return a container as JSON shows it."""
+    """Return a container's JSON."""
     found, record = entry.container, entry.record
     return {
         "id": found.id,
@@ -117,7 +117,7 @@ def _effective(entry: Entry) -> dict[str, int | None]:
 
 
 def process_document(process: Process) -> dict[str, Any]:
-    """Return a process as JSON shows it."""
+    """Return a process' JSON."""
     return {
         "pid": process.pid,
         "name": process.name,
@@ -127,7 +127,7 @@ def process_document(process: Process) -> dict[str, Any]:
 
 
 def named(entry: Entry) -> str:
-    """Return what people call a container: namespace/pod/container where it is in a pod."""
+    """Return a container's name for people: namespace/pod/container if it is in a pod."""
     record = entry.record
     short = entry.container.id if len(entry.container.id) != 64 else entry.container.id[:_SHORT]  # noqa: PLR2004 - the engines' ids are 32 bytes in hexadecimal
     parts = [record.namespace, record.pod, record.container] if record else []
@@ -150,7 +150,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def decided(entry: Entry) -> str:
-    """Return what was decided for a container, in a few words."""
+    """Return the decision for a container, in a few words."""
     record = entry.record
     if record is None or record.action is None:
         return "-"
@@ -166,7 +166,7 @@ def _kernel(entry: Entry) -> str:
 
 
 def kernel_words(seccomp: int, filters: int | None) -> str:
-    """Return what /proc/PID/status says, in words."""
+    """Return the seccomp state of /proc/PID/status in words."""
     if seccomp != node_status.FILTERED:
         return "strict" if seccomp else "no filter"
     if filters is None:
@@ -187,10 +187,10 @@ def _reason(entry: Entry) -> str:
 
 
 def unheard_words(entry: Entry) -> str:
-    """Return what it means that nobody holds the listener of some of its processes."""
+    """Return a sentence about a lost listener: its processes, the effect, the remedy."""
     pids = ", ".join(str(one.pid) for one in entry.unheard[:_SENTENCES])
     more = f" and {len(entry.unheard) - _SENTENCES} more" * (len(entry.unheard) > _SENTENCES)
     return (
-        f"Nobody holds the seccomp listener of its process {pids}{more} any more: each call that "
+        f"The seccomp listener of its process {pids}{more} is lost: each call that "
         f"its profile would deny fails with ENOSYS; {lost_listeners.REMEDY}"
     )

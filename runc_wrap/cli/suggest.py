@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from runc_wrap.report.node_evidence import Asked
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
-_LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
+_LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
 @click.command()
 @click.argument("workload")
 @sources
-@click.option("--degrading", is_flag=True, help="Allow what would get ENOSYS too.")
+@click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option(
     "--allow-dangerous",
     is_flag=True,
-    help="Allow, too, what leads out of containers or into the kernel, as the workload asked for.",
+    help="Also allow calls that lead out of containers or deep into the kernel.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
@@ -44,14 +44,14 @@ def suggest(
     as_json: bool,
     **allowing: bool,
 ) -> None:
-    """Print the profile that WORKLOAD was decided to get, with what it was seen to need.
+    """Print the profile that was decided for WORKLOAD, plus the calls that it was seen to need.
 
-    What is dangerous is left out and told apart: evidence may be an attack's. So is what would get
-    ENOSYS, for which most programs know another way.
+    Two kinds of calls are left out and listed on stderr: dangerous ones, because an attack may have
+    made them, and those that would get ENOSYS, for which most programs have a fallback.
 
-    WORKLOAD is its name in `report`, with @IMAGE where several are called so, or a container's id
-    or its beginning. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name it
-    localhost/<file>.
+    WORKLOAD is its name in `report`, with @IMAGE if several have that name, or a container's id or
+    the beginning of one. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name
+    it localhost/<file>.
     """
     found = gathered(places, asked)
     one = chosen(found.judged, workload)
@@ -87,11 +87,11 @@ def _withheld(one: Judged, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
-    what = f"withheld: {coverage.counted(number, 'call')} {are} left out, as {they} dangerous"
+    what = f"withheld: {coverage.counted(number, 'call')} {are} left out, because {they} dangerous"
     lines = [
-        f"{what}, and what asked may have been an attack:",
+        f"{what} and may come from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
-        f"Where the workload is known to need that: `runc-wrapctl suggest {again}`.",
+        f"If you know that the workload needs this, run `runc-wrapctl suggest {again}`.",
         "",
     ]
     return "\n".join(lines)
@@ -102,10 +102,10 @@ def _degrading(one: Judged, made: Suggestion) -> str:
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
     lines = [
-        f"degrading: {coverage.counted(number, 'call')} {are} left out, as by an older kernel:",
+        f"degrading: {coverage.counted(number, 'call')} {are} left out and would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
-        "Most programs then take another way, some end in an error. No record tells which: in",
-        "audit and observe such calls are let through.",
+        "Most programs then use a fallback, some fail. No record shows which, because audit and",
+        "observe let such calls through.",
         f"`runc-wrapctl suggest {again}` allows {them}.",
         "",
     ]
@@ -114,24 +114,24 @@ def _degrading(one: Judged, made: Suggestion) -> str:
 
 def _too_wide(also: list[str]) -> str:
     return (
-        "warning: the rule matches other workloads too, which would get this profile and be "
-        f"confined by it: {listed(also)}"
+        "warning: the rule also matches other workloads, which would be confined by this "
+        f"profile: {listed(also)}"
     )
 
 
 def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
     if not made.added and made.withheld:
-        return "nothing was added: what was seen that would be denied is dangerous."
+        return "nothing was added: all calls seen that would be denied are dangerous."
     if not made.added:
-        return "nothing was added: nothing was seen that would be denied."
+        return "nothing was added: no call was seen that would be denied."
     path = places.profiles / policy_snippets.file_name(one)
     rule = policy_snippets.policy_rule(one)
     number = len(made.added)
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
-        f"Save it as {path}, then ask for it in {places.config}, {_where(one)}:"
+        f"Save it as {path}, then select it in {places.config}, {_where(one)}:"
         if rule
-        else f"Save it as {path}, then ask for it by an annotation of the container:",
+        else f"Save it as {path}, then select it by an annotation of the container:",
         "",
         rule or policy_snippets.annotation(one),
         "and run `runc-wrapctl apply`.",
@@ -140,8 +140,8 @@ def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
 
 
 def _where(one: Judged) -> str:
-    """Say where the rule must stand: of rules that match, the first decides."""
+    """Return where to write the rule: the first matching rule decides."""
     names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
     last = [text.word(name) for name in names][-1:]
     before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"
-    return f"{before} (the first rule that matches counts)"
+    return f"{before} (the first matching rule decides)"

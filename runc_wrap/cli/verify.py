@@ -32,10 +32,11 @@ _FEW = 3  # processes of one container that could not be checked, in text
 )
 @click.pass_obj
 def verify(places: Places, *, as_json: bool, deep: bool) -> None:
-    """Check that the kernel confines every process of every container as was decided.
+    """Check that the kernel confines every process of every container as decided.
 
-    Exit status 1 if one is not, and its container is named; 2 if something could not be checked.
-    Users' own containers are told apart, are not read deeply, and never decide the exit status.
+    Exit status 1: a process is not, and its container is named; 2: a process could not be checked.
+    Users' own containers are listed separately, are not read deeply, and never decide the exit
+    status.
     """
     node = look(places)
     wrong, results = _deeply(node) if deep else (list(_plainly(node.entries)), [])
@@ -80,7 +81,7 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
 
 
 def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
-    """Return what is wrong; a process that lacks its filter is named once, with its calls."""
+    """Return the deviations; a process that lacks its filter is listed once, with its calls."""
     comparing = node_deep.Comparing()
     results = [(entry, comparing.compare(entry)) for entry in node.entries]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]
@@ -94,7 +95,7 @@ def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Re
 
 
 def _unknown(entry: Entry, result: Result) -> Iterator[str]:
-    """Yield a sentence for each thing that was not checked, a few of the processes by name."""
+    """Yield a sentence for each thing that was not checked, and for a few of the processes."""
     name = named(entry)
     for sentence in result.unknown:
         yield f"{name}: {sentence}"
@@ -144,7 +145,7 @@ def _sentence(entry: Entry, wrong: Wrong) -> str:
         for call in calls
     ]
     if len(wrong.calls) > _SHOWN:
-        lines.append(f"    and {len(wrong.calls) - _SHOWN} calls more")
+        lines.append(f"    and {len(wrong.calls) - _SHOWN} more calls")
     head = f"{named(entry)}: its {what} {wrong.pid} ({found}) differs from the profile decided"
     return "\n".join([head, *lines])
 

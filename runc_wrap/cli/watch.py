@@ -34,19 +34,21 @@ _MOST_LINES = 50  # of one look
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on each line.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="End by itself.  [default: Ctrl-C]")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), help="Stop after this time.  [default: Ctrl-C]"
+)
 @click.pass_obj
 def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
     """Print calls that would be denied, as they happen; calls of one kind in one line.
 
-    At most some hundred lines a second: what is above that is counted.
+    At most some hundred lines a second are printed; the others are counted.
     """
     try:
         looking = Watching(places)
     except Unavailable as error:
         output.fail(error)
     if looking.tree.problem:
-        output.warn(f"note: {looking.tree.problem}: processes that end at once stay unknown")
+        output.warn(f"note: {looking.tree.problem}: short-lived processes stay unknown")
     end = None if seconds is None else time.monotonic() + seconds
     try:
         _follow(looking, _Teller(places), end, as_json=as_json)
@@ -68,11 +70,11 @@ def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: b
         for line in told[:_MOST_LINES]:
             click.echo(json.dumps(line)) if as_json else output.say(_words(line))
         if len(told) > _MOST_LINES:
-            output.warn(f"note: and {len(told) - _MOST_LINES} kinds of calls more")
+            output.warn(f"note: and {len(told) - _MOST_LINES} more kinds of calls")
 
 
 class _Teller:
-    """Knows whose calls they are and what they would get."""
+    """Finds each call's container and its outcome under enforce."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -80,7 +82,7 @@ class _Teller:
         self._ledger = reader.Ledger({})
 
     def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:
-        """Yield a document for each; not for what the profile lets through."""
+        """Yield a document for each call that the profile does not let through."""
         for one in seen:
             record = self._record(one)
             row = self._row(one, record)

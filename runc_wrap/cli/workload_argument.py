@@ -1,4 +1,4 @@
-"""Naming one workload of a report: by its name, its image, or a container's id."""
+"""Finding one workload of a report by its name, its image, or a container's id."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 _SHORTEST_ID = 4
 _MOST_NAMES = 20
-_LONGEST_NAME = 500  # characters: whoever reads of a name must be able to write it
+_LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
 def chosen(judged: list[Judged], name: str) -> Judged:
-    """Return the workload of this name, with this image or this container; Failure if none is."""
+    """Return the workload with this name, image or container. Raises Failure if not exactly one."""
     exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
     found = exact or [one for one in judged if _has(one, name)]
     if len(found) == 1:
         return found[0]
     names = listed([one.name for one in found or judged]) or "none"
-    what = "several are called so" if found else "there is no such workload"
-    raise output.Failure(f"{name}: {what}; there are: {names}")
+    what = "several workloads have this name" if found else "there is no such workload"
+    raise output.Failure(f"{name}: {what}; give one of: {names}")
 
 
 def _has(one: Judged, name: str) -> bool:
@@ -33,7 +33,7 @@ def _has(one: Judged, name: str) -> bool:
 
 
 def listed(names: list[str]) -> str:
-    """Return names as words of a sentence, the first of many."""
+    """Return the first of these names, as words of a sentence, and the number of the others."""
     shown = [text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
     more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     return ", ".join([*shown, *more])

@@ -1,4 +1,4 @@
-"""A workload and its calls in words: what `report` shows of one in full."""
+"""A workload and its calls in words: `report WORKLOAD`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at mo
 
 
 def call_words(row: Row) -> str:
-    """Return a call in words: which, what it would get, how often, by which programs."""
+    """Return a call in words: its name, what it would get, how often, by which programs."""
     return _call(row, argument_names.MOST, _MOST_PROGRAMS)
 
 
@@ -40,7 +40,7 @@ def _call(row: Row, kinds: int, most: int | None) -> str:
 
 
 def in_full(one: Judged) -> str:
-    """Return all that is known of a workload, in lines."""
+    """Return all that is known about a workload, in lines."""
     return "\n".join(_lines(one))
 
 
@@ -51,12 +51,12 @@ def _lines(one: Judged) -> Iterator[str]:
     yield one.confidence
     if one.workload.image:
         yield f"image: {text.name(one.workload.image, _LONGEST_NAME)}"
-    yield "calls:" if one.rows else "calls: none that would not be let through"
+    yield "calls:" if one.rows else "calls: none that the profile does not allow"
     for row in one.rows:
         first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
         yield f"  {_call(row, _MOST_KINDS, None)}, {first} to {last}"
     if one.runtimes:
-        yield "called by the runtime itself before the container's program, and not judged:"
+        yield "made by the runtime itself before the container's program, not part of the verdict:"
     for row in one.runtimes:
         yield f"  {_call(row, _MOST_KINDS, None)}"
     yield f"containers: {len(one.containers)}, {one.running} running"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.node.versions import installed_version
 
-COUNT = "Running containers that would get another filter or none:"
+COUNT = "Running containers that would get a different filter or none:"
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ def test_no_configuration_is_a_valid_one(node: Node) -> None:
         "on_error         refuse",
         "default profile  runtime-default (enforce)",
     ]
-    assert result.stdout.endswith("own profiles     none\nIn force, for the next container on.\n")
+    assert result.stdout.endswith("own profiles     none\nIn force for new containers.\n")
     assert policy_file.load(str(node.places.prefix))["on_error"] == "refuse"
 
 

@@ -37,7 +37,7 @@ def test_add_says_what_it_changed_and_what_to_reload(tmp_path: Path) -> None:
     result = _ctl(tmp_path, "add", *_docker(tmp_path), "--handler", "x")
     assert result.exit_code == 0
     assert f"changed {tmp_path}/daemon.json" in result.output
-    assert f"made the link {tmp_path}/bin/x" in result.output
+    assert f"created the link {tmp_path}/bin/x" in result.output
     assert "systemctl reload docker" in result.output
 
 

@@ -55,7 +55,7 @@ def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) ->
         (OSError(28, "No space left on device"), "No space left on device; nothing was changed"),
         (
             PermissionError(13, "Permission denied", "/f"),
-            "/f: Permission denied; nothing was changed; try: as root",
+            "/f: Permission denied; nothing was changed; try: run it as root",
         ),
     ],
 )

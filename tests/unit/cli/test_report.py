@@ -123,14 +123,14 @@ def test_the_table_names_workload_calls_programs_and_what_the_verdict_is_worth(
     assert "unshare: EPERM, 2 times by /usr/bin/unshare" in bad
     assert "unknown" in good
     assert "Unknown: 1 call of no known container came meanwhile, which may have been its" in good
-    assert "1 call of no container that is known (mount)" in result.stdout
+    assert "1 call of no known container (mount)" in result.stdout
 
 
 def test_nothing_to_report_is_said_in_a_sentence(applied: Node) -> None:
     result = applied.ctl("report")
     assert (result.exit_code, result.stdout) == (
         0,
-        "No container was started through runc-wrap with a profile of its choice.\n",
+        "runc-wrap has not injected a profile into any container.\n",
     )
     assert _documents(applied) == []
 
@@ -149,7 +149,7 @@ def test_what_is_enforced_and_calm_is_one_line(applied: Node, evidence: Evidence
     shown = applied.ctl("report").stdout.splitlines()
     assert len(shown) == 4
     assert shown[1].startswith("c1 ")
-    assert shown[-1] == "61 workloads enforced, nothing to tell; --all lists them."
+    assert shown[-1] == "61 workloads enforced, nothing to report; --all lists them."
     everyone = applied.ctl("report", "--all").stdout
     assert len(everyone.splitlines()) == 1 + 62
     assert "nothing to tell" not in everyone
@@ -159,7 +159,7 @@ def test_what_is_enforced_and_calm_is_one_line(applied: Node, evidence: Evidence
 def test_where_all_is_calm_there_is_that_line_alone(applied: Node) -> None:
     write_ledger(applied.places.ledger, line("c1", mode="enforce"))
     shown = applied.ctl("report").stdout
-    assert shown == "1 workload enforced, nothing to tell; --all lists them.\n"
+    assert shown == "1 workload enforced, nothing to report; --all lists them.\n"
 
 
 def test_a_workload_by_its_name_is_shown_in_full(applied: Node, evidence: Evidence) -> None:
@@ -352,7 +352,7 @@ def test_suggest_says_before_which_rule_its_own_must_stand(
     evidence.container("c1", sighting(MBIND), rule="shop-audit", **names)
     told = applied.ctl("suggest", "shop/web/app").stderr
     assert "before the rule shop-audit, which decided" in told
-    assert "the first rule that matches counts" in told
+    assert "the first matching rule decides" in told
 
 
 @pytest.mark.parametrize(("mode", "is_told"), [("audit", True), ("enforce", False)])
@@ -411,13 +411,13 @@ def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: E
     evidence.container("a" * 64, sighting(), container="app", image="web:1")
     for word in ("app", "web:1", "aaaa"):
         assert applied.ctl("suggest", word).exit_code == 0
-    assert "there is no such workload; there are: app" in applied.failure("suggest", "aab")
+    assert "there is no such workload; give one of: app" in applied.failure("suggest", "aab")
 
 
 def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence) -> None:
     for name in ("a1", "a2"):
         evidence.container(name, container=name, image="web:1")
-    assert "several are called so; there are: a" in applied.failure("suggest", "web:1")
+    assert "several workloads have this name; give one of: a" in applied.failure("suggest", "web:1")
 
 
 def test_the_image_tells_workloads_of_one_name_apart(
@@ -426,7 +426,7 @@ def test_the_image_tells_workloads_of_one_name_apart(
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
     for number in (1, 2):
         evidence.container(f"c{number}", sighting(MBIND), image=f"web:{number}", **names)
-    told = "several are called so; there are: shop/web/app@web:1, shop/web/app@web:2"
+    told = "several workloads have this name; give one of: shop/web/app@web:1, shop/web/app@web:2"
     assert told in applied.failure("suggest", "shop/web/app")
     result = applied.ctl("suggest", "shop/web/app@web:2")
     assert result.exit_code == 0
@@ -449,7 +449,7 @@ def test_suggest_warns_of_other_workloads_that_its_rule_matches(
     for place, pod in enumerate(pods):
         evidence.container(f"c{place}", sighting(MBIND), pod=pod, **names)
     told = applied.ctl("suggest", "shop/web/app").stderr
-    assert "confined by it: shop/web-admin/app\n" in told
+    assert "confined by this profile: shop/web-admin/app\n" in told
     assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
 
 
@@ -458,7 +458,7 @@ def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evid
     result = applied.ctl("suggest", "c1")
     assert "nothing was added" in result.stderr
     assert (
-        "degrading: 1 call is left out, as by an older kernel:\n  clone3: ENOSYS;" in result.stderr
+        "degrading: 1 call is left out and would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
     )
     assert "`runc-wrapctl suggest --degrading -- c1` allows it." in result.stderr
     asked = applied.ctl("suggest", "--degrading", "--allow-dangerous", "c1")
@@ -538,4 +538,4 @@ def test_where_all_is_dangerous_nothing_is_added_and_suggest_says_why(
 ) -> None:
     evidence.container("c1", sighting(BPF), container="app")
     told = applied.ctl("suggest", "app").stderr
-    assert told.endswith("nothing was added: what was seen that would be denied is dangerous.\n")
+    assert told.endswith("nothing was added: all calls seen that would be denied are dangerous.\n")

@@ -172,7 +172,7 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     first = f"its first process {child} (1 filter) differs from the profile decided"
     assert lines[0] == f"team/web-1/main (a): {first}"
     assert lines[1] == "    x86_64 call0: SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
-    assert lines[11:] == ["    and 2 calls more", "1 container checked, 1 disagrees"]
+    assert lines[11:] == ["    and 2 more calls", "1 container checked, 1 disagrees"]
     assert result.stderr == "not checked: team/web-1/main (a): a reason\n"
     (one,) = json.loads(node.ctl("verify", "--deep", "--json").stdout)["disagreeing"]
     assert len(one["calls"]) == 12
