@@ -1,6 +1,6 @@
-# make help       what there is
+# make help       lists the targets
 PYTHON ?= $(shell command -v /usr/bin/python3 || command -v python3)
-# A second interpreter, where the machine has one of another version: both must work.
+# A second interpreter of another version, if the machine has one: both must work.
 OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
@@ -15,14 +15,14 @@ CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chro
 
 APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 
-# Once more with an agent running for each installation, and a launcher without musl: what creates
-# do must not differ.
+# These run a second time, with an agent for each installation and a launcher without musl: creates
+# must behave the same.
 WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test_ledger create/test_overlay \
 	create/test_bad_input launcher/test_exec_runtime create/test_restore create/test_diff verify/test_verify)
 
-# Debian's next release, with current runtimes and engines (tests/worlds): what carries weight there.
-# Not there: tests/page (Chromium is no runtime), tests/perf (its numbers are this world's), tests/corpus
-# (another 2 GB of programs that are the same), Prometheus' promtool, and a second Python.
+# The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
+# Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
+# tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
 FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap,$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
@@ -35,10 +35,10 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 
 .PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
 
-help:           ## this list
+help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
 
-check: .venv/ready   ## linters, types, import contracts, licences and unit tests; no root, under a minute
+check: .venv/ready   ## linters, types, import contracts, licences and unit tests; no root, about three minutes
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -52,17 +52,17 @@ test: packages check   ## everything, on real runtimes and engines; root, instal
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
-test-forky: packages   ## on Debian's next release, beside this machine's own: current runc, crun, containerd, Podman; root, 1 GB
+test-forky: packages   ## on Debian's next release, beside this one: current runc, crun, containerd, Podman; root, 1 GB
 	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
 
 forky: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
 	.venv-forky/bin/pytest $(FORKY_TESTS)
 
-test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, a container each on runc and crun, hooks; root, under three minutes
+test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, one container each on runc and crun, hooks; root, under three minutes
 	$(MAKE) --no-print-directory -j2 -O test-unit test-few
 
-# The launcher's tests without its builds (test_wheel), which take as long as all of these.
+# Leaves out the launcher's builds (test_wheel), which take as long as all the others.
 test-few: .venv/ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py \
 		tests/engine/test_hooks.py tests/runtime/create/test_confinement.py::test_a_container_without_a_profile_gets_one
@@ -83,38 +83,38 @@ test-page: .venv/ready   ## the report's page in headless Chromium; root
 test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
 	.venv/bin/pytest tests/perf bench
 
-test-corpus: .venv/ready   ## real programs of Debian's under every mode; root
+test-corpus: .venv/ready   ## Debian's real programs in every mode; root
 	.venv/bin/pytest tests/corpus
 
-corpus-report: packages .venv/ready   ## 150 programs in every mode on runc and crun against the kernel's own trace: table, build/corpus/report.json; root, a quarter of an hour
+corpus-report: packages .venv/ready   ## compares 163 programs in every mode on runc and crun with the kernel's own trace: table, build/corpus/report.json; root, a quarter of an hour
 	.venv/bin/python -m tests.corpus $(CORPUS)
 
 N ?= 100000
-campaign-faults: packages .venv/ready   ## N creates (100,000) while things go wrong; root, half an hour
+campaign-faults: packages .venv/ready   ## N creates (100,000) under injected faults; root, half an hour
 	.venv/bin/python -m tests.campaigns.faults --creates $(N) --report build/faults.json
 
 S ?= 3600
-campaign-fuzz: packages .venv/ready   ## every reader of foreign bytes, S seconds each (an hour), two at once; root
+campaign-fuzz: packages .venv/ready   ## fuzzes every reader of foreign bytes, S seconds each (an hour), two at once; root
 	.venv/bin/python -m tests.campaigns.fuzz --seconds $(S) $(TARGETS)
 
 MINUTES ?= 20
 BASE ?= main
-mutants: .venv/mutants-ready   ## defects planted in MODULES (those changed since BASE, main) that no unit test sees; MINUTES (20)
+mutants: .venv/mutants-ready   ## plants defects in MODULES (those changed since BASE, main), lists those that no unit test detects; MINUTES (20)
 	.venv/bin/python -m tests.mutants --base $(BASE) --minutes $(MINUTES) $(MODULES)
 
-bench: packages .venv/bench-ready   ## what it costs: table, build/bench/bench.json and bench.svg; root, a third of an hour
+bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
 
-picture: packages .venv/bench-ready   ## docs/cold-create.svg: where the time of a cold create goes; root
+picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
 
-docs: .venv/ready   ## what the documents take from the code: docs/policy.md, docs/architecture.md and .svg
+docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents
 
-architecture: .venv/ready   ## docs/architecture.md and .svg alone
+architecture: .venv/ready   ## writes docs/architecture.md and .svg only
 	.venv/bin/python -m tests.documents architecture
 
-packages:       ## what the tests need from Debian
+packages:       ## installs the Debian packages that the tests need
 	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_PATIENCE) install -y -qq --no-install-recommends \
 	$(DEBIAN_PACKAGES) $(CORPUS_PACKAGES); }
@@ -142,8 +142,8 @@ packages:       ## what the tests need from Debian
 	.venv-forky/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-lock: .venv/ready   ## requirements/*.txt anew: packages with their hashes, for every supported machine
+lock: .venv/ready   ## rewrites requirements/*.txt: packages with their hashes, for every supported machine
 	.venv/bin/python requirements/lock.py
 
-clean:          ## what make and the tests left
+clean:          ## removes what make and the tests created
 	rm -rf .venv .venv-other .venv-forky build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,16 +1,17 @@
 #!/bin/sh
-# Installs runc-wrap beneath one directory and ends by running a real container through it.
-# Usage: install.sh [--prefix DIR]      default /opt/runc-wrap; nobody else may write in it or above it
+# Installs runc-wrap beneath one directory, then runs real containers through it.
+# Usage: install.sh [--prefix DIR]      default /opt/runc-wrap; no other user may write in it or above it
 #                   [--python PROGRAM]  the interpreter, 3.11 to 3.14
 #                   [--cc PROGRAM]      the C compiler
-#                   [--index-url URL]   where Python packages come from; else as root's /etc/pip.conf says
-#                   [--find-links DIR]  take them from a directory, and ask no index
-# Run it again to upgrade: the new release is put in place beside the old one, then switched to.
-# Of the caller's environment it takes proxies only. Packages are taken by their hashes, requirements/.
+#                   [--index-url URL]   the index of Python packages; default: as in /etc/pip.conf
+#                   [--find-links DIR]  take Python packages from a directory, without an index
+# Run it again to upgrade: it installs the new release beside the old one, then switches to it.
+# It takes only proxies from the caller's environment. It verifies packages by the hashes in requirements/.
 set -eu
 
-# Whoever may set a variable of root's must not choose what root runs: all of it begins anew, and
-# before that there are special built-ins only, which no exported function takes the place of.
+# A user who can set root's environment variables must not choose what root runs. So the script
+# restarts itself with a clean environment. Before that it uses only special built-ins, which an
+# exported function cannot replace.
 case ${1-} in
     --in-clean-environment) shift ;;
     *)
@@ -54,13 +55,13 @@ parse_arguments() {
             --cc) cc=$value ;;
             --index-url) index_url=$value ;;
             --find-links) find_links=$value ;;
-            *) fail "unknown argument $option; --help tells what there is" ;;
+            *) fail "unknown argument $option; --help lists the arguments" ;;
         esac
-        [ -n "$value" ] || fail "$option needs a value; --help tells which"
+        [ -n "$value" ] || fail "$option needs a value; see --help"
     done
 }
 
-# What is given is meant from where it was said; nothing is looked for there afterwards.
+# Resolves paths relative to the caller's directory, then leaves it, so that nothing is run from there.
 leave_directory() {
     prefix=$(absolute "$prefix") find_links=$(absolute "$find_links")
     case $python in */*) python=$(absolute "$python") ;; esac
@@ -74,7 +75,7 @@ absolute() {
     esac
 }
 
-# Debian's own packages, where something that cannot be missed is missing.
+# Installs a required Debian package that is missing.
 provide() {
     command -v apt-get >/dev/null || fail "$1 is missing; install it and run install.sh again"
     say "Installing Debian's package $1"
@@ -86,41 +87,41 @@ is_usable() {
     "$1" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
-# The distribution's interpreter first: it is the one that stays when a developer's goes.
+# Prefers the distribution's interpreter, because a developer's own may be removed.
 find_python() {
     if [ -n "$python" ]; then
         named=$python
         python=$(command -v "$named") && is_usable "$python" && return
-        fail "$named is no Python of 3.11 to 3.14"
+        fail "$named is not Python 3.11 to 3.14; name another with --python"
     fi
     for python in /usr/bin/python3 python3; do
         python=$(command -v "$python") && is_usable "$python" && return
     done
     provide python3
     python=/usr/bin/python3
-    is_usable "$python" || fail "$python is not of 3.11 to 3.14; name another with --python"
+    is_usable "$python" || fail "$python is not Python 3.11 to 3.14; name another with --python"
 }
 
-# What root will run, and where it lies, is nobody else's to change.
+# Nobody but root may change what root will run, or the directories above it.
 check_ownership() {
     told=$("$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" "$python") && return
-    fail "others than you can change what would be installed or run:
+    fail "other users can change what would be installed or run:
 $told
 chown and chmod go-w that, or choose another --prefix or --python"
 }
 
-# One spelling of the directory, and one installer at a time.
+# Resolves the prefix, and locks it against other installers.
 take_prefix() {
     check_ownership
     mkdir -p "$prefix" && [ -w "$prefix" ] || fail "$prefix cannot be written; run it as root"
     prefix=$(cd "$prefix" && pwd -P)
     mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib/releases" \
         "$prefix/var"
-    check_ownership # once more: what is there now stays so
+    check_ownership # again: only now is everything there, and from here on only we can change it
     take_lock "$prefix/var/lock"
 }
 
-# As runc_wrap/host/locks.py: who cannot open the file cannot hold the lock.
+# Like runc_wrap/host/locks.py: a user who cannot open the file cannot hold the lock.
 take_lock() {
     [ -d "$1" ] || mkdir -m 700 "$1"
     chmod 700 "$1"
@@ -149,7 +150,7 @@ own_python() {
     "$release/venv/bin/python" -I "$@"
 }
 
-# Without environment and user's configuration: only what root wrote for the whole system counts.
+# Ignores the environment and the user's pip configuration; only the system-wide one counts.
 install_locked() {
     own_python -m pip --isolated --disable-pip-version-check --no-input install --quiet \
         ${index_url:+"--index-url=$index_url"} ${find_links:+--no-index "--find-links=$find_links"} \
@@ -160,12 +161,12 @@ make_venv() {
     "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
     say "Making a virtual environment with $python"
     "$python" -I -m venv "$release/venv"
-    say 'Fetching Python packages, by their hashes'
+    say 'Fetching Python packages and verifying their hashes'
     install_locked runtime.txt
     install_locked build.txt
 }
 
-# With nothing fetched: what the build needs was, by its hash.
+# Fetches nothing: make_venv has fetched and verified what the build needs.
 build_package() {
     say 'Building runc-wrap and its launcher'
     mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
@@ -180,7 +181,8 @@ build_package() {
     write_command "$release/venv/bin/runc-wrapctl"
 }
 
-# pip's own would obey PYTHONPATH. The kernel takes 127 bytes in every version, and no blanks.
+# The script that pip writes would obey PYTHONPATH. A #! line may have 127 bytes in every kernel
+# version, and no blanks in the interpreter's path.
 write_command() {
     interpreter=$release/venv/bin/python
     case $interpreter in
@@ -199,7 +201,7 @@ write_command() {
     chmod 755 "$1"
 }
 
-# What runs at every create lies apart, so that nothing else can be imported there.
+# Copies what runs at every create to its own directory, so that nothing else can be imported.
 copy_hot_path() {
     packages=$(own_python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
     mkdir -p "$release/hotpath/runc_wrap"
@@ -213,7 +215,8 @@ copy_hot_path() {
         "$release/python"
 }
 
-# In the release, so that hooks and what they import change at once. PREFIX/hooks is a link.
+# Copies the hooks into the release, so that they change together with the code that they import.
+# PREFIX/hooks is a link.
 copy_hooks() {
     cp -R "$source/hooks" "$release/hooks"
     own_python - "$prefix" "$release"/hooks/*.d/*.json <<'END'
@@ -226,15 +229,15 @@ for path in map(pathlib.Path, sys.argv[2:]):
 END
 }
 
-# The package's build made it, or says why not.
+# Takes the launcher that the package's build compiled, or the shell script if it could not.
 make_launcher() {
     launcher=$packages/runc_wrap/launcher
     if [ -x "$launcher/runc-wrap" ]; then
         cp "$launcher/runc-wrap" "$release/runc-wrap"
         return
     fi
-    printf 'The launcher is a shell script, which costs some milliseconds a call and does not ask '
-    printf 'the agent, because '
+    printf 'The launcher is a shell script, which takes some milliseconds more per call and does '
+    printf 'not ask the agent, because '
     cat "$launcher/not-built"
     cp "$launcher/not-built" "$release/" # for runc-wrapctl doctor
     quoted=$(printf '%s\n' "$prefix" | sed "s/'/'\\\\''/g")
@@ -250,12 +253,12 @@ switch_link() {
     mv -fT "$2.new" "$2"
 }
 
-# Every create in between finds either the old release whole or the new one. The release before is
-# kept for creates under way; only what lies in our own directory of releases is ever removed.
+# At every moment a create finds either the complete old release or the complete new one. The
+# previous release is kept for running creates. Nothing outside our directory of releases is removed.
 switch_release() {
     previous=$(readlink "$prefix/lib/current" || :)
     cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"
-    sync -f "$release" # a power cut behind the switch must not leave empty files there
+    sync -f "$release" # a power failure after the switch must not leave empty files
     switch_link "releases/${release##*/}" "$prefix/lib/current"
     mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
     switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
@@ -274,7 +277,7 @@ link_commands() {
     if "$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" /usr/local/bin; then
         ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
     else
-        printf 'So the commands are not linked there: call those in %s.\n' "$prefix/bin"
+        printf 'So the commands are not linked there; call them in %s.\n' "$prefix/bin"
     fi
 }
 
@@ -298,5 +301,5 @@ say 'Compiling the policy'
 say 'Switching to the new release'
 switch_release
 link_commands
-printf '\nrunc-wrap is installed in %s. Three containers, and what the kernel says of them:\n' "$prefix"
+printf '\nrunc-wrap is installed in %s. Three containers and their seccomp state in the kernel:\n' "$prefix"
 "$prefix/bin/runc-wrapctl" selftest 9>&-

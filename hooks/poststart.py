@@ -1,17 +1,17 @@
 """An OCI poststart hook: compares a just-started container with its decision.
 
-The container's state comes on stdin (OCI runtime-spec, "State"). A mismatch becomes a line in the
-ledger: the decision's own line once more, so that the last line of a container still is its
-decision, with `via` "hook", the time of the check, and
+It reads the container's state from stdin (OCI runtime-spec, "State"). It records a mismatch in the
+ledger by repeating the decision's line, so that a container's last line is still its decision. The
+repeated line has `via` "hook", the time of the check, and
 
     "mismatch": {"pid", "expected": {"seccomp", "filters"}, "found": {"seccomp", "filters"}}
 
-runc ends a container whose poststart hook fails, crun does not. So the exit status is 0 whatever is
-found or goes wrong, unless `--fail` asks for a mismatch to end the container: then the hook itself
+runc ends a container whose poststart hook fails; crun does so from 1.27 on. So the exit status is 0
+even after a mismatch or an error. With `--fail`, a mismatch ends the container: the hook itself
 kills the container's first process, and exits 1.
 
-runc before 1.3 runs poststart hooks at the end of create, when the process may still lack its
-filter. Then a process in the background waits for the start and checks.
+Every runc release up to 1.5.1 runs poststart hooks at the end of create, when the process may still
+lack its filter. Then a background process waits for the start and checks.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from runc_wrap.node.container_processes import Process
 
 _LARGEST = 16 * 1024 * 1024
-_SETTLING = 0.5  # seconds in which a process that was started becomes the container's own
-_WAITING = 600.0  # seconds for a container to be started
+_SETTLING = 0.5  # seconds within which a started process executes the container's program
+_WAITING = 600.0  # seconds to wait for a container's start
 _PAUSE = 0.02
 
 
 def main(prefix: str, options: list[str]) -> int:
-    """Be the hook; return the exit status."""
+    """Run the hook; return the exit status."""
     may_fail = "--fail" in options
     try:
         state = json.loads(sys.stdin.buffer.read(_LARGEST))
@@ -56,13 +56,13 @@ def main(prefix: str, options: list[str]) -> int:
             in_background(lambda: check(prefix, handle, record, may_fail=may_fail))
             return 0
         return int(not check(prefix, handle, record, may_fail=may_fail) and may_fail)
-    except Exception as error:  # noqa: BLE001 - a check must not end a container
-        sys.stderr.write(f"runc-wrap: the poststart check did not work: {error!r}\n")
+    except Exception as error:  # noqa: BLE001 - a failed check must not end a container
+        sys.stderr.write(f"runc-wrap: the poststart check failed: {error!r}\n")
         return 0
 
 
 def decision(prefix: Path, state: dict[str, Any]) -> Record | None:
-    """Return the record that counts: the newest of this container, in this bundle if it says so."""
+    """Return the newest record of this container whose bundle, if recorded, is this one."""
     records = evidence.read(prefix / "var" / "ledger").records
     fitting = [
         record
@@ -73,12 +73,12 @@ def decision(prefix: Path, state: dict[str, Any]) -> Record | None:
 
 
 def is_started(handle: psutil.Process) -> bool:
-    """Tell whether the first process is the container's, and no more the runtime's."""
+    """Return whether the first process already runs the container's program, not the runtime."""
     return not handle.name().startswith(status.RUNTIMES_OWN)
 
 
 def is_confined(handle: psutil.Process, record: Record) -> bool:
-    """Tell whether the process has its filter; one that is gone does no harm."""
+    """Return whether the process has its filter; an ended process counts as confined."""
     process = container_processes.look(handle)
     return process is None or _is_enough(process, record)
 
@@ -90,7 +90,7 @@ def _is_enough(process: Process, record: Record) -> bool:
 
 
 def check(prefix: str, handle: psutil.Process, record: Record, *, may_fail: bool) -> bool:
-    """Wait for the start and look; record what does not agree. Returns whether it agrees."""
+    """Wait for the start and check; record a mismatch. Return whether the two agree."""
     _until(lambda: not handle.is_running() or is_started(handle), _WAITING)
     _until(lambda: is_confined(handle, record), _SETTLING)
     process = container_processes.look(handle)
@@ -121,7 +121,7 @@ def _until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def in_background(work: Callable[[], object]) -> None:
-    """Do the work in a process that nobody waits for: it holds nothing that was inherited."""
+    """Do the work in a detached process, which keeps no inherited descriptor open."""
     if os.fork():
         return
     try:

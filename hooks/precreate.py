@@ -1,12 +1,12 @@
-"""Podman's precreate hook: inject without replacing the runtime.
+"""Podman's precreate hook: injects the profile without replacing the runtime.
 
-Podman writes a container's config to stdin and takes what is on stdout instead; with another exit
-status than 0 the container is not created (Podman then says nothing but that status: the reason is
-on stderr and in the system's log). The same code decides as behind `runc-wrap create`, and
-the same ledger has the line, `via` "hook".
+Podman writes a container's config to stdin and uses the hook's stdout instead. If the exit status
+is not 0, Podman does not create the container and shows only that status; the hook writes the
+reason to stderr and the system's log. The same code decides as for `runc-wrap create`, and the
+decision goes to the same ledger, with `via` "hook".
 
-Podman runs it in the bundle, <storage>/<id>/userdata. What Podman does not tell is the runtime:
-`--runtime runc` or `--runtime crun` says which it is, where it is not the one in force.
+Podman runs the hook in the bundle, <storage>/<id>/userdata, and does not name the runtime. Give
+`--runtime runc` or `--runtime crun` if it is not the one in force.
 """
 
 import posix
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _BUNDLE = "userdata"
-STRICTEST = "crun"  # what a config must stand up to where nobody says which runtime follows
+STRICTEST = "crun"  # its rules for configs apply if the runtime is not known
 _CHUNK = 1024 * 1024
 # runtime-spec:specs-go/config.go LinuxSeccomp, LinuxSyscall, LinuxSeccompArg
 _BLOCK = (
@@ -41,7 +41,7 @@ _ALWAYS = ("names", "action", "index", "value", "op")
 
 
 def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
-    """Return the config that the container gets, and the ledger's line. Raises Refusal."""
+    """Return the container's new config and the ledger's line. Raises Refusal."""
     compiled = policy_file.load(prefix)
     try:
         return confined(compiled, kind or STRICTEST, invocation, text)
@@ -57,7 +57,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
 def confined(
     compiled: "Json", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
-    """Decide as a create does, and put the profile into the text. Raises Refusal."""
+    """Decide as a create does, and inject the profile into the text. Raises Refusal."""
     call = Call(invocation, kind, "", main.own_capabilities)
     outcome = main.consider(text, call, compiled)
     block = outcome.block
@@ -68,7 +68,7 @@ def confined(
 
 
 def called(directory: str) -> Invocation:
-    """Return the create that will follow: of the container whose bundle this is."""
+    """Return the create that will follow for the container with this bundle."""
     parts = directory.split("/")
     name = parts[-2] if parts[-1] == _BUNDLE and len(parts) > 1 else ""
     return Invocation("create", {"bundle": directory, "root": ""}, name)
@@ -86,7 +86,7 @@ def _stdin() -> bytes:
 
 
 def refuse(message: str) -> None:
-    """Say why, to whoever listens."""
+    """Write the reason to stderr and the system's log."""
     posix.write(2, f"{message}\n".encode("utf-8", "backslashreplace"))
     syslog.syslog(syslog.LOG_ERR, message)
 
@@ -94,7 +94,7 @@ def refuse(message: str) -> None:
 def as_written(block: "Json") -> "Json":
     """Return a block as Podman writes it: through the runtime-spec's Go types, in their order.
 
-    The ledger's digest is of what is in the bundle then.
+    The ledger has the digest of this form, which is what the bundle will contain.
     """
     written = {key: block[key] for key in _BLOCK if _is_kept(block.get(key))}
     if "syscalls" in written:
@@ -113,19 +113,19 @@ def _rule(rule: "Json") -> "Json":
 
 
 def _is_kept(value: object) -> bool:
-    """Pointers are left out when nil, all else that is `omitempty` when empty."""
+    """Return whether Go writes the value; it omits nil pointers and empty `omitempty` fields."""
     return value is not None and value not in ("", [])
 
 
 def _append(prefix: str, line: "Json") -> None:
     try:
         ledger_writer.append(prefix, line)
-    except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+    except Exception:  # noqa: BLE001 - a ledger error must not keep a container from starting
         return
 
 
 def run(prefix: str, options: "list[str]") -> int:
-    """Be the hook; return the exit status."""
+    """Run the hook; return the exit status."""
     started = time.perf_counter()
     kind = options[1] if options[:1] == ["--runtime"] and len(options) > 1 else ""
     try:
@@ -133,7 +133,7 @@ def run(prefix: str, options: "list[str]") -> int:
     except Refusal as refusal:
         refuse(f"runc-wrap: {refusal}")
         return 1
-    except Exception as error:  # noqa: BLE001 - a fault of ours must be told as any other failure
+    except Exception as error:  # noqa: BLE001 - report our own defect like any other failure
         refuse(f"runc-wrap: an error in runc-wrap itself: {main.described(error)}.")
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)

@@ -1,8 +1,8 @@
-"""Other people's text made harmless to look at: shortened, and nothing in it acts. Pure.
+"""Foreign text made safe to print: shortened, without control characters. Pure.
 
-A workload chooses its program's name, a pod's owner its labels. HTML is Jinja's to escape; here is
-what HTML lets through: control characters, bidirectional controls, letters that cannot be seen, and
-marks piled up over the neighbouring lines.
+A workload chooses its program's name, a pod's owner its labels. Jinja escapes HTML; this module
+removes what HTML lets through: control characters, bidirectional controls, invisible letters, and
+piles of marks that cover the neighbouring lines.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import re
 import unicodedata
 
 LONGEST_NAME = 120  # characters
-LONGEST_PASTE = 32 * 1024  # characters; what is longer is not cut, as half of it would be wrong
-_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by category, seen by nobody
+LONGEST_PASTE = 32 * 1024  # characters; longer text is left out, because half of it would be wrong
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by category, but invisible
 _MARKS = 2  # on one letter; no script needs more in a name
 _WORD = re.compile(r"[\w./:+@%=~#*-]+").fullmatch
 
 
 def name(value: object, limit: int = LONGEST_NAME) -> str:
-    """Return one line of at most `limit` characters and a statement of how many were left out."""
+    """Return one line of at most `limit` characters, and how many more there are."""
     text = value if isinstance(value, str) else "" if value is None else str(value)
     shown = _visible(text[:limit], keep="")
     return f"{shown}… ({len(text) - limit} more characters)" if len(text) > limit else shown
 
 
 def word(value: str, limit: int = LONGEST_NAME) -> str:
-    """Return a program as one word of a sentence: in quotes if its end could be mistaken."""
+    """Return a program as one word of a sentence: quoted if its end would be ambiguous."""
     shown = name(value, limit)
     if not shown or _WORD(shown):
         return shown or "an unknown program"
@@ -33,14 +33,14 @@ def word(value: str, limit: int = LONGEST_NAME) -> str:
 
 
 def fitted(text: str, limit: int) -> str:
-    """Return harmless text cut to a label's length; the whole of it must stand elsewhere."""
+    """Return safe text cut to a label's length; show the whole text elsewhere."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def paste(value: object) -> str | None:
-    r"""Return JSON or TOML that means the same, \u escapes in place of what acts; None if too long.
+    r"""Return equivalent JSON or TOML with \u escapes for control characters; None if too long.
 
-    Both languages read \uXXXX inside a string; outside of one neither has such a character.
+    Both languages read \uXXXX inside a string, and allow such a character nowhere else.
     """
     text = value if isinstance(value, str) else ""
     return None if len(text) > LONGEST_PASTE else _visible(text, keep="\n")
@@ -59,6 +59,6 @@ def _visible(text: str, keep: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    r"""Return \uXXXX, a surrogate pair's two beyond the first plane."""
+    r"""Return \uXXXX, or two of them (a surrogate pair) beyond the first plane."""
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

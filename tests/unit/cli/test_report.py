@@ -457,9 +457,7 @@ def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evid
     evidence.container("c1", sighting(CLONE3))
     result = applied.ctl("suggest", "c1")
     assert "nothing was added" in result.stderr
-    assert (
-        "degrading: 1 call is left out and would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
-    )
+    assert "degrading: 1 call is left out and would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
     assert "`runc-wrapctl suggest --degrading -- c1` allows it." in result.stderr
     asked = applied.ctl("suggest", "--degrading", "--allow-dangerous", "c1")
     assert "degrading:" not in asked.stderr
