@@ -112,56 +112,6 @@ static void find_runtime(struct launch *found)
     found->runtime[0] = '\0';
 }
 
-static const char *const EDITED[] = {"create", "run", "restore"};
-static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  "features",
-                                     "help",       "kill",   "list",   "mounts", "pause",
-                                     "ps",         "resume", "spec",   "start", "state",
-                                     "update"};
-/* Of both runtimes, before the command; the names without dashes. */
-static const char *const WITHOUT_VALUE[] = {"debug",   "systemd-cgroup", "help", "usage",
-                                            "version", "h", "v", "V", "?"};
-
-bool is_one_of(const char *word, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(word, names[i]) == 0)
-            return true;
-    return false;
-}
-
-bool is_edited(const char *word)
-{
-    return is_one_of(word, EDITED, COUNT(EDITED));
-}
-
-const char *flag_name(const char *word)
-{
-    return *word != '-' ? NULL : word + (word[1] == '-' ? 2 : 1);
-}
-
-/* A word behind a flag may be the flag's value: only one that cannot be is another command. Return
- * NULL where there is none that we know. */
-static const char *command_of(char **words)
-{
-    bool may_be_value = false;
-    for (; *words != NULL; words++) {
-        if (is_edited(*words))
-            return *words;
-        if (!may_be_value && is_one_of(*words, OTHERS, COUNT(OTHERS)))
-            return *words;
-        const char *name = flag_name(*words);
-        may_be_value = name != NULL && strchr(name, '=') == NULL &&
-                       !is_one_of(name, WITHOUT_VALUE, COUNT(WITHOUT_VALUE));
-    }
-    return NULL;
-}
-
-bool reads_config(char **words)
-{
-    const char *command = command_of(words);
-    return command != NULL && is_edited(command);
-}
-
 /* CPython ignores these signals and may set LC_CTYPE when it starts; cold.py undoes that. */
 static const char *ignored_signals(void)
 {

@@ -19,11 +19,11 @@ struct launch {
     int count;
 };
 
-/* launcher.c */
+/* args.c: `words` are the caller's without argv[0]. */
 bool is_one_of(const char *word, const char *const *names, size_t count);
-bool reads_config(char **words);
-bool is_edited(const char *word);
+bool is_edited(const char *word);        /* create, run or restore */
 const char *flag_name(const char *word); /* without dashes; NULL if it is no flag */
+const char *command_of(char **words);
 
 /* ask.c: true if the agent has decided, and the config now is as it says. */
 bool agent_agrees(const struct launch *launch);
@@ -38,7 +38,7 @@ struct answer {
 };
 enum verdict parse_answer(const char *text, size_t length, struct answer *answer);
 
-/* log.c: `words` are the caller's without argv[0]. */
+/* log.c: `words` as for args.c. */
 #define LONGEST_MESSAGE (PATH_MAX + 300)
 struct ahead {
     int descriptor; /* -1: nothing is to be taken back */

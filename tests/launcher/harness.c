@@ -2,11 +2,11 @@
  * result a line on stdout. "a HEX": an agent's answer. "w HEX": the caller's words, each ended by
  * NUL. Each message lies in a heap block of exactly its size, so that AddressSanitizer sees a read
  * of one byte too many. */
-#define main launcher_main
-#include "launcher.c"
-#undef main
+#include "args.c"
 #include "ask.c"
 #include "log.c"
+
+#include <stdlib.h>
 
 static unsigned char digit(char c)
 {
@@ -53,7 +53,8 @@ static void words(char *bytes, size_t length)
     char **exact = malloc((count + 1) * sizeof *exact);
     memcpy(exact, all, (count + 1) * sizeof *exact);
     free(all);
-    printf("%s", reads_config(exact) ? "create" : "other");
+    const char *command = command_of(exact);
+    printf("%s", command != NULL && is_edited(command) ? "create" : "other");
     struct log log = find_log(exact);
     if (log.path != NULL) {
         printf(" %s", log.json ? "json" : "text");

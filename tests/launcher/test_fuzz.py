@@ -70,7 +70,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _harness(directory: Path, name: str, *flags: str) -> Path:
-    words = [*launchers.SANITIZED, "-Wno-unused-function", *flags]
+    words = [*launchers.SANITIZED, *flags]
     return launchers.compiled(directory / name, *words, sources=[HARNESS])
 
 
