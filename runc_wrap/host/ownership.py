@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 PARTS = (
     "bin bin/runc-wrap bin/runc-wrapctl etc etc/config.toml hooks lib lib/current lib/releases "
     "lib/current/python lib/current/hotpath lib/current/venv lib/runtime lib/runtime/runc "
-    "lib/runtime/crun var var/agent var/engines var/evidence var/ledger var/lock var/metrics "
-    "var/policy.2 var/policy.2/current"
+    "lib/runtime/crun var var/agent var/engines var/evidence var/ledger var/lock var/metrics"
 ).split()
+POLICIES = "policy."  # var/policy.N: the compiled policy in its Nth form
 TREES = ("etc/conf.d", "etc/profiles")  # what the owner writes, file by file
 _MOST_LINKS = 40  # as the kernel follows (path_resolution(7))
 _ACCESS, _DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
@@ -45,11 +45,22 @@ _WRITE = 2
 
 def installation(prefix: str) -> Iterator[Danger]:
     """Yield each thing of an installation that others can change, once, and how."""
-    paths = [prefix, *(f"{prefix}/{part}" for part in PARTS)]
+    paths = [prefix, *(f"{prefix}/{part}" for part in PARTS), *_policies(f"{prefix}/var")]
     for tree in TREES:
         for directory, _, names in os.walk(f"{prefix}/{tree}"):
             paths += [directory, *(f"{directory}/{name}" for name in names)]
     yield from dict.fromkeys(each for path in paths for each in of(path))
+
+
+def _policies(directory: str) -> Iterator[str]:
+    """Yield the compiled policies' directories, and the links in them to what is in force."""
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - no pathlib: see the docstring
+    except OSError:  # before the first install, or not root's question
+        return
+    for name in sorted(names):
+        if name.startswith(POLICIES):
+            yield from (f"{directory}/{name}", f"{directory}/{name}/current")
 
 
 def of(path: str) -> Iterator[Danger]:

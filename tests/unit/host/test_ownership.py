@@ -127,14 +127,15 @@ def test_links_that_lead_in_a_circle_end(place: Path) -> None:
 
 
 def test_of_an_installation_each_part_is_looked_at_and_each_owner_s_file(place: Path) -> None:
-    for part in ownership.PARTS:
+    policies = ["var/policy.2", "var/policy.2/current", "var/policy.3"]
+    for part in (*ownership.PARTS, *policies):
         if not (place / part).exists():
             (place / part).mkdir(parents=True)
     for tree in ownership.TREES:
         (place / tree).mkdir(parents=True, exist_ok=True)
         (place / tree / "file").touch()
     assert list(ownership.installation(str(place))) == []
-    several = [*ownership.PARTS, *(f"{tree}/file" for tree in ownership.TREES)]
+    several = [*ownership.PARTS, *policies, *(f"{tree}/file" for tree in ownership.TREES)]
     for part in several:
         _give(place / part)
     found = {Path(where).relative_to(place) for where, _ in ownership.installation(str(place))}
