@@ -1,16 +1,18 @@
-"""Builds the launcher into the package; all else stands in pyproject.toml.
+"""Builds the launchers into the package; all else stands in pyproject.toml.
 
-Where it cannot be compiled the package is built all the same, with the reason in its place:
-install.sh then takes the launcher that is a shell script, and says why, as `doctor` does.
+Where the one in C cannot be compiled the package is built all the same, with the reason in its
+place: install.sh then takes the one that is a shell script, and says why, as `doctor` does.
 """
 
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +31,19 @@ FLAGS = ["-std=gnu11", "-O2"]  # a warning that only a newer compiler has must c
 def compile_launcher(program: Path) -> str:
     """Compile the launcher to `program`; return why that failed in the end, or ""."""
     failed = "there is no C compiler (cc or gcc)\n"
-    for compiler, linking in ways():
-        failed = failure(compiler, [*FLAGS, *linking, "-o", str(program)])
-        if not failed:
-            break
+    with tempfile.TemporaryDirectory() as headers:
+        (Path(headers) / "shared_words.h").write_text(shared_words("header"))
+        for compiler, linking in ways():
+            failed = failure(compiler, [*FLAGS, *linking, "-I", headers, "-o", str(program)])
+            if not failed:
+                break
     return failed
+
+
+def shared_words(form: str) -> str:
+    """Return what launcher/shared_words.py makes: the "header" for C, or the whole "script"."""
+    text: str = runpy.run_path(str(LAUNCHER / "shared_words.py"))[form]()
+    return text
 
 
 def ways() -> Iterator[tuple[str, list[str]]]:
@@ -63,13 +73,14 @@ def failure(compiler: str, words: list[str]) -> str:
 
 
 class BuildLauncher(build_py):
-    """Puts the compiled launcher beside its sources in what is built, never into the checkout."""
+    """Puts both launchers beside their sources in what is built, never into the checkout."""
 
     def run(self) -> None:
-        """Build the modules, then the program."""
+        """Build the modules, then the script and the program."""
         super().run()
         if self.editable_mode:
             return
+        (Path(self.build_lib) / LAUNCHER / "launcher.sh").write_text(shared_words("script"))
         program = Path(self.build_lib) / LAUNCHER / "runc-wrap"
         reason = program.with_name(REASON)
         for former in (program, reason):  # of a build before

@@ -95,7 +95,8 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
 
 def use_shell_launcher(installed: Installed) -> None:
     """Put the launcher in place that install.sh falls back to without a compiler."""
-    source = SOURCE / "runc_wrap" / "launcher" / "launcher.sh"
+    packages = installed.release / "venv" / "lib"
+    (source,) = packages.glob("python3*/site-packages/runc_wrap/launcher/launcher.sh")
     text = f"#!/bin/sh\nprefix='{installed.prefix}'\n{source.read_text()}"
     installed.wrapper.unlink()
     installed.wrapper.write_text(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import run
 from harness.node.install import SOURCE
 from harness.node.requirements import program
+from runc_wrap.launcher import shared_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +31,10 @@ def compiled(
 ) -> Path:
     """Compile C sources, the launcher's unless told; return `target`."""
     chosen = sorted(DIRECTORY.glob("*.c")) if sources is None else sources
-    run([program(compiler), *STRICT, *flags, "-I", DIRECTORY, "-o", target, *chosen])
+    with tempfile.TemporaryDirectory() as made:
+        (Path(made) / "shared_words.h").write_text(shared_words.header())
+        headers = ["-I", str(DIRECTORY), "-I", made]
+        run([program(compiler), *STRICT, *flags, *headers, "-o", target, *chosen])
     return target
 
 

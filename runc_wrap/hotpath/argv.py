@@ -3,7 +3,8 @@
 Grammars: runc up to 1.5 is urfave/cli v1 over Go's `flag` (runc:main.go, urfave/cli command.go
 reorderArgs); runc's main branch is urfave/cli v3 (command_parse.go); crun is glibc argp with
 ARGP_IN_ORDER (crun:src/crun.c, run_create.c). A line that no grammar accepts is the real
-runtime's to complain about: engines read its own error text.
+runtime's to complain about: engines read its own error text. Names without an underscore are also
+what the launcher is built with (launcher/shared_words.py).
 """
 
 TYPE_CHECKING = False
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 EDITED = frozenset({"create", "run", "restore"})  # the commands that read config.json
 
-_GO_GLOBAL_VALUES = frozenset({"log", "log-format", "root", "criu", "rootless"})
-_GO_GLOBAL_BOOLEANS = frozenset({"debug", "systemd-cgroup", "help", "h", "version", "v"})
+GO_GLOBAL_VALUES = frozenset({"log", "log-format", "root", "criu", "rootless"})
+GO_GLOBAL_BOOLEANS = frozenset({"debug", "systemd-cgroup", "help", "h", "version", "v"})
 _GO_CREATE_VALUES = frozenset(
     {"bundle", "b", "console-socket", "pidfd-socket", "pid-file", "preserve-fds"}
 )
@@ -39,7 +40,7 @@ _GO_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 # argp: long name -> does it take a value? NEXT: declared without one, consumes the next word.
 NEXT = 2
 _ARGP_BUILT_IN = {"help": 0, "usage": 0, "program-name": 1, "HANG": 0}
-_ARGP_GLOBAL = _ARGP_BUILT_IN | {
+ARGP_GLOBAL = _ARGP_BUILT_IN | {
     "debug": 0,
     "systemd-cgroup": 0,
     "version": 0,
@@ -84,15 +85,15 @@ _ARGP_COMMANDS = {
 }
 _NO_FILES = ("journald:", "syslog:")  # other destinations that crun's --log knows
 _ARGP_SHORT = {"b": "bundle", "f": "config", "d": "detach", "?": "help"}
-_ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
+ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
 
 
 UNKNOWN = "unknown flag"
 _COMMAND_AND_ID = 2
 _SHORT = {"b": "bundle", "f": "config"}
-_ANY_VALUES = _GO_GLOBAL_VALUES | _GO_CREATE_VALUES | _GO_RESTORE_VALUES
+_ANY_VALUES = GO_GLOBAL_VALUES | _GO_CREATE_VALUES | _GO_RESTORE_VALUES
 _ANY_VALUES |= {"cgroup-manager", "log-level", "config", "f"}
-_ANY_BOOLEANS = _GO_GLOBAL_BOOLEANS | _GO_RESTORE_BOOLEANS | _GO_CREATE_BOOLEANS
+_ANY_BOOLEANS = GO_GLOBAL_BOOLEANS | _GO_RESTORE_BOOLEANS | _GO_CREATE_BOOLEANS
 
 
 class Invocation:
@@ -145,7 +146,7 @@ def config_path(invocation: Invocation) -> str:
 
 
 def _runc_v1(arguments: "list[str]") -> "Invocation | None":
-    outer = _go_flags(arguments, _GO_GLOBAL_VALUES, _GO_GLOBAL_BOOLEANS)
+    outer = _go_flags(arguments, GO_GLOBAL_VALUES, GO_GLOBAL_BOOLEANS)
     if not outer or not outer[1] or outer[1][0] not in EDITED:
         return None
     command, *rest = outer[1]
@@ -219,12 +220,12 @@ def _reorder(words: "list[str]", known: "frozenset[str]") -> "list[str]":
 
 
 def _runc_v3(arguments: "list[str]") -> "Invocation | None":
-    outer = _mixed_flags(arguments, _GO_GLOBAL_VALUES, _GO_GLOBAL_BOOLEANS, EDITED)
+    outer = _mixed_flags(arguments, GO_GLOBAL_VALUES, GO_GLOBAL_BOOLEANS, EDITED)
     if not outer or not outer[1] or outer[1][0] not in EDITED:
         return None
     command, *rest = outer[1]
     values, booleans = _GO_COMMANDS[command]
-    values, booleans = values | _GO_GLOBAL_VALUES, booleans | _GO_GLOBAL_BOOLEANS
+    values, booleans = values | GO_GLOBAL_VALUES, booleans | GO_GLOBAL_BOOLEANS
     inner = _mixed_flags(rest, values, booleans, frozenset())
     return _go_invocation(command, {**outer[0], **inner[0]}, inner[1]) if inner else None
 
@@ -288,7 +289,7 @@ def _guess(arguments: "list[str]") -> "Invocation | None":
 
 
 def _crun(arguments: "list[str]") -> "Invocation | None":
-    outer = _argp(arguments, _ARGP_GLOBAL, _ARGP_GLOBAL_SHORT)
+    outer = _argp(arguments, ARGP_GLOBAL, ARGP_GLOBAL_SHORT)
     if not outer or not outer[1] or outer[1][0] not in EDITED:
         return None
     command, *rest = outer[1]

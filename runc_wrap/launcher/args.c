@@ -1,17 +1,14 @@
 /* The caller's words: which of them is the command, and which belong to a flag. No more is read than
  * tells what to do; hotpath/argv.py reads the whole line. */
 #include "launcher.h"
+#include "shared_words.h"
 
 #include <string.h>
 
-static const char *const EDITED[] = {"create", "run", "restore"};
-static const char *const OTHERS[] = {"checkpoint", "delete", "events", "exec",  "features",
-                                     "help",       "kill",   "list",   "mounts", "pause",
-                                     "ps",         "resume", "spec",   "start", "state",
-                                     "update"};
+static const char *const EDITED[] = {EDITED_COMMANDS};
+static const char *const OTHERS[] = {OTHER_COMMANDS};
 /* Of both runtimes, before the command; the names without dashes. */
-static const char *const WITHOUT_VALUE[] = {"debug",   "systemd-cgroup", "help", "usage",
-                                            "version", "h", "v", "V", "?"};
+static const char *const WITHOUT_VALUE[] = {FLAGS_WITHOUT_VALUE};
 
 bool is_one_of(const char *word, const char *const *names, size_t count)
 {

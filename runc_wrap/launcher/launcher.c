@@ -13,6 +13,7 @@
  *                                         where its owner chose that a failure stops no container
  */
 #include "launcher.h"
+#include "shared_words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UNMODIFIED "var/policy.2/current/run-unmodified" /* the number: hotpath/policy_file.py VERSION */
+#define UNMODIFIED "var/policy." POLICY_FORM "/current/run-unmodified"
 #define PATIENCE 10 /* seconds for an interpreter to start */
 
 static const char *const KINDS[] = {"runc", "crun"};

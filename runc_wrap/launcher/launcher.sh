@@ -1,5 +1,6 @@
 # What the engine executes where launcher.c could not be compiled: the same in words of POSIX sh.
-# install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'.
+# install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'; the build has filled in each @NAME@
+# (shared_words.py).
 # Differences to launcher.c: it costs some milliseconds more, it does not ask the agent, so that
 # every create starts Python, nor tell it of an exec, it writes nothing to the engine's log, the shell adds PWD to the
 # environment and drops variables whose names are no identifiers.
@@ -67,18 +68,17 @@ start_python() {
         "$ignored" "${LC_CTYPE+=$LC_CTYPE}" '' "$@"
 }
 
-unmodified=$prefix/var/policy.2/current/run-unmodified
+unmodified=$prefix/var/policy.@POLICY_FORM@/current/run-unmodified
 find_runtime
 before=''
 for word in "$@"; do
     case $word in
-        create | run | restore) start_python "$@" ;;
-        checkpoint | delete | events | exec | features | help | kill | list | mounts | pause | ps | \
-            resume | spec | start | state | update)
+        @EDITED_COMMANDS@) start_python "$@" ;;
+        @OTHER_COMMANDS@)
             # behind a flag it may be the flag's value, unless that flag has none
-            case ${before#-} in
-                -debug | -systemd-cgroup | -version | -help | -usage) break ;;
-                debug | systemd-cgroup | version | help | usage | v | V | h | '?') break ;;
+            name=${before#-}
+            case ${name#-} in
+                @FLAGS_WITHOUT_VALUE@) break ;;
             esac
             case $before in
                 -*=*) break ;;

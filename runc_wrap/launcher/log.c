@@ -1,6 +1,7 @@
 /* The engine's log, which is the file behind --log: what the hot path's errors.py writes, where
  * it cannot. containerd shows its last line of level error, which must be JSON with a time. */
 #include "launcher.h"
+#include "shared_words.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,9 +19,7 @@ struct log {
 #define JSON "{\"level\":\"%1$s\",\"msg\":\"runc-wrap: %2$s\",\"time\":\"%3$s\"}\n"
 #define TEXT "time=\"%3$s\" level=%1$s msg=\"runc-wrap: %2$s\"\n"
 
-enum { LOG, LOG_FORMAT };
-static const char *const WITH_VALUE[] = {"log",  "log-format", "log-level",     "root",
-                                         "criu", "rootless",   "cgroup-manager"};
+static const char *const WITH_VALUE[] = {FLAGS_WITH_VALUE};
 
 /* If the word is `name`, return its value, which stands behind "=" or is the next word, stepped
  * over then; else NULL. */
@@ -44,9 +43,9 @@ static struct log find_log(char **words)
         size_t flag = 0;
         while (flag < COUNT(WITH_VALUE) && (value = value_of(&words, WITH_VALUE[flag])) == NULL)
             flag++;
-        if (value != NULL && flag == LOG)
+        if (value != NULL && strcmp(WITH_VALUE[flag], "log") == 0)
             log.path = value;
-        else if (value != NULL && flag == LOG_FORMAT)
+        else if (value != NULL && strcmp(WITH_VALUE[flag], "log-format") == 0)
             log.json = strcmp(value, "json") == 0;
     }
     if (log.path == NULL || strncmp(log.path, "journald:", 9) == 0 ||

@@ -30,6 +30,7 @@ ENTRIES = {
 WAYS = {
     CREATE: [
         "runc_wrap/launcher/launcher.c",
+        "runc_wrap/launcher/args.c",
         "runc_wrap/launcher/ask.c",
         "runc_wrap.agent.decide.decision_server",
         "runc_wrap/launcher/cold.py",

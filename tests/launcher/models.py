@@ -18,10 +18,11 @@ _OTHERS = set(
     b"state update".split()
 )
 # Global flags of runc or crun that stand alone, with one dash or two.
-_ALONE = re.compile(rb"--?(?:debug|systemd-cgroup|version|v|V|help|h|usage|\?)\Z")
+_ALONE = re.compile(rb"--?(?:debug|systemd-cgroup|version|v|V|help|h|usage|HANG|\?)\Z")
 # Global flags of runc or crun that take a value, which is the next word unless "=" is there.
 _VALUED = re.compile(
-    rb"--?(log|log-format|log-level|root|rootless|criu|cgroup-manager)(?:=(.*))?\Z", re.DOTALL
+    rb"--?(log|log-format|log-level|root|rootless|criu|cgroup-manager|program-name)(?:=(.*))?\Z",
+    re.DOTALL,
 )
 
 

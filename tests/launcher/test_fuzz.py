@@ -51,6 +51,7 @@ WORDS = [
     b"--log-format=json --log=file:/x journald:i --log=syslog:i - -- --root / --root=/ id --bundle",
     b"--debug -debug --debug=x --systemd-cgroup --version -v -V -? -h ---debug --d",
     b"--log-level --log-level=x -criu --rootless --rootless=true --cgroup-manager --log-forma",
+    b"--usage --HANG --program-name --program-name=x",
 ]
 VOCABULARY = [
     *b" ".join(WORDS).split(),

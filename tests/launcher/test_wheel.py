@@ -16,6 +16,7 @@ import pytest
 from harness.host.processes import attempt, run
 from harness.node import install
 from harness.node.requirements import program, requires
+from runc_wrap.launcher import shared_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,13 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_launcher(
 ) -> None:
     assert LAUNCHER not in _sources()  # no build leaves it in the checkout
     assert _held(build("")) == _sources() | {LAUNCHER}
+
+
+def test_the_shell_launcher_in_the_wheel_has_its_words(build: Callable[..., Path]) -> None:
+    with zipfile.ZipFile(build("")) as archive:
+        held = archive.read("runc_wrap/launcher/launcher.sh").decode()
+    assert held == shared_words.script()
+    assert held != (install.SOURCE / "runc_wrap/launcher/launcher.sh").read_text()
 
 
 def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[..., Path]) -> None:

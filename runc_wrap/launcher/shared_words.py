@@ -1,0 +1,64 @@
+"""The words and the number that C, sh and Python share: the build puts them into C and sh.
+
+Change them where Python has them: the commands that read a config and the runtimes' own flags in
+hotpath/argv.py, the version of the compiled policy's form in hotpath/policy_file.py. The other
+commands, which no create needs, stand here. setup.py runs this before runc_wrap and its
+dependencies are installed: it imports the standard library only, and policy_file.py is parsed, not
+imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import shlex
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+HOTPATH = HERE.parent / "hotpath"
+OTHERS = (  # the commands of runc and crun that do not read a config
+    "checkpoint delete events exec features help kill list mounts pause ps resume spec start state "
+    "update"
+).split()
+
+
+def header() -> str:
+    """Return the C header: each list of words as an initializer, the form as a string."""
+    lists = {name: ", ".join(f'"{word}"' for word in words) for name, words in _lists().items()}
+    defined = {**lists, "POLICY_FORM": f'"{_policy_form()}"'}
+    lines = [f"#define {name} {value}" for name, value in defined.items()]
+    return "\n".join(
+        ["/* Written by shared_words.py, which says where to change this. */", *lines, ""]
+    )
+
+
+def script() -> str:
+    """Return launcher.sh with each @NAME@ filled in: a list of words as a pattern of `case`."""
+    text = (HERE / "launcher.sh").read_text()
+    for name, words in _lists().items():
+        text = text.replace(f"@{name}@", " | ".join(map(shlex.quote, words)))
+    return text.replace("@POLICY_FORM@", _policy_form())
+
+
+def _lists() -> dict[str, list[str]]:
+    """Return the words by the name that C and sh know them by; flags are without dashes."""
+    argv = runpy.run_path(str(HOTPATH / "argv.py"))
+    valued = {name for name, takes_value in argv["ARGP_GLOBAL"].items() if takes_value}
+    alone = argv["ARGP_GLOBAL"].keys() - valued | argv["ARGP_GLOBAL_SHORT"].keys()
+    return {
+        "EDITED_COMMANDS": sorted(argv["EDITED"]),
+        "OTHER_COMMANDS": OTHERS,
+        "FLAGS_WITH_VALUE": sorted(argv["GO_GLOBAL_VALUES"] | valued),
+        "FLAGS_WITHOUT_VALUE": sorted(argv["GO_GLOBAL_BOOLEANS"] | alone),
+    }
+
+
+def _policy_form() -> str:
+    """Return VERSION of hotpath/policy_file.py."""
+    statements = ast.parse((HOTPATH / "policy_file.py").read_text()).body
+    (value,) = (
+        statement.value
+        for statement in statements
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "VERSION"
+    )
+    return str(ast.literal_eval(value))
