@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 LAUNCHER = Path("runc_wrap/launcher")
 REASON = "not-built"  # a file: one line, and behind it the compiler's own words
 FLAGS = ["-std=gnu11", "-O2"]  # a warning that only a newer compiler has must cost nobody the agent
+# Costs nothing that can be measured. musl has no _FORTIFY_SOURCE, and leaves the relro of a static
+# program writable: 208 bytes without position-independent code, and no table of ours.
+HARDENED = [
+    "-fstack-protector-strong",
+    "-U_FORTIFY_SOURCE",  # some distributions' compilers have it set
+    "-D_FORTIFY_SOURCE=2",
+    "-Wl,-z,relro,-z,now",
+    "-Wl,-z,noexecstack",
+]
+STATIC = ["-static", "-fno-pie", "-no-pie"]  # static-pie adds 8 us to each call: performance.md
+DYNAMIC = ["-fPIE", "-pie"]
 
 
 def compile_launcher(program: Path) -> str:
@@ -33,8 +44,8 @@ def compile_launcher(program: Path) -> str:
     failed = "there is no C compiler (cc or gcc)\n"
     with tempfile.TemporaryDirectory() as headers:
         (Path(headers) / "shared_words.h").write_text(shared_words("header"))
-        for compiler, linking in ways():
-            failed = failure(compiler, [*FLAGS, *linking, "-I", headers, "-o", str(program)])
+        for compiler, flags in ways():
+            failed = failure(compiler, [*FLAGS, *flags, "-I", headers, "-o", str(program)])
             if not failed:
                 break
     return failed
@@ -47,17 +58,21 @@ def shared_words(form: str) -> str:
 
 
 def ways() -> Iterator[tuple[str, list[str]]]:
-    """Yield compilers and how to link, the fastest launcher first.
+    """Yield compilers and their flags: hardened if it can be, and the fastest launcher first.
 
     glibc asks the processor what it is before main, by some 60 instructions that a virtual machine
-    traps: a static launcher with it adds 0.35 ms to each call here, with musl 0.09 ms.
+    traps: a static launcher with it adds 0.35 ms to each call here, with musl 0.08 ms.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if not os.environ.get("CC") and shutil.which("musl-gcc"):
-        yield "musl-gcc", ["-static"]
+    is_musl = not os.environ.get("CC") and shutil.which("musl-gcc")
+    for hardened in (HARDENED, []):
+        if is_musl:
+            yield "musl-gcc", [*hardened, *STATIC]
+        if compiler:
+            yield compiler, [*hardened, *STATIC]
+            yield compiler, [*hardened, *DYNAMIC]
     if compiler:
-        yield compiler, ["-static"]
-        yield compiler, []
+        yield compiler, []  # one that does not know the words for position-independent or not
 
 
 def failure(compiler: str, words: list[str]) -> str:

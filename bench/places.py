@@ -90,7 +90,7 @@ def prepared() -> Iterator[Places]:
 def _nothing(target: Path) -> str:
     """Build the runtime that does nothing, as the launcher is built; return its path."""
     sources = [install.SOURCE / "bench" / "runtime.c"]
-    return str(launchers.compiled(target, "-O2", "-static", sources=sources, compiler="musl-gcc"))
+    return str(launchers.as_released(target, "musl-gcc", sources))
 
 
 def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:

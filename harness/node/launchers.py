@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 import tempfile
@@ -36,6 +37,18 @@ def compiled(
         headers = ["-I", str(DIRECTORY), "-I", made]
         run([program(compiler), *STRICT, *flags, *headers, "-o", target, *chosen])
     return target
+
+
+def as_released(target: Path, compiler: str, sources: list[Path] | None = None) -> Path:
+    """Compile C sources as setup.py compiles the launcher where that can be static."""
+    statements = ast.parse((SOURCE / "setup.py").read_text()).body
+    lists = {
+        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
+        for statement in statements
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)
+    }
+    flags = [*lists["FLAGS"], *lists["HARDENED"], *lists["STATIC"]]
+    return compiled(target, *flags, sources=sources, compiler=compiler)
 
 
 def message(*fields: str | bytes | int | Path) -> bytes:

@@ -65,7 +65,7 @@ def node(compiler: str) -> Iterator[install.Installed]:
         (directory / "lib" / "current").symlink_to(".")
         (directory / "lib" / "python").symlink_to("/bin/true")
         made = install.Installed(directory)
-        launchers.compiled(made.wrapper, "-O2", "-static", compiler=compiler)
+        launchers.as_released(made.wrapper, compiler)
         yield made
 
 
