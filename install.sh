@@ -255,6 +255,7 @@ switch_link() {
 
 # At every moment a create finds either the complete old release or the complete new one. The
 # previous release is kept for running creates. Nothing outside our directory of releases is removed.
+# The launcher comes after its release: cold.py understands the launcher of the release before.
 switch_release() {
     previous=$(readlink "$prefix/lib/current" || :)
     cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"

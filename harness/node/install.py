@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -95,11 +96,29 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
 
 def use_shell_launcher(installed: Installed) -> None:
     """Put the launcher in place that install.sh falls back to without a compiler."""
+    _use_launcher(installed, _shell_launcher(installed))
+
+
+def use_former_launcher(installed: Installed) -> None:
+    """Put release 0.1's shell launcher in place, which says to cold.py the values alone."""
+    named = re.compile(r"cold.py\" --prefix .* -- \"\$@\"\n", re.DOTALL)
+    values = (
+        'cold.py" "$prefix" "$kind" "$runtime" "$0" "$ignored" "${LC_CTYPE+=$LC_CTYPE}" \'\' "$@"\n'
+    )
+    text, times = named.subn(lambda _: values, _shell_launcher(installed))
+    assert times == 1
+    _use_launcher(installed, text)
+
+
+def _shell_launcher(installed: Installed) -> str:
     packages = installed.release / "venv" / "lib"
     (source,) = packages.glob("python3*/site-packages/runc_wrap/launcher/launcher.sh")
-    text = f"#!/bin/sh\nprefix='{installed.prefix}'\n{source.read_text()}"
+    return source.read_text()
+
+
+def _use_launcher(installed: Installed, script: str) -> None:
     installed.wrapper.unlink()
-    installed.wrapper.write_text(text)
+    installed.wrapper.write_text(f"#!/bin/sh\nprefix='{installed.prefix}'\n{script}")
     installed.wrapper.chmod(0o755)
 
 

@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 
 SELF = "self"
+_NAMES = "--prefix", "--kind", "--runtime", "--called-as", "--ignored", "--locale", "--ahead"
 
 
 class Launch:
-    """What the launcher says before the caller's own words.
+    """What the launcher says before the caller's own words: names, each with its value, and "--".
 
-    `prefix` is the installation's directory; `runtime` the real runtime's path and `kind` "runc"
-    or "crun", or SELF, or both "" where there is none; `called_as` the path that the engine called.
-    `ignored` ("", "p", "x", "px") says whether SIGPIPE and SIGXFSZ were ignored, `locale` what
-    LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three. `ahead` is
+    --prefix is the installation's directory; --runtime the real runtime's path and --kind "runc" or
+    "crun", or SELF, or both "" where there is none; --called-as the path that the engine called.
+    --ignored ("", "p", "x", "px") says whether SIGPIPE and SIGXFSZ were ignored, --locale what
+    LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three. --ahead is
     "DESCRIPTOR:LENGTH" of an engine's log where the launcher wrote that we did not start, or "".
+
+    What is not said is "". For an instant of an upgrade the launcher is of another release: a name
+    that we do not know is passed over, and a launcher of release 0.1 says the values alone, in that
+    order, of which the first begins as no name does. (install.sh puts a release in place before its
+    launcher, and a launcher that was started before goes on.)
     """
 
     __slots__ = (
@@ -40,12 +46,20 @@ class Launch:
     )
 
     def __init__(self, words: "list[str]") -> None:
-        self.prefix, self.kind, self.runtime, self.called_as = words[:4]
-        self.ignored, self.locale = words[4:6]
-        # The launcher of the release before has no such word; it runs until ours is in its place.
-        told = words[6:7] and (not words[6] or words[6][0].isdigit())
-        self.ahead = words[6] if told else ""
-        self.arguments = words[7 if told else 6 :]
+        if words[0][:2] == "--":
+            end = 2 * words[::2].index("--")
+            said = dict(zip(words[:end:2], words[1:end:2], strict=True))
+            self.arguments = words[end + 1 :]
+        else:
+            said = dict(zip(_NAMES, words[: len(_NAMES)], strict=True))
+            self.arguments = words[len(_NAMES) :]
+        self.prefix = said.get("--prefix", "")
+        self.kind = said.get("--kind", "")
+        self.runtime = said.get("--runtime", "")
+        self.called_as = said.get("--called-as", "")
+        self.ignored = said.get("--ignored", "")
+        self.locale = said.get("--locale", "")
+        self.ahead = said.get("--ahead", "")
 
     def take_back(self) -> None:
         """Take the launcher's line out of the log, nothing that others have written; close it."""

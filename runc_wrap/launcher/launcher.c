@@ -230,6 +230,17 @@ static void find_python(struct launch *launch, char *python, char *script)
     join(script, release, "hotpath/cold.py");
 }
 
+#define MOST_SAID 15 /* words of ours for hotpath/exec_runtime.py's Launch */
+
+/* What is empty need not be said. */
+static void say(const char ***end, const char *name, const char *value)
+{
+    if (*value != '\0') {
+        *(*end)++ = name;
+        *(*end)++ = value;
+    }
+}
+
 #define NOT_STARTED                                                                            \
     "the interpreter %s was started and did not come as far as runc-wrap's own code; run " \
     "install.sh again."
@@ -244,15 +255,20 @@ static void start_python(struct launch *launch)
 
     snprintf(message, sizeof message, NOT_STARTED " See stderr.", python);
     struct ahead ahead = write_log(launch->words + 1, "error", message, true);
-    const char *const own[] = {launch->prefix,    launch->kind,  launch->runtime, launch->words[0],
-                               ignored_signals(), locale_given(), ahead.word};
-    size_t before = COUNT(trial) - 1 + COUNT(own);
-    const char **all = calloc(before + (size_t)launch->count, sizeof *all);
+    const char **all = calloc(COUNT(trial) + MOST_SAID + (size_t)launch->count, sizeof *all);
     if (all == NULL)
         fail("no memory for the arguments.\n");
     memcpy(all, trial, sizeof trial);
-    memcpy(all + COUNT(trial) - 1, own, sizeof own);
-    memcpy(all + before, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
+    const char **end = all + COUNT(trial) - 1;
+    say(&end, "--prefix", launch->prefix);
+    say(&end, "--kind", launch->kind);
+    say(&end, "--runtime", launch->runtime);
+    say(&end, "--called-as", launch->words[0]);
+    say(&end, "--ignored", ignored_signals());
+    say(&end, "--locale", locale_given());
+    say(&end, "--ahead", ahead.word);
+    *end++ = "--";
+    memcpy(end, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
     execv(python, (char **)all);
     int error = errno;
     take_back(&ahead);

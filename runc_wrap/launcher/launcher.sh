@@ -64,8 +64,9 @@ start_python() {
         [ $((0x$mask >> 12 & 1)) = 0 ] || ignored=p$ignored # SIGPIPE is 13
         [ $((0x$mask >> 24 & 1)) = 0 ] || ignored=${ignored}x # SIGXFSZ is 25
     done < /proc/self/status
-    exec "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" "$prefix" "$kind" "$runtime" "$0" \
-        "$ignored" "${LC_CTYPE+=$LC_CTYPE}" '' "$@"
+    exec "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" --prefix "$prefix" --kind "$kind" \
+        --runtime "$runtime" --called-as "$0" --ignored "$ignored" \
+        --locale "${LC_CTYPE+=$LC_CTYPE}" -- "$@"
 }
 
 unmodified=$prefix/var/policy.@POLICY_FORM@/current/run-unmodified

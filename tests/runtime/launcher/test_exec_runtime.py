@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Seen = dict[str, list[str]]
-LAUNCHERS = ("compiled", "shell")
+LAUNCHERS = {
+    "compiled": None,
+    "shell": install.use_shell_launcher,
+    "former": install.use_former_launcher,
+}
 PASSED_ON = ["--root", "/r", "state", "ID"]
 
 
@@ -31,10 +35,13 @@ def wrapper(
     own_installation: install.Installed,
     built: Callable[[str], Path],
 ) -> install.Installed:
-    """An installation whose runtime is the probe, with each of the two launchers."""
+    """An installation whose runtime is the probe, with each of the two launchers.
+
+    "former": the release before's, as for an instant of an upgrade.
+    """
     install.use_runtime(own_installation, built("probe"))
-    if request.param == "shell":
-        install.use_shell_launcher(own_installation)
+    if use := LAUNCHERS[request.param]:
+        use(own_installation)
     return own_installation
 
 

@@ -12,7 +12,9 @@ from runc_wrap.hotpath.exec_runtime import Launch
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIRST = ["/prefix", "runc", "/usr/sbin/runc", "runc-wrap", "p", "=C"]
+VALUES = ["/prefix", "runc", "/usr/sbin/runc", "runc-wrap", "p", "=C"]
+NAMES = "--prefix --kind --runtime --called-as --ignored --locale".split()
+NAMED = [word for pair in zip(NAMES, VALUES, strict=True) for word in pair]
 WORDS = ["--log", "x", "create", "ID"]
 
 
@@ -34,17 +36,52 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("word", "ahead"), [([""], ""), (["7:9"], "7:9"), ([], "")])
-def test_the_callers_words_follow_ours_also_from_the_launcher_of_the_release_before(
-    word: list[str], ahead: str
+def _said(launch: Launch) -> list[str]:
+    return [
+        *[launch.prefix, launch.kind, launch.runtime, launch.called_as],
+        *[launch.ignored, launch.locale, launch.ahead],
+    ]
+
+
+@pytest.mark.parametrize("called", [WORDS, [], ["--", "create"]])
+@pytest.mark.parametrize(
+    ("more", "ahead"),
+    [
+        ([], ""),
+        (["--ahead", ""], ""),
+        (["--ahead", "7:9"], "7:9"),
+        (["--of-a-later-release", "--", "--ahead", "7:9"], "7:9"),
+    ],
+)
+def test_each_name_is_followed_by_its_value_and_the_callers_words_by_two_dashes(
+    more: list[str], ahead: str, called: list[str]
 ) -> None:
-    launch = Launch([*FIRST, *word, *WORDS])
-    assert (launch.ahead, launch.arguments, launch.locale) == (ahead, WORDS, "=C")
+    launch = Launch([*NAMED, *more, "--", *called])
+    assert _said(launch) == [*VALUES, ahead]
+    assert launch.arguments == called
 
 
-@pytest.mark.parametrize("word", [[""], []])
-def test_no_words_of_the_caller_are_none(word: list[str]) -> None:
-    assert Launch([*FIRST, *word]).arguments == []
+def test_what_is_not_said_is_empty() -> None:
+    launch = Launch(["--prefix", "/p", "--", *WORDS])
+    assert _said(launch) == ["/p", *[""] * 6]
+
+
+@pytest.mark.parametrize("value", ["--", "--kind", "", "=C"])
+def test_a_value_may_look_like_a_name_or_be_two_dashes(value: str) -> None:
+    """An engine calls us by the name that it likes."""
+    launch = Launch([*NAMED[:6], "--called-as", value, *NAMED[8:], "--", *WORDS])
+    assert _said(launch) == [*VALUES[:3], value, *VALUES[4:], ""]
+    assert launch.arguments == WORDS
+
+
+@pytest.mark.parametrize("called", [WORDS, [], ["--", "create"], ["--prefix", "create"]])
+@pytest.mark.parametrize("ahead", ["", "7:9"])
+def test_a_launcher_of_the_first_release_says_the_values_alone(
+    ahead: str, called: list[str]
+) -> None:
+    launch = Launch([*VALUES, ahead, *called])
+    assert _said(launch) == [*VALUES, ahead]
+    assert launch.arguments == called
 
 
 OTHERS = [
@@ -61,7 +98,7 @@ def test_the_line_is_taken_back_and_what_others_wrote_stays(
 ) -> None:
     log = tmp_path / "log"
     descriptor = _written(log, before, "ours\n", since)
-    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert log.read_text() == left
     assert not _is_open(descriptor)
 
@@ -70,13 +107,13 @@ def test_a_line_that_another_has_cut_off_is_not_looked_for(tmp_path: Path) -> No
     log = tmp_path / "log"
     descriptor = _written(log, "", "ours\n", "")
     log.write_text("new\n")
-    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert log.read_text() == "new\n"
 
 
 def test_a_log_that_cannot_be_cut_is_closed_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("ours\n")
     descriptor = os.open(tmp_path / "log", os.O_RDONLY)  # as one that may only grow
-    Launch([*FIRST, f"{descriptor}:5", *WORDS]).take_back()
+    Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert (tmp_path / "log").read_text() == "ours\n"
     assert not _is_open(descriptor)

@@ -91,7 +91,8 @@ def words(directory: Path, *, flags: tuple[str, ...] = ()) -> list[str]:
 
 def cold(prefix: Path, kind: str, called: list[str]) -> str:
     """Do on the cold path all but the exec; return what it refuses for, "" for nothing."""
-    launch = Launch([str(prefix), kind, "/x", "/x/runc-wrap", "", "", *called])
+    said = ["--prefix", str(prefix), "--kind", kind, "--called-as", "/x/runc-wrap"]
+    launch = Launch([*said, "--", *called])
     invocation = argv.parse(called, kind)
     assert invocation
     try:
