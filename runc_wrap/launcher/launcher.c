@@ -23,95 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define UNMODIFIED "var/policy." POLICY_FORM "/current/run-unmodified"
 #define PATIENCE 10 /* seconds for an interpreter to start */
-
-static const char *const KINDS[] = {"runc", "crun"};
-static const char *const FIXED_PATH[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-                                         "/usr/bin",        "/sbin",          "/bin"};
-
-__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
-{
-    char line[3 * PATH_MAX] = "runc-wrap: "; /* in one write: others that fail write there, too */
-    va_list values;
-    va_start(values, format);
-    vsnprintf(line + strlen(line), sizeof line - strlen(line), format, values);
-    va_end(values);
-    fputs(line, stderr);
-    exit(1);
-}
-
-static bool read_link(const char *link, char *target)
-{
-    ssize_t length = readlink(link, target, PATH_MAX - 1);
-    if (length <= 0)
-        return false;
-    target[length] = '\0';
-    return true;
-}
-
-static void join(char *path, const char *directory, const char *name)
-{
-    if (snprintf(path, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX)
-        fail("the path %s/%s is too long.\n", directory, name);
-}
-
-/* The launcher is PREFIX/bin/NAME, however it was called. */
-static void find_prefix(char *prefix)
-{
-    if (!read_link("/proc/self/exe", prefix))
-        fail("/proc/self/exe cannot be read (errno %d); is /proc mounted?\n", errno);
-    for (int level = 0; level < 2; level++) {
-        char *slash = strrchr(prefix, '/');
-        if (slash != NULL)
-            *slash = '\0';
-    }
-}
-
-static bool is_self(const char *path)
-{
-    struct stat self, other;
-    return stat("/proc/self/exe", &self) == 0 && stat(path, &other) == 0 &&
-           self.st_dev == other.st_dev && self.st_ino == other.st_ino;
-}
-
-/* A runtime that was moved, by an upgrade say, is looked for under its own name only: another kind
- * does not know the containers of this one. */
-static bool search(struct launch *found, const char *kind)
-{
-    for (size_t i = 0; i < COUNT(FIXED_PATH); i++) {
-        join(found->runtime, FIXED_PATH[i], kind);
-        if (access(found->runtime, X_OK) == 0 && !is_self(found->runtime)) {
-            found->kind = kind;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void find_runtime(struct launch *found)
-{
-    char links[PATH_MAX], link[PATH_MAX];
-    join(links, found->prefix, "lib/runtime");
-    for (size_t i = 0; i < COUNT(KINDS); i++) {
-        join(link, links, KINDS[i]);
-        if (!read_link(link, found->runtime))
-            continue;
-        found->kind = is_self(found->runtime) ? "self" : KINDS[i];
-        if (access(found->runtime, X_OK) != 0 && !search(found, KINDS[i]))
-            read_link(link, found->runtime); /* the exec's error names what `apply` found */
-        return;
-    }
-    for (size_t i = 0; i < COUNT(KINDS); i++)
-        if (search(found, KINDS[i]))
-            return;
-    found->kind = "";
-    found->runtime[0] = '\0';
-}
 
 /* CPython ignores these signals and may set LC_CTYPE when it starts; cold.py undoes that. */
 static const char *ignored_signals(void)
@@ -131,20 +47,6 @@ static const char *locale_given(void)
         if (strncmp(*entry, "LC_CTYPE=", 9) == 0)
             return *entry + 8;
     return "";
-}
-
-static bool has_runtime(const struct launch *launch)
-{
-    return is_one_of(launch->kind, KINDS, COUNT(KINDS));
-}
-
-/* Return only if that is impossible, with errno; argv[0] is then as it was. */
-static void become_runtime(struct launch *launch)
-{
-    char *called_as = launch->words[0];
-    launch->words[0] = launch->runtime;
-    execv(launch->runtime, launch->words);
-    launch->words[0] = called_as;
 }
 
 static bool runs_unmodified(const struct launch *launch)

@@ -25,6 +25,15 @@ bool is_edited(const char *word);        /* create, run or restore */
 const char *flag_name(const char *word); /* without dashes; NULL if it is no flag */
 const char *command_of(char **words);
 
+/* real_runtime.c */
+bool read_link(const char *link, char *target);
+void join(char *path, const char *directory, const char *name);
+void find_prefix(char *prefix);
+void find_runtime(struct launch *found);
+bool has_runtime(const struct launch *launch);
+/* Returns only if that is impossible, with errno; argv[0] is then as it was. */
+void become_runtime(struct launch *launch);
+
 /* ask.c: true if the agent has decided, and the config now is as it says. */
 bool agent_agrees(const struct launch *launch);
 
@@ -47,5 +56,6 @@ struct ahead {
 };
 struct ahead write_log(char **words, const char *level, const char *message, bool ahead);
 void take_back(const struct ahead *ahead);
+__attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...); /* on stderr */
 
 #endif

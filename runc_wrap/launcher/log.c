@@ -1,10 +1,13 @@
-/* The engine's log, which is the file behind --log: what the hot path's errors.py writes, where
- * it cannot. containerd shows its last line of level error, which must be JSON with a time. */
+/* What went wrong, told in the engine's log and on stderr: what the hot path's errors.py does, where
+ * it cannot. The log is the file behind --log; containerd shows its last line of level error, which
+ * must be JSON with a time. */
 #include "launcher.h"
 #include "shared_words.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -139,4 +142,15 @@ void take_back(const struct ahead *ahead)
     if (!erase(ahead))
         fputs("runc-wrap: its log cannot be written.\n", stderr);
     close(ahead->descriptor);
+}
+
+void fail(const char *format, ...)
+{
+    char line[3 * PATH_MAX] = "runc-wrap: "; /* in one write: others that fail write there, too */
+    va_list values;
+    va_start(values, format);
+    vsnprintf(line + strlen(line), sizeof line - strlen(line), format, values);
+    va_end(values);
+    fputs(line, stderr);
+    exit(1);
 }

@@ -31,6 +31,7 @@ WAYS = {
     CREATE: [
         "runc_wrap/launcher/launcher.c",
         "runc_wrap/launcher/args.c",
+        "runc_wrap/launcher/real_runtime.c",
         "runc_wrap/launcher/ask.c",
         "runc_wrap.agent.decide.decision_server",
         "runc_wrap/launcher/cold.py",
