@@ -2,7 +2,8 @@
 
 The ledger has the block's digest and not the bounding capabilities that it was resolved for. They
 are taken from the bundle while that is there; else those are tried that engines give: the digest
-tells which of them it was. The block of enforce is then resolved for the same capabilities.
+tells which of them it was, be it of this release or of the one before. The block of enforce is then
+resolved for the same capabilities.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import deep_verify
+from runc_wrap.policy.overlay_settings import put_on
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
@@ -84,10 +86,10 @@ class Profiles:
         except (Refusal, ProfileError) as error:
             return str(error)
 
-    def block_of(self, rules: Json, record: Record) -> Json:
+    def block_of(self, policy: Json, record: Record) -> Json:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = policy_file.load_profile(rules, str(record.profile), modes.ENFORCE)
-        return resolve(enforced, _capabilities(rules, record, enforced))
+        enforced = policy_file.load_profile(policy, str(record.profile), modes.ENFORCE)
+        return resolve(enforced, _capabilities(policy, record, enforced))
 
     def _made(self, block: Json, kind: str) -> Enforced:
         key = (digest(json_codec.dumps(block)), kind)
@@ -105,18 +107,24 @@ class Profiles:
         return str((self._policy or {}).get("runtime", {}).get("kind", "runc"))
 
 
-def _capabilities(rules: Json, record: Record, enforced: Json) -> Capabilities:
-    """Return the capabilities that the recorded digest is of; the first candidate if none is."""
-    candidates = list(_candidates(record, enforced))
+def _capabilities(policy: Json, record: Record, enforced: Json) -> Capabilities:
+    """Return the capabilities that the recorded digest is of.
+
+    Where no candidate gives it, as the profile is another by now, those of the bundle, else none:
+    what was logged was denied to this container, and would seem to be let through with too many.
+    """
+    own = _own(record)
+    candidates = list(_candidates(own, enforced))
+    mode = str(record.mode)
     try:
-        compiled = policy_file.load_profile(rules, str(record.profile), str(record.mode))
+        compiled = policy_file.load_profile(policy, str(record.profile), mode)
     except Refusal:  # the mode is no longer used
-        return candidates[0]
-    return (
-        _matching(compiled, record, candidates)
-        or _matching(modes.former(compiled, enforced, str(record.mode)), record, candidates)
-        or candidates[0]
-    )
+        return own or frozenset()
+    found = _matching(compiled, record, candidates)
+    if found is None and mode in (modes.AUDIT, modes.OBSERVE):
+        before = put_on(modes.former(compiled, enforced, mode), policy["overlay"])
+        found = _matching(before, record, candidates)
+    return (own or frozenset()) if found is None else found
 
 
 def _matching(
@@ -129,9 +137,8 @@ def _matching(
     return None
 
 
-def _candidates(record: Record, enforced: Json) -> Iterator[Capabilities]:
+def _candidates(own: Capabilities | None, enforced: Json) -> Iterator[Capabilities]:
     """Yield capabilities: the bundle's own, usual ones, those with one or two more, all."""
-    own = _own(record)
     if own is not None:
         yield own
     yield from _USUAL

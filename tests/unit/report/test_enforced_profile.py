@@ -9,6 +9,7 @@ from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy.overlay_settings import put_on
 from runc_wrap.profiles import modes
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SYSLOG = 103  # allowed with CAP_SYSLOG
+CHROOT = 161  # allowed with CAP_SYS_CHROOT
+PTRACE = 101
 FOURTEEN = frozenset(
     f"CAP_{name}"
     for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
@@ -78,6 +81,28 @@ def test_the_digest_of_the_release_before_tells_as_well(node: ctl.Node) -> None:
     before = digest(json_codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
     assert before != _digest(node, caps)
     assert not _denies(_enforced(node, digest=before), SYSLOG)
+
+
+def test_the_digest_of_the_release_before_tells_with_an_overlay_as_well(node: ctl.Node) -> None:
+    node.configure('[default]\nmode = "audit"\n[overlay]\ndeny = ["ptrace"]\n')
+    assert node.ctl("apply").exit_code == 0
+    caps = FOURTEEN | {"CAP_SYSLOG"}
+    policy = policy_file.load(str(node.places.prefix))
+    made, enforced = (
+        policy_file.load_profile(policy, "moby", mode) for mode in ("audit", "enforce")
+    )
+    before = put_on(modes.former(made, enforced, "audit"), policy["overlay"])
+    found = _enforced(node, digest=digest(json_codec.dumps(resolve(before, caps))))
+    assert not _denies(found, SYSLOG)
+    assert _denies(found, PTRACE)
+
+
+def test_where_no_capabilities_give_the_digest_what_was_logged_is_not_let_through(
+    node: ctl.Node,
+) -> None:
+    """It may be of a container without any, under a profile that is another by now."""
+    assert _denies(_enforced(node, digest="0" * 64), CHROOT)
+    assert not _denies(_enforced(node, digest=_digest(node, FOURTEEN)), CHROOT)
 
 
 def test_the_bundle_tells_them_while_it_is_there(node: ctl.Node, tmp_path: Path) -> None:

@@ -1,0 +1,271 @@
+"""What the release before has written is read, or rebuilt, without a word lost.
+
+`data` is what commit 6951fd4 left on a node: its install.sh, launcher, agent and precreate hook,
+with runc and crun, under the configs of configs.json; report.json and metrics.txt are what its
+runc-wrapctl then said. Blocks that it injected are left out of the configs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store.call_counts import Call, Tally
+from runc_wrap.hotpath import agent_probe, json_codec, main, policy_file
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.create_facts import Call as Created
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger import reader, tail
+from runc_wrap.node.paths import Places
+from runc_wrap.policy import policy_store, source
+from runc_wrap.policy.compiler import compile_policy
+from runc_wrap.policy.overlay_settings import put_on
+from runc_wrap.profiles import modes
+from runc_wrap.report import outcomes
+from runc_wrap.report.enforced_profile import Enforced, Profiles
+from tests.unit.cli import ctl
+from tests.unit.evidence import samples
+from tests.unit.policy import node as policies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.hotpath.main import Outcome
+
+Json = dict[str, Any]
+DATA = Path(__file__).parent / "data"
+FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
+LINES: list[Json] = [
+    json.loads(line)
+    for name in FILES
+    for line in (DATA / "var/ledger" / name).read_text().splitlines()
+]
+CONFIGS: dict[str, Json] = json.loads((DATA / "configs.json").read_text())
+CONFINED = [line for line in LINES if line["action"] == "inject"]
+CAPABILITIES = frozenset({"CAP_KILL"})  # of all these containers
+PREFIX = "/run/upgrade-sample/prefix"  # where it was installed
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A node's files as the release before left them."""
+    shutil.copytree(DATA / "var", tmp_path / "prefix/var", symlinks=True)
+    shutil.copytree(DATA / "etc", tmp_path / "prefix/etc")
+    return Places(tmp_path / "prefix")
+
+
+def _key(line: Json) -> tuple[str, str]:
+    return line["root"], line["id"]
+
+
+def _name(line: Json) -> str:
+    """Return the name of a container's config: its bundle's, which Podman has a directory below."""
+    return str(line["bundle"]).removesuffix("/userdata").rpartition("/")[2]
+
+
+def test_the_sample_has_every_kind_of_line() -> None:
+    assert {line["via"] for line in LINES} == {"agent", "cold", "hook"}
+    assert {line["action"] for line in LINES} == {"inject", "keep", "leave"}
+    assert {line["mode"] for line in LINES} == {"enforce", "audit", "observe", None}
+    assert any(line["ignored"] for line in LINES)
+    assert any("Started unmodified" in line["reason"] for line in LINES)
+
+
+def test_every_word_of_every_ledger_line_is_read() -> None:
+    ledger = reader.read(DATA / "var/ledger")
+    assert ledger.damaged == 0
+    assert {key: record.line for key, record in ledger.records.items()} == {
+        _key(line): line for line in LINES
+    }
+    for record in ledger.records.values():
+        for name in record.line.keys() & record.__slots__:
+            assert getattr(record, name) == record.line[name], name
+
+
+def test_who_follows_the_ledger_gets_the_same_lines() -> None:
+    following = tail.Following(DATA / "var/ledger", {})
+    found = list(following.lines())
+    assert (following.damaged, following.gaps) == (0, 0)
+    assert sorted(found, key=_key) == sorted(LINES[1:], key=_key)  # but for ledger.2
+
+
+def test_each_container_is_known_by_its_line() -> None:
+    known = Known(DATA / "var/ledger")
+    for line in LINES:
+        key = _key(line)
+        assert known.of(*key) == key
+        assert known.mode(key) == line["mode"]
+        creator = known.creator(key)
+        assert (creator and creator[0]) == line.get("pid")
+
+
+def test_every_count_of_the_evidence_is_read() -> None:
+    evidence = evidence_files.load(DATA / "var/evidence")
+    files = [json.loads(path.read_text()) for path in DATA.glob("var/evidence/containers/*.json")]
+    assert evidence.damaged == 0
+    assert evidence.containers.keys() == {_key(file) for file in files}
+    for file in files:
+        seen = evidence.containers[_key(file)]
+        assert (seen.ended, seen.dropped) == (file["ended"], file["dropped"])
+        assert list(_stored(seen.calls)) == file["calls"]
+    assert sum(len(file["calls"]) for file in files) == 5
+    state = json.loads((DATA / "var/evidence/state.json").read_text())
+    watched = {source: [list(one) for one in times] for source, times in evidence.watched.items()}
+    assert watched == state["watched"]
+    assert [list(one) for one in evidence.covered] == state["covered"]
+    assert evidence.cleared_until == state["cleared_until"]
+
+
+def _stored(calls: dict[Call, Tally]) -> Iterator[list[Any]]:
+    for call, tally in calls.items():
+        args = None if call.args is None else list(call.args)
+        yield [*call[:3], args, *call[4:], tally.count, tally.first, tally.last]
+
+
+def test_the_report_says_what_the_release_before_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: Places
+) -> None:
+    node = ctl.node(tmp_path, monkeypatch)
+    said = json.loads(node.ctl("report", "--json", "--audit-log", "/dev/null").stdout)
+    before = json.loads((DATA / "report.json").read_text())
+    assert places == node.places
+    assert _judged(said) == _judged(before)
+
+
+def _judged(report: list[Json]) -> dict[str, Json]:
+    """Return what was said of workloads, the one apart that still ran then."""
+    names = "namespace container image modes profile pods ids verdict".split()
+    calls = "abi syscall verdict errno outcome args count programs first last".split()
+    return {
+        one["name"]: {name: one[name] for name in names}
+        | {"calls": [{name: call[name] for name in calls} for call in one["calls"]]}
+        for one in report
+        if one["name"] != "shop/sleeper/sleeper"
+    }
+
+
+def test_no_metric_falls_and_nothing_is_counted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: Places
+) -> None:
+    said = _samples(ctl.node(tmp_path, monkeypatch).ctl("metrics").stdout)
+    before = _samples((DATA / "metrics.txt").read_text())
+    del before['runc_wrap_build_info{version="0.1.0"}']
+    assert before.items() <= said.items()
+    assert places.var.joinpath("metrics/tally.json").exists()
+
+
+def _samples(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return {name: value for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def _again(prefix: Path | str, line: Json, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """Decide on a container of the sample by the policy in force."""
+    monkeypatch.setattr(agent_probe, "hears", lambda _: line["via"] == "agent")
+    where = {"bundle": line["bundle"], "root": line["root"]}
+    call = Created(Invocation("create", where, line["id"]), "runc", line["handler"], _all)
+    text = json.dumps(CONFIGS[_name(line)]).encode()
+    return main.consider(text, call, policy_file.load(str(prefix)))
+
+
+def _all() -> frozenset[str]:
+    return frozenset({"CAP_SYS_ADMIN"})
+
+
+def _words(line: Json, found: Outcome) -> None:
+    """Assert that all that is decided is what the line says."""
+    for name in "action mode profile rule reason declared ignored".split():
+        assert getattr(found.decision, name) == line[name]
+    for name in "engine namespace pod container image handler".split():
+        assert getattr(found.who, name) == line[name]
+
+
+def _was_refused(line: Json) -> bool:
+    return bool(line["reason"].startswith("Started unmodified"))
+
+
+@pytest.mark.parametrize("line", LINES, ids=_name)
+def test_a_policy_that_the_release_before_compiled_gives_the_same_filter(
+    line: Json, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if _was_refused(line):
+        with pytest.raises(Refusal, match=r"localhost/none\.json"):
+            _again(places.prefix, line, monkeypatch)
+        return
+    found = _again(places.prefix, line, monkeypatch)
+    _words(line, found)
+    assert (digest(json_codec.dumps(found.block)) if found.block else None) == line["digest"]
+
+
+@pytest.fixture
+def rebuilt(places: Places) -> Places:
+    """The same node once this release has compiled its policy anew."""
+    return _rebuilt(places, source.read(places.config, places.config_directory))
+
+
+@pytest.fixture
+def rebuilt_as_written(places: Places) -> Places:
+    """Likewise, with arguments compared as the engine has it, which was the only way before."""
+    settings = source.read(places.config, places.config_directory)
+    settings["default.int_arguments"] = "engine"
+    return _rebuilt(places, settings)
+
+
+def _rebuilt(places: Places, settings: source.Values) -> Places:
+    own = {"own.json": (places.profiles / "own.json").read_bytes()}
+    facts = policies.facts(
+        runtime_version="1.1.15+ds1",
+        kernel=(6, 18),
+        engines={"containerd": "1.7.24"},
+        own_profiles=own,
+        listener=f"{PREFIX}/var/agent/notify.sock",
+    )
+    policy_store.put_in_force(compile_policy(settings, facts), places.prefix)
+    return places
+
+
+@pytest.mark.parametrize("line", LINES, ids=_name)
+def test_the_policy_that_is_compiled_anew_decides_the_same(
+    line: Json, rebuilt: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rebuilt.current.readlink().name == "5"
+    if _was_refused(line):
+        with pytest.raises(Refusal, match=r"localhost/none\.json"):
+            _again(rebuilt.prefix, line, monkeypatch)
+        return
+    found = _again(rebuilt.prefix, line, monkeypatch)
+    _words(line, found)
+
+
+@pytest.mark.parametrize("line", CONFINED, ids=_name)
+def test_the_filter_that_a_container_of_before_has_is_known_again(
+    line: Json, rebuilt_as_written: Places
+) -> None:
+    """Audit and observe tell of more since: what they were before can still be made."""
+    policy = policy_file.load(str(rebuilt_as_written.prefix))
+    made = policy_file.load_profile(policy, line["profile"], line["mode"])
+    enforced = policy_file.load_profile(policy, line["profile"], modes.ENFORCE)
+    if line["mode"] != modes.ENFORCE:
+        made = put_on(modes.former(made, enforced, line["mode"]), policy["overlay"])
+    assert digest(json_codec.dumps(resolve(made, CAPABILITIES))) == line["digest"]
+
+
+def test_what_a_container_of_before_was_denied_is_not_let_through_by_the_policy_compiled_anew(
+    rebuilt: Places,
+) -> None:
+    """Its bundle is gone and its digest is of a profile that is another by now."""
+    chroot = Call(samples.X86_64, 161, samples.LOG, None, "", "")  # they lack CAP_SYS_CHROOT
+    profiles = Profiles(rebuilt.prefix)
+    for record in reader.read(rebuilt.ledger).records.values():
+        if record.action == "inject":
+            profile = profiles.of(record)
+            assert isinstance(profile, Enforced), profile
+            assert outcomes.of(chroot, profile).verdict == outcomes.DENIED
