@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from runc_wrap.hotpath import ledger_writer
+from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import reader as evidence
 from runc_wrap.node import container_processes, status
 
@@ -96,7 +96,7 @@ def check(prefix: str, handle: psutil.Process, record: Record, *, may_fail: bool
     process = container_processes.look(handle)
     if process is None or not handle.is_running() or _is_enough(process, record):
         return True
-    ledger_writer.append(prefix, mismatch(record, process))
+    ledger_file.append(prefix, mismatch(record, process))
     if may_fail:
         handle.kill()
     return False

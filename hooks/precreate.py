@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import config_file, identity, ledger_writer, main, policy_file
+from runc_wrap.hotpath import config_file, identity, ledger_file, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import Decision
@@ -51,7 +51,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
         reason = str(error) if isinstance(error, Refusal) else main.described(error)
         decision = Decision("leave", f"Started unmodified: {reason}", "unset")
         who = identity.identify(invocation, {}, "")
-        return text, ledger_writer.record(invocation, who, decision, {}, "hook")
+        return text, ledger_file.record(invocation, who, decision, {}, "hook")
 
 
 def confined(
@@ -64,7 +64,7 @@ def confined(
     if outcome.text is not None:
         block = as_written(block)
         text = outcome.text
-    return text, ledger_writer.record(invocation, outcome.who, outcome.decision, block, "hook")
+    return text, ledger_file.record(invocation, outcome.who, outcome.decision, block, "hook")
 
 
 def called(directory: str) -> Invocation:
@@ -119,7 +119,7 @@ def _is_kept(value: object) -> bool:
 
 def _append(prefix: str, line: "Json") -> None:
     try:
-        ledger_writer.append(prefix, line)
+        ledger_file.append(prefix, line)
     except Exception:  # noqa: BLE001 - a ledger error must not keep a container from starting
         return
 

@@ -15,7 +15,7 @@ from runc_wrap.hotpath import (
     errors,
     identity,
     json_ambiguity,
-    ledger_writer,
+    ledger_file,
     policy_file,
     resolve,
     splice,
@@ -80,12 +80,12 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         who = identity.identify(invocation, {}, launch.called_as)
         decision, block = Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
-        line = ledger_writer.record(invocation, who, decision, block, "cold")
+        line = ledger_file.record(invocation, who, decision, block, "cold")
         line["root"] = line["root"] or default_root(launch.kind, posix.environ)
         line["pid"] = posix.getpid()  # the runtime's, too
         line["fallback"] = config_file.exists(f"{launch.prefix}/var/agent/decide.sock")
         line["seconds"] = round(time.perf_counter() - started, 6)
-        ledger_writer.append(launch.prefix, line)
+        ledger_file.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
         return
 

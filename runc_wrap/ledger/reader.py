@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.ledger_writer import is_late
+from runc_wrap.hotpath.ledger_file import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources import seen_sources
 from runc_wrap.evidence.store import evidence_files, loss_intervals
-from runc_wrap.hotpath.ledger_writer import is_late
+from runc_wrap.hotpath.ledger_file import is_late
 from runc_wrap.ledger import reader, tail
 from runc_wrap.metrics import counter_state, series
 from runc_wrap.metrics.counter_state import OTHER

@@ -46,7 +46,7 @@ WAYS = {
         "runc_wrap.hotpath.resolve",
         "runc_wrap.hotpath.overlay",
         "runc_wrap.hotpath.splice",
-        "runc_wrap.hotpath.ledger_writer",
+        "runc_wrap.hotpath.ledger_file",
         "runc_wrap.hotpath.exec_runtime",
     ],
     RECORD: [

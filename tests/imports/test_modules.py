@@ -36,7 +36,7 @@ UNTIL_313 = frozenset({"_abc", "abc", "io"})
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
     for name in "argv config_file create_facts decision errors exec_runtime identity "
-    "json_ambiguity json_codec ledger_writer main policy_file privileged resolve "
+    "json_ambiguity json_codec ledger_file main policy_file privileged resolve "
     "rule_match splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
 ORJSON = {"_datetime"}  # loaded by its path it is not seen

@@ -11,7 +11,7 @@ import time
 
 from runc_wrap.agent import release_paths
 from runc_wrap.agent.decide import wire
-from runc_wrap.hotpath import argv, config_file, ledger_writer, policy_file
+from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.hotpath.main import capabilities_of, consider, default_root, read_config
@@ -110,11 +110,11 @@ class Answerer:
     ) -> None:
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
-            line = ledger_writer.record(invocation, who, decision, block, "agent")
+            line = ledger_file.record(invocation, who, decision, block, "agent")
             line["root"] = runtime["root"]
             line["pid"] = runtime["pid"]
             line["seconds"] = round(time.perf_counter() - started, 6)
-            ledger_writer.append(self.prefix, line)
+            ledger_file.append(self.prefix, line)
         except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
             return
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.host import disk_faults
-from runc_wrap.hotpath import ledger_writer
+from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decision import Decision
 from runc_wrap.hotpath.identity import identify
@@ -31,7 +31,7 @@ def _line(root: str = "/r", name: str = "ID") -> dict[str, Any]:
     flags = {"bundle": "/b", "root": root, "pid-file": "pid"}
     called = Invocation("create", flags, name)
     decision = Decision("inject", "Because.", "unset")
-    return ledger_writer.record(
+    return ledger_file.record(
         called, identify(called, {}, "/x/runc-wrap"), decision, {"a": 1}, "cold"
     )
 
@@ -42,7 +42,7 @@ def _read(prefix: str, name: str = "ledger.jsonl") -> list[dict[str, Any]]:
 
 
 def test_a_line_has_what_other_programs_read(prefix: str) -> None:
-    ledger_writer.append(prefix, _line())
+    ledger_file.append(prefix, _line())
     (found,) = _read(prefix)
     wanted = "time id engine root bundle pid_file namespace pod container image action mode profile"
     wanted += " digest rule reason seconds via declared ignored handler filters"
@@ -52,7 +52,7 @@ def test_a_line_has_what_other_programs_read(prefix: str) -> None:
 
 
 def test_only_root_can_read_it(prefix: str) -> None:
-    ledger_writer.append(prefix, _line())
+    ledger_file.append(prefix, _line())
     directory = Path(prefix) / "var" / "ledger"
     assert directory.stat().st_mode & 0o777 == 0o700
     assert (directory / "ledger.jsonl").stat().st_mode & 0o777 == 0o600
@@ -71,55 +71,55 @@ def test_who_may_not_write_the_nodes_ledger_has_one_of_their_own(
 
     monkeypatch.setattr("posix.open", refusing)
     monkeypatch.setitem(posix.environ, b"XDG_RUNTIME_DIR", os.fsencode(tmp_path))
-    ledger_writer.append(prefix, _line())
+    ledger_file.append(prefix, _line())
     assert (tmp_path / "runc-wrap" / "ledger" / "ledger.jsonl").exists()
 
 
 def test_what_is_no_utf_8_is_recorded_as_escapes(prefix: str) -> None:
-    ledger_writer.append(prefix, _line(name="x\udcff"))
+    ledger_file.append(prefix, _line(name="x\udcff"))
     assert _read(prefix)[0]["id"] == "x\\udcff"
 
 
 def test_a_line_that_has_no_room_leaves_nothing_of_itself(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger_writer.append(prefix, _line(name="whole"))
+    ledger_file.append(prefix, _line(name="whole"))
     whole = posix.write
     monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:10]))
-    ledger_writer.append(prefix, _line(name="short"))
+    ledger_file.append(prefix, _line(name="short"))
     monkeypatch.setattr("posix.write", whole)
-    ledger_writer.append(prefix, _line(name="after"))
+    ledger_file.append(prefix, _line(name="after"))
     assert [line["id"] for line in _read(prefix)] == ["whole", "after"]
 
 
 def test_a_ledger_far_over_its_bound_is_rotated_all_the_same(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     for name in ("ledger.jsonl", "ledger.1.jsonl"):
         (tmp_path / "var" / "ledger").mkdir(exist_ok=True)
         (tmp_path / "var" / "ledger" / name).write_text('{"root":"/r","id":"x"}\n' * 100_000)
     for _ in range(3):
-        ledger_writer.append(prefix, _line())
+        ledger_file.append(prefix, _line())
     assert (tmp_path / "var" / "ledger" / "ledger.jsonl").stat().st_size < 3_000
 
 
 def test_lines_that_are_written_at_once_stay_whole(prefix: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: ledger_writer.append(prefix, _line(name=f"c{n}")), range(400)))
+        list(pool.map(lambda n: ledger_file.append(prefix, _line(name=f"c{n}")), range(400)))
     assert sorted(line["id"] for line in _read(prefix)) == sorted(f"c{n}" for n in range(400))
 
 
 def test_a_rotation_loses_nothing_that_is_still_there(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 20_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
     alive = [f"alive{n}" for n in range(3)]
     for name in alive:
         (tmp_path / "state" / name).mkdir(parents=True)
-        ledger_writer.append(prefix, _line(f"{tmp_path}/state", name))
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", name))
     for n in range(500):
-        ledger_writer.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
     files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
     kept = [line["id"] for name in files for line in _read(prefix, name)]
     assert set(alive) <= set(kept)
@@ -132,12 +132,12 @@ def test_a_rotation_loses_nothing_that_is_still_there(
 def test_a_rotation_keeps_the_line_that_was_followed(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 20_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
     (tmp_path / "state" / "alive").mkdir(parents=True)
     for via in ("agent", "cold", "agent"):  # the last one came late
-        ledger_writer.append(prefix, {**_line(f"{tmp_path}/state", "alive"), "via": via, "pid": 7})
+        ledger_file.append(prefix, {**_line(f"{tmp_path}/state", "alive"), "via": via, "pid": 7})
     for n in range(500):
-        ledger_writer.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
     (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
     assert kept["via"] == "cold"
 
@@ -145,13 +145,13 @@ def test_a_rotation_keeps_the_line_that_was_followed(
 def test_of_an_id_that_came_again_a_rotation_keeps_the_last_decision(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 20_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
     (tmp_path / "state" / "alive").mkdir(parents=True)
     for number in range(4):
         line = {**_line(f"{tmp_path}/state", "alive"), "reason": f"decision {number}"}
-        ledger_writer.append(prefix, line)
+        ledger_file.append(prefix, line)
         for n in range(100):  # that many rotate at least once
-            ledger_writer.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+            ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
     (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
     assert kept["reason"] in ("decision 2", "decision 3")
     files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
@@ -162,7 +162,7 @@ def test_of_an_id_that_came_again_a_rotation_keeps_the_last_decision(
 def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     (tmp_path / "var" / "ledger").mkdir()
     every: list[tuple[set[str], disk_faults.Moment]] = []
     alive: set[str] = set()
@@ -170,7 +170,7 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
         name = f"alive{number % 3}"
         (tmp_path / "state" / name).mkdir(parents=True, exist_ok=True)
         with disk_faults.recorded(tmp_path / "var" / "ledger") as moments:
-            ledger_writer.append(prefix, _line(f"{tmp_path}/state", name))
+            ledger_file.append(prefix, _line(f"{tmp_path}/state", name))
         every += [({*alive}, moment) for moment in moments]
         alive.add(name)
     assert any("ledger.2.new" in moment.call for _, moment in every)
@@ -189,7 +189,7 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
 def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int | str, *, lasting: bool
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
     for name in files:
         (tmp_path / "state" / name).mkdir(parents=True)
@@ -204,14 +204,14 @@ def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_l
             disk_faults.failing(number, fault, lasting=lasting) as told,
             contextlib.suppress(OSError),
         ):
-            ledger_writer.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
+            ledger_file.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
         if not told.failed:
             break
         lock = prefix / "var/ledger/lock"
         if lock.exists():
             os.utime(lock, (0, 0))
         for _ in range(20):
-            ledger_writer.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
+            ledger_file.append(str(prefix), _line(f"{tmp_path}/state", "gone"))
         there = [name for name in files if (prefix / "var/ledger" / name).exists()]
         told_of = {one["id"] for name in there for one in _read(str(prefix), name)}
         assert told_of >= {*files}, told.failed
@@ -221,26 +221,26 @@ def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_l
 def test_a_rotation_that_died_does_not_stop_later_ones(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
-    ledger_writer.append(prefix, _line())
+    monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
+    ledger_file.append(prefix, _line())
     lock = tmp_path / "var" / "ledger" / "lock"
     lock.write_text("")
     for _ in range(10):
-        ledger_writer.append(prefix, _line())
+        ledger_file.append(prefix, _line())
     assert not (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
     os.utime(lock, (0, 0))
     for _ in range(2):
-        ledger_writer.append(prefix, _line())
+        ledger_file.append(prefix, _line())
     assert (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
 
 
 def test_damaged_lines_do_not_stop_a_rotation(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_writer, "LARGEST", 2_000)
+    monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     directory = tmp_path / "var" / "ledger"
     directory.mkdir()
     (directory / "ledger.1.jsonl").write_text('{"root":1}\nnonsense\n[]\n')
     for _ in range(20):
-        ledger_writer.append(prefix, _line())
+        ledger_file.append(prefix, _line())
     assert (directory / "ledger.1.jsonl").read_text().startswith('{"time"')
