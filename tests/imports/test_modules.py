@@ -1,6 +1,7 @@
-"""Which modules a create loads: an exact list for each interpreter and each path.
+"""Which modules a create loads, and each role of the agent: exact lists for each interpreter.
 
-Every module costs a part of a millisecond at every container start, so a new one fails here.
+Every module costs a part of a millisecond at every container start, or memory on every node all the
+time, so a new one fails here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +20,11 @@ import pytest
 from harness.containers import bundles
 from harness.node import install
 from harness.node.requirements import unmet
+from runc_wrap.agent import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.containers.bundles import Bundle
 
@@ -254,22 +256,71 @@ def test_a_planted_import_would_be_seen(
     assert "click" in changed.modules(_create(bundle))
 
 
-def test_the_import_contracts_would_see_a_planted_import(tmp_path: Path) -> None:
-    """The control of the static half: a copy of the tree with one import too many."""
-    source = install.SOURCE
-    shutil.copytree(source / "runc_wrap", tmp_path / "runc_wrap")
-    shutil.copy(source / "pyproject.toml", tmp_path)
-    linter = str(Path(sys.executable).with_name("lint-imports"))
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+# What typing brings, which socket and mmap need; until 3.12 it brought more.
+_TYPING = """
+_collections _collections_abc _functools _operator _typing collections collections.abc copyreg
+functools itertools keyword operator reprlib types typing
+"""
+_TYPING_311 = """
+_sre contextlib enum re re._casefix re._compiler re._constants re._parser typing.io typing.re
+warnings
+"""
+_OS = "_stat genericpath os os.path posixpath stat"
+_OBSERVE = f"""
+__future__ _blake2 _datetime _socket _struct array enum errno fcntl math mmap select selectors
+socket struct {_OS} {_TYPING}
+"""
+# role of the agent -> how many modules of ours it loads, and all others
+ROLES = {
+    "keeper": (16, "__future__ _socket errno fcntl resource select"),
+    "decisions": (28, "__future__ _blake2 _datetime _socket gc select"),
+    "lingering": (30, _OBSERVE),
+    "evidence": (
+        91,
+        f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
+        re._compiler re._constants re._parser resource""",
+    ),
+    "inspector": (10, "__future__ _socket _struct resource select struct"),
+    "trial": (7, "__future__ _socket"),
+}
+MEASURED = {(3, 11), (3, 13)}
+# On other versions these at least are not loaded, as their own imports differ.
+EXPENSIVE = {"argparse", "asyncio", "dataclasses", "inspect", "json", "logging", "pathlib"}
 
-    def kept() -> bool:
-        command = [linter, "--no-cache"]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=120
-        )
-        return done.returncode == 0
 
-    assert kept()
-    with (tmp_path / "runc_wrap" / "hotpath" / "splice.py").open("a") as file:
-        file.write("import subprocess\n")
-    assert not kept()
+def _loaded(interpreter: Interpreter, role: str, planted: str = "") -> tuple[int, set[str]]:
+    """Return how many modules of ours a role loads, and which others."""
+    release = interpreter.installed.release
+    (root,) = {path.parents[2] for path in release.glob("**/agent/start.py")}
+    code = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\n"
+        f"import {start.ROLES[role]}\n{planted}\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    argv = [str(release / "python"), "-I", "-S", "-B", "-X", "utf8", "-c"]
+    done = subprocess.run(
+        [*argv, code, str(root)], capture_output=True, text=True, check=True, timeout=60
+    )
+    names = set(done.stdout.split())
+    ours = {name for name in names if name.split(".")[0] == "runc_wrap"}
+    return len(ours), names - ours
+
+
+@pytest.mark.parametrize("role", start.ROLES)
+def test_a_role_of_the_agent_loads_these_modules_and_no_other(
+    interpreter: Interpreter, role: str
+) -> None:
+    ours, others = ROLES[role]
+    expected = {*others.split()}
+    if interpreter.version < (3, 12) and "typing" in expected:
+        expected |= {*_TYPING_311.split()}
+    number, found = _loaded(interpreter, role)
+    assert number == ours
+    assert not EXPENSIVE & found
+    assert found == expected or interpreter.version not in MEASURED
+
+
+def test_a_module_that_a_role_loads_beyond_them_would_be_seen(interpreter: Interpreter) -> None:
+    ours, others = _loaded(interpreter, "keeper", "import pathlib, runc_wrap.text")
+    assert ours == ROLES["keeper"][0] + 1
+    assert "pathlib" in others

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import runc_wrap
 from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, untrusted
 from runc_wrap.evidence.model import AUDIT, Sighting
 from runc_wrap.evidence.sources import audit_record
@@ -208,15 +203,3 @@ def test_programs_without_end_do_not_grow_what_is_kept() -> None:
     for number in range(10_000):
         audit_record.parse(SECCOMP + STAMP + fields(comm=b"%d" % number))
     assert 0 < len(audit_record._kept) <= audit_record._KEPT  # noqa: SLF001 - the bound is what is tested
-
-
-def test_what_the_resident_worker_imports_is_lean() -> None:
-    dear = ["dataclasses", "pathlib", "subprocess", "json", "logging", "asyncio", "inspect"]
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import runc_wrap.evidence.sources.netlink\n"
-        f"print([name for name in {dear} if name in sys.modules])"
-    )
-    root = str(Path(runc_wrap.__file__).parents[1])
-    argv = [sys.executable, "-I", "-S", "-c", program, root]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "[]\n"

@@ -1,0 +1,152 @@
+"""Each import contract of pyproject.toml is broken by a defect that is planted for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).resolve().parents[2]
+TYPES = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    "
+
+ROOMS = "Imports point one way, from room to room"
+HOUSES = "Tests and bench do not know each other, the harness neither, and the program none of them"
+HOT = "The hot path loads these modules only"
+CODEC = "orjson is imported by its codec only"
+DECIDING = "What decides, compiles and computes opens nothing, starts nothing and asks no clock"
+JUDGING = "What judges and compiles with libseccomp's names and numbers touches nothing else"
+ROLE = "The agent's {} loads these modules only"
+PROGRAMS = "A process or program is begun in these modules only"
+SIGNALS = "A signal is sent from these modules only"
+FUNCTIONS = "C functions are called by ctypes in these modules only"
+LIBSECCOMP = "libseccomp is loaded in these modules only"
+CODE = "Bytes become code in these modules only"
+IDS = "Uids, gids and capabilities are changed in these modules only"
+NETWORK = "The network is reached from this module only: metrics, on loopback"
+
+# contract, file, what is written at its end, a word of what is said of it
+PLANTS = [
+    (ROOMS, "host/locks.py", "from runc_wrap.policy import toml_lines", "toml_lines"),
+    (ROOMS, "host/locks.py", f"{TYPES}from runc_wrap.policy import toml_lines", "toml_lines"),
+    (HOUSES, "text.py", "import harness.node.versions", "harness"),
+    (HOUSES, "../harness/measure/numbers.py", "import tests.mutants", "tests.mutants"),
+    (HOUSES, "../harness/measure/numbers.py", "import bench.rows", "bench.rows"),
+    (HOUSES, "../tests/mutants.py", "import bench.rows", "bench.rows"),
+    (HOUSES, "../bench/rows.py", "import tests.mutants", "tests.mutants"),
+    (HOT, "hotpath/agent_probe.py", "import zlib", "zlib"),
+    (HOT, "hotpath/agent_probe.py", "def f() -> None:\n    import zlib", "zlib"),
+    (HOT, "hotpath/main.py", "print()", "uses print"),
+    (CODEC, "host/files.py", "import orjson", "runc_wrap.host.files"),
+    (DECIDING, "hotpath/decision.py", "import posix", "posix"),
+    (DECIDING, "report/matrix.py", "open('/etc/passwd')", "uses open"),
+    (DECIDING, "evidence/store/coverage.py", "NOW = time.time()", "uses time.time"),
+    (DECIDING, "hotpath/splice.py", "from runc_wrap.hotpath.errors import report", "errors.report"),
+    (DECIDING, "profiles/engines/moby.py", "from runc_wrap.host import files", "-> os"),
+    (JUDGING, "report/verdict.py", "import socket", "socket"),
+    (JUDGING, "policy/compiler.py", "from runc_wrap.hotpath.policy_file import load", "file.load"),
+    (ROLE.format("keeper"), "agent/supervisor/keeper.py", "import re", "-> re"),
+    (ROLE.format("decisions worker"), "agent/decide/request.py", "import enum", "-> enum"),
+    (ROLE.format("evidence worker"), "agent/record/recording.py", "import logging", "-> logging"),
+    (ROLE.format("drain"), "agent/observe/traced_calls.py", "import enum", "-> enum"),
+    (ROLE.format("inspector"), "agent/observe/callers.py", "import os", "-> os"),
+    (ROLE.format("upgrade check"), "agent/supervisor/upgrade_check.py", "import re", "-> re"),
+    (ROLE.format("program for a scrape"), "agent/metrics_http/scrape.py", "import rich", "-> rich"),
+    (PROGRAMS, "node/features.py", "import subprocess", "uses subprocess"),
+    (PROGRAMS, "policy/source.py", "from os import execv", "uses os.execv"),
+    (PROGRAMS, "policy/source.py", "os.system('true')", "uses os.system"),
+    (SIGNALS, "host/locks.py", "os.kill(1, 9)", "uses os.kill"),
+    (FUNCTIONS, "host/locks.py", "import ctypes", "uses ctypes"),
+    (LIBSECCOMP, "policy/source.py", "import pyseccomp", "uses pyseccomp"),
+    (CODE, "policy/source.py", "eval('1')", "uses eval"),
+    (CODE, "policy/source.py", "from pickle import loads", "uses pickle.loads"),
+    (IDS, "policy/source.py", "os.setresuid(0, 0, 0)", "uses os.setresuid"),
+    (NETWORK, "node/agent_flush.py", "A = socket.AF_INET", "uses socket.AF_INET"),
+    (NETWORK, "node/agent_flush.py", "import urllib.request", "uses urllib.request"),
+]
+
+
+def _names() -> list[str]:
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())
+    return [one["name"] for one in project["tool"]["importlinter"]["contracts"]]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree once more, in which a test may plant."""
+    root = tmp_path_factory.mktemp("tree")
+    for name in ("runc_wrap", "harness", "tests", "bench"):
+        unwritten = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(SOURCE / name, root / name, ignore=unwritten)
+    shutil.copy(SOURCE / "pyproject.toml", root)
+    return root
+
+
+@pytest.fixture
+def planted(copy: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    _, name, text, _ = request.param
+    path = (copy / "runc_wrap" / name).resolve()
+    before = path.read_text()
+    path.write_text(f"{before}\n{text}\n")
+    yield copy
+    path.write_text(before)
+
+
+def _linted(root: Path) -> tuple[set[str], str]:
+    """Return the names of the contracts that are broken, and what is said of them."""
+    linter = str(Path(sys.executable).with_name("lint-imports"))
+    environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "1000"}
+    done = subprocess.run(
+        [linter, "--no-cache", "--no-logo"],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines()
+    broken = {line.removesuffix(" BROKEN") for line in lines if line.endswith(" BROKEN")}
+    assert done.returncode == bool(broken), done.stdout + done.stderr
+    assert "Contracts: " in done.stdout, done.stdout + done.stderr
+    return broken, done.stdout
+
+
+def test_each_contract_has_a_plant() -> None:
+    assert {one[0] for one in PLANTS} == {*_names()}
+
+
+def test_nothing_is_broken_where_nothing_is_planted(copy: Path) -> None:
+    assert _linted(copy)[0] == set()
+
+
+@pytest.mark.parametrize(("plant", "planted"), [(one, one) for one in PLANTS], indirect=["planted"])
+def test_a_planted_import_or_call_breaks_its_contract(
+    plant: tuple[str, str, str, str], planted: Path
+) -> None:
+    contract, _, _, word = plant
+    broken, said = _linted(planted)
+    assert contract in broken
+    assert word in said.split(f"\n{contract}\n")[1].split("\n\n\n")[0]
+
+
+@pytest.mark.parametrize("name", ["zlib", "runc_wrap.text"])
+def test_what_is_allowed_and_not_used_breaks_its_contract(copy: Path, name: str) -> None:
+    """Else a list would say for years what was so once."""
+    path = copy / "pyproject.toml"
+    before = path.read_text()
+    list_of = {"zlib": '"_blake2", "_datetime"', "runc_wrap.text": '"runc_wrap.host.bounded_work"]'}
+    assert list_of[name] in before
+    path.write_text(before.replace(list_of[name], f'"{name}", {list_of[name]}'))
+    broken, said = _linted(copy)
+    path.write_text(before)
+    assert broken
+    assert f"{name} is allowed, and " in said
