@@ -1,4 +1,4 @@
-"""The figures that were promised (issue 4), each with what was measured. Pure.
+"""The figures that were promised (issue 4), each with what was measured.
 
 Judged is the median, by its 95 % confidence interval: where that lies on both sides of the bound,
 nothing is decided.

@@ -1,4 +1,4 @@
-"""Foreign text made safe to print: shortened, without control characters. Pure.
+"""Foreign text made safe to print: shortened, without control characters.
 
 A workload chooses its program's name, a pod's owner its labels. Jinja escapes HTML; this module
 removes what HTML lets through: control characters, bidirectional controls, invisible letters, and

@@ -151,7 +151,7 @@ def _run(copy: Path, until: float, *words: str) -> None:
 
 
 def _leave_out(copy: Path, module: str) -> None:
-    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415 - as heavy as it is rare
+    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415 - it loads sqlalchemy, for one command
     from cosmic_ray.work_item import WorkerOutcome, WorkResult  # noqa: PLC0415
 
     text = (copy / module).read_text()

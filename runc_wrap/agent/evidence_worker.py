@@ -1,4 +1,4 @@
-"""The evidence worker: answers what containers in observe send, and records what is seen. Lean.
+"""The evidence worker: answers what containers in observe send, and records what is seen.
 
 First of all calls are answered: without recording if that fails, before recording if that is slow.
 It takes the keeper's place if that is killed. One thread, and it waits in one place.

@@ -1,4 +1,4 @@
-"""What the evidence worker has the keeper store, by name. Lean: the keeper imports this."""
+"""What the evidence worker has the keeper store, by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Descriptors that need not be heard at once: each wakes the process a few times a second at most.
 
-A wake-up for each message would cost more than what there is to hear. Lean.
+A wake-up for each message would cost more than what there is to hear.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluating seccomp's classic BPF as the kernel would: pure, and bounded in steps.
+"""Evaluating seccomp's classic BPF as the kernel would, in a bounded number of steps.
 
 Facts: struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h; which
 instructions a filter may have is kernel/seccomp.c seccomp_check_filter; that there are at most

@@ -1,4 +1,4 @@
-"""Where the machine's cgroup hierarchies are mounted, and whose the directories in them are. Lean.
+"""Where the machine's cgroup hierarchies are mounted, and whose the directories in them are.
 
 The first process' mounts are looked at, for an agent may run in a container with a part of them; or
 our own, where those may not be looked at. A hierarchy is named by its controllers, as it is in
@@ -61,7 +61,7 @@ class Hierarchies:
                 return None
             self._looked = time.monotonic()
             found = (one for where in _WHERE for one in _mounts(*where))
-            self._mounts = [one for one in found if os.path.isdir(one.place)]  # noqa: PTH112 - lean
+            self._mounts = [one for one in found if os.path.isdir(one.place)]  # noqa: PTH112 - no pathlib
         return None
 
 

@@ -1,4 +1,4 @@
-"""Whether a directory is root's alone, from the top of the tree down. Lean.
+"""Whether a directory is root's alone, from the top of the tree down.
 
 Then what lies there is root's word. A user's own report trusts that user as well.
 """

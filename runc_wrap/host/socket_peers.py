@@ -1,4 +1,4 @@
-"""Whose connection it is: the uid at the other end of a unix or a loopback TCP socket. Lean.
+"""Whose connection it is: the uid at the other end of a unix or a loopback TCP socket.
 
 Of TCP the kernel tells by sock_diag(7): one question for one pair of addresses, whatever number of
 sockets there is (reading /proc/net/tcp would cost by all of them).

@@ -1,4 +1,4 @@
-"""The command line, read as the real runtime reads it. Pure.
+"""The command line, read as the real runtime reads it.
 
 Grammars: runc up to 1.5 is urfave/cli v1 over Go's `flag` (runc:main.go, urfave/cli command.go
 reorderArgs); runc's main branch is urfave/cli v3 (command_parse.go); crun is glibc argp with
@@ -306,7 +306,7 @@ def _crun(arguments: "list[str]") -> "Invocation | None":
 
 
 def _argp(words: "list[str]", options: "dict[str, int]", short: "dict[str, str]") -> "Parsed":
-    """glibc getopt_long in order: abbreviations, clusters, stops at the first positional."""
+    """Glibc getopt_long in order: abbreviations, clusters, stops at the first positional."""
     found: Found = {}
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] != "-":

@@ -1,4 +1,4 @@
-"""The decision for one create: a pure function of its facts and the compiled policy."""
+"""The decision for one create: from its facts, the compiled policy and the time alone."""
 
 from runc_wrap.hotpath import identity, rule_match
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -212,5 +212,5 @@ def _profile(name: str, who: "Identity", policy: "Json") -> str:
 
 
 def _is_empty(seccomp: "Json") -> bool:
-    """runc takes a block with neither a default action nor rules for none at all (specconv)."""
+    """Runc takes a block with neither a default action nor rules for none at all (specconv)."""
     return not seccomp or not (seccomp.get("defaultAction") or seccomp.get("syscalls"))

@@ -1,4 +1,4 @@
-"""Which engine calls, and whose container it is: told by the command line and the config. Pure.
+"""Which engine calls, and whose container it is: told by the command line and the config.
 
 The command line comes first: under containerd and Docker a user can write any annotation.
 """

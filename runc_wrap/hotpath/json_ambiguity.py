@@ -1,4 +1,4 @@
-"""Names that different JSON decoders read differently. Pure.
+"""Names that different JSON decoders read differently.
 
 Go's decoder, and so runc, also takes a name that differs from the one it wants only in case, and
 merges a name given twice; crun takes the exact name and one of the two. Where a name decides about

@@ -1,4 +1,4 @@
-"""The overlay: denying system calls and socket families on top of any profile. Pure.
+"""The overlay: denying system calls and socket families on top of any profile.
 
 A denial only denies if nothing else in the profile allows the call: libseccomp takes the first of
 two rules without arguments, and refuses the profile where one of them compares arguments. So a

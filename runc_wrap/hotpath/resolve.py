@@ -1,4 +1,4 @@
-"""Resolving a compiled profile for one container. Pure.
+"""Resolving a compiled profile for one container.
 
 A compiled profile is what `runc_wrap.profiles.compile` writes, architecture and kernel already
 decided:

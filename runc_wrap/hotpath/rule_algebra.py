@@ -1,4 +1,4 @@
-"""Rules that contradict each other, told apart; rules on sockets, family by family. Pure.
+"""Rules that contradict each other, told apart; rules on sockets, family by family.
 
 Two rules of a profile may speak of one call and say different things. libseccomp has its own order
 for that, and refuses what it takes for a conflict; whoever changes rules needs them apart first.

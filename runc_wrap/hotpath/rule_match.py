@@ -1,4 +1,4 @@
-"""Which rule of the policy speaks of a container. Pure.
+"""Which rule of the policy speaks of a container.
 
 A rule is one object of the compiled policy's "rules"; each selector that it has must match.
 """

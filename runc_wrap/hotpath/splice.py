@@ -1,4 +1,4 @@
-"""Putting the seccomp block into the config's own text. Pure.
+"""Putting the seccomp block into the config's own text.
 
 Nothing but the block is new: unknown fields, 64-bit integers, floats, key order, escapes and white
 space stay as they were, byte for byte. Where the block goes is found by looking for the key, and

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and how decisions become labels of few values. Pure but for its import.
+"""What Prometheus is told, and how decisions become labels of few values.
 
 Names and labels are for dashboards to rely on: more may be added, none renamed.
 """

@@ -90,7 +90,7 @@ class Node:
 def agrees(
     state: str, record: Record | None, members: Sequence[Process], deviating: Sequence[Process]
 ) -> bool | None:
-    """Decide. Pure. A container that is not started may still get its filter."""
+    """Decide. A container that is not started may still get its filter."""
     if record is None or not members or state == runtime_state.STOPPED:
         return None
     if deviating:
@@ -99,7 +99,7 @@ def agrees(
 
 
 def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
-    """Tell whether a process has the filters that were decided, above those it had before. Pure."""
+    """Tell whether a process has the filters that were decided, above those it had before."""
     if not needed:
         return True
     return seccomp == FILTERED and (filters is None or filters >= needed + had)

@@ -1,4 +1,4 @@
-"""Compiling the policy: settings and the node's facts in, what the hot path reads out. Pure."""
+"""Compiling the policy: settings and the node's facts in, what the hot path reads out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which profiles a policy names: whose default is which, and loading each by its name. Pure."""
+"""Which profiles a policy names: whose default is which, and loading each by its name."""
 
 from __future__ import annotations
 

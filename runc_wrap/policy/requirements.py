@@ -1,4 +1,4 @@
-"""What the installed runtime and this kernel must be able to do for a policy. Pure."""
+"""What the installed runtime and this kernel must be able to do for a policy."""
 
 from __future__ import annotations
 

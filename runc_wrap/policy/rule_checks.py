@@ -1,4 +1,4 @@
-"""The rules together: what cannot be meant, what can never hold, the compiled form. Pure."""
+"""The rules together: what cannot be meant, what can never hold, the compiled form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation of every setting, as Markdown, from their declarations. Pure."""
+"""The documentation of every setting, as Markdown, from their declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that tell of each seccomp filter which a container's own program installs. Pure.
+"""Rules that tell of each seccomp filter which a container's own program installs.
 
 TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
 what it traces, or hands to a listener, audit never hears of. So audit and observe do not let pass

@@ -1,4 +1,4 @@
-"""A profile as another mode or other ABIs have it: derived from the very same rules. Pure.
+"""A profile as another mode or other ABIs have it: derived from the very same rules.
 
 Every mode but `off` is a profile of its own.
 """

@@ -1,4 +1,4 @@
-"""Mode observe: what a compiled profile denies is sent to the agent, which lets it continue. Pure.
+"""Mode observe: what a compiled profile denies is sent to the agent, which lets it continue.
 
 The default action becomes LOG: runc refuses NOTIFY there, and a call without a name known to
 libseccomp is then at least logged. What has a name is listed, one by one, behind all rules that

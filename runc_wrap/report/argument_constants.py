@@ -1,4 +1,4 @@
-"""What the numbers in system calls' arguments are called. Pure data.
+"""What the numbers in system calls' arguments are called. Data.
 
 As of November 2026, from Linux 6.12's uapi headers (linux-libc-dev 6.12: sched.h, bits/socket.h,
 netlink.h, personality.h, keyctl.h, bpf.h, prctl.h, ptrace.h, mount.h, net.h, fcntl.h, io_uring.h,

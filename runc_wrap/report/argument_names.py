@@ -1,4 +1,4 @@
-"""Calls with their arguments by name, as strace shows them: unshare(CLONE_NEWUSER). Pure.
+"""Calls with their arguments by name, as strace shows them: unshare(CLONE_NEWUSER).
 
 Arguments that are not known are `…`. Where the kernel takes an int, what is above its bits is shown
 beside the name: a filter compares all 64.

@@ -1,4 +1,4 @@
-"""The page of `report --html`: one file for a workload's owner, which needs no network. Pure.
+"""The page of `report --html`: one file for a workload's owner, which needs no network.
 
 All texts in a report may be chosen by whoever runs the workload: they reach the template through
 evidence.inert, and there Jinja escapes them. The page's own style and script are let through by

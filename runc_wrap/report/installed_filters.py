@@ -1,4 +1,4 @@
-"""Seccomp filters that a container's own programs install: what audit may not have heard of. Pure.
+"""Seccomp filters that a container's own programs install: what audit may not have heard of.
 
 TRACE and USER_NOTIF of such a filter outrank LOG, so audit hears nothing of what it traces or hands
 to a listener, and a record has no arguments that would tell which filter it is. Under observe

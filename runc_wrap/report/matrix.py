@@ -1,4 +1,4 @@
-"""The picture of workloads against calls: what stands in which cell, and where. Pure.
+"""The picture of workloads against calls: what stands in which cell, and where.
 
 Lengths are in CSS pixels. Only workloads with calls are drawn. A picture has at most ROWS and
 COLUMNS; one further row or column then stands for all the others and says how many they are.

@@ -1,4 +1,4 @@
-"""What is known of a workload, and how it is shown: containers, calls, its verdict. Pure."""
+"""What is known of a workload, and how it is shown: containers, calls, its verdict."""
 
 from __future__ import annotations
 

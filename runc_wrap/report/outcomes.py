@@ -1,4 +1,4 @@
-"""What a call that was seen would get under enforce: an error, a signal, or that depends. Pure.
+"""What a call that was seen would get under enforce: an error, a signal, or that depends.
 
 Audit records have no arguments. Where a profile looks at them, all that it could answer is tried;
 what it lets through needs no record. A call that was logged was not let through, but the record

@@ -1,4 +1,4 @@
-"""How many calls of nobody known may be a workload's own: those take `safe` from it. Pure.
+"""How many calls of nobody known may be a workload's own: those take `safe` from it.
 
 A record has no more of its process than a pid. It may be of a container if it was written while
 that ran, if the action in it is one that the container's mode leads to, and if the profile does not

@@ -1,4 +1,4 @@
-"""The verdict for each workload: what would break if its containers were under enforce. Pure.
+"""The verdict for each workload: what would break if its containers were under enforce.
 
     denied     a call was seen that would get an error other than ENOSYS, or a signal
     depends    a call was seen that the profile answers by its arguments, which are not known

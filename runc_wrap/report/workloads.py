@@ -1,4 +1,4 @@
-"""Which containers are one workload: those that somebody wrote down once and that come again. Pure.
+"""Which containers are one workload: those that somebody wrote down once and that come again.
 
 In Kubernetes that is (namespace, pod name without what its owner appended, container, image):
 

@@ -1,6 +1,6 @@
 """What the corpus comes to: precision and recall for each (ABI, call), verdicts, suggestions.
 
-Pure functions over measure.Measured; nothing here knows how anything was measured.
+Functions over measure.Measured; nothing here knows how anything was measured.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words between a launcher and the decisions worker. Pure.
+"""The words between a launcher and the decisions worker.
 
 One packet each way, of fields that a NUL ends:
 

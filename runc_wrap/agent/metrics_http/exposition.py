@@ -1,4 +1,4 @@
-"""The metrics' text, made by a short-lived program at nice 10 and kept for a second. Lean.
+"""The metrics' text, made by a short-lived program at nice 10 and kept for a second.
 
 prometheus_client costs 13 MB and 70 ms; the program pays that and is gone. It is started without
 anything of whoever asks (posix_spawn; its standard output is a file in memory), and one answer is

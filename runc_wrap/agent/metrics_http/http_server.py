@@ -1,4 +1,4 @@
-"""Scrapes: who connects, how many at once, and what they are sent. The agent never waits. Lean.
+"""Scrapes: who connects, how many at once, and what they are sent. The agent never waits.
 
 Each listening socket has room of its own, and on loopback each uid: whoever connects and says
 nothing, or reads nothing, takes room from itself. Nothing is started before a request is whole

@@ -1,4 +1,4 @@
-"""A scrape's request, read from its first bytes: GET /metrics, as RFC 9112 has it. Pure. Lean.
+"""A scrape's request, read from its first bytes: GET /metrics, as RFC 9112 has it.
 
 Whoever cannot be answered gets a status and a sentence, and nothing is started for them. Host is
 compared where a browser could be the caller: a page of any site may have its name resolve to

@@ -1,4 +1,4 @@
-"""What a profile allows by arguments, as a listener's metadata have it. Pure, lean.
+"""What a profile allows by arguments, as a listener's metadata have it.
 
 The form is described in runc_wrap.profiles.observe_mode, which writes it.
 """

@@ -1,4 +1,4 @@
-"""Who made a call that waits for an answer, as /proc has it while it waits. Lean.
+"""Who made a call that waits for an answer, as /proc has it while it waits.
 
 `look` is for a process that nobody waits for without a bound (agent.observe.inspector): to read
 /proc/PID/status or stat takes a reference to the memory of a process, and who drops the last one,

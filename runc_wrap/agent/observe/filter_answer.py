@@ -1,7 +1,7 @@
-"""What a seccomp filter of a container's own program answers to a call. Pure, lean.
+"""What a seccomp filter of a container's own program answers to a call.
 
 runc_wrap.filters.bpf does the same with more care, and checks what the kernel has checked already;
-it is too dear to load in the agent. Facts: linux:net/core/filter.c, kernel/seccomp.c.
+which would cost each agent memory. Facts: linux:net/core/filter.c, kernel/seccomp.c.
 """
 
 from __future__ import annotations

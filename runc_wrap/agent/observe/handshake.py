@@ -1,4 +1,4 @@
-"""A runtime's message with a seccomp listener: ContainerProcessState of the OCI runtime-spec. Lean.
+"""A runtime's message with a seccomp listener: ContainerProcessState of the OCI runtime-spec.
 
 runc and crun connect and send one JSON object with the listener beside it; the connection may stay
 open until the runtime ends. Only root may. Once a listener has come it is kept whatever else is

@@ -1,7 +1,7 @@
 """The program that reads what /proc has of callers, so that the evidence worker never waits there.
 
 It is asked on standard input, one call at a time, and says how long that kept it. Whatever it waits
-for, the worker goes on after a bound, and starts another. Lean: it has only this in memory.
+for, the worker goes on after a bound, and starts another.
 
 Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), what lies there, (how many
 filters the thread carries, who traces it) if that was asked for, seconds); the first, of number 0,

@@ -1,4 +1,4 @@
-"""Asking the inspector (agent.observe.inspector) about a caller, with a bound. Lean.
+"""Asking the inspector (agent.observe.inspector) about a caller, with a bound.
 
 An inspector that waits for something cannot even be killed until that is there. So it is left to
 itself, a few at most; while there are as many nobody is read about.

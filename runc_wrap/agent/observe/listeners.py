@@ -1,4 +1,4 @@
-"""The seccomp listeners of all containers in observe, and answering their calls. Lean.
+"""The seccomp listeners of all containers in observe, and answering their calls.
 
     PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
                                                   {unread, own_filters}

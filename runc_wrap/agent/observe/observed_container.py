@@ -1,4 +1,4 @@
-"""What listeners of one container have in common: each process that joins it brings one more. Lean.
+"""What listeners of one container have in common: each process that joins it brings one more.
 
 A container is told by its id and bundle, which its runtime says with every listener. It is over
 with the last of them: its first process holds one for as long as the container lives.

@@ -1,4 +1,4 @@
-"""What a call that waits points at: clone3's flags, or a filter that is to be installed. Lean.
+"""What a call that waits points at: clone3's flags, or a filter that is to be installed.
 
 Flags stand first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h). A
 filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), of which

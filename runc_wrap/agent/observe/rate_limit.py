@@ -1,4 +1,4 @@
-"""How fast calls are answered: so many a second of one container, whatever its listeners. Lean.
+"""How fast calls are answered: so many a second of one container, whatever its listeners.
 
 Beyond that its calls wait in the kernel: whoever floods is slowed, and nobody else pays for it.
 """

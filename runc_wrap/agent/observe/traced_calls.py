@@ -1,4 +1,4 @@
-"""Filters that a container's own programs install, where the calls are sent to us. Lean.
+"""Filters that a container's own programs install, where the calls are sent to us.
 
 USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call that a program's own filter has traced is
 sent to us, and to let it continue would be to make it, though the container's own sandbox refuses

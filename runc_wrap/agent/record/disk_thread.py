@@ -1,4 +1,4 @@
-"""What waits for a disk, done in a thread: calls are answered meanwhile. Lean.
+"""What waits for a disk, done in a thread: calls are answered meanwhile.
 
 One piece of work at a time, and a thread for each: there is none at rest. The work looks at nothing
 in memory that anybody changes, and makes system calls mostly, for which others need not wait.

@@ -4,7 +4,7 @@ PREFIX/var/agent/exec.sock takes datagrams, one for each: "runc-wrap/1" and the 
 launcher was called with, each ended by NUL, as many as fit (launcher/ask.c). Nobody waits: what
 does not fit into the queue (net.unix.max_dgram_qlen) is dropped, and who joins is then known only
 by where it is (evidence.attribution.membership). When it was sent and by whom is the kernel's word
-(unix(7), SO_PASSCRED): root of the first user namespace alone is 0 here. Lean.
+(unix(7), SO_PASSCRED): root of the first user namespace alone is 0 here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evidence as it happens, brought to disk: audit records, processes, listeners' calls. Lean.
+"""Evidence as it happens, brought to disk: audit records, processes, listeners' calls.
 
 What is in memory is written a few seconds after the first change, and at the end; how many calls
 of observe are not on disk yet is counted in memory that outlives the process.

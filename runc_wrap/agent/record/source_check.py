@@ -1,4 +1,4 @@
-"""Whether the agent sees: a process of its own, with one call that is logged, must reach it. Lean.
+"""Whether the agent sees: a process of its own, with one call that is logged, must reach it.
 
 Audit's multicast and the process connector are the first network namespace's alone, and nothing
 fails in another one: there just comes nothing. So a program is started at the beginning, every few

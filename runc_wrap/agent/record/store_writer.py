@@ -1,4 +1,4 @@
-"""What changed in the store, brought to disk by a thread; what is outdated, removed. Lean."""
+"""What changed in the store, brought to disk by a thread; what is outdated, removed."""
 
 from __future__ import annotations
 

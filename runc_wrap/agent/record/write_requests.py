@@ -1,4 +1,4 @@
-"""Commands of root that wait until all is on disk which was called before they asked. Lean.
+"""Commands of root that wait until all is on disk which was called before they asked.
 
 PREFIX/var/agent/evidence.sock takes connections; to connect is the question. The answer is one
 packet, "runc-wrap/1" and until when everything is written (seconds since the epoch), each ended by

@@ -1,4 +1,4 @@
-"""Runtimes' connections at notify.sock: the keeper accepts and holds them. Lean.
+"""Runtimes' connections at notify.sock: the keeper accepts and holds them.
 
 A connection brings a container's seccomp listener, once. Were it accepted by the evidence worker,
 it would end with that, and the container's calls would fail with ENOSYS. So it is held here under

@@ -1,4 +1,4 @@
-"""How a new keeper takes over what lingers after an agent that was stopped. Lean.
+"""How a new keeper takes over what lingers after an agent that was stopped.
 
     PREFIX/var/agent/lingering.sock    SOCK_SEQPACKET, root's alone
 

@@ -1,4 +1,4 @@
-"""Telling systemd that the keeper goes on: sd_watchdog_enabled(3), WatchdogSec=. Lean."""
+"""Telling systemd that the keeper goes on: sd_watchdog_enabled(3), WatchdogSec=."""
 
 from __future__ import annotations
 

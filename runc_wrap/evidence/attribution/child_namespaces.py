@@ -1,4 +1,4 @@
-"""Whether clone3 made namespaces, told by the processes that it began. Lean: the agent has it.
+"""Whether clone3 made namespaces, told by the processes that it began.
 
 An audit record of clone3 is without its flags: those lie in memory. But if these make namespaces, a
 process that it began is in others than its caller from its first moment on. Who began whom is told
@@ -176,7 +176,7 @@ def _links(pid: int, names: list[str]) -> dict[str, str]:
     found = {}
     for name in names:
         try:
-            found[name] = os.readlink(f"/proc/{pid}/ns/{name}")  # noqa: PTH115 - lean
+            found[name] = os.readlink(f"/proc/{pid}/ns/{name}")  # noqa: PTH115 - no pathlib
         except OSError:
             if name == "user":
                 return {}

@@ -8,8 +8,7 @@ A part of a cgroup's path may be a container's id, as engines write it:
 
 By itself that says nothing, for anybody may write so: evidence.attribution.membership has what
 proves it. A container's first process is told by the runtime's own word (runc's state.json, crun's
-status), start time included, where that lies in directories of root's alone. Lean: the agent has
-it.
+status), start time included, where that lies in directories of root's alone.
 """
 
 from __future__ import annotations
@@ -233,7 +232,7 @@ def state_directory(key: Key) -> str | None:
     if "/" in name or name in ("", ".", ".."):
         return None
     places = [f"{one}/{name}" for one in ([root] if root else DEFAULT_ROOTS)]
-    return next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112 - lean
+    return next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112 - no pathlib
 
 
 def first_process(key: Key) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Which container an `exec` is about, by the words that it was called with. Lean.
+"""Which container an `exec` is about, by the words that it was called with.
 
 What joins may be gone before anybody could look at its cgroup; the runtime that starts it lives
 longer, and all its children are the container's. Words prove nothing: only those count that root's

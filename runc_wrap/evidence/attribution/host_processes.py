@@ -1,4 +1,4 @@
-"""Processes that were seen to be in no container: their calls make nobody doubtful. Lean.
+"""Processes that were seen to be in no container: their calls make nobody doubtful.
 
 Any user may load a filter that logs and make calls under it. Who was looked at outside of all
 containers is known to be elsewhere, and so is what it forks: only a runtime leads into a container
@@ -109,7 +109,7 @@ def is_plain(exe: str) -> bool:
 def program(pid: int) -> str | None:
     """Return the path of what a process runs, None if it has ended."""
     try:
-        return os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - lean
+        return os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - no pathlib
     except OSError:
         return None
 
@@ -117,6 +117,6 @@ def program(pid: int) -> str | None:
 def mounts(pid: int | str) -> int:
     """Return a process' mount namespace, 0 where that cannot be read."""
     try:
-        return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - lean
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - no pathlib
     except OSError:
         return 0

@@ -1,4 +1,4 @@
-"""That something came into a directory's files, told by the kernel (inotify(7)). Lean.
+"""That something came into a directory's files, told by the kernel (inotify(7)).
 
 A container's ledger line is there before its first process: who is told of it at once hears that
 process, and whoever joins the container, in time.
@@ -48,7 +48,7 @@ class Appended:
                 self._watch()
 
     def _watch(self) -> None:
-        os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - lean
+        os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
         path = os.fsencode(self._directory)
         _checked(self._libc.inotify_add_watch(self._fd, path, _EVENTS))
 

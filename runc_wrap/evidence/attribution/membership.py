@@ -1,4 +1,4 @@
-"""Which container a process is in, proved by where the container's first process is. Lean.
+"""Which container a process is in, proved by where the container's first process is.
 
 That one is known by the runtime's own word, which is root's. A process is in its container if
 
@@ -141,7 +141,7 @@ def _is_beneath(path: str, above: str) -> bool:
 
 def _namespace(pid: int) -> int:
     try:
-        return os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116 - lean
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116 - no pathlib
     except OSError:
         return 0
 

@@ -1,6 +1,6 @@
 """The kernel's process connector (linux/cn_proc.h): a netlink socket, and the form of its messages.
 
-It takes CAP_NET_ADMIN and the initial namespaces. Lean: the agent has it.
+It takes CAP_NET_ADMIN and the initial namespaces.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _listen() -> bytes:
 def is_initial(kind: str) -> bool:
     """Tell whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
     try:
-        return os.stat(f"/proc/self/ns/{kind}").st_ino == _INITIAL[kind]  # noqa: PTH116 - lean
+        return os.stat(f"/proc/self/ns/{kind}").st_ino == _INITIAL[kind]  # noqa: PTH116 - no pathlib
     except OSError:
         return False
 

@@ -4,7 +4,7 @@ A pid by itself says nothing, since pids come again: the process that has it now
 before the record was written. It is a container's by its cgroup and pid namespace, as they prove it
 (evidence.attribution.membership), by the runtime's own word, or by an ancestor's. Who is gone is
 nobody's: such records are counted as unattributed. The agent's process connector
-(evidence.attribution.process_tree) knows those too. Lean: the agent falls back to it.
+(evidence.attribution.process_tree) knows those too. The agent falls back to it.
 """
 
 from __future__ import annotations

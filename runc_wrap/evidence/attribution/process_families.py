@@ -1,4 +1,4 @@
-"""A runtime's process and its descendants, taken in as a container's after the fact. Lean.
+"""A runtime's process and its descendants, taken in as a container's after the fact.
 
 They have come and perhaps gone before it was known that the runtime made or joined a container.
 """

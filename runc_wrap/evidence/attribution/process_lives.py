@@ -1,7 +1,7 @@
 """Which processes containers had, and when: what the tree of processes remembers. Asks nobody.
 
 A pid by itself says nothing: each has its times of life, with the container of each. Ended ones
-are remembered, a bounded number and time. Lean: the agent has it.
+are remembered, a bounded number and time.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ A container begins with the runtime's process, whose pid the ledger has: its des
 container's. So are those of a runtime that has somebody join (`runc exec`), which our launcher has
 told of (`join`). Who joins otherwise is looked at when it execs, and known by where it is
 (evidence.attribution.membership). What runs is the runtime itself until it execs: a container's
-program. Lean: the agent has it.
+program.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class Tree:
         """Look at all processes there are; what is known already stays."""
         self._refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
-        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - lean
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - no pathlib
             self.meanwhile()
             there = container_index.born(pid)
             if there:
@@ -423,7 +423,7 @@ class Tree:
 
 def _threads(pid: int) -> int:
     try:
-        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - lean
+        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - no pathlib
     except OSError:
         return 0
 

@@ -1,4 +1,4 @@
-"""Whether what a process ran is the low-level runtime itself, by the name of its file. Lean.
+"""Whether what a process ran is the low-level runtime itself, by the name of its file.
 
 A container may have a program of that name: so this alone says nothing. It is asked of a process
 that the kernel has told to be the runtime's child which did not begin another program yet.
@@ -22,7 +22,7 @@ class Runtimes:
         self._names = {*_KINDS}
         for kind in _KINDS:
             link = f"{prefix}/lib/runtime/{kind}"
-            if os.path.islink(link):  # noqa: PTH114 - lean
+            if os.path.islink(link):  # noqa: PTH114 - no pathlib
                 self._names |= {_name(os.readlink(link)), _name(os.path.realpath(link))}  # noqa: PTH115
 
     def has(self, exe: str) -> bool:

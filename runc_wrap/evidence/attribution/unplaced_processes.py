@@ -2,7 +2,7 @@
 
 The ledger may be read after a runtime has come and gone, with the container that it created: then
 its descendants are found here. Or it is read before the news of the runtime's coming, which is then
-expected. A bounded number is kept of both, the newest. Lean: the agent has it.
+expected. A bounded number is kept of both, the newest.
 """
 
 from __future__ import annotations

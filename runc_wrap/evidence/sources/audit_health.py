@@ -110,7 +110,7 @@ def _not_logged(text: str) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - lean
+        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - no pathlib
             return file.read(_LARGEST)
     except OSError:
         return ""

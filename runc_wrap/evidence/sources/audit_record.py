@@ -1,4 +1,4 @@
-"""Reading the kernel's SECCOMP audit records, in every form that they come in. Lean: `re` only.
+"""Reading the kernel's SECCOMP audit records, in every form that they come in.
 
 The kernel writes a record's fields in one fixed order (linux:kernel/auditsc.c, audit_log_task and
 audit_seccomp), and so they are read: by place, never by searching for a name, since comm, exe and

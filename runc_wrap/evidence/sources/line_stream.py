@@ -1,4 +1,4 @@
-"""From a stream of bytes to Sighting and Lost, chunk by chunk. Lean.
+"""From a stream of bytes to Sighting and Lost, chunk by chunk.
 
 A line over records.LONGEST is passed over and counted if it began as a record.
 

@@ -1,4 +1,4 @@
-"""Noticing, in the lines of one source, that records were lost, and how many. Lean: `re` only.
+"""Noticing, in the lines of one source, that records were lost, and how many.
 
 Sources of fact: linux:kernel/audit.c (audit_log_lost prints the sum since boot, then why;
 kauditd_printk_skb is rate limited), linux:lib/ratelimit.c, audit-userspace:src/auditd-event.c.

@@ -1,6 +1,6 @@
 """Audit records live from the kernel, by the audit multicast group: beside auditd or without it.
 
-Lean: the resident worker imports this. Sources of fact: linux:include/uapi/linux/audit.h and
+Sources of fact: linux:include/uapi/linux/audit.h and
 linux:kernel/audit.c (kauditd_send_multicast_skb: one record a datagram, as text, to the initial
 network namespace only; CAP_AUDIT_READ to join, CAP_AUDIT_CONTROL to ask for the status).
 

@@ -5,7 +5,7 @@
 `sources` is {audit: "", processes: "why not"}; `is_first` whether `pid` is of the first namespace.
 
 "" means that it sees. The file goes with the agent; of one that was killed it is not believed, as
-its process is gone, or where that cannot be known, as it is old. Lean: the agent writes it.
+its process is gone, or where that cannot be known, as it is old. The agent writes it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
 def remove(directory: str) -> None:
     """Say nothing any more."""
     try:
-        os.unlink(f"{directory}/{NAME}")  # noqa: PTH108 - lean
+        os.unlink(f"{directory}/{NAME}")  # noqa: PTH108 - no pathlib
     except OSError:
         return
 

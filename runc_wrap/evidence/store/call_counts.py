@@ -2,7 +2,7 @@
 
 Arguments are kept where they tell something: for calls that profiles are known to ask about, those
 that they ask about; of other calls those that cannot be addresses. A workload chooses numbers,
-arguments and names, so nothing here grows with what it chooses. Lean: the agent keeps it in memory.
+arguments and names, so nothing here grows with what it chooses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long somebody looked while a container ran, and how much that is worth in words. Pure."""
+"""How long somebody looked while a container ran, and how much that is worth in words."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ each boot, times tell boots apart. Until `cleared_until` files of containers tha
 removed. Files are replaced whole, state.json last: where another is newer, something is being
 written. One that is damaged is counted and passed over, whose container it is
 about has no verdict, and the writer puts it aside as FILE.damaged.
-Lean: it lives in the agent, which is always there.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Store:
     ) -> None:
         self._directory = os.fspath(directory)
         for made in (self._directory, f"{self._directory}/containers"):  # mode: of the last only
-            os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - lean
+            os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
         self._now = now
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()
@@ -273,7 +272,7 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
 def _written(where: str) -> tuple[int, float]:
     """Return which state.json is there, and since when; zeros for none."""
     try:
-        found = os.stat(f"{where}/{_STATE}", follow_symlinks=False)  # noqa: PTH116 - lean
+        found = os.stat(f"{where}/{_STATE}", follow_symlinks=False)  # noqa: PTH116 - no pathlib
     except (FileNotFoundError, NotADirectoryError):
         return 0, 0.0
     return found.st_ino, found.st_mtime
@@ -389,7 +388,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
     """
     replace(*state, writer=_WRITER)
     for _, path in gone:
-        os.unlink(path)  # noqa: PTH108 - lean
+        os.unlink(path)  # noqa: PTH108 - no pathlib
 
 
 def _is_gone(path: str) -> bool:
@@ -400,7 +399,7 @@ def _is_gone(path: str) -> bool:
 
 def _put_aside(path: str) -> None:
     try:
-        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - lean
+        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
     except OSError as error:
         raise OSError(
             error.errno, f"a damaged file cannot be put aside: {error.strerror}"

@@ -1,7 +1,4 @@
-"""All that was seen, in memory: of each container or nobody known, losses, who looked. Pure.
-
-Lean: it lives in the agent, which is always there.
-"""
+"""All that was seen, in memory: of each container or nobody known, losses, who looked."""
 
 from __future__ import annotations
 

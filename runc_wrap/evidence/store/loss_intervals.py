@@ -1,4 +1,4 @@
-"""When records were lost: times, kind by kind, of bounded number. Pure. Lean.
+"""When records were lost: times, kind by kind, of bounded number.
 
 Of too many the nearest become one, with the time between them: rather too much is called lost than
 too little.

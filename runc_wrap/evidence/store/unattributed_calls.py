@@ -5,7 +5,6 @@ those with the shortest pause between them become one, so what is kept stays bou
 nobody knows any more when in it the calls were.
 
 `elsewhere` are calls of processes that were seen to be in no container: they are nobody's doubt.
-Lean: it lives in the agent, which is always there.
 """
 
 from __future__ import annotations

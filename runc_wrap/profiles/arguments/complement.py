@@ -1,4 +1,4 @@
-"""What comparisons leave out, again in comparisons that runtimes can be told. Pure.
+"""What comparisons leave out, again in comparisons that runtimes can be told.
 
 No rule compares one argument twice, so a span with two ends is listed number by number, or in
 blocks of a mask.

@@ -1,4 +1,4 @@
-"""A profile that compares arguments as the kernel takes them: the bits that count, no others. Pure.
+"""A profile that compares arguments as the kernel takes them: the bits that count, no others.
 
 What a profile says of an `int` it says of its 32 bits, as unsigned (libseccomp knows no other); a
 program may set the upper half of the register, which a comparison of 64 bits sees and the kernel

@@ -1,4 +1,4 @@
-"""Comparisons of an argument as sets of numbers: spans, and the blocks that a mask can tell. Pure.
+"""Comparisons of an argument as sets of numbers: spans, and the blocks that a mask can tell.
 
 A block is what one SCMP_CMP_MASKED_EQ holds for: (mask, datum). A span of numbers is at most twice
 as many blocks as the numbers have bits, each as large as its place allows.

@@ -1,4 +1,4 @@
-"""What a profile should not allow because somebody asked for it: calls, and why each. Pure data.
+"""What a profile should not allow because somebody asked for it: calls, and why each. Data.
 
 Evidence is what a workload did, and a workload may have been attacked: a call that leads out of a
 container, or into parts of the kernel with many holes, is no need until somebody says so.

@@ -1,4 +1,4 @@
-"""How a workload is given the profile that was suggested for it: file, rule, annotation. Pure."""
+"""How a workload is given the profile that was suggested for it: file, rule, annotation."""
 
 from __future__ import annotations
 

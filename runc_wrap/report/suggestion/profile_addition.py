@@ -1,4 +1,4 @@
-"""The smallest addition that would let a workload run: the decided profile and what was seen. Pure.
+"""The smallest addition that would let a workload run: the decided profile and what was seen.
 
 Where the arguments of all calls are known and tell something (observe mode: a socket's family,
 clone's flags), the addition allows just those. Names are taken out of rules that deny them, since

@@ -1,4 +1,4 @@
-"""Denials of a call, taken out of a profile or narrowed to arguments that were not seen. Pure.
+"""Denials of a call, taken out of a profile or narrowed to arguments that were not seen.
 
 A profile whose default lets calls through would let all of a call through without the denial.
 No rule compares one argument twice, since runtimes would take either comparison: so a denial that
