@@ -1,1 +1,1 @@
-"""runc-wrapctl: parse, call, print."""
+"""runc-wrapctl: one module for each command, which parses, calls a lower room, and prints."""

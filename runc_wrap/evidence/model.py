@@ -11,7 +11,7 @@ LOGGED_MODES = ("audit", "enforce-log")  # those in which the kernel logs what i
 class Sighting(NamedTuple):
     """One call that a filter logged, denied or sent to us.
 
-    `comm` and `exe` are the workload's own choice: never print them but through cli.output.
+    `comm` and `exe` are the workload's own choice: never print them but through runc_wrap.text.
     """
 
     time: float  # seconds since the epoch; audit's header has milliseconds

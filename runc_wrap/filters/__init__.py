@@ -1,1 +1,1 @@
-"""A profile as the kernel runs it: loaded, simulated, read back and compared."""
+"""A profile as the kernel runs it: loaded, simulated, read back from processes and compared."""

@@ -1,1 +1,1 @@
-"""This machine: runtimes, engines and their configuration."""
+"""This machine: its runtimes and engines, its containers, and whether what was installed works."""

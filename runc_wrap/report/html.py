@@ -1,7 +1,7 @@
 """The page of `report --html`: one file for a workload's owner, which needs no network.
 
 All texts in a report may be chosen by whoever runs the workload: they reach the template through
-evidence.inert, and there Jinja escapes them. The page's own style and script are let through by
+runc_wrap.text, and there Jinja escapes them. The page's own style and script are let through by
 their hashes; its Content-Security-Policy forbids everything else.
 """
 

@@ -12,7 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grimp
 
@@ -68,11 +68,15 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Room:
-    """A package or module beneath runc_wrap: its files, each with the first line on it."""
+    """A package or module beneath runc_wrap: its own files and rooms, with the first line of each.
+
+    `name` is agent/observe for a room in a room.
+    """
 
     name: str
     line: str
     files: tuple[tuple[Path, str], ...]
+    rooms: tuple[Room, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -83,11 +87,15 @@ class Room:
 
 @dataclass(frozen=True)
 class Code:
-    """The rooms from top to bottom, who imports whom, and the ways, each a list of files."""
+    """The rooms from top to bottom, who imports whom, and the ways, each a list of files.
+
+    `contracts` are what is checked of imports, a sentence each.
+    """
 
     rooms: tuple[Room, ...]
     imports: frozenset[tuple[str, str]]
     ways: dict[str, list[Path]]
+    contracts: tuple[str, ...]
 
 
 def read() -> Code:
@@ -100,22 +108,32 @@ def read() -> Code:
         for imported in graph.find_modules_directly_imported_by(importer)
     }
     ways = {title: [_step(graph, title, step) for step in way] for title, way in WAYS.items()}
-    return Code(
-        rooms, frozenset(pair for pair in imports if pair[0] != pair[1] and all(pair)), ways
-    )
+    between = frozenset(pair for pair in imports if pair[0] != pair[1] and all(pair))
+    return Code(rooms, between, ways, tuple(map(_sentence, _contracts())))
 
 
 def _order() -> list[str]:
     """Return the rooms' names, the launcher first: engines execute it, and nothing imports it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    contracts = project["tool"]["importlinter"]["contracts"]
     (layers,) = (
         contract["layers"]
-        for contract in contracts
+        for contract in _contracts()
         if contract["type"] == "layers" and contract.get("containers") == ["runc_wrap"]
     )
     names = [name for layer in layers for name in re.findall(r"\w+", layer)]
     return [LAUNCHER, *names]
+
+
+def _contracts() -> list[dict[str, Any]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts: list[dict[str, Any]] = project["tool"]["importlinter"]["contracts"]
+    return contracts
+
+
+def _sentence(contract: dict[str, Any]) -> str:
+    """Return a contract's name, with the modules that it speaks of where it ends with "only"."""
+    name = contract["name"]
+    modules = (f"`{one.removeprefix('runc_wrap.')}`" for one in contract.get("allowed_modules", []))
+    return f"{name}: {', '.join(modules)}." if name.endswith(" only") else f"{name}."
 
 
 def _room(name: str) -> Room:
@@ -123,12 +141,13 @@ def _room(name: str) -> Room:
     if not folder.is_dir():
         path = folder.with_suffix(".py")
         return Room(name, first_line(path), ((path, first_line(path)),))
-    paths = (path for path in folder.rglob("*") if path.suffix in {".py", ".c", ".h", ".sh"})
-    files = sorted(path for path in paths if path != folder / "__init__.py")
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".py", ".c", ".h", ".sh"})
+    inner = sorted(path.parent.name for path in folder.glob("*/__init__.py"))
     return Room(
         name,
         first_line(folder / "__init__.py"),
-        tuple((path, first_line(path)) for path in files),
+        tuple((path, first_line(path)) for path in files if path.name != "__init__.py"),
+        tuple(_room(f"{name}/{one}") for one in inner),
     )
 
 
@@ -171,7 +190,7 @@ def first_line(path: Path) -> str:
 
 def markdown(code: Code) -> str:
     """Return the generated part of docs/architecture.md."""
-    return "\n".join([*_ways(code), *_rooms(code)]).strip()
+    return "\n".join([*_ways(code), *_rules(code), *_rooms(code)]).strip()
 
 
 def _ways(code: Code) -> Iterator[str]:
@@ -182,6 +201,13 @@ def _ways(code: Code) -> Iterator[str]:
         yield ""
 
 
+def _rules(code: Code) -> Iterator[str]:
+    yield "## What is checked of imports\n"
+    yield "`make check` fails otherwise. A list is exact: what is no longer needed must leave it.\n"
+    yield from (f"- {sentence}" for sentence in code.contracts)
+    yield ""
+
+
 def _rooms(code: Code) -> Iterator[str]:
     yield "## The rooms\n"
     for room in code.rooms:
@@ -189,6 +215,15 @@ def _rooms(code: Code) -> Iterator[str]:
         yield f"### {room.name}\n"
         yield f"{room.line}\n"
         yield f"Imports {', '.join(below)}.\n" if below else "Imports no other room.\n"
+        yield from _files(room)
+        for inner in room.rooms:
+            yield f"#### {inner.name}\n"
+            yield f"{inner.line}\n"
+            yield from _files(inner)
+
+
+def _files(room: Room) -> Iterator[str]:
+    if room.files:
         yield "| file | what it is |\n|---|---|"
         yield from (f"| {_link(path, room.path)} | {_cell(line)} |" for path, line in room.files)
         yield ""

@@ -31,7 +31,7 @@ FUNCTIONS = "C functions are called by ctypes in these modules only"
 LIBSECCOMP = "libseccomp is loaded in these modules only"
 CODE = "Bytes become code in these modules only"
 IDS = "Uids, gids and capabilities are changed in these modules only"
-NETWORK = "The network is reached from this module only: metrics, on loopback"
+NETWORK = "The network is reached from this module only"
 
 # contract, file, what is written at its end, a word of what is said of it
 PLANTS = [
@@ -50,7 +50,7 @@ PLANTS = [
     (DECIDING, "report/matrix.py", "open('/etc/passwd')", "uses open"),
     (DECIDING, "evidence/store/coverage.py", "NOW = time.time()", "uses time.time"),
     (DECIDING, "hotpath/splice.py", "from runc_wrap.hotpath.errors import report", "errors.report"),
-    (DECIDING, "profiles/engines/moby.py", "from runc_wrap.host import files", "-> os"),
+    (DECIDING, "profiles/engines/moby.py", "from runc_wrap.host import files", "-> runc_wrap.host.files"),
     (JUDGING, "report/verdict.py", "import socket", "socket"),
     (JUDGING, "policy/compiler.py", "from runc_wrap.hotpath.policy_file import load", "file.load"),
     (ROLE.format("keeper"), "agent/supervisor/keeper.py", "import re", "-> re"),

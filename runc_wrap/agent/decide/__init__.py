@@ -1,1 +1,1 @@
-"""Answers launchers: one request, one decision."""
+"""Answers launchers: one request, one decision, made by the hot path's own code."""

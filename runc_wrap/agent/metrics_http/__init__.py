@@ -1,1 +1,1 @@
-"""Serves the metrics over HTTP on loopback or a socket."""
+"""Serves the metrics over HTTP, on loopback or a unix socket, while the agent never waits."""

@@ -1,1 +1,1 @@
-"""Gathers records and writes what was seen."""
+"""Takes records as they come, brings them to disk, and checks that they do come."""

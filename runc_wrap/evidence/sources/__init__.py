@@ -1,7 +1,7 @@
-"""Where audit records come from, one module each; netlink is lean enough to stay resident.
+"""Where audit records come from, one module for each place; reading them is the same for all.
 
-A source for gathering has `read(since, until)`, which yields Sighting and Lost about in time order,
-and may raise Unavailable.
+A source for a report has `read(since, until)`, which yields Sighting and Lost about in time order,
+and may raise Unavailable. netlink is the agent's, live.
 """
 
 

@@ -1,1 +1,1 @@
-"""What was seen, counted and kept on disk, and when nothing watched."""
+"""What was seen: counted in memory, kept on disk, and how long somebody watched."""

@@ -1,7 +1,7 @@
-"""What `runc-wrapctl doctor` looks at: one module a check, entered in CHECKS.
+"""What `runc-wrapctl doctor` looks at: one module for each check, entered in CHECKS.
 
-A check has a NAME, the word that it goes by, and `find(places)`, which returns Findings: none where
-all is well. It changes nothing, and says of everything it finds what to do.
+A check has a NAME and `find(places)`, which returns Findings: none where all is well. It changes
+nothing, and says for everything that it finds what to do.
 """
 
 from __future__ import annotations
