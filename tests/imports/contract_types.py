@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grimp
 from importlinter import Contract, ContractCheck, fields, output
+from importlinter.application.contract_utils import AlertLevel, remove_ignored_imports_and_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,7 +59,15 @@ class NoCircles(_Findings):
     packages whose modules have none: each does what the other leaves out.
     """
 
+    ignore_imports = fields.SetField(subfield=fields.ImportExpressionField(), required=False)
+    unmatched_ignore_imports_alerting = fields.EnumField(AlertLevel, default=AlertLevel.ERROR)
+
     def find(self, graph: ImportGraph) -> Iterator[str]:
+        remove_ignored_imports_and_report(
+            graph=graph,
+            ignore_imports=self.ignore_imports,  # type: ignore[arg-type]  # a field's value
+            unmatched_alerting=self.unmatched_ignore_imports_alerting,  # type: ignore[arg-type]
+        )
         roots = tuple(f"{name}." for name in self.session_options["root_packages"])
         ours = [name for name in graph.modules if f"{name}.".startswith(roots)]
         for group in _knots({name: graph.find_modules_directly_imported_by(name) for name in ours}):
