@@ -31,7 +31,7 @@ def aligned(lines: list[list[str]]) -> str:
 
 def table(rows: list[Row]) -> str:
     """Return the promised figures, each met or not."""
-    head = ["measure", "must", "measured: median [95 % interval]", ""]
+    head = ["measure", "bound", "measured: median [95 % interval]", ""]
     return aligned([head, *([row.measure, row.must, row.figure, row.verdict] for row in rows)])
 
 
