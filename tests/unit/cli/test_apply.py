@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_changes(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("posix.fsync", full)
     assert "No space left on device; nothing was changed\n" in applied.failure("apply")
 
 
