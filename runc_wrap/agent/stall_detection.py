@@ -16,6 +16,8 @@ import select
 import sys
 import time
 
+from runc_wrap.host.procfs import is_runnable
+
 SECONDS = 2.0  # without accepting; launchers themselves wait for less than a tenth of one
 _STARTING = 10.0
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
@@ -125,17 +127,3 @@ class Pulse:
         self._before = turns
         needed = LOOKS if is_ready and not is_runnable(pid) else MOST_LOOKS
         return self._looks >= needed
-
-
-def is_runnable(pid: int) -> bool:
-    """Tell whether a process runs or would if it had a CPU: it neither sleeps nor is stopped."""
-    try:
-        fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return posix.read(fd, 4096).rpartition(b") ")[2].startswith(b"R")
-    except OSError:
-        return False
-    finally:
-        posix.close(fd)

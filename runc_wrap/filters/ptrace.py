@@ -21,10 +21,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from runc_wrap.host import bounded_work
+from runc_wrap.host import bounded_work, procfs
 
 # linux/ptrace.h
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
@@ -69,28 +68,23 @@ class Status:
 def status(pid: int) -> Status:
     """Return what /proc/PID/status says. Raises FiltersUnreadableError."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        fields = procfs.status(pid)
     except (FileNotFoundError, ProcessLookupError):
         raise _gone(pid) from None
     except OSError as error:
         text = error.strerror or str(error)
         raise FiltersUnreadableError(f"/proc/{pid}/status: {text}", error.errno or 0) from None
-    fields = {name: value.strip() for name, _, value in map(_split, text.splitlines())}
-    if "Seccomp" not in fields:
+    if b"Seccomp" not in fields:
         raise FiltersUnreadableError(
             "this kernel has no seccomp: /proc/PID/status does not show it"
         )
-    count = fields.get("Seccomp_filters")
+    count = fields.get(b"Seccomp_filters")
     return Status(
-        int(fields["Seccomp"]),
+        int(fields[b"Seccomp"]),
         None if count is None else int(count),
-        int(fields.get("TracerPid", "0")),
-        fields.get("Name", ""),
+        int(fields.get(b"TracerPid", b"0")),
+        fields.get(b"Name", b"").decode("utf-8", "replace"),
     )
-
-
-def _split(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
 
 
 def _gone(pid: int) -> FiltersUnreadableError:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.host import root_owned
+from runc_wrap.host import procfs, root_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ class Hierarchies:
 
 def _mounts(table: str, root: str) -> Iterator[Mount]:
     """Yield each hierarchy that is mounted as a whole."""
-    for line in _read(table).splitlines():
+    for line in _text(table).split("\n"):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.split(" ")
         if len(fields) < _FIELDS or kind[0] not in ("cgroup", "cgroup2"):
@@ -84,18 +84,5 @@ def _plain(path: str) -> str:
     return first + "".join(chr(int(one[:3], 8)) + one[3:] for one in others)
 
 
-def _read(path: str) -> str:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        found = b""
-        while len(found) < _LARGEST and (part := os.read(descriptor, _LARGEST)):
-            found += part
-    except OSError:
-        return ""
-    else:
-        return found.decode("utf-8", "surrogateescape")
-    finally:
-        os.close(descriptor)
+def _text(path: str) -> str:
+    return (procfs.read(path, _LARGEST) or b"").decode("utf-8", "surrogateescape")

@@ -17,7 +17,51 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
 
 _MODE = 0o7777
+_CHUNK = 64 * 1024
+_KIND, _REGULAR = 0o170000, 0o100000  # inode(7)
+_READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+
+class Irregular(ValueError):
+    """What was opened is no regular file."""
+
+
+class TooLarge(ValueError):
+    """There is more than is read."""
+
+
+def opened(path: Path, *, follows: bool = False, within: int | None = None) -> int:
+    """Open a regular file for reading, and wait for nobody. Raises OSError and Irregular.
+
+    A symbolic link in the last place counts only if it `follows`. `within` is a directory.
+    """
+    flags = _READ if follows else _READ | posix.O_NOFOLLOW
+    descriptor = posix.open(path, flags, dir_fd=within)
+    if posix.fstat(descriptor).st_mode & _KIND == _REGULAR:
+        return descriptor
+    posix.close(descriptor)
+    raise Irregular(f"{posix.fspath(path)} is no regular file")
+
+
+def read(path: Path, most: int, *, follows: bool = False) -> bytes:
+    """Return what a regular file holds. Raises OSError, Irregular and TooLarge."""
+    descriptor = opened(path, follows=follows)
+    try:
+        return contents(descriptor, most, posix.fspath(path))
+    finally:
+        posix.close(descriptor)
+
+
+def contents(descriptor: int, most: int, name: str) -> bytes:
+    """Return the rest of an open file, of so many bytes at most. Raises OSError and TooLarge."""
+    parts, size = [], 0
+    while part := posix.read(descriptor, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise TooLarge(f"{name} is larger than {most} bytes, the most that is read")
+    return b"".join(parts)
 
 
 def replace(  # noqa: PLR0913 - what its users differ in

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import procfs
 from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ KNOWN_ROOTS = (
 )
 USERS_ROOTS = ("runc", "crun", "docker/runtime-*/*", "containerd/runc/*")  # in XDG_RUNTIME_DIR
 RUNNING, CREATED, STOPPED = "running", "created", "stopped"
-_START_FIELD = 22  # proc_pid_stat(5), counted from 1
-_AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _read(root: str, name: str, owner: int | None, bounds: Bounds) -> Container 
                 continue
             said = _object(file, directory, bounds)
             pid, start = _init(kind, said)
-            there = pid is not None and started(pid) == start
+            there = pid is not None and procfs.started(pid) == start
             waiting = there and _is_there("exec.fifo", directory)
             return Container(
                 root=root,
@@ -224,26 +223,3 @@ def _bundle(kind: str, said: Json) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _has_a_living_thread(pid: int) -> bool:
-    """Tell whether a process goes on although its first thread has ended."""
-    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
-        try:
-            if path.read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
-                return True
-        except OSError:
-            continue
-    return False
-
-
-def started(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None if it is not there."""
-    try:
-        said = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = said.rpartition(b")")[2].split()
-    if fields[0] in (b"Z", b"X") and not _has_a_living_thread(pid):
-        return None
-    return int(fields[_START_FIELD - _AFTER_NAME])

@@ -8,16 +8,16 @@ brought into a container's other namespaces only.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
 _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
-_ENDED = ("Z", "X")  # nobody has asked yet how it ended; it runs nothing any more
-_LARGEST = 64 * 1024
-_MOST_PARTS = 32  # 65,536 groups fill some 720 KiB of /proc/PID/status
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,65 +57,45 @@ def look(handle: psutil.Process) -> Process | None:
     """Return what the kernel says of a process now, None if it is gone or not ours to see."""
     pid = handle.pid
     try:
-        said = dict(_fields(_read(f"/proc/{pid}/status")))
-        parent = int(said["PPid"])
+        said = procfs.status(pid)
+        parent = int(said[b"PPid"])
         if parent == _KERNEL_THREADS:
             return None
-        if said["State"][:1] in _ENDED:  # perhaps only its first thread
+        if procfs.has_ended(said[b"State"]):  # perhaps only its first thread
             said = _living_thread(pid)
-        namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - a thousand times, at a third of the cost
-        cgroups = frozenset(_cgroups(_read(f"/proc/{pid}/cgroup")))
+        return _process(pid, parent, said, handle)
     except (OSError, KeyError, ValueError):
         return None
-    counted = said.get("Seccomp_filters")
+
+
+def _process(
+    pid: int, parent: int, said: dict[bytes, bytes], handle: psutil.Process
+) -> Process | None:
+    namespace, cgroups = procfs.namespace(pid, "pid"), procfs.cgroups(pid)
+    if namespace is None or cgroups is None:
+        return None
+    counted = said.get(b"Seccomp_filters")
     return Process(
         pid=pid,
         parent=parent,
-        name=said.get("Name", ""),
-        user=int(said.get("Uid", "0").split()[0]),
-        seccomp=int(said["Seccomp"]),
+        name=said.get(b"Name", b"").decode("utf-8", "replace"),
+        user=int(said.get(b"Uid", b"0").split()[0]),
+        seccomp=int(said[b"Seccomp"]),
         filters=None if counted is None else int(counted),
-        first=said.get("NSpid", "").split()[-1:] == ["1"],
+        first=said.get(b"NSpid", b"").split()[-1:] == [b"1"],
         namespace=namespace,
-        cgroups=cgroups,
+        cgroups=frozenset(f"{one}:{path}" for one, _, path in cgroups if path not in ("/", "")),
         handle=handle,
     )
 
 
-def _living_thread(pid: int) -> dict[str, str]:
+def _living_thread(pid: int) -> dict[bytes, bytes]:
     """Return the status of a thread that goes on; raise KeyError if none does."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        said = dict(_fields(_read(f"{thread}/status")))
-        if said["State"][:1] not in _ENDED:
+    for thread in procfs.threads(pid):
+        said = procfs.status(thread)
+        if not procfs.has_ended(said[b"State"]):
             return said
     raise KeyError(pid)
-
-
-def _read(path: str) -> str:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        parts = []
-        while part := os.read(descriptor, _LARGEST):
-            parts.append(part)
-            if len(parts) > _MOST_PARTS:
-                raise OSError(errno.EFBIG, "larger than any file of its kind", path)
-        return b"".join(parts).decode("utf-8", "replace")
-    finally:
-        os.close(descriptor)
-
-
-def _fields(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        yield name, value.strip()
-
-
-def _cgroups(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        hierarchy, _, rest = line.partition(":")
-        path = rest.partition(":")[2]
-        if path not in ("/", ""):
-            yield f"{hierarchy}:{path}"
 
 
 class Membership:

@@ -16,11 +16,10 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import runtime_state
-from runc_wrap.host.runtime_state import started
+from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host.procfs import started
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
@@ -105,16 +104,10 @@ def _brought(entry: Entry) -> Iterator[Process]:
     """
     inside = {process.pid for process in entry.members}
     for process in entry.members:
-        is_left = process.parent in inside or process.namespace == _namespace(process.parent)
+        parents = procfs.namespace(process.parent, "pid")
+        is_left = process.parent in inside or process.namespace == parents
         if process.pid == entry.container.pid or not is_left:
             yield process
-
-
-def _namespace(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - kept as text
-    except OSError:
-        return ""
 
 
 def _age(pid: int) -> float:
@@ -150,27 +143,8 @@ def _written(places: Places) -> list[dict[str, Any]]:
 def _holders(places: Places) -> list[int]:
     """Return the processes that have the agent's lock open, and a listener."""
     lock = os.path.realpath(places.agent / "lock")
-    return [pid for pid in _pids() if lock in _open(pid) and _has_listeners(pid)]
-
-
-def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - names
+    return [pid for pid in procfs.pids() if lock in procfs.open_files(pid) and _has_listeners(pid)]
 
 
 def _has_listeners(pid: int) -> bool:
-    return _LISTENER in _open(pid)
-
-
-def _open(pid: int) -> set[str]:
-    """Return what a process has open, as the kernel names it."""
-    found = set()
-    directory = Path(f"/proc/{pid}/fd")
-    try:
-        for name in os.listdir(directory):  # noqa: PTH208 - names
-            try:
-                found.add(os.readlink(directory / name))  # noqa: PTH115 - of many, and kept as text
-            except (FileNotFoundError, PermissionError):
-                continue
-    except OSError:  # it is gone, or not ours to see
-        return set()
-    return found
+    return _LISTENER in procfs.open_files(pid)

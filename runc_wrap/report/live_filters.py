@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution import container_index
+from runc_wrap.host import procfs
 from runc_wrap.host.runtime_state import Container
 from runc_wrap.node import container_processes, status
 from runc_wrap.report.installed_filters import Carried
@@ -38,7 +39,7 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
 
 def _first(key: Key) -> int | None:
     first = container_index.first_process(key)
-    born = container_index.born(first[0]) if first else None
+    born = procfs.born(first[0]) if first else None
     return first[0] if first and born and born[0] == first[1] else None
 
 

@@ -23,6 +23,7 @@ from runc_wrap.evidence.sources import (
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.host import procfs
 from runc_wrap.node import agent_flush, callers_scope
 from runc_wrap.profiles import modes
 from runc_wrap.report import live_filters, verdict
@@ -172,7 +173,7 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
 def is_there(key: Key) -> bool:
     """Tell whether a container's first process still is."""
     first = container_index.first_process(key)
-    there = container_index.born(first[0]) if first else None
+    there = procfs.born(first[0]) if first else None
     return bool(first and there and there[0] == first[1])
 
 

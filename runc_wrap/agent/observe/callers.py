@@ -12,12 +12,10 @@ Every call is counted all the same.
 
 from __future__ import annotations
 
-import posix
+from runc_wrap.host import files, procfs
 
 FULL = 200  # calls a second of one container, of which each caller is looked at
 EACH = 16  # of those beyond, one in so many
-_WHOLE = 1 << 20  # bytes of it, with all groups that there can be
-_LARGEST = 4096  # of /proc/PID/status; what is read here stands in its first lines
 
 
 class Caller:
@@ -65,53 +63,24 @@ class Callers:
 def look(tid: int) -> Caller:
     """Read a thread's process; what cannot be read is "". Valid if the call waits afterwards."""
     try:
-        fd = posix.open(f"/proc/{tid}/status", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+        fields = procfs.status(tid)
+    except (OSError, files.TooLarge):
         return Caller(tid)
-    try:
-        fields = _fields(posix.read(fd, _LARGEST))
-    except OSError:
-        return Caller(tid)
-    finally:
-        posix.close(fd)
-    try:
-        exe = posix.readlink(f"/proc/{tid}/exe")
-    except OSError:
-        exe = ""
-    comm = fields.get(b"Name", b"").decode("utf-8", "surrogateescape")
-    return Caller(_first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), _plain(comm), exe)
+    comm = procfs.plain_name(fields.get(b"Name", b""))
+    exe = procfs.program(tid) or ""
+    return Caller(_first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), comm, exe)
 
 
 def standing(tid: int) -> tuple[int, int] | None:
     """Read how many filters a thread carries, and who traces it (0: nobody); None if unknown."""
     try:
-        fd = posix.open(f"/proc/{tid}/status", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+        told = procfs.status(tid)
+    except (OSError, files.TooLarge):
         return None
-    text = b""
-    try:
-        while len(text) < _WHOLE and (part := posix.read(fd, _WHOLE)):
-            text += part
-    except OSError:
-        return None
-    finally:
-        posix.close(fd)
-    told = dict(line.partition(b":\t")[::2] for line in text.split(b"\n"))
     filters, tracer = told.get(b"Seccomp_filters", b""), told.get(b"TracerPid", b"")
     return (int(filters), int(tracer)) if filters.isdigit() and tracer.isdigit() else None
-
-
-def _fields(text: bytes) -> dict[bytes, bytes]:
-    """Return the first lines as {name: value}; a process' name is escaped there."""
-    pairs = (line.partition(b":\t") for line in text.split(b"\n", 10)[:10])
-    return {name: value for name, _, value in pairs}
 
 
 def _first(fields: dict[bytes, bytes], name: bytes, default: int) -> int:
     first = fields.get(name, b"").split(b"\t")[0]
     return int(first) if first.isdigit() else default
-
-
-def _plain(comm: str) -> str:
-    r"""Return a name as it is: the kernel escapes \ and newline (fs/proc/array.c)."""
-    return "\\".join(part.replace("\\n", "\n") for part in comm.split("\\\\"))

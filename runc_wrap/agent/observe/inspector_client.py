@@ -17,7 +17,7 @@ from _signal import SIGKILL  # type: ignore[import-not-found]
 from runc_wrap.agent import release_paths
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe.callers import Caller
-from runc_wrap.agent.stall_detection import is_runnable
+from runc_wrap.host.procfs import is_runnable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ Who has made namespaces by another call since then is told by a record of that.
 
 from __future__ import annotations
 
-import os
 from collections import deque
+
+from runc_wrap.host import procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,11 +174,5 @@ def _made(theirs: dict[str, str], child: int) -> int | None:
 
 def _links(pid: int, names: list[str]) -> dict[str, str]:
     """Return a process' namespaces, {} if it is gone."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = os.readlink(f"/proc/{pid}/ns/{name}")  # noqa: PTH115 - no pathlib
-        except OSError:
-            if name == "user":
-                return {}
-    return found
+    found = {name: link for name in names if (link := procfs.namespace(pid, name))}
+    return found if "user" in found else {}

@@ -37,9 +37,6 @@ _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
 _FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 * 1024
-_LARGEST = 64 * 1024  # of a file in /proc
-_START_FIELD, _AFTER_NAME = 22, 3  # proc_pid_stat(5): counted from 1; the first behind the name
-_PARENT_FIELD = 4
 DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _STATES = (
     ("state.json", "init_process_pid", "init_process_start"),  # runc
@@ -256,30 +253,3 @@ def first_processes(keys: Iterable[Key]) -> dict[tuple[int, int], Key]:
     """Return {(pid, start time): container} of those that are still there."""
     found = ((first_process(key), key) for key in keys)
     return {first: key for first, key in found if first}
-
-
-def cgroups(pid: int) -> str | None:
-    """Return /proc/PID/cgroup, None if the process is gone."""
-    return _proc(f"/proc/{pid}/cgroup")
-
-
-def born(pid: int) -> tuple[int, int] | None:
-    """Return a process' start time (clock ticks since boot) and parent; None if it is gone."""
-    said = _proc(f"/proc/{pid}/stat")
-    if said is None:
-        return None
-    fields = said.rpartition(")")[2].split()
-    return int(fields[_START_FIELD - _AFTER_NAME]), int(fields[_PARENT_FIELD - _AFTER_NAME])
-
-
-def _proc(path: str) -> str | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
-    except OSError:  # ESRCH: it ended meanwhile
-        return None
-    finally:
-        os.close(descriptor)

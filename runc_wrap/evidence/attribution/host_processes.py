@@ -9,7 +9,6 @@ anywhere, so soon is it. All else is not known.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from typing import NamedTuple
 
@@ -104,19 +103,3 @@ def is_plain(exe: str) -> bool:
     return bool(name) and not (
         exe.startswith(_COPY) or exe.endswith(_GONE) or any(word in name for word in _LEADING)
     )
-
-
-def program(pid: int) -> str | None:
-    """Return the path of what a process runs, None if it has ended."""
-    try:
-        return os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - no pathlib
-    except OSError:
-        return None
-
-
-def mounts(pid: int | str) -> int:
-    """Return a process' mount namespace, 0 where that cannot be read."""
-    try:
-        return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - no pathlib
-    except OSError:
-        return 0

@@ -19,6 +19,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution import container_index
+from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Membership:
 
         Of containers within containers the inner one counts.
         """
-        text = container_index.cgroups(pid)
-        paths = _paths(text) if text else {}
+        paths = _paths(pid)
         found: list[tuple[int, Key]] = []
         for key in self._named(paths):
             place = self._place(key)
@@ -112,19 +112,17 @@ class Membership:
 def _learned(key: Key, first: tuple[int, int]) -> Place | None:
     """Return where a container's first process is, None if it has ended or shares its cgroups."""
     pid, start = first
-    there, text = container_index.born(pid), container_index.cgroups(pid)
-    namespace = _namespace(pid)
-    if not there or there[0] != start or not text or container_index.born(pid) != there:
+    there, every = procfs.born(pid), _paths(pid)
+    namespace = procfs.namespace_inode(pid, "pid")
+    if not there or there[0] != start or not every or procfs.born(pid) != there:
         return None
-    cut = ((name, _cut(path, key[1])) for name, path in _paths(text).items())
+    cut = ((name, _cut(path, key[1])) for name, path in every.items())
     paths = {name: path for name, path in cut if path}
     return Place(first, paths, namespace) if paths else None
 
 
-def _paths(text: str) -> Paths:
-    """Return what a /proc/PID/cgroup says."""
-    lines = (line.split(":", 2) for line in text.splitlines())
-    return {fields[1]: fields[2] for fields in lines if len(fields) == 3}  # noqa: PLR2004 - cgroups(7)
+def _paths(pid: int) -> Paths:
+    return {controllers: path for _, controllers, path in procfs.cgroups(pid) or ()}
 
 
 def _cut(path: str, name: str) -> str:
@@ -137,13 +135,6 @@ def _cut(path: str, name: str) -> str:
 
 def _is_beneath(path: str, above: str) -> bool:
     return path == above or path.startswith(f"{above}/")
-
-
-def _namespace(pid: int) -> int:
-    try:
-        return os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116 - no pathlib
-    except OSError:
-        return 0
 
 
 def _is_within(pid: int, namespace: int) -> bool:

@@ -12,6 +12,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import procfs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,10 +62,7 @@ def _listen() -> bytes:
 
 def is_initial(kind: str) -> bool:
     """Tell whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
-    try:
-        return os.stat(f"/proc/self/ns/{kind}").st_ino == _INITIAL[kind]  # noqa: PTH116 - no pathlib
-    except OSError:
-        return False
+    return procfs.namespace_inode("self", kind) == _INITIAL[kind]
 
 
 def _attach_filter(of: socket.socket) -> None:

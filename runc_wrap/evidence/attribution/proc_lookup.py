@@ -13,8 +13,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.membership import Membership
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Key, Known
@@ -51,13 +51,13 @@ class Present:
 
     def of(self, pid: int, when: float) -> tuple[float, Key] | None:
         """Return since when a process is there and whose it is, if it was there at `when`."""
-        there = container_index.born(pid)
+        there = procfs.born(pid)
         if not there or epoch(there[0]) > when + COARSE + TICK:
             return None
         if self._strangers.get(pid) == there[0]:
             return None
         key = self.membership.of(pid) or self._by_relation(pid, there)
-        if container_index.born(pid) != there:
+        if procfs.born(pid) != there:
             return None
         if key is None:
             self._remember_stranger(pid, there[0])
@@ -69,7 +69,7 @@ class Present:
         key = self._known.of_first_process(pid, there[0])
         for _ in range(_MOST_ANCESTORS):
             parent = there[1]
-            above = container_index.born(parent) if parent > 1 and not key else None
+            above = procfs.born(parent) if parent > 1 and not key else None
             if above is None:
                 break
             key = self.membership.of(parent)

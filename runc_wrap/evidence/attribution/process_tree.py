@@ -15,11 +15,10 @@ program.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index, host_processes, process_families
+from runc_wrap.evidence.attribution import container_index, process_families
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.host_processes import Hosts
 from runc_wrap.evidence.attribution.proc_connector import (
@@ -38,6 +37,7 @@ from runc_wrap.evidence.attribution.proc_lookup import COARSE, TICK, Present, be
 from runc_wrap.evidence.attribution.process_lives import ALWAYS, Lives
 from runc_wrap.evidence.attribution.unplaced_processes import Strangers
 from runc_wrap.evidence.model import Lost
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     import socket
@@ -84,7 +84,7 @@ class Tree:
         self.namespaces = Namespaces()
         self.meanwhile: Callable[[], object] = bool
         self._hosts = Hosts()
-        self._mounts = host_processes.mounts("self") or -1
+        self._mounts = procfs.namespace_inode("self", "mnt") or -1
         self.problem = ""
         self.is_deaf = False
         self._socket: socket.socket | None = None
@@ -181,7 +181,7 @@ class Tree:
             self.due = self._asked + _ASK_EVERY
         elif self._leaderless:
             self._asked = now
-            for pid in [pid for pid in self._leaderless if not _threads(pid)]:
+            for pid in [pid for pid in self._leaderless if not len(procfs.threads(pid))]:
                 self._end(pid, time.time())
         return self.lives.over()
 
@@ -232,9 +232,9 @@ class Tree:
         """Look at all processes there are; what is known already stays."""
         self._refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
-        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - no pathlib
+        for pid in procfs.pids():
             self.meanwhile()
-            there = container_index.born(pid)
+            there = procfs.born(pid)
             if there:
                 found[pid] = there
         firsts = container_index.first_processes(self.known.newest())
@@ -299,7 +299,7 @@ class Tree:
 
     def _leader_ended(self, pid: int, when: float) -> None:
         """Note the end of a process, unless other threads of it go on."""
-        if _threads(pid) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
+        if len(procfs.threads(pid)) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
             self._leaderless.add(pid)
         else:
             self._end(pid, when)
@@ -309,7 +309,7 @@ class Tree:
         self._refresh(when)
         key = self._present.membership.of(pid)
         if key:
-            there = container_index.born(pid)
+            there = procfs.born(pid)
             self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
             self._hosts.joined(pid, when)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
@@ -323,11 +323,11 @@ class Tree:
         Of a container whose place is not known (it shares its cgroup) others may be in it; but they
         do not have our mounts.
         """
-        exe = host_processes.program(pid)
+        exe = procfs.program(pid)
         if exe is None:
             return False
         are_known = all(map(self._present.membership.has_place, self.lives.running))
-        if not are_known and host_processes.mounts(pid) != self._mounts:
+        if not are_known and procfs.namespace_inode(pid, "mnt") != self._mounts:
             return False
         self._hosts.looked(pid, when, exe)
         return True
@@ -346,7 +346,7 @@ class Tree:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Give a container the runtime's process that created it, and all its descendants."""
-        there = container_index.born(pid)  # it may have been there before we began
+        there = procfs.born(pid)  # it may have been there before we began
         if there and second - _AWAITED < epoch(there[0]) < second + _OTHER:
             self._strangers.begun(pid, epoch(there[0]))
         family = list(self._strangers.created(pid, second))
@@ -361,7 +361,7 @@ class Tree:
         ready = [one for one in self._joining if self.has_told(one[2])]
         self._joining = waiting
         for key, pid, when in ready:
-            there = container_index.born(pid)
+            there = procfs.born(pid)
             if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
                 self._strangers.begun(pid, epoch(there[0]))
             if pid not in self.lives.alive:
@@ -371,7 +371,7 @@ class Tree:
 
     def _look_for_first(self, key: Key, when: float) -> None:
         first = container_index.first_process(key)
-        there = container_index.born(first[0]) if first else None
+        there = procfs.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
             life = self.lives.alive.get(first[0])
             if life is None or life.key != key:
@@ -395,7 +395,7 @@ class Tree:
 
         That is outside, and its child as well until that execs.
         """
-        there = container_index.born(pid)
+        there = procfs.born(pid)
         return 0.0 if there and there[1] in self.lives.alive else None
 
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
@@ -419,13 +419,6 @@ class Tree:
     def _end(self, pid: int, when: float) -> None:
         self._leaderless.discard(pid)
         self.lives.end(pid, when)
-
-
-def _threads(pid: int) -> int:
-    try:
-        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 - no pathlib
-    except OSError:
-        return 0
 
 
 def _offset() -> float:

@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources import Unavailable, audit_record, netlink
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +110,4 @@ def _not_logged(text: str) -> list[str]:
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - no pathlib
-            return file.read(_LARGEST)
-    except OSError:
-        return ""
+    return (procfs.read(path, _LARGEST) or b"").decode("ascii", "replace")

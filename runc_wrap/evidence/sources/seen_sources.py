@@ -14,7 +14,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.attribution import container_index, proc_connector
+from runc_wrap.evidence.attribution import proc_connector
+from runc_wrap.host import procfs
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -36,7 +37,7 @@ _IN_WORDS = {
 
 def write(directory: str, sources: Mapping[str, str]) -> None:
     """Say which sources are seen. Raises OSError."""
-    born = container_index.born(os.getpid())
+    born = procfs.born(os.getpid())
     said = {
         "version": _VERSION,
         "pid": os.getpid(),
@@ -76,7 +77,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, str]:
 
 def _is_there(said: dict[str, Any]) -> bool:
     if said["is_first"] and proc_connector.is_initial("pid"):
-        born = container_index.born(int(said["pid"]))
+        born = procfs.born(int(said["pid"]))
         return bool(born and born[0] == int(said["start"]))
     return bool(time.time() - float(said["time"]) < _OLD)
 

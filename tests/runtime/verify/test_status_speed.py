@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.host.runtime_state import started
+from runc_wrap.host.procfs import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,6 +14,7 @@ import pytest
 from runc_wrap.agent import stall_detection
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.stall_detection import LOOKS, MOST_LOOKS, SECONDS, Pulse, Watch
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,11 +158,11 @@ def test_a_stopped_process_is_not_runnable_and_a_busy_one_is() -> None:
         while True:
             pass
     try:
-        assert stall_detection.is_runnable(pid)
+        assert procfs.is_runnable(pid)
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        assert not stall_detection.is_runnable(pid)
+        assert not procfs.is_runnable(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert not stall_detection.is_runnable(pid)
+    assert not procfs.is_runnable(pid)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli.workload_text import call_words
-from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import Call, Tally
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.host import procfs
 from runc_wrap.report import node_evidence as node_report
 from runc_wrap.report.model import row_of
 from runc_wrap.report.verdict import UNKNOWN
@@ -282,7 +282,7 @@ def test_a_process_of_a_log_that_is_still_there_is_attributed(
     applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: ("/run/test", "c1"))
-    monkeypatch.setattr(container_index, "born", lambda _: (1, 1))
+    monkeypatch.setattr(procfs, "born", lambda _: (1, 1))
     write_ledger(applied.places.ledger, line("c1", time=rfc3339(time.time() - 60)))
     log = tmp_path / "audit.log"
     log.write_text(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.filters.expectation import Difference
-from runc_wrap.host import runtime_state
+from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import deep_verify, status, users_containers
 from tests.unit.host.test_runtime_state import runc
 
@@ -52,7 +52,7 @@ def child() -> Iterator[int]:
 def container(node: Node, child: int, name: str, **line: Any) -> None:
     """Make a container whose first process is `child`, which has no filter."""
     root = node.places.prefix / "root"
-    start = runtime_state.started(child)
+    start = procfs.started(child)
     runc(root, name, init_process_pid=child, init_process_start=start)
     write(node, id=name, root=str(root), **line)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import runtime_state
+from runc_wrap.host import procfs, runtime_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ PID = os.getpid()
 
 
 def start() -> int:
-    found = runtime_state.started(PID)
+    found = procfs.started(PID)
     assert found
     return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import runtime_state
+from runc_wrap.host import procfs, runtime_state
 from runc_wrap.ledger import reader
 from runc_wrap.node import status, users_containers
 from tests.unit.host.test_runtime_state import runc
@@ -112,7 +112,7 @@ def made(tmp_path: Path, child: int, name: str = "a") -> Path:
         tmp_path / "root",
         name,
         init_process_pid=child,
-        init_process_start=runtime_state.started(child),
+        init_process_start=procfs.started(child),
     )
     return tmp_path / "root"
 

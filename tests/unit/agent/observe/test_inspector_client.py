@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent import release_paths, stall_detection
+from runc_wrap.agent import release_paths
 from runc_wrap.agent.observe import inspector_client
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,10 +168,7 @@ def test_it_ends_with_the_worker(tmp_path: Path) -> None:
 
 
 def _is_zombie(pid: int) -> bool:
-    return (
-        stall_detection.is_runnable(pid) is False
-        and ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    )
+    return procfs.is_runnable(pid) is False and ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
 def test_it_loads_little(tmp_path: Path) -> None:

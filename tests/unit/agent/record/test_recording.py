@@ -23,6 +23,7 @@ from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.evidence.store.loss_intervals import Hole
+from runc_wrap.host import procfs
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def test_that_it_watches_is_soon_written_where_containers_run_already(
     connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
     connected.write_text(ALL)
-    born = container_index.born(os.getpid())
+    born = procfs.born(os.getpid())
     assert born is not None
     first = {(os.getpid(), born[0]): KEY} if is_there else {}
     monkeypatch.setattr(container_index, "first_processes", lambda _: first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +33,7 @@ def links(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
         except KeyError:
             raise FileNotFoundError(path) from None
 
-    monkeypatch.setattr(os, "readlink", readlink)
+    monkeypatch.setattr(posix, "readlink", readlink)
     return there
 
 

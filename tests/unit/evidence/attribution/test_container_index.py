@@ -10,6 +10,7 @@ import pytest
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.store import coverage
+from runc_wrap.host import procfs
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
 
 
 def test_our_own_birth_is_told() -> None:
-    found = container_index.born(os.getpid())
+    found = procfs.born(os.getpid())
     assert found is not None
     assert found[1] == os.getppid()
-    assert container_index.born(2**22 + 1) is None
+    assert procfs.born(2**22 + 1) is None

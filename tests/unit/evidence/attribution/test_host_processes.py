@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.evidence.attribution import host_processes
 from runc_wrap.evidence.attribution.host_processes import FASTEST, MOST_ENDED, Hosts
+from runc_wrap.host import procfs
 
 SHELL, CHILD, GRANDCHILD = 10, 11, 12
 LONG = 10 * FASTEST
@@ -95,7 +95,7 @@ def test_those_that_ended_are_remembered_up_to_a_number() -> None:
 
 
 def test_the_program_of_one_that_is_there_is_told_and_of_one_that_is_gone_none() -> None:
-    assert host_processes.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
-    assert host_processes.program(4_194_305) is None
-    assert host_processes.mounts("self") == Path("/proc/self/ns/mnt").stat().st_ino
-    assert host_processes.mounts(4_194_305) == 0
+    assert procfs.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
+    assert procfs.program(4_194_305) is None
+    assert procfs.namespace_inode("self", "mnt") == Path("/proc/self/ns/mnt").stat().st_ino
+    assert procfs.namespace_inode(4_194_305, "mnt") == 0

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.evidence.attribution import container_index, membership
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.host import cgroups
+from runc_wrap.host import cgroups, procfs
 from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.samples import line, write_ledger
 
@@ -33,15 +33,19 @@ class Machine:
         self.born: dict[int, tuple[int, int]] = {}
         self.spaces: dict[int, list[int]] = {}
         self.firsts: dict[container_index.Key, tuple[int, int]] = {}
-        monkeypatch.setattr(container_index, "cgroups", self.paths.get)
-        monkeypatch.setattr(container_index, "born", self.born.get)
+        monkeypatch.setattr(procfs, "read", self._read)
+        monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(container_index, "first_process", self.firsts.get)
-        monkeypatch.setattr(membership, "_namespace", lambda pid: self.spaces.get(pid, [0])[0])
+        monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: self.spaces.get(pid, [0])[0])
         monkeypatch.setattr(membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
         self.of = Membership(Known(write_ledger(tmp_path / "l", line(ID), line(INNER)))).of
+
+    def _read(self, path: str) -> bytes | None:
+        text = self.paths.get(int(path.removeprefix("/proc/").removesuffix("/cgroup")))
+        return None if text is None else text.encode()
 
     def cgroup(self, path: str, owner: int = 0, hierarchy: str = "v2") -> None:
         place = self.tmp_path / hierarchy / path.lstrip("/")

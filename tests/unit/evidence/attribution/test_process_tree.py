@@ -20,6 +20,7 @@ from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.attribution.proc_lookup import Present
 from runc_wrap.evidence.attribution.process_tree import Tree
 from runc_wrap.evidence.store.coverage import rfc3339
+from runc_wrap.host import procfs
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has it, and the runtime has not written down its first process yet."""
-    there = container_index.born(os.getpid())
+    there = procfs.born(os.getpid())
     assert there is not None
     first = {KEY: (os.getpid(), there[0])}
     monkeypatch.setattr(container_index, "first_process", first.get)
@@ -175,7 +176,7 @@ def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
     per_second = os.sysconf("SC_CLK_TCK")
     ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
     born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
-    monkeypatch.setattr(container_index, "born", born.get)
+    monkeypatch.setattr(procfs, "born", born.get)
     lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
     write_ledger(tmp_path, *lines)
     tree.refresh()
@@ -252,7 +253,7 @@ def test_a_process_that_began_after_the_record_did_not_make_it(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
-    there = container_index.born(os.getpid())
+    there = procfs.born(os.getpid())
     assert there is not None
     begun = proc_lookup.epoch(there[0])
     assert tree.container_of(os.getpid(), begun - 1) is None
@@ -274,11 +275,11 @@ def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
 ) -> None:
     asked: list[int] = []
 
-    def threads(pid: int) -> int:
+    def threads(pid: int) -> list[str]:
         asked.append(pid)
-        return 2
+        return ["one", "another"]
 
-    monkeypatch.setattr(process_tree, "_threads", threads)
+    monkeypatch.setattr(procfs, "threads", threads)
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.exit(INIT)
     asked.clear()
@@ -312,7 +313,7 @@ def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
 def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
     started = {}
     for pid in (os.getpid(), os.getppid()):
-        there = container_index.born(pid)
+        there = procfs.born(pid)
         assert there is not None
         started[pid] = proc_lookup.epoch(there[0])
     tree.lives.begin(os.getpid(), started[os.getpid()] - 100, KEY)
@@ -404,7 +405,7 @@ def test_of_many_creates_at_once_each_has_its_family(
 def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the_end_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    born = container_index.born(os.getpid())
+    born = procfs.born(os.getpid())
     assert born is not None
     monkeypatch.setattr(process_tree, "connector", refused)
     monkeypatch.setattr(container_index, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})

@@ -1,0 +1,98 @@
+"""What /proc says of processes, whatever they call themselves and their cgroups."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import runc_wrap
+from runc_wrap.host import procfs
+
+NONE = 2**22 + 1  # more than any pid (linux:include/linux/threads.h)
+
+
+def test_a_process_has_a_birth_a_parent_a_program_and_namespaces() -> None:
+    found = procfs.born(os.getpid())
+    assert found is not None
+    assert found == (procfs.started(os.getpid()), os.getppid())
+    assert procfs.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
+    link = procfs.namespace(os.getpid(), "mnt")
+    assert link == f"mnt:[{procfs.namespace_inode('self', 'mnt')}]"
+    assert os.getpid() in procfs.pids()
+    assert f"{os.getpid()}/task/{os.getpid()}" in procfs.threads(os.getpid())
+
+
+def test_of_a_process_that_is_not_there_nothing_is_said() -> None:
+    assert (procfs.born(NONE), procfs.started(NONE), procfs.program(NONE)) == (None, None, None)
+    assert (procfs.namespace(NONE, "pid"), procfs.namespace_inode(NONE, "pid")) == (None, 0)
+    assert (procfs.cgroups(NONE), procfs.threads(NONE), procfs.open_files(NONE)) == (
+        None,
+        [],
+        set(),
+    )
+    assert not procfs.is_runnable(NONE)
+    with pytest.raises(FileNotFoundError):
+        procfs.status(NONE)
+
+
+def test_who_has_ended_and_was_not_waited_for_is_born_and_is_no_more() -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert procfs.born(pid) is not None
+        assert procfs.started(pid) is None
+        assert procfs.has_ended(procfs.status(pid)[b"State"])
+    finally:
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b") S 1 2", ") S 1 2"),
+        (b"\\rPPid:\t1".decode("unicode_escape").encode(), "\rPPid:\t1"),
+        (b"a\nb\\n", "a\nb\\n"),
+        (b" a ", " a "),
+    ],
+)
+def test_a_name_that_looks_like_another_field_is_a_name(name: bytes, shown: str) -> None:
+    program = "import os, sys; open('/proc/self/comm', 'wb').write(bytes.fromhex(sys.argv[1]));"
+    words = [sys.executable, "-c", f"{program} print(flush=True); sys.stdin.read()", name.hex()]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        said, born = procfs.status(process.pid), procfs.born(process.pid)
+        process.communicate()
+    assert procfs.plain_name(said[b"Name"]) == shown
+    assert int(said[b"PPid"]) == os.getpid()
+    assert born
+    assert born[1] == os.getpid()
+
+
+@pytest.mark.parametrize("end", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_cgroup_whose_name_looks_like_two_lines_is_one(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A user who has a cgroup makes others in it, and the kernel refuses newlines only."""
+    path = f"/user.slice/x{end}0::/system.slice/docker-ID.scope"
+    said = f"1:net_cls,net_prio:/a:b\n0::{path}\n".encode()
+    monkeypatch.setattr(procfs, "read", lambda _: said)
+    assert procfs.cgroups(1) == [("1", "net_cls,net_prio", "/a:b"), ("0", "", path)]
+
+
+def test_what_the_keeper_imports_for_it_is_lean() -> None:
+    program = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\n"
+        "import runc_wrap.host.procfs\n"
+        "print(*sorted(name for name in set(sys.modules) - before if 'runc_wrap' not in name))"
+    )
+    root = str(Path(runc_wrap.__file__).parents[1])
+    argv = [sys.executable, "-I", "-S", "-c", program, root]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stdout.split()) <= {"__future__"}
