@@ -272,15 +272,15 @@ socket struct {_OS} {_TYPING}
 """
 # role of the agent -> how many modules of ours it loads, and all others
 ROLES = {
-    "keeper": (16, "__future__ _socket errno fcntl resource select"),
-    "decisions": (28, "__future__ _blake2 _datetime _socket gc select"),
-    "lingering": (30, _OBSERVE),
+    "keeper": (22, "__future__ _socket errno fcntl resource select"),
+    "decisions": (31, "__future__ _blake2 _datetime _socket gc select"),
+    "lingering": (33, _OBSERVE),
     "evidence": (
-        91,
+        93,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),
-    "inspector": (10, "__future__ _socket _struct resource select struct"),
+    "inspector": (15, "__future__ _socket _struct resource select struct"),
     "trial": (7, "__future__ _socket"),
 }
 MEASURED = {(3, 11), (3, 13)}
