@@ -1,10 +1,10 @@
-"""The ABIs that libseccomp filters for: data, and which of them one machine's kernel can run.
+"""The ABIs that libseccomp filters for, as data, and which of them one machine's kernel can run.
 
-An ABI is what a system call number is a number of. `token` is libseccomp's (include/seccomp.h),
-`audit` is AUDIT_ARCH_* of linux/audit.h: what the kernel puts into struct seccomp_data. They differ
-for x32 only, which is x86_64 with bit 30 of the number set. `bits` is how much of an argument
-libseccomp compares (src/arch-*.c, .size): x32 and the n32 ABIs count as 32.
-Its name is the OCI runtime-spec's without SCMP_ARCH_, in lower case, as libseccomp writes it.
+A system call number has a meaning only within an ABI. `token` is libseccomp's (include/seccomp.h);
+`audit` is AUDIT_ARCH_* of linux/audit.h, which the kernel puts into struct seccomp_data. They
+differ only for x32, which is x86_64 with bit 30 of the number set. `bits` is how many bits of an
+argument libseccomp compares (src/arch-*.c, .size): x32 and the n32 ABIs count as 32.
+`name` is the OCI runtime-spec's without SCMP_ARCH_, in lower case, as libseccomp writes it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _OCI_PREFIX = "SCMP_ARCH_"
 
 @dataclass(frozen=True, slots=True)
 class Abi:
-    """One ABI; `little` is its byte order."""
+    """One ABI; `little` is True if its byte order is little-endian."""
 
     name: str
     token: int
@@ -63,7 +63,7 @@ _ALL = (
 ABIS = {abi.name: abi for abi in _ALL}
 _BY_TOKEN = {abi.token: abi for abi in _ALL}
 
-# A machine's own ABI -> all that its kernel may have been built to run.
+# The native ABI first, then the others that its kernel may have been built to run.
 _FAMILIES = (
     ("x86_64", "x86", "x32"),
     ("aarch64", "arm"),
@@ -78,12 +78,12 @@ _FAMILIES = (
 def of_token(token: int) -> Abi:
     """Return the ABI with this libseccomp token. Raises ProfileError."""
     if token not in _BY_TOKEN:
-        raise ProfileError(f"libseccomp's architecture {token:#x} is not known here")
+        raise ProfileError(f"libseccomp's architecture {token:#x} is not known to runc-wrap")
     return _BY_TOKEN[token]
 
 
 def of_oci(name: str) -> Abi:
-    """Return the ABI that `architectures` calls SCMP_ARCH_*. Raises ProfileError."""
+    """Return the ABI with this name of `architectures`, SCMP_ARCH_*. Raises ProfileError."""
     found = ABIS.get(name.removeprefix(_OCI_PREFIX).lower())
     if found is None:
         raise ProfileError(f"the architecture {name!r} is not known")
@@ -91,6 +91,6 @@ def of_oci(name: str) -> Abi:
 
 
 def runnable(native: Abi) -> tuple[Abi, ...]:
-    """Return the ABIs whose calls can reach a kernel of this machine, its own first."""
+    """Return the ABIs whose calls can reach the kernel of a machine, the native one first."""
     family = next((names for names in _FAMILIES if names[0] == native.name), (native.name,))
     return tuple(ABIS[name] for name in family)

@@ -1,7 +1,7 @@
-"""What a filter returns, as the kernel has it (linux/seccomp.h) and as the runtime-spec names it.
+"""A filter's return values: the kernel's codes (linux/seccomp.h) and the runtime-spec's names.
 
 A code is SECCOMP_RET_* in the upper half of 32 bits, and data in the lower: the errno of ERRNO,
-the tracer's message of TRACE. Runtimes cut the errno to 16 bits: runc by int16, crun and
+the tracer's message of TRACE. Runtimes truncate the errno to 16 bits: runc by int16, crun and
 libseccomp's SCMP_ACT_ERRNO by a mask.
 """
 
@@ -29,12 +29,12 @@ _CODES = {
     "SCMP_ACT_ALLOW": ALLOW,
 }
 _NAMES = {code: name for name, code in _CODES.items() if name != "SCMP_ACT_KILL"}
-# kernel/seccomp.c compares actions as signed numbers: the smaller, the more restrictive.
+# kernel/seccomp.c compares actions as signed numbers: smaller is more restrictive.
 _SIGN = 1 << 31
 
 
 def code(action: str, errno_ret: int | None = None) -> int:
-    """Return what a filter made by runc or crun returns for an action. Raises ProfileError."""
+    """Return the code that filters by runc or crun return for an action. Raises ProfileError."""
     if action not in _CODES:
         raise ProfileError(f"the action {action!r} is not known")
     number = EPERM if errno_ret is None else errno_ret
@@ -51,6 +51,6 @@ def describe(returned: int) -> str:
 
 
 def restriction(returned: int) -> int:
-    """Return a sorting key: the kernel takes the smallest of what several filters return."""
+    """Return a sorting key: of several filters' results the kernel applies the smallest."""
     action = returned & ACTION_MASK
     return action - (_SIGN << 1) if action & _SIGN else action

@@ -1,9 +1,9 @@
-"""The built-in profiles by the names that operators write.
+"""The built-in profiles, by the names that operators write.
 
     containerd    containerd@1.7.24     moby    moby@26.1.5 (the version is Docker Engine's)
     containers-common    containers-common@0.62.2    crio    crio@1.30
 
-Without a version, the newest known one is meant, which also stands for every newer one.
+A name without a version means the newest known one, which is also used for every newer one.
 """
 
 from collections.abc import Callable
@@ -40,12 +40,12 @@ def names() -> list[str]:
 
 
 def oldest(name: str) -> str:
-    """Return the oldest version known of a built-in profile; its name is one of names()."""
+    """Return the oldest known version of a built-in profile; `name` is one of names()."""
     return _SOURCES[name].oldest
 
 
 def load(spec: str) -> Profile:
-    """Return the built-in profile that a spec names: "containerd" or "containerd@1.7.24".
+    """Return the built-in profile named by a spec: "containerd" or "containerd@1.7.24".
 
     Raises ProfileError for an unknown name and for a version older than the oldest known.
     """
@@ -53,13 +53,13 @@ def load(spec: str) -> Profile:
     source = _SOURCES.get(name)
     if source is None:
         raise ProfileError(
-            f"no built-in profile is called {name!r}; these are: {', '.join(names())}"
+            f"no built-in profile is called {name!r}; there are: {', '.join(names())}"
         )
     newest = max(source.known)
     version = min(parse(text, source.known), newest) if at_sign else newest
     if version < parse(source.oldest):
         raise ProfileError(
-            f"{name} {version} is older than the profiles known here, "
+            f"{name} {version} is older than the built-in profiles, "
             f"{source.oldest} to {newest}; write {name}@{source.oldest} for the nearest"
         )
     return source.at(version)

@@ -1,6 +1,6 @@
-"""Compiling a profile for one machine: what `runc_wrap.hotpath.resolve` resolves at create.
+"""Compiling a profile for one machine, into the form that `runc_wrap.hotpath.resolve` reads.
 
-Architecture and kernel are decided here; what is left to decide are bounding capabilities.
+Conditions on architecture and kernel are resolved here, those on capabilities at each create.
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ Json = dict[str, Any]
 
 
 def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> Json:
-    """Return the compiled form for a machine: `arch` is a GOARCH, kernel its (version, major).
+    """Return the compiled form for a machine: `arch` is a GOARCH, `kernel` its (version, major).
 
-    The form is described in runc_wrap.hotpath.resolve. Raises ProfileError for an unknown arch.
+    runc_wrap.hotpath.resolve describes the form. Raises ProfileError for an unknown arch.
     """
     if arch not in NATIVE:
         known = " ".join(sorted(NATIVE))
-        raise ProfileError(f"the architecture {arch!r} is not known; these are: {known}")
+        raise ProfileError(f"the architecture {arch!r} is not known; known are: {known}")
     rules = [_entry(rule) for rule in profile.rules if _holds(rule, NATIVE[arch], kernel)]
     return {
         "name": profile.name,
@@ -43,7 +43,7 @@ def _is_at_least(kernel: Kernel, condition: Condition, *, default: bool) -> bool
 
 
 def _block(profile: Profile, arch: str) -> Json:
-    """Return linux.seccomp without syscalls; keys in the runtime-spec's order, none empty."""
+    """Return linux.seccomp without syscalls, its keys in the runtime-spec's order, none empty."""
     block: Json = {"defaultAction": profile.default_action}
     if profile.default_errno_ret is not None:
         block["defaultErrnoRet"] = profile.default_errno_ret

@@ -1,13 +1,14 @@
-"""Rules that tell of each seccomp filter which a container's own program installs.
+"""Rules that report each seccomp filter which a container's own program installs. Pure.
 
 TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
-what it traces, or hands to a listener, audit never hears of. So audit and observe do not let pass
-unseen what installs one: seccomp(SECCOMP_SET_MODE_FILTER) and prctl(PR_SET_SECCOMP), each told by
-an `int`. Strict mode needs no rule: nobody enters it who has a filter.
+calls that it traces, or hands to a listener, never reach the audit log. So the modes audit and
+observe report the calls that install one: seccomp(SECCOMP_SET_MODE_FILTER) and
+prctl(PR_SET_SECCOMP), each identified by an `int`. Strict mode needs no rule: a process that has a
+filter cannot enter it.
 
 A rule that allows one of these calls becomes rules for all other numbers, in blocks of a mask: no
-rule compares one argument twice, and libseccomp takes a rule without arguments before all others.
-Comparisons of a whole register lose the numbers that an `int` cannot have: those are told as well.
+rule compares one argument twice, and libseccomp puts a rule without arguments before all others.
+Comparisons of a whole register lose the numbers that an `int` cannot have: those are reported too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# the first argument of each that installs a filter; where the filter lies is the third of both
+# the first argument by which each installs a filter; the third of both is the filter's address
 # (prctl's second is the mode)
 NUMBERS = {"seccomp": 1, "prctl": 22}
 _INT, _WHOLE = 32, 64
@@ -33,23 +34,23 @@ _NOWHERE = {"index": 2, "value": 0, "op": EQ}
 
 
 def rules(entries: list[Json], default: str, action: str) -> list[Json]:
-    """Return entries of which none lets an installation through; it gets `action`, or the default.
+    """Return entries of which none permits an installation; it gets `action`, or the default.
 
-    `default` is the default action of what is made of them.
+    `default` is the default action of the profile that the result is for.
     """
-    told = [one for entry in entries for one in _split(entry)]
-    return told if action == default else [*told, *asked(entries, default, action)]
+    others = [one for entry in entries for one in _split(entry)]
+    return others if action == default else [*others, *asked(entries, default, action)]
 
 
 def asked(entries: list[Json], default: str, action: str) -> list[Json]:
-    """Return a rule on the installations alone of each call that is let through, or some of it."""
+    """Return, for each call that is permitted at least in part, a rule on its installations."""
     return [_rule(name, action) for name in NUMBERS if _is_open(entries, name, default)]
 
 
 def probes(entries: list[Json]) -> list[Json]:
-    """Return what lets calls through that name no filter, by which programs ask what there is.
+    """Return rules that permit calls with a null filter, by which programs probe for support.
 
-    They fail with EFAULT. `entries` are as they were before `rules`.
+    Such calls fail with EFAULT. `entries` are those from before `rules` was applied.
     """
     return [
         {**entry, "rule": {**entry["rule"], "names": [name], "args": [_number(name), _NOWHERE]}}
@@ -73,7 +74,7 @@ def _split(entry: Json) -> Iterator[Json]:
 
 
 def _apart(entry: Json, name: str) -> Iterator[Json]:
-    """Yield an entry for one call, without what installs a filter."""
+    """Yield the parts of an entry for one call, without those that install a filter."""
     for group in alternatives(entry["rule"].get("args") or []):
         others = [one for one in group if index_of(one)]
         for mask, datum in _held([one for one in group if not index_of(one)], NUMBERS[name]):
@@ -82,7 +83,7 @@ def _apart(entry: Json, name: str) -> Iterator[Json]:
 
 
 def _held(first: list[Json], number: int) -> Iterator[Block]:
-    """Yield the blocks of what a comparison of the first argument holds for, without a number."""
+    """Yield the blocks for which a comparison of the first argument holds, without a number."""
     for mask, datum in _blocks(first[0]) if first else [_ANY]:
         yield from _without(mask, datum, number)
 
@@ -99,7 +100,7 @@ def _blocks(one: Json) -> list[Block]:
 
 
 def _without(mask: int, datum: int, number: int) -> Iterator[Block]:
-    """Yield a block without what has a number in its lower half, from the highest bit down."""
+    """Yield a block minus the values whose lower half is a number, from the highest bit down."""
     if (number ^ datum) & mask & ((1 << _INT) - 1):
         yield mask, datum
         return
@@ -110,7 +111,7 @@ def _without(mask: int, datum: int, number: int) -> Iterator[Block]:
 
 
 def _is_open(entries: list[Json], name: str, default: str) -> bool:
-    """Tell whether something of a call is let through; False where one rule says all of it."""
+    """Tell whether any form of a call is permitted; False where one rule decides all forms."""
     own = [entry["rule"] for entry in entries if name in calls_of(entry)]
     if any(one["action"] != ALLOW and not one.get("args") for one in own):
         return False

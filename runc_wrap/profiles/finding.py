@@ -1,4 +1,4 @@
-"""What a check of a profile is and finds, and what several checks ask of a profile."""
+"""The type of a profile check, its findings, and questions about a profile that checks share."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where the profile is to be used: GOARCH, and the version of runc if runc is the runtime."""
+    """Where the profile will be used: GOARCH, and the version of runc if that is the runtime."""
 
     arch: str
     runc: Version | None = None
@@ -21,10 +21,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: where in the profile, what follows from it, what to do.
+    """One finding: its place in the profile, its consequence, and what to do.
 
-    error: no container starts with it. warning: they start, confined otherwise than it reads.
-    note: it works as it reads.
+    error: no container starts with the profile. warning: containers start, but their confinement
+    differs from what the profile appears to say. note: the profile works as it reads.
     """
 
     check: str
@@ -40,12 +40,12 @@ PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTI
 
 
 def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
-    """Return the ABIs that a profile lists; none means the machine's own alone."""
+    """Return the ABIs that a profile lists; () means only the machine's native one."""
     return profile.architectures or profile.arch_map.get(context.arch, ())
 
 
 def may(profile: Profile, name: str) -> bool:
-    """Tell whether some form of a call passes in a container without capabilities."""
+    """Tell whether any form of a call passes in a container without capabilities."""
     rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
     if any(is_plain_denial(rule) for rule in rules):
         return False
@@ -54,5 +54,5 @@ def may(profile: Profile, name: str) -> bool:
 
 
 def is_plain_denial(rule: Rule) -> bool:
-    """Tell whether a rule denies whatever the arguments are."""
+    """Tell whether a rule denies a call regardless of its arguments."""
     return rule.action not in PERMISSIVE and not rule.args

@@ -1,9 +1,9 @@
 """Reading profile files: the OCI runtime-spec's linux.seccomp, moby's and containers/common's.
 
-The three are one family: moby adds archMap, name, comment, includes and excludes, containers/common
-adds errno and defaultErrno as strings, which win over the numbers. A file may use all of it.
-minKernel is honoured in every file, though containers/common itself does not look at it, and so
-is archMap for every architecture. What runc or crun refuse is refused here, with its place.
+The three are one family: moby adds archMap, name, comment, includes and excludes; containers/common
+adds errno and defaultErrno as strings, which override the numbers. A file may use all of these.
+minKernel applies in every file, though containers/common itself ignores it, and archMap applies to
+every architecture. What runc or crun refuses is refused here, with its place.
 """
 
 import errno
@@ -62,7 +62,7 @@ _KERNEL = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
 def parse(data: bytes, source: str) -> Profile:
-    """Return the profile that a file holds; `source` names it in the profile and in errors.
+    """Return the profile in a file's bytes; `source` names it in the profile and in errors.
 
     Raises ProfileError.
     """
@@ -71,7 +71,7 @@ def parse(data: bytes, source: str) -> Profile:
         "defaultAction", "missing; write SCMP_ACT_ERRNO to deny what no rule names"
     )
     if action == NOTIFY:
-        top.fail("defaultAction", "SCMP_ACT_NOTIFY for every call is refused by runc; name calls")
+        top.fail("defaultAction", "runc refuses SCMP_ACT_NOTIFY for every call; name calls")
     if top.has("architectures") and top.has("archMap"):
         top.fail("archMap", "stands beside architectures; keep one of them")
     return Profile(
@@ -107,7 +107,7 @@ def _rule(fields: Fields) -> Rule:
         "action", "missing; write SCMP_ACT_ALLOW to allow the calls named"
     )
     if action == NOTIFY and "write" in names:
-        fields.fail("action", "SCMP_ACT_NOTIFY on write is refused by runc; leave write out")
+        fields.fail("action", "runc refuses SCMP_ACT_NOTIFY on write; leave write out")
     fields.text("comment")
     return Rule(
         names=names,
@@ -134,7 +134,7 @@ def _names(fields: Fields) -> tuple[str, ...]:
 
 
 def _errno(fields: Fields, text_key: str, number_key: str, action: str) -> int | None:
-    """Return the error number: the string, a name or a decimal, wins over the number."""
+    """Return the error number; the string, a name or a decimal, overrides the number."""
     number = fields.integer(number_key, MAX_ERRNO)
     if text := fields.text(text_key):
         number = _errno_of(fields, text_key, text)
@@ -150,7 +150,7 @@ def _errno_of(fields: Fields, key: str, text: str) -> int:
         numbers = {name: number for number, name in errno.errorcode.items()}
         number = getattr(errno, text) if text in numbers else MAX_ERRNO + 1
     if number > MAX_ERRNO:
-        fields.fail(key, f"{text!r} is no error of errno(3); write it like EPERM or 1")
+        fields.fail(key, f"{text!r} is not an error of errno(3); write it like EPERM or 1")
     return number
 
 

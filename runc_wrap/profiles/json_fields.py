@@ -1,7 +1,7 @@
-"""Reading JSON strictly: what is misspelt, mistyped or out of range is told with its place.
+"""Reading JSON strictly: errors give the place of what is misspelt, mistyped or out of range.
 
-A misspelt key in a profile would loosen it in silence; every reader here therefore names the keys
-it knows. Messages have one shape: source: place: what was found; what was wanted or to try.
+A misspelt key in a profile would silently loosen it, so every reader here lists the keys that it
+accepts. Messages have one form: source: place: what was found; what was wanted or to try.
 """
 
 import difflib
@@ -16,10 +16,10 @@ UINT64_MAX = (1 << 64) - 1
 
 
 def decode(data: bytes, source: str) -> object:
-    """Return what a JSON document holds. Bounded; refuses duplicate keys, NaN and non-UTF-8."""
+    """Return the value of a JSON document. Bounded; refuses duplicate keys, NaN and non-UTF-8."""
     if len(data) > MAX_BYTES:
         raise ProfileError(
-            f"{source}: larger than {MAX_BYTES} bytes, which no seccomp profile is; "
+            f"{source}: larger than {MAX_BYTES} bytes, the most for a seccomp profile; "
             "name another file"
         )
     try:
@@ -27,7 +27,9 @@ def decode(data: bytes, source: str) -> object:
             data.decode(), object_pairs_hook=unique_members, parse_constant=refuse_constant
         )
     except UnicodeDecodeError as error:
-        raise ProfileError(f"{source}: byte {error.start} is not UTF-8; JSON must be") from error
+        raise ProfileError(
+            f"{source}: byte {error.start} is not UTF-8; write the file in UTF-8"
+        ) from error
     except json.JSONDecodeError as error:
         raise ProfileError(
             f"{source}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
@@ -41,7 +43,7 @@ def decode(data: bytes, source: str) -> object:
 
 
 def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object as json's object_pairs_hook; a key that stands twice is a ProfileError."""
+    """Return an object, as json's object_pairs_hook. Raises ProfileError for a duplicate key."""
     members = dict(pairs)
     if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -56,7 +58,7 @@ def refuse_constant(constant: str) -> NoReturn:
 
 
 class Fields:
-    """The members of one JSON object at a place; null counts as absent, as Go's decoder has it."""
+    """The members of the JSON object at a place; null counts as absent, as in Go's decoder."""
 
     def __init__(self, value: object, source: str, place: str, known: Collection[str]) -> None:
         self._source = source
@@ -68,7 +70,7 @@ class Fields:
         self._members = {key: member for key, member in value.items() if member is not None}
 
     def has(self, key: str) -> bool:
-        """Tell whether a member is there and not null."""
+        """Tell whether a member is present and not null."""
         return key in self._members
 
     def text(self, key: str) -> str | None:
@@ -90,14 +92,14 @@ class Fields:
         return None if value is None else self._allowed(key, value, allowed)
 
     def words(self, key: str, allowed: Collection[str] = ()) -> tuple[str, ...]:
-        """Return a member that must be a list of strings, of the allowed ones if any are given."""
+        """Return a member that must be a list of strings, each among `allowed` if that is given."""
         texts = [(place, self._string(place, item)) for place, item in self._list(key)]
         return tuple(
             self._allowed(place, text, allowed) if allowed else text for place, text in texts
         )
 
     def objects(self, key: str, known: Collection[str]) -> "Iterator[Fields]":
-        """Yield the objects of a list, each to be read with the known keys."""
+        """Yield the objects of a list, each of which may have the known keys only."""
         for place, item in self._list(key):
             yield Fields(item, self._source, self._at(place), known)
 
@@ -106,7 +108,7 @@ class Fields:
         return Fields(self._members.get(key, {}), self._source, self._at(key), known)
 
     def fail(self, key: str, sentence: str) -> NoReturn:
-        """Raise the ProfileError that says what is wrong with a member."""
+        """Raise a ProfileError on a member."""
         self._fail(key, sentence)
 
     def _list(self, key: str) -> list[tuple[str, object]]:
@@ -162,4 +164,4 @@ def _suggestion(word: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(word, sorted(known), n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "these are: " + ", ".join(sorted(known))
+    return "known are: " + ", ".join(sorted(known))

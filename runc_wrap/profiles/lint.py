@@ -1,7 +1,7 @@
-"""What a runtime, libseccomp or the kernel will make of a profile that can be read.
+"""How a runtime, libseccomp or the kernel will interpret a profile that parses.
 
-A check is a function from profile and context to findings, entered in CHECKS. Nothing here
-changes a profile or refuses it: that is for formats (what cannot be meant) and for the operator.
+A check is a function from profile and context to findings, entered in CHECKS. The checks never
+change or refuse a profile: `formats` refuses invalid ones, and the operator decides on the rest.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from runc_wrap.profiles.versions import Version, reached
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})
 
-# What runc or crun calls after loading the filter when noNewPrivileges is false: tried call by
-# call with runc 1.1.15 and crun 1.21 on x86_64, each fails or hangs a container if denied.
-# fchdir is newer runc's. exit_group is every program's, execve stands between the two.
+# The calls that runc or crun makes after loading the filter when noNewPrivileges is false. Tested
+# one by one with runc 1.1.15 and crun 1.21 on x86_64: denying any fails or hangs a container.
+# Newer runc calls fchdir. Every program calls exit_group; execve starts the program.
 RUNTIME_CALLS = frozenset(
     """
     capget capset chdir close execve exit_group fchdir fstat fstatfs futex getcwd getdents64
@@ -31,7 +31,7 @@ RUNTIME_CALLS = frozenset(
 
 
 def check(profile: Profile, context: Context) -> list[Finding]:
-    """Return what all checks find, in the order of CHECKS, then what leads around denials."""
+    """Return the findings of all checks, in the order of CHECKS, then of profile_bypass.CHECKS."""
     checks = (*CHECKS, *profile_bypass.CHECKS)
     return [finding for one in checks for finding in one(profile, context)]
 
@@ -41,7 +41,7 @@ def _place(index: int) -> str:
 
 
 def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find names that libseccomp does not know: runc and crun pass over them."""
+    """Find names that libseccomp does not know: runc and crun ignore them."""
     named = {name for rule in profile.rules for name in rule.names}
     known = known_to_libseccomp(named)
     if known is None:
@@ -54,18 +54,18 @@ def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
         )
         return
     for index, rule in enumerate(profile.rules):
-        if strange := [name for name in rule.names if name not in known]:
+        if unknown := [name for name in rule.names if name not in known]:
             yield Finding(
                 "unknown-syscalls",
                 "warning",
                 _place(index),
-                f"libseccomp does not know {', '.join(strange)}; runtimes pass over such names",
-                "correct the spelling, or leave them for a newer libseccomp",
+                f"libseccomp does not know {', '.join(unknown)}; runtimes ignore such names",
+                "correct the spelling, or keep them for a newer libseccomp",
             )
 
 
 def same_as_default(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find rules that do what the default action does: runc drops them."""
+    """Find rules with the same effect as the default action: runc drops them."""
     default = _outcome(profile.default_action, profile.default_errno_ret)
     for index, rule in enumerate(profile.rules):
         if _outcome(rule.action, rule.errno_ret) == default:
@@ -73,19 +73,19 @@ def same_as_default(profile: Profile, _: Context) -> Iterator[Finding]:
                 "same-as-default",
                 "note",
                 _place(index),
-                f"does what the default action {profile.default_action} does; runc drops it",
+                f"has the effect of the default action {profile.default_action}; runc drops it",
                 "remove the rule, or give it another action or error",
             )
 
 
 def _outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
-    """Return what a call gets; without a number ERRNO and TRACE mean EPERM to every runtime."""
+    """Return a call's outcome; all runtimes take ERRNO and TRACE without a number as EPERM."""
     number = EPERM if errno_ret is None else errno_ret
     return action, number if action in ACTIONS_WITH_ERRNO else 0
 
 
 def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find rules comparing one argument twice: runc and crun make separate rules of them."""
+    """Find rules that compare one argument twice: runc and crun split them into several rules."""
     for index, rule in enumerate(profile.rules):
         indexes = [argument.index for argument in rule.args]
         if len(set(indexes)) < len(indexes):
@@ -93,16 +93,16 @@ def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
                 "repeated-arguments",
                 "warning",
                 _place(index),
-                "compares one argument more than once; runtimes then take either, not both",
-                "write one rule for each range that is meant",
+                "compares one argument more than once; runtimes then join these by OR, not by AND",
+                "write one rule for each intended range",
             )
 
 
 def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find what a program passes by setting bits of a register that the kernel does not look at.
+    """Find comparisons that a program evades by setting register bits that the kernel ignores.
 
-    A rule that allows one number allows no other by them; one that allows all but it does, and a
-    denial of one number no longer holds.
+    Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
+    numbers but one, and a rule that denies one number.
     """
     default = _outcome(profile.default_action, profile.default_errno_ret)
     for index, rule in enumerate(profile.rules):
@@ -114,22 +114,22 @@ def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[Finding]:
                 UPPER_BITS,
                 "warning",
                 _place(index),
-                f"compares all 64 bits of an argument of which the kernel takes fewer, so that "
-                f"programs pass it by setting upper ones ({', '.join(passed)}; such were "
-                "CVE-2019-10063 and CVE-2019-7303)",
+                f"compares all 64 bits of an argument of which the kernel uses fewer, so that "
+                f"programs evade it by setting upper bits ({', '.join(passed)}; "
+                "as in CVE-2019-10063 and CVE-2019-7303)",
                 'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
             )
 
 
 def _passed(rule: Rule, one: Argument, name: str) -> bool:
-    """Tell whether upper bits make a comparison permit what it would not without them."""
+    """Tell whether upper bits make a comparison permit a call that it would otherwise deny."""
     if not is_wide(one, name):
         return False
     return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
 
 
 def flags_refused(profile: Profile, context: Context) -> Iterator[Finding]:
-    """Find flags where runc is older than 1.2: it refuses any."""
+    """Find flags if runc is older than 1.2, which refuses any."""
     if profile.flags and context.runc is not None and not reached(context.runc, "1.2.0"):
         yield Finding(
             "flags-refused",
@@ -149,8 +149,8 @@ _ARCHITECTURE_SINCE = {
 def architectures_refused(profile: Profile, context: Context) -> Iterator[Finding]:
     """Find architectures that the runc in use does not know: it refuses their names.
 
-    A warning where a later runc knows the name: distributions bring that to older ones (Debian's
-    1.1.15 takes LOONGARCH64).
+    This is a warning if a later runc knows the name: distributions backport that to older ones
+    (Debian's 1.1.15 accepts LOONGARCH64).
     """
     for name in architectures(profile, context):
         since = _ARCHITECTURE_SINCE.get(name)
@@ -159,13 +159,13 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[Findin
                 "architectures-refused",
                 "warning" if since else "error",
                 "architectures",
-                f"runc {context.runc}, as released, refuses profiles that name {name}",
+                f"upstream's runc {context.runc} refuses profiles that name {name}",
                 "remove it" + (f", or install runc {since.split()[-1]}" if since else ""),
             )
 
 
 def _takes(runc: Version, architecture: str) -> bool:
-    """Tell whether runc knows an architecture; those that Go has no port for it never knew."""
+    """Tell whether runc knows an architecture; it never knew those without a Go port."""
     since = _ARCHITECTURE_SINCE.get(architecture)
     return architecture in GOARCH and (since is None or reached(runc, since))
 
@@ -179,27 +179,27 @@ def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
             "warning",
             "architectures",
             f"does not list {OCI[context.arch]}, which this machine's programs use; "
-            "runtimes add it by themselves",
+            "runtimes add it automatically",
             f"add {OCI[context.arch]}",
         )
 
 
 def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find conditions on capabilities that no kernel known here has."""
+    """Find conditions on capabilities that no Linux release known here has."""
     for index, rule in enumerate(profile.rules):
         asked = {*rule.includes.caps, *rule.excludes.caps}
-        if strange := sorted(asked - CAPABILITIES):
+        if unknown := sorted(asked - CAPABILITIES):
             yield Finding(
                 "unknown-capabilities",
                 "warning",
                 _place(index),
-                f"asks for {', '.join(strange)}, which no container can have",
+                f"depends on {', '.join(unknown)}, which no container can have",
                 "correct the spelling",
             )
 
 
 def listener_missing(profile: Profile, context: Context) -> Iterator[Finding]:
-    """Find notifications without a listener: runc refuses them, crun needs an annotation."""
+    """Find SCMP_ACT_NOTIFY without a listener: runc refuses it, crun needs an annotation."""
     if profile.listener_path is None:
         for index, rule in enumerate(profile.rules):
             if rule.action == NOTIFY:
@@ -207,16 +207,16 @@ def listener_missing(profile: Profile, context: Context) -> Iterator[Finding]:
                     "listener-missing",
                     "warning" if context.runc is None else "error",
                     _place(index),
-                    "sends notifications, but no listenerPath says where to; runc refuses that, "
-                    "under crun the calls fail with ENOSYS",
+                    "sends notifications, but there is no listenerPath; runc refuses that, "
+                    "and under crun the calls fail with ENOSYS",
                     "set listenerPath to the agent's socket",
                 )
 
 
 def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find calls denied that the runtime itself makes once the filter is loaded.
+    """Find denied calls that the runtime itself makes after it has loaded the filter.
 
-    Only without execve no container starts at all: with noNewPrivileges the filter is loaded last.
+    Only a denied execve stops every container: with noNewPrivileges the filter is loaded last.
     """
     denied = [name for name in sorted(RUNTIME_CALLS) if not may(profile, name)]
     if denied:
@@ -224,9 +224,9 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
             "runtime-calls-denied",
             "error" if "execve" in denied else "warning",
             "syscalls",
-            f"denies {', '.join(denied)} to containers without capabilities, yet runc or crun "
-            "needs them once the filter is loaded; containers may not start",
-            "allow them; with noNewPrivileges fewer are needed, but execve always",
+            f"denies {', '.join(denied)} to containers without capabilities, but runc or crun "
+            "needs them after loading the filter; containers may not start",
+            "allow them; with noNewPrivileges fewer are needed, but execve always is",
         )
 
 

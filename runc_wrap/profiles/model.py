@@ -1,8 +1,8 @@
-"""What a profile is before it is compiled: rules and the conditions they hold under.
+"""A profile before it is compiled: its rules and the conditions under which they apply.
 
-Conditions mean what they mean to moby (moby/profiles seccomp_linux.go): a rule holds when its
-`includes` hold wholly (every capability, one of the architectures, at least that kernel) and
-nothing of its `excludes` does (any capability, any architecture, at least that kernel).
+Conditions have moby's meaning (moby/profiles seccomp_linux.go): a rule applies when all of its
+`includes` are met (every capability, one of the architectures, at least that kernel) and none of
+its `excludes` is (any capability, any architecture, at least that kernel).
 Architectures in conditions have libseccomp's names (x86, amd64, arm64, mipsel64, ...).
 """
 
@@ -27,7 +27,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What `includes` and `excludes` ask about: all empty asks nothing."""
+    """The conditions of `includes` or `excludes`; one without fields set always applies."""
 
     caps: tuple[str, ...] = ()
     arches: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ ANYWHERE = Condition()
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of `syscalls`; errno_ret is None where the runtime's default (EPERM) is meant."""
+    """One entry of `syscalls`; errno_ret None means the runtime's default (EPERM)."""
 
     names: tuple[str, ...]
     action: str
@@ -53,8 +53,8 @@ class Rule:
 class Profile:
     """A whole profile.
 
-    `architectures` holds on every machine; `arch_map` gives them per machine, by GOARCH. At most
-    one of them is set. `flags` None leaves the choice to the runtime, () asks for none.
+    `architectures` applies on every machine; `arch_map` lists them for each machine, by GOARCH. At
+    most one of them is set. `flags` None leaves the choice to the runtime; () requests no flags.
     `version` is the engine's, for built-in profiles.
     """
 

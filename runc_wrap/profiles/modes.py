@@ -1,6 +1,6 @@
-"""A profile as another mode or other ABIs have it: derived from the very same rules.
+"""A profile for another mode or other ABIs, derived from the same rules. Pure.
 
-Every mode but `off` is a profile of its own.
+Every mode except `off` has its own derived profile.
 """
 
 from collections.abc import Collection
@@ -26,9 +26,9 @@ _SPEC_ALLOW_SINCE = (4, 17)
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where the agent listens, and whether a call that it has received waits out signals.
+    """Where the agent listens; with `killable`, only fatal signals interrupt a received call.
 
-    `killable` needs a runtime and a kernel that take the flag WAIT_KILLABLE_RECV.
+    `killable` needs a runtime and a kernel that accept the flag WAIT_KILLABLE_RECV.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Listener:
 
 NOWHERE = Listener("")
 
-# GOARCH -> what else its kernel may run
+# GOARCH -> the other ABIs that its kernel may run
 _SIBLINGS = {
     "amd64": "X86 X32",
     "arm64": "ARM",
@@ -51,7 +51,7 @@ _SIBLINGS = {
 def compiled(
     profile: Profile, mode: str, *, arch: str, kernel: Kernel, listener: Listener = NOWHERE
 ) -> Json:
-    """Return the compiled profile as a mode has it; `arch` is a GOARCH. Raises ProfileError."""
+    """Return the compiled profile of a mode; `arch` is a GOARCH. Raises ProfileError."""
     if mode == ENFORCE_LOG:
         profile = enforce_log(profile, kernel)
     made = compile_profile(profile, arch=arch, kernel=kernel)
@@ -63,8 +63,8 @@ def compiled(
 def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
     """Return the profile with the kernel's log flag.
 
-    Runtimes add SPEC_ALLOW only where no flags are given, so it is written beside; a profile with
-    flags of its own, even none, keeps its choice.
+    Runtimes add SPEC_ALLOW only where no flags are given, so it is added here. A profile that sets
+    `flags`, even to an empty list, keeps its choice.
     """
     flags = profile.flags
     if flags is None:
@@ -73,10 +73,10 @@ def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
 
 
 def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Json:
-    """Return a compiled profile that lets every call through and logs what this one denies.
+    """Return a compiled profile that permits every call and logs those that `made` denies.
 
-    All ABIs are listed: a filter kills whoever calls through one that is not, whatever its default.
-    With `installing` it logs what installs a filter, too; releases before did not.
+    All ABIs are listed: a filter kills callers through unlisted ABIs, whatever its default action.
+    With `installing` it also logs calls that install a filter; earlier releases did not.
     """
     block = {key: value for key, value in made["block"].items() if key not in _OF_DENIALS}
     block["defaultAction"] = _audited(block["defaultAction"])
@@ -97,12 +97,12 @@ def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Js
 def observed(
     made: Json, abis: tuple[str, ...], listener: Listener, *, installing: bool = True
 ) -> Json:
-    """Return a compiled profile that sends the agent what this one denies; see `observing`.
+    """Return a compiled profile that sends the agent what `made` denies; see observe_mode.
 
-    With `installing` it sends what installs a filter, too; releases before did not.
+    With `installing` it also sends calls that install a filter; earlier releases did not.
 
-    Unless a received call waits out signals, one that interrupts it restarts the call, or ends it
-    with EINTR, as any call that sleeps.
+    Unless the listener is `killable`, a signal that interrupts a received call restarts it or ends
+    it with EINTR, like any sleeping call.
     """
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
@@ -115,7 +115,7 @@ def observed(
 
 
 def former(compiled: Json, enforced: Json, mode: str) -> Json:
-    """Return a compiled profile as releases before made it, which told of no installations.
+    """Return a compiled profile as earlier releases made it, without filter installations.
 
     `enforced` is the same profile under enforce. Raises ProfileError.
     """
@@ -147,7 +147,7 @@ def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:
 
 
 def listed(profile: Profile, arch: str) -> tuple[str, ...]:
-    """Return the ABIs that a profile lists on a machine; none means the native one alone."""
+    """Return the ABIs that a profile lists on a machine; () means only the native one."""
     return profile.architectures or profile.arch_map.get(arch, ())
 
 
@@ -158,7 +158,7 @@ def left_out(profile: Profile, arch: str, runnable: Collection[str]) -> list[str
 
 
 def with_abis(profile: Profile, arch: str, kept: Collection[str]) -> Profile:
-    """Return the profile for those of its ABIs that are in `kept`, and always the native one."""
+    """Return the profile restricted to its ABIs in `kept`, and always the native one."""
     wanted = {*kept, OCI[arch]}
     abis = tuple(abi for abi in listed(profile, arch) if abi in wanted)
     return replace(profile, architectures=abis, arch_map={})

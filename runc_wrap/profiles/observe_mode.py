@@ -1,19 +1,19 @@
-"""Mode observe: what a compiled profile denies is sent to the agent, which lets it continue.
+"""Mode observe: the calls that a compiled profile denies go to the agent, which permits them. Pure.
 
-The default action becomes LOG: runc refuses NOTIFY there, and a call without a name known to
-libseccomp is then at least logged. What has a name is listed, one by one, behind all rules that
-allow: of two rules without arguments libseccomp takes the first.
+The default action becomes LOG: runc refuses NOTIFY there, and calls whose names libseccomp does
+not know are then at least logged. Calls with known names are listed one by one after all rules
+that allow: of two rules without arguments libseccomp uses the first.
 
-Rules that allow by arguments stay, and what they leave out is listed by arguments, too. Where
-comparisons cannot say it (no rule compares one argument twice), the call is sent whatever its
-arguments, and the listener's metadata tell the agent which of them the profile allows:
+Rules that allow by arguments stay, and their complement is listed by arguments as well. Where
+comparisons cannot express it (no rule compares one argument twice), the call is sent whatever its
+arguments, and the listener's metadata list for the agent which of them the profile allows:
 
     runc-wrap/1 {"ARCH:NUMBER": [[[index, operator, value, second value], ...], ...], ...}
 
-ARCH is AUDIT_ARCH_* in hexadecimal; of the outer list one must hold, of the inner all. MASKED_NE is
-the agent's alone. So it is, too, where rules allow and deny one call, both by arguments.
-A few calls stay with LOG even where the profile denies them: see `_KEPT`. What installs a filter
-of the program's own is sent although the profile allows it: see `installations`.
+ARCH is AUDIT_ARCH_* in hexadecimal; one of the outer list must hold, and all of the inner. Only the
+agent knows MASKED_NE. The same is done where rules both allow and deny one call by arguments.
+A few denied calls stay with LOG: see `_KEPT`. Calls by which a program installs its own filter
+are sent although the profile allows them: see `filter_installation`.
 """
 
 from itertools import product
@@ -42,12 +42,12 @@ Json = dict[str, Any]
 Arguments = list[Json]
 
 METADATA = "runc-wrap/1"
-# runc and crun make these between loading the filter and having handed over the listener; a
-# runtime that waits for an answer then waits for itself.
+# runc and crun make these between loading the filter and handing over the listener: a runtime
+# that waited for an answer then would wait for itself.
 _KEPT = RUNTIME_CALLS
 _DENIES = (*DENYING, "SCMP_ACT_TRACE")
 _MOST_CAPABILITIES = 4
-_MOST_GROUPS = 64  # of comparisons that the agent is told for one call
+_MOST_GROUPS = 64  # of comparisons that the metadata list for one call
 _OPPOSITE = {**OPPOSITE, "SCMP_CMP_MASKED_EQ": "SCMP_CMP_MASKED_NE"}
 
 
@@ -56,10 +56,10 @@ def observed(
 ) -> tuple[list[Json], str]:
     """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
-    `entries` are its rules, no two of which contradict each other any more; `listed` are the
-    filter's ABIs. Raises ProfileError without libseccomp.
+    `entries` are its rules, made free of contradictions; `listed` are the filter's ABIs. Raises
+    ProfileError without libseccomp.
     """
-    block, told = profile["block"], [telling(one) for one in profile["rules"]]
+    block, original = profile["block"], [telling(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
     asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY) if installing else []
     if installing:
@@ -67,34 +67,34 @@ def observed(
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT
-    names -= _open(entries) | _logged(told, block)
-    disputed = contested(told, block)
+    names -= _open(entries) | _logged(original, block)
+    disputed = contested(original, block)
     by_arguments = {name for entry in _passing(entries) if _args(entry) for name in calls_of(entry)}
-    made, whole = [], sorted(names & disputed.keys())
+    made, by_agent = [], sorted(names & disputed.keys())
     for name in sorted(names & by_arguments - disputed.keys()):
         rules = _left_out(entries, name)
-        whole += [] if rules else _whole(entries, name)
-        made += rules or ([] if name in whole else _denials(entries, {name}))
-    plain = sorted({*(names - by_arguments), *whole})
-    told_apart = [
-        renamed(one, [n for n in calls_of(one) if n not in whole]) for one in _passing(entries)
+        by_agent += [] if rules else _if_by_agent(entries, name)
+        made += rules or ([] if name in by_agent else _denials(entries, {name}))
+    plain = sorted({*(names - by_arguments), *by_agent})
+    others = [
+        renamed(one, [n for n in calls_of(one) if n not in by_agent]) for one in _passing(entries)
     ]
-    rules = [one for one in told_apart if calls_of(one)]
+    rules = [one for one in others if calls_of(one)]
     last = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
-    allowed = {name: disputed.get(name) or _allowed(entries, name) for name in whole}
-    kept = [one for one in asked if _KEPT.issuperset(calls_of(one))]  # of others it is left out
+    allowed = {name: disputed.get(name) or _allowed(entries, name) for name in by_agent}
+    kept = [one for one in asked if _KEPT.issuperset(calls_of(one))]  # `made` covers the others
     return [*rules, *made, *kept, *last], _metadata(allowed, filtered)
 
 
-def contested(told: list[Json], block: Json) -> "dict[str, list[Arguments]]":
-    """Return what is allowed of calls of which rules allow some and deny some by arguments.
+def contested(entries: list[Json], block: Json) -> "dict[str, list[Arguments]]":
+    """Return {call: allowed arguments} of calls that rules both allow and deny by arguments.
 
-    Runtimes cannot be told where that compares an argument twice; the agent can.
+    No rule of a runtime can compare an argument twice, as this may need; the agent can.
     """
-    passed = {name for entry in _passing(told) for name in calls_of(entry)}
+    passed = {name for entry in _passing(entries) for name in calls_of(entry)}
     found = {}
     for name in sorted(passed - {*SOCKETS}):
-        own = ruling(told, name, block)
+        own = ruling(entries, name, block)
         denied = [one for one in own if one["rule"]["action"] in DENYING]
         groups = [group for one in _passing(own) for group in _groups(one)]
         if not groups or not denied or not all(map(_is_by_arguments, own)):
@@ -105,10 +105,10 @@ def contested(told: list[Json], block: Json) -> "dict[str, list[Arguments]]":
     return found
 
 
-def _logged(told: list[Json], block: Json) -> set[str]:
-    """Return the calls of which a rule lets some through with a record of its own."""
-    names = {name for one in told if _logs(one) for name in calls_of(one)}
-    return {name for name in names if any(map(_logs, ruling(told, name, block)))}
+def _logged(entries: list[Json], block: Json) -> set[str]:
+    """Return the calls that a rule permits at least in part and logs or traces."""
+    names = {name for one in entries if _logs(one) for name in calls_of(one)}
+    return {name for name in names if any(map(_logs, ruling(entries, name, block)))}
 
 
 def _logs(entry: Json) -> bool:
@@ -130,7 +130,7 @@ def _args(entry: Json) -> Arguments:
 
 
 def _passing(entries: list[Json]) -> list[Json]:
-    """Return the rules that let something through unlogged."""
+    """Return the rules that allow calls without logging them."""
     return [_tidy(entry) for entry in entries if entry["rule"]["action"] == ALLOW]
 
 
@@ -142,7 +142,7 @@ def _tidy(entry: Json) -> Json:
 
 
 def _open(entries: list[Json]) -> set[str]:
-    """Return the calls of which nothing is to be sent: allowed whatever happens, or logged."""
+    """Return the calls that are never sent: allowed unconditionally, or logged."""
     return {
         name
         for entry in entries
@@ -153,7 +153,7 @@ def _open(entries: list[Json]) -> set[str]:
 
 
 def _denials(entries: list[Json], only: "Iterable[str]") -> list[Json]:
-    """Return the rules that deny by name, of some calls or of all, as rules that send or log."""
+    """Return the denying rules on the calls in `only` (all if empty), as sending or logging."""
     denying = [_tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
     if not _has_socketcall(entries):
         denying = [one for one in denying if not (_sockets(one) and _args(one))]
@@ -171,9 +171,10 @@ def _sockets(entry: Json) -> bool:
 
 
 def _has_socketcall(entries: list[Json]) -> bool:
-    """Tell whether socketcall is allowed as a whole.
+    """Tell whether socketcall is allowed unconditionally.
 
-    Else libseccomp makes rules on it of ours on sockets, which it takes for contradictions.
+    Otherwise libseccomp turns our rules on sockets into rules on socketcall, and then refuses
+    these as contradictory.
     """
     return any(
         "socketcall" in calls_of(one) and not _args(one) and not _caps(one)
@@ -186,7 +187,7 @@ def _caps(entry: Json) -> set[str]:
 
 
 def _left_out(entries: list[Json], name: str) -> list[Json]:
-    """Return the rules for what is not allowed of a call, [] where they cannot be written."""
+    """Return rules for the forms of a call that are not allowed, [] if none can express them."""
     if name in SOCKETS and not _has_socketcall(entries):
         return []
     own = [one for one in _passing(entries) if name in calls_of(one) and _args(one)]
@@ -223,8 +224,8 @@ def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> 
     return entry
 
 
-def _whole(entries: list[Json], name: str) -> list[str]:
-    """Return the call if the agent can tell by arguments alone what is allowed of it."""
+def _if_by_agent(entries: list[Json], name: str) -> list[str]:
+    """Return [the call] if the agent can decide by arguments alone what is allowed, else []."""
     own = [one for one in entries if name in calls_of(one)]
     is_plain = all(one["rule"]["action"] == ALLOW and not _caps(one) for one in own)
     return [name] if is_plain and name not in SOCKETS else []
@@ -236,16 +237,16 @@ def _allowed(entries: list[Json], name: str) -> list[Arguments]:
 
 
 def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -> str:
-    told: Json = {}
+    rules: Json = {}
     for name, groups in allowed.items():
         for abi in filtered:
             if name in syscalls.numbers(abi):
-                comparisons = [[*map(_told, group)] for group in groups]
-                told[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = comparisons
-    return f"{METADATA} {json_codec.dumps(told).decode()}" if told else METADATA
+                comparisons = [[*map(_as_list, group)] for group in groups]
+                rules[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = comparisons
+    return f"{METADATA} {json_codec.dumps(rules).decode()}" if rules else METADATA
 
 
-def _told(one: Json) -> list[Any]:
+def _as_list(one: Json) -> list[Any]:
     return [
         index_of(one),
         one["op"].removeprefix("SCMP_CMP_"),

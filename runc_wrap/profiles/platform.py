@@ -1,4 +1,4 @@
-"""What this node is: its architecture and kernel, in the words that compiling wants."""
+"""This node's architecture and kernel, in the terms that `compile` takes."""
 
 import platform
 import re
@@ -6,7 +6,7 @@ import sys
 
 from runc_wrap.profiles.model import Kernel, ProfileError
 
-# uname -m -> GOARCH, where the kernel's name says it all
+# uname -m -> GOARCH, where the kernel's name is sufficient
 _GOARCH = {
     "x86_64": "amd64",
     "aarch64": "arm64",
@@ -23,7 +23,7 @@ _GOARCH = {
 def goarch(machine: str = "") -> str:
     """Return GOARCH for a machine name of uname(2), this node's by default.
 
-    Raises ProfileError for a machine that no engine is built for.
+    Raises ProfileError for a machine for which no engine is built.
     """
     name = machine or platform.machine()
     if name in _GOARCH:
@@ -40,7 +40,7 @@ def goarch(machine: str = "") -> str:
 def kernel(release: str = "") -> Kernel:
     """Return (version, major revision) of a kernel release, this node's by default.
 
-    Only these two count in profiles: "6.18.44-fc" is (6, 18). Raises ProfileError.
+    Profiles use only these two: "6.18.44-fc" is (6, 18). Raises ProfileError.
     """
     text = release or platform.release()
     match = re.match(r"(\d+)\.(\d+)", text)

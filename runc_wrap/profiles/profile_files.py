@@ -1,6 +1,6 @@
-"""Profile files on the disk: one file, the owner's directory, and where Podman looks for its own.
+"""Profile files on disk: one file, the owner's directory, and where Podman looks for its own.
 
-Choosing between a file and a built-in profile is policy's, not done here.
+The package `policy` chooses between a file and a built-in profile.
 """
 
 import os
@@ -12,21 +12,21 @@ from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.model import Profile, ProfileError
 
-# The first that exists wins (containers/common pkg/config): the administrator's, then the package's
+# The first that exists applies (containers/common pkg/config): the administrator's, the package's
 SYSTEM_FILES = ("/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json")
 _MOST_FILES = 1000
 
 
 def read(path: str | Path) -> Profile:
-    """Return the profile in a file, named by its path.
+    """Return the profile in a file; the path becomes its name.
 
-    Raises ProfileError, also for what cannot be read or is no regular file.
+    Raises ProfileError, also if the file cannot be read or is not a regular file.
     """
     return parse(read_bytes(path), str(path))
 
 
 def read_bytes(path: str | Path, most: int = MAX_BYTES) -> bytes:
-    """Return what a regular file holds; never wait for a FIFO's writer. Raises ProfileError."""
+    """Return a regular file's content; never wait for a FIFO's writer. Raises ProfileError."""
     try:
         data = _read_bounded(os.fspath(path), most)
     except OSError as error:
@@ -40,7 +40,7 @@ def _read_bounded(path: str, most: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ProfileError(f"{path}: not a regular file; name one")
+            raise ProfileError(f"{path}: not a regular file; name a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(most + 1)
     finally:
@@ -54,9 +54,9 @@ def system() -> tuple[str, bytes] | None:
 
 
 def beneath(directory: Path) -> dict[str, bytes]:
-    """Return {path beneath the directory: bytes}; hidden files do not count.
+    """Return {path relative to the directory: bytes}; hidden files are skipped.
 
-    Raises ProfileError for a file that cannot be read or lies outside through a symbolic link.
+    Raises ProfileError for a file that cannot be read, or that a symbolic link puts outside.
     """
     files = [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
     if len(files) > _MOST_FILES:

@@ -1,4 +1,4 @@
-"""The words that profiles are written in, as runc, crun and libseccomp know them.
+"""The vocabulary of profiles, as runc, crun and libseccomp define it.
 
 Sources: runc libcontainer/seccomp/config.go, crun src/libcrun/seccomp.c, runtime-spec
 config-linux.md, capabilities(7). Data only.
@@ -21,7 +21,7 @@ OPERATORS = _prefixed("SCMP_CMP_", "NE LT LE EQ GE GT MASKED_EQ")
 
 FLAGS = _prefixed("SECCOMP_FILTER_FLAG_", "TSYNC SPEC_ALLOW LOG WAIT_KILLABLE_RECV")
 
-# GOARCH -> libseccomp's name, as moby and containers/common use in `arches`
+# GOARCH -> libseccomp's name, which moby and containers/common use in `arches`
 NATIVE = {
     "386": "x86",
     "amd64": "amd64",

@@ -1,6 +1,6 @@
-"""Asking libseccomp which system calls it knows, and their numbers. libseccomp may be absent.
+"""Which system calls libseccomp knows, and their numbers. libseccomp may be absent.
 
-Numbers are those of one ABI; x32's carry bit 30, as the kernel sees them. Names that exist
+Numbers are those of one ABI; x32's have bit 30 set, as the kernel receives them. Names that exist
 on other architectures only resolve to negative pseudo numbers (libseccomp include/seccomp.h):
 -101 to -120 are socket calls and -201 to -224 are IPC calls of ABIs that have socketcall(2) and
 ipc(2), where libseccomp hides the direct number, if there is one, behind the pseudo number.
@@ -15,13 +15,13 @@ from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.model import ProfileError
 
-# NR_SCMP_ERROR: the name is known for no architecture.
+# NR_SCMP_ERROR: no architecture has a call of this name.
 UNKNOWN = -1
 # seccomp_data.nr of a call that a tracer made the kernel skip: -1, unsigned
 SKIPPED = 0xFFFFFFFF
 MULTIPLEXERS = frozenset({"ipc", "socketcall"})  # one call for many, on some ABIs
 _COMMON = range(1200)
-# MIPS' three ABIs number from bases of their own, and ARM has a few private calls far above
+# each of MIPS' three ABIs numbers from its own base; ARM has a few private calls far above
 _ELSEWHERE = {
     "mips": (range(4000, 5000),),
     "mipsel": (range(4000, 5000),),
@@ -54,7 +54,10 @@ def known_to_libseccomp(names: Iterable[str]) -> frozenset[str] | None:
 def _required() -> Any:  # noqa: ANN401 (as above)
     library = _library()
     if library is None:
-        raise ProfileError("the numbers of system calls come from libseccomp, which is not there")
+        raise ProfileError(
+            "libseccomp, which knows the numbers of system calls, is not installed; "
+            "install libseccomp2"
+        )
     return library
 
 
@@ -66,7 +69,7 @@ def native() -> Abi:
 
 @cache
 def resolved(abi: Abi, name: str) -> int:
-    """Return what libseccomp makes of a name: a number, a negative pseudo number or UNKNOWN.
+    """Return what libseccomp resolves a name to: a number, a negative pseudo number or UNKNOWN.
 
     Raises ProfileError without libseccomp.
     """
@@ -74,7 +77,7 @@ def resolved(abi: Abi, name: str) -> int:
 
 
 def ranges(abi: Abi) -> tuple[range, ...]:
-    """Return where an ABI has its numbers, with room for newer ones; x32's are without bit 30."""
+    """Return the ranges of an ABI's numbers, with room for newer ones; x32's without bit 30."""
     return _ELSEWHERE.get(abi.name, (_COMMON,))
 
 
@@ -106,14 +109,14 @@ def numbers(abi: Abi) -> Mapping[str, int]:
 
 
 def having(call: str, listed: Iterable[str]) -> list[str]:
-    """Return the ABIs of these (SCMP_ARCH_*) that have a call; all where that is not known."""
+    """Return those of the listed ABIs (SCMP_ARCH_*) that have a call; all if that is unknown."""
     if not known_to_libseccomp([call]):
         return [] if call in MULTIPLEXERS else list(listed)
     return [oci for oci in listed if call in numbers(abis.of_oci(oci))]
 
 
 def name_of(abi: Abi, number: int) -> str:
-    """Return the name of a call, "#NUMBER" where libseccomp knows none (for x32 without bit 30)."""
+    """Return the name of a call, "#NUMBER" if libseccomp has none (for x32 without bit 30)."""
     if number == SKIPPED:
         return "#-1"
     shown = number & ~X32_BIT if abi is ABIS["x32"] else number

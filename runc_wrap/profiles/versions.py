@@ -1,9 +1,9 @@
 """Versions of engines, and the ranges in which a fact about a default profile holds.
 
-A change is named by the first releases that carry it, one for each release series it was brought
-to ("1.7.32 2.0.9 2.2.4"). A release carries it when it is at or above the release named for its own
-series (major.minor); a series that is not named carries it when it came after every one named:
-for that example 2.2.4 and 2.3.0 do, and no 2.1 does.
+A change is written as the first releases that have it, one for each release series that got it
+("1.7.32 2.0.9 2.2.4"). A release has it if it is at or above the release listed for its own series
+(major.minor); a series that is not listed has it if it is newer than every one listed: in this
+example 2.2.4 and 2.3.0 have it, and no 2.1 does.
 """
 
 import re
@@ -15,7 +15,7 @@ _VERSION = re.compile(r"(?:\d+:)?v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:[-+~].*)?")
 
 
 class Version(NamedTuple):
-    """A release. Pre-releases count as the release that they led to."""
+    """A release. A pre-release counts as its final release."""
 
     major: int
     minor: int
@@ -28,7 +28,7 @@ class Version(NamedTuple):
 def parse(text: str, releases: "tuple[Version, ...]" = ()) -> Version:
     """Read a version as people, engines and Debian write it: v2.1.0, 1.7.24~ds1, 5:26.1.5-1.
 
-    Left-out parts are taken from the newest of `releases` that fits, else they are 0.
+    Missing parts come from the newest of `releases` that matches; otherwise they are 0.
     Raises ProfileError.
     """
     match = _VERSION.fullmatch(text.strip())
@@ -42,17 +42,17 @@ def parse(text: str, releases: "tuple[Version, ...]" = ()) -> Version:
 
 
 def listed(text: str) -> tuple[Version, ...]:
-    """Return the versions in a list with spaces between."""
+    """Return the versions in a space-separated list."""
     return tuple(parse(word) for word in text.split())
 
 
 def reached(version: Version, first: str) -> bool:
-    """Tell whether a release carries the change that `first` names the first releases of."""
+    """Tell whether a release has a change; `first` lists the first releases with it."""
     carriers = listed(first)
     own = [carrier for carrier in carriers if carrier[:2] == version[:2]]
     return version >= own[0] if own else version > max(carriers)
 
 
 def within(version: Version, since: str, until: str) -> bool:
-    """Tell whether a release lies in a range; an empty bound is no bound."""
+    """Tell whether a release is in a range; an empty bound is no limit."""
     return (not since or reached(version, since)) and not (until and reached(version, until))

@@ -1,1 +1,1 @@
-"""The arguments of a call as rules see them: how wide, which values, what is left over."""
+"""The arguments of a call in rules: their widths, their sets of values, and complements."""

@@ -1,4 +1,4 @@
-"""What comparisons leave out, again in comparisons that runtimes can be told.
+"""The complement of comparisons, as comparisons that runtimes accept. Pure.
 
 No rule compares one argument twice, so a span with two ends is listed number by number, or in
 blocks of a mask.
@@ -12,12 +12,12 @@ Json = dict[str, Any]
 Arguments = list[Json]
 
 _MOST_POINTS = 16  # values listed singly where a span has two ends
-_BITS = 32  # of an argument, that every ABI compares
+_BITS = 32  # bits of an argument that every ABI compares
 _TOP = (1 << 64) - 1
 
 
 def complement(groups: list[Arguments]) -> list[Arguments] | None:
-    """Return comparisons that hold where none of these does; None where that cannot be written."""
+    """Return comparisons that hold where none of these does, None if none can express that."""
     if not groups:
         return [[]]
     ones = [group[0] for group in groups if len(group) == 1]
@@ -44,7 +44,7 @@ def _other_bits(one: Json) -> list[Arguments] | None:
 def _between_blocks(ones: Arguments) -> list[Arguments] | None:
     """Return comparisons for the numbers in none of these, which all have masks of one kind.
 
-    That is how a profile that compares as the kernel does says which numbers it allows.
+    A profile that compares only the bits that the kernel uses lists its numbers in this form.
     """
     bits = ones[0]["value"].bit_length()
     if bits > _BITS or any(one["op"] != MASKED_EQ for one in ones):
@@ -81,6 +81,6 @@ def _span(first: int, last: int, index: int) -> list[Arguments] | None:
 
 
 def index_of(one: Json) -> int:
-    """Return the argument that a comparison is about; runtimes take a missing index for 0."""
+    """Return the index of the compared argument; runtimes read a missing index as 0."""
     index: int = one.get("index", 0)
     return index

@@ -1,15 +1,15 @@
-"""A profile that compares arguments as the kernel takes them: the bits that count, no others.
+"""A profile that compares only those bits of arguments that the kernel uses. Pure.
 
-What a profile says of an `int` it says of its 32 bits, as unsigned (libseccomp knows no other); a
-program may set the upper half of the register, which a comparison of 64 bits sees and the kernel
-does not (runc_wrap.profiles.arguments.widths). Here each such comparison becomes those with a mask
-that hold for the same numbers, one rule for each. For arguments whose upper bits are clear nothing
-changes; with upper bits set a call gets what it would get without them. On ABIs of 32 bits nothing
-changes either: there libseccomp compares the lower half anyhow.
+A comparison of an `int` means its 32 bits, unsigned (libseccomp knows no signed ones). A program
+may set the upper half of the register, which a comparison of 64 bits includes and the kernel
+ignores (runc_wrap.profiles.arguments.widths). Here each such comparison becomes masked ones that
+hold for the same numbers, one rule for each. Nothing changes for arguments whose upper bits are
+clear; a call with upper bits set has the same outcome as without them. Nothing changes on 32-bit
+ABIs either: there libseccomp compares only the lower half.
 
-A call stays as it is, and is named in what is returned, where that cannot be said exactly: rules
-that contradict each other (libseccomp's order of them depends on the operators), numbers that the
-parameter cannot have, more rules than a filter has room for.
+A call keeps its rules, and is listed in `left`, where that cannot be expressed exactly: rules that
+contradict each other (libseccomp's order of them depends on the operators), numbers that the
+parameter cannot have, or more rules than fit into a filter.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _BITS_OF_INT = 32
 
 Group = tuple[Argument, ...]
 Holds = dict[int, list[Block]]
-_Said = tuple[Rule, int, list[Holds]]
+_Wide = tuple[Rule, int, list[Holds]]  # a rule, the code of its outcome, its groups
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """A profile, and the calls that it compares as the kernel does, or `left` as written."""
+    """A profile; `calls` compare only the bits that the kernel uses, `left` stay as written."""
 
     profile: Profile
     calls: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def as_written(profile: Profile) -> Narrowed:
 
 
 def narrowed(profile: Profile) -> Narrowed:
-    """Return the profile that compares as the kernel does."""
+    """Return the profile that compares only the bits that the kernel uses."""
     names = sorted({name for rule in profile.rules for name in rule.names if _is_wide(rule, name)})
     left: list[str] = []
     room = MOST_RULES
@@ -72,25 +72,25 @@ def narrowed(profile: Profile) -> Narrowed:
 
 
 def sentence(calls: Iterable[str]) -> str:
-    """Say in what the block of a profile differs from the one that its authors wrote."""
+    """Return how the block of a profile differs from the one that its authors wrote."""
     return (
-        f"compares {', '.join(calls)} as the kernel takes the arguments, not as written "
-        "(default.int_arguments)"
+        f"compares only those bits of the arguments of {', '.join(calls)} that the kernel uses, "
+        "not all as written (default.int_arguments)"
     )
 
 
 def remarks(name: str, made: Narrowed) -> Iterator[str]:
-    """Yield what an owner should know of calls that could not be compared as the kernel does."""
+    """Yield a warning for the owner about calls whose comparisons could not be narrowed."""
     if made.left:
         yield (
-            f"warning: profile {name}: {', '.join(made.left)}: compared as written, upper bits of "
-            "the register with the rest, since the rules contradict each other, name numbers that "
+            f"warning: profile {name}: {', '.join(made.left)}: compared as written, including the "
+            "upper bits of the register, since the rules contradict each other, name numbers that "
             "the argument cannot have, or would be too many; write them with SCMP_CMP_MASKED_EQ."
         )
 
 
 def groups(rule: Rule) -> list[Group]:
-    """Return the comparisons of each rule that runtimes make of one: either where one repeats."""
+    """Return the comparisons of each rule that runtimes make of one: repeated indexes split it."""
     indexes = [one.index for one in rule.args]
     if len(set(indexes)) == len(indexes):
         return [rule.args]
@@ -98,7 +98,7 @@ def groups(rule: Rule) -> list[Group]:
 
 
 def is_wide(one: Argument, name: str) -> bool:
-    """Tell whether a comparison looks at bits of the register that the kernel drops."""
+    """Tell whether a comparison includes bits of the register that the kernel drops."""
     taken = bits(name, one.index)
     return taken < WHOLE and (one.op != MASKED_EQ or bool(one.value >> taken))
 
@@ -108,17 +108,17 @@ def _is_wide(rule: Rule, name: str) -> bool:
 
 
 def _added(profile: Profile, name: str) -> int | None:
-    """Return how many rules more a call has when narrowed, None where it cannot be."""
+    """Return how many more rules a call has when narrowed, None if it cannot be narrowed."""
     default = _outcome(profile.default_action, profile.default_errno_ret)
-    found: list[_Said] = []
+    found: list[_Wide] = []
     more = 0
     for rule in profile.rules:
         outcome = _outcome(rule.action, rule.errno_ret)
         if name not in rule.names or not rule.args or outcome == default:
             continue
-        said = [_group(profile, rule, group, name) for group in groups(rule)]
-        known = [one for one in said if one is not None]
-        if len(rule.args) > ARGUMENTS or len(known) < len(said):
+        all_groups = [_group(profile, rule, group, name) for group in groups(rule)]
+        known = [one for one in all_groups if one is not None]
+        if len(rule.args) > ARGUMENTS or len(known) < len(all_groups):
             return None
         found.append((rule, outcome, known))
         more += sum(prod(map(len, one.values())) - 1 for one in known)
@@ -126,17 +126,17 @@ def _added(profile: Profile, name: str) -> int | None:
 
 
 def _group(profile: Profile, rule: Rule, group: Group, name: str) -> Holds | None:
-    """Return the numbers that each comparison holds for, None where it is not about such."""
+    """Return the numbers for which each comparison holds, None if one cannot occur there."""
     denied = _denied(profile, rule, name)
-    said = {one.index: numbers(one, name, denied) for one in group}
-    known = {index: found for index, found in said.items() if found is not None}
-    return known if len(known) == len(said) else None
+    by_index = {one.index: numbers(one, name, denied) for one in group}
+    known = {index: found for index, found in by_index.items() if found is not None}
+    return known if len(known) == len(by_index) else None
 
 
 def _denied(profile: Profile, rule: Rule, name: str) -> frozenset[int]:
-    """Return the numbers that other rules deny, each alone, and that this does not permit then.
+    """Return the single numbers that other rules deny, and that this rule therefore cannot permit.
 
-    libseccomp asks for equality first. So it is exact for rules on one argument only.
+    libseccomp tests for equality first. So this is exact for rules on one argument only.
     """
     if len(rule.args) != 1 or rule.action in DENYING:
         return frozenset()
@@ -150,7 +150,7 @@ def _denied(profile: Profile, rule: Rule, name: str) -> frozenset[int]:
 
 
 def _is_before(other: Rule, rule: Rule) -> bool:
-    """Tell whether a denial of one number always holds where a rule does, on the same argument."""
+    """Tell whether a denial of one number always applies where a rule on its argument does."""
     is_one = [(one.index, one.op) for one in other.args] == [(rule.args[0].index, EQ)]
     conditions = (other.includes, other.excludes)
     return is_one and conditions in {(ANYWHERE, ANYWHERE), (rule.includes, rule.excludes)}
@@ -160,20 +160,20 @@ def _outcome(action: str, errno_ret: int | None) -> int:
     return actions.code(action, errno_ret)
 
 
-def _contradict(found: list[_Said]) -> bool:
+def _contradict(found: list[_Wide]) -> bool:
     """Tell whether two rules of different outcomes may hold for one call."""
     return any(
         _overlap(this, that)
-        for place, (rule, outcome, said) in enumerate(found)
+        for place, (rule, outcome, own) in enumerate(found)
         for other, another, others in found[:place]
-        if another != outcome and not (_bars(rule, other) or _bars(other, rule))
-        for this in said
+        if another != outcome and not (_excludes(rule, other) or _excludes(other, rule))
+        for this in own
         for that in others
     )
 
 
-def _bars(rule: Rule, other: Rule) -> bool:
-    """Tell whether a container for which one rule is has none of the other."""
+def _excludes(rule: Rule, other: Rule) -> bool:
+    """Tell whether a container to which one rule applies cannot have the other."""
     return not set(rule.includes.caps).isdisjoint(other.excludes.caps)
 
 
@@ -185,9 +185,9 @@ def _overlap(this: Holds, that: Holds) -> bool:
 
 
 def _rules(profile: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rule]:
-    """Yield what a rule becomes, its names together as long as they are written alike.
+    """Yield the rules that a rule becomes; names with the same comparisons share a rule.
 
-    Runtimes drop what does as the default does: such a rule stays.
+    A rule with the default's outcome stays unchanged, since runtimes drop it.
     """
     default = _outcome(profile.default_action, profile.default_errno_ret)
     if chosen.isdisjoint(rule.names) or _outcome(rule.action, rule.errno_ret) == default:
@@ -201,7 +201,7 @@ def _rules(profile: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rul
 
 
 def _written(profile: Profile, rule: Rule, name: str, chosen: frozenset[str]) -> tuple[Group, ...]:
-    """Return the comparisons of each rule that one rule becomes for a call."""
+    """Return, for one call, the comparisons of each rule that a rule becomes."""
     if name not in chosen:
         return (rule.args,)
     denied = _denied(profile, rule, name)
@@ -213,7 +213,7 @@ def _written(profile: Profile, rule: Rule, name: str, chosen: frozenset[str]) ->
 
 
 def _comparisons(one: Argument, name: str, denied: frozenset[int]) -> list[Argument]:
-    """Return comparisons of which one holds where the kernel's value satisfies this."""
+    """Return comparisons of which one holds if the value that the kernel uses satisfies `one`."""
     if not is_wide(one, name):
         return [one]
     found = numbers(one, name, denied)
@@ -223,9 +223,9 @@ def _comparisons(one: Argument, name: str, denied: frozenset[int]) -> list[Argum
 
 
 def numbers(one: Argument, name: str, denied: frozenset[int] = frozenset()) -> list[Block] | None:
-    """Return the numbers that a comparison holds for, None where it is not about the parameter's.
+    """Return the numbers for which a comparison holds, None if the parameter cannot have them.
 
-    A comparison for equality may name a negative number as the register has it.
+    A comparison for equality may give a negative number sign-extended to the register.
     """
     taken = bits(name, one.index)
     top = (1 << taken) - 1

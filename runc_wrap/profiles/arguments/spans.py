@@ -1,7 +1,7 @@
-"""Comparisons of an argument as sets of numbers: spans, and the blocks that a mask can tell.
+"""Comparisons of an argument as sets of numbers: spans, and blocks that a mask selects. Pure.
 
-A block is what one SCMP_CMP_MASKED_EQ holds for: (mask, datum). A span of numbers is at most twice
-as many blocks as the numbers have bits, each as large as its place allows.
+A block, (mask, datum), is the set of numbers for which one SCMP_CMP_MASKED_EQ holds. A span becomes
+at most twice as many blocks as the numbers have bits, each as large as its alignment allows.
 """
 
 EQ, MASKED_EQ = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
@@ -11,7 +11,7 @@ Block = tuple[int, int]
 
 
 def spans(op: str, value: int, top: int) -> list[Span]:
-    """Return the numbers up to `top`, first and last, for which a comparison holds; not a mask."""
+    """Return the spans up to `top` for which a comparison holds; `op` is not MASKED_EQ."""
     below, above = [(0, value - 1)] if value else [], [(value + 1, top)] if value < top else []
     found: dict[str, list[Span]] = {
         EQ: [(value, value)],
@@ -25,7 +25,7 @@ def spans(op: str, value: int, top: int) -> list[Span]:
 
 
 def rest(taken: list[Span], top: int) -> list[Span]:
-    """Return the numbers up to `top` that are in none of the spans."""
+    """Return the spans up to `top` of the numbers that are in none of `taken`."""
     found = []
     start = 0
     for first, last in [*sorted(taken), (top + 1, top + 1)]:
@@ -36,9 +36,9 @@ def rest(taken: list[Span], top: int) -> list[Span]:
 
 
 def blocks(first: int, last: int, bits: int) -> list[Block]:
-    """Return the blocks of a span of numbers with so many bits.
+    """Return the blocks of a span of numbers of `bits` bits.
 
-    No mask is empty: libseccomp would drop the comparison, and the rule would be another.
+    No mask is empty: libseccomp would drop the comparison, which would change the rule.
     """
     found = []
     limit = 1 << bits
@@ -52,7 +52,7 @@ def blocks(first: int, last: int, bits: int) -> list[Block]:
 
 
 def span_of(mask: int, datum: int, bits: int) -> Span | None:
-    """Return the numbers of a block that is a span of numbers with so many bits, else None."""
+    """Return a block of numbers of `bits` bits as a span, None if it is not one."""
     size = (1 << bits) - mask
     if mask >> bits or not mask or size & (size - 1) or datum & ~mask:
         return None

@@ -1,16 +1,16 @@
-"""Which parameters of a system call are narrower than the register that they come in: data.
+"""Which parameters of a system call are narrower than the register that holds them: data.
 
-A filter sees registers of 64 bits; the kernel takes what a call's prototype says of each and drops
-the rest (include/linux/syscalls.h __SC_CAST, since 2.6.29 on every 64-bit machine). A comparison of
-all 64 bits is then passed by a program that sets upper ones: CVE-2019-10063 and CVE-2019-7303 were
-of this kind, each by the request of ioctl(2), TIOCSTI.
+A filter reads registers of 64 bits; the kernel uses as many bits of each as the call's prototype
+declares and drops the rest (include/linux/syscalls.h __SC_CAST, since 2.6.29 on every 64-bit
+machine). So a program evades a comparison of all 64 bits by setting upper ones: CVE-2019-10063 and
+CVE-2019-7303 were of this kind, each by the request of ioctl(2), TIOCSTI.
 
 Taken on 2026-11-25 from the kernel's own record of SYSCALL_DEFINE (tracefs, events/syscalls, of
-x86_64, Linux 6.18.44); calls that are not there from include/linux/syscalls.h of Linux 6.12.117.
-Named as libseccomp 2.6.0 does. int, unsigned int and types made of them have 32 bits, umode_t 16.
+x86_64, Linux 6.18.44); calls that it lacks, from include/linux/syscalls.h of Linux 6.12.117. Names
+are libseccomp 2.6.0's. int, unsigned int and types made of them have 32 bits, umode_t has 16.
 
-Only what a prototype says stands here. clone(2) has its flags as unsigned long and drops the upper
-half itself, a call through a multiplexer has its arguments in memory.
+The tables contain only what prototypes declare. clone(2) declares its flags as unsigned long and
+drops the upper half itself; a call through a multiplexer has its arguments in memory.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from types import MappingProxyType
 WHOLE = 64  # bits of a register
 ARGUMENTS = 6  # of a system call
 
-# the indexes of such parameters, written together: the calls
+# the indexes of such parameters, as one string -> the calls
 _INT = {
     "0": """
 accept alarm arch_prctl clock_adjtime clock_getres clock_gettime clock_settime close dup
@@ -110,10 +110,10 @@ _BITS: Mapping[str, Mapping[int, int]] = MappingProxyType(_by_name())
 
 
 def bits(name: str, index: int) -> int:
-    """Return how many bits of an argument the kernel takes: 16, 32, or WHOLE."""
+    """Return how many bits of an argument the kernel uses: 16, 32, or WHOLE."""
     return _BITS.get(name, {}).get(index, WHOLE)
 
 
 def names() -> frozenset[str]:
-    """Return the calls that have such a parameter."""
+    """Return the calls that have a parameter narrower than its register."""
     return frozenset(_BITS)

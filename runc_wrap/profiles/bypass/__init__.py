@@ -1,1 +1,1 @@
-"""Other ways to what a profile denies: io_uring, sibling calls, and what a profile leaves open."""
+"""Ways around what a profile denies: io_uring, sibling calls, and which a profile leaves open."""

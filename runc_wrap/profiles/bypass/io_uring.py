@@ -1,13 +1,13 @@
-"""Which system calls an io_uring operation does too: a filter sees none of these. Data, 2026-11-25.
+"""Which system calls each io_uring operation replaces, unseen by filters. Data, 2026-11-25.
 
 Sources: the numbers are enum io_uring_op of include/uapi/linux/io_uring.h (Linux 6.12 to NR 57; the
-rest as liburing 27255f4ceda9 of 2026-08-19 has it). What an operation does: io_uring/opdef.c and
-what it points to (net.c, rw.c, splice.c, fs.c, openclose.c, cmd_net.c for URING_CMD on sockets),
-and liburing's io_uring_enter(2). The order is the numbers'.
+rest from liburing 27255f4ceda9 of 2026-08-19). What an operation does: io_uring/opdef.c and the
+files that it refers to (net.c, rw.c, splice.c, fs.c, openclose.c, cmd_net.c for URING_CMD on
+sockets), and liburing's io_uring_enter(2). The operations are in the order of their numbers.
 
-An operation stands for a call if a program gets the same done: READV takes preadv2's flags,
-POLL_ADD waits for one descriptor as select does, FIXED_FD_INSTALL gives a file another number.
-MSG_RING hands files to another ring, which must be there already; it is no call's equal.
+An operation is listed with a call if a program can achieve the same by it: READV takes preadv2's
+flags, POLL_ADD waits for one descriptor as select does, FIXED_FD_INSTALL gives a file another
+number. MSG_RING hands files to another ring, which must exist already; it replaces no call.
 """
 
 _OPERATIONS = """
@@ -78,13 +78,13 @@ NOP128
 URING_CMD128        ioctl getsockopt setsockopt getsockname getpeername
 """
 
-# operation, without IORING_OP_ -> the calls that it does
+# operation, without IORING_OP_ -> the calls that it replaces
 OPERATIONS = {
     words[0]: tuple(words[1:]) for words in map(str.split, _OPERATIONS.strip().splitlines())
 }
 RINGABLE = frozenset(call for calls in OPERATIONS.values() for call in calls)
 
 SETUP = "io_uring_setup"
-# A ring can be handed over (SCM_RIGHTS) by a process that is not confined; whoever has it acts with
-# his own files and rights by io_uring_enter. So all three are one.
+# An unconfined process can pass a ring (SCM_RIGHTS) to a confined one, which then acts with its own
+# files and rights by io_uring_enter alone. So a denial needs all three.
 CALLS = (SETUP, "io_uring_enter", "io_uring_register")

@@ -1,4 +1,4 @@
-"""What leads around the denials of a profile that can be read: checks beside those of lint."""
+"""Checks for ways around the denials of a profile, in addition to those of lint."""
 
 from collections.abc import Iterator
 from errno import ENOSYS
@@ -19,7 +19,7 @@ from runc_wrap.profiles.syscalls import having
 
 
 def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find calls denied, or compared by their arguments, that io_uring does unseen."""
+    """Find calls, denied or compared by arguments, that io_uring replaces unseen by filters."""
     plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
     compared = {name for rule in profile.rules if rule.args for name in rule.names} - plain
     open_to = sorted(io_uring.RINGABLE.intersection(compared.union(_denied(profile))))
@@ -29,7 +29,7 @@ def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:
             "warning",
             "syscalls",
             f"denies {', '.join(open_to)}, wholly or by arguments, and allows {io_uring.SETUP}: "
-            "io_uring does the same whatever the filter says",
+            "io_uring does the same without passing the filter",
             f"deny {', '.join(io_uring.CALLS)}",
         )
 
@@ -39,14 +39,14 @@ def _passes_plainly(rule: Rule) -> bool:
 
 
 def _denied(profile: Profile) -> list[str]:
-    """Return the calls denied by name, whatever the arguments; ENOSYS asks for another call."""
+    """Return the calls denied regardless of arguments, but not those to be retried (ENOSYS)."""
     rules = [rule for rule in profile.rules if is_plain_denial(rule) and rule.errno_ret != ENOSYS]
     named = dict.fromkeys(name for rule in rules for name in rule.names)
     return [name for name in named if not may(profile, name)]
 
 
 def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
-    """Find calls denied by name while others that do the same, or part of it, are let through."""
+    """Find calls denied by name while others that do the same, or part of it, are permitted."""
     listed = {*architectures(profile, context), OCI[context.arch]}
     for call in _denied(profile):
         others = [
@@ -59,22 +59,22 @@ def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
                 "done-by-siblings",
                 "note",
                 "syscalls",
-                f"denies {call}, and lets {', '.join(others)} through, which can do the same or "
+                f"denies {call}, but permits {', '.join(others)}, which can do the same or "
                 "part of it",
-                "deny them too if the denial is meant for what they do",
+                "deny these as well if the denial is meant for what the call does",
             )
 
 
 def exempt_from_filters(profile: Profile, _: Context) -> Iterator[Finding]:
-    """Find denials of calls that Linux lets through every filter."""
+    """Find denials of calls that Linux exempts from every filter."""
     if exempt := [name for name in _denied(profile) if name in sibling_calls.EXEMPT]:
         yield Finding(
             "exempt-from-filters",
             "note",
             "syscalls",
             f"denies {', '.join(exempt)}, which Linux since 6.14 (uretprobe) and 6.18 (uprobe) "
-            "lets through every filter",
-            "nothing need be done: they work only where the kernel put them",
+            "exempts from every filter",
+            "do nothing: these calls work only where the kernel placed them",
         )
 
 

@@ -4,12 +4,12 @@ Sources: the tables of system calls (arch/x86/entry/syscalls/syscall_64.tbl and 
 scripts/syscall.tbl, Linux 6.18) with the functions that they lead to: fs/namespace.c and
 fs/fsopen.c for the mount calls, kernel/signal.c, kernel/time/{time,ntp,posix-timers}.c
 (ADJ_SETOFFSET sets the clock), fs/aio.c (io_submit reads, writes, syncs and polls), net/compat.c
-and ipc/syscall.c for the two that stand for many. Which ABI has a call is libseccomp's to say.
+and ipc/syscall.c for the two multiplexers. libseccomp determines which ABI has a call.
 
-None: bpf, perf_event_open, chroot, swapon, reboot, acct, quotactl have no other way in.
+bpf, perf_event_open, chroot, swapon, reboot, acct and quotactl have no siblings.
 """
 
-# Every call of a line does what the others do, or the part of it that matters.
+# Every call of a line does what the others on it do, or the part that matters.
 _FORMS = """
 open openat openat2 creat
 execve execveat
@@ -100,7 +100,7 @@ move_pages migrate_pages
 uname olduname oldolduname
 """
 
-# The calls after a call do what it does, not the other way round.
+# The calls after the first do what the first does, but not the other way round.
 _ALSO = """
 open                open_by_handle_at
 openat              open_by_handle_at
@@ -146,7 +146,7 @@ file_setattr        ioctl
 io_uring_setup      io_uring_enter io_uring_register
 """
 
-# Two calls that stand for many on 32-bit ABIs (s390x and ppc64 too); no filter sees their arguments
+# Two calls that multiplex many on 32-bit ABIs, s390x and ppc64; no filter sees those' arguments
 _MULTIPLEXED = {
     "ipc": """
 msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget
@@ -157,7 +157,7 @@ send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
 """,
 }
 
-# What does the same and is no system call of its own, so that no filter can deny it
+# Ways to the same that are not system calls, so that no filter can deny them
 NOT_CALLS = {
     "ptrace": "/proc/PID/mem",
     "process_vm_readv": "/proc/PID/mem",
@@ -171,9 +171,9 @@ NOT_CALLS = {
     "setdomainname": "/proc/sys/kernel/domainname",
 }
 
-# kernel/seccomp.c, seccomp_uprobe_exception: let through on x86_64 whatever a filter says.
-# uretprobe since 6.14 (6.12.14, 6.13.3), uprobe since 6.18 (89d1d8434d24; 6.12.57). A program that
-# calls them elsewhere than in the trampoline which the kernel made gets SIGILL, or an error.
+# kernel/seccomp.c, seccomp_uprobe_exception: on x86_64 these bypass every filter: uretprobe since
+# 6.14 (6.12.14, 6.13.3), uprobe since 6.18 (89d1d8434d24; 6.12.57). A program that calls them
+# outside the trampoline which the kernel made gets SIGILL, or an error.
 EXEMPT = frozenset({"uretprobe", "uprobe"})
 
 
@@ -194,5 +194,5 @@ def _table() -> dict[str, tuple[str, ...]]:
     return {call: tuple(dict.fromkeys(others)) for call, others in found.items()}
 
 
-# call -> the calls that do what it does
+# call -> the calls that do the same, wholly or in part
 SIBLINGS = _table()

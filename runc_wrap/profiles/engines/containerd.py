@@ -1,7 +1,7 @@
 """containerd's default profile, 1.6.0 and later.
 
 Source: contrib/seccomp/seccomp_default.go, every release tag from v1.6.0 to v2.3.4, and main of
-August 2026, which equals v2.3.4. No defaultErrnoRet: the runtime's EPERM is meant.
+August 2026, which equals v2.3.4. It has no defaultErrnoRet: the runtime's default, EPERM, applies.
 """
 
 from runc_wrap.profiles.engines.dated import (
@@ -104,7 +104,7 @@ _BY_CAPABILITY = (
     DatedRule(calls("perf_event_open"), includes=with_caps("CAP_PERFMON"), since="1.6.9"),
 )
 
-# By GOARCH as Go spells it: containerd's cases for little-endian MIPS never match one.
+# By GOARCH, in Go's spelling, which containerd's cases for little-endian MIPS never match.
 _ARCHITECTURES = (
     Architectures("amd64", "X86_64 X86 X32"),
     Architectures("arm64", "ARM AARCH64"),

@@ -2,8 +2,8 @@
 
 Versions are those of containers/common (go.podman.io/common since 0.65). Source: its
 pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main between two releases:
-0.67.2, which was never released, stands here for its state before all futex calls were allowed
-(commit 8840603a87). What is not named fails with ENOSYS, not EPERM.
+0.67.2, which was never released, stands for its state before all futex calls were allowed
+(commit 8840603a87). Calls that no rule names fail with ENOSYS, not EPERM.
 """
 
 import errno
@@ -34,7 +34,7 @@ _AF_NETLINK, _NETLINK_AUDIT = 16, 9
 _FUTEX2 = "futex_requeue futex_wait futex_waitv futex_wake"
 _NOT_ALLOWED = {"futex_waitv", "io_pgetevents", "io_pgetevents_time64", "vmsplice"}
 _VSOCK_BLOCKED = "0.67.0"
-_PERFMON_MENDED = "0.67.2"
+_PERFMON_FIXED = "0.67.2"
 
 _DENIED = DatedRule(
     calls("bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl")
@@ -77,7 +77,7 @@ def _allowed(names: tuple[Calls, ...], *caps: str, since: str = "") -> DatedRule
 
 
 def _denied(names: tuple[Calls, ...], *caps: str, since: str = "", until: str = "") -> DatedRule:
-    """Deny with EPERM, as the kernel would, where no capability of `caps` is there."""
+    """Deny with EPERM, as the kernel would, containers that have no capability of `caps`."""
     return DatedRule(
         names,
         action=ERRNO,
@@ -104,13 +104,13 @@ _BY_CAPABILITY = (
         _ADMIN_EITHER_WAY
         + calls("bpf")
         + calls("perf_event_open", until="0.60.0")
-        + calls("perf_event_open", since=_PERFMON_MENDED),
+        + calls("perf_event_open", since=_PERFMON_FIXED),
         "CAP_SYS_ADMIN",
     ),
     _denied(
         _ADMIN_EITHER_WAY
         + calls("bpf", until="0.60.0")
-        + calls("perf_event_open", until=_PERFMON_MENDED),
+        + calls("perf_event_open", until=_PERFMON_FIXED),
         "CAP_SYS_ADMIN",
     ),
     *_gated("chroot", "CAP_SYS_CHROOT"),
@@ -162,7 +162,7 @@ _SOCKETS = (
     ),
 )
 
-# From 0.60.0 to the mending of it, CAP_BPF stands where CAP_PERFMON was meant.
+# From 0.60.0 until the fix, upstream has CAP_BPF where it meant CAP_PERFMON.
 _BPF_AND_PERF = (
     _denied(calls("bpf"), "CAP_SYS_ADMIN", "CAP_BPF", since="0.60.0"),
     _allowed(calls("bpf"), "CAP_BPF", since="0.60.0"),
@@ -171,9 +171,9 @@ _BPF_AND_PERF = (
         "CAP_SYS_ADMIN",
         "CAP_BPF",
         since="0.60.0",
-        until=_PERFMON_MENDED,
+        until=_PERFMON_FIXED,
     ),
-    _denied(calls("perf_event_open"), "CAP_SYS_ADMIN", "CAP_PERFMON", since=_PERFMON_MENDED),
+    _denied(calls("perf_event_open"), "CAP_SYS_ADMIN", "CAP_PERFMON", since=_PERFMON_FIXED),
     _allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
 )
 

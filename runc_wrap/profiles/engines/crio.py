@@ -1,7 +1,7 @@
-"""CRI-O's stricter reading of the containers/common profile, 1.25 and later.
+"""CRI-O's stricter version of the containers/common profile, 1.25 and later.
 
 Source: internal/config/seccomp/seccomp.go and go.mod at every release tag from v1.25.0 to
-v1.36.3 (the containers/common 0.64.2 of 1.34 was not at hand; 0.64.1 stands for it).
+v1.36.3 (0.64.1 stands for the containers/common 0.64.2 of 1.34, which was not available).
 `unshare` needs CAP_SYS_ADMIN in all of them; `clone` with namespace flags and `clone3` since
 1.29.9, 1.30.6 and 1.31.0.
 """
@@ -20,7 +20,7 @@ NAME = "crio"
 OLDEST = "1.25.0"
 RELEASES = "1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13 1.34.11 1.36.3"
 
-# first CRI-O release -> the containers/common it is built with, as far as the profile changed
+# first CRI-O release -> the containers/common it is built with; only where the profile changed
 _BUILT_WITH = {
     "1.35.1": "0.67.2",
     "1.33.0": "0.63.0",
@@ -53,16 +53,16 @@ def _built_with(version: Version) -> str:
 
 
 def _without(rule: Rule, moved: tuple[str, ...]) -> Rule:
-    """Leave the moved calls out of the rule that allows them to everybody."""
+    """Remove the moved calls from the rule that allows them unconditionally."""
     if rule.action != ALLOW or rule.includes != ANYWHERE or rule.args:
         return rule
     return replace(rule, names=tuple(name for name in rule.names if name not in moved))
 
 
 def _guards(version: Version) -> list[Rule]:
-    """Return CRI-O's rules for clone and clone3, one set for each place of the flags.
+    """Return CRI-O's rules for clone and clone3, one set for each position of the flags.
 
-    The seven comparisons of the second rule share an argument, so runtimes OR them.
+    The seven comparisons of the second rule share an argument, so runtimes join them by OR.
     """
     dated = (
         *_clone(0, Condition(arches=S390), ANYWHERE),

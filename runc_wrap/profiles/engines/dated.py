@@ -1,4 +1,4 @@
-"""How an engine's default profile is written down for all its versions at once."""
+"""The notation for an engine's default profile that covers all its versions at once."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class DatedRule:
-    """A rule whose names, or which as a whole, came and went with releases."""
+    """A rule that, wholly or in some of its names, exists in some releases only."""
 
     calls: tuple[Calls, ...]
     action: str = ALLOW
@@ -30,7 +30,7 @@ class DatedRule:
     until: str = ""
 
     def at(self, version: Version) -> Rule | None:
-        """Return the rule as a release has it, None if it has not; its names sorted."""
+        """Return the rule of a release, its names sorted; None if the release lacks it."""
         names = self._names(version) if within(version, self.since, self.until) else ()
         if not names:
             return None
@@ -43,7 +43,7 @@ class DatedRule:
 
 @dataclass(frozen=True, slots=True)
 class Architectures:
-    """What an engine lists in `architectures` on the machine `goarch`, and since when."""
+    """What an engine lists in `architectures` on the machine `goarch`, and since which release."""
 
     goarch: str
     listed: str
@@ -52,7 +52,7 @@ class Architectures:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine's default profile through time. `releases`: the last one read of each series."""
+    """An engine's default profile by release. `releases`: the last one read of each series."""
 
     name: str
     oldest: str
@@ -87,15 +87,15 @@ class Engine:
 
 
 def calls(names: str, *, since: str = "", until: str = "") -> tuple[Calls, ...]:
-    """Return one group of calls, as the tables add them up."""
+    """Return one group of calls, which the tables add to others."""
     return (Calls(names, since, until),)
 
 
 def with_caps(*caps: str) -> Condition:
-    """Return the condition on capabilities alone."""
+    """Return a condition on capabilities only."""
     return Condition(caps=caps)
 
 
 def on(*arches: str) -> Condition:
-    """Return the condition on libseccomp's architecture names alone."""
+    """Return a condition on architectures only, by libseccomp's names."""
     return Condition(arches=arches)

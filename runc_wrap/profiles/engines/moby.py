@@ -1,7 +1,7 @@
 """Docker Engine's default profile, 23.0.0 and later.
 
 Source: profiles/seccomp of moby/moby at every release tag from v23.0.0 to v28.1.1, afterwards
-moby/profiles as vendored there, to docker-v29.7.2. defaultErrnoRet is EPERM, written out.
+moby/profiles as vendored there, to docker-v29.7.2. defaultErrnoRet is EPERM, explicitly.
 """
 
 import errno
@@ -53,7 +53,7 @@ _BASE = DatedRule(
     + calls("riscv_hwprobe", since="28.2.0"),
 )
 
-# 29.4.2 alone closed the way around the socket rules on 32-bit x86; it broke programs there.
+# Only 29.4.2 closed the bypass of the socket rules on 32-bit x86; that broke programs there.
 _SOCKETCALL = DatedRule(
     calls("socketcall"), action=ERRNO, errno_ret=errno.ENOSYS, since="29.4.2", until="29.4.3"
 )

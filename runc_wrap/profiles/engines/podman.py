@@ -1,8 +1,8 @@
 """Which containers/common a release of Podman or Buildah is built with.
 
 Source: go.mod at every release tag of Podman from v4.2.0 to v5.8.2 and of Buildah from v1.27.0 to
-v1.44.0, and Podman's main of May 2026 for 6.0; an entry for each series in which the profile
-changed. What is older than every entry has a profile that is not known here.
+v1.44.0, and Podman's main of May 2026 for 6.0. There is an entry for each series in which the
+profile changed. The profiles of releases older than every entry are unknown.
 """
 
 from runc_wrap.profiles.versions import parse
@@ -30,7 +30,7 @@ ENGINES = tuple(_BUILT_WITH)
 
 
 def built_with(engine: str, version: str) -> str | None:
-    """Return a containers/common with the default profile of this release, None if not known."""
+    """Return a containers/common with the default profile of this release, None if unknown."""
     release = parse(version)
     table = _BUILT_WITH[engine]
     return next((common for first, common in table.items() if release >= parse(first)), None)

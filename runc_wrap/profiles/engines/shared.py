@@ -1,4 +1,4 @@
-"""What the default profiles of containerd and moby have in common, and containers/common mostly.
+"""Rules that the default profiles of containerd and moby share, and mostly containers/common.
 
 Source: contrib/seccomp/seccomp_default.go of containerd, profiles/seccomp of moby.
 """
@@ -9,7 +9,7 @@ from runc_wrap.profiles.engines.dated import Architectures, DatedRule, calls, on
 from runc_wrap.profiles.model import Argument, Condition
 from runc_wrap.profiles.spec_names import ERRNO
 
-# Allowed without condition by every release of containerd since 1.6.0 and Docker since 23.0.0.
+# Allowed unconditionally by every release of containerd since 1.6.0 and of Docker since 23.0.0.
 CORE = """
 _llseek _newselect accept accept4 access adjtimex alarm bind brk capget capset chdir chmod
 chown chown32 clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime
@@ -75,7 +75,7 @@ AF_ALG, AF_VSOCK = 38, 40
 ADMIN = with_caps("CAP_SYS_ADMIN")
 S390 = ("s390", "s390x")
 
-# By architecture; ON_X86 and ARCHITECTURES are moby's and containers/common's alone.
+# By architecture; only moby and containers/common have ON_X86 and ARCHITECTURES.
 ON_ARM = DatedRule(
     calls("arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush")
     + calls("set_tls sync_file_range2"),
@@ -102,7 +102,7 @@ MOUNTING = "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_t
 
 
 def personalities() -> tuple[DatedRule, ...]:
-    """Allow the personalities of personality(2) that are harmless, and asking for the current."""
+    """Allow the harmless personalities of personality(2), and the query for the current one."""
     harmless = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
     return tuple(
         DatedRule(calls("personality"), args=(Argument(0, value, "SCMP_CMP_EQ"),))
@@ -111,12 +111,12 @@ def personalities() -> tuple[DatedRule, ...]:
 
 
 def socket(family: int, op: str, *, since: str, until: str = "") -> DatedRule:
-    """Allow sockets of the address families that compare so with `family`."""
+    """Allow sockets of the address families for which `op` holds against `family`."""
     return DatedRule(calls("socket"), args=(Argument(0, family, op),), since=since, until=until)
 
 
 def sockets_without_alg_and_vsock(since: str) -> tuple[DatedRule, ...]:
-    """Allow all but AF_ALG and AF_VSOCK; in one rule the comparisons would be ORed."""
+    """Allow all but AF_ALG and AF_VSOCK; within one rule, OR would join the comparisons."""
     return (
         socket(AF_ALG, "SCMP_CMP_LT", since=since),
         socket(AF_ALG + 1, "SCMP_CMP_EQ", since=since),
@@ -143,5 +143,5 @@ def clones_without_namespaces() -> tuple[DatedRule, ...]:
 
 
 def clone3_unknown() -> DatedRule:
-    """Let clone3 fail as if the kernel lacked it, so that libc falls back to clone."""
+    """Make clone3 fail as if the kernel lacked it, so that libc falls back to clone."""
     return DatedRule(calls("clone3"), action=ERRNO, errno_ret=errno.ENOSYS, excludes=ADMIN)

@@ -62,11 +62,11 @@ def test_an_own_profile_is_shown(node: Node) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["dokcer"], "no built-in profile is called 'dokcer'; these are"),
+        (["dokcer"], "no built-in profile is called 'dokcer'; there are"),
         (["localhost/x"], "there is no file x in the profile directory"),
         (["moby", "--arch", "vax"], "the architecture 'vax' is not known"),
         (["moby", "--caps", "SYS_ADMN\x1b"], "CAP_SYS_ADMN\\x1b: no such capability"),
-        (["moby@1"], "older than the profiles known here"),
+        (["moby@1"], "older than the built-in profiles"),
         (["runtime-default"], "Run `runc-wrapctl apply`"),
     ],
 )

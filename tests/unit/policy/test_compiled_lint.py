@@ -54,7 +54,7 @@ def test_what_runtime_or_kernel_do_not_have_is_refused() -> None:
 
 def test_a_remark_on_the_owners_profile_is_shown() -> None:
     [remark] = _check(own_profiles={"a.json": NEEDLESS})
-    assert remark.startswith("note: profile localhost/a.json: syscalls[0]: does what the default")
+    assert remark.startswith("note: profile localhost/a.json: syscalls[0]: has the effect of the ")
     assert remark.endswith("; remove the rule, or give it another action or error.")
 
 

@@ -95,7 +95,7 @@ def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
         ({}, "system", "has no seccomp.json of containers-common; write auto"),
         ({}, "5.4.2", "Podman's and Buildah's own versions are others: write auto"),
         ({}, "new", "'new' is not a version"),
-        ({}, "0.40", "older than the profiles known here"),
+        ({}, "0.40", "older than the built-in profiles"),
     ],
 )
 def test_what_cannot_be_podmans_default_is_told_with_what_to_write(
@@ -242,7 +242,7 @@ def test_int_arguments_are_compared_as_the_kernel_does_unless_told_otherwise() -
 def test_a_rule_that_upper_bits_pass_is_told_where_it_stays() -> None:
     assert _said("kernel", _all_but_one()) == []
     [line] = _said("engine", _all_but_one())
-    assert "by setting upper ones (socket;" in line
+    assert "by setting upper bits (socket;" in line
     below = [{"index": 0, "value": 9, "op": "SCMP_CMP_LT"}]
     denial = {"names": ["socket"], "action": "SCMP_ACT_KILL", "args": below}
     [line] = _said("kernel", _all_but_one(**denial))

@@ -126,7 +126,7 @@ def test_an_engine_that_is_too_old_gets_the_nearest_and_a_note() -> None:
         "moby@23.0.0",
     ]
     assert sum("the nearest that is, stands for it" in remark for remark in found.remarks) == 3
-    with pytest.raises(PolicyError, match=r"containerd@1\.5\.9: .*older than the profiles"):
+    with pytest.raises(PolicyError, match=r"containerd@1\.5\.9: .*older than the built-in"):
         compiled({"runtime_default.containerd": "1.5.9"})
 
 

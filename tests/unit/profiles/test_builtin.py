@@ -218,12 +218,12 @@ def test_versions_are_read_as_engines_and_debian_write_them(spec: str, version: 
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("docker", "no built-in profile is called 'docker'; these are: containerd, "),
+        ("docker", "no built-in profile is called 'docker'; there are: containerd, "),
         ("containerd@", "'' is not a version; write it like 1.7.24"),
         ("containerd@latest", "'latest' is not a version"),
         ("containerd@1.7.x", "'1.7.x' is not a version"),
-        ("containerd@1.5.18", "containerd 1.5.18 is older than the profiles known here, 1.6.0 to"),
-        ("moby@20.10.27", "moby 20.10.27 is older than the profiles known here, 23.0.0 to 29.7.2"),
+        ("containerd@1.5.18", "containerd 1.5.18 is older than the built-in profiles, 1.6.0 to"),
+        ("moby@20.10.27", "moby 20.10.27 is older than the built-in profiles, 23.0.0 to 29.7.2"),
         ("crio@1.24.6", "crio 1.24.6 is older than"),
     ],
 )

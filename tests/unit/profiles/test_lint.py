@@ -107,7 +107,7 @@ def test_a_sibling_that_passes_on_a_listed_abi_is_a_note(
     told = [one for one in found if one.check == "done-by-siblings"]
     assert {one.severity for one in told} == ({"note"} if said else set())
     if said:
-        assert f"denies {denied['names'][0]}, and lets {said} through" in told[0].sentence
+        assert f"denies {denied['names'][0]}, but permits {said}, which" in told[0].sentence
 
 
 def test_a_denial_that_linux_does_not_ask_about_is_a_note() -> None:
@@ -244,4 +244,4 @@ def test_a_rule_that_upper_bits_pass_is_found(
     document = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": [one]}
     told = [item for item in _found(document) if item.check == "upper-bits"]
     assert bool(told) == found
-    assert all("(socket; such were CVE-2019-10063" in item.sentence for item in told)
+    assert all("(socket; as in CVE-2019-10063" in item.sentence for item in told)

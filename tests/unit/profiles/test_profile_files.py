@@ -29,7 +29,7 @@ def test_a_directory_and_a_fifo_without_a_writer_are_refused_at_once(tmp_path: P
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
         profile_files.read(tmp_path / "fifo")
-    with pytest.raises(ProfileError, match="not a regular file; name one"):
+    with pytest.raises(ProfileError, match="not a regular file; name a regular file"):
         profile_files.read(tmp_path)
 
 
