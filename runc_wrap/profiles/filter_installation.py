@@ -1,4 +1,4 @@
-"""Rules that report each seccomp filter which a container's own program installs. Pure.
+"""Rules that report each seccomp filter which a container's own program installs.
 
 TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
 calls that it traces, or hands to a listener, never reach the audit log. So the modes audit and

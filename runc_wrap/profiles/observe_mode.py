@@ -1,4 +1,4 @@
-"""Mode observe: the calls that a compiled profile denies go to the agent, which permits them. Pure.
+"""Mode observe: the calls that a compiled profile denies go to the agent, which permits them.
 
 The default action becomes LOG: runc refuses NOTIFY there, and calls whose names libseccomp does
 not know are then at least logged. Calls with known names are listed one by one after all rules

@@ -1,4 +1,4 @@
-"""The complement of comparisons, as comparisons that runtimes accept. Pure.
+"""The complement of comparisons, as comparisons that runtimes accept.
 
 No rule compares one argument twice, so a span with two ends is listed number by number, or in
 blocks of a mask.

@@ -1,4 +1,4 @@
-"""A profile that compares only those bits of arguments that the kernel uses. Pure.
+"""A profile that compares only those bits of arguments that the kernel uses.
 
 A comparison of an `int` means its 32 bits, unsigned (libseccomp knows no signed ones). A program
 may set the upper half of the register, which a comparison of 64 bits includes and the kernel

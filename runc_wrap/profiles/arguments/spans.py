@@ -1,4 +1,4 @@
-"""Comparisons of an argument as sets of numbers: spans, and blocks that a mask selects. Pure.
+"""Comparisons of an argument as sets of numbers: spans, and blocks that a mask selects.
 
 A block, (mask, datum), is the set of numbers for which one SCMP_CMP_MASKED_EQ holds. A span becomes
 at most twice as many blocks as the numbers have bits, each as large as its alignment allows.
