@@ -1,7 +1,7 @@
-"""The evidence worker: answers what containers in observe send, and records what is seen.
+"""The evidence worker: answers the calls of containers in observe and records evidence.
 
-First of all calls are answered: without recording if that fails, before recording if that is slow.
-It takes the keeper's place if that is killed. One thread, and it waits in one place.
+Answering comes first: a call is answered even if recording fails, and before recording if that is
+slow. If the keeper is killed, this process takes its place. One thread, which waits in one place.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_set import Key
 
 _MOST_ARRIVALS = 64
-_COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
+_COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _PAUSE = 0.01
-_RECORD_AGAIN = 30.0  # seconds after evidence could not be begun
-_DRAIN_SECONDS = 1.0  # for runtimes that have connected to say whose listener it is
+_RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
+_DRAIN_SECONDS = 1.0  # for connected runtimes to send which container their listener is for
 _KILLED = "the agent's evidence worker was killed before it had written them"
 
 
 def main(prefix: str) -> None:
-    """Be the evidence worker, until the keeper ends it."""
+    """Run the evidence worker until the keeper ends it."""
     handed = sd_protocol.received(os.environb)
-    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # what it does is what containers make it do
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # containers cause its work: it gets no priority
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
 
 
 class Worker:
-    """`handed` are the descriptors that the keeper holds, `address` is the keeper's own."""
+    """`handed` are the descriptors that the keeper holds, `address` is the keeper's socket."""
 
     def __init__(self, prefix: str, handed: list[Named], address: str) -> None:
         self.prefix = prefix
@@ -69,12 +69,12 @@ class Worker:
         self.resting = Resting(self.poll)
         self.scrapes = Scrapes(prefix)
         self.pacing = Pacing(self.poll)
-        told = [each.fd for each in handed if each.name == "progress"]
-        self.progress = Progress(told[0]) if told else None
-        self.doing: dict[int, Callable[[], None]] = {}
+        counters = [each.fd for each in handed if each.name == "progress"]
+        self.progress = Progress(counters[0]) if counters else None
+        self.handlers: dict[int, Callable[[], None]] = {}
         self.arriving: dict[int, Arrival] = {}
         self.is_over = False
-        self.door: socket.socket | None = None
+        self.arrivals: socket.socket | None = None
         asked = [each.fd for each in handed if each.name == write_requests.NAME]
         self.questions = Questions(asked[0]) if asked else None
         self._errors = 0
@@ -84,9 +84,9 @@ class Worker:
         self.inflight = self.listeners.inflight or Inflight.new()
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
         self.recorder = self._recorder()
-        self._tell_losses(unwritten)
+        self._report_losses(unwritten)
 
-    def _tell_losses(self, unwritten: int) -> None:
+    def _report_losses(self, unwritten: int) -> None:
         memory = self.inflight
         if not self.recorder:
             return
@@ -101,14 +101,14 @@ class Worker:
 
     def _recorder(self) -> Recorder | None:
         try:
-            told = self._told_of_executions()
-            return Recorder(self.prefix, self.inflight, told, self._answer_waiting)
-        except Exception as error:  # noqa: BLE001 - without evidence calls must be answered, too
+            notices = self._exec_notices()
+            return Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
+        except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
             say(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
 
-    def _told_of_executions(self) -> int:
+    def _exec_notices(self) -> int:
         return next((each.fd for each in self.handed if each.name == exec_notices.NAME), -1)
 
     def _try_to_record(self) -> None:
@@ -117,9 +117,9 @@ class Worker:
             self._watch_recorder()
 
     def serve(self) -> None:
-        """Serve until the keeper ends this, or ends."""
+        """Serve until the keeper ends this process, or ends itself."""
         self._watch_all()
-        self.inflight.rest()  # what the one before was at is over
+        self.inflight.rest()  # the predecessor's work is over
         sd_protocol.send(self.address, sd_protocol.READY)
         gc.collect()
         gc.freeze()
@@ -129,7 +129,7 @@ class Worker:
         self._finish()
 
     def _drain(self) -> None:
-        """Take what runtimes have sent already: nobody else could give it to a container again."""
+        """Take what runtimes have already sent: no other process can get it again."""
         until = time.monotonic() + _DRAIN_SECONDS
         self._arrive()
         while self.arriving and time.monotonic() < until:
@@ -141,8 +141,8 @@ class Worker:
         if "keeper" in by_name:
             self._watch(by_name["keeper"], self._succeed)
         if ARRIVALS in by_name:
-            self.door = socket.socket(fileno=os.dup(by_name[ARRIVALS]))
-            self._watch(self.door.fileno(), self._arrive)
+            self.arrivals = socket.socket(fileno=os.dup(by_name[ARRIVALS]))
+            self._watch(self.arrivals.fileno(), self._arrive)
         for name in ("metrics", "loopback"):
             if name in by_name:
                 self.scrapes.listen(by_name[name])
@@ -158,14 +158,14 @@ class Worker:
 
     def _watch_recorder(self) -> None:
         for fd in self.recorder.filenos() if self.recorder else ():
-            self._watch(fd, lambda fd=fd: self._hear(fd))  # type: ignore[misc]  # bound now
+            self._watch(fd, lambda fd=fd: self._read(fd))  # type: ignore[misc]  # bound now
 
     def _watch(self, fd: int, do: Callable[[], None]) -> None:
-        self.doing[fd] = do
+        self.handlers[fd] = do
         self.poll.register(fd, select.EPOLLIN)
 
     def _turn(self) -> None:
-        """Wait for something; calls are answered first, one of each listener."""
+        """Wait for events and handle them: calls first, one of each listener."""
         events = self.poll.poll(self._seconds())
         self.inflight.begin()
         if self.progress:
@@ -180,7 +180,7 @@ class Worker:
             else:
                 self._lose(listener)
         for fd in others:
-            self._guarded(self.doing.get(fd, _nothing))
+            self._guarded(self.handlers.get(fd, _nothing))
         self._give_up_late_ones()
         self._guarded(self.listeners.expect_no_more)
         self._guarded(self.resting.wake_due)
@@ -195,7 +195,7 @@ class Worker:
         self.inflight.rest()
 
     def _answer_questions(self, waiting: Questions) -> None:
-        """Answer who waits for what was called before to be written, once it is."""
+        """Answer commands that wait for earlier calls to be written, once they are."""
         if not self.recorder:
             waiting.answer(0.0)
         elif self.recorder.has_all(waiting.asked or 0.0):
@@ -205,7 +205,7 @@ class Worker:
             waiting.answer(self.recorder.has_until)
 
     def _guarded(self, do: Callable[..., None], *words: object) -> None:
-        """Do something of which no error may keep other calls waiting."""
+        """Do something whose errors must not keep other calls waiting."""
         try:
             do(*words)
         except Exception as error:  # noqa: BLE001 - as above
@@ -213,10 +213,10 @@ class Worker:
             now = time.monotonic()
             if now - self._complained >= _COMPLAINT_SECONDS:
                 self._complained = now
-                say(f"{self._errors} errors of its own, at last {described(error)}.")
+                say(f"{self._errors} internal errors, the last: {described(error)}.")
 
     def _answer_waiting(self) -> None:
-        """Answer one call of each listener that has one, in the midst of something else."""
+        """Answer one call of each listener that has one, in between other work."""
         for fd, event in self.poll.poll(0) if self.listeners.by_fd else ():
             listener = self.listeners.by_fd.get(fd)
             if listener and event & select.EPOLLIN:
@@ -230,14 +230,14 @@ class Worker:
             self.listeners.answer(listener)
             self.pacing.answered(whose)
         except OSError:
-            time.sleep(_PAUSE)  # it stays readable: were it for ever, others must get their turn
+            time.sleep(_PAUSE)  # it stays readable, perhaps for ever: others must have a turn
             raise
 
     def _lose(self, listener: Listener) -> None:
         """Forget a listener that has ended.
 
-        epoll itself forgets it only once the keeper has closed its copy as well: until then it
-        would go on saying that this number has ended, which may be another listener's by then.
+        epoll forgets it only once the keeper has closed its copy as well. Until then it would go on
+        reporting this number as ended, which may belong to another listener by then.
         """
         fd = listener.fd
         self.poll.unregister(fd)
@@ -260,11 +260,11 @@ class Worker:
             seconds.append(self._record_again - time.monotonic())
         return max(min(seconds), 0.0)
 
-    def _hear(self, fd: int) -> None:
+    def _read(self, fd: int) -> None:
         if self.recorder:
-            self.recorder.hear(fd)
+            self.recorder.read(fd)
             tree = self.recorder.tree
-            if OBSERVE in tree.decided():  # its reader takes as long to start as it does
+            if OBSERVE in tree.decided():  # the inspector starts as slowly as a container
                 self.listeners.expect()
             if not self.recorder.may_wait:
                 self.resting.wake([tree.fileno()])
@@ -274,8 +274,8 @@ class Worker:
                 self.listeners.keep_memory()
 
     def _arrive(self) -> None:
-        """Take runtimes' connections, which may have said all already."""
-        while self.door and (one := handshake.given(self.door)):
+        """Take runtimes' connections, whose messages may already be complete."""
+        while self.arrivals and (one := handshake.given(self.arrivals)):
             self._begin(*one)
 
     def _begin(self, number: int, fd: int) -> None:
@@ -286,17 +286,17 @@ class Worker:
             if arrival:
                 arrival.end()
             return
-        if number in self.listeners.unsettled:  # one that was killed has had it kept
+        if number in self.listeners.unsettled:  # a killed predecessor had it stored
             arrival.fds, arrival.is_kept = [self.listeners.unsettled.pop(number)], True
         self.arriving[fd] = arrival
-        self._watch(fd, lambda: self._hear_arrival(fd))
-        self._hear_arrival(fd)
+        self._watch(fd, lambda: self._read_arrival(fd))
+        self._read_arrival(fd)
         if len(self.arriving) > _MOST_ARRIVALS:
             self._settle(next(iter(self.arriving)))
 
-    def _hear_arrival(self, fd: int) -> None:
+    def _read_arrival(self, fd: int) -> None:
         arrival = self.arriving[fd]
-        arrival.hear()
+        arrival.read()
         if arrival.listener is not None and not arrival.is_kept:
             self.listeners.keep(arrival.number, arrival.listener)
             arrival.is_kept = True
@@ -309,9 +309,9 @@ class Worker:
             self._settle(fd)
 
     def _settle(self, fd: int) -> None:
-        """Take what a connection brought, and end it."""
+        """Take the listener that a connection brought, and close the connection."""
         arrival = self.arriving.pop(fd)
-        del self.doing[fd]
+        del self.handlers[fd]
         self.poll.unregister(fd)  # as in _lose
         arrival.end()
         if arrival.listener is not None:
@@ -326,7 +326,7 @@ class Worker:
         whose = str(state["id"]), str(state["bundle"])
         try:
             known = self.recorder.root_of(*whose) if self.recorder else None
-        except Exception:  # noqa: BLE001 - the listener counts
+        except Exception:  # noqa: BLE001 - the listener matters more
             known = None
         return {**state, "root": known or ""}
 
@@ -338,8 +338,8 @@ class Worker:
         self.is_over = SIGTERM in numbers
 
     def _succeed(self) -> None:
-        """Become the keeper in its place, with all that is open."""
-        self._arrive()  # what the keeper had given
+        """Become the keeper in its place, with all open descriptors."""
+        self._arrive()  # connections that the keeper had passed on
         self._guarded(self.scrapes.close)
         self._finish()
         stored = {name: Named(name, fd) for name, fd in self._held()}

@@ -1,4 +1,4 @@
-"""What the agent says of itself: lines on stderr, which systemd's journal takes."""
+"""The agent's own log: lines on stderr, which go to systemd's journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import posix
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, if anybody listens."""
+    """Write a line to stderr; without a reader it is lost."""
     try:
         posix.write(2, f"runc-wrap agent: {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:

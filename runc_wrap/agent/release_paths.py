@@ -1,4 +1,4 @@
-"""Where the agent's own code and sockets lie. Reads only links and names of files."""
+"""Paths of the agent's own code and sockets. Reads only links and names of files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _START = __file__.rpartition("/")[0] + "/start.py"
 
 
 def directory(prefix: str) -> str:
-    """Return where the sockets are, root's alone."""
+    """Return the directory of the sockets, which only root may enter."""
     return f"{prefix}/var/agent"
 
 
 def release(prefix: str) -> str:
-    """Return what PREFIX/lib/current leads to: another after an upgrade; "" if there is none."""
+    """Return the target of PREFIX/lib/current, which an upgrade changes; "" for none."""
     try:
         return posix.readlink(f"{prefix}/lib/current")
     except OSError:
@@ -22,9 +22,9 @@ def release(prefix: str) -> str:
 
 
 def own_release(prefix: str) -> str:
-    """Return the release that this code belongs to, as `release` has it.
+    """Return the release that this code belongs to, in the form of `release`.
 
-    A developer's tree is none: then it is the one in force now.
+    A developer's tree is not a release: it counts as the one in force now.
     """
     lib = f"{prefix}/lib/"
     inside = _START.removeprefix(lib).partition("/venv/")[0]
@@ -32,14 +32,14 @@ def own_release(prefix: str) -> str:
 
 
 def command(prefix: str, role: str) -> list[str]:
-    """Return the words that start a role with this process' own code."""
+    """Return the command that starts a role with this process' own code."""
     return _words(f"{prefix}/lib/{own_release(prefix)}/python", _START, role, prefix)
 
 
 def command_anew(prefix: str, role: str) -> list[str]:
-    """Return the words that start a role with the installed release's code.
+    """Return the command that starts a role with the installed release's code.
 
-    A release without an agent is none to change to.
+    If that release has no agent, it is the same as `command`.
     """
     installed = f"{prefix}/lib/{release(prefix)}"
     for start in _starts(f"{installed}/venv/lib"):
@@ -61,7 +61,7 @@ def _is_there(path: str) -> bool:
 
 
 def _words(python: str, start: str, role: str, prefix: str) -> list[str]:
-    # the interpreter behind all links: through the venv's it would look for more at each start
+    # The interpreter behind all links: through the venv's it would read more at each start.
     own = getattr(sys, "_base_executable", sys.executable)
     found = _real(python) if _is_there(python) else own
     return [found, "-I", "-S", "-B", "-X", "utf8", start, role, prefix]

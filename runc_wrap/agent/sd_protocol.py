@@ -1,7 +1,7 @@
 """systemd's protocol for services: descriptors handed over at the start, and messages.
 
-sd_listen_fds(3), sd_notify(3). The keeper speaks it to its workers as systemd speaks it to the
-keeper, so that there is one way. What is named here beyond systemd's own begins with X_.
+sd_listen_fds(3), sd_notify(3). systemd uses it with the keeper, and the keeper with its workers,
+so that there is one protocol. Names that are not systemd's begin with X_.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 FIRST = 3  # SD_LISTEN_FDS_START
 READY = b"READY=1"
 STOPPING = b"STOPPING=1"
-CHANGED = b"X_RELEASE=changed"  # a worker to the keeper: this is no longer the installed release
+CHANGED = b"X_RELEASE=changed"  # worker to keeper: this is no longer the installed release
 _LARGEST = 4096  # bytes of a message
 _MOST = 16  # descriptors of a message
 _CREDENTIALS = 12  # bytes of struct ucred: pid, uid, gid
 
 
 class Named:
-    """An open descriptor, and what it is called between us."""
+    """An open descriptor, and its name between keeper, workers and systemd."""
 
     __slots__ = ("fd", "name")
 
@@ -34,7 +34,7 @@ class Named:
 
 
 class Message:
-    """What a process told: `pid` and `uid` are the kernel's word, the rest is its own."""
+    """A process' message: the kernel vouches for `pid` and `uid`, the sender chose the rest."""
 
     __slots__ = ("fds", "lines", "pid", "uid")
 
@@ -54,7 +54,7 @@ class Message:
 
 
 def received(environment: Mapping[bytes, bytes]) -> list[Named]:
-    """Return the descriptors that were handed to this process, which no child inherits."""
+    """Return the descriptors that were handed to this process, now closed on exec."""
     count = _number(environment.get(b"LISTEN_FDS", b""))
     if _number(environment.get(b"LISTEN_PID", b"")) != posix.getpid():
         return []
@@ -73,27 +73,27 @@ def _number(text: bytes) -> int:
 def become(
     argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
 ) -> NoReturn:
-    """Exec a program that finds these descriptors, and none of our others but 0, 1 and 2.
+    """Exec a program with these descriptors, and none of this process' others but 0, 1 and 2.
 
-    Raises OSError. The descriptors are then as `arranged` has them; others may be gone.
+    Raises OSError. The descriptors are then where `arranged` puts them; others may be closed.
     """
     _arrange([each.fd for each in handed])
-    told = {
+    variables = {
         b"LISTEN_PID": str(posix.getpid()).encode(),
         b"LISTEN_FDS": str(len(handed)).encode(),
         b"LISTEN_FDNAMES": ":".join(each.name for each in handed).encode(),
     }
-    posix.execve(argv[0], [*argv], {**environment, **told})
+    posix.execve(argv[0], [*argv], {**environment, **variables})
 
 
 def arranged(handed: Iterable[Named]) -> list[Named]:
-    """Return where descriptors are that could not be handed on."""
+    """Return where descriptors are after a `become` that failed."""
     return [Named(each.name, FIRST + at) for at, each in enumerate(handed)]
 
 
 def _arrange(fds: Iterable[int]) -> None:
     """Put descriptors in a row from FIRST on, inheritable."""
-    import fcntl  # noqa: PLC0415 - only who starts others needs it
+    import fcntl  # noqa: PLC0415 - only processes that start others need it
 
     given = [*fds]
     beyond = FIRST + len(given)
@@ -103,9 +103,9 @@ def _arrange(fds: Iterable[int]) -> None:
 
 
 def send(address: str, message: bytes, fds: Sequence[int] = (), seconds: float = 0.0) -> bool:
-    """Send a message to a NOTIFY_SOCKET; "" is nobody. Tell whether it was taken.
+    """Send a message to a NOTIFY_SOCKET, "" for none. Return whether it was taken.
 
-    A socket takes some ten messages (net.unix.max_dgram_qlen): `seconds` is to wait for room.
+    A socket queues some ten messages (net.unix.max_dgram_qlen): wait up to `seconds` for room.
     """
     if not address:
         return False
@@ -113,15 +113,15 @@ def send(address: str, message: bytes, fds: Sequence[int] = (), seconds: float =
     rights = b"".join(fd.to_bytes(4, "little") for fd in fds)
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
     kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
-    teller = _socket.socket(_socket.AF_UNIX, kind)
+    sender = _socket.socket(_socket.AF_UNIX, kind)
     try:
-        teller.settimeout(seconds)
-        teller.connect(to)  # only then it is known when there is room
-        teller.sendmsg([message], ancillary)
+        sender.settimeout(seconds)
+        sender.connect(to)  # only a connected socket can wait for room
+        sender.sendmsg([message], ancillary)
     except OSError:
         return False
     finally:
-        teller.close()
+        sender.close()
     return True
 
 

@@ -1,4 +1,4 @@
-"""Signals as something to wait for, beside descriptors."""
+"""Signals delivered through a descriptor, to be waited for beside others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = (SIGCHLD, SIGHUP, SIGINT, SIGTERM)
 
 
 class Signals:
-    """Takes signals from when it is made; `fd` is readable when there are some."""
+    """Catches signals from its creation on; `fd` is readable when some have come."""
 
     def __init__(self, *numbers: int) -> None:
         self.fd, writer = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
@@ -31,7 +31,7 @@ class Signals:
         pthread_sigmask(SIG_UNBLOCK, ALL)
 
     def take(self) -> set[int]:
-        """Return the signals that came."""
+        """Return the signals that have come since the last call."""
         try:
             return set(posix.read(self.fd, 4096))
         except BlockingIOError:
@@ -39,21 +39,21 @@ class Signals:
 
 
 def _nothing(_number: int, _frame: object) -> None:
-    """Leave it to the wake-up descriptor, which has it."""
+    """Do nothing: the wake-up descriptor has received it."""
 
 
 def hold() -> None:
-    """Let signals wait, until `Signals` is made: by who execs, or a child before `fresh`."""
+    """Block signals until `Signals` is made: before an exec, or in a child before `fresh`."""
     pthread_sigmask(SIG_BLOCK, ALL)
 
 
 def release() -> None:
-    """Let signals come again that `hold` made wait."""
+    """Unblock the signals that `hold` blocked."""
     pthread_sigmask(SIG_UNBLOCK, ALL)
 
 
 def fresh() -> None:
-    """In a child: forget what the parent set. Only the keeper follows a terminal's signals."""
+    """Undo the parent's settings in a child. Only the keeper obeys a terminal's signals."""
     set_wakeup_fd(-1)
     for number in ALL:
         signal(number, SIG_IGN if number in (SIGHUP, SIGINT) else SIG_DFL)

@@ -1,4 +1,4 @@
-"""The agent's listening sockets: handed over by systemd, or bound here. One agent on one prefix."""
+"""The agent's listening sockets: handed over by systemd or bound here. One agent for a prefix."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ KINDS = {
 LOCK = "lock"
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
 _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
-_PATIENCE = 1.0  # seconds for a worker of an agent that was killed to end
-_ENDING = 1.0  # seconds that an agent which ends may hold the lock
+_WORKER_ENDS = 1.0  # seconds for the workers of a killed agent to end
+_LOCK_SECONDS = 1.0  # seconds that an agent which is ending may still hold the lock
 
 
 File = tuple[int, int]  # device and inode
-Bound = dict[str, File]  # of the sockets bound here, by their names
+Bound = dict[str, File]  # the sockets bound here, by name
 
 
 class Unusable(Exception):
@@ -40,7 +40,7 @@ def path(prefix: str, name: str) -> str:
 
 
 def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
-    """Return all descriptors by name, `given` ones among them, and what was bound here.
+    """Return all descriptors by name, `given` ones included, and the sockets bound here.
 
     Raises Unusable.
     """
@@ -69,15 +69,15 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
 
 
 def _name(prefix: str, given: Named) -> str:
-    """Return what a descriptor is: one of ours by its path; systemd names all of a unit alike."""
+    """Return a descriptor's name: by a socket's path, as systemd names all of a unit alike."""
     try:
         looked_at = _socket.socket(fileno=given.fd)
-    except OSError:  # no socket: a descriptor that was stored
+    except OSError:  # not a socket but a stored descriptor
         return given.name
     try:
         listens = looked_at.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
         is_whole = listens or looked_at.type == _socket.SOCK_DGRAM
-        address = looked_at.getsockname() if is_whole else ""  # what was accepted has it, too
+        address = looked_at.getsockname() if is_whole else ""  # accepted ones have it, too
     finally:
         looked_at.detach()
     return next((name for name in KINDS if address == path(prefix, name)), given.name)
@@ -93,7 +93,7 @@ def _make_directory(directory: str) -> None:
 def _locked(name: str) -> int:
     flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
     descriptor = posix.open(name, flags, 0o600)
-    until = time.monotonic() + _ENDING
+    until = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,7 +106,7 @@ def _locked(name: str) -> int:
 
 
 def _another(name: str, descriptor: int) -> str:
-    from runc_wrap.host import locks  # noqa: PLC0415 - only an agent that ends needs it
+    from runc_wrap.host import locks  # noqa: PLC0415 - only an agent that cannot start needs it
 
     return f"another agent runs here: {locks.holder(descriptor)} holds {name}."
 
@@ -125,8 +125,8 @@ def _listening(name: str, kind: int) -> int:
 
 
 def _clear(name: str, kind: int) -> None:
-    """Remove a socket at which nobody listens."""
-    until = time.monotonic() + _PATIENCE
+    """Remove a socket on which no process listens. Raises Unusable if one does."""
+    until = time.monotonic() + _WORKER_ENDS
     while _answers(name, kind):
         if time.monotonic() > until:
             raise Unusable(f"another program listens at {name}.")
@@ -155,9 +155,9 @@ def _identity(name: str) -> File:
 
 
 def take_messages(prefix: str) -> tuple[_socket.socket, str, Bound]:
-    """Return the keeper's own socket, its path, and what was bound for that. Raises OSError.
+    """Return the keeper's own socket, its path, and its entry in `Bound`. Raises OSError.
 
-    Where the directory was removed beneath an agent that still runs, another may have the name.
+    If the directory was removed under a running agent, another agent may already use the name.
     """
     name = "keeper"
     if _answers(path(prefix, name), _socket.SOCK_DGRAM):
@@ -168,7 +168,7 @@ def take_messages(prefix: str) -> tuple[_socket.socket, str, Bound]:
 
 
 def remove(prefix: str, bound: Bound) -> None:
-    """Remove the sockets that this agent bound, not what another has put in their place."""
+    """Remove the sockets that this agent bound, but none that replaced them."""
     for name, own in bound.items():
         try:
             if _identity(path(prefix, name)) == own:
@@ -178,12 +178,12 @@ def remove(prefix: str, bound: Bound) -> None:
 
 
 def as_text(bound: Bound) -> str:
-    """Return what was bound in a form to hand on."""
+    """Return the bound sockets as text, for a successor."""
     return " ".join(f"{name}:{device}:{inode}" for name, (device, inode) in bound.items())
 
 
 def from_text(text: str) -> Bound:
-    """Return what `as_text` wrote; what is none is left out."""
+    """Return the bound sockets that `as_text` wrote; malformed parts are left out."""
     parts = [one.split(":") for one in text.split()]
     return {
         one[0]: (int(one[1]), int(one[2]))

@@ -1,12 +1,12 @@
-"""Noticing that a worker hangs.
+"""How the keeper detects that a worker hangs.
 
-The decisions worker does where launchers connect, and it accepts none. It counts what it accepts in
-memory that both have. The keeper is woken by a connection once in a while and looks after that
-whether the count moved; at rest it is not woken at all.
+The decisions worker hangs if launchers connect and it accepts none. It counts accepted connections
+in memory shared with the keeper. A connection now and then wakes the keeper, which then checks
+whether the count has moved; without connections it is not woken at all.
 
-The evidence worker counts its turns so, and has one every TICK at least: the keeper looks at that,
-whether there are listeners or not. It says in the memory in flight (agent.observe.notify) since
-when it is at one thing: whoever comes next knows by that which call it hung in.
+The evidence worker counts its turns, at least one every TICK, and the keeper checks that count
+whether there are listeners or not. The worker notes in the memory in flight (agent.observe.notify)
+when it began its present work, so that its successor knows in which call it hung.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ import time
 
 from runc_wrap.host.procfs import is_runnable
 
-SECONDS = 2.0  # without accepting; launchers themselves wait for less than a tenth of one
+SECONDS = 2.0  # without accepting; launchers themselves wait less than 0.1 s
 _STARTING = 10.0
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _BYTES = 8
 BUSY_AT = 168  # in the memory in flight: nanoseconds of the monotonic clock, 0 while it waits
 BUSY_SECONDS = 5.0
 TICK, TICK_AT_REST = 2.0, 5.0  # seconds between turns at most, with listeners and without
-LOOKS, MOST_LOOKS = 4, 24  # looks without a turn in between; of one that has no CPU, or starts
-_LOOK_AFTER = 0.5  # seconds more than a tick
+LOOKS, MOST_LOOKS = 4, 24  # checks without a turn; the second if it has no CPU or is starting
+_LOOK_AFTER = 0.5  # seconds beyond a tick
 
 
 def is_stuck(memory: int) -> bool:
-    """Tell whether the evidence worker with this memory in flight hung when it ended."""
+    """Return whether the evidence worker that used this memory in flight hung when it ended."""
     since = int.from_bytes(posix.pread(memory, _BYTES, BUSY_AT), sys.byteorder)
     return 0 < since < time.monotonic_ns() - BUSY_SECONDS * 1e9
 
 
 class Progress:
-    """A number that grows, in memory of this descriptor."""
+    """A growing number in the memory behind this descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._count = int.from_bytes(posix.pread(fd, _BYTES, 0), "little")
 
     def moved(self) -> None:
-        """Count."""
+        """Count one step."""
         self._count += 1
         posix.pwrite(self.fd, self._count.to_bytes(_BYTES, "little"), 0)
 
 
 class Watch:
-    """Looks at a listening socket, in the keeper; `progress` is to be handed to its worker."""
+    """Checks a listening socket, in the keeper; `progress` is to be handed to its worker."""
 
     def __init__(self, poll: select.epoll, listening: int) -> None:
         self.fd = listening
@@ -62,18 +62,18 @@ class Watch:
         poll.register(listening, _ONCE)
 
     def begin(self) -> None:
-        """Look from now on: somebody connected."""
+        """Start checking: a process has connected."""
         self._is_looking = True
         self._before, self._since = self._count(), time.monotonic()
-        self._waited = self._somebody_waits()  # after the count: were they accepted, it would move
+        self._waited = self._has_waiting()  # after the count, which accepting moves
 
     def seconds(self, *, is_ready: bool) -> list[float]:
-        """Return in how many seconds to ask again, [] for not at all."""
+        """Return in how many seconds to check again, [] for never."""
         longest = SECONDS if is_ready else _STARTING
         return [self._since + longest - time.monotonic()] if self._is_looking else []
 
     def is_stalled(self, *, is_ready: bool) -> bool:
-        """Tell whether connections have waited for so long, and none was accepted meanwhile."""
+        """Return whether connections waited all that time and none was accepted."""
         due = self.seconds(is_ready=is_ready)
         if not due or due[0] > 0:
             return False
@@ -84,14 +84,14 @@ class Watch:
     def _count(self) -> bytes:
         return posix.pread(self.progress, _BYTES, 0)
 
-    def _somebody_waits(self) -> bool:
+    def _has_waiting(self) -> bool:
         looked = select.poll()
         looked.register(self.fd, select.POLLIN)
         return bool(looked.poll(0))
 
 
 class Pulse:
-    """Looks whether the evidence worker has its turns, in the keeper; `memory` is handed to it."""
+    """Checks that the evidence worker has turns, in the keeper; `memory` is handed to it."""
 
     def __init__(self) -> None:
         self.memory = posix.memfd_create("progress", posix.MFD_CLOEXEC)
@@ -101,7 +101,7 @@ class Pulse:
         self._every = 0.0
 
     def seconds(self, *, has_listeners: bool) -> float:
-        """Return in how many seconds to look again."""
+        """Return in how many seconds to check again."""
         every = (TICK if has_listeners else TICK_AT_REST) + _LOOK_AFTER
         if every != self._every:
             self.begin()
@@ -109,14 +109,14 @@ class Pulse:
         return self._due - time.monotonic()
 
     def begin(self) -> None:
-        """Begin to count: there is another worker, or it ticks otherwise."""
+        """Start counting anew: the worker was replaced, or ticks at another rate."""
         self._looks, self._every, self._before = 0, 0.0, None
 
     def is_lost(self, pid: int, *, is_ready: bool) -> bool:
-        """Look if it is time, and tell whether the worker stands still.
+        """Check if it is time, and return whether the worker hangs.
 
-        Looks are counted and not time, as all of this may have stood still together. One that only
-        has no CPU is given longer.
+        Counts checks rather than seconds, as the whole machine may have been suspended. A worker
+        that merely has no CPU is given longer.
         """
         now = time.monotonic()
         if not self._every or now < self._due:

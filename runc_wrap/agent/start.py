@@ -1,6 +1,6 @@
 """Starts one of the agent's processes: python -I -S -B -X utf8 start.py ROLE PREFIX.
 
-Launched by path, and without `site`: what a role imports decides how much memory it takes.
+Started by path and without `site`: a role's imports decide how much memory it takes.
 """
 
 import sys

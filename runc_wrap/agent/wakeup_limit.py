@@ -1,6 +1,6 @@
-"""Descriptors that need not be heard at once: each wakes the process a few times a second at most.
+"""Limits how often a descriptor that is not urgent wakes the process: a few times a second.
 
-A wake-up for each message would cost more than what there is to hear.
+A wake-up for each message would cost more than reading the messages.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SECONDS = 0.25
-MOST = 1000  # messages to come meanwhile; the connector's buffer holds ten times as many
+MOST = 1000  # messages that may come meanwhile; the connector's buffer holds ten times as many
 
 
 class Resting:
-    """Takes descriptors out of what `poll` waits for, for a while."""
+    """Takes descriptors out of `poll` for a while."""
 
     def __init__(self, poll: select.epoll) -> None:
         self._poll = poll
@@ -25,9 +25,9 @@ class Resting:
         self._rests: dict[int, tuple[int, float]] = {}  # messages at the last rest, its seconds
 
     def rest(self, fd: int, taken: int) -> None:
-        """Do not wait for it for SECONDS, or less where more than MOST messages came meanwhile.
+        """Do not wait for it for SECONDS, or less if more than MOST messages came during the last.
 
-        `taken` is how many were ever read. It rests already: no longer for that.
+        `taken` is how many were ever read. Repeated calls do not prolong the pause.
         """
         if fd in self._until:
             return
@@ -38,14 +38,14 @@ class Resting:
         self._until[fd] = time.monotonic() + seconds
 
     def wake(self, fds: Iterable[int]) -> None:
-        """Wait for these again."""
+        """Wait for these again at once."""
         for fd in fds:
             if fd in self._until:
                 self._poll.modify(fd, select.EPOLLIN)
                 del self._until[fd]
 
     def wake_due(self) -> None:
-        """Wait again for those that have rested."""
+        """Wait again for descriptors whose pause is over."""
         if self._until:
             now = time.monotonic()
             self.wake([fd for fd, until in self._until.items() if until <= now])

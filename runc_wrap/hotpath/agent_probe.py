@@ -11,7 +11,7 @@ _NOBODY = " No agent listens, so the mode is audit instead of observe."
 
 
 def hears(path: str) -> bool:
-    """Tell whether somebody accepts connections at this socket, as far as we may connect to it.
+    """Return whether somebody accepts connections at this socket, as far as we may connect to it.
 
     One with a full queue does not: a runtime would wait there. What lingers after an agent accepts,
     for processes that join its containers, and records nothing: it is nobody.
@@ -20,7 +20,7 @@ def hears(path: str) -> bool:
 
 
 def _is_bound(path: str) -> bool:
-    """Tell whether a seqpacket socket is open there, without connecting (unix(7))."""
+    """Return whether a seqpacket socket is open there, without connecting (unix(7))."""
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     try:
         probe.connect(path)

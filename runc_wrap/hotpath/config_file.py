@@ -146,7 +146,7 @@ def remove(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Tell whether there is something at a path that can be looked at."""
+    """Return whether there is something at a path that can be looked at."""
     return version(path) is not None
 
 

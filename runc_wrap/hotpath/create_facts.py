@@ -119,7 +119,7 @@ def _writes_machine(config: "Json", linux: "Json") -> bool:
 
 
 def _all_devices(linux: "Json") -> bool:
-    """Tell whether the last device rule that speaks of all devices allows them."""
+    """Return whether the last device rule that speaks of all devices allows them."""
     resources = linux.get("resources")
     rules = _list(resources.get("devices") if isinstance(resources, dict) else None)
     for rule in reversed(rules):

@@ -155,7 +155,7 @@ def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
 
 
 def _may_be_late(who: "Identity", policy: "Json") -> bool:
-    """Tell whether annotations must have been there first; a policy of before does not say."""
+    """Return whether annotations must have been there first; a policy of before does not say."""
     return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
 
 
@@ -174,7 +174,7 @@ def _source(rule: "Json") -> str:
 
 
 def _counts(who: "Identity", opt_out: "Json") -> bool:
-    """Tell whether this container's annotations count."""
+    """Return whether this container's annotations count."""
     return (
         opt_out["annotations"]
         and rule_match.matches_any(opt_out["namespaces"], who.namespace)

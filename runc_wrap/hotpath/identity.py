@@ -94,7 +94,7 @@ def _keys_of_crio(annotations: "Annotations") -> "dict[str, str]":
 
 
 def is_sandbox(annotations: "Annotations", sandbox: str) -> bool:
-    """Tell whether annotations that containerd's CRI plugin wrote are of the sandbox of this id."""
+    """Return whether containerd's CRI plugin wrote these annotations for the sandbox of this id."""
     return annotations.get(_CRI_TYPE) == "sandbox" and annotations.get(_CRI_SANDBOX) == sandbox
 
 

@@ -126,7 +126,7 @@ def _rotate(directory: str) -> None:
 
 
 def is_late(line: "Json", before: "Json") -> bool:
-    """Tell whether a line is the agent's on a create that the cold path had decided before.
+    """Return whether a line is the agent's on a create that the cold path had decided before.
 
     The agent hung between its decision and its line; its launcher waited no longer, of one pid
     throughout, and what the agent wrote was not followed.

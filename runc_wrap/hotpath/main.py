@@ -137,7 +137,7 @@ def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":
 
 
 def _is_heard(block: "Json") -> bool:
-    """Tell whether an agent listens where this block of observe has the runtime connect."""
+    """Return whether an agent listens where this block of observe has the runtime connect."""
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and for this mode only
 
     return agent_probe.hears(block.get("listenerPath", ""))
@@ -164,7 +164,7 @@ def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str =
 
 
 def _is_as_user(environment: "Mapping[bytes, bytes]", process: str) -> bool:
-    """Tell whether runc takes uid 0 for a user's: rootless Podman runs it in a user namespace."""
+    """Return whether runc takes uid 0 for a user's: rootless Podman runs it in a user namespace."""
     mapped = config_file.read(f"/proc/{process}/uid_map").text.split()
     return mapped[:3] != INITIAL and environment.get(b"USER") != b"root"
 

@@ -28,7 +28,7 @@ _SAYS_SO = {"crio": _CRIO_SANDBOX, "podman": {"io.podman.annotations.privileged"
 
 
 def is_privileged(facts: "CreateFacts", counting: "dict[str, str]") -> bool:
-    """Tell whether the engine made this container privileged.
+    """Return whether the engine made this container privileged.
 
     `counting` are the annotations that count. A privileged container has all capabilities that the
     engine itself could give, which on some nodes is not all there are.

@@ -68,7 +68,7 @@ def telling(entry: "Json") -> "Json":
 
 
 def _compares(entry: "Json") -> bool:
-    """Tell whether a rule looks at arguments."""
+    """Return whether a rule looks at arguments."""
     return bool(entry["rule"].get("args"))
 
 
@@ -199,7 +199,7 @@ def _without(item: "Json", other: "Json") -> "Iterator[Json]":
 
 
 def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
-    """Tell whether two lists of comparisons cannot hold together, where that is easily told."""
+    """Return whether two lists of comparisons cannot hold together, where that is easily told."""
     return any(
         one.get("index", 0) == another.get("index", 0) and _differ(one, another)
         for one in have
@@ -224,7 +224,7 @@ def _opposite(one: "Json") -> "Json":
 
 
 def _accepts(argument: "Json", family: int) -> bool:
-    """Tell whether a comparison holds for a value, of a family or else."""
+    """Return whether a comparison holds for a value, of a family or else."""
     value: int = argument.get("value", 0)
     second: int = argument.get("valueTwo", 0)
     accepted = {

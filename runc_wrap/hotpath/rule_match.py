@@ -28,7 +28,7 @@ def _selects(rule: "Json", who: "Identity") -> bool:
 
 
 def _drawn(rule: "Json", who: "Identity") -> bool:
-    """Tell whether the rule's percentage takes this container: the same after a restart."""
+    """Return whether the rule's percentage takes this container: the same after a restart."""
     percent: int = rule.get("percent", 100)
     if percent >= 100:  # noqa: PLR2004 - all of them
         return True
@@ -45,7 +45,7 @@ def _spread(text: str) -> int:
 
 
 def matches_any(patterns: "list[str]", text: "str | None") -> bool:
-    """Tell whether one of the patterns matches; what is not known only "*" matches."""
+    """Return whether one of the patterns matches; what is not known only "*" matches."""
     if text is None:
         return ANYTHING in patterns
     return any(matches(pattern, text) for pattern in patterns)

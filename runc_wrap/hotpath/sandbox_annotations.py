@@ -31,6 +31,6 @@ def annotations(bundle_path: str, sandbox: str) -> "dict[str, str]":
 
 
 def _is_plain(name: str) -> bool:
-    """Tell whether a name leads nowhere else; it has nothing but what ids are made of."""
+    """Return whether a name leads nowhere else; it has nothing but what ids are made of."""
     letters = name.replace("-", "").replace("_", "")
     return len(name) <= _LONGEST and letters.isascii() and letters.isalnum()

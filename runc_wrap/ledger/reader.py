@@ -111,9 +111,9 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
 
 
 def replaces(line: Json, before: Json) -> bool:
-    """Tell whether a line is the same create's as one before: the agent's answer was not followed.
+    """Return whether a line is for the same create as an earlier one of the agent's.
 
-    The launcher, of one pid throughout, then decided on the cold path.
+    The launcher did not follow the agent's answer and, with the same pid, took the cold path.
     """
     same = all(line.get(name) == before.get(name) for name in ("root", "id", "pid"))
     vias = (before.get("via"), line.get("via"))

@@ -34,5 +34,5 @@ class Container:
 
     @property
     def looks(self) -> bool:
-        """Tell whether its mode lets its calls be seen."""
+        """Return whether its mode lets its calls be seen."""
         return self.record.mode in _LOOKING

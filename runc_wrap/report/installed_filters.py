@@ -127,7 +127,7 @@ def of(
 
 
 def _is_observed(containers: list[Container]) -> bool:
-    """Tell whether the newest container was in observe, which hears of all, and was watched."""
+    """Return whether the newest container was in observe, which hears of all, and was watched."""
     newest = max(containers, key=lambda one: one.begin)
     return newest.record.mode == modes.OBSERVE and newest.watched > 0
 
@@ -144,7 +144,7 @@ def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[st
 
 
 def is_one(call: Call, profile: Filter) -> bool:
-    """Tell whether a call installed a filter, or tried to.
+    """Return whether a call installed a filter, or tried to.
 
     Without arguments a record tells that of a call which the profile lets through: only this is
     logged of it. Of a prctl that it denies nobody knows what it was for; seccomp has one purpose.

@@ -157,7 +157,7 @@ class Judged:
 
     @property
     def is_calm(self) -> bool:
-        """Tell whether it is enforced, and nothing is known that somebody should look at."""
+        """Return whether it is enforced, and nothing is known that somebody should look at."""
         enforced = all(one.record.mode in ENFORCED for one in self.containers)
         unseen = self.verdict is None and not any(one.looks for one in self.containers)
         return enforced and (self.verdict == outcomes.SAFE or (unseen and not self.rows))

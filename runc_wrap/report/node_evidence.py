@@ -171,7 +171,7 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
 
 
 def is_there(key: Key) -> bool:
-    """Tell whether a container's first process still is."""
+    """Return whether a container's first process still is."""
     first = container_index.first_process(key)
     there = procfs.born(first[0]) if first else None
     return bool(first and there and there[0] == first[1])
@@ -258,7 +258,7 @@ def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterato
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether there is a file, or may be one: reading says whose it is to read."""
+    """Return whether there is a file, or may be one: reading says whose it is to read."""
     try:
         return path.exists()
     except PermissionError:

@@ -86,7 +86,7 @@ class Suspicion:
 
 
 def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
-    """Tell whether a filter of this mode may have led to a record; `outcome` None: not known.
+    """Return whether a filter of this mode may have led to a record; `outcome` None: not known.
 
     What `clone3` gets is expected and takes nothing from `safe` where it is known to be the
     container's: nor does it here.

@@ -226,7 +226,7 @@ class Judging:
 
 
 def _is_idle_sandbox(one: Container) -> bool:
-    """Tell whether it is a pod's sandbox, of which no call was seen.
+    """Return whether it is a pod's sandbox, of which no call was seen.
 
     Engines leave a container of a pod without a name where it is the sandbox, whose program only
     waits; one of a privileged pod gets a profile as it asks for no privileges itself.
@@ -236,7 +236,7 @@ def _is_idle_sandbox(one: Container) -> bool:
 
 
 def is_ours(call: Call, outcome: Outcome) -> bool:
-    """Tell whether a record is about our filter: programs have filters of their own."""
+    """Return whether a record is about our filter: programs have filters of their own."""
     if outcome.verdict == SAFE:
         return False
     action = call.code & actions.ACTION_MASK
@@ -288,7 +288,7 @@ def _verdict(
 
 
 def _concerns(source: str, one: Container) -> bool:
-    """Tell whether a source has a container's calls, or says whose they are.
+    """Return whether a source has a container's calls, or says whose they are.
 
     What is sent to a listener never reaches audit, and the other way round.
     """

@@ -177,7 +177,7 @@ def notification(data: bytes) -> None:
             socket.send_fds(there, [data[:65536] or b" "], [null.fileno()])
         there.shutdown(socket.SHUT_WR)
         for _ in range(8):
-            arrival.hear()
+            arrival.read()
             if arrival.is_whole:
                 break
         if not arrival.is_whole:

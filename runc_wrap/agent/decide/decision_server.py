@@ -1,12 +1,12 @@
 """The decisions worker: answers launchers, one request for each connection.
 
-Requests are answered one after the other. A file system that hangs makes the others wait, too; a
-launcher waits 80 ms at most (launcher/ask.c) and then decides itself; where that lasts, the keeper
-ends this. Whoever has hung up is not decided for: of a burst that is more than can be answered in
-time, those that still wait are answered.
+It answers requests one after the other, so a file system that hangs makes the others wait too. A
+launcher waits 80 ms at most (launcher/ask.c) and then decides itself; if the worker keeps hanging,
+the keeper ends it. It decides nothing for launchers that have hung up: of a burst too large to
+answer in time, it answers those that still wait.
 
-A connection is kept after its answer until the launcher has become the runtime, which closes it:
-only then is it known whether the launcher took the file that was made for it.
+A connection stays open after its answer until the launcher has become the runtime, which closes
+it: only then is it known whether the launcher took the file that was made for it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ REQUEST_SECONDS = 1.0  # for a request to come after its connection
 KEPT_SECONDS = 10.0  # for a launcher to become the runtime
 MOST = 256  # connections; more wait to be accepted
 _DRAIN_SECONDS = 0.1
-_COMPLAINT_SECONDS = 60.0  # between two lines about errors of ours
+_COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _COLLECT_EVERY = 1000  # requests
 _PRIORITY = -10
 
 
 class Connection:
-    """One launcher: `pid` its process, `made` the file made for it, `until` when it is given up."""
+    """One launcher: `pid` its process, `made` its new file, `until` when it is given up."""
 
     __slots__ = ("fd", "is_answered", "made", "pid", "socket", "until")
 
@@ -50,7 +50,7 @@ class Connection:
         self.until = time.monotonic() + REQUEST_SECONDS
 
     def is_open(self) -> bool:
-        """Tell whether the launcher has not closed it: it does not wait for long."""
+        """Return whether the launcher still waits: it soon gives up and closes."""
         try:
             return self.socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT) != b""
         except BlockingIOError:
@@ -60,7 +60,7 @@ class Connection:
 
 
 def main(prefix: str) -> None:
-    """Be the decisions worker, until the keeper ends it or ends."""
+    """Run the decisions worker until the keeper ends it, or ends itself."""
     handed = {each.name: each.fd for each in sd_protocol.received(posix.environ)}
     _come_first()
     signals = Signals(SIGTERM)
@@ -75,7 +75,7 @@ def main(prefix: str) -> None:
 
 
 def _come_first() -> None:
-    """Go before other work, as a container waits; where that may not be, it is only slower."""
+    """Raise the priority, as a container waits; where that is forbidden, it is only slower."""
     try:
         posix.setpriority(posix.PRIO_PROCESS, 0, _PRIORITY)
     except OSError:
@@ -110,7 +110,7 @@ class Server:
         self._drain()
 
     def _turn(self, ends: set[int]) -> bool:
-        """Wait for something and do it; tell whether it is the end."""
+        """Wait for events and handle them; return whether to stop serving."""
         self._accept_if_room()
         for fd, event in self.poll.poll(self._seconds()):
             if fd in ends:
@@ -119,7 +119,7 @@ class Server:
             if connection and event & select.EPOLLHUP:
                 self._close(connection)
             elif connection:
-                self._hear(connection)
+                self._read(connection)
             else:
                 self._accept()
         self._give_up_late_ones()
@@ -135,7 +135,7 @@ class Server:
         self.poll.unregister(fd)
 
     def _seconds(self) -> float | None:
-        """Return how long to wait; None, for ever, at rest."""
+        """Return how long to wait; None, for ever, without connections."""
         untils = [connection.until for connection in self.connections.values()]
         return max(min(untils) - time.monotonic(), 0.0) if untils else None
 
@@ -152,15 +152,15 @@ class Server:
             return
         self.connections[fd] = Connection(fd, pid, socket)
         self.poll.register(fd, select.EPOLLIN)
-        self._hear(self.connections[fd])  # the request mostly comes along with its connection
+        self._read(self.connections[fd])  # the request mostly arrives with its connection
 
-    def _hear(self, connection: Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         if connection.is_answered:
             self._close(connection)
             return
         try:
             packet = connection.socket.recv(wire.LARGEST + 1, _socket.MSG_DONTWAIT)
-        except BlockingIOError:  # not yet; or the event was of one before, with the same number
+        except BlockingIOError:  # not yet, or an earlier socket's event for this number
             return
         except OSError:
             packet = b""
@@ -182,7 +182,7 @@ class Server:
             if self.answerer.is_current():
                 return self.answerer.answer(packet, connection.pid, connection.is_open)
             self._ask_for_upgrade()
-        except Exception as error:  # noqa: BLE001 - the cold path tells it as its own, if it is there too
+        except Exception as error:  # noqa: BLE001 - the cold path reports it if it recurs
             self._errors += 1
             self._complain(described(error))
         return COLD
@@ -197,10 +197,10 @@ class Server:
         now = time.monotonic()
         if now - self._complained >= _COMPLAINT_SECONDS:
             self._complained = now
-            say(f"{self._errors} requests failed by an error of its own, at last {what}.")
+            say(f"{self._errors} requests failed with internal errors, the last: {what}.")
 
     def _tidy(self) -> None:
-        """Collect garbage when nobody waits for it: after an answer."""
+        """Collect garbage when no launcher waits for it: after an answer."""
         self._requests += 1
         if self._requests % _COLLECT_EVERY == 0:
             gc.collect()
@@ -212,24 +212,24 @@ class Server:
             self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        """Forget a connection; what its launcher did not take is removed first."""
+        """Forget a connection; first remove the file that its launcher did not take."""
         if connection.made:
             config_file.remove(connection.made)
         del self.connections[connection.fd]
         connection.socket.close()
 
     def _drain(self) -> None:
-        """Let launchers that were answered take what was made for them."""
+        """Give answered launchers time to take the files made for them."""
         until = time.monotonic() + _DRAIN_SECONDS
         while self.connections and time.monotonic() < until:
             for fd, _ in self.poll.poll(0.01):
                 if fd in self.connections:
-                    self._hear(self.connections[fd])
+                    self._read(self.connections[fd])
         for connection in [*self.connections.values()]:
             self._close(connection)
 
 
 def _peer(socket: _socket.socket) -> tuple[int, int]:
-    """Return pid and uid of who connected (unix(7), struct ucred)."""
+    """Return the pid and uid of the peer (unix(7), struct ucred)."""
     raw = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
     return int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")

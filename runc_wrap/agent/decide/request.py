@@ -1,7 +1,7 @@
 """One launcher's request, answered by the same function that decides on the cold path.
 
-No config is changed here: the new text is put beside it, and the launcher renames. Whatever is odd
-is answered "cold": the cold path then decides anew, and it alone refuses.
+This changes no config: it writes the new text beside it, and the launcher renames. Anything odd is
+answered with "cold": the cold path then decides anew, and only the cold path refuses.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-# Bytes of a config that is answered for. Parsed it takes up to 60 times that memory, which stays,
-# and others wait meanwhile; the cold path is as fast there, and ends.
+# Bytes of the largest config that is answered here. Parsing takes up to 60 times as much memory,
+# which this process keeps, and others wait meanwhile; the cold path is as fast there, and ends.
 LARGEST = 1024 * 1024
-_NOT_OURS = ("/proc/", "/dev/fd/")  # what lies there may be another file for each process
+_NOT_OURS = ("/proc/", "/dev/fd/")  # these paths may name another file for each process
 
 
 class Answer:
@@ -48,7 +48,7 @@ COLD = Answer(wire.COLD)
 
 
 class Answerer:
-    """Answers for one installation; what it keeps is used only while its files are the same."""
+    """Answers for one installation; uses its cached policy only while the file is the same."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -57,13 +57,14 @@ class Answerer:
         self._number = 0
 
     def is_current(self) -> bool:
-        """Tell whether this is still the installed release: only that knows its policy's form."""
+        """Return whether this is the installed release, which alone knows its policy's form."""
         return release_paths.release(self.prefix) == self._release
 
     def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
         """Return the answer to a request from the process `pid`.
 
-        Who waits no more has decided itself: a line on that now would tell of the config it made.
+        A launcher that has hung up has decided itself, and may have changed the config: then this
+        decision is not recorded.
         """
         started = time.perf_counter()
         request = wire.parsed(packet)
@@ -79,7 +80,7 @@ class Answerer:
         if not is_waited_for():
             return Answer(wire.COLD, answer.made)
         root = invocation.root or _default_root(request.kind, pid)
-        runtime = {"root": root, "pid": pid}  # the launcher becomes it
+        runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
         return answer
 
@@ -115,32 +116,32 @@ class Answerer:
             line["pid"] = runtime["pid"]
             line["seconds"] = round(time.perf_counter() - started, 6)
             ledger_file.append(self.prefix, line)
-        except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+        except Exception:  # noqa: BLE001 - a failing ledger must not stop a container
             return
 
 
 def _default_root(kind: str, pid: int) -> str:
-    """Return where the runtime that a launcher becomes keeps its state, "" if it is gone."""
+    """Return the state directory of the runtime that a launcher becomes, "" if it has ended."""
     try:
-        said = config_file.read(f"/proc/{pid}/environ").text.split(b"\0")
-        environment = dict(one.split(b"=", 1) for one in said if b"=" in one)
+        variables = config_file.read(f"/proc/{pid}/environ").text.split(b"\0")
+        environment = dict(one.split(b"=", 1) for one in variables if b"=" in one)
         return default_root(kind, environment, str(pid))
     except Refusal:
         return ""
 
 
 def _is_plain(invocation: Invocation) -> bool:
-    """Tell whether the line means the same here as in the launcher's directory and mounts."""
+    """Return whether its paths mean the same here as in the launcher's directory and mounts."""
     paths = (argv.config_path(invocation), invocation.bundle, invocation.pid_file or "/")
     absolute = all(path.startswith("/") and not _is_elsewhere(path) for path in paths)
     return absolute and not invocation.is_guess
 
 
 def _is_large(invocation: Invocation) -> bool:
-    """Tell whether the config is one for the cold path, by its size and before it is opened."""
+    """Return whether the config is too large to answer here, before it is opened."""
     try:
         return posix.stat(argv.config_path(invocation)).st_size > LARGEST
-    except OSError:  # reading it says why
+    except OSError:  # reading it reports why
         return False
 
 

@@ -1,15 +1,15 @@
-"""The words between a launcher and the decisions worker.
+"""The protocol between a launcher and the decisions worker.
 
-One packet each way, of fields that a NUL ends:
+One packet each way, of NUL-terminated fields:
 
     runc-wrap/1  KIND  RUNTIME  ARGV0  word  word ...        KIND: runc or crun
     runc-wrap/1  go  PATH  DEV  INO                          nothing to change
     runc-wrap/1  rename  PATH  DEV  INO  TEMP  REAL  TEMPINO
     runc-wrap/1  cold                                        decide yourself
 
-PATH is the config as the runtime opens it, REAL what it is behind symbolic links, DEV and INO are
-of the file that was read, TEMPINO of the new one. The launcher renames TEMP to REAL, and goes the
-cold way unless PATH is the file that was read before, and the new one after.
+PATH is the config as the runtime opens it, REAL the same file without symbolic links, DEV and INO
+identify the file that was read, TEMPINO the new one. The launcher renames TEMP to REAL, and takes
+the cold path unless PATH is the file that was read before that, and the new one after.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIXED = 4  # fields before the caller's words
 
 
 class Request:
-    """What a launcher asks: the runtime's kind, the path it was called by, the caller's words."""
+    """A launcher's question: the runtime's kind, the path it was called by, its words."""
 
     __slots__ = ("called_as", "kind", "words")
 
@@ -33,10 +33,10 @@ class Request:
 
 
 def parsed(packet: bytes) -> Request | None:
-    """Return what a packet asks, None for one that is no request."""
+    """Return the request in a packet, None if it is not one."""
     if len(packet) > LARGEST or not packet.endswith(b"\0"):
         return None
-    # as the cold path has its words from CPython under -X utf8
+    # Decoded as CPython decodes the cold path's words under -X utf8.
     fields = packet[:-1].decode("utf-8", "surrogateescape").split("\0")
     if len(fields) < _FIXED or fields[0] != VERSION.decode() or fields[1] not in KINDS:
         return None
@@ -44,7 +44,7 @@ def parsed(packet: bytes) -> Request | None:
 
 
 def go(path: str, device: int, inode: int) -> bytes:
-    """Return the answer that nothing is to be changed."""
+    """Return the answer that the config stays as it is."""
     return _packet("go", path, device, inode)
 
 

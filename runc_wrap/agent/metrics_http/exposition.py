@@ -1,8 +1,9 @@
 """The metrics' text, made by a short-lived program at nice 10 and kept for a second.
 
-prometheus_client costs 13 MB and 70 ms; the program pays that and is gone. It is started without
-anything of whoever asks (posix_spawn; its standard output is a file in memory), and one answer is
-everybody's who asks meanwhile and in the second after: so many scrapes cost as one does.
+prometheus_client costs 13 MB and 70 ms, which that program pays and then ends. It is started
+without anything from the request (posix_spawn; its standard output is a file in memory). One text
+answers all requests that come meanwhile and in the second after, so many scrapes cost as much as
+one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
 KEPT = 1.0  # seconds
-LONGEST = 12.0  # seconds until a program that does not end is killed; its own alarm is before
+LONGEST = 12.0  # seconds until a program that does not end is killed; its own alarm comes first
 NICE = 10
 _LONGEST_TYPE = 200  # bytes of the first line, the content type
 _PROGRAM = (
@@ -25,25 +26,25 @@ _NICE_PROGRAMS = ("/usr/bin/nice", "/bin/nice")
 
 
 class Exposition:
-    """The metrics in one format: "" or the media type that a program is asked for."""
+    """The metrics in one format: `accepted` is a media type, "" for the default."""
 
     def __init__(self, prefix: str, accepted: str) -> None:
         self._prefix = prefix
         self._accepted = accepted
         self._pid = 0
-        self._made = -1  # the descriptor of the text that is being written, or that is there
-        self._until = 0.0  # on the monotonic clock: when the program is killed, or the text old
+        self._made = -1  # the descriptor of the text, complete or being written
+        self._until = 0.0  # on the monotonic clock: when the program is killed or the text expires
         self.content_type = b""  # "" while there is no text
-        self.begin = self.end = 0  # where the text lies in its file
+        self.begin = self.end = 0  # of the text in its file
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether there is a text of the last second."""
+        """Return whether there is a text from the last second."""
         return bool(self.content_type) and time.monotonic() < self._until
 
     @property
     def is_due(self) -> bool:
-        """Tell whether a program has to be started for a text."""
+        """Return whether a program has to be started to make the text."""
         return not self._pid and not self.is_fresh
 
     @property
@@ -52,19 +53,19 @@ class Exposition:
         return [self._until] if self._pid or self.content_type else []
 
     def start(self) -> None:
-        """Have the text made anew. Raises OSError."""
+        """Start making the text anew. Raises OSError."""
         self.forget()
         self._made = posix.memfd_create("metrics", posix.MFD_CLOEXEC)
         self._pid = self._spawned()
         self._until = time.monotonic() + LONGEST
 
     def reap(self) -> bool:
-        """Look whether the program has ended; tell whether it has just done so, well or not."""
+        """Return whether the program has just ended, successfully or not."""
         if not self._pid:
             return False
         try:
             ended, status = posix.waitpid(self._pid, posix.WNOHANG)
-        except ChildProcessError:  # somebody else has waited for it
+        except ChildProcessError:  # it was waited for elsewhere
             ended, status = self._pid, 1
         if not ended:
             return False
@@ -73,7 +74,7 @@ class Exposition:
         return True
 
     def tidy(self) -> None:
-        """End a program that takes too long; forget a text that is old."""
+        """Kill a program that takes too long; drop a text that has expired."""
         if self._pid and time.monotonic() >= self._until:
             posix.kill(self._pid, SIGKILL)
             self._until = time.monotonic() + LONGEST
@@ -81,17 +82,17 @@ class Exposition:
             self.forget()
 
     def copy(self) -> int:
-        """Return a descriptor of the text for one connection, which outlives what is kept here."""
+        """Return a descriptor of the text for one connection, valid after the text is dropped."""
         return posix.dup(self._made)
 
     def forget(self) -> None:
-        """Let go of the text."""
+        """Drop the text."""
         if self._made >= 0:
             posix.close(self._made)
         self._made, self.content_type = -1, b""
 
     def _take(self, status: int) -> None:
-        """Take a text whose first line is its content type."""
+        """Take the program's output, whose first line is the content type."""
         first, newline, _ = posix.pread(self._made, _LONGEST_TYPE, 0).partition(b"\n")
         if status or not newline:
             self.forget()
@@ -123,7 +124,7 @@ class Exposition:
 
 
 def _nice() -> list[str]:
-    """Return the words that start a program at NICE; without nice(1) it does so itself, later."""
+    """Return words that start a program at NICE; without nice(1) it sets that itself, later."""
     more = NICE - posix.getpriority(posix.PRIO_PROCESS, 0)
     found = [one for one in _NICE_PROGRAMS if posix.access(one, posix.X_OK)]
     return [found[0], "-n", str(more)] if found and more > 0 else []

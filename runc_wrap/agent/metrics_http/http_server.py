@@ -1,8 +1,8 @@
-"""Scrapes: who connects, how many at once, and what they are sent. The agent never waits.
+"""Serves scrapes: accepts connections within limits and answers them. The agent never waits.
 
-Each listening socket has room of its own, and on loopback each uid: whoever connects and says
-nothing, or reads nothing, takes room from itself. Nothing is started before a request is whole
-and right (agent.metrics_http.request_head), and then once for all who ask
+Each listening socket has its own limit, and on loopback each uid: a client that connects and sends
+nothing, or reads nothing, takes room only from itself. Nothing is started before a request is
+complete and valid (agent.metrics_http.request_head), and then once for all clients
 (agent.metrics_http.exposition).
 """
 
@@ -17,15 +17,15 @@ from runc_wrap.agent.metrics_http import request_head
 from runc_wrap.agent.metrics_http.exposition import Exposition
 from runc_wrap.host import socket_peers
 
-HEAD_SECONDS = 2.0  # from the connection to a whole request
-ANSWER_SECONDS = 15.0  # from there on: for the program, and for the other side to read
+HEAD_SECONDS = 2.0  # from the connection to a complete request
+ANSWER_SECONDS = 15.0  # from then on: for the program, and for the client to read
 MOST_OF_ONE = 8  # connections of one uid at one socket
 MOST_OF_OTHERS = 16  # connections of all but root at one socket
-MOST_A_SECOND = 1000  # connections taken at one socket; more wait in its queue
-MOST_OF_ONE_A_SECOND = 50  # connections of one uid that are looked at; more are closed at once
-_MOST_AT_ONCE = 8  # events in one turn: others of this thread wait meanwhile
+MOST_A_SECOND = 1000  # connections accepted at one socket; more wait in its queue
+MOST_OF_ONE_A_SECOND = 50  # connections of one uid that are read; more are closed at once
+_MOST_AT_ONCE = 8  # events in one turn: this thread's other work waits meanwhile
 _PIECE = 64 * 1024  # bytes sent in one turn
-_READING = 1.0  # seconds in which an answer is read by who wants it
+_READING = 1.0  # seconds within which an honest client reads its answer
 _BUSY = (503, "Service Unavailable", "too many connections of this uid; try again in a second")
 _FAILED = (500, "Internal Server Error", "ledger or evidence cannot be read")
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """One listening socket; `hosts` are what Host may say there, () for anything."""
+    """One listening socket; `hosts` are the values that Host may have there, () for any."""
 
     def __init__(self, listening: _socket.socket, hosts: Iterable[bytes] = ()) -> None:
         self.listening = listening
         self.hosts = frozenset(hosts)
-        self.second = 0.0  # when the one began in which `taken` were
+        self.second = 0.0  # when the second began that `taken` counts
         self.taken = 0
         self.taken_of: dict[int, int] = {}
-        self.is_shut = False
+        self.is_paused = False
 
     def is_full(self, now: float) -> bool:
-        """Count a connection; tell whether that was the last for this second."""
+        """Count a connection; return whether it was the last for this second."""
         if now - self.second >= 1:
             self.second, self.taken = now, 0
             self.taken_of.clear()
@@ -54,20 +54,20 @@ class Place:
         return self.taken >= MOST_A_SECOND
 
     def is_flooded_by(self, uid: int) -> bool:
-        """Count a connection of this uid; tell whether it had its share of this second."""
+        """Count a connection of this uid; return whether it exceeds its share of this second."""
         self.taken_of[uid] = self.taken_of.get(uid, 0) + 1
         return self.taken_of[uid] > MOST_OF_ONE_A_SECOND
 
 
 class Scrape:
-    """One connection: reads its request, waits for the text, is sent it."""
+    """One connection: its request is read, it waits for the text, the text is sent."""
 
     def __init__(self, connection: _socket.socket, place: Place, uid: int) -> None:
         self.socket = connection
         self.place = place
         self.uid = uid
         self.until = time.monotonic() + HEAD_SECONDS
-        self.text = b""  # the head as far as it is here, then what is to be sent
+        self.text = b""  # the head as far as it has come, then what is still to be sent
         self.format = ""  # which exposition it waits for
         self.waits = False
         self.sends_since = 0.0
@@ -75,13 +75,13 @@ class Scrape:
 
     @property
     def can_go(self) -> bool:
-        """Tell whether it may be ended for another's sake: it says nothing, or reads nothing."""
+        """Return whether it may be closed to make room: it sends nothing, or reads nothing."""
         return not self.waits and (
             not self.sends_since or time.monotonic() - self.sends_since > _READING
         )
 
     def read(self) -> bool:
-        """Read on; tell whether the request is whole, or will never be."""
+        """Read more; return whether the request is complete, or never will be."""
         try:
             part = self.socket.recv(request_head.LARGEST + 1 - len(self.text))
         except BlockingIOError:
@@ -90,11 +90,11 @@ class Scrape:
         return not part or request_head.is_whole(self.text)
 
     def send(self, text: bytes) -> None:
-        """Begin to send, with what `file` has from `at` to `end` behind it."""
+        """Begin to send `text`, followed by bytes `at` to `end` of `file`."""
         self.text, self.waits, self.sends_since = text, False, time.monotonic()
 
     def send_on(self) -> bool:
-        """Send a piece; tell whether that was all. Raises OSError."""
+        """Send a piece; return whether that was all. Raises OSError."""
         if not self.text and self.at < self.end:
             self.text = posix.pread(self.file, min(_PIECE, self.end - self.at), self.at)
             self.at += len(self.text)
@@ -105,14 +105,14 @@ class Scrape:
         return not self.text and self.at >= self.end
 
     def close(self) -> None:
-        """End it; what the other side has sent too much is read, or it would see an error."""
+        """Close it, after reading surplus input: otherwise the client would get an error."""
         try:
             self.socket.shutdown(_socket.SHUT_WR)
             for _ in range(_MOST_AT_ONCE):
                 if not self.socket.recv(_PIECE):
                     break
         except OSError:
-            pass  # whoever scrapes sees the connection end
+            pass  # the client sees the connection end
         self.socket.close()
         if self.file >= 0:
             posix.close(self.file)
@@ -129,11 +129,11 @@ class Scrapes:
         self._expositions = {kind: Exposition(prefix, kind) for kind in kinds}
 
     def fileno(self) -> int:
-        """Return what is readable when `turn` has something to do."""
+        """Return the descriptor that is readable when `turn` has something to do."""
         return self._poll.fileno()
 
     def listen(self, descriptor: int) -> None:
-        """Answer at a copy of this listening socket from now on."""
+        """Accept connections at a copy of this listening socket from now on."""
         listening = _socket.socket(fileno=posix.dup(descriptor))
         listening.settimeout(0)
         is_unix = listening.family == _socket.AF_UNIX
@@ -142,7 +142,7 @@ class Scrapes:
         self._poll.register(listening.fileno(), select.EPOLLIN)
 
     def close(self) -> None:
-        """Let go of all that is open here."""
+        """Close everything that is open here."""
         for scrape in [*self._open.values()]:
             self._end(scrape)
         for place in self._places.values():
@@ -154,31 +154,31 @@ class Scrapes:
     def due(self) -> list[float]:
         """Return when `tidy` has something to do, on the monotonic clock."""
         made = [when for one in self._expositions.values() for when in one.until]
-        shut = [place.second + 1 for place in self._places.values() if place.is_shut]
+        shut = [place.second + 1 for place in self._places.values() if place.is_paused]
         return [*(scrape.until for scrape in self._open.values()), *made, *shut]
 
     def turn(self) -> None:
-        """Do a part of what there is to do; it stays readable if there is more."""
+        """Handle some events; `fileno()` stays readable if there are more."""
         for fd, _ in self._poll.poll(0, _MOST_AT_ONCE):
             if fd in self._places:
                 self._accept(self._places[fd])
-            elif fd in self._open:  # it may have made room for another in this turn
+            elif fd in self._open:  # it may have been closed for another in this turn
                 self._go_on_or_end(self._open[fd])
 
     def tidy(self) -> None:
-        """Give up who is late, open what was shut, let go of what is old."""
+        """Close late connections, reopen paused sockets, drop expired texts."""
         now = time.monotonic()
         for scrape in [one for one in self._open.values() if one.until <= now]:
             self._end(scrape)
         for fd, place in self._places.items():
-            if place.is_shut and now >= place.second + 1:
-                place.is_shut = False
+            if place.is_paused and now >= place.second + 1:
+                place.is_paused = False
                 self._poll.modify(fd, select.EPOLLIN)
         for one in self._expositions.values():
             one.tidy()
 
     def reap(self) -> None:
-        """Answer those who waited for a program that has ended; SIGCHLD says that one has."""
+        """After SIGCHLD: answer the connections that waited for a program that has ended."""
         for kind, one in self._expositions.items():
             if one.reap():
                 for scrape in [each for each in self._open.values() if each.waits]:
@@ -193,7 +193,7 @@ class Scrapes:
         connection = _socket.socket(fileno=fd)
         connection.settimeout(0)
         if place.is_full(time.monotonic()):
-            place.is_shut = True
+            place.is_paused = True
             self._poll.modify(place.listening.fileno(), 0)
         uid = socket_peers.uid_of(connection)
         if place.is_flooded_by(uid):
@@ -208,7 +208,7 @@ class Scrapes:
         self._poll.register(fd, select.EPOLLIN)
 
     def _has_room(self, scrape: Scrape) -> bool:
-        """Tell whether there is room for one more, made by ending the oldest that may go."""
+        """Return whether there is room for one more; close the oldest that may go if need be."""
         beside = [one for one in self._open.values() if one.place is scrape.place]
         own = [one for one in beside if one.uid == scrape.uid]
         others = [one for one in beside if one.uid] if scrape.uid else []
@@ -231,13 +231,13 @@ class Scrapes:
         if scrape.sends_since:
             if scrape.send_on():
                 self._end(scrape)
-        elif scrape.waits:  # it has more to say, or has hung up
+        elif scrape.waits:  # it has sent more, or has hung up
             self._end(scrape)
         elif scrape.read():
             self._heed(scrape)
 
     def _heed(self, scrape: Scrape) -> None:
-        """Do what a whole request asks."""
+        """Act on a request that is complete or too large."""
         if not request_head.is_whole(scrape.text):
             self._end(scrape)
             return
@@ -272,7 +272,7 @@ class Scrapes:
         try:
             scrape.send_on()
         except OSError:
-            pass  # it has gone
+            pass  # it was closed
         finally:
             scrape.close()
 
@@ -284,7 +284,7 @@ class Scrapes:
 
 
 def allowed_hosts(address: str, port: int) -> set[bytes]:
-    """Return what Host may be at this address: its names, with its port or without."""
+    """Return the values that Host may have at this address: its names, with and without port."""
     own = f"[{address}]" if ":" in address else address
     names = ("localhost", "127.0.0.1", "[::1]", own)
     return {f"{name}{end}".encode() for name in names for end in ("", f":{port}")}

@@ -1,11 +1,11 @@
-"""The TCP address of `agent --metrics`: of this machine alone, as metrics name workloads."""
+"""The TCP address of `agent --metrics`: loopback only, as metrics name workloads."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 
-_WAITING = 1024  # as many as are taken in a second (agent.metrics_http.http_server)
+_WAITING = 1024  # about as many as are accepted in a second (agent.metrics_http.http_server)
 
 
 def listen(address: str) -> socket.socket:

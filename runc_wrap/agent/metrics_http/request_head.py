@@ -1,8 +1,8 @@
-"""A scrape's request, read from its first bytes: GET /metrics, as RFC 9112 has it.
+"""Parses the head of a scrape's request: GET /metrics by RFC 9112.
 
-Whoever cannot be answered gets a status and a sentence, and nothing is started for them. Host is
-compared where a browser could be the caller: a page of any site may have its name resolve to
-127.0.0.1 (DNS rebinding), and Host is then that name.
+A request that cannot be served gets a status and a sentence, and nothing is started for it. Host is
+compared where a browser could be the client: any site may have its name resolve to 127.0.0.1 (DNS
+rebinding), and Host is then that name.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ _PARTS = 3  # method, target, version
 
 WANTED = (200, "OK", "")
 _NO_HTTP = (400, "Bad Request", "no HTTP/1.x request; wanted: GET /metrics HTTP/1.1")
-_NO_HOST = (400, "Bad Request", "one Host header is wanted, as HTTP/1.1 has it")
+_NO_HOST = (400, "Bad Request", "HTTP/1.1 wants exactly one Host header")
 _METHOD = (405, "Method Not Allowed", "only GET is answered")
-_PATH = (404, "Not Found", "there is /metrics")
+_PATH = (404, "Not Found", "only /metrics is served")
 TOO_LARGE = (431, "Request Header Fields Too Large", f"the head is larger than {LARGEST} bytes")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    Status = tuple[int, str, str]  # a code, its phrase, and what to tell beside
+    Status = tuple[int, str, str]  # a code, its phrase, and a sentence for the client
 
 
 class Head:
-    """What was asked: `status` says whether it can be answered, and how not."""
+    """A parsed head: `status` is WANTED if it can be served, else the error to answer with."""
 
     __slots__ = ("is_head", "status", "wants_openmetrics")
 
@@ -39,12 +39,12 @@ class Head:
 
 
 def is_whole(text: bytes) -> bool:
-    """Tell whether the head has ended, be it too large."""
+    """Return whether the head is complete or too large."""
     return len(text) > LARGEST or any(end in text for end in _ENDS)
 
 
 def parsed(text: bytes, hosts: Collection[bytes]) -> Head:
-    """Return what a whole head asks; `hosts` are the values that Host may have, () for any."""
+    """Return a parsed complete head; `hosts` are the values that Host may have, () for any."""
     if len(text) > LARGEST:
         return Head(TOO_LARGE, {}, b"")
     lines = text.replace(b"\r\n", b"\n").partition(b"\n\n")[0].split(b"\n")
@@ -71,16 +71,16 @@ def _status(words: list[bytes], given: list[bytes], hosts: Collection[bytes]) ->
 
 
 def answer(status: Status, *, is_head: bool = False) -> bytes:
-    """Return a whole answer that says why there are no metrics."""
-    code, phrase, told = status
-    body = f"{told or phrase}\n".encode()
+    """Return a complete answer that says why there are no metrics."""
+    code, phrase, sentence = status
+    body = f"{sentence or phrase}\n".encode()
     allowed = b"Allow: GET\r\n" if code == _METHOD[0] else b""
     top = f"HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n".encode()
     return top + allowed + _ending(len(body)) + (b"" if is_head else body)
 
 
 def metrics(content_type: bytes, size: int) -> bytes:
-    """Return what stands before so many bytes of metrics."""
+    """Return the head of an answer with so many bytes of metrics."""
     return b"HTTP/1.1 200 OK\r\nContent-Type: " + content_type + b"\r\n" + _ending(size)
 
 

@@ -1,6 +1,6 @@
-"""The program that writes the metrics to standard output, their content type first; then it ends.
+"""The program that writes the metrics to standard output, their content type first, and ends.
 
-Nobody's request is read here. Whatever happens it is over after DEADLINE.
+It reads no request. It ends after DEADLINE whatever happens.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from runc_wrap.node import agent_flush
 from runc_wrap.node.paths import Places
 
 DEADLINE = 10  # seconds
-_PATIENCE = 1.0  # seconds for the agent to write, which it can while this runs
+_AGENT_SECONDS = 1.0  # for the agent to write its evidence, which it can while this runs
 
 
 def main(prefix: str, accepted: str) -> None:
-    """Write them as who accepts that media type wants them; exit with 1 if they cannot be read."""
+    """Write the metrics in the format for this Accept value; exit with 1 if unreadable."""
     signal.alarm(DEADLINE)
     encode, content_type = choose_encoder(accepted)
     places = Places(Path(prefix))
-    agent_flush.ask(places, _PATIENCE)
+    agent_flush.ask(places, _AGENT_SECONDS)
     try:
         text = encode(series.registry(node_metrics.gather(places)))
     except OSError:

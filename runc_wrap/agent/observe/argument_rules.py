@@ -1,6 +1,6 @@
-"""What a profile allows by arguments, as a listener's metadata have it.
+"""Which calls a profile allows by their arguments, read from a listener's metadata.
 
-The form is described in runc_wrap.profiles.observe_mode, which writes it.
+runc_wrap.profiles.observe_mode describes the form and writes it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _LOW, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
 
 
 def bits(arch: int, number: int) -> int:
-    """Return how much of an argument counts in a call, as a mask: 32 bits on 32-bit ABIs."""
+    """Return the mask of an argument's bits that count in a call: 32 bits on 32-bit ABIs."""
     is_whole = arch & _64BIT and not arch & _N32 and not (arch == _X86_64 and number & _X32_BIT)
     return _WHOLE if is_whole else _LOW
 
 
 def allows(groups: Groups, args: Args, mask: int) -> bool:
-    """Tell whether one of the groups of comparisons holds."""
+    """Return whether one of the groups of comparisons holds."""
     return any(all(_compares(one, args, mask) for one in group) for group in groups)
 
 
@@ -44,15 +44,15 @@ def _compares(one: list[Any], args: Args, mask: int) -> bool:
     return bool(given > value) == (op == "GT")
 
 
-def checked(told: object) -> dict[tuple[int, int], Groups]:
+def checked(rules: object) -> dict[tuple[int, int], Groups]:
     """Return {(arch, number): groups} of metadata's JSON. Raises ValueError for another form.
 
-    Who writes them is the policy's compiler, but they come through the container's config.
+    The policy's compiler writes them, but they come through the container's config.
     """
-    if not isinstance(told, dict):
+    if not isinstance(rules, dict):
         raise ValueError("it is no object")  # noqa: TRY004 - about others' text
     found = {}
-    for key, groups in told.items():
+    for key, groups in rules.items():
         arch, _, number = key.partition(":")
         if not all(_is_comparison(one) for group in groups for one in group):
             raise ValueError("it has something that is no comparison")

@@ -1,21 +1,22 @@
-"""Who made a call that waits for an answer, as /proc has it while it waits.
+"""The caller of a call that waits for an answer, read from /proc while it waits.
 
-`look` is for a process that nobody waits for without a bound (agent.observe.inspector): to read
-/proc/PID/status or stat takes a reference to the memory of a process, and who drops the last one,
-should it be killed meanwhile, waits until its files are written (linux:kernel/fork.c __mmput,
-fs/fuse/file.c fuse_vma_close); as who drops the last to its program may (fuse_release).
+Only the inspector (agent.observe.inspector), for which the agent waits with a bound, may call
+`look`. Reading /proc/PID/status or stat takes a reference to a process' memory. If the process is
+killed meanwhile, whoever drops the last reference waits until its files are written
+(linux:kernel/fork.c __mmput, fs/fuse/file.c fuse_vma_close). Dropping the last reference to its
+program may wait likewise (fuse_release).
 
-A workload that floods is looked at now and then: beyond so many calls a second, what was read of a
-thread less than a second ago stands for it, and most threads not known yet are not looked at.
-Every call is counted all the same.
+Of a workload that floods, only samples are read: beyond FULL calls a second, a result for the same
+thread from the last second is reused, and most threads without one are not read. Every call is
+counted all the same.
 """
 
 from __future__ import annotations
 
 from runc_wrap.host import files, procfs
 
-FULL = 200  # calls a second of one container, of which each caller is looked at
-EACH = 16  # of those beyond, one in so many
+FULL = 200  # calls a second of one container whose callers are all read
+EACH = 16  # beyond those, one caller in so many is read
 
 
 class Caller:
@@ -41,7 +42,7 @@ class Callers:
         self._known: dict[int, Caller] = {}
 
     def known(self, tid: int, now: float) -> Caller | None:
-        """Return who a thread belongs to, None if that is to be looked at, and then `learnt`.
+        """Return a thread's process; None if the caller is to read it and call `learnt`.
 
         `now` is of a clock that does not go back.
         """
@@ -56,12 +57,12 @@ class Callers:
         return Caller(tid) if self._seen % EACH else None
 
     def learnt(self, tid: int, caller: Caller) -> None:
-        """Remember who a thread belongs to."""
+        """Remember a thread's process."""
         self._known[tid] = caller
 
 
 def look(tid: int) -> Caller:
-    """Read a thread's process; what cannot be read is "". Valid if the call waits afterwards."""
+    """Read a thread's process, "" for what cannot be read. Valid if the call waits afterwards."""
     try:
         fields = procfs.status(tid)
     except (OSError, files.TooLarge):
@@ -72,7 +73,7 @@ def look(tid: int) -> Caller:
 
 
 def standing(tid: int) -> tuple[int, int] | None:
-    """Read how many filters a thread carries, and who traces it (0: nobody); None if unknown."""
+    """Read how many filters a thread carries, and its tracer's pid (0: none); None if unknown."""
     try:
         told = procfs.status(tid)
     except (OSError, files.TooLarge):

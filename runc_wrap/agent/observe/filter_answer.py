@@ -1,7 +1,7 @@
-"""What a seccomp filter of a container's own program answers to a call.
+"""Evaluates a seccomp filter that a container's own program installed.
 
-runc_wrap.filters.bpf does the same with more care, and checks what the kernel has checked already;
-which would cost each agent memory. Facts: linux:net/core/filter.c, kernel/seccomp.c.
+runc_wrap.filters.bpf also checks what the kernel has already checked here; loading it would cost
+each agent memory. Facts: linux:net/core/filter.c, kernel/seccomp.c.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LENGTH = 64  # of struct seccomp_data
 
 
 def may_answer(program: bytes, action: int) -> bool:
-    """Tell whether any instruction could answer so."""
+    """Return whether any instruction could return this action."""
     return any(
         code == _RET_A or (code == _RET_K and k & _ACTION == action)
         for code, _, _, k in _FORM.iter_unpack(program)
@@ -27,9 +27,10 @@ def may_answer(program: bytes, action: int) -> bool:
 
 
 def traces(program: bytes, words: tuple[int, ...]) -> bool:
-    """Tell whether it answers TRACE; `words` is struct seccomp_data. Raises for what is no filter.
+    """Return whether it answers TRACE; `words` is struct seccomp_data.
 
-    It takes no more steps than there are instructions: jumps lead forward only.
+    Raises IndexError or KeyError if it is not a valid filter. Jumps lead forward only, so it takes
+    no more steps than there are instructions.
     """
     return _run([*_FORM.iter_unpack(program)], words) & _ACTION == TRACE
 

@@ -1,8 +1,8 @@
 """A runtime's message with a seccomp listener: ContainerProcessState of the OCI runtime-spec.
 
-runc and crun connect and send one JSON object with the listener beside it; the connection may stay
-open until the runtime ends. Only root may. Once a listener has come it is kept whatever else is
-wrong: without one the container's calls fail.
+runc and crun connect and send one JSON object together with the listener; the connection may stay
+open until the runtime ends. Only root may connect. A listener that has come is kept whatever is
+wrong with the message: without it the container's calls fail.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LONGEST = 4096  # characters of an id or a path that are kept
 
 
 class Arrival:
-    """One connection: `fds` are what came with it, `until` when it is given up.
+    """One connection: `fds` are the descriptors that came with it, `until` when it is given up.
 
-    `number` is the connection's and its listener's; `is_kept` says that the keeper has the latter.
+    `number` names the connection and its listener; `is_kept`: the keeper holds the listener.
     """
 
     def __init__(self, connection: socket.socket, until: float, number: int = 0) -> None:
@@ -44,19 +44,20 @@ class Arrival:
         self.number = number
         self.is_kept = False
         self.is_whole = False
-        self._told: Json | None = None
+        self._message: Json | None = None
         self._text = bytearray()
-        self._heard = 0
+        self._peeked = 0
 
-    def hear(self) -> None:
-        """Take in what there is; `is_whole` afterwards says that nothing more will come.
+    def read(self) -> None:
+        """Read what has come; `is_whole` is set once nothing more will come.
 
-        It stays in the connection until this is called again, as the keeper has a copy of that:
-        were this process killed, its successor would hear it anew. By then a listener is kept.
+        What was read stays in the connection until the next call. The keeper holds a copy of the
+        connection, so if this process is killed before the listener is kept, its successor reads
+        the message again.
         """
         try:
-            while self._heard:
-                self._heard -= len(self.connection.recv(self._heard))
+            while self._peeked:
+                self._peeked -= len(self.connection.recv(self._peeked))
             data, fds = self._receive()
         except BlockingIOError:
             return
@@ -64,10 +65,10 @@ class Arrival:
             data, fds = b"", []
         self.fds += fds
         self._text += data
-        self._heard = len(data)
+        self._peeked = len(data)
         if self.fds and self._text[-2:].rstrip().endswith(b"}"):
-            self._told = _object(self._text)
-        self.is_whole = not data or len(self._text) > LARGEST or self._told is not None
+            self._message = _object(self._text)
+        self.is_whole = not data or len(self._text) > LARGEST or self._message is not None
 
     def _receive(self) -> tuple[bytes, list[int]]:
         room = socket.CMSG_SPACE(_MOST_FDS * 4)
@@ -81,24 +82,24 @@ class Arrival:
 
     @property
     def listener(self) -> int | None:
-        """Return the listener that came, None if there is none."""
+        """Return the listener that came, None if none has come."""
         return self.fds[0] if self.fds else None
 
     def end(self) -> None:
-        """Close the connection, and what came that is no listener."""
+        """Close the connection, and all descriptors but the listener."""
         for fd in self.fds[1:]:
             os.close(fd)
         self.connection.close()
 
     def state(self) -> Json:
-        """Return {id, bundle, pid, metadata} as far as they were told."""
-        told = self._told or {}
-        state = told.get("state")
+        """Return {id, bundle, pid, metadata}, empty or 0 where the message lacks one."""
+        message = self._message or {}
+        state = message.get("state")
         state = state if isinstance(state, dict) else {}
         words = {"id": state.get("id"), "bundle": state.get("bundle")}
         words = {name: word[:_LONGEST] for name, word in words.items() if isinstance(word, str)}
-        metadata = told.get("metadata")
-        pid = told.get("pid")
+        metadata = message.get("metadata")
+        pid = message.get("pid")
         return {
             "id": words.get("id", ""),
             "bundle": words.get("bundle", ""),
@@ -116,7 +117,7 @@ def _object(text: bytearray) -> Json | None:
 
 
 def given(by: socket.socket) -> tuple[int, int] | None:
-    """Return the number and the descriptor of a connection that the keeper gives, None if none."""
+    """Return the number and descriptor of a connection that the keeper passed on, or None."""
     try:
         said, fds, _, _ = socket.recv_fds(by, 32, 1, socket.MSG_CMSG_CLOEXEC)
     except OSError:
@@ -125,7 +126,7 @@ def given(by: socket.socket) -> tuple[int, int] | None:
 
 
 def begun(number: int, fd: int, until: float) -> Arrival | None:
-    """Return the connection as an arrival, None (and closed) if it is not root's."""
+    """Return a connection as an arrival; close it and return None if its peer is not root."""
     connection = socket.socket(fileno=fd)
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     if _CREDENTIALS.unpack(raw)[1] != 0:
@@ -136,7 +137,7 @@ def begun(number: int, fd: int, until: float) -> Arrival | None:
 
 
 def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:
-    """Return what listener's metadata say of calls that a profile allows by their arguments."""
+    """Return the argument rules in a listener's metadata, {} if there are none or not valid."""
     word, _, text = metadata.partition(" ")
     if word != METADATA or not text:
         return {}

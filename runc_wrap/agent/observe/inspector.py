@@ -1,11 +1,11 @@
-"""The program that reads what /proc has of callers, so that the evidence worker never waits there.
+"""The program that reads callers in /proc, so that the evidence worker never blocks there.
 
-It is asked on standard input, one call at a time, and says how long that kept it. Whatever it waits
-for, the worker goes on after a bound, and starts another.
+It reads questions on standard input, one at a time, and reports how long each took. If it blocks,
+the worker goes on after a bound and starts another one. It loads this module and little else.
 
-Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), what lies there, (how many
-filters the thread carries, who traces it) if that was asked for, seconds); the first, of number 0,
-says that it is ready.
+Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), the memory asked for, (how
+many filters the thread carries, its tracer) if asked for, seconds). The first answer, of number 0,
+means that it is ready.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SLOW = 0.001  # seconds
 
 
 def main(_prefix: str) -> None:
-    """Answer until the worker is gone."""
+    """Answer until the worker closes the channel."""
     channel = _socket.socket(fileno=0)
     channel.send(marshal.dumps((0, (0, 0, "", ""), None, None, 0.0)))
     while question := channel.recv(QUESTION.size):
@@ -32,7 +32,7 @@ def main(_prefix: str) -> None:
         pointed_at = _pointed_at(tid, address, what)
         standing = callers.standing(tid) if asks_standing else None
         taken = time.monotonic() - begun
-        if taken > _SLOW and _slept() == slept:  # it only had no CPU
+        if taken > _SLOW and _slept() == slept:  # it merely had no CPU
             taken = time.process_time() - used
         caller = (found.pid, found.uid, found.comm, found.exe)
         channel.send(marshal.dumps((number, caller, pointed_at, standing, taken)))

@@ -1,7 +1,7 @@
-"""Asking the inspector (agent.observe.inspector) about a caller, with a bound.
+"""Asks the inspector (agent.observe.inspector) about a caller, with a bound.
 
-An inspector that waits for something cannot even be killed until that is there. So it is left to
-itself, a few at most; while there are as many nobody is read about.
+An inspector that blocks in the kernel cannot even be killed until that ends. So it is abandoned, a
+few at most; while that many are stuck, no caller is read.
 """
 
 from __future__ import annotations
@@ -28,29 +28,28 @@ if TYPE_CHECKING:
     Standing = tuple[int, int] | None
     Answer = tuple[int, Described, PointedAt, Standing, float]
 
-QUESTION = struct.Struct(
-    "=QqQB?"
-)  # number, thread, address, what lies there, the thread's standing
-NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's, or a struct sock_fprog and its shorter form
+# number, thread, address, what to read there, whether to read the thread's filters and tracer
+QUESTION = struct.Struct("=QqQB?")
+NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's flags; struct sock_fprog, its 32-bit form
 LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
-_STARTING = 0.25  # seconds for one to be ready, waited for once, by a call
-_SLOWEST = 1.0  # seconds for one that has no CPU
-_AGAIN = 1.0  # seconds until another is started where one ended by itself
+_STARTING = 0.25  # seconds that one call waits for a new inspector to be ready
+_SLOWEST = 1.0  # seconds for an inspector that has no CPU
+_AGAIN = 1.0  # seconds until the next is started after one has ended by itself
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
 class Late(Exception):
-    """Reading about a container has used up what it may take: `container` is which."""
+    """Reading about `container` has used up its time."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
 
 
 class Read:
-    """What was read: `flags`, or a `program`, and the rest only if it was asked for.
+    """An inspector's answer: `caller`, and `flags` or `program` if that was asked for.
 
-    `filters` is how many the thread carries, `tracer` who traces it.
+    `filters` is how many the thread carries, `tracer` its tracer's pid; both None if not asked for.
     """
 
     __slots__ = ("caller", "filters", "flags", "program", "tracer")
@@ -64,7 +63,7 @@ class Read:
 
 
 class Inspector:
-    """Asks an inspector, which is started by `start`, and started again when it is needed."""
+    """Asks an inspector; `start` starts it, and each question starts it again if needed."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -75,24 +74,24 @@ class Inspector:
         self._poll = select.poll()
         self._is_ready = False
         self._was_awaited = False
-        self._pending = 0.0  # since when a question has no answer, on the monotonic clock
-        self._not_before = 0.0  # where one ended by itself
-        self._is_said = False
+        self._pending = 0.0  # since when a question is unanswered, on the monotonic clock
+        self._not_before = 0.0  # when the next may start after one has ended by itself
+        self._is_reported = False
         self._about: Container | None = None
 
     def reap(self) -> int:
-        """Let go of those that ended; return how many are stuck."""
+        """Reap those that have ended; return how many are stuck."""
         self._stuck = [pid for pid in self._stuck if not _is_over(pid)]
         return len(self._stuck)
 
     def start(self) -> None:
-        """Start one, unless one runs or too many are stuck. It is not waited for."""
+        """Start one, unless one runs or too many are stuck. Does not wait for it."""
         if self._channel or time.monotonic() < self._not_before or self._are_too_many():
             return
         ours, its = _socket.socketpair(_socket.AF_UNIX, _KIND)
         try:
             self._pid = _spawned(self._prefix, its.fileno())
-        except OSError:  # no room for one
+        except OSError:  # no process or memory to be had
             ours.close()
             self._not_before = time.monotonic() + _AGAIN
             return
@@ -104,10 +103,10 @@ class Inspector:
         self._pending = 0.0
 
     def _are_too_many(self) -> bool:
-        before, self._is_said = self._is_said, self.reap() >= MOST_STUCK
-        if self._is_said and not before:
-            say(f"{MOST_STUCK} readers hang: who calls is not read until one of them has ended.")
-        return self._is_said
+        before, self._is_reported = self._is_reported, self.reap() >= MOST_STUCK
+        if self._is_reported and not before:
+            say(f"{MOST_STUCK} readers hang: callers are not read until one of them has ended.")
+        return self._is_reported
 
     def stop(self) -> None:
         """End it."""
@@ -116,7 +115,7 @@ class Inspector:
             self._channel.close()
             self._channel = None
             posix.kill(self._pid, SIGKILL)
-            self._stuck.append(self._pid)  # until it is gone
+            self._stuck.append(self._pid)  # until it has ended
 
     def ask(
         self,
@@ -127,10 +126,10 @@ class Inspector:
         *,
         standing: bool = False,
     ) -> Read | None:
-        """Return what is to be read of a container's thread, None where nothing could be asked.
+        """Return what was read about a container's thread, None if no inspector could be asked.
 
-        None as well where it had no CPU for as long as it may take. Raises Late, which may be about
-        the container that was asked about before.
+        Also None if it had no CPU within the container's time. Raises Late, perhaps about the
+        container of an earlier question.
         """
         self.start()
         if not self._is_free():
@@ -142,7 +141,7 @@ class Inspector:
         if not (self._channel and self._sent(self._channel, question)):
             return None
         found = self._answer(container.patience)
-        if not found and self._waits():
+        if not found and self._is_blocked():
             raise self._given_up(container)
         return found
 
@@ -156,7 +155,7 @@ class Inspector:
         return True
 
     def _is_free(self) -> bool:
-        """Tell whether it can be asked; one that had no CPU for long is given up."""
+        """Return whether it can be asked; give it up if it has had no CPU for long."""
         if self._channel and not self._is_ready:
             self._is_ready = self._answered(0.0 if self._was_awaited else _STARTING) is not None
             self._was_awaited = True
@@ -167,7 +166,7 @@ class Inspector:
         return bool(self._channel and self._is_ready and not self._pending)
 
     def _answer(self, seconds: float) -> Read | None:
-        """Return the answer to the last question, once it is known what it has cost."""
+        """Return the answer to the last question, and charge its container for it."""
         answer = self._answered(seconds)
         if answer is None:
             return None
@@ -181,19 +180,19 @@ class Inspector:
         if not self._channel or not self._poll.poll(seconds * 1000):
             return None
         try:
-            said = self._channel.recv(LARGEST)
+            packet = self._channel.recv(LARGEST)
         except OSError:
-            said = b""
-        if not said:
+            packet = b""
+        if not packet:
             self._ended()
             return None
-        found: Answer = marshal.loads(said)  # noqa: S302 - our own program's
+        found: Answer = marshal.loads(packet)  # noqa: S302 - our own program's
         return found
 
-    def _waits(self) -> bool:
-        """Tell whether it sleeps, and has not answered: it would be running if it had no CPU."""
-        is_there = self._channel is not None
-        return is_there and not is_runnable(self._pid) and not self._poll.poll(0)
+    def _is_blocked(self) -> bool:
+        """Return whether it is blocked without an answer; one without a CPU counts as running."""
+        has_one = self._channel is not None
+        return has_one and not is_runnable(self._pid) and not self._poll.poll(0)
 
     def _ended(self) -> None:
         self.stop()

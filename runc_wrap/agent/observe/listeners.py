@@ -1,11 +1,11 @@
-"""The seccomp listeners of all containers in observe, and answering their calls.
+"""The seccomp listeners of all containers in observe, and the answers to their calls.
 
     PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
                                                   {unread, own_filters}
 
-The descriptors are the keeper's to hold as well, under the same names, so that a call waits while
-this process is being replaced, and none fails. Each turn answers one call of each listener that has
-one: whoever floods waits for the others.
+The keeper holds the descriptors as well, under the same names: calls wait while this process is
+being replaced, and none fails. Each turn answers one call of each listener that has one, so a
+container that floods delays itself, not the others.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ if TYPE_CHECKING:
     Record = Callable[[Key | None, Sighting], None]
 
 _USER_NOTIF = 0x7FC00000
-_UNREAD = "unread"  # in a listener's state: to read about its container's callers took too long
-_EXPECTED = 10.0  # seconds from a decision to a listener; without one the inspector ends
-_PATIENCE = 1.0  # seconds for the keeper to have room for a listener: without, it may be lost
+_UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
+_EXPECTED = 10.0  # seconds from a decision to its listener; without one the inspector ends
+_KEEPER_SECONDS = 1.0  # for the keeper to have room for a listener, which else may be lost
 
 
 class Listener:
-    """One listener; `key` is whose container in the evidence, None if nobody knows.
+    """One listener; `key` is its container's key in the evidence, None if unknown.
 
-    `container` is what it has in common with others; `own` what its processes installed.
+    `container` is shared with the container's other listeners; `own` are the filters that its
+    processes installed.
     """
 
     __slots__ = ("allowed", "container", "fd", "key", "number", "own")
@@ -73,7 +74,7 @@ class Listener:
 class Listeners:
     """All listeners of an installation.
 
-    `address` is the keeper's, `record` takes each call that a profile would have denied.
+    `address` is the keeper's; `record` is called with each call that a profile would have denied.
     """
 
     def __init__(self, prefix: str, address: str, record: Record) -> None:
@@ -84,7 +85,7 @@ class Listeners:
         self.containers: dict[Whose, Container] = {}
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
-        self._expected = 0.0  # until when on the monotonic clock a listener may come
+        self._expected = 0.0  # until when a listener may come, on the monotonic clock
         self.inflight: notify.Inflight | None = None
         self._is_memory_kept = False
         self.unsettled: dict[int, int] = {}
@@ -92,9 +93,9 @@ class Listeners:
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
     def restore(self, handed: Iterable[Named]) -> int:
-        """Take what was stored, and answer the call that a killed process had received.
+        """Take the stored listeners, and answer the call that a killed process had received.
 
-        Listeners whose connection is still held, and was not said whose, are left in `unsettled`.
+        Listeners of an unknown container, whose connection is still held, are left in `unsettled`.
         Return how many calls that process had answered and not written down.
         """
         held = list(handed)
@@ -130,7 +131,7 @@ class Listeners:
                 inflight.count(call.id)
 
     def _error(self, listener: Listener, call: notify.Call) -> int:
-        """Return what a call gets that is not to continue, 0 for all others."""
+        """Return the error of a call that must not continue, 0 for all others."""
         return self.checks.error(
             listener.own, listener.container, call, lambda: self._keep_own(listener)
         )
@@ -141,9 +142,9 @@ class Listeners:
         return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
 
     def _read_no_more(self, container: Container) -> None:
-        """Read nothing about a container's callers until it ends, whoever joins it."""
+        """Read nothing more about a container's callers until it ends, whoever joins it."""
         name = container.whose[0] or "a container without a name"
-        say(f"to read who calls in {name} took too long; nothing is read of it any more.")
+        say(f"reading callers in {name} took too long; they are not read any more.")
         container.patience = 0.0
         for listener in self.by_fd.values():
             if listener.container is container:
@@ -152,25 +153,25 @@ class Listeners:
                 write_state(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
-        """Yield what is stored with the keeper: name and descriptor."""
+        """Yield the name and descriptor of all that the keeper holds for this."""
         if self.inflight:
             yield INFLIGHT, self.inflight.fd
         for listener in self.by_fd.values():
             yield f"{LISTENER}{listener.number}", listener.fd
 
     def keep(self, number: int, fd: int) -> None:
-        """Have the keeper hold a listener, as soon as it has come."""
+        """Have the keeper hold a listener that has just come."""
         self._store(f"{LISTENER}{number}", fd)
         self.keep_memory()
 
     def keep_memory(self) -> None:
-        """Have the keeper hold what is counted, once there is something."""
+        """Have the keeper hold the counts in memory, if it does not yet."""
         if self.inflight and not self._is_memory_kept:
             self._store(INFLIGHT, self.inflight.fd)
             self._is_memory_kept = True
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
-        """Take a listener that is kept, once its runtime has said whose it is."""
+        """Take a listener that the keeper holds, once its container is known."""
         listener = self._made(number, fd, state)
         unread = {} if listener.container.may_be_read else {_UNREAD: True}
         write_state(self.directory, f"{LISTENER}{number}", state | unread)
@@ -190,12 +191,12 @@ class Listeners:
         self.inspector.start()
 
     def expect(self) -> None:
-        """Have the inspector started ahead of a listener: no call need wait for that."""
+        """Start the inspector ahead of a listener, so that no call waits for it to start."""
         self._expected = time.monotonic() + _EXPECTED
         self.inspector.start()
 
     def expect_no_more(self) -> None:
-        """End the inspector if no listener has come."""
+        """End the inspector if the expected listener has not come."""
         if self._expected and time.monotonic() > self._expected:
             self._expected = 0.0
             if not self.by_fd:
@@ -203,11 +204,11 @@ class Listeners:
 
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
-        if self.address and not sd_protocol.send(self.address, message, [fd], _PATIENCE):
-            say(f"the keeper did not take {name}; were this process killed, its calls would fail.")
+        if self.address and not sd_protocol.send(self.address, message, [fd], _KEEPER_SECONDS):
+            say(f"the keeper did not take {name}: if this process is killed, its calls fail.")
 
     def let_go(self, name: str) -> None:
-        """Have the keeper close what it holds by a name; if it is busy, with the next one."""
+        """Have the keeper close what it holds by a name; if it is busy, at the next call."""
         self._ended.append(name)
         while self._ended and sd_protocol.send(
             self.address, f"FDSTOREREMOVE=1\nFDNAME={self._ended[0]}".encode()
@@ -215,7 +216,7 @@ class Listeners:
             del self._ended[0]
 
     def gone(self, listener: Listener) -> bool:
-        """Forget a listener whose last process has ended; tell whether its container is over."""
+        """Forget a listener whose processes have all ended; return whether its container has."""
         name = f"{LISTENER}{listener.number}"
         del self.by_fd[listener.fd]
         is_last = all(one.container is not listener.container for one in self.by_fd.values())
@@ -231,8 +232,8 @@ class Listeners:
     def answer(self, listener: Listener) -> None:
         """Let one call continue, and record it unless the profile allows it by its arguments.
 
-        What is read of the caller is its own if the call still waits afterwards. What a filter of
-        its own refuses does not continue.
+        What was read about the caller is valid if the call still waits afterwards. A call that the
+        caller's own filter refuses does not continue.
         """
         if self.inflight is None:
             return
@@ -254,7 +255,7 @@ class Listeners:
     def _look(
         self, container: Container, call: notify.Call
     ) -> tuple[Caller, tuple[int, ...] | None]:
-        """Return who calls, and the arguments as far as they are known."""
+        """Return the caller, and the arguments or None if they are not known."""
         address = pointed_arguments.address(call)
         known = container.callers.known(call.tid, time.monotonic())
         read = None
@@ -262,14 +263,14 @@ class Listeners:
             try:
                 read = self._read(container, call.tid, address)
             except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
-                say(f"who calls could not be read: {error!r}")
+                say(f"a caller could not be read: {error!r}")
         if read and known is None:
             container.callers.learnt(call.tid, read.caller)
         caller = known or (read.caller if read else Caller(call.tid))
         return caller, pointed_arguments.arguments(call, read.flags if read else None)
 
     def _read(self, container: Container, tid: int, address: int | None) -> Read | None:
-        """Have somebody else read it, for as long as the container may hold up others in all."""
+        """Have the inspector read it, within the time that the container may hold up others."""
         if not container.may_be_read:
             return None
         try:
@@ -279,7 +280,7 @@ class Listeners:
             return None
 
     def _remove_files(self) -> None:
-        """Remove what is left of listeners that are gone."""
+        """Remove the files of listeners that no longer exist."""
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in os.listdir(self.directory):
             if name not in names:
@@ -287,7 +288,7 @@ class Listeners:
 
 
 def read_state(directory: str, name: str) -> Json:
-    """Return what was written down of a listener, {} if nothing can be read."""
+    """Return a listener's state from its file, {} if it cannot be read."""
     try:
         found = json_codec.loads(config_file.read(f"{directory}/{name}.json").text)
     except (Refusal, json_codec.Unreadable):
@@ -296,12 +297,12 @@ def read_state(directory: str, name: str) -> Json:
 
 
 def write_state(directory: str, name: str, state: Json) -> bool:
-    """Write down whose a listener is; tell whether that could be done."""
+    """Write a listener's state to its file; return whether that worked."""
     try:
         text = json_codec.dumps({key: _plain(value) for key, value in state.items()})
         files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
     except (OSError, json_codec.Unreadable):
-        say(f"whose {name} is could not be written down.")
+        say(f"the state of {name} could not be written.")
         return False
     return True
 

@@ -1,12 +1,12 @@
-"""Seccomp's user notifications: receiving a call, and letting it continue (seccomp_unotify(2)).
+"""Seccomp's user notifications: receives a call, and lets it continue (seccomp_unotify(2)).
 
-What has been received and is not answered belongs to nobody else: the kernel gives it to no second
-receiver, and its caller waits for ever. So a notification is received straight into memory that
-outlives this process (`Inflight`): the kernel writes it in the very system call that marks it as
-received, and takes that mark back if it cannot write. Whoever comes next answers what it finds.
+The kernel gives a received notification to no second receiver: if it is never answered, its caller
+waits for ever. So it is received straight into memory that outlives this process (`Inflight`): the
+kernel writes it in the same system call that marks it as received, and takes the mark back if it
+cannot write. This process' successor answers the call that it finds there.
 
-An answer for a call that is gone fails with ENOENT, for one that was not received with EINPROGRESS;
-neither does harm.
+An answer to a call that has ended fails with ENOENT, to one that was not received with EINPROGRESS;
+both are harmless.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ SET_FLAGS = _request(_WRITE, 4, _ID.size)
 
 
 class Call:
-    """One call that waits for an answer; `tid` is the calling thread, 0 if it is beyond our sight.
+    """One call that waits for an answer; `tid` is its thread, 0 outside our pid namespace.
 
     `args` are the six registers, `ip` the instruction pointer. `hides`: it installs a filter that
-    may keep calls from us.
+    may keep later calls from us.
     """
 
     __slots__ = ("arch", "args", "hides", "id", "ip", "number", "tid")
@@ -60,19 +60,19 @@ class Call:
 
 
 class Inflight:
-    """Memory that outlives the process: the call that is being answered, and what is not on disk.
+    """Memory that outlives the process: the call being answered, and counts of what is not on disk.
 
         0  struct seccomp_notif     80 bytes
       128  the listener's number    8 bytes
       136  calls answered, and not written to the store yet   8 bytes   | these
       144  the id of the call that was counted last   8 bytes           | twice:
-      176  as 136 and 144; which of the two counts is said at 192, by the last store
+      176  as 136 and 144; the byte at 192, stored last, says which of the two is valid
       152  calls let continue, unrecorded, while no agent ran   8 bytes
       160  audit records read, and not written to the store yet   8 bytes
-      168  since when the worker is at what it does (agent.stall_detection)   8 bytes
+      168  since when the worker does its present work (agent.stall_detection)   8 bytes
 
-    It is larger than 1024 bytes: such buffers Python's ioctl hands to the kernel itself, smaller
-    ones it copies.
+    It is larger than 1024 bytes, so that Python's ioctl hands it to the kernel itself; smaller
+    buffers it copies.
     """
 
     SIZE = 4096
@@ -87,27 +87,27 @@ class Inflight:
         self.memory = mmap.mmap(fd, self.SIZE)
 
     def begin(self) -> None:
-        """Note that something is being done from now on."""
+        """Note that work begins now."""
         _ID.pack_into(self.memory, BUSY_AT, time.monotonic_ns())
 
     def rest(self) -> None:
-        """Note that nothing is being done."""
+        """Note that the work is done."""
         _ID.pack_into(self.memory, BUSY_AT, 0)
 
     @classmethod
     def new(cls) -> Inflight:
-        """Return new memory; `fd` is to be stored where it outlives this process."""
+        """Return new memory; the keeper has to hold its `fd`, so that it outlives this process."""
         return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
 
     @property
     def left(self) -> tuple[int, Call] | None:
-        """The listener's number and the call that was received last, None if none was."""
+        """The listener's number and the last call received, None if there is none."""
         call = _NOTIFICATION.unpack_from(self.memory)
         return (self._number(self._WHOSE), Call(call)) if any(call) else None
 
     @property
     def unwritten(self) -> int:
-        """How many calls were answered that the store has not on disk."""
+        """How many answered calls the store does not yet have on disk."""
         return self._counted()[0]
 
     def count(self, call: int) -> None:
@@ -115,7 +115,7 @@ class Inflight:
         self._count(self.unwritten + 1, call)
 
     def is_counted(self, call: int) -> bool:
-        """Tell whether a call is the one that was counted last."""
+        """Return whether a call is the one that was counted last."""
         return self._counted()[1] == call
 
     def _counted(self) -> tuple[int, int]:
@@ -123,46 +123,46 @@ class Inflight:
         return number, call
 
     def _count(self, number: int, call: int) -> None:
-        """Note both at once: killed in between, the pair before counts."""
+        """Set both at once: if killed in between, the previous pair stays valid."""
         other = 1 - self.memory[self._WHICH]
         _COUNTED.pack_into(self.memory, self._COUNTS[other], number, call)
         self.memory[self._WHICH] = other
 
     @property
     def unrecorded(self) -> int:
-        """How many calls continued while no agent ran; the store has not on disk that they did."""
+        """How many calls continued while no agent ran and are not yet on disk as lost."""
         return self._number(self._UNRECORDED)
 
     def pass_over(self) -> None:
-        """Count a call that nobody will record, before it is answered."""
+        """Count a call that will not be recorded, before it is answered."""
         _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded + 1)
 
     @property
     def records(self) -> int:
-        """How many audit records were read that the store has not on disk."""
+        """How many audit records were read that the store does not yet have on disk."""
         return self._number(self._AUDIT)
 
     def read(self, records: int) -> None:
-        """Count audit records, before anything is done with them."""
+        """Count audit records, before they are processed."""
         _ID.pack_into(self.memory, self._AUDIT, self.records + records)
 
     def counts(self) -> Counts:
-        """Return the three numbers of what is not on disk."""
+        """Return the three counts of what is not on disk."""
         return self.unwritten, self.unrecorded, self.records
 
     def written(self, counted: Counts | None = None) -> None:
-        """Note that the store is on disk, with all that there was or what `counts` has said."""
+        """Note that the store is on disk, with everything or with what `counts` returned."""
         calls, unrecorded, records = counted or self.counts()
         self._count(self.unwritten - calls, self._counted()[1])
         _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded - unrecorded)
         _ID.pack_into(self.memory, self._AUDIT, self.records - records)
 
     def receive(self, listener: int, number: int) -> Call | None:
-        """Receive a call from a listener that is readable; None if the call is gone.
+        """Receive a call from a readable listener; None if the call has ended meanwhile.
 
-        The one before must have been answered. Raises OSError.
+        The previous call must have been answered. Raises OSError.
         """
-        self.memory[: _NOTIFICATION.size] = self._EMPTY  # first: it is another listener's
+        self.memory[: _NOTIFICATION.size] = self._EMPTY  # first: it may be another listener's
         _ID.pack_into(self.memory, self._WHOSE, number)
         try:
             fcntl.ioctl(listener, RECV, self.memory, True)  # noqa: FBT003 - takes it by position only
@@ -178,7 +178,7 @@ class Inflight:
 
 
 def is_valid(listener: int, call: int) -> bool:
-    """Tell whether a call still waits: what was read of its process until now is its own."""
+    """Return whether a call still waits: then what was read about its process is valid."""
     try:
         fcntl.ioctl(listener, ID_VALID, _ID.pack(call))
     except OSError:
@@ -187,9 +187,9 @@ def is_valid(listener: int, call: int) -> bool:
 
 
 def proceed(listener: int, call: int, error: int = 0) -> bool:
-    """Let a call continue as if nothing had been, or end it with an error.
+    """Let a call continue unchanged, or end it with an error.
 
-    False if it waits no more, or does not yet.
+    Return False if it no longer waits, or was not received.
     """
     try:
         fcntl.ioctl(listener, SEND, _RESPONSE.pack(call, 0, -error, 0 if error else _CONTINUE))
@@ -201,7 +201,7 @@ def proceed(listener: int, call: int, error: int = 0) -> bool:
 
 
 def wake_here(listener: int) -> None:
-    """Ask the kernel to run caller and listener one after the other on one CPU, if it can."""
+    """Ask the kernel to run caller and listener alternately on one CPU, if it can."""
     try:
         fcntl.ioctl(listener, SET_FLAGS, _SYNC_WAKE_UP)
     except (OSError, OverflowError):

@@ -1,7 +1,7 @@
-"""What listeners of one container have in common: each process that joins it brings one more.
+"""The state that all listeners of one container share: each process that joins it brings one more.
 
-A container is told by its id and bundle, which its runtime says with every listener. It is over
-with the last of them: its first process holds one for as long as the container lives.
+A container is identified by its id and bundle, which its runtime sends with every listener. It has
+ended with its last listener: its first process holds one as long as the container lives.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     Whose = tuple[str, str]
 
-PATIENCE = 0.05  # seconds in all that reading about one container's callers may hold up others
-WAITING = 1.0  # seconds in all that its calls may wait for a reader that starts or has no CPU
-_UNNOTICED = 0.001  # seconds of a read that are not counted
+PATIENCE = 0.05  # seconds in all that reading one container's callers may hold up others
+WAITING = 1.0  # seconds in all that its calls may wait for an inspector to start or get a CPU
+_UNNOTICED = 0.001  # seconds: a read up to this long is not counted
 
 
 def whose(state: Mapping[str, object]) -> Whose:
-    """Return which container a listener's state is of; those that nobody told are one."""
+    """Return the id and bundle in a listener's state; all listeners without them count as one."""
     name, bundle = state.get("id"), state.get("bundle")
     return (name if isinstance(name, str) else "", bundle if isinstance(bundle, str) else "")
 
@@ -28,7 +28,7 @@ def whose(state: Mapping[str, object]) -> Whose:
 class Container:
     """`patience` is how long reading about its callers may still take; 0: nothing is read.
 
-    `waiting` is how long its calls may still wait for who reads.
+    `waiting` is how long its calls may still wait for the inspector.
     """
 
     __slots__ = ("callers", "patience", "waiting", "whose")
@@ -41,11 +41,11 @@ class Container:
 
     @property
     def may_be_read(self) -> bool:
-        """Tell whether anything is read about its callers."""
+        """Return whether anything is read about its callers."""
         return self.patience > _UNNOTICED
 
     def spend(self, seconds: float) -> bool:
-        """Take off what a read has taken, and tell whether nothing is left."""
+        """Subtract the time that a read took, and return whether none is left."""
         if seconds > _UNNOTICED:
             self.patience -= seconds
         return not self.may_be_read

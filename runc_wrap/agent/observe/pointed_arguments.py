@@ -1,8 +1,8 @@
-"""What a call that waits points at: clone3's flags, or a filter that is to be installed.
+"""Reads the memory that a waiting call points at: clone3's flags, or a filter to be installed.
 
-Flags stand first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h). A
-filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), of which
-32-bit programs and x32's have a shorter form.
+The flags come first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h).
+A filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), which
+is shorter for 32-bit programs and x32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.observe.notify import Call
 
-# linux:scripts/syscall.tbl; calls that are newer than 5.0 have one number, but for an offset
+# linux:scripts/syscall.tbl; calls newer than 5.0 have the same number everywhere, plus an offset
 _CLONE3 = 435
 _OFFSETS = (0, 0x40000000, 4000, 5000, 6000)  # x32, and mips' o32, n64 and n32
 _NUMBERS = frozenset(_CLONE3 + offset for offset in _OFFSETS)
@@ -24,15 +24,15 @@ _INSTRUCTION, _MOST = 8, 4096
 
 
 def address(call: Call) -> int | None:
-    """Return where a call's flags lie, None for a call that has none."""
+    """Return the address of a call's flags, None for a call without."""
     return call.args[0] if call.number & 0xFFFFFFFF in _NUMBERS else None
 
 
 def arguments(call: Call, flags: int | None) -> tuple[int, ...] | None:
-    """Return a call's arguments, of clone3 with the flags instead of where they are.
+    """Return a call's arguments, for clone3 with the flags instead of their address.
 
-    None where these are not known. They are the call's own if it still waits afterwards, unless
-    another thread changes them meanwhile.
+    None if the flags are not known. They are what the kernel will read if the call still waits
+    afterwards, unless another thread changes them meanwhile.
     """
     if address(call) is None:
         return call.args
@@ -40,10 +40,11 @@ def arguments(call: Call, flags: int | None) -> tuple[int, ...] | None:
 
 
 def flags(tid: int, where: int) -> int | None:
-    """Read clone3's flags: 0 where nothing is (the kernel fails the call, or its process is gone).
+    """Read clone3's flags: 0 if nothing is mapped there (the call fails) or the process has ended.
 
-    It can take for ever: the page may lie in a file of a file system that does not answer, or the
-    process holds its memory's lock. So only a process that nobody waits for does it.
+    None if they cannot be read. It can block for ever: the page may belong to a file on a file
+    system that does not answer, or the process may hold its memory's lock. So only the inspector
+    does it.
     """
     try:
         fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
@@ -61,9 +62,9 @@ def flags(tid: int, where: int) -> int | None:
 
 
 def program(tid: int, where: int, *, compat: bool) -> bytes | None:
-    """Read the filter that a call names; b"" for what the kernel does not take, None if unknown.
+    """Read the filter that a call names; b"" if the kernel would reject it, None if unknown.
 
-    It can take for ever, as `flags`.
+    It can block for ever, as `flags`.
     """
     form = _COMPAT if compat else _PROGRAM
     try:

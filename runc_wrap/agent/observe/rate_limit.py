@@ -1,6 +1,6 @@
-"""How fast calls are answered: so many a second of one container, whatever its listeners.
+"""Limits how many calls a second are answered for one container, over all its listeners.
 
-Beyond that its calls wait in the kernel: whoever floods is slowed, and nobody else pays for it.
+Beyond that its calls wait in the kernel: a container that floods slows itself and no other.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.observe.observed_container import Whose
 
-# Calls a second: some 5 % of a CPU, or 20 % with clone3, whose flags are read each time. Starting
-# programs in a loop makes fewer; threads that only begin and end may make five times as many.
+# Calls a second: some 5 % of a CPU, or 20 % with clone3, whose flags are read each time. A loop
+# that starts programs makes fewer; threads that only start and end may make five times as many.
 RATE = 2000
 BURST = 10_000  # calls at once, after some seconds with fewer
-REST = 0.05  # seconds: more would be felt, less wakes the process more often
+REST = 0.05  # seconds: longer would be noticed, shorter wakes the process more often
 
 
 class Pace:
-    """What one container may still send."""
+    """How many calls of one container may still be answered."""
 
     __slots__ = ("_at", "_left")
 
@@ -29,14 +29,14 @@ class Pace:
         self._at = now
 
     def is_spent(self, now: float) -> bool:
-        """Take one call off, and tell whether that was the last for now."""
+        """Count one call, and return whether it was the last for now."""
         self._left = min(self._left + (now - self._at) * RATE, BURST) - 1
         self._at = now
         return self._left < 1
 
 
 class Pacing:
-    """Takes listeners out of what `poll` waits for while their container has sent too much."""
+    """Takes listeners out of `poll` while their container has sent too many calls."""
 
     def __init__(self, poll: select.epoll) -> None:
         self._poll = poll
@@ -45,15 +45,15 @@ class Pacing:
         self._resting: dict[int, Whose] = {}
 
     def may_answer(self, whose: Whose, fd: int) -> bool:
-        """Tell whether a listener has its turn; if not it rests as all of its container do."""
+        """Return whether a listener may be answered; if not, pause it with its container."""
         if whose not in self._until:
             return True
-        self._poll.modify(fd, 0)  # that it ends is told all the same
+        self._poll.modify(fd, 0)  # EPOLLHUP is reported all the same
         self._resting[fd] = whose
         return False
 
     def answered(self, whose: Whose) -> None:
-        """Count a call; where that was the last, the container's listeners rest when they call."""
+        """Count a call; after the last, the container's listeners are paused as they call."""
         now = time.monotonic()
         pace = self._paces.get(whose)
         if pace is None:
@@ -62,7 +62,7 @@ class Pacing:
             self._until[whose] = now + REST
 
     def wake_due(self) -> None:
-        """Wait again for those that have rested."""
+        """Wait again for listeners whose pause is over."""
         if not self._until:
             return
         now = time.monotonic()
@@ -74,7 +74,7 @@ class Pacing:
             self._poll.modify(fd, select.EPOLLIN)
 
     def forget(self, whose: Whose, fd: int, *, is_last: bool) -> None:
-        """Forget a listener that ended, and its container with the last."""
+        """Forget a listener that has ended, and with the last one its container."""
         self._resting.pop(fd, None)
         if is_last:
             self._paces.pop(whose, None)

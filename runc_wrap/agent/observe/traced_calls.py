@@ -1,18 +1,21 @@
-"""Filters that a container's own programs install, where the calls are sent to us.
+"""Filters that a container's own programs install, and calls that they would have traced.
 
-USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call that a program's own filter has traced is
-sent to us, and to let it continue would be to make it, though the container's own sandbox refuses
-it. So each installation is sent as well (profiles.filter_installation). Its filter is read from the
-caller's memory, and kept if it could answer TRACE. From then on calls of that listener's threads
-that could carry it are not continued where it says TRACE: without a tracer they get ENOSYS, as the
-kernel has it; with one, whom nobody can ask from here, EPERM, as most that enforce denies. Where
-that cannot be told they are not continued either. No other action needs this: ERRNO, TRAP and KILL
-outrank USER_NOTIF, ALLOW and LOG let the call through, and no other listener can be there (EBUSY).
-A filter that answers USER_NOTIF without one is newer than ours and so counts: its calls get ENOSYS
-and never reach us. They are as without us; that they may be missing is told with the installation.
+USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call for which a program's own filter answers
+TRACE is sent to us. Letting it continue would execute it, though the container's own sandbox
+refuses it. So each installation of a filter is sent as well (profiles.filter_installation). The
+filter is read from the caller's memory, and kept if it could answer TRACE. From then on, calls of
+that listener's threads that may carry the filter do not continue if it answers TRACE: without a
+tracer they get ENOSYS, as from the kernel; with a tracer, which cannot be asked from here, EPERM,
+as most calls that enforce denies. If the filter's answer is unknown, they do not continue either.
 
-A filter belongs to threads, and so does ours: who carries one of the kept filters has the listener
-that its installation came by. Whoever has no more filters than the installer had before cannot.
+No other action needs this: ERRNO, TRAP and KILL outrank USER_NOTIF, ALLOW and LOG let the call
+through, and there can be no second listener (EBUSY). A filter that answers USER_NOTIF without a
+listener is newer than ours, so its answer counts: its calls get ENOSYS and never reach us. They
+fail as without us; the record of the installation notes that such calls may be missing.
+
+Filters belong to threads, and so does ours: a thread that carries one of the kept filters has the
+listener through which the installation came. A thread with no more filters than the installer had
+before cannot carry it.
 """
 
 from __future__ import annotations
@@ -38,9 +41,9 @@ if TYPE_CHECKING:
 
 KEY = "own_filters"  # in a listener's state
 MOST = 16  # filters of one listener that are kept
-MOST_INSTRUCTIONS = 4096  # of them all: what one call may take to be looked at
+MOST_INSTRUCTIONS = 4096  # in all of them: bounds the evaluation of one call
 _INT = 0xFFFFFFFF
-_TRIES, _PAUSE = 10, 0.02  # to have it read, where the inspector has no CPU or is just starting
+_TRIES, _PAUSE = 10, 0.02  # at reading, while the inspector has no CPU or is starting
 _DATA = struct.Struct("=IIQ6Q")  # struct seccomp_data
 _WORDS = struct.Struct("=16I")
 _CLONE3 = 435
@@ -81,7 +84,7 @@ _FIRST = {
 
 
 def is_installation(call: Call) -> bool:
-    """Tell whether a call installs a filter that it names."""
+    """Return whether a call installs a filter that it names."""
     first = _FIRST.get((call.arch, call.number & _INT))
     return first is not None and call.args[0] & _INT == first and _address(call) != 0
 
@@ -91,34 +94,34 @@ def _address(call: Call) -> int:
 
 
 def _asks_for_listener(call: Call) -> bool:
-    """Tell whether an installation asks for a listener: it fails beside ours (EBUSY)."""
+    """Return whether an installation asks for a listener: beside ours it fails (EBUSY)."""
     return call.args[0] & _INT == _SET_MODE_FILTER and bool(call.args[1] & _NEW_LISTENER)
 
 
 class OwnFilters:
-    """What processes of one listener installed that could answer TRACE.
+    """Filters that processes of one listener installed and that could answer TRACE.
 
-    Each with the filters that the installer had before; None for one that is not known.
+    Each with how many filters the installer had before; None for a filter that is not known.
     """
 
     __slots__ = ("kept",)
 
-    def __init__(self, told: object = None) -> None:
+    def __init__(self, state: object = None) -> None:
         self.kept: list[Kept] = []
         try:
-            for count, text in told if isinstance(told, list) else ():
+            for count, text in state if isinstance(state, list) else ():
                 self.kept.append((int(count), None if text is None else bytes.fromhex(text)))
         except (ValueError, TypeError):
             self.kept = [(0, None)]
 
     def as_state(self) -> list[list[object]]:
-        """Return what it is made of again."""
+        """Return the state that the constructor takes."""
         return [
             [count, program if program is None else program.hex()] for count, program in self.kept
         ]
 
     def add(self, count: int, program: bytes | None) -> bool:
-        """Keep a filter; tell whether that is news. What is too much is kept as one not known."""
+        """Keep a filter; return whether it is new. If they are too many, keep one unknown one."""
         if any(one <= count and other in (program, None) for one, other in self.kept):
             return False
         self.kept.append((count, program))
@@ -128,7 +131,7 @@ class OwnFilters:
         return True
 
     def traces(self, call: Call, count: int | None) -> bool:
-        """Tell whether one could answer TRACE to a call of a thread with so many filters."""
+        """Return whether one may answer TRACE to a call of a thread with `count` filters."""
         number = call.number & _INT
         words = _WORDS.unpack(_DATA.pack(number, call.arch, call.ip, *call.args))
         return any(
@@ -146,7 +149,7 @@ def _traces(program: bytes, words: tuple[int, ...]) -> bool:
 
 
 class Checks:
-    """Says what a call gets. `late` is told of a container about which reading took too long."""
+    """Decides on calls. `late` is called with a container about which reading took too long."""
 
     def __init__(self, inspector: Inspector, late: Callable[[Container], None]) -> None:
         self._inspector = inspector
@@ -169,7 +172,7 @@ class Checks:
                 else self._refused(own, container, call)
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
-            say(f"a filter of a container's own could not be looked at: {error!r}")
+            say(f"a container's own filter could not be evaluated: {error!r}")
             return EPERM
 
     def _install(

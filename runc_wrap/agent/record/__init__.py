@@ -1,1 +1,1 @@
-"""Takes records as they come, brings them to disk, and checks that they do come."""
+"""Takes in records, attributes and writes them, and checks that the sources deliver."""

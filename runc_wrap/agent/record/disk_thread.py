@@ -1,7 +1,7 @@
-"""What waits for a disk, done in a thread: calls are answered meanwhile.
+"""Runs work that waits for a disk in a thread, so that calls are answered meanwhile.
 
-One piece of work at a time, and a thread for each: there is none at rest. The work looks at nothing
-in memory that anybody changes, and makes system calls mostly, for which others need not wait.
+One piece of work at a time, each in a thread of its own: idle, there is none. The work reads no
+memory that another thread changes, and mostly makes system calls, which release the interpreter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """`fd` is readable once the work has ended that `begin` began; `ended` says how."""
+    """`fd` is readable once the work that `begin` started has ended; `ended` returns its result."""
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC)
@@ -27,7 +27,7 @@ class Disk:
         self._error: Exception | None = None
 
     def begin(self, work: Work) -> None:
-        """Begin some work; what was begun before must have `ended`."""
+        """Start some work; the previous one must have `ended`."""
         self.is_busy = True
         try:
             _thread.start_new_thread(self._do, (work,))
@@ -38,12 +38,12 @@ class Disk:
         self._found, self._error = [], None
         try:
             self._found = work()
-        except Exception as error:  # noqa: BLE001 - told to who began it
+        except Exception as error:  # noqa: BLE001 - `ended` raises it
             self._error = error
         os.eventfd_write(self.fd, 1)
 
     def ended(self) -> Outdated:
-        """Return what the work found, once it has ended. Raises what it raised."""
+        """Return the result of work that has ended. Raises what the work raised."""
         os.eventfd_read(self.fd)
         self.is_busy = False
         if self._error:

@@ -1,10 +1,11 @@
-"""What launchers tell of each `exec`: who calls the runtime to have somebody join a container.
+"""Launchers' notices of each `exec`: which process starts another in a container.
 
-PREFIX/var/agent/exec.sock takes datagrams, one for each: "runc-wrap/1" and the words that the
-launcher was called with, each ended by NUL, as many as fit (launcher/ask.c). Nobody waits: what
-does not fit into the queue (net.unix.max_dgram_qlen) is dropped, and who joins is then known only
-by where it is (evidence.attribution.membership). When it was sent and by whom is the kernel's word
-(unix(7), SO_PASSCRED): root of the first user namespace alone is 0 here.
+PREFIX/var/agent/exec.sock takes one datagram for each: "runc-wrap/1" and the words that the
+launcher was called with, each NUL-terminated, as many as fit (launcher/ask.c). No launcher waits:
+a notice that does not fit into the queue (net.unix.max_dgram_qlen) is dropped, and the joining
+process is then found only by its namespaces and cgroup (evidence.attribution.membership). The
+kernel states the time and the sender (unix(7), SO_PASSCRED); only root of the first user namespace
+is uid 0 here.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 NAME = "exec"  # of agent.sockets
 VERSION = "runc-wrap/1"
-LONGEST = 4096  # bytes, as launcher/ask.c has it
+LONGEST = 4096  # bytes, as in launcher/ask.c
 _MOST = 64  # at once
 _WHO, _WHEN = struct.Struct("=iII"), struct.Struct("@ll")  # struct ucred, struct timespec
 _SO_TIMESTAMPNS = 35
 _ROOM = socket.CMSG_SPACE(_WHO.size) + socket.CMSG_SPACE(_WHEN.size)
 
-Told = tuple[int, float, list[str]]  # the sender's pid, when, and its words without argv[0]
+Notice = tuple[int, float, list[str]]  # the sender's pid, the time, its words without argv[0]
 
 
 class Executions:
@@ -37,26 +38,26 @@ class Executions:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when something was told."""
+        """Return the descriptor that is readable when a notice has come."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Read no more; the keeper keeps the socket."""
+        """Stop reading; the keeper still holds the socket."""
         self._socket.close()
 
-    def take(self) -> Iterator[Told]:
-        """Yield what root has told since; what is anybody else's, or is none, is passed over."""
+    def take(self) -> Iterator[Notice]:
+        """Yield root's notices since the last call; other users' and malformed ones are skipped."""
         for _ in range(_MOST):
             try:
                 text, others, flags, _ = self._socket.recvmsg(LONGEST, _ROOM, socket.MSG_DONTWAIT)
-            except OSError:  # BlockingIOError: that was all
+            except OSError:  # BlockingIOError: no more
                 return
-            told = _told(text, {kind: value for _, kind, value in others})
-            if told and not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                yield told
+            notice = _parsed(text, {kind: value for _, kind, value in others})
+            if notice and not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                yield notice
 
 
-def _told(text: bytes, kernels: dict[int, bytes]) -> Told | None:
+def _parsed(text: bytes, kernels: dict[int, bytes]) -> Notice | None:
     who, when = kernels.get(socket.SCM_CREDENTIALS), kernels.get(_SO_TIMESTAMPNS)
     version, *words = text.decode("utf-8", "surrogateescape").split("\0")
     if not who or not when or version != VERSION or not words or words.pop():

@@ -1,10 +1,10 @@
-"""A program that makes one harmless call which its own filter logs.
+"""A program that makes one harmless call, which its own filter has the kernel log.
 
     python -I -S probe_process.py NAME
 
-Whoever hears of it hears of calls that filters log. The call is getpriority with arguments that
-are none, so it fails; only this process, for the rest of its short life, has the filter. NAME is
-what the record calls it. Ends with 0 if the call was made under the filter.
+If its record arrives, records of logged calls arrive. The call is getpriority with invalid
+arguments, so it fails; only this short-lived process has the filter. NAME is its name (comm) in the
+record. Exits with 0 if the call was made under the filter.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ def main(name: str) -> int:
 
 
 def _filter() -> bytes:
-    """Return instructions that log a call with these two arguments, whatever its number is here."""
+    """Return instructions that log any call with these two arguments: numbers vary by ABI."""
     low = 0 if sys.byteorder == "little" else 4
     return b"".join(
         struct.pack("=HBBI", *line)

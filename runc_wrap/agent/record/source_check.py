@@ -1,10 +1,10 @@
-"""Whether the agent sees: a process of its own, with one call that is logged, must reach it.
+"""Checks that sources deliver: a probe process, with one logged call, must show up in them.
 
-Audit's multicast and the process connector are the first network namespace's alone, and nothing
-fails in another one: there just comes nothing. So a program is started at the beginning, every few
-minutes and when something has changed that keeps records away (agent.record.probe_process), and
-waited for. Any record or news since then will do. What does not come twice is not seen, until
-something comes.
+Audit's multicast and the process connector exist in the first network namespace only. In another
+one nothing fails: nothing just ever comes. So a probe (agent.record.probe_process) is started at
+the beginning, every few minutes, and when an obstacle to records has changed. Any record or news
+since then proves the source. A source that stays silent twice counts as blind until something
+comes.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from runc_wrap.evidence.sources import seen_sources
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
 
-PATIENCE = 3.0  # seconds for what is provoked to come
-AGAIN = 120.0  # seconds after what did not come
+PATIENCE = 3.0  # seconds for the probe to show up
+AGAIN = 120.0  # seconds from a failed check to the next
 _TRIES = 2
 _NAME = "rw-look-"
 _LOG = 0x7FFC0000
 _MOST_NAMES = 8
 _ELSEWHERE = "this is not the first network namespace, which alone has it (in a pod: hostNetwork)"
 _FIRST_ALONE = "/proc/sys/net/core/netdev_max_backlog"  # linux:net/core/sysctl_net_core.c
-_PIDS = "this is not the first pid namespace: whose calls they are cannot be told (pod: hostPID)"
+_PIDS = "this is not the first pid namespace: calls cannot be attributed (in a pod: hostPID)"
 _KEPT_BACK = (
-    "nothing came of a call that a filter of its own had the kernel log (try: auditctl -s; "
+    "no record came of a call that the agent's probe had the kernel log (try: auditctl -s; "
     "auditctl -l; in a pod: hostNetwork)"
 )
-_UNTOLD = "nothing came of a process of its own (in a pod: hostNetwork)"
+_UNTOLD = "no news came of the agent's probe process (in a pod: hostNetwork)"
 
 
-class Sight:
-    """`begun` has for each source that is seen since when; `blind` why another is not.
+class SourceCheck:
+    """`begun`: {source that delivers: since when}; `blind`: {source that does not: why}.
 
-    A source that is in neither is not known yet. `due` is when `turn` has something to do, on the
+    A source in neither has not been checked yet. `due` is when `turn` has something to do, on the
     monotonic clock.
     """
 
@@ -52,7 +52,7 @@ class Sight:
         self.begun: dict[str, float] = {}
         self.blind = {name: why for name, why in absent.items() if why}
         self._asked = [name for name in absent if name not in self.blind]
-        self._opened = dict.fromkeys(self._asked, time.time())  # and never blind since
+        self._opened = dict.fromkeys(self._asked, time.time())  # of those never blind since
         self._proven: dict[str, float] = {}
         self._names: list[bytes | str] = []
         self._pid = 0
@@ -62,49 +62,49 @@ class Sight:
         self._until: float | None = None
         for name, why in self.blind.items():
             say(seen_sources.sentences({name: why})[name])
-        self._is_told = False
+        self._is_published = False
 
     def is_own(self, one: Sighting) -> bool:
-        """Tell whether a record is of a call that was provoked; any record shows that we see."""
+        """Return whether a record is of the probe's call; any record proves the source."""
         self.saw(AUDIT, one.time)
         return bool(one.code == _LOG and one.comm in self._names and one.comm.startswith(_NAME))
 
     def saw(self, source: str, when: float) -> None:
-        """Note that something came of a source."""
+        """Note that something came from a source."""
         if when >= self._proven.get(source, 0.0):
             self._proven[source] = when
 
     def is_proven(self, source: str) -> bool:
-        """Tell whether something has come of a source since it was last provoked."""
+        """Return whether something has come from a source since the last probe."""
         return self._proven.get(source, 0.0) >= self._since
 
     def last_proof(self, source: str) -> float:
-        """Return when something came of a source last, 0.0 for never."""
+        """Return when something last came from a source, 0.0 for never."""
         return self._proven.get(source, 0.0)
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether something was provoked and is waited for."""
+        """Return whether a probe was started and is waited for."""
         return self._until is not None
 
     @property
     def is_new(self) -> bool:
-        """Tell whether nothing is known yet of some source."""
+        """Return whether some source has not been checked yet."""
         return any(name not in self.begun and name not in self.blind for name in self._asked)
 
     def look(self) -> None:
-        """Start a program that provokes something, at the next turn."""
+        """Start a probe at the next turn."""
         self.due = 0.0
 
     def turn(self) -> bool:
-        """Do what there is to do; tell whether something is known now that was not."""
+        """Do what is due; return whether there is a new result."""
         now = time.monotonic()
         if self._until is None:
             if self._asked and self.due <= now:
                 self._provoke(now)
             elif not self._asked:
                 self.due = float("inf")
-                return self._tell()
+                return self._publish()
             return False
         self._reap()
         missing = [name for name in self._asked if not self.is_proven(name)]
@@ -131,10 +131,10 @@ class Sight:
         try:
             self._pid = os.posix_spawn(words[0], words, {}, setsigmask=[])
         except OSError as error:
-            say(f"whether evidence is seen cannot be tried: {error.strerror}")
+            say(f"sources of evidence cannot be checked: {error.strerror}")
 
     def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
-        """Take in what is known of each source; tell whether anything is new."""
+        """Take in the result for each source; return whether anything is new."""
         before = (dict(self.blind), set(self.begun))
         for name in self._asked:
             if name not in missing:
@@ -148,18 +148,18 @@ class Sight:
             if name not in before[0]:
                 say(seen_sources.sentences({name: why})[name])
         for name in before[0].keys() - self.blind.keys():
-            say(f"{name}: something comes again")
+            say(f"{name}: records arrive again")
         if before != (self.blind, set(self.begun)):
-            self._is_told = False
-        return self._tell() if are_blind or not missing else False
+            self._is_published = False
+        return self._publish() if are_blind or not missing else False
 
-    def _tell(self) -> bool:
-        """Write what is known, for other programs; each time, as that is how old it is."""
-        is_new, self._is_told = not self._is_told, True
+    def _publish(self) -> bool:
+        """Write the results for other programs; each time, as the file's age is the results'."""
+        is_new, self._is_published = not self._is_published, True
         try:
             seen_sources.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
         except OSError as error:
-            say(f"what is seen cannot be told to others: {error.strerror}")
+            say(f"the results of the sources' check cannot be written: {error.strerror}")
         return is_new
 
     def _why(self, name: str) -> str:
@@ -171,7 +171,7 @@ class Sight:
         try:
             if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
                 self._pid = 0
-        except ChildProcessError:  # somebody else has waited for it
+        except ChildProcessError:  # it was waited for elsewhere
             self._pid = 0
 
     def _kill(self) -> None:
@@ -181,13 +181,13 @@ class Sight:
             self._pid = 0
 
     def close(self) -> None:
-        """Say nothing any more."""
+        """End the probe, and remove the results."""
         self._kill()
         seen_sources.remove(self._directory)
 
 
 def absent(audit: str, processes: str) -> dict[str, str]:
-    """Return for each source why it cannot be listened to, "" where it can."""
+    """Return for each source why it cannot be opened, "" if it can."""
     if not audit and not proc_connector.is_initial("pid"):
         audit = _PIDS
     return {AUDIT: audit, PROCESSES: processes}

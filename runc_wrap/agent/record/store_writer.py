@@ -1,4 +1,4 @@
-"""What changed in the store, brought to disk by a thread; what is outdated, removed."""
+"""Writes changes of the store in a thread, and removes what is outdated."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from runc_wrap.agent.record.disk_thread import Outdated
     from runc_wrap.evidence.store.evidence_files import Store
 
-SLOW = 30.0  # seconds of writing, after which it is said
+SLOW = 30.0  # seconds of writing after which it is reported
 CLEAR_EVERY = 86400.0
 
 
 class EvidenceWriter:
-    """Writes a store, once `begin` is called; `fd` is readable when `hear` has to be called.
+    """Writes a store when `begin` is called; `fd` is readable when `ended` has to be called.
 
     `memory` counts what is not on disk.
     """
@@ -29,28 +29,28 @@ class EvidenceWriter:
         self._memory = memory
         self._disk = Disk()
         self.fd = self._disk.fd
-        self._counted: Counts | None = None  # what is being written holds; None: it removes
+        self._counted: Counts | None = None  # what is being written contains; None: it removes
         self._begun = 0.0
-        self._is_said = False
+        self._is_reported = False
         self._cleared = -CLEAR_EVERY
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether it writes."""
+        """Return whether it writes."""
         return self._disk.is_busy
 
     def due(self) -> list[float]:
         """Return when `complain` has something to do, on the monotonic clock."""
-        return [] if self._is_said else [self._begun + SLOW]
+        return [] if self._is_reported else [self._begun + SLOW]
 
     def complain(self) -> None:
-        """Say that the disk does not answer, once."""
-        self._is_said = True
+        """Report once that the disk does not answer."""
+        self._is_reported = True
         say(f"evidence has not been written for {SLOW:.0f} s: the disk does not answer.")
 
     def begin(self) -> bool:
-        """Begin to write: what is to be on disk is settled now. Tell whether that could be."""
-        self._begun, self._is_said = time.monotonic(), False
+        """Begin to write the store as it is now. Return whether that was possible."""
+        self._begun, self._is_reported = time.monotonic(), False
         is_time = self._begun - self._cleared >= CLEAR_EVERY
         try:
             if is_time:
@@ -67,8 +67,8 @@ class EvidenceWriter:
         self._disk.begin(work)
         return True
 
-    def hear(self) -> bool:
-        """Wait for what was begun, and tell whether it went well; more may be to do."""
+    def ended(self) -> bool:
+        """Wait for what was begun; return whether it succeeded. It may begin a removal."""
         counted, self._counted = self._counted, None
         try:
             gone = self._disk.ended()

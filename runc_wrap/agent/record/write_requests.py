@@ -1,8 +1,8 @@
-"""Commands of root that wait until all is on disk which was called before they asked.
+"""Answers root's commands that wait until all calls made before are on disk.
 
-PREFIX/var/agent/evidence.sock takes connections; to connect is the question. The answer is one
-packet, "runc-wrap/1" and until when everything is written (seconds since the epoch), each ended by
-NUL. All who wait are answered by one write, and nobody sooner than SOONEST after the last.
+PREFIX/var/agent/evidence.sock takes connections; connecting is the question. The answer is one
+packet, "runc-wrap/1" and until when everything is written (seconds since the epoch), each
+NUL-terminated. One write answers all that wait, at the earliest SOONEST after the last answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from runc_wrap.host import socket_peers
 
 NAME = "evidence"  # of agent.sockets
 VERSION = "runc-wrap/1"
-SECONDS = 1.5  # until a question is answered with what there is; who asks waits for two
+SECONDS = 1.5  # until a question is answered with what is written; commands wait for two
 SOONEST = 0.1  # seconds between answers
-MOST = 16  # who wait; others wait in the socket's queue
+MOST = 16  # waiting connections; more wait in the socket's queue
 
 
 class Questions:
@@ -30,11 +30,11 @@ class Questions:
         self._last = 0.0  # on the monotonic clock
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when somebody asks."""
+        """Return the descriptor that is readable when a command asks."""
         return self._listening.fileno()
 
     def close(self) -> None:
-        """Answer no more: who waits asks the next worker."""
+        """Stop answering: commands that wait ask the next worker."""
         self._listening.close()
         for _, connection in self._waiting:
             connection.close()
@@ -42,21 +42,21 @@ class Questions:
 
     @property
     def asked(self) -> float | None:
-        """When the last of those who wait asked, None where nobody waits or it is too soon."""
+        """When the last waiting command asked; None if none waits or it is too soon to answer."""
         is_due = self._waiting and time.monotonic() - self._last >= SOONEST
         return self._waiting[-1][0] if is_due else None
 
     @property
     def is_late(self) -> bool:
-        """Tell whether somebody has waited for as long as it may take."""
+        """Return whether a command has waited for as long as it may."""
         return bool(self._waiting) and not 0 <= time.time() - self._waiting[0][0] < SECONDS
 
     def due(self) -> list[float]:
-        """Return when to look again, on the monotonic clock; [] where nobody waits."""
+        """Return when to look again, on the monotonic clock; [] if no command waits."""
         return [max(time.monotonic() + 0.005, self._last + SOONEST)] if self._waiting else []
 
     def take(self) -> None:
-        """Take who asks; who is not root, or not whose agent this is, is sent away."""
+        """Accept connections; close those that are not root's or this agent's own user's."""
         while len(self._waiting) < MOST:
             try:
                 fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
@@ -70,18 +70,18 @@ class Questions:
                 connection.close()
 
     def answer(self, until: float) -> None:
-        """Answer all who wait; those who have gone are no matter."""
+        """Answer all waiting connections; ignore those that were closed."""
         packet = f"{VERSION}\0{until:.3f}\0".encode()
         for _, connection in self._waiting:
             _send(connection, packet)
             connection.close()
         self._waiting = []
         self._last = time.monotonic()
-        self.take()  # those for whom there was no room
+        self.take()  # connections for which there was no room
 
 
 def _send(connection: _socket.socket, packet: bytes) -> None:
     try:
         connection.send(packet, _socket.MSG_NOSIGNAL)
-    except OSError:  # it has gone
+    except OSError:  # it was closed
         return

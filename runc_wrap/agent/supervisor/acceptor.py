@@ -37,7 +37,7 @@ class Door:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether one more connection can be held."""
+        """Return whether one more connection can be held."""
         if self.shut_until > time.monotonic():
             return False
         self.shut_until = 0.0

@@ -59,7 +59,7 @@ def main(prefix: str) -> None:
 def linger(handed: list[Named], prefix: str = "", bound: str = "") -> bool:
     """Let calls continue, also the one that a killed process had received.
 
-    Tell whether another keeper has taken all over; else it is over.
+    Return whether another keeper has taken all over; else it is over.
     """
     one = Lingering(handed, prefix, bound)
     while one.listeners and not one.is_over:
@@ -214,7 +214,7 @@ class Lingering:
             self._settle(next(iter(self.arriving)))
 
     def _hear(self, fd: int) -> None:
-        self.arriving[fd].hear()
+        self.arriving[fd].read()
         if self.arriving[fd].is_whole:
             self._settle(fd)
 

@@ -101,7 +101,7 @@ def _received(caller: _socket.socket) -> tuple[list[Named], str]:
 
 
 def give(listening: int, held: Sequence[Named], bound: str) -> bool:
-    """Hand all over to a keeper that asks; tell whether it has taken it. Waits a little."""
+    """Hand all over to a keeper that asks; return whether it has taken it. Waits a little."""
     door = _socket.socket(fileno=posix.dup(listening))
     try:
         door.settimeout(0)

@@ -203,7 +203,7 @@ class Keeper:
             self._begin_anew(self.trial.argv)
 
     def _bury(self) -> bool:
-        """Take note of children that ended; tell whether one was a trial that went well."""
+        """Take note of children that ended; return whether one was a trial that went well."""
         gone = workers.gone()
         self.abandoned -= gone.keys()
         for worker in self.workers:
@@ -237,7 +237,7 @@ class Keeper:
         sys.exit(0)
 
     def _is_needed(self) -> bool:
-        """Tell whether containers' calls would fail; systemd may keep their listeners."""
+        """Return whether containers' calls would fail; systemd may keep their listeners."""
         return bool(needed_to_linger(self.held)) and not posix.environ.get(b"FDSTORE")
 
     def _linger(self) -> None:

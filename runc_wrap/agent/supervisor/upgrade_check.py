@@ -36,7 +36,7 @@ class Trial:
         self._due = 0.0
 
     def is_due(self) -> bool:
-        """Tell whether one may begin unasked."""
+        """Return whether one may begin unasked."""
         return time.monotonic() >= self._due
 
     def begin(self, argv: Sequence[str], environment: Mapping[bytes, bytes]) -> None:

@@ -77,7 +77,7 @@ class Namespaces:
             self._moved.append(one.pid)
 
     def has_moved(self, pids: list[int]) -> bool:
-        """Tell whether one of these made namespaces otherwise."""
+        """Return whether one of these made namespaces otherwise."""
         return any(pid in self._moved for pid in pids)
 
     def children(self, one: Sighting) -> list[int]:

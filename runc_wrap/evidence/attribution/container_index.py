@@ -95,7 +95,7 @@ class Known:
         return told and told.creator
 
     def is_recorded(self, key: Key) -> bool:
-        """Tell whether a container's mode has the kernel log its calls."""
+        """Return whether a container's mode has the kernel log its calls."""
         return self.mode(key) in LOGGED_MODES
 
     def mode(self, key: Key) -> str | None:

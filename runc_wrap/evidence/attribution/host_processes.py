@@ -78,7 +78,7 @@ class Hosts:
         self._end(pid, when)
 
     def had(self, pid: int, when: float) -> bool:
-        """Tell whether a process of this pid was known to be in no container then."""
+        """Return whether a process of this pid was known to be in no container then."""
         alive = self._alive.get(pid)
         if alive and alive.since - COARSE <= when:
             return True
@@ -98,7 +98,7 @@ class Hosts:
 
 
 def is_plain(exe: str) -> bool:
-    """Tell whether a program leads nobody into a container, by its path; "" is not known."""
+    """Return whether a program leads nobody into a container, by its path; "" is not known."""
     name = exe.rpartition("/")[2]
     return bool(name) and not (
         exe.startswith(_COPY) or exe.endswith(_GONE) or any(word in name for word in _LEADING)

@@ -70,7 +70,7 @@ class Membership:
         self._place(key)
 
     def has_place(self, key: Key) -> bool:
-        """Tell whether it is known where a container is: then nobody else is in it."""
+        """Return whether it is known where a container is: then nobody else is in it."""
         return key in self._places or self._place(key) is not None
 
     def _named(self, paths: Paths) -> list[Key]:
@@ -138,7 +138,7 @@ def _is_beneath(path: str, above: str) -> bool:
 
 
 def _is_within(pid: int, namespace: int) -> bool:
-    """Tell whether a process' pid namespace is this one or within; all are within the first."""
+    """Return whether a process' pid namespace is this one or within; all are within the first."""
     return namespace in (0, _INITIAL) or namespace in _namespaces(pid)
 
 

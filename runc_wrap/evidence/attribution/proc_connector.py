@@ -61,7 +61,7 @@ def _listen() -> bytes:
 
 
 def is_initial(kind: str) -> bool:
-    """Tell whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
+    """Return whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
     return procfs.namespace_inode("self", kind) == _INITIAL[kind]
 
 

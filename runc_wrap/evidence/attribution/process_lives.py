@@ -39,7 +39,7 @@ class Life(NamedTuple):
         return 0.0 if self.program is not None and self.program <= when else None
 
     def is_runtimes(self, when: float) -> bool:
-        """Tell whether a call of this time was the runtime's own."""
+        """Return whether a call of this time was the runtime's own."""
         return self.program is None or when <= self.program
 
 
@@ -131,6 +131,6 @@ class Lives:
 
 
 def _lived(life: Life, when: float) -> bool:
-    """Tell whether a process was there at a record's time, which may be a little early."""
+    """Return whether a process was there at a record's time, which may be a little early."""
     began = life.start - COARSE <= when
     return began and (life.end is None or when <= life.end + _END_SLACK)

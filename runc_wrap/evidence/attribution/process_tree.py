@@ -106,12 +106,12 @@ class Tree:
 
     @property
     def has_containers(self) -> bool:
-        """Tell whether a process of a container is there, or may be."""
+        """Return whether a process of a container is there, or may be."""
         return self._socket is None or bool(self.lives.alive)
 
     @property
     def may_wait(self) -> bool:
-        """Tell whether hardly anything is lost if news are read a little later.
+        """Return whether hardly anything is lost if news are read a little later.
 
         Where the kernel logs a container's calls more is: who joins it for a moment is known only
         by a look in that moment. (It logs who is killed in others, too: that is hardly anything.)
@@ -195,7 +195,7 @@ class Tree:
         return self._told
 
     def has_told(self, when: float) -> bool:
-        """Tell whether all news was read of what had begun by then."""
+        """Return whether all news was read of what had begun by then."""
         return self.is_dry or self._told > when + COARSE
 
     def container_of(self, pid: int, when: float) -> Key | None:
@@ -214,11 +214,11 @@ class Tree:
         return self._ask(pid, when)
 
     def is_elsewhere(self, pid: int, when: float) -> bool:
-        """Tell whether a process that is no container's as far as known is known to be in none."""
+        """Return whether a process of no known container is known to be in none at all."""
         return not self.is_deaf and not self.lives.of(pid, when) and self._hosts.had(pid, when)
 
     def is_runtimes(self, pid: int, when: float) -> bool:
-        """Tell whether a container's process was the runtime then: it had not begun the program.
+        """Return whether a container's process was the runtime then: it had not begun the program.
 
         Where news were missed it may be the program already: look at what it ran, too.
         """
@@ -318,7 +318,7 @@ class Tree:
             self._look_for_first(waiting, when)
 
     def _look_elsewhere(self, pid: int, when: float) -> bool:
-        """Look at a process that no place proves a container's; tell whether that proves more.
+        """Look at a process that no place proves a container's; return whether that proves more.
 
         Of a container whose place is not known (it shares its cgroup) others may be in it; but they
         do not have our mounts.

@@ -26,7 +26,7 @@ class Runtimes:
                 self._names |= {_name(os.readlink(link)), _name(os.path.realpath(link))}  # noqa: PTH115
 
     def has(self, exe: str) -> bool:
-        """Tell whether a file of this path may be one of them."""
+        """Return whether a file of this path may be one of them."""
         return (
             exe == _MOUNT or exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
         )

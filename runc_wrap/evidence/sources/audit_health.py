@@ -45,7 +45,7 @@ def warnings() -> list[str]:
 
 
 def counts_what_came() -> bool:
-    """Tell whether the kernel's counter of lost records has such as were sent to us all the same.
+    """Return whether the kernel's counter of lost records has such as were sent to us all the same.
 
     Where it was started with audit=1 and no auditd runs it holds all records for one, and counts
     what it has no room to hold (linux:kernel/audit.c, kauditd_hold_skb). Who calls waits for room

@@ -76,7 +76,7 @@ def parse(line: bytes) -> Sighting | None:
 
 
 def claims(line: bytes) -> bool:
-    """Tell whether a line begins as a SECCOMP record does; if it does not parse, it is damaged."""
+    """Return whether a line begins like a SECCOMP record: if it does not parse, it is damaged."""
     return _CLAIM(line) is not None
 
 

@@ -110,7 +110,7 @@ class Lines:
         self._held[why] = lost._replace(records=records, why=why, begin=begin)
 
     def _continues(self, line: bytes) -> bool:
-        """Tell whether a line may be the rest of a user's message, and must not be believed."""
+        """Return whether a line may be the rest of a user's message, and must not be believed."""
         self._doubtful = 0 if line.endswith(b"'") else self._doubtful - 1
         doubted = audit_record.claims(line[:_BEGINNING])
         self._damaged += doubted

@@ -80,7 +80,7 @@ class Live:
             raise Unavailable(f"the kernel's audit multicast: {error.strerror}") from None
 
     def has_told(self, when: float) -> bool:
-        """Tell whether all was read that was logged by then: ask a moment later."""
+        """Return whether all was read that was logged by then: ask a moment later."""
         if self._is_dry:
             words = status()
             return len(words) <= STATUS_BACKLOG or not words[STATUS_BACKLOG]

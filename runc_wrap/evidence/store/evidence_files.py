@@ -279,7 +279,7 @@ def _written(where: str) -> tuple[int, float]:
 
 
 def _is_being_written(where: str) -> bool:
-    """Tell whether a file is newer than state.json, which is written last."""
+    """Return whether a file is newer than state.json, which is written last."""
     _, state = _written(where)
     newest = max((when for when, _ in _ages(f"{where}/containers")), default=0.0)
     return bool(state) and newest > state
@@ -392,7 +392,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
 
 
 def _is_gone(path: str) -> bool:
-    """Tell whether a file is of a container whose runtime knows it no more."""
+    """Return whether a file is of a container whose runtime knows it no more."""
     read = container(path)
     return read is not None and container_index.state_directory(read[0]) is None
 

@@ -64,7 +64,7 @@ class Evidence:
         self._damaged.add(name.removesuffix(ASIDE))
 
     def is_damaged(self, key: Key) -> bool:
-        """Tell whether what was seen in a container could not be read, all or a part of it."""
+        """Return whether what was seen in a container could not be read, all or a part of it."""
         return bool(self._damaged) and file_name(key) in self._damaged
 
     def add(self, key: Key | None, sighting: Sighting, *, is_elsewhere: bool = False) -> None:
@@ -77,7 +77,7 @@ class Evidence:
             count(of if key is None else self.containers.setdefault(key, Tallies()), sighting)
 
     def has(self, s: Sighting) -> bool:
-        """Tell whether the agent has counted this very audit record."""
+        """Return whether the agent has counted this very audit record."""
         if s.source != AUDIT or not self.covered:
             return False
         if len(self._begins) != len(self.covered):

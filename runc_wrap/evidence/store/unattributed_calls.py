@@ -47,7 +47,7 @@ class Strays(Tallies):
         return kind
 
     def forget(self, before: float) -> bool:
-        """Forget kinds of calls that were last seen before then; tell whether there were any."""
+        """Forget kinds of calls that were last seen before then; return whether there were any."""
         old = [call for call, tally in self.calls.items() if tally.last < before]
         for call in old:
             del self.calls[call], self.spans[call]

@@ -44,7 +44,7 @@ def _parts(whose: Workload) -> list[str]:
 
 
 def _is_told(whose: Workload) -> bool:
-    """Tell whether the names are those of a pod's container, or of one without a pod."""
+    """Return whether the names are those of a pod's container, or of one without a pod."""
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 

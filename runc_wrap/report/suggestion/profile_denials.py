@@ -31,12 +31,12 @@ _COMMENT = "denied as before, but for the arguments that it was seen with"
 
 
 def is_open(block: Mapping[str, Any]) -> bool:
-    """Tell whether a profile lets through what no rule denies."""
+    """Return whether a profile lets through what no rule denies."""
     return block["defaultAction"] in _OPEN
 
 
 def are_there(block: Mapping[str, Any], name: str) -> bool:
-    """Tell whether entries deny a call."""
+    """Return whether entries deny a call."""
     return any(_denies(entry, name) for entry in block.get("syscalls") or ())
 
 
@@ -100,7 +100,7 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
 
 
 def _is_one_number(one: Json) -> bool:
-    """Tell whether a comparison holds for one number, of a register or of an int."""
+    """Return whether a comparison holds for one number, of a register or of an int."""
     return bool(one["op"] == _EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
 
 

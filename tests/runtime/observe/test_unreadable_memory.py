@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 KEYCTL, CLONE3 = 250, 435
-SAID = "to read who calls in "
+SAID = "reading callers in "
 JAMMING = 3  # calls of the container's own
 # What it may take is containers.PATIENCE and the start of another reader; it was 11 to 13 s before.
 BOUND = 1.0

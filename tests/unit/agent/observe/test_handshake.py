@@ -49,7 +49,7 @@ def test_a_message_is_whole_while_the_connection_stays_open(
 ) -> None:
     runtime, arrival = ends
     send(runtime, json.dumps(MESSAGE, indent=1).encode() + end)
-    arrival.hear()
+    arrival.read()
     assert arrival.is_whole
     assert arrival.listener is not None
     assert arrival.state() == TOLD
@@ -59,12 +59,12 @@ def test_a_message_comes_in_pieces(ends: tuple[socket.socket, Arrival]) -> None:
     runtime, arrival = ends
     text = json.dumps(MESSAGE).encode()
     send(runtime, text[:40])
-    arrival.hear()
+    arrival.read()
     seen = [(arrival.is_whole, arrival.listener is not None)]
-    arrival.hear()  # nothing more yet
+    arrival.read()  # nothing more yet
     assert [*seen, arrival.is_whole] == [(False, True), False]
     runtime.send(text[40:])
-    arrival.hear()
+    arrival.read()
     assert arrival.is_whole
     assert arrival.state() == TOLD
 
@@ -77,7 +77,7 @@ def test_a_listener_is_kept_whatever_else_is_wrong(
     send(runtime, text)
     runtime.close()
     for _ in range(3):
-        arrival.hear()
+        arrival.read()
     assert arrival.is_whole
     assert arrival.listener is not None
     assert arrival.state() == NOTHING
@@ -88,14 +88,14 @@ def test_a_connection_that_only_asks_whether_we_listen_brings_nothing(
 ) -> None:
     runtime, arrival = ends
     runtime.close()
-    arrival.hear()
+    arrival.read()
     assert (arrival.is_whole, arrival.listener) == (True, None)
 
 
 def test_what_else_is_sent_is_closed(ends: tuple[socket.socket, Arrival]) -> None:
     runtime, arrival = ends
     send(runtime, b"{}", 3)
-    arrival.hear()
+    arrival.read()
     assert len(arrival.fds) == 3
     arrival.end()
     for fd in arrival.fds[1:]:
@@ -110,10 +110,10 @@ def test_a_message_without_end_is_given_up(
     runtime, arrival = ends
     monkeypatch.setattr(handshake, "LARGEST", 1000)
     send(runtime, b"x" * 600)
-    arrival.hear()
+    arrival.read()
     first = arrival.is_whole
     runtime.send(b"x" * 600)
-    arrival.hear()
+    arrival.read()
     assert (first, arrival.is_whole) == (False, True)
 
 

@@ -16,7 +16,7 @@ from harness.host.processes import short_directory
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record import exec_notices, recording
 from runc_wrap.agent.record.recording import Recorder
-from runc_wrap.agent.record.source_check import Sight
+from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution import container_index, proc_connector, process_tree
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import audit_health, netlink
@@ -46,7 +46,7 @@ class Silent:
         return -1
 
 
-class Seeing(Sight):
+class Seeing(SourceCheck):
     """Something has come of each source at once."""
 
     def __init__(self, directory: str, absent: dict[str, str]) -> None:
@@ -61,7 +61,7 @@ class Seeing(Sight):
 @pytest.fixture
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recording, "Live", Silent)
-    monkeypatch.setattr(recording, "Sight", Seeing)
+    monkeypatch.setattr(recording, "SourceCheck", Seeing)
     monkeypatch.setattr(process_tree, "connector", _refused)
     monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_health, "_switched_off", list)
@@ -215,7 +215,7 @@ def told(logged: Path, tmp_path: Path) -> Recorder:
 
 def hear(one: Recorder, *records: Sighting | Lost) -> None:
     one.live.records = list(records)  # type: ignore[union-attr]
-    one._hear_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `hear` calls
+    one._read_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `read` calls
 
 
 def counts(prefix: Path) -> tuple[int, int]:
@@ -231,7 +231,7 @@ def test_the_tree_may_not_wait_while_a_record_does(told: Recorder) -> None:
     hear(told, sighting(pid=7, time=time.time()))
     told.tree.is_dry = True
     found.append(told.may_wait)
-    told._hear_tree()  # noqa: SLF001 - as above
+    told._read_tree()  # noqa: SLF001 - as above
     assert [*found, told.may_wait] == [True, False, True]
 
 
@@ -246,7 +246,7 @@ def test_the_tree_may_not_wait_where_nobody_tells_of_the_ledgers_lines(
     assert recorder(tmp_path).may_wait
     monkeypatch.setattr(recording, "Appended", _not_told)
     assert not recorder(tmp_path).may_wait
-    assert "not told of new ledger lines" in capfd.readouterr().err
+    assert "new ledger lines cannot be watched" in capfd.readouterr().err
 
 
 def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
@@ -258,7 +258,7 @@ def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     write_ledger(tmp_path / "var" / "ledger", line("c1", mode="audit", pid=2**22 + 1, time=now))
     assert select.select([told], [], [], 0)[0]
-    one.hear(told)
+    one.read(told)
     assert not one.may_wait
 
 
@@ -306,7 +306,7 @@ def test_calls_are_answered_between_the_news_and_within_a_look_at_all_processes(
     monkeypatch.setattr(told.tree, "read", read)
     monkeypatch.setattr(told._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
     told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the worker gives it
-    told._hear_all()  # noqa: SLF001 - as when it writes
+    told._read_all()  # noqa: SLF001 - as when it writes
     processes_there = len([*Path("/proc").glob("[0-9]*")])
     assert answered >= processes_there // 2
     assert within.count(True) >= processes_there // 2
@@ -358,7 +358,7 @@ def test_who_joins_a_container_is_the_containers_from_when_it_was_told(
     joined: Recorder, tmp_path: Path
 ) -> None:
     (told,) = select.select(joined.filenos(), [], [], 0)[0]
-    joined.hear(told)
+    joined.read(told)
     assert joined.tree.container_of(os.getpid(), time.time()) == KEY
     assert joined.tree.is_runtimes(os.getpid(), time.time())
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
@@ -406,6 +406,6 @@ def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
 
 def test_of_what_it_provoked_nothing_is_lost_with_it(told: Recorder) -> None:
     own, other = sighting(serial=1), sighting(serial=2)
-    told.sight.is_own = lambda one: one is own  # type: ignore[method-assign]
+    told.check.is_own = lambda one: one is own  # type: ignore[method-assign]
     hear(told, own, other)
     assert told._memory.records == 1  # noqa: SLF001 - what the next worker tells of

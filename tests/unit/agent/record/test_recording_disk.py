@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.host import disk_faults
 from runc_wrap.agent.record.recording import TRY_AGAIN, WRITE_AFTER
-from runc_wrap.agent.record.source_check import Sight
+from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.store import evidence_files
 from tests.unit.agent.record.test_recording import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
@@ -32,7 +32,7 @@ def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     never = property(lambda _: math.inf, lambda *_: None)
     monkeypatch.setattr(
-        Sight, "due", never, raising=False
+        SourceCheck, "due", never, raising=False
     )  # whether it sees is looked at in another test
     one = recorder(tmp_path)
     one.record(KEY, observed(UNSHARE))

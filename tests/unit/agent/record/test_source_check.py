@@ -11,7 +11,7 @@ import pytest
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record import recording, source_check
 from runc_wrap.agent.record.recording import Recorder
-from runc_wrap.agent.record.source_check import Sight
+from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import seen_sources as told
@@ -48,18 +48,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def _record(one: Sight, **changes: Any) -> Sighting:
+def _record(one: SourceCheck, **changes: Any) -> Sighting:
     return sighting(**{"time": time.time(), "code": LOG, "comm": one._names[-1], **changes})  # noqa: SLF001 - what it waits for
 
 
-def _pass(one: Sight, clock: Clock, seconds: float) -> None:
+def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
     clock.now += seconds
     one.turn()
 
 
 @pytest.mark.usefixtures("clock")
 def test_what_comes_of_both_is_seen_and_told(tmp_path: Path) -> None:
-    one = Sight(str(tmp_path), BOTH)
+    one = SourceCheck(str(tmp_path), BOTH)
     one.turn()
     assert told.read(tmp_path) == {}
     assert one.is_own(_record(one))
@@ -74,7 +74,7 @@ def test_what_comes_of_both_is_seen_and_told(tmp_path: Path) -> None:
 def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
     tmp_path: Path, clock: Clock
 ) -> None:
-    one = Sight(str(tmp_path), BOTH)
+    one = SourceCheck(str(tmp_path), BOTH)
     one.turn()
     one.saw(PROCESSES, time.time())
     _pass(one, clock, source_check.PATIENCE + 1)
@@ -103,7 +103,7 @@ def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
 def test_another_record_is_not_its_own_though_it_shows_as_well_that_it_sees(
     tmp_path: Path, clock: Clock, changes: dict[str, object], is_own: bool
 ) -> None:
-    one = Sight(str(tmp_path), {AUDIT: ""})
+    one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
     assert clock.provoked == 1
     assert one.is_own(_record(one, **changes)) is is_own
@@ -112,7 +112,7 @@ def test_another_record_is_not_its_own_though_it_shows_as_well_that_it_sees(
 
 
 def test_a_record_of_before_shows_nothing(tmp_path: Path, clock: Clock) -> None:
-    one = Sight(str(tmp_path), {AUDIT: ""})
+    one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
     one.is_own(_record(one, time=time.time() - 10))
     assert not one.turn()
@@ -120,7 +120,7 @@ def test_a_record_of_before_shows_nothing(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_a_source_that_cannot_be_listened_to_is_not_tried(tmp_path: Path, clock: Clock) -> None:
-    one = Sight(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
+    one = SourceCheck(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
     assert one.turn()
     assert clock.provoked == 0
     assert told.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
@@ -158,12 +158,12 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
 ) -> None:
     """Until then it counted as watched."""
     connected.write_text(ALL)
-    monkeypatch.setattr(recording, "Sight", Sight)
+    monkeypatch.setattr(recording, "SourceCheck", SourceCheck)
     clock = Clock(monkeypatch)
     one = Recorder(str(tmp_path), Inflight.new())
     one.write_due()
     last = time.time()
-    one.sight.saw(AUDIT, last)
+    one.check.saw(AUDIT, last)
     one.write_due()
     one.write()
     (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
@@ -174,7 +174,7 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
         one.write_due()
         clock.now += source_check.PATIENCE + 1
         one.write_due()
-    assert AUDIT in one.sight.blind
+    assert AUDIT in one.check.blind
     one.write()
     (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] == last
@@ -184,7 +184,7 @@ def test_what_is_listened_to_was_seen_since_it_was_opened_unless_it_was_not_seen
     tmp_path: Path, clock: Clock
 ) -> None:
     opened = time.time()
-    one = Sight(str(tmp_path), BOTH)
+    one = SourceCheck(str(tmp_path), BOTH)
     time.sleep(0.1)  # more than what is provoked may seem to come early
     one.turn()
     one.is_own(_record(one))
