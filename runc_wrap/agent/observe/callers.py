@@ -75,10 +75,10 @@ def look(tid: int) -> Caller:
 def standing(tid: int) -> tuple[int, int] | None:
     """Read how many filters a thread carries, and its tracer's pid (0: none); None if unknown."""
     try:
-        told = procfs.status(tid)
+        fields = procfs.status(tid)
     except (OSError, files.TooLarge):
         return None
-    filters, tracer = told.get(b"Seccomp_filters", b""), told.get(b"TracerPid", b"")
+    filters, tracer = fields.get(b"Seccomp_filters", b""), fields.get(b"TracerPid", b"")
     return (int(filters), int(tracer)) if filters.isdigit() and tracer.isdigit() else None
 
 
