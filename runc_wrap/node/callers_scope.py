@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.hotpath.main import INITIAL
 from runc_wrap.ledger import reader
 from runc_wrap.ledger.reader import Ledger
@@ -17,7 +18,6 @@ from runc_wrap.ledger.reader import Ledger
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-DIRECTORY = "/run/user/"
 LEDGER = "runc-wrap/ledger"
 
 
@@ -39,7 +39,7 @@ def directories() -> list[Path]:
     if is_root():
         return []
     said = os.environ.get("XDG_RUNTIME_DIR", "")
-    named = [f"{DIRECTORY}{os.geteuid()}", *([said] if said.startswith("/") else [])]
+    named = [f"{RUN_DIRECTORIES}{os.geteuid()}", *([said] if said.startswith("/") else [])]
     return [Path(one) for one in dict.fromkeys(named)]
 
 

@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import containers, procfs
 from runc_wrap.host.procfs import started
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.decision import OBSERVE
@@ -58,7 +58,7 @@ def mark(node: Node, places: Places) -> Node:
 def _is_observed(entry: Entry) -> bool:
     record = entry.record
     is_ours = record is not None and record.action == "inject" and record.mode == OBSERVE
-    return is_ours and entry.container.state == runtime_state.RUNNING
+    return is_ours and entry.container.state == containers.RUNNING
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:

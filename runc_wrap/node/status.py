@@ -14,8 +14,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import bounded_work, runtime_state
-from runc_wrap.host.runtime_state import Container, Found
+from runc_wrap.host import bounded_work, containers, runtime_state
+from runc_wrap.host.containers import Container, Found
 from runc_wrap.node import callers_scope, container_processes, users_containers
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def agrees(
     state: str, record: Record | None, members: Sequence[Process], deviating: Sequence[Process]
 ) -> bool | None:
     """Decide. A container that is not started may still get its filter."""
-    if record is None or not members or state == runtime_state.STOPPED:
+    if record is None or not members or state == containers.STOPPED:
         return None
     if deviating:
-        return None if state == runtime_state.CREATED else False
+        return None if state == containers.CREATED else False
     return True
 
 
@@ -129,10 +129,10 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
     named = dict.fromkeys(root for one in said for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = callers_scope.visible(runtime_state.known_roots())
+        known = callers_scope.visible(containers.known_roots())
         for directory in callers_scope.directories():
-            known += runtime_state.known_roots(directory, runtime_state.USERS_ROOTS)
-        found = runtime_state.find([*known, *named], trusted)
+            known += containers.known_roots(directory, runtime_state.USERS_ROOTS)
+        found = containers.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
         yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
 
@@ -160,7 +160,7 @@ def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[U
             known[container.owner] = users_containers.User(container.owner)
             others.append(known[container.owner])
         user = known[container.owner]
-        if len(user.found) < runtime_state.OF_A_USER.containers:
+        if len(user.found) < containers.OF_A_USER.containers:
             user.found.append((container, record))
         else:
             user.more += 1

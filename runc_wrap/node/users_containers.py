@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import bounded_work, runtime_state
-from runc_wrap.host.runtime_state import OF_A_USER, Container
+from runc_wrap.host import bounded_work, containers, runtime_state
+from runc_wrap.host.containers import OF_A_USER, Container
+from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.ledger import reader
-from runc_wrap.node.callers_scope import DIRECTORY, LEDGER
+from runc_wrap.node.callers_scope import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ _AT_ONCE = 64  # users
 _SENTENCES = 10
 _MOST_ROOTS = 32
 _LARGEST_LEDGER = 2 << 20  # bytes of each file, the newest
-_DEFAULT_ROOTS = frozenset({"/run/runc", "/run/crun"})
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ def read(trusted: Collection[int]) -> list[User]:
 def _uids() -> list[int]:
     """Return whose directories there are: by their names, as it may take for ever to ask them."""
     try:
-        return sorted(int(name) for name in os.listdir(DIRECTORY) if name.isdecimal())  # noqa: PTH208 - names
+        return sorted(int(name) for name in os.listdir(RUN_DIRECTORIES) if name.isdecimal())  # noqa: PTH208 - names
     except OSError:
         return []
 
@@ -76,11 +76,11 @@ def _user(uid: int, told: bounded_work.Told) -> User:
 
 def _said(uid: int) -> Iterator[dict[str, Any]]:
     """Yield what there is, as that user: each container, and at last what is left out."""
-    own = Path(f"{DIRECTORY}{uid}")
+    own = Path(f"{RUN_DIRECTORIES}{uid}")
     said = reader.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(said.roots)[:_MOST_ROOTS]
-    roots = dict.fromkeys([*runtime_state.known_roots(own, runtime_state.USERS_ROOTS), *named])
-    found = runtime_state.find(roots, (), OF_A_USER)
+    roots = dict.fromkeys([*containers.known_roots(own, runtime_state.USERS_ROOTS), *named])
+    found = containers.find(roots, (), OF_A_USER)
     real = places(roots)
     decided = canonical(said, real)
     for one in found.containers:
@@ -104,7 +104,7 @@ def canonical(said: Ledger, real: Mapping[str, str]) -> Ledger:
 def record_of(container: Container, said: Ledger, real: Mapping[str, str]) -> Record | None:
     """Return the record that counts: without --root, the runtime took its own default."""
     root = real.get(container.root, container.root)
-    own = f"{DIRECTORY}{container.owner}"
-    is_default = root in (*_DEFAULT_ROOTS, f"{own}/runc", f"{own}/crun")
+    own = f"{RUN_DIRECTORIES}{container.owner}"
+    is_default = root in (*runtime_state.DEFAULT_ROOTS, *runtime_state.default_roots(own))
     found = [said.of(name, container.id) for name in ([root, ""] if is_default else [root])]
     return max((one for one in found if one), key=lambda one: one.time or "", default=None)

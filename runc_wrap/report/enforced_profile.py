@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.attribution import container_index
 from runc_wrap.filters.expectation import Expectation
+from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.errors import Refusal
@@ -101,9 +101,9 @@ class Profiles:
 
     def _kind(self, record: Record) -> str:
         """Return the runtime by the container's state, else the one that policy has now."""
-        place = container_index.state_directory((record.root or "", record.id))
+        place = runtime_state.directory((record.root or "", record.id))
         if place:
-            return "runc" if os.path.lexists(f"{place}/state.json") else "crun"
+            return runtime_state.kind(place) or "crun"
         return str((self._policy or {}).get("runtime", {}).get("kind", "runc"))
 
 

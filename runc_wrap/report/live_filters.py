@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index
-from runc_wrap.host import procfs
-from runc_wrap.host.runtime_state import Container
+from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host.containers import Container
 from runc_wrap.node import container_processes, status
 from runc_wrap.report.installed_filters import Carried
 
@@ -38,7 +37,7 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
 
 
 def _first(key: Key) -> int | None:
-    first = container_index.first_process(key)
+    first = runtime_state.first_process(key)
     born = procfs.born(first[0]) if first else None
     return first[0] if first and born and born[0] == first[1] else None
 

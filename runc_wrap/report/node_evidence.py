@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import floor, inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.proc_lookup import Present
 from runc_wrap.evidence.model import AUDIT, LOGGED_MODES, Lost
@@ -23,7 +22,7 @@ from runc_wrap.evidence.sources import (
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import agent_flush, callers_scope
 from runc_wrap.profiles import modes
 from runc_wrap.report import live_filters, verdict
@@ -171,8 +170,8 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
 
 
 def is_there(key: Key) -> bool:
-    """Return whether a container's first process still is."""
-    first = container_index.first_process(key)
+    """Return whether a container's first process still runs."""
+    first = runtime_state.first_process(key)
     there = procfs.born(first[0]) if first else None
     return bool(first and there and there[0] == first[1])
 

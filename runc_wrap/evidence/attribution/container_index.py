@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.store import coverage
-from runc_wrap.host import root_owned
-from runc_wrap.hotpath import config_file, json_codec
-from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.host import runtime_state
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 Json = dict[str, Any]
 Key = tuple[str, str]  # the runtime's root, the container's id
@@ -37,11 +36,6 @@ _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
 _FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 * 1024
-DEFAULT_ROOTS = ("/run/runc", "/run/crun")
-_STATES = (
-    ("state.json", "init_process_pid", "init_process_start"),  # runc
-    ("status", "pid", "process-start-time"),  # crun
-)
 
 
 class Told(NamedTuple):
@@ -111,7 +105,7 @@ class Known:
         told = self._keys.get(name, {})
         keys = [key for key in told if told[key].bundle == bundle_path] or [*told]
         if len(keys) > 1:
-            keys = [key for key in keys if state_directory(key)]
+            keys = [key for key in keys if runtime_state.directory(key)]
         return keys[0] if len(keys) == 1 else None
 
     def all_of_id(self, name: str) -> list[Key]:
@@ -191,7 +185,7 @@ class Firsts:
         if (pid, start) not in self._found:
             now = time.time()
             for key, until in [*self._asked.items()]:
-                first = first_process(key)
+                first = runtime_state.first_process(key)
                 if first:
                     self._found[first] = key
                 if first or until < now:
@@ -221,35 +215,3 @@ def ids(path: str) -> Iterator[str]:
                 yield after
             word, dash, after = after.partition("-")
             before = f"{before}-{word}"
-
-
-def state_directory(key: Key) -> str | None:
-    """Return where the runtime keeps a container's state, None if that is gone."""
-    root, name = key
-    if "/" in name or name in ("", ".", ".."):
-        return None
-    places = [f"{one}/{name}" for one in ([root] if root else DEFAULT_ROOTS)]
-    return next((place for place in places if os.path.isdir(place)), None)  # noqa: PTH112 - no pathlib
-
-
-def first_process(key: Key) -> tuple[int, int] | None:
-    """Return the pid and start time (clock ticks since boot) that the runtime wrote down.
-
-    Where anybody but root could have written there, that is nobody's word: None.
-    """
-    place = state_directory(key)
-    for name, pid_name, start_name in _STATES if place and root_owned.is_alone(place) else ():
-        try:
-            said = json_codec.loads(config_file.read(f"{place}/{name}").text)
-            pid, start = said[pid_name], said[start_name]
-        except (Refusal, json_codec.Unreadable, KeyError, TypeError):
-            continue
-        if isinstance(pid, int) and isinstance(start, int) and pid > 0:
-            return pid, start
-    return None
-
-
-def first_processes(keys: Iterable[Key]) -> dict[tuple[int, int], Key]:
-    """Return {(pid, start time): container} of those that are still there."""
-    found = ((first_process(key), key) for key in keys)
-    return {first: key for first, key in found if first}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index
+from runc_wrap.host import runtime_state
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Key, Known
@@ -48,4 +48,4 @@ def _roots(flags: list[str]) -> tuple[str, ...]:
         name, equals, value = word.partition("=")
         if name in ("--root", "-root"):
             return (value if equals else following,)
-    return (*container_index.DEFAULT_ROOTS, "")
+    return (*runtime_state.DEFAULT_ROOTS, "")

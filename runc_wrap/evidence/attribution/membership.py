@@ -19,7 +19,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution import container_index
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Membership:
         return [*keys][:_MOST_NAMED]
 
     def _place(self, key: Key) -> Place | None:
-        first = container_index.first_process(key)
+        first = runtime_state.first_process(key)
         found = self._places.pop(key, None)
         if first is None:  # it was deleted
             return None

@@ -18,7 +18,7 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import container_index, process_families
+from runc_wrap.evidence.attribution import process_families
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.host_processes import Hosts
 from runc_wrap.evidence.attribution.proc_connector import (
@@ -37,7 +37,7 @@ from runc_wrap.evidence.attribution.proc_lookup import COARSE, TICK, Present, be
 from runc_wrap.evidence.attribution.process_lives import ALWAYS, Lives
 from runc_wrap.evidence.attribution.unplaced_processes import Strangers
 from runc_wrap.evidence.model import Lost
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 
 if TYPE_CHECKING:
     import socket
@@ -237,7 +237,7 @@ class Tree:
             there = procfs.born(pid)
             if there:
                 found[pid] = there
-        firsts = container_index.first_processes(self.known.newest())
+        firsts = runtime_state.first_processes(self.known.newest())
         for key in firsts.values():
             self._present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):
@@ -370,7 +370,7 @@ class Tree:
                 )
 
     def _look_for_first(self, key: Key, when: float) -> None:
-        first = container_index.first_process(key)
+        first = runtime_state.first_process(key)
         there = procfs.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
             life = self.lives.alive.get(first[0])

@@ -21,7 +21,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.store import call_counts, unattributed_calls
 from runc_wrap.evidence.store.call_counts import Tallies
@@ -37,6 +36,7 @@ from runc_wrap.evidence.store.evidence_set import (
 )
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.host import runtime_state
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -394,7 +394,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
 def _is_gone(path: str) -> bool:
     """Return whether a file is of a container whose runtime knows it no more."""
     read = container(path)
-    return read is not None and container_index.state_directory(read[0]) is None
+    return read is not None and runtime_state.directory(read[0]) is None
 
 
 def _put_aside(path: str) -> None:

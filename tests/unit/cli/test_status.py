@@ -11,7 +11,7 @@ import pytest
 from runc_wrap.filters.expectation import Difference
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import deep_verify, status, users_containers
-from tests.unit.host.test_runtime_state import runc
+from tests.unit.host.test_containers import runc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ DECIDED = {
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users_containers, "DIRECTORY", f"{tmp_path}/user/")
+    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 

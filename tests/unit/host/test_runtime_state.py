@@ -1,151 +1,69 @@
-"""The runtimes' states, as runc 1.1.15 and crun 1.21 write them."""
+"""One container's state: whose word it is, and who its first process was."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import runtime_state
+from tests.unit.host.test_containers import crun, runc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-PID = os.getpid()
-
-
-def start() -> int:
-    found = procfs.started(PID)
-    assert found
-    return found
-
-
-def runc(root: Path, name: str, **changes: Any) -> Path:
-    state = {
-        "id": name,
-        "init_process_pid": PID,
-        "init_process_start": start(),
-        "created": "2026-01-01T00:00:00Z",
-        "config": {"labels": ["x=y", "bundle=/b"]},
-        **changes,
-    }
-    return write(root / name / "state.json", state)
-
-
-def crun(root: Path, name: str, **changes: Any) -> Path:
-    state = {"pid": PID, "process-start-time": start(), "bundle": "/b", **changes}
-    return write(root / name / "status", state)
-
-
-def write(path: Path, value: object) -> Path:
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(value))
-    return path.parent
-
 
 @pytest.mark.parametrize("make", [runc, crun])
-def test_a_running_container(tmp_path: Path, make: Any) -> None:
-    make(tmp_path, "a")
-    found = runtime_state.find([str(tmp_path)])
-    assert found.unreadable == []
-    (one,) = found.containers
-    assert (one.id, one.kind, one.root) == ("a", make.__name__, str(tmp_path))
-    assert (one.state, one.pid, one.bundle) == (runtime_state.RUNNING, PID, "/b")
-    assert one.owner == os.getuid()
-
-
-@pytest.mark.parametrize(
-    ("make", "changes"),
-    [
-        (runc, {"init_process_start": 1}),
-        (crun, {"process-start-time": 1}),
-        (runc, {"init_process_pid": 2**30}),
-        (runc, {"init_process_pid": "1"}),
-        (crun, {"pid": None}),
-        (crun, {"pid": -1}),
-    ],
-)
-def test_another_process_of_that_pid_is_not_the_containers(
-    tmp_path: Path, make: Any, changes: dict[str, Any]
+def test_which_runtime_keeps_a_state_is_told_by_its_file(
+    tmp_path: Path, make: Callable[..., Path]
 ) -> None:
-    make(tmp_path, "a", **changes)
-    (one,) = runtime_state.find([str(tmp_path)]).containers
-    assert (one.state, one.pid) == (runtime_state.STOPPED, None)
+    assert runtime_state.kind(str(make(tmp_path, "a"))) == make.__name__
+    assert runtime_state.kind(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("make", [runc, crun])
-def test_a_created_container_has_its_fifo(tmp_path: Path, make: Any) -> None:
-    os.mkfifo(make(tmp_path, "a") / "exec.fifo")
-    assert runtime_state.find([str(tmp_path)]).containers[0].state == runtime_state.CREATED
+def test_without_a_root_the_runtimes_defaults_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert runtime_state.DEFAULT_ROOTS == ("/run/runc", "/run/crun")
+    roots = runtime_state.default_roots(str(tmp_path))
+    monkeypatch.setattr(runtime_state, "DEFAULT_ROOTS", roots)
+    place = crun(tmp_path / "crun", "a")
+    assert runtime_state.directory(("", "a")) == str(place)
+    assert runtime_state.directory(("", "b")) is None
 
 
-def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(runc(tmp_path / "elsewhere", "x"))
-    write(tmp_path / "list" / "status", [])
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "state.json").write_text("{")
-    crun(tmp_path, "good")
-    found = runtime_state.find([str(tmp_path)])
-    assert [one.id for one in found.containers] == ["good"]
-    assert sorted(line.split(":")[0] for line in found.unreadable) == [
-        f"{tmp_path}/broken",
-        f"{tmp_path}/list",
-    ]
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
+@pytest.mark.parametrize("where", [".", "c", "c/.."])
+def test_a_state_that_others_may_have_written_is_no_word(
+    tmp_path: Path, where: str, mode: int
+) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    key = (str(place.parent), "c")
+    assert runtime_state.first_process(key) == (5, 77)
+    (place.parent / where).chmod(mode)
+    os.chown(place.parent / where, -1, 4242)
+    assert runtime_state.first_process(key) is None
 
 
-def test_one_root_by_two_names_is_read_once(tmp_path: Path) -> None:
-    runc(tmp_path / "real", "a")
-    (tmp_path / "link").symlink_to("real")
-    roots = [f"{tmp_path}/real", f"{tmp_path}/link", f"{tmp_path}/none", f"{tmp_path}/real/"]
-    assert len(runtime_state.find(roots).containers) == 1
+def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
+    place = tmp_path / "root" / "c"
+    place.mkdir(parents=True)
+    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    os.chown(place, 4242, 4242)
+    assert runtime_state.first_process((str(place.parent), "c")) is None
+    os.chown(place, 0, 0)
+    link = tmp_path / "link"
+    link.symlink_to(place.parent)
+    assert runtime_state.first_process((str(link), "c")) == (5, 77)
+    os.chown(place.parent, 4242, 4242)
+    assert runtime_state.first_process((str(link), "c")) is None
 
 
-def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
-    made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
-    for path in [*made, "run/user/1000/crun", "run/other"]:
-        (tmp_path / path).mkdir(parents=True)
-    assert set(runtime_state.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
-    own = runtime_state.known_roots(tmp_path / "run/user/1000", runtime_state.USERS_ROOTS)
-    assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
-
-
-def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
-    runc(tmp_path, "linked")
-    whole = (tmp_path / "linked" / "state.json").rename(tmp_path / "whole")
-    (tmp_path / "linked" / "state.json").symlink_to(whole)
-    for name in ("directory", "fifo", "huge"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "directory" / "state.json").mkdir()
-    os.mkfifo(tmp_path / "fifo" / "state.json")
-    (tmp_path / "huge" / "state.json").touch()
-    os.truncate(tmp_path / "huge" / "state.json", 1 << 40)
-    found = runtime_state.find([str(tmp_path)])
-    assert found.containers == []
-    assert [line.partition(": ")[2] for line in found.unreadable] == [
-        "state.json is no regular file",
-        "state.json is no regular file",
-        f"state.json is larger than {16 << 20} bytes, the most that is read",
-        "Too many levels of symbolic links",
-    ]
-
-
-def test_what_is_beyond_the_bounds_is_counted_and_not_read(tmp_path: Path) -> None:
-    for name in "abc":
-        runc(tmp_path, name)
-    found = runtime_state.find([str(tmp_path)], (), runtime_state.Bounds(2, 100, 1 << 20))
-    assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
-
-
-def test_what_lies_beneath_a_users_directory_is_that_users_whoever_owns_it(tmp_path: Path) -> None:
-    runc(tmp_path / "home" / "root", "a")
-    (one,) = runtime_state.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
-    assert one.owner == os.getuid()
-    if os.getuid():
-        return
-    os.chown(tmp_path / "home", 4242, -1)
-    (one,) = runtime_state.find([str(tmp_path / "home" / "root")], {0}).containers
-    assert one.owner == 4242
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
+def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
+    assert runtime_state.directory((str(tmp_path), name)) is None

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from runc_wrap.host.runtime_state import Container
+from runc_wrap.host.containers import Container
 from runc_wrap.node import container_processes
 from runc_wrap.node.container_processes import Membership, Process
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import containers, procfs, runtime_state
 from runc_wrap.ledger import reader
 from runc_wrap.node import status, users_containers
-from tests.unit.host.test_runtime_state import runc
+from tests.unit.host.test_containers import runc
 from tests.unit.node.test_container_processes import process
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ ONE = [process(10)]
 @pytest.mark.parametrize(
     ("state", "record", "members", "deviating", "expected"),
     [
-        (runtime_state.RUNNING, RECORD, ONE, [], True),
-        (runtime_state.RUNNING, RECORD, ONE, ONE, False),
-        (runtime_state.RUNNING, None, ONE, [], None),
-        (runtime_state.STOPPED, RECORD, [], [], None),
-        (runtime_state.CREATED, RECORD, ONE, ONE, None),
-        (runtime_state.CREATED, RECORD, ONE, [], True),
-        (runtime_state.RUNNING, RECORD, [], [], None),
+        (containers.RUNNING, RECORD, ONE, [], True),
+        (containers.RUNNING, RECORD, ONE, ONE, False),
+        (containers.RUNNING, None, ONE, [], None),
+        (containers.STOPPED, RECORD, [], [], None),
+        (containers.CREATED, RECORD, ONE, ONE, None),
+        (containers.CREATED, RECORD, ONE, [], True),
+        (containers.RUNNING, RECORD, [], [], None),
     ],
 )
 def test_agrees(state: str, record: Any, members: Any, deviating: Any, expected: Any) -> None:
@@ -96,7 +96,7 @@ def child() -> Iterator[int]:
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are not looked at."""
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users_containers, "DIRECTORY", f"{tmp_path}/user/")
+    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)
 
 
@@ -147,7 +147,7 @@ def test_without_a_root_it_was_the_runtimes_own(
     line(tmp_path / "ledger", "", "a")
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
     assert status.gather(tmp_path / "ledger").entries[0].record is None
-    monkeypatch.setattr(users_containers, "_DEFAULT_ROOTS", frozenset({os.path.realpath(root)}))
+    monkeypatch.setattr(runtime_state, "DEFAULT_ROOTS", (os.path.realpath(root),))
     assert status.gather(tmp_path / "ledger").entries[0].record
 
 

@@ -17,13 +17,13 @@ from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record import exec_notices, recording
 from runc_wrap.agent.record.recording import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.evidence.attribution import container_index, proc_connector, process_tree
+from runc_wrap.evidence.attribution import proc_connector, process_tree
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.evidence.store.loss_intervals import Hole
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def test_that_it_watches_is_soon_written_where_containers_run_already(
     born = procfs.born(os.getpid())
     assert born is not None
     first = {(os.getpid(), born[0]): KEY} if is_there else {}
-    monkeypatch.setattr(container_index, "first_processes", lambda _: first)
+    monkeypatch.setattr(runtime_state, "first_processes", lambda _: first)
     one = recorder(tmp_path)
     assert one.tree.has_containers == is_there
     one.write_due()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.store import coverage
-from runc_wrap.host import procfs
+from runc_wrap.host import runtime_state
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than
         asked.append(key[1])
         return said.get(key[1])
 
-    monkeypatch.setattr(container_index, "first_process", first)
+    monkeypatch.setattr(runtime_state, "first_process", first)
     fresh = coverage.rfc3339(time.time())
     containers = Known(write_ledger(tmp_path, line("old"), line("new", time=fresh)))
     assert containers.of_first_process(5, 77) is None
@@ -153,44 +152,10 @@ def test_a_runtimes_own_word_tells_the_first_process(
 ) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / name).write_text(json.dumps(said))
-    assert container_index.first_process((str(tmp_path), "c")) == (5, 77)
+    assert runtime_state.first_process((str(tmp_path), "c")) == (5, 77)
     containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
     assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
     assert containers.of_first_process(5, 78) is None
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
-@pytest.mark.parametrize("where", [".", "c", "c/.."])
-def test_a_state_that_others_may_have_written_is_no_word(
-    tmp_path: Path, where: str, mode: int
-) -> None:
-    place = tmp_path / "root" / "c"
-    place.mkdir(parents=True)
-    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
-    key = (str(place.parent), "c")
-    assert container_index.first_process(key) == (5, 77)
-    (place.parent / where).chmod(mode)
-    os.chown(place.parent / where, -1, 4242)
-    assert container_index.first_process(key) is None
-
-
-def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
-    place = tmp_path / "root" / "c"
-    place.mkdir(parents=True)
-    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
-    os.chown(place, 4242, 4242)
-    assert container_index.first_process((str(place.parent), "c")) is None
-    os.chown(place, 0, 0)
-    link = tmp_path / "link"
-    link.symlink_to(place.parent)
-    assert container_index.first_process((str(link), "c")) == (5, 77)
-    os.chown(place.parent, 4242, 4242)
-    assert container_index.first_process((str(link), "c")) is None
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
-def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
-    assert container_index.state_directory((str(tmp_path), name)) is None
 
 
 def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
@@ -201,10 +166,3 @@ def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
     write_ledger(directory, line("c", pid="8"), line("d", pid=5, time="yesterday"))
     again = Known(directory)
     assert (again.creator(("/run/test", "c")), again.creator(("/run/test", "d"))) == (None, None)
-
-
-def test_our_own_birth_is_told() -> None:
-    found = procfs.born(os.getpid())
-    assert found is not None
-    assert found[1] == os.getppid()
-    assert procfs.born(2**22 + 1) is None

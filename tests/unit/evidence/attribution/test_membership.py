@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.evidence.attribution import container_index, membership
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.host import cgroups, procfs
+from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.samples import line, write_ledger
 
@@ -35,7 +35,7 @@ class Machine:
         self.firsts: dict[container_index.Key, tuple[int, int]] = {}
         monkeypatch.setattr(procfs, "read", self._read)
         monkeypatch.setattr(procfs, "born", self.born.get)
-        monkeypatch.setattr(container_index, "first_process", self.firsts.get)
+        monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
         monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: self.spaces.get(pid, [0])[0])
         monkeypatch.setattr(membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
@@ -309,6 +309,6 @@ def test_a_users_cgroup_that_names_many_containers_costs_a_look_at_its_directori
     machine.cgroup(f"/user/{ID}/{INNER}", 4242)
     machine.process(PID, f"0::/user/{ID}/{INNER}\n", PODS)
     asked: list[container_index.Key] = []
-    monkeypatch.setattr(container_index, "first_process", asked.append)
+    monkeypatch.setattr(runtime_state, "first_process", asked.append)
     assert machine.of(PID) is None
     assert asked == []

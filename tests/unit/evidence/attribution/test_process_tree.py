@@ -20,7 +20,7 @@ from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.attribution.proc_lookup import Present
 from runc_wrap.evidence.attribution.process_tree import Tree
 from runc_wrap.evidence.store.coverage import rfc3339
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
     there = procfs.born(os.getpid())
     assert there is not None
     first = {KEY: (os.getpid(), there[0])}
-    monkeypatch.setattr(container_index, "first_process", first.get)
+    monkeypatch.setattr(runtime_state, "first_process", first.get)
     kernel.now = time.time()
     kernel.execs(INIT)
     assert tree.container_of(os.getpid(), time.time()) == KEY
@@ -408,7 +408,7 @@ def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the
     born = procfs.born(os.getpid())
     assert born is not None
     monkeypatch.setattr(process_tree, "connector", refused)
-    monkeypatch.setattr(container_index, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
+    monkeypatch.setattr(runtime_state, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
     tree = Tree(Known(tmp_path))
     assert len(tree.lives) == 0
     assert tree.has_containers  # there may be some

@@ -1,0 +1,151 @@
+"""The runtimes' states, as runc 1.1.15 and crun 1.21 write them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.host import containers, procfs, runtime_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PID = os.getpid()
+
+
+def start() -> int:
+    found = procfs.started(PID)
+    assert found
+    return found
+
+
+def runc(root: Path, name: str, **changes: Any) -> Path:
+    state = {
+        "id": name,
+        "init_process_pid": PID,
+        "init_process_start": start(),
+        "created": "2026-01-01T00:00:00Z",
+        "config": {"labels": ["x=y", "bundle=/b"]},
+        **changes,
+    }
+    return write(root / name / "state.json", state)
+
+
+def crun(root: Path, name: str, **changes: Any) -> Path:
+    state = {"pid": PID, "process-start-time": start(), "bundle": "/b", **changes}
+    return write(root / name / "status", state)
+
+
+def write(path: Path, value: object) -> Path:
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(value))
+    return path.parent
+
+
+@pytest.mark.parametrize("make", [runc, crun])
+def test_a_running_container(tmp_path: Path, make: Any) -> None:
+    make(tmp_path, "a")
+    found = containers.find([str(tmp_path)])
+    assert found.unreadable == []
+    (one,) = found.containers
+    assert (one.id, one.kind, one.root) == ("a", make.__name__, str(tmp_path))
+    assert (one.state, one.pid, one.bundle) == (containers.RUNNING, PID, "/b")
+    assert one.owner == os.getuid()
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (runc, {"init_process_start": 1}),
+        (crun, {"process-start-time": 1}),
+        (runc, {"init_process_pid": 2**30}),
+        (runc, {"init_process_pid": "1"}),
+        (crun, {"pid": None}),
+        (crun, {"pid": -1}),
+    ],
+)
+def test_another_process_of_that_pid_is_not_the_containers(
+    tmp_path: Path, make: Any, changes: dict[str, Any]
+) -> None:
+    make(tmp_path, "a", **changes)
+    (one,) = containers.find([str(tmp_path)]).containers
+    assert (one.state, one.pid) == (containers.STOPPED, None)
+
+
+@pytest.mark.parametrize("make", [runc, crun])
+def test_a_created_container_has_its_fifo(tmp_path: Path, make: Any) -> None:
+    os.mkfifo(make(tmp_path, "a") / "exec.fifo")
+    assert containers.find([str(tmp_path)]).containers[0].state == containers.CREATED
+
+
+def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(runc(tmp_path / "elsewhere", "x"))
+    write(tmp_path / "list" / "status", [])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "state.json").write_text("{")
+    crun(tmp_path, "good")
+    found = containers.find([str(tmp_path)])
+    assert [one.id for one in found.containers] == ["good"]
+    assert sorted(line.split(":")[0] for line in found.unreadable) == [
+        f"{tmp_path}/broken",
+        f"{tmp_path}/list",
+    ]
+
+
+def test_one_root_by_two_names_is_read_once(tmp_path: Path) -> None:
+    runc(tmp_path / "real", "a")
+    (tmp_path / "link").symlink_to("real")
+    roots = [f"{tmp_path}/real", f"{tmp_path}/link", f"{tmp_path}/none", f"{tmp_path}/real/"]
+    assert len(containers.find(roots).containers) == 1
+
+
+def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
+    made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
+    for path in [*made, "run/user/1000/crun", "run/other"]:
+        (tmp_path / path).mkdir(parents=True)
+    assert set(containers.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
+    own = containers.known_roots(tmp_path / "run/user/1000", runtime_state.USERS_ROOTS)
+    assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
+
+
+def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
+    runc(tmp_path, "linked")
+    whole = (tmp_path / "linked" / "state.json").rename(tmp_path / "whole")
+    (tmp_path / "linked" / "state.json").symlink_to(whole)
+    for name in ("directory", "fifo", "huge"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "directory" / "state.json").mkdir()
+    os.mkfifo(tmp_path / "fifo" / "state.json")
+    (tmp_path / "huge" / "state.json").touch()
+    os.truncate(tmp_path / "huge" / "state.json", 1 << 40)
+    found = containers.find([str(tmp_path)])
+    assert found.containers == []
+    assert [line.partition(": ")[2] for line in found.unreadable] == [
+        "state.json is no regular file",
+        "state.json is no regular file",
+        f"state.json is larger than {16 << 20} bytes, the most that is read",
+        "Too many levels of symbolic links",
+    ]
+
+
+def test_what_is_beyond_the_bounds_is_counted_and_not_read(tmp_path: Path) -> None:
+    for name in "abc":
+        runc(tmp_path, name)
+    found = containers.find([str(tmp_path)], (), containers.Bounds(2, 100, 1 << 20))
+    assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
+
+
+def test_what_lies_beneath_a_users_directory_is_that_users_whoever_owns_it(tmp_path: Path) -> None:
+    runc(tmp_path / "home" / "root", "a")
+    (one,) = containers.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
+    assert one.owner == os.getuid()
+    if os.getuid():
+        return
+    os.chown(tmp_path / "home", 4242, -1)
+    (one,) = containers.find([str(tmp_path / "home" / "root")], {0}).containers
+    assert one.owner == 4242
