@@ -91,7 +91,7 @@ def _held(first: list[Json], number: int) -> Iterator[Block]:
 def _blocks(one: Json) -> list[Block]:
     value: int = one["value"]
     if one["op"] == MASKED_EQ:
-        return [(value, one.get("valueTwo") or 0)]
+        return [(value, (one.get("valueTwo") or 0) & value)]  # as libseccomp takes it
     top = (1 << _INT) - 1
     if one["op"] == EQ:
         return [((1 << _WHOLE) - 1, value)]

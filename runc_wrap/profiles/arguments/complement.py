@@ -34,7 +34,7 @@ def complement(groups: list[Arguments]) -> list[Arguments] | None:
 
 def _other_bits(one: Json) -> list[Arguments] | None:
     mask, wanted = one["value"], one.get("valueTwo") or 0
-    if mask >> _BITS or wanted & ~mask:
+    if mask >> _BITS:
         return None
     bits = [1 << place for place in range(_BITS) if mask >> place & 1]
     other = {"index": index_of(one), "op": MASKED_EQ}
@@ -49,7 +49,7 @@ def _between_blocks(ones: Arguments) -> list[Arguments] | None:
     bits = ones[0]["value"].bit_length()
     if bits > _BITS or any(one["op"] != MASKED_EQ for one in ones):
         return None
-    taken = [span_of(one["value"], one.get("valueTwo") or 0, bits) for one in ones]
+    taken = [span_of(one["value"], (one.get("valueTwo") or 0) & one["value"], bits) for one in ones]
     known = [span for span in taken if span]
     if len(known) < len(taken):
         return None

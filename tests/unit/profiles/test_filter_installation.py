@@ -135,6 +135,9 @@ _arguments = st.one_of(
 )
 @example("prctl", [[]], "SCMP_ACT_ALLOW", "observe", 22, 0)
 @example("prctl", [[_compare(0, "EQ", 22)]], "SCMP_ACT_ERRNO", "audit", 22 + UPPER, 0)
+@example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 22, 0)
+@example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
+@example("prctl", [[_compare(0, "MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
 @example("seccomp", [[_compare(0, "GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
 @settings(max_examples=300, deadline=None)
 def test_whatever_an_own_profile_allows_no_installation_passes_unseen(  # noqa: PLR0917 - all drawn
