@@ -9,6 +9,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from runc_wrap.launcher import shared_words
+
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -96,7 +98,7 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
 
 def use_shell_launcher(installed: Installed) -> None:
     """Put the launcher in place that install.sh falls back to without a compiler."""
-    _use_launcher(installed, _shell_launcher(installed))
+    _use_launcher(installed, shared_words.script())
 
 
 def use_former_launcher(installed: Installed) -> None:
@@ -105,15 +107,9 @@ def use_former_launcher(installed: Installed) -> None:
     values = (
         'cold.py" "$prefix" "$kind" "$runtime" "$0" "$ignored" "${LC_CTYPE+=$LC_CTYPE}" \'\' "$@"\n'
     )
-    text, times = named.subn(lambda _: values, _shell_launcher(installed))
+    text, times = named.subn(lambda _: values, shared_words.script())
     assert times == 1
     _use_launcher(installed, text)
-
-
-def _shell_launcher(installed: Installed) -> str:
-    packages = installed.release / "venv" / "lib"
-    (source,) = packages.glob("python3*/site-packages/runc_wrap/launcher/launcher.sh")
-    return source.read_text()
 
 
 def _use_launcher(installed: Installed, script: str) -> None:
