@@ -50,7 +50,7 @@ def test_an_agent_over_the_bound_is_not_met(more: float, met: str) -> None:
 
 
 @pytest.mark.parametrize(("more", "met"), [(0.0, rows.MET), (0.001, rows.NOT_MET)])
-def test_what_is_added_before_nothing_is_judged_cold_and_with_an_agent(
+def test_the_cost_with_an_exiting_runtime_is_checked_cold_and_with_an_agent(
     more: float, met: str
 ) -> None:
     each = {"bare": 0.001, "cold": 0.0095 + more, "agent": 0.0015 + more}
@@ -59,7 +59,7 @@ def test_what_is_added_before_nothing_is_judged_cold_and_with_an_agent(
     assert found[1].figure.startswith(f"{8.5 + more * 1e3:+.2f} ms")
 
 
-def test_what_evidence_adds_is_against_nothing_and_a_call_is_told_as_it_is() -> None:
+def test_the_cost_of_evidence_is_a_difference_and_a_calls_cost_is_absolute() -> None:
     added = [{"nothing": 0.001, "agent": 0.0012}] * 9
     found = rows.evidence(Found(added, added, [{"observe": 2e-5}] * 9, [{"observe": 3e-4}] * 9))
     assert [row.figure for row in found] == [
@@ -74,7 +74,7 @@ def test_a_passed_on_command_over_its_bound_is_not_met(added: float, met: str) -
     assert rows.passed_on([{"bare": 0.001, "cold": 0.001 + added}] * 9).verdict == met
 
 
-def test_without_an_agent_nothing_is_claimed_of_it() -> None:
+def test_without_an_agent_no_row_is_about_it() -> None:
     rounds = [{"bare": 1.0, "cold": 1.0}]
     assert rows.create_added(rounds).verdict == "not measured"
 
@@ -90,7 +90,7 @@ BURST = {"cold": {"wall": 2.0, "each": [1.0, 2.0]}, "agent": {"wall": 1.0, "each
         ({}, rows.NOT_MET),
     ],
 )
-def test_a_create_that_falls_out_of_a_burst_is_not_met(decided: dict[str, int], met: str) -> None:
+def test_a_create_missing_from_a_burst_is_not_met(decided: dict[str, int], met: str) -> None:
     assert rows.at_once([BURST], decided).verdict == met
 
 
@@ -104,14 +104,14 @@ def test_a_burst_with_a_slower_rank_is_not_met_though_its_last_is_faster() -> No
     ("low", "high", "verdict"),
     [(1.0, 1.2, rows.MET), (1.2, 1.4, rows.UNDECIDED), (1.31, 1.4, rows.NOT_MET)],
 )
-def test_an_interval_on_both_sides_of_the_bound_decides_nothing(
+def test_an_interval_that_contains_the_bound_decides_nothing(
     low: float, high: float, verdict: str
 ) -> None:
     rounds = [{"bare": 1.0, "cold": cold} for cold in (low, low, (low + high) / 2, high, high)]
     assert rows.create_cold(rounds).verdict == verdict
 
 
-def test_what_is_stated_is_not_judged() -> None:
+def test_stated_rows_have_no_bound() -> None:
     found = rows.stated("crun: create", [{"bare": 1.0, "cold": 9.0, "agent": 5.0}])
     assert [row.verdict for row in found] == [rows.STATED, rows.STATED]
     assert "9.000" in found[0].figure
@@ -159,12 +159,12 @@ def test_an_agent_that_grows_with_its_work_or_takes_time_at_rest_is_not_met(
     assert rows.at_rest(found).verdict == verdict
 
 
-def test_an_agent_of_which_a_process_is_missing_is_not_weighed() -> None:
+def test_an_agent_with_a_missing_process_is_not_measured() -> None:
     with pytest.raises(FailedError, match="1 processes of 3"):
         at_rest(os.getpid(), 0, lambda: 0)
 
 
-def test_a_medians_interval_narrows_with_more_rounds_and_holds_it() -> None:
+def test_a_medians_interval_narrows_with_more_rounds_and_contains_it() -> None:
     generator = random.Random(1)  # noqa: S311 - no secret
     few, many = ([generator.gauss(5, 2) for _ in range(count)] for count in (16, 400))
     found = [numbers.sure(values) for values in (few, many)]
@@ -173,7 +173,7 @@ def test_a_medians_interval_narrows_with_more_rounds_and_holds_it() -> None:
     assert numbers.sure([3.0]) == numbers.Summary(3.0, 3.0, 3.0, 1)
 
 
-def test_a_medians_interval_holds_the_truth_in_about_19_of_20_samples() -> None:
+def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() -> None:
     generator = random.Random(2)  # noqa: S311 - no secret
     samples = ([generator.expovariate(1) for _ in range(60)] for _ in range(400))
     held = sum(one.low <= math.log(2) <= one.high for one in map(numbers.sure, samples))

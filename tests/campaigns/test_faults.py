@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CREATES = 540  # sixty of each kind
 
 
-def test_no_create_is_lost_or_unconfined_or_left_half_whatever_goes_wrong() -> None:
+def test_no_fault_loses_a_create_or_leaves_it_unconfined_or_half_done() -> None:
     requires("cc", "prlimit", "setpriv", root=True)
     tally = faults.campaign(CREATES, seed=1)
     assert tally.wrong == []
@@ -47,9 +47,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("outcome", PLANTED)
-def test_a_wrapper_that_does_wrong_is_seen(
-    machine: faults.Machine, tmp_path: Path, outcome: str
-) -> None:
+def test_a_wrong_wrapper_is_detected(machine: faults.Machine, tmp_path: Path, outcome: str) -> None:
     creator = machine.creators[0]
     assert creator.create("sound", "plain", Fault()).outcome == STARTED
     script = PLANTED[outcome].format(witness=creator.witness, config=creator.config)
@@ -65,7 +63,7 @@ def _wrapped_by(creator: Creator, prefix: Path, script: str) -> Creator:
     return replace(creator, installed=Installed(prefix))
 
 
-def test_a_create_that_no_line_of_the_ledger_tells_of_is_seen(machine: faults.Machine) -> None:
+def test_a_create_without_a_ledger_line_is_detected(machine: faults.Machine) -> None:
     tally = faults.Tally()
     result = machine.creators[0].create("in-the-ledger", "plain", Fault())
     started = {result.name: Fault(), "not-in-the-ledger": Fault()}

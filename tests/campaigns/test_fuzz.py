@@ -27,9 +27,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
-def test_no_input_that_fuzzing_makes_is_read_wrongly(
-    target: str, tmp_path: Path, decoder: Path
-) -> None:
+def test_no_fuzzed_input_is_read_wrongly(target: str, tmp_path: Path, decoder: Path) -> None:
     machine("x86_64")
     if find_spec("atheris") is None:
         unmet("needs atheris, which pyproject.toml pins for Python 3.13")
@@ -66,7 +64,7 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object], str]] = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_check_that_is_left_out_is_seen_by_runcs_own_decoder(
+def test_runcs_own_decoder_detects_a_missing_check(
     decoder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(targets.DECODER, str(decoder))

@@ -49,7 +49,7 @@ def _crowd(short: Path) -> dict[str, tuple[Program, set[tuple[str, str]]]]:
 
 
 @pytest.mark.parametrize("kind", ["crun", "runc"])
-def test_twenty_workloads_at_once_are_told_apart_to_the_last_child_of_a_moment(
+def test_twenty_simultaneous_workloads_are_distinguished_to_the_last_short_lived_child(
     kind: str, request: pytest.FixtureRequest, built: Callable[[str], Path]
 ) -> None:
     node: Node = request.getfixturevalue(kind)
@@ -74,7 +74,7 @@ def test_twenty_workloads_at_once_are_told_apart_to_the_last_child_of_a_moment(
         assert counts == {CHILDREN}, (mode, name)
 
 
-def test_of_a_hundred_thousand_records_none_is_lost_without_a_word(
+def test_none_of_a_hundred_thousand_records_is_lost_unreported(
     crun: Node, built: Callable[[str], Path]
 ) -> None:
     one = Program("flood", _script("keyctl", times=FLOOD), {"short": built("short").read_bytes()})

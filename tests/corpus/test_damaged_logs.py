@@ -96,7 +96,7 @@ def _write(path: Path, pid: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["crun", "runc"])
-def test_between_ten_thousand_damaged_lines_each_record_is_counted_and_the_rest_is_said(
+def test_each_record_among_ten_thousand_damaged_lines_is_counted_and_damage_is_reported(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     node: Node = request.getfixturevalue(kind)

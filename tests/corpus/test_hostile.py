@@ -160,7 +160,7 @@ def _of(seen: list[Json], mode: str) -> list[Json]:
     return [one for one in seen if (one["namespace"], one["pod"]) == (mode, HOSTILE)]
 
 
-def test_each_call_is_its_workloads_with_its_count_and_its_program(happened: Happened) -> None:
+def test_each_call_has_its_workload_count_and_program(happened: Happened) -> None:
     told = happened.told.calls(happened.auids[AUDIT], kernel_log.LOGGED)
     assert named(told) == set(EXPECTED)
     for mode in MODES:
@@ -193,7 +193,7 @@ def test_the_kernels_record_has_no_field_that_a_name_made(happened: Happened) ->
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_a_terminal_shows_the_report_and_nothing_acts_on_it(
+def test_a_terminal_shows_the_report_without_control_characters(
     happened: Happened, columns: int
 ) -> None:
     text, status = terminal.shown([happened.node.installed.ctl, "report"], columns)
@@ -219,7 +219,7 @@ def test_a_piped_report_has_a_line_for_each_call_and_no_other(happened: Happened
     assert len(named_ones) == 2 * min(len(CASES), 12)
 
 
-def test_watch_says_one_line_for_each_kind_of_call(happened: Happened) -> None:
+def test_watch_prints_one_line_for_each_kind_of_call(happened: Happened) -> None:
     text = happened.watched["text"]
     assert terminal.acting(text) == []
     stamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  |note: |$")
@@ -256,7 +256,7 @@ class _Page(HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_has_the_tags_of_its_own_and_shows_the_names_as_text(
+def test_the_page_has_only_its_own_tags_and_shows_the_names_as_text(
     happened: Happened, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"

@@ -53,20 +53,20 @@ TRACES = [
 
 
 @pytest.mark.parametrize(("text", "calls"), [one[1:] for one in TRACES], ids=[t[0] for t in TRACES])
-def test_a_containers_calls_are_those_of_what_is_executed_under_a_filter(
+def test_a_containers_calls_are_those_of_programs_executed_under_a_filter(
     text: str, calls: list[tuple[int, int]]
 ) -> None:
     events = list(tracefs.parse(text + _call(7, 165)))
     assert [one[:2] for one in tracefs.contained(events)] == calls
 
 
-def test_children_are_the_containers_and_the_kernels_stack_tells_the_abi() -> None:
+def test_children_are_the_containers_and_the_kernel_stack_shows_the_abi() -> None:
     text = FILTERED + _fork(7, 9) + _call(9, 21, _32) + _call(9, 21) + _call(5, 21)
     found = tracefs.contained(list(tracefs.parse(text)))
     assert found == [Made(I386, 21, _NO_ARGS), Made(X86_64, 21, _NO_ARGS)]
 
 
-def test_a_stack_that_comes_after_another_cpus_call_is_its_own_calls() -> None:
+def test_a_stack_after_another_cpus_call_belongs_to_its_own_call() -> None:
     enters = [_call(pid, 21, through).split("\n", 1) for pid, through in ((7, _32), (9, _64))]
     (first, stack), (second, other) = enters
     text = FILTERED + _fork(7, 9) + f"{first}\n{second}\n{stack.rstrip()}\n{other}"

@@ -63,7 +63,7 @@ def test_the_sample_has_a_program_of_each_class(entries: list[Entry]) -> None:
     assert {entry.kind for entry in entries} == set(KINDS)
 
 
-def test_what_is_reported_is_what_would_be_denied(
+def test_the_report_matches_what_would_be_denied(
     found: dict[str, Measured], entries: list[Entry]
 ) -> None:
     wrong = list(figures.misses("-", entries, found))
@@ -110,7 +110,7 @@ def _measured(
         (_measured([], [], "denied", "other"), (0, 0, 0, 0, 1.0, 1.0), []),
     ],
 )
-def test_a_planted_mistake_is_counted_as_what_it_is(
+def test_a_planted_mistake_is_counted_correctly(
     found: Mapping[str, Measured], figure: tuple[float, ...], kinds: list[str]
 ) -> None:
     row = figures.row("-", AUDIT, [ENTRY], found)

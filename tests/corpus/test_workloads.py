@@ -138,7 +138,7 @@ def test_a_workload_is_denied_nothing_but_the_call_that_glibc_falls_back_from(
         assert ran.reported(kind, OBSERVE, workload.name) == expected
 
 
-def test_a_workload_comes_out_safe(ran: Ran, workload: Workload) -> None:
+def test_a_workload_is_reported_safe(ran: Ran, workload: Workload) -> None:
     for kind in ("crun", "runc"):
         for mode in (AUDIT, OBSERVE):
             report = ran.reports[kind][mode, workload.name]

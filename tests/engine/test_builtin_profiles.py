@@ -187,7 +187,7 @@ def test_podmans_compiled_in_default_is_our_containers_common_profile(
         ("containers-common@0.63.0", "containers-common@0.62.0", "fanotify_init"),
     ],
 )
-def test_the_comparison_sees_one_changed_rule(newer: str, older: str, name: str) -> None:
+def test_the_comparison_detects_one_changed_rule(newer: str, older: str, name: str) -> None:
     new, old = (resolve(compiled(builtin.load(spec)), frozenset()) for spec in (newer, older))
     assert differences(new, new) == []
     assert name in "".join(differences(new, old))

@@ -15,7 +15,7 @@ SHOW = ("cat", "/proc/self/status")
 UNCONFINED = ("--security-opt", "seccomp=unconfined")
 
 
-def test_what_buildah_runs_is_confined(
+def test_containers_that_buildah_runs_are_confined(
     buildah: Buildah, image: Path, runtimes: dict[str, Path]
 ) -> None:
     container = buildah.container(image, *UNCONFINED)
@@ -33,7 +33,7 @@ def test_an_annotation_of_the_image_being_built_opts_out_of_nothing(
     assert seccomp_in(buildah.run_in(container, runtimes["wrapped"], *SHOW).stdout) == FILTER
 
 
-def test_what_a_containerfile_runs_is_confined(
+def test_commands_of_a_containerfile_are_confined(
     buildah: Buildah, image: Path, runtimes: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "Containerfile").write_text(f"FROM {REFERENCE}\nRUN cat /proc/self/status\n")

@@ -35,20 +35,20 @@ def block(node: Containerd, container: str) -> Any:
 
 
 @EACH_RUNTIME
-def test_a_container_whose_pod_says_nothing_is_confined(
+def test_a_container_of_a_pod_without_settings_is_confined(
     cri: Cri, tmp_path: Path, bare: str, wrapped: str
 ) -> None:
     assert started(cri, bare, tmp_path, Ask()) == DISABLED
     assert started(cri, wrapped, tmp_path, Ask()) == FILTER
 
 
-def test_a_handler_that_is_a_link_of_another_name_confines(cri: Cri, tmp_path: Path) -> None:
+def test_a_handler_called_through_a_link_confines(cri: Cri, tmp_path: Path) -> None:
     assert started(cri, "runc", tmp_path, Ask()) == DISABLED
     assert started(cri, "renamed", tmp_path, Ask()) == FILTER
 
 
 @EACH_RUNTIME
-def test_what_an_exec_probe_starts_is_confined(
+def test_processes_of_an_exec_probe_are_confined(
     cri: Cri, tmp_path: Path, bare: str, wrapped: str
 ) -> None:
     free = cri.run(cri.run_pod(bare, tmp_path), Ask())
@@ -58,7 +58,7 @@ def test_what_an_exec_probe_starts_is_confined(
 
 
 @pytest.mark.parametrize("add", [[], ["SYS_ADMIN", "SYS_PTRACE"], ["ALL"]], ids=str)
-def test_the_block_put_in_is_the_one_that_runtime_default_gives(
+def test_the_injected_block_equals_runtime_default(
     node: Containerd, cri: Cri, tmp_path: Path, add: list[str]
 ) -> None:
     said_nothing = Ask(add=add)
@@ -122,7 +122,7 @@ def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
     assert process_status.seccomp(cri.pid(unheard)) == FILTER
 
 
-def test_a_privileged_container_is_left_alone(cri: Cri, tmp_path: Path) -> None:
+def test_a_privileged_container_is_left_unchanged(cri: Cri, tmp_path: Path) -> None:
     pod = cri.run_pod("wrapped", tmp_path, privileged=True)
     assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
     assert (
@@ -130,7 +130,7 @@ def test_a_privileged_container_is_left_alone(cri: Cri, tmp_path: Path) -> None:
     )
 
 
-def test_a_privileged_container_without_host_devices_is_left_alone(
+def test_a_privileged_container_without_host_devices_is_left_unchanged(
     cri: Cri, tmp_path: Path
 ) -> None:
     pod = cri.run_pod("deviceless", tmp_path, privileged=True)
@@ -170,7 +170,7 @@ def test_only_the_seccomp_block_of_the_config_changes(
     assert json.loads(said.stdout)["Spec"] == config
 
 
-def test_the_containers_log_holds_only_what_it_wrote_itself(cri: Cri, tmp_path: Path) -> None:
+def test_the_containers_log_contains_only_its_own_output(cri: Cri, tmp_path: Path) -> None:
     for handler in ("runc", "wrapped"):
         pod = cri.run_pod(handler, tmp_path / handler)
         container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2"]))
@@ -191,7 +191,7 @@ def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri, tmp_path
         cri.state(container)
 
 
-def test_the_exit_status_of_a_container_arrives(cri: Cri, tmp_path: Path) -> None:
+def test_a_containers_exit_status_is_returned(cri: Cri, tmp_path: Path) -> None:
     for handler in ("runc", "wrapped"):
         ask = Ask(command=["/bin/sh", "-c", "exit 7"])
         container = cri.run(cri.run_pod(handler, tmp_path), ask)
@@ -213,7 +213,7 @@ def test_ctr_run_is_confined_and_opts_out(node: Containerd, runtimes: dict[str, 
     assert ctr_run(node, "out", *wrapped, *opt_out) == DISABLED
 
 
-def test_ctr_run_of_a_privileged_container_is_left_alone(
+def test_ctr_run_of_a_privileged_container_is_left_unchanged(
     node: Containerd, runtimes: dict[str, Path]
 ) -> None:
     wrapped = ["--runc-binary", str(runtimes["wrapped"])]

@@ -43,7 +43,7 @@ def test_a_container_without_a_profile_is_confined(docker: Docker, bare: str, wr
 
 
 @pytest.mark.parametrize("add", [[], ["--cap-add=SYS_ADMIN"], ["--cap-add=ALL"]], ids=str)
-def test_the_block_put_in_is_dockers_own_builtin(docker: Docker, add: list[str]) -> None:
+def test_the_injected_block_equals_dockers_builtin_profile(docker: Docker, add: list[str]) -> None:
     builtin = ["--security-opt", "seccomp=builtin"]
     assert block(docker, start(docker, "runc", *add)) is None
     theirs = block(docker, start(docker, "runc", *builtin, *add))
@@ -53,12 +53,12 @@ def test_the_block_put_in_is_dockers_own_builtin(docker: Docker, add: list[str])
     )
 
 
-def test_a_runtime_that_is_a_link_of_another_name_confines(docker: Docker) -> None:
+def test_a_runtime_called_through_a_link_confines(docker: Docker) -> None:
     assert started(docker, "runc") == DISABLED
     assert started(docker, "renamed") == FILTER
 
 
-def test_unconfined_by_option_looks_like_the_daemons_default_and_is_confined(
+def test_dockers_unconfined_option_does_not_opt_out(
     docker: Docker,
 ) -> None:
     # Docker writes the same config for both; the annotation is how a container opts out.
@@ -72,13 +72,13 @@ def test_a_container_opts_out_by_annotation(docker: Docker) -> None:
     assert started(docker, "wrapped", "--annotation", "runc-wrap/seccomp=unconfined") == DISABLED
 
 
-def test_a_privileged_container_is_left_alone(docker: Docker) -> None:
+def test_a_privileged_container_is_left_unchanged(docker: Docker) -> None:
     nearly = ["--cap-add", "ALL", "--security-opt", "systempaths=unconfined"]
     assert started(docker, "wrapped", *nearly) == FILTER
     assert started(docker, "wrapped", "--privileged") == DISABLED
 
 
-def test_what_docker_exec_starts_is_confined(docker: Docker) -> None:
+def test_processes_of_docker_exec_are_confined(docker: Docker) -> None:
     bare, wrapped = start(docker, "runc"), start(docker, "wrapped")
     assert seccomp_in(docker.docker("exec", bare, *SHOW).stdout) == DISABLED
     assert seccomp_in(docker.docker("exec", wrapped, *SHOW).stdout) == FILTER
@@ -100,7 +100,7 @@ def test_only_the_containers_own_output_is_seen(docker: Docker, runtime: str) ->
 
 
 @pytest.mark.parametrize("runtime", ["runc", "wrapped"])
-def test_the_exit_status_of_a_container_arrives(docker: Docker, runtime: str) -> None:
+def test_a_containers_exit_status_is_returned(docker: Docker, runtime: str) -> None:
     asked = ["--rm", "--network", "none", "--runtime", runtime]
     assert docker.try_docker("run", *asked, REFERENCE, "sh", "-c", "exit 7").returncode == 7
 

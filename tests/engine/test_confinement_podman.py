@@ -49,7 +49,7 @@ def test_a_container_without_a_profile_is_confined(podman: Podman, bare: str, wr
 
 
 @pytest.mark.parametrize("add", [[], ["--cap-add=SYS_ADMIN"], ["--cap-add=ALL"]], ids=str)
-def test_the_block_put_in_is_podmans_own_default(podman: Podman, add: list[str]) -> None:
+def test_the_injected_block_equals_podmans_default(podman: Podman, add: list[str]) -> None:
     own = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
     words = ["--runtime", "runc", "run", "--detach", *add, REFERENCE]
     theirs = block(podman, podman.podman(*words, override=own).stdout.strip())
@@ -60,7 +60,7 @@ def test_the_block_put_in_is_podmans_own_default(podman: Podman, add: list[str])
     )
 
 
-def test_a_runtime_that_is_a_link_of_another_name_confines(podman: Podman) -> None:
+def test_a_runtime_called_through_a_link_confines(podman: Podman) -> None:
     assert started(podman, "runc") == DISABLED
     assert started(podman, "renamed") == FILTER
 
@@ -78,13 +78,13 @@ def test_a_container_opts_out_by_annotation(podman: Podman) -> None:
     assert started(podman, "wrapped", *opt_out) == DISABLED
 
 
-def test_a_privileged_container_is_left_alone(podman: Podman) -> None:
+def test_a_privileged_container_is_left_unchanged(podman: Podman) -> None:
     nearly = ["--cap-add", "ALL", "--security-opt", "unmask=ALL"]
     assert started(podman, "wrapped", *nearly) == FILTER
     assert started(podman, "wrapped", "--privileged") == DISABLED
 
 
-def test_a_container_that_only_says_it_is_privileged_is_confined_where_annotations_do_not_count(
+def test_a_container_that_only_claims_privilege_is_confined_where_annotations_do_not_count(
     podman: Podman,
 ) -> None:
     nearly = ["--cap-add", "ALL", "--security-opt", "unmask=ALL"]
@@ -95,7 +95,7 @@ def test_a_container_that_only_says_it_is_privileged_is_confined_where_annotatio
 
 
 @EACH_RUNTIME
-def test_what_podman_exec_starts_is_confined(podman: Podman, bare: str, wrapped: str) -> None:
+def test_processes_of_podman_exec_are_confined(podman: Podman, bare: str, wrapped: str) -> None:
     free, confined = start(podman, bare), start(podman, wrapped)
     assert seccomp_in(podman.podman("exec", free, *SHOW).stdout) == DISABLED
     assert seccomp_in(podman.podman("exec", confined, *SHOW).stdout) == FILTER
@@ -118,7 +118,7 @@ def test_only_the_containers_own_output_is_seen(podman: Podman, runtime: str) ->
 
 
 @ALL_RUNTIMES
-def test_the_containers_log_holds_only_what_it_wrote_itself(podman: Podman, runtime: str) -> None:
+def test_the_containers_log_contains_only_its_own_output(podman: Podman, runtime: str) -> None:
     words = ["--detach", "--name", "talks", REFERENCE, "sh", "-c", "echo out; echo err >&2"]
     podman.podman("--runtime", runtime, "run", *words)
     podman.podman("wait", "talks")
@@ -127,7 +127,7 @@ def test_the_containers_log_holds_only_what_it_wrote_itself(podman: Podman, runt
 
 
 @ALL_RUNTIMES
-def test_the_exit_status_of_a_container_arrives(podman: Podman, runtime: str) -> None:
+def test_a_containers_exit_status_is_returned(podman: Podman, runtime: str) -> None:
     words = ["--runtime", runtime, "run", "--rm", REFERENCE, "sh", "-c", "exit 7"]
     assert podman.try_podman(*words).returncode == 7
 

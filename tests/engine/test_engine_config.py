@@ -101,7 +101,7 @@ def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) ->
     assert list(_containerd(config)["runtimes"]) == ["x"]
 
 
-def test_containerd_takes_its_default_and_gives_it_back(tmp_path: Path) -> None:
+def test_containerd_gets_the_default_and_loses_it_again(tmp_path: Path) -> None:
     _node(tmp_path)
     config = tmp_path / "config.toml"
     config.write_text(SYSTEMD)
@@ -124,7 +124,7 @@ def test_containerd_replaces_the_cri_section_by_an_imported_one(tmp_path: Path) 
     assert "y" not in _containerd(config)["runtimes"]
 
 
-def test_list_sees_the_handler_in_force_and_its_absence(tmp_path: Path) -> None:
+def test_list_shows_whether_the_handler_is_in_force(tmp_path: Path) -> None:
     _node(tmp_path)
     config = tmp_path / "config.toml"
     _needs("containerd")
@@ -141,7 +141,7 @@ def _registered(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", [None, "{}", '{"runtimes": {"k": {"path": "/k"}}}'])
-def test_dockerd_takes_the_file(text: str | None, tmp_path: Path) -> None:
+def test_dockerd_accepts_the_file(text: str | None, tmp_path: Path) -> None:
     dockerd, config = _needs("dockerd"), tmp_path / "daemon.json"
     _node(tmp_path)
     if text:
@@ -196,7 +196,7 @@ def test_podman_finds_the_runtime_and_keeps_its_own(tmp_path: Path, containers: 
     assert _runtime(tmp_path, containers) == own
 
 
-def test_podman_takes_its_default_and_gives_it_back(tmp_path: Path, containers: Path) -> None:
+def test_podman_gets_the_default_and_loses_it_again(tmp_path: Path, containers: Path) -> None:
     wrapper, config = _node(tmp_path), str(containers / "containers.conf")
     own = _runtime(tmp_path, containers)
     _ctl(tmp_path, "add", "podman", "--config", config, "--default")
@@ -241,7 +241,9 @@ def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
     return next(line for line in log.read_text().splitlines() if " create " in f" {line} ")
 
 
-def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containers: Path) -> None:
+def test_podman_passes_its_log_to_us_and_crun_keeps_its_own(
+    tmp_path: Path, containers: Path
+) -> None:
     wrapper, folder = _listening(tmp_path, containers)
     owners = f'[engine.runtimes]\ncrun = ["{wrapper}"]\nunlisted = ["{wrapper}"]\n'
     (folder / "10.conf").write_text(owners)
@@ -251,7 +253,9 @@ def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containe
     assert "--log-format=json --log " in _argv(tmp_path, containers, "crun")
 
 
-def test_podman_takes_a_list_for_the_whole_list(tmp_path: Path, containers: Path) -> None:
+def test_podman_replaces_the_whole_list_by_a_drop_ins_list(
+    tmp_path: Path, containers: Path
+) -> None:
     """The reason why `add` repeats the list in force."""
     wrapper, folder = _listening(tmp_path, containers)
     owners = f'[engine]\nruntime_supports_json = ["x"]\n[engine.runtimes]\ncrun = ["{wrapper}"]\n'

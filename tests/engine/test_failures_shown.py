@@ -29,7 +29,7 @@ EACH_FAILURE = pytest.mark.parametrize(
 
 
 @EACH_FAILURE
-def test_ctr_prints_the_sentence(
+def test_ctr_prints_the_message(
     node: Containerd, runtimes: dict[str, Path], runtime: str, no_profile: bool, sentence: str
 ) -> None:
     annotation = ["--annotation", NO_PROFILE] if no_profile else []
@@ -44,7 +44,7 @@ def test_ctr_prints_the_sentence(
 
 
 @EACH_FAILURE
-def test_the_kubelet_is_told_the_sentence(
+def test_the_kubelet_gets_the_message(
     cri: Cri, tmp_path: Path, runtime: str, no_profile: bool, sentence: str
 ) -> None:
     key, _, value = NO_PROFILE.partition("=")
@@ -57,7 +57,7 @@ def test_the_kubelet_is_told_the_sentence(
     assert sentence in str(refused.value)
 
 
-def test_the_kubelet_is_told_when_the_sandbox_itself_fails(cri: Cri, tmp_path: Path) -> None:
+def test_the_kubelet_gets_the_message_when_the_sandbox_fails(cri: Cri, tmp_path: Path) -> None:
     annotations = dict([NO_PROFILE.split("=")])
     cri.run_pod("runc", tmp_path, annotations, seccomp=UNCONFINED)
     with pytest.raises(CriError) as refused:
@@ -67,7 +67,7 @@ def test_the_kubelet_is_told_when_the_sandbox_itself_fails(cri: Cri, tmp_path: P
 
 
 @EACH_FAILURE
-def test_docker_prints_the_sentence(
+def test_docker_prints_the_message(
     docker: Docker, runtime: str, no_profile: bool, sentence: str
 ) -> None:
     annotation = ["--annotation", NO_PROFILE] if no_profile else []
@@ -81,7 +81,7 @@ def test_docker_prints_the_sentence(
 
 @EACH_FAILURE
 @pytest.mark.parametrize("log", ["--log passed", "no --log"])
-def test_podman_prints_the_sentence(
+def test_podman_prints_the_message(
     podman: Podman, runtime: str, no_profile: bool, sentence: str, log: str
 ) -> None:
     speaks = '"runc-wrap", "spoiled", "full"' if log == "--log passed" else ""
@@ -95,7 +95,7 @@ def test_podman_prints_the_sentence(
     assert sentence in failed.stderr
 
 
-def test_where_even_the_log_finds_no_room_nothing_is_started(
+def test_nothing_starts_if_even_the_log_is_full(
     node: Containerd, place: Path, installed: Installed
 ) -> None:
     # containerd reads the log only, so here its own words are all there is: the exit status.

@@ -85,7 +85,7 @@ def idle_in_podman(directory: Path, image: Path) -> NoReturn:
 @pytest.mark.parametrize(
     "fail_half_way", [idle_in_containerd, idle_in_a_pod, idle_in_docker, idle_in_podman]
 )
-def test_an_engine_whose_test_fails_leaves_nothing(
+def test_an_engine_of_a_failed_test_leaves_nothing_behind(
     image: Path, fail_half_way: Callable[[Path, Path], NoReturn]
 ) -> None:
     with short_directory("half") as directory, pytest.raises(HalfWayError) as failed:
@@ -95,7 +95,7 @@ def test_an_engine_whose_test_fails_leaves_nothing(
     wait_until(lambda: left() == [], f"{left()} to be gone", seconds=60)
 
 
-def test_what_is_missing_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(REQUIRE_ALL, raising=False)
     with pytest.raises(pytest.skip.Exception, match="needs the program no-such-engine, which is"):
         requires("no-such-engine")
@@ -104,7 +104,7 @@ def test_what_is_missing_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> 
     requires("sh", "/proc/self/status")
 
 
-def test_where_everything_is_required_what_is_missing_is_a_failure(
+def test_a_missing_program_is_a_failure_if_everything_is_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(REQUIRE_ALL, "1")
@@ -112,7 +112,7 @@ def test_where_everything_is_required_what_is_missing_is_a_failure(
         requires("no-such-engine")
 
 
-def test_a_user_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_not_root_gets_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(REQUIRE_ALL, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(pytest.skip.Exception, match="needs root"):

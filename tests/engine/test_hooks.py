@@ -96,7 +96,7 @@ def test_precreate_confines_without_replacing_the_runtime(
     assert (code, found["disagreeing"]) == (0, [])
 
 
-def test_precreate_gives_what_the_runtime_would_give(podman: Podman, own: Installed) -> None:
+def test_precreate_injects_what_the_runtime_would(podman: Podman, own: Installed) -> None:
     hooked = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
     wrapped = start(podman, "wrapped")
     assert config(podman, hooked)["linux"]["seccomp"] == config(podman, wrapped)["linux"]["seccomp"]
@@ -149,7 +149,7 @@ def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
     assert "listenerPath" not in config(podman, container)["linux"]["seccomp"]
 
 
-def test_precreate_confines_where_the_ledger_has_no_room(podman: Podman, own: Installed) -> None:
+def test_precreate_confines_although_the_ledger_is_full(podman: Podman, own: Installed) -> None:
     full = own.prefix / "var" / "ledger" / "ledger.jsonl"
     full.parent.mkdir(exist_ok=True)
     os.mknod(full, 0o600 | stat.S_IFCHR, Path("/dev/full").stat().st_rdev)
@@ -159,7 +159,7 @@ def test_precreate_confines_where_the_ledger_has_no_room(podman: Podman, own: In
     assert process_status.seccomp(podman.pid(container)) == FILTER
 
 
-def test_the_digest_is_of_what_podman_makes_of_a_profile(podman: Podman, own: Installed) -> None:
+def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: Installed) -> None:
     odd = {
         "args": [{"value": 1, "op": "SCMP_CMP_NE", "valueTwo": 0, "index": 0}],
         "errnoRet": 0,
@@ -223,7 +223,7 @@ def test_poststart_records_a_mismatch_and_nothing_else(
 
 @BOTH
 @pytest.mark.parametrize("more", [[], ["--security-opt", "no-new-privileges"]], ids=str)
-def test_poststart_ends_the_container_if_asked(
+def test_poststart_ends_the_container_on_request(
     podman: Podman, own: Installed, stripping: dict[str, Path], runtime: str, more: list[str]
 ) -> None:
     hooks = both_hooks(own, runtime, "--fail")
@@ -240,7 +240,7 @@ def state(podman: Podman, container: str) -> str:
     return asked.stdout.strip()
 
 
-def test_poststart_never_fails_a_container_for_its_own_faults(
+def test_poststart_never_fails_a_container_for_its_own_errors(
     podman: Podman, own: Installed
 ) -> None:
     (own.prefix / "var" / "ledger").mkdir(exist_ok=True)

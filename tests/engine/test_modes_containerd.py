@@ -32,7 +32,7 @@ def _answers(cri: Cri, handler: str, namespace: str, logs: Path) -> dict[str, st
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
-def test_a_rule_decides_by_namespace_what_is_denied_and_what_is_logged(
+def test_a_rule_decides_denial_and_logging_by_namespace(
     cri: Cri, ruled: Ruled, tmp_path: Path, runtime: str
 ) -> None:
     free = _answers(cri, runtime, "team", tmp_path / "free")
@@ -48,7 +48,7 @@ def test_a_rule_decides_by_namespace_what_is_denied_and_what_is_logged(
     assert not {record for record in silent if record[:2] == logged_calls.number(KEYCTL)}
 
 
-def test_enforce_log_denies_and_logs_where_the_runtime_can(
+def test_enforce_log_denies_and_logs_if_the_runtime_supports_it(
     cri: Cri, ruled: Ruled, tmp_path: Path
 ) -> None:
     with logged_calls.audited() as log:
@@ -68,7 +68,7 @@ def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, ruled: Ruled, tmp_path:
     assert line["engine"] == "containerd"
 
 
-def test_a_pod_cannot_write_itself_into_an_exemption(cri: Cri, tmp_path: Path) -> None:
+def test_a_pod_cannot_claim_an_exemption(cri: Cri, tmp_path: Path) -> None:
     forged = {"io.kubernetes.cri.sandbox-namespace": "legacy"}
     for namespace, found in (("team", 2), ("legacy", 0)):
         pod = cri.run_pod("open-ruled", tmp_path / namespace, forged, namespace=namespace)
@@ -76,7 +76,7 @@ def test_a_pod_cannot_write_itself_into_an_exemption(cri: Cri, tmp_path: Path) -
         assert process_status.seccomp(cri.pid(container)) == found
 
 
-def test_whose_opt_out_counts_is_the_owners_choice(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
+def test_the_owner_chooses_whose_opt_out_counts(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
     asks = {"runc-wrap/seccomp": "unconfined"}
     found = {}
     for namespace in ("trusted", "team"):

@@ -63,7 +63,7 @@ def test_an_opt_out_that_a_running_pod_gets_does_not_count_for_its_next_containe
     assert _started(cri, late) == FILTER
 
 
-def test_a_late_opt_out_is_on_record_with_the_reason(
+def test_a_late_opt_out_is_recorded_with_the_reason(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
     late = cri.run_pod("wrapped", tmp_path).annotated({OWN: "unconfined"})
@@ -93,22 +93,20 @@ def test_the_owner_may_honour_late_opt_outs(cri: Cri, tmp_path: Path) -> None:
         pytest.param("unconfined", "unconfined", DISABLED, id="the same"),
     ],
 )
-def test_of_an_annotation_that_changes_the_sandboxs_value_counts(
+def test_the_sandboxs_value_of_a_changed_annotation_counts(
     cri: Cri, tmp_path: Path, first: str, later: str, found: int
 ) -> None:
     pod = cri.run_pod("wrapped", tmp_path, {OWN: first})
     assert _started(cri, pod.annotated({OWN: later})) == found
 
 
-def test_an_opt_out_that_is_taken_away_counts_no_more(cri: Cri, tmp_path: Path) -> None:
+def test_a_removed_opt_out_no_longer_counts(cri: Cri, tmp_path: Path) -> None:
     pod = cri.run_pod("wrapped", tmp_path, {OWN: "unconfined"})
     assert _started(cri, pod, Ask(name="before")) == DISABLED
     assert _started(cri, pod.annotated({"other": "x"}), Ask(name="after")) == FILTER
 
 
-def test_a_key_of_the_container_that_comes_late_does_not_beat_the_pods(
-    cri: Cri, tmp_path: Path
-) -> None:
+def test_a_late_container_key_does_not_override_the_pods(cri: Cri, tmp_path: Path) -> None:
     first = {OWN: "runtime-default"}
     both = {**first, f"{OWN}.main": "unconfined"}
     assert _started(cri, cri.run_pod("wrapped", tmp_path / "a", both)) == DISABLED
@@ -135,7 +133,7 @@ def _of_a_container(config: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_gone, _behind_a_link, _of_a_user, _of_a_container])
-def test_where_the_sandboxs_config_cannot_tell_no_opt_out_counts(
+def test_without_a_usable_sandbox_config_no_opt_out_counts(
     node: Containerd,
     cri: Cri,
     tmp_path: Path,
@@ -169,14 +167,14 @@ def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
     assert _started(cri, sandbox) == FILTER
 
 
-def test_a_sandbox_opts_out_where_every_image_may(cri: Cri, tmp_path: Path) -> None:
+def test_a_sandbox_opts_out_if_every_image_may(cri: Cri, tmp_path: Path) -> None:
     """The opposite of the test before: the annotation does reach the sandbox."""
     opt_out = {**FORGED, OWN: "unconfined"}
     sandbox = cri.run_pod("open", tmp_path, opt_out, seccomp=UNCONFINED)
     assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
 
 
-def test_a_sandbox_is_known_by_its_namespace_and_its_pod_only(
+def test_a_sandbox_is_identified_only_by_its_namespace_and_pod(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
     pod = cri.run_pod("open", tmp_path, FORGED, seccomp=UNCONFINED)
@@ -198,7 +196,7 @@ def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
     assert "pod_annotations of its handler open-by-image have '*'" in found[0]
 
 
-def test_what_containerd_writes_of_a_container_a_pod_cannot_overwrite(
+def test_a_pod_cannot_overwrite_containerds_annotations_of_a_container(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
     """With every annotation passed on: those that decide are containerd's, which come last."""

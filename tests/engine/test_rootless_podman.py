@@ -82,7 +82,7 @@ def test_roots_verify_agrees_about_the_users_containers(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_users_own_status_and_verify_tell_of_the_users_containers(
+def test_a_users_status_and_verify_cover_the_users_containers(
     engine: Rootless, nodes: dict[str, Installed], kind: str
 ) -> None:
     done = engine.user(nodes[kind].ctl, "status", "--json")
@@ -95,7 +95,7 @@ def test_a_users_own_status_and_verify_tell_of_the_users_containers(
     assert (told.returncode, told.stdout) == (0, "2 containers checked, 0 disagree\n"), told.stderr
 
 
-def test_a_users_own_report_judges_and_says_what_only_root_can_know(
+def test_a_users_report_gives_verdicts_and_says_what_only_root_can_know(
     engine: Rootless, nodes: dict[str, Installed]
 ) -> None:
     done = engine.user(nodes["runc"].ctl, "report", "--json")
@@ -105,7 +105,7 @@ def test_a_users_own_report_judges_and_says_what_only_root_can_know(
     assert "Error" not in done.stderr
 
 
-def test_a_user_who_says_more_than_the_kernel_is_wrong_for_that_user_alone(
+def test_a_users_false_claim_is_an_error_only_for_that_user(
     engine: Rootless, nodes: dict[str, Installed]
 ) -> None:
     ledger = engine.space.inside(OWN / "runc-wrap/ledger/ledger.jsonl")

@@ -67,7 +67,7 @@ def test_a_pods_containers_are_named_as_kubernetes_names_them(
     )
 
 
-def test_an_exec_probe_is_counted_and_a_stranger_found(
+def test_an_exec_probe_is_counted_and_an_unconfined_process_is_found(
     node: Containerd, cri: Cri, installed: Installed, tmp_path: Path
 ) -> None:
     container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
@@ -86,7 +86,7 @@ def test_an_exec_probe_is_counted_and_a_stranger_found(
         stranger.stop()
 
 
-def test_exec_probes_all_the_while_are_no_mismatch(
+def test_continuous_exec_probes_are_no_mismatch(
     node: Containerd, cri: Cri, installed: Installed, tmp_path: Path
 ) -> None:
     container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
@@ -104,7 +104,7 @@ def test_exec_probes_all_the_while_are_no_mismatch(
     assert bundle.exists()
 
 
-def test_docker(docker: Docker, installed: Installed) -> None:
+def test_a_docker_container_is_shown(docker: Docker, installed: Installed) -> None:
     words = ["run", "--detach", "--network", "none", "--runtime"]
     confined = docker.docker(*words, "wrapped", REFERENCE).stdout.strip()
     bare = docker.docker(*words, "runc", REFERENCE).stdout.strip()

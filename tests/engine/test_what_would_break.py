@@ -89,7 +89,7 @@ def _works(cri: Cri, container: str) -> bool:
     return cri.exec(container, "sh", "-c", f"{NEW_USERS} && echo made || true") == "made\n"
 
 
-def test_what_the_report_finds_runs_under_enforce_with_what_it_suggests(
+def test_a_workload_runs_under_enforce_with_the_suggested_profile(
     cri: Cri, node: Containerd, owned: Installed, way: Way, tmp_path: Path
 ) -> None:
     def pod() -> Pod:

@@ -142,7 +142,7 @@ def test_a_create_loads_these_modules_and_no_other(
     assert expected - interpreter.modules(_create(bundle)) == set()
 
 
-def test_words_that_only_look_like_a_create_load_no_more(
+def test_arguments_that_only_look_like_a_create_load_nothing_more(
     interpreter: Interpreter,
 ) -> None:
     expected = interpreter.seen
@@ -159,9 +159,7 @@ def test_a_missing_policy_loads_nothing_more(interpreter: Interpreter, bundle: B
     assert found == interpreter.seen
 
 
-def test_a_name_written_twice_takes_the_slow_reader(
-    interpreter: Interpreter, bundle: Bundle
-) -> None:
+def test_a_repeated_name_uses_the_slow_parser(interpreter: Interpreter, bundle: Bundle) -> None:
     """The control: what is imported late is seen, too."""
     bundle.config.write_text('{"linux":{},"linux":{}}')
     assert interpreter.modules(_create(bundle)) > SLOW
@@ -180,7 +178,7 @@ def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Pa
     return Interpreter(interpreter.version, own), release / "hotpath"
 
 
-def test_what_is_packed_is_what_a_create_would_import(
+def test_the_packed_modules_are_those_that_a_create_imports(
     interpreter: Interpreter, bundle: Bundle, tmp_path: Path
 ) -> None:
     changed, _ = _hot_copy(interpreter, tmp_path)
@@ -205,7 +203,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_packed_file_that_cannot_be_used_leaves_the_modules(
+def test_an_unusable_packed_file_falls_back_to_the_modules(
     interpreter: Interpreter, bundle: Bundle, tmp_path: Path, damage: str
 ) -> None:
     """As after an upgrade of the interpreter to another version, or a power cut."""
@@ -225,7 +223,7 @@ def test_without_orjson_a_create_still_confines(
     assert "seccomp" in bundle.read()["linux"]
 
 
-def test_with_an_orjson_of_another_interpreter_a_create_still_confines(
+def test_with_another_interpreters_orjson_a_create_still_confines(
     interpreter: Interpreter, bundle: Bundle, tmp_path: Path
 ) -> None:
     changed, hot = _hot_copy(interpreter, tmp_path)
@@ -236,7 +234,7 @@ def test_with_an_orjson_of_another_interpreter_a_create_still_confines(
 
 
 @pytest.mark.parametrize("module", ["click", "psutil", "pyseccomp", "rich"])
-def test_what_the_command_needs_cannot_be_imported_in_the_hot_path(
+def test_the_hot_path_cannot_import_the_commands_dependencies(
     interpreter: Interpreter, module: str
 ) -> None:
     release = interpreter.installed.release
@@ -246,7 +244,7 @@ def test_what_the_command_needs_cannot_be_imported_in_the_hot_path(
     assert "ModuleNotFoundError" in done.stderr
 
 
-def test_a_planted_import_would_be_seen(
+def test_a_planted_import_is_detected(
     interpreter: Interpreter, bundle: Bundle, tmp_path: Path
 ) -> None:
     changed, hot = _hot_copy(interpreter, tmp_path)

@@ -27,7 +27,7 @@ def ahead(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("cut", "cut"),
     ],
 )
-def test_the_line_is_taken_back_and_what_another_wrote_stays(
+def test_the_launchers_line_is_removed_and_another_writers_line_stays(
     ahead: Path, tmp_path: Path, since: str, left: str
 ) -> None:
     told = run([ahead, tmp_path / "log", since]).stdout

@@ -150,9 +150,7 @@ def _differences(harness: Path, kind: str, seconds: float) -> tuple[list[str], d
 
 
 @pytest.mark.parametrize(("kind", "verdicts"), [("a", 3), ("w", 2)])
-def test_generated_input_is_read_as_the_model_reads_it(
-    harness: Path, kind: str, verdicts: int
-) -> None:
+def test_generated_input_is_parsed_like_the_model(harness: Path, kind: str, verdicts: int) -> None:
     differences, seen = _differences(harness, kind, SECONDS)
     assert differences == []
     assert len(seen) == verdicts
@@ -176,12 +174,12 @@ LEFT_OUT = [
 
 
 @pytest.mark.parametrize(("check", "instead"), LEFT_OUT)
-def test_a_check_left_out_is_found(tmp_path: Path, check: str, instead: str) -> None:
+def test_a_missing_check_is_detected(tmp_path: Path, check: str, instead: str) -> None:
     differences, _ = _differences(_planted(tmp_path, check, instead), "a", 30)
     assert differences
 
 
-def test_a_read_of_one_byte_too_many_is_found(tmp_path: Path) -> None:
+def test_a_read_of_one_byte_too_many_is_detected(tmp_path: Path) -> None:
     """The sanitizer's own test: an answer that does not end in NUL, believed to."""
     planted = _planted(tmp_path, "length == 0 || text[length - 1] != '\\0'", "length == 0")
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):

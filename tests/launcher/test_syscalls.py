@@ -101,14 +101,14 @@ def _calls(node: install.Installed, *words: str | Path) -> list[str]:
 @pytest.mark.parametrize(
     "words", [["state", "ID"], ["--root", "exec", "kill", "ID"], ["delete", "exec"], ["--exec"], []]
 )
-def test_another_command_is_passed_on_by_these_calls(
+def test_another_command_is_passed_on_with_these_calls(
     node: install.Installed, words: list[str]
 ) -> None:
     assert _calls(node, *words) == PASSED_ON
 
 
 @pytest.mark.parametrize("words", [["exec", "ID"], ["--root", "/r", "exec", "ID", "create"]])
-def test_of_an_exec_the_agent_is_told_by_these_calls(
+def test_an_exec_is_reported_to_the_agent_with_these_calls(
     node: install.Installed, words: list[str]
 ) -> None:
     shutil.rmtree(node.prefix / "var")
@@ -118,7 +118,7 @@ def test_of_an_exec_the_agent_is_told_by_these_calls(
         assert told.recv(4096) == message(VERSION, node.wrapper, *words)
 
 
-def test_an_exec_waits_for_no_agent_that_reads_nothing(node: install.Installed) -> None:
+def test_an_exec_does_not_wait_for_an_agent_that_reads_nothing(node: install.Installed) -> None:
     """The queue is full; the datagram is dropped."""
     with exec_socket(node) as told:
         for _ in range(600):  # net.unix.max_dgram_qlen is 10, or 512 under systemd
@@ -128,7 +128,7 @@ def test_an_exec_waits_for_no_agent_that_reads_nothing(node: install.Installed) 
         assert told.recv(4096)
 
 
-def test_of_an_exec_with_many_words_the_first_are_told(node: install.Installed) -> None:
+def test_only_the_first_arguments_of_a_long_exec_are_reported(node: install.Installed) -> None:
     with exec_socket(node) as told:
         attempt([node.wrapper, "exec", "ID", *["w" * 50] * 100])
         words = told.recv(1 << 16).split(b"\0")
@@ -157,7 +157,7 @@ def test_without_an_agent_a_create_takes_these_calls(node: install.Installed) ->
     assert _calls(node, "create", "ID") == COLD
 
 
-def test_the_line_written_ahead_takes_these_calls_more(node: install.Installed) -> None:
+def test_the_line_written_in_advance_takes_these_additional_calls(node: install.Installed) -> None:
     calls = _calls(node, "--log", node.prefix / "log", "create", "ID")
     assert calls == COLD_LOG
     assert "did not come as far" in (node.prefix / "log").read_text()  # /bin/true took none back

@@ -78,7 +78,7 @@ def _install(prefix: Path) -> tuple[install.Installed, str]:
     return install.Installed(prefix), said
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_the_launcher(
+def test_the_wheel_contains_every_file_of_the_package_and_the_launcher(
     build: Callable[..., Path],
 ) -> None:
     assert LAUNCHER not in _sources()  # no build leaves it in the checkout
@@ -100,7 +100,7 @@ def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[..., Path]
         assert b"Root-Is-Purelib: false" in archive.read(tags)
 
 
-def test_the_wheel_holds_the_licence_and_the_notice(build: Callable[..., Path]) -> None:
+def test_the_wheel_contains_the_licence_and_the_notice(build: Callable[..., Path]) -> None:
     with zipfile.ZipFile(build("")) as archive:
         names = {name.rpartition("/")[2] for name in archive.namelist() if "/licenses/" in name}
     assert names == {"LICENSE", "NOTICE"}
@@ -122,7 +122,7 @@ def _reason(wheel: Path) -> str:
         return archive.read(REASON).decode()
 
 
-def test_without_a_compiler_the_wheel_has_the_reason_in_the_launchers_place(
+def test_without_a_compiler_the_wheel_has_the_reason_instead_of_the_launcher(
     build: Callable[..., Path],
 ) -> None:
     told = f"the C compiler {NO_COMPILER} cannot be executed: No such file or directory\n"
@@ -143,7 +143,9 @@ def _launcher(wheel: Path) -> bytes:
         return archive.read(LAUNCHER)
 
 
-def test_musl_is_taken_where_it_is_and_works(build: Callable[..., Path], tmp_path: Path) -> None:
+def test_musl_is_used_if_it_is_installed_and_works(
+    build: Callable[..., Path], tmp_path: Path
+) -> None:
     requires("musl-gcc")
     assert GLIBC not in _launcher(build(""))
     _compiler(tmp_path / "musl-gcc", "exit 1")
@@ -221,7 +223,7 @@ def test_a_compiler_that_refuses_to_harden_builds_the_launcher(
     assert "__vsnprintf_chk" not in elf.symbols
 
 
-def test_a_compiler_that_warns_of_more_builds_the_launcher(
+def test_a_compiler_with_more_warnings_builds_the_launcher(
     build: Callable[..., Path], tmp_path: Path
 ) -> None:
     """One that is newer than we are: -Wc++-compat stands for warnings that nobody knows yet."""
@@ -229,7 +231,7 @@ def test_a_compiler_that_warns_of_more_builds_the_launcher(
     assert _held(build(stricter)) == _sources() | {LAUNCHER}
 
 
-def test_a_compiler_that_fails_is_told_with_its_own_words(
+def test_a_failing_compiler_is_reported_with_its_own_message(
     build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = _compiler(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3")
@@ -246,7 +248,7 @@ def test_a_compiler_that_fails_is_told_with_its_own_words(
     assert str(installed.prefix / "lib" / "current" / "not-built") in found["remedy"]
 
 
-def test_without_a_compiler_install_takes_the_shell_launcher_and_says_why(
+def test_without_a_compiler_install_uses_the_shell_launcher_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requires("runc", root=True)

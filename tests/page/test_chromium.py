@@ -87,7 +87,7 @@ def written(directory: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
 @pytest.mark.parametrize("name", REPORTS)
-def test_the_page_fits_every_screen_and_asks_for_nothing(
+def test_the_page_fits_every_screen_and_loads_nothing(
     tab: browser.Page, tmp_path: Path, name: str, size: tuple[int, int]
 ) -> None:
     path = written(tmp_path, name)
@@ -99,7 +99,9 @@ def test_the_page_fits_every_screen_and_asks_for_nothing(
     assert tab.complaints == []
 
 
-def test_a_page_that_does_not_fit_or_asks_is_noticed(tab: browser.Page, tmp_path: Path) -> None:
+def test_a_page_that_does_not_fit_or_loads_something_is_detected(
+    tab: browser.Page, tmp_path: Path
+) -> None:
     path = tmp_path / "wide.html"
     path.write_text("<p style='width: 3000px'>x</p><img src='http://192.0.2.1/x.png'>")
     tab.open(path, browser.DESKTOP)
@@ -121,16 +123,14 @@ def test_hostile_markup_does_not_run(tab: browser.Page, tmp_path: Path) -> None:
     assert len(shown) < 100_000
 
 
-def test_without_the_page_s_defences_the_same_markup_runs(
-    tab: browser.Page, tmp_path: Path
-) -> None:
+def test_without_the_pages_defences_the_same_markup_runs(tab: browser.Page, tmp_path: Path) -> None:
     path = tmp_path / "open.html"
     path.write_text(f"<title>x</title><p>{reports.HOSTILE[0]}</p>")
     tab.open(path, browser.DESKTOP)
     assert tab.evaluate("document.title") == "ran"
 
 
-def test_the_page_s_policy_stops_what_would_get_past_escaping(
+def test_the_pages_content_policy_stops_what_escaping_would_miss(
     tab: browser.Page, tmp_path: Path
 ) -> None:
     path = tmp_path / "policy.html"
@@ -149,7 +149,7 @@ def test_the_picture_scrolls_in_its_own_box_on_a_phone(tab: browser.Page, tmp_pa
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
-def test_all_text_can_be_told_from_what_is_behind_it(
+def test_all_text_has_enough_contrast(
     tab: browser.Page, tmp_path: Path, size: tuple[int, int], *, dark: bool
 ) -> None:
     tab.open(written(tmp_path, "a dozen"), size, dark=dark)
@@ -158,7 +158,7 @@ def test_all_text_can_be_told_from_what_is_behind_it(
     assert tab.evaluate(CONTRAST) >= 4.5
 
 
-def test_what_is_to_paste_can_be_copied(tab: browser.Page, tmp_path: Path) -> None:
+def test_text_to_paste_can_be_copied(tab: browser.Page, tmp_path: Path) -> None:
     tab.open(written(tmp_path, "one"), browser.DESKTOP)
     tab.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
     addition = "document.querySelectorAll('.paste')[1]"
@@ -167,14 +167,14 @@ def test_what_is_to_paste_can_be_copied(tab: browser.Page, tmp_path: Path) -> No
     assert tab.evaluate("window.copied") == reports.usual()[0]["addition"]
 
 
-def test_where_copying_is_refused_the_text_is_selected(tab: browser.Page, tmp_path: Path) -> None:
+def test_if_copying_is_refused_the_text_is_selected(tab: browser.Page, tmp_path: Path) -> None:
     tab.open(written(tmp_path, "one"), browser.DESKTOP)
     tab.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
     tab.evaluate("document.querySelectorAll('.paste button')[1].click()")
     assert tab.evaluate_later("String(getSelection())") == reports.usual()[0]["addition"]
 
 
-def test_a_folded_workload_opens_where_a_sign_leads(tab: browser.Page, tmp_path: Path) -> None:
+def test_a_folded_workload_opens_when_a_link_leads_to_it(tab: browser.Page, tmp_path: Path) -> None:
     tab.open(written(tmp_path, "two hundred"), browser.DESKTOP)
     opened = "document.querySelectorAll('.fold[open]').length"
     assert tab.evaluate(opened) == 0
@@ -198,7 +198,9 @@ FILTERED = """
 """
 
 
-def test_the_filter_shows_what_has_all_its_words(tab: browser.Page, tmp_path: Path) -> None:
+def test_the_filter_shows_workloads_that_contain_all_its_words(
+    tab: browser.Page, tmp_path: Path
+) -> None:
     calm = [reports.workload(f"old/p{at}/c|i", None, calm=True) for at in range(61)]
     path = tmp_path / "page.html"
     path.write_text(html.render([*reports.usual(), *calm], reports.META), encoding="utf-8")

@@ -100,7 +100,7 @@ def test_a_command_that_needs_no_config_costs_little_more_than_an_exec(
     assert _untouched(str(installed.wrapper)) < MOST_UNTOUCHED
 
 
-def test_a_slow_wrapper_would_be_seen(installed: install.Installed, tmp_path: Path) -> None:
+def test_a_slow_wrapper_is_detected(installed: install.Installed, tmp_path: Path) -> None:
     """The control of the test above: a shell in front."""
     slow = tmp_path / "slow"
     slow.write_text(f'#!/bin/sh\nexec {installed.wrapper} "$@"\n')
@@ -114,7 +114,7 @@ def test_a_cold_create_costs_little_more_than_the_interpreter(
     assert _cold(installed, bundle) < MOST_COLD
 
 
-def test_a_dear_import_would_be_seen(
+def test_an_expensive_import_is_detected(
     installed: install.Installed, bundle: Bundle, tmp_path: Path
 ) -> None:
     """The control of the test above: what a careless line at a module's top brings along."""
@@ -140,9 +140,7 @@ def test_a_create_with_an_agent_costs_far_less_than_a_cold_one(
             assert _with_agent(own, installed, bundle) < MOST_AGENT
 
 
-def test_an_agent_that_is_no_use_would_be_seen(
-    installed: install.Installed, bundle: Bundle
-) -> None:
+def test_a_useless_agent_is_detected(installed: install.Installed, bundle: Bundle) -> None:
     """The control of the test above: no agent, as if each answer were to decide it cold."""
     with short_directory("perf") as place:
         own = install.copy_of(installed, place / "p")

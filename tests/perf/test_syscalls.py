@@ -82,7 +82,7 @@ def test_a_cold_create_makes_these_system_calls_and_no_other(
 
 
 @pytest.mark.parametrize(("asks", "opened"), [({}, 0), ({"runc-wrap/seccomp": "unconfined"}, 1)])
-def test_a_sandboxs_config_is_opened_for_an_annotation_that_asks_and_once(
+def test_a_sandboxs_config_is_opened_once_and_only_for_an_annotation_that_needs_it(
     installed: install.Installed, tmp_path: Path, asks: dict[str, str], opened: int
 ) -> None:
     of_pod = {"io.kubernetes.cri.sandbox-id": "sandbox", **asks}
@@ -101,7 +101,7 @@ def test_a_sandboxs_config_is_opened_for_an_annotation_that_asks_and_once(
     assert ('"seccomp"' in made["container"].config.read_text()) == (not asks)
 
 
-def test_a_file_more_that_is_looked_for_would_be_seen(
+def test_an_additional_file_lookup_is_detected(
     installed: install.Installed, bundle: Bundle, tmp_path: Path
 ) -> None:
     """The control: without the packed modules, each is looked for."""

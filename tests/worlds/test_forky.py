@@ -28,13 +28,13 @@ def test_the_runtimes_and_engines_are_newer_than_those_of_debian_13() -> None:
     assert sys.version_info >= (3, 14)
 
 
-def test_who_joins_the_mount_namespace_comes_to_this_root_directory() -> None:
+def test_a_process_that_joins_the_mount_namespace_gets_this_root_directory() -> None:
     """As tests of engines do: in a mere chroot they would run this machine's own."""
     joined = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "cat", "/etc/os-release"]
     assert run(joined).stdout == _release()
     assert "forky" in _release()
 
 
-def test_no_mount_of_the_machines_own_root_directory_is_left() -> None:
+def test_no_mount_of_the_hosts_root_directory_is_left() -> None:
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     assert [line for line in mounts if "/.outside" in line] == []

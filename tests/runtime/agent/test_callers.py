@@ -29,7 +29,7 @@ def _connected(node: Path) -> socket.socket:
     return caller
 
 
-def test_who_says_nothing_is_hung_up_on_after_a_second(agent: Agent) -> None:
+def test_a_silent_caller_is_disconnected_after_a_second(agent: Agent) -> None:
     started = time.monotonic()
     with _connected(agent.prefix) as silent:
         assert silent.recv(1) == b""
@@ -45,7 +45,7 @@ def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> Non
             caller.recv(99)
 
 
-def test_a_request_that_is_too_long_is_none(agent: Agent) -> None:
+def test_a_request_that_is_too_long_is_rejected(agent: Agent) -> None:
     with _connected(agent.prefix) as caller:
         caller.send(agents.request("runc", "create", "x" * wire.LARGEST))
         assert caller.recv(99) == wire.COLD
@@ -74,7 +74,7 @@ except (ConnectionResetError, BrokenPipeError):
 """
 
 
-def test_another_user_is_hung_up_on(agent: Agent, node: install.Installed) -> None:
+def test_another_user_is_disconnected(agent: Agent, node: install.Installed) -> None:
     """Even where the directory let them in."""
     requires("setpriv")
     path = agents.socket_of(node.prefix)
@@ -89,7 +89,7 @@ def test_another_user_is_hung_up_on(agent: Agent, node: install.Installed) -> No
     assert agent.daemon.process.poll() is None
 
 
-def test_what_a_launcher_did_not_take_is_removed(agent: Agent, tmp_path: Path) -> None:
+def test_a_new_config_that_no_launcher_took_is_removed(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"linux":{}}')
     packet = agents.request("runc", "create", "--bundle", str(tmp_path), "ID")
     with agents.asking(agent.prefix, packet) as answer:

@@ -76,7 +76,7 @@ def test_a_container_is_confined_through_the_agent(
     assert with_agent.read()["linux"]["seccomp"] == without.read()["linux"]["seccomp"]
 
 
-def test_a_policy_applied_counts_for_the_next_container(
+def test_an_applied_policy_counts_for_the_next_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
@@ -91,7 +91,7 @@ def test_a_policy_applied_counts_for_the_next_container(
     assert agent.daemon.process.poll() is None
 
 
-def test_what_the_policy_refuses_is_refused_by_the_cold_path(
+def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "localhost/none.json"})
@@ -201,7 +201,7 @@ def test_a_users_own_containers_take_the_cold_path() -> None:
             assert _mostly_agent([[line["via"] for line in each] for each in lines])
 
 
-def test_whatever_of_the_agent_is_killed_at_any_moment_no_container_is_lost(
+def test_killing_any_part_of_the_agent_at_any_moment_loses_no_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     """Real containers, while the agent's processes die under them; seeded, so that it repeats."""

@@ -35,7 +35,7 @@ def test_only_root_reaches_the_sockets(agent: Agent, node: install.Installed) ->
     assert agent.keeper
 
 
-def test_it_ends_at_sigterm_and_takes_its_sockets_with_it(
+def test_the_agent_ends_at_sigterm_and_removes_its_sockets(
     agent: Agent, node: install.Installed
 ) -> None:
     pids = agent.three
@@ -55,7 +55,7 @@ def test_a_second_agent_is_refused_and_the_first_stays(
     agent.wait_answering()
 
 
-def test_an_agent_whose_directory_was_replaced_leaves_its_successors_sockets(
+def test_an_agent_whose_directory_was_replaced_keeps_its_successors_sockets(
     agent: Agent, node: install.Installed
 ) -> None:
     """Neither when it changes to another release nor when it ends."""
@@ -78,7 +78,7 @@ def test_an_agent_whose_directory_was_replaced_leaves_its_successors_sockets(
     assert agents.sockets(node.prefix) == []
 
 
-def test_a_socket_of_another_program_is_not_taken(node: install.Installed) -> None:
+def test_another_programs_socket_is_not_replaced(node: install.Installed) -> None:
     path = agents.socket_of(node.prefix)
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
@@ -91,14 +91,16 @@ def test_a_socket_of_another_program_is_not_taken(node: install.Installed) -> No
         assert agent.decisions
 
 
-def test_a_path_too_long_for_a_socket_is_said(installed: install.Installed, tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_reported(
+    installed: install.Installed, tmp_path: Path
+) -> None:
     node = install.copy_of(installed, tmp_path / ("x" * 80) / "p")
     refused = attempt([node.ctl, "agent"])
     assert refused.returncode == 2
     assert "107 bytes" in refused.stderr
 
 
-def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
+def test_at_rest_the_agent_takes_little_memory_and_no_cpu(agent: Agent) -> None:
     """In five seconds the keeper looks once at the evidence worker; the other worker does nothing.
 
     The evidence worker hears of every program that starts on the machine.
@@ -119,7 +121,7 @@ def test_at_rest_it_takes_little_memory_and_no_time(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize(("size", "answer"), [(15, b"cold"), (0.9, b"rename")])
-def test_a_config_of_15_mb_is_not_answered_for_and_leaves_no_memory_behind(
+def test_a_config_of_15_mb_is_left_to_the_cold_path_and_takes_no_memory(
     agent: Agent, tmp_path: Path, size: float, answer: bytes
 ) -> None:
     """The second is the control: it is read, and shows in the most that the worker ever had."""
@@ -140,7 +142,7 @@ def _peak(pid: int) -> float:
 
 
 @pytest.mark.parametrize("role", ["decisions", "evidence", "keeper"])
-def test_whichever_is_killed_there_are_three_again(
+def test_after_any_process_is_killed_there_are_three_again(
     agent: Agent, node: install.Installed, role: str
 ) -> None:
     for _ in range(2):  # also the one that came in its place
@@ -157,7 +159,7 @@ def test_whichever_is_killed_there_are_three_again(
     assert agents.sockets(node.prefix) == agents.SOCKETS
 
 
-def test_a_worker_that_dies_again_and_again_keeps_no_launcher_waiting(agent: Agent) -> None:
+def test_a_worker_that_keeps_dying_keeps_no_launcher_waiting(agent: Agent) -> None:
     """It starts again later and later; meanwhile the keeper hangs up at once."""
     for _ in range(3):
         wait_until(lambda: agent.decisions != 0, "the worker")
@@ -182,7 +184,7 @@ def _is_gone(agent: Agent, victim: int) -> bool:
     return agent.decisions != victim
 
 
-def test_a_worker_that_hangs_keeps_launchers_waiting_for_seconds_only(agent: Agent) -> None:
+def test_a_hanging_worker_keeps_launchers_waiting_for_seconds_only(agent: Agent) -> None:
     """As one does whose file system hangs: it is replaced, and each create is fast again."""
     before = agent.decisions
     time.sleep(2.5)  # the keeper has seen the first connection, and that it was accepted
@@ -196,7 +198,7 @@ def test_a_worker_that_hangs_keeps_launchers_waiting_for_seconds_only(agent: Age
     assert agent.daemon.log.read_text().count("accepts nobody") == 1
 
 
-def test_a_worker_that_is_only_busy_is_left_alone(agent: Agent) -> None:
+def test_a_busy_worker_is_not_replaced(agent: Agent) -> None:
     before = agent.decisions
     until = time.monotonic() + 5
     while time.monotonic() < until:
@@ -212,7 +214,7 @@ def _watched(seconds: float) -> float:
     return 2 * (stall_detection.LOOKS + 1) * (seconds + 0.5) + 10
 
 
-def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent: Agent) -> None:
+def test_a_stopped_evidence_worker_is_replaced_even_if_no_call_waits(agent: Agent) -> None:
     """Audit records would be lost, and metrics not be had."""
     wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")
     before = agent.three
@@ -227,7 +229,7 @@ def test_a_stopped_evidence_worker_is_replaced_though_nobody_waits_for_it(agent:
     assert agent.daemon.log.read_text().count("stands still") == 1
 
 
-def test_systemd_is_told_that_the_keeper_goes_on_and_not_when_it_stands_still(
+def test_systemd_is_notified_while_the_keeper_runs_and_not_when_it_hangs(
     node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taker = sd_protocol.listen(str(tmp_path / "n"))
@@ -252,7 +254,7 @@ def test_systemd_is_told_that_the_keeper_goes_on_and_not_when_it_stands_still(
     taker.close()
 
 
-def test_metrics_are_had_on_loopback_too_also_after_the_keeper_was_killed(
+def test_metrics_are_also_served_on_loopback_even_after_the_keeper_was_killed(
     node: install.Installed,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -124,7 +124,7 @@ def programs(agent: Agent) -> list[int]:
 
 
 @pytest.mark.parametrize("how", ATTACKS)
-def test_whatever_another_user_does_on_loopback_root_is_answered_on_the_unix_socket(
+def test_the_unix_socket_answers_root_whatever_another_user_does_on_loopback(
     scraped: Agent, port: int, how: str
 ) -> None:
     before = scraped.three
@@ -138,7 +138,7 @@ def test_whatever_another_user_does_on_loopback_root_is_answered_on_the_unix_soc
 
 @pytest.mark.usefixtures("scraped")
 @pytest.mark.parametrize("how", ["idle", "idle, again and again"])
-def test_another_users_idle_connections_take_no_room_from_root_on_loopback(
+def test_another_users_idle_connections_do_not_displace_root_on_loopback(
     port: int, how: str
 ) -> None:
     with attacking(port, how):

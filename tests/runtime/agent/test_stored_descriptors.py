@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.node.agent import Agent
 
 
-def test_a_descriptor_that_was_stored_outlives_the_keeper(agent: Agent) -> None:
+def test_a_stored_descriptor_outlives_the_keeper(agent: Agent) -> None:
     """As the evidence worker stores a container's seccomp listener."""
     reader, writer = os.pipe()
     name = "seccomp-7"
@@ -84,7 +84,7 @@ def _as_evidence_worker(agent: Agent) -> Iterator[Callable[[bytes, list[int]], N
     yield send
 
 
-def test_a_stranger_can_store_nothing(agent: Agent) -> None:
+def test_a_foreign_process_can_store_nothing(agent: Agent) -> None:
     reader, writer = os.pipe()
     address = str(agent.prefix / "var" / "agent" / "keeper.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
@@ -123,7 +123,7 @@ def _told(systemd: socket.socket) -> bytes:
     return told
 
 
-def test_sockets_from_systemd_are_used_told_and_left_in_place(node: install.Installed) -> None:
+def test_sockets_from_systemd_are_used_and_left_in_place(node: install.Installed) -> None:
     """Socket activation, and Type=notify, as systemd does both."""
     directory = node.prefix / "var" / "agent"
     directory.mkdir(mode=0o700)
@@ -147,7 +147,7 @@ def test_sockets_from_systemd_are_used_told_and_left_in_place(node: install.Inst
                 agents.end_all(node.prefix)
 
 
-def test_a_stored_descriptor_goes_to_systemd_too(node: install.Installed) -> None:
+def test_a_stored_descriptor_is_also_stored_with_systemd(node: install.Installed) -> None:
     notify = f"runc-wrap-test-store-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(f"\0{notify}")

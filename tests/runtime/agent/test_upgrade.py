@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.node.agent import Agent
 
 
-def test_sighup_changes_to_the_installed_release(agent: Agent, node: install.Installed) -> None:
+def test_sighup_switches_to_the_installed_release(agent: Agent, node: install.Installed) -> None:
     _upgrade(node)
     before = agent.three
     os.kill(before[0], signal.SIGHUP)
@@ -29,7 +29,7 @@ def test_sighup_changes_to_the_installed_release(agent: Agent, node: install.Ins
     assert all("/new/" in _words(pid) for pid in agent.three)
 
 
-def test_a_request_after_an_upgrade_is_left_to_the_cold_path_and_brings_the_new_release(
+def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_release(
     agent: Agent, node: install.Installed, tmp_path: Path
 ) -> None:
     directory = tmp_path / "b"
@@ -63,7 +63,7 @@ def _hang(release: Path) -> None:
 
 @pytest.mark.parametrize("broken", [_break_a_module, _break_its_python, _hang])
 @pytest.mark.parametrize("by", ["a signal", "a create"])
-def test_a_release_that_is_broken_is_not_changed_to(
+def test_a_broken_release_is_not_switched_to(
     node: install.Installed, broken: Callable[[Path], None], by: str
 ) -> None:
     broken(_lay_out(node))
@@ -80,7 +80,7 @@ def test_a_release_that_is_broken_is_not_changed_to(
         assert agent.daemon.log.read_text().count("cannot be started") == 1
 
 
-def test_a_release_that_breaks_after_it_was_tried_is_not_changed_to(
+def test_a_release_that_breaks_after_its_trial_is_not_switched_to(
     node: install.Installed,
 ) -> None:
     python = _lay_out(node) / "python"

@@ -107,14 +107,14 @@ def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
     return cgroups.limited(agent.decisions, "memory", limits)
 
 
-def test_an_agent_that_is_stopped_is_waited_for_a_tenth_of_a_second_at_most(
+def test_a_stopped_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path
 ) -> None:
     with agents.running(idle) as agent, _stopped(agent):
         assert 0.02 < _least(idle, tmp_path) <= BOUND
 
 
-def test_an_agent_without_cpu_is_waited_for_a_tenth_of_a_second_at_most(
+def test_an_agent_without_cpu_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path
 ) -> None:
     """Some creates are answered meanwhile: the wait counts, and that all are confined once."""
@@ -127,7 +127,7 @@ def test_an_agent_without_cpu_is_waited_for_a_tenth_of_a_second_at_most(
     assert max(waits) > 0.02, "it was not starved"
 
 
-def test_an_agent_without_memory_is_waited_for_a_tenth_of_a_second_at_most(
+def test_an_agent_without_memory_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path
 ) -> None:
     with agents.running(idle) as agent, _without_memory(agent):
@@ -139,7 +139,7 @@ def test_an_agent_without_memory_is_waited_for_a_tenth_of_a_second_at_most(
     [[], [message(VERSION, "rename", "/x")[:-1]], [b""]],
     ids=["accepts and says nothing", "answers half", "answers nothing"],
 )
-def test_an_agent_that_is_stuck_is_waited_for_a_tenth_of_a_second_at_most(
+def test_a_stuck_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path, answer: list[bytes]
 ) -> None:
     with launchers.agent(idle, lambda _: answer, hold=True):
@@ -180,9 +180,7 @@ def _accept(listener: socket.socket, taken: list[socket.socket]) -> None:
 
 
 @pytest.mark.parametrize("name", ["openat", "write", "recvfrom"])
-def test_an_answer_that_comes_late_changes_nothing(
-    idle: install.Installed, tmp_path: Path, name: str
-) -> None:
+def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, name: str) -> None:
     """The worker stops at each of its calls in turn, the cold path decides, the worker goes on."""
     seen = set()
     with agents.running(idle) as agent:

@@ -64,7 +64,7 @@ def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_log
         wait_until(lambda: _is_left_alone(agent.evidence), "it to be left alone again", 60)
 
 
-def test_who_is_started_by_exec_for_a_moment_is_known_though_the_agent_slept_at_the_create(
+def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create(
     pair: Pair,
     node: Installed,
     make_bundle: Callable[..., Bundle],

@@ -192,7 +192,7 @@ def test_a_symbolic_link_is_followed_as_the_runtime_does(
     assert bundle.config.is_symlink()
 
 
-def test_nothing_of_a_broken_config_is_shown(
+def test_no_part_of_a_broken_config_is_shown(
     runc: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")
@@ -226,7 +226,7 @@ def test_a_container_called_with_many_words_linux_is_confined(
     assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
 
 
-def test_a_temporary_file_that_a_killed_create_left_is_no_hindrance(
+def test_a_temporary_file_of_a_killed_create_does_not_block_another(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "bundle", "runc")
@@ -273,7 +273,7 @@ def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
     assert "seccomp" in bundle.read()["linux"]
 
 
-def test_a_malformed_line_reaches_the_runtime_and_its_error_text_the_engine(
+def test_a_malformed_command_line_reaches_the_runtime_and_its_error_reaches_the_engine(
     runc: Pair, tmp_path: Path
 ) -> None:
     for words in (["create", "--nonsense", "ID"], ["restore", "--lsm-mount-context"]):
@@ -288,7 +288,7 @@ WRITING = ("openat", "fstat", "fchmod", "write", "close", "rename")
 
 
 @pytest.mark.cold
-def test_killed_at_any_call_the_config_is_the_old_or_the_new_one(
+def test_a_create_killed_at_any_call_leaves_the_old_or_the_new_config(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "bundle", "runc")

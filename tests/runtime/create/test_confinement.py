@@ -36,7 +36,7 @@ def test_a_container_without_a_profile_gets_one(
 @pytest.mark.parametrize(
     "seccomp", [None, {}, {"architectures": ["SCMP_ARCH_X86_64"]}], ids=["null", "empty", "blank"]
 )
-def test_what_runc_takes_for_no_profile_is_none(
+def test_a_config_without_a_profile_for_runc_has_none_for_us(
     runc: Pair, make_bundle: Callable[..., Bundle], seccomp: Any
 ) -> None:
     bare = make_bundle("runc", seccomp=seccomp)
@@ -45,7 +45,7 @@ def test_what_runc_takes_for_no_profile_is_none(
     assert process_status.seccomp(wrapped.create(runc.wrapped)) == 2
 
 
-def test_a_container_that_opted_out_stays_as_it_is(
+def test_a_container_that_opted_out_is_unchanged(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     confined = make_bundle(pair.kind, {"other": "unconfined"})
@@ -56,16 +56,14 @@ def test_a_container_that_opted_out_stays_as_it_is(
     assert bundle.config.read_bytes() == before
 
 
-def test_a_profile_that_is_there_is_kept(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
+def test_an_existing_profile_is_kept(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(pair.kind, seccomp=DENY_MKDIR)
     before = bundle.config.read_bytes()
     assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
     assert bundle.config.read_bytes() == before
 
 
-def test_a_profile_of_the_owners_is_what_denies(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_the_owners_profile_denies(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
     profiles = pair.installed.prefix / "etc" / "profiles"
     (profiles / "sub").mkdir(exist_ok=True)
     (profiles / "sub" / "no-mkdir.json").write_text(json.dumps(DENY_MKDIR))
@@ -80,7 +78,7 @@ def test_a_profile_of_the_owners_is_what_denies(
     assert "Connection refused" in said[pair.wrapped].stdout  # errno 111
 
 
-def test_a_filter_made_for_crun_is_kept_by_crun_and_ignored_by_runc(
+def test_a_precompiled_filter_is_used_by_crun_and_ignored_by_runc(
     pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
 ) -> None:
     allow_all = "BgAAAAAA/38="  # one instruction: BPF_RET SECCOMP_RET_ALLOW

@@ -54,7 +54,7 @@ def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -
         assert ours.stdout.strip() == (f"{own}/{kind}" if is_own else f"/run/{kind}")
 
 
-def test_roots_ledger_names_the_default_root_of_a_login_shell(
+def test_roots_ledger_has_the_default_root_of_a_login_shell(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     """As crun takes XDG_RUNTIME_DIR from root, and runc does not."""

@@ -57,7 +57,7 @@ def test_another_filter_under_the_same_name_is_a_change(
     assert f"{mine.name}: localhost/mine.json (enforce) -> refused" in said
 
 
-def test_explain_sees_through_the_block_that_we_put_in(
+def test_explain_ignores_the_block_that_we_injected(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)

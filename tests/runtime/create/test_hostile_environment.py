@@ -102,7 +102,7 @@ def trap(tmp_path: Path) -> Trap:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash --posix"])
-def test_install_runs_nothing_of_the_directory_and_the_environment_that_it_is_called_in(
+def test_install_runs_nothing_from_the_callers_directory_or_environment(
     trap: Trap, tmp_path: Path, shell: str
 ) -> None:
     words = [f"/usr/bin/{shell.split(maxsplit=1)[0]}", *shell.split()[1:]]
@@ -114,7 +114,7 @@ def test_install_runs_nothing_of_the_directory_and_the_environment_that_it_is_ca
     assert not list((trap.place / "temporary").iterdir())
 
 
-def test_each_step_of_an_installation_is_told_before_it_is_made(tmp_path: Path) -> None:
+def test_each_step_of_an_installation_is_printed_before_it_begins(tmp_path: Path) -> None:
     requires("runc", root=True)
     told = install.told(tmp_path / "prefix")
     steps = ["virtual environment", "Fetching", "Building", "policy ...", "Switching"]
@@ -126,7 +126,7 @@ COMMANDS = [["--help"], ["apply"], ["doctor"], ["selftest"], ["metrics"], ["engi
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("home", ["", "PYTHONHOME"])
-def test_the_command_runs_nothing_of_the_directory_and_the_environment_that_it_is_called_in(
+def test_the_command_runs_nothing_from_the_callers_directory_or_environment(
     installed: install.Installed, trap: Trap, words: list[str], home: str
 ) -> None:
     more = {home: str(trap.place)} if home else {}
@@ -135,7 +135,9 @@ def test_the_command_runs_nothing_of_the_directory_and_the_environment_that_it_i
     assert "Traceback" not in done.stderr
 
 
-def test_a_command_of_a_prefix_with_blanks_does_not_either(tmp_path: Path, trap: Trap) -> None:
+def test_a_command_in_a_prefix_with_blanks_runs_nothing_of_the_callers(
+    tmp_path: Path, trap: Trap
+) -> None:
     """Its first line cannot name the interpreter, so a shell starts it."""
     node = install.install(tmp_path / "it's a  prefix")
     assert node.ctl.read_bytes().startswith(b"#!/bin/sh\n")
@@ -145,12 +147,14 @@ def test_a_command_of_a_prefix_with_blanks_does_not_either(tmp_path: Path, trap:
 
 
 @pytest.mark.parametrize("hook", ["runc-wrap-precreate", "runc-wrap-poststart"])
-def test_a_hook_does_not_either(installed: install.Installed, trap: Trap, hook: str) -> None:
+def test_a_hook_runs_nothing_of_the_callers(
+    installed: install.Installed, trap: Trap, hook: str
+) -> None:
     done = trap.run(installed.prefix / "hooks" / hook, stdin="[", PYTHONHOME=str(trap.place))
     assert "runc-wrap" in done.stderr  # it came as far as its own complaint about that
 
 
-def test_the_trial_container_lies_where_nobody_can_replace_its_config(
+def test_no_other_user_can_replace_the_trial_containers_config(
     trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(trap.place / "temporary"))
@@ -159,9 +163,7 @@ def test_the_trial_container_lies_where_nobody_can_replace_its_config(
         assert str(bundle.parent) == "/tmp"
 
 
-def test_a_package_that_is_not_the_one_of_the_hash_is_not_installed(
-    tmp_path: Path, trap: Trap
-) -> None:
+def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap) -> None:
     """An index, a mirror or a proxy that hands out something else of the same name and version."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()

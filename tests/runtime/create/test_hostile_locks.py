@@ -35,7 +35,7 @@ def _without_waiting(node: install.Installed, *words: str | Path) -> str:
     return done.stdout
 
 
-def test_a_user_who_locks_all_he_can_open_does_not_block_apply_metrics_or_engine_add(
+def test_a_users_locks_do_not_block_apply_metrics_or_engine_add(
     node: install.Installed, tmp_path: Path
 ) -> None:
     engine = tmp_path / "daemon.json"
@@ -51,7 +51,7 @@ def test_a_user_who_locks_all_he_can_open_does_not_block_apply_metrics_or_engine
         _without_waiting(node, "engine", "remove", "docker", "--config", engine)
 
 
-def test_a_user_who_locks_all_he_can_open_does_not_block_an_upgrade() -> None:
+def test_a_users_locks_do_not_block_an_upgrade() -> None:
     requires("setpriv", "flock", "runc", root=True)
     with short_directory("upgrade") as place:
         place.chmod(0o755)
@@ -86,7 +86,7 @@ def test_an_install_that_finds_another_ends_and_names_it(node: install.Installed
     assert f"pid {os.getpid()}" in done.stderr
 
 
-def test_a_link_in_the_place_of_the_old_lock_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_that_replaces_the_old_lock_is_not_followed(tmp_path: Path) -> None:
     """`exec 9> .install.lock` emptied whatever a symbolic link of that name led to."""
     requires("runc", root=True)
     precious = tmp_path / "precious"

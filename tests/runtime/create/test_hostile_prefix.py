@@ -54,7 +54,9 @@ WAYS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("where", ["above", "itself"])
-def test_it_is_refused_before_anything_is_written(place: Path, way: str, where: str) -> None:
+def test_an_unsafe_prefix_is_refused_before_anything_is_written(
+    place: Path, way: str, where: str
+) -> None:
     WAYS[way](place / "a")
     prefix = place / "a" / "p" if where == "above" else place / "a"
     before = sorted(place.rglob("*"))
@@ -65,7 +67,7 @@ def test_it_is_refused_before_anything_is_written(place: Path, way: str, where: 
     assert sorted(place.rglob("*")) == before
 
 
-def test_a_part_that_became_his_stops_an_upgrade_and_is_an_error_of_doctor(
+def test_a_part_that_a_user_took_over_stops_an_upgrade_and_is_an_error_of_doctor(
     installed: install.Installed, place: Path
 ) -> None:
     node = install.copy_of(installed, place / "p")
@@ -85,7 +87,7 @@ def _ownership(document: str) -> list[dict[str, str]]:
     return [each for each in found if each["check"] == "ownership"]
 
 
-def test_an_interpreter_that_is_his_is_refused(place: Path) -> None:
+def test_a_users_interpreter_is_refused(place: Path) -> None:
     python = place / "python3"
     shutil.copy(os.path.realpath("/usr/bin/python3"), python)
     hostile_user.own(python)
@@ -95,7 +97,7 @@ def test_an_interpreter_that_is_his_is_refused(place: Path) -> None:
     assert not (place / "p").exists()
 
 
-def test_a_user_installs_for_himself_as_before(place: Path) -> None:
+def test_a_user_can_install_for_themselves(place: Path) -> None:
     """All but the containers at the end, which runc does not start for him without namespaces."""
     _his(place / "home")
     prefix = place / "home" / "p"

@@ -58,7 +58,7 @@ def allowing() -> dict[str, Any]:
     ("setting", "high"),
     [("", DENIED), ('int_arguments = "kernel"\n', DENIED), ('int_arguments = "engine"\n', PASSED)],
 )
-def test_upper_bits_pass_a_rule_as_written_and_not_one_that_compares_as_the_kernel_does(
+def test_upper_bits_bypass_a_rule_as_written_and_not_a_narrowed_one(
     pair: Pair,
     own_installation: Installed,
     make_bundle: Callable[..., Bundle],

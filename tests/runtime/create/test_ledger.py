@@ -22,7 +22,7 @@ def _last(pair: Pair) -> dict[str, Any]:
     return line
 
 
-def test_each_create_leaves_one_line_that_says_what_was_done(
+def test_each_create_writes_one_line_with_its_decision(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)
@@ -38,7 +38,7 @@ def test_each_create_leaves_one_line_that_says_what_was_done(
     assert line["digest"] == hashlib.blake2b(block, digest_size=32).hexdigest()
 
 
-def test_an_opt_out_is_on_record(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
+def test_an_opt_out_is_recorded(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "unconfined"})
     bundle.create(pair.wrapped)
     line = _last(pair)
@@ -57,7 +57,7 @@ def test_a_command_that_creates_nothing_leaves_no_line(
     assert _last(pair) == before
 
 
-def test_a_ledger_that_cannot_be_written_is_no_reason_not_to_start(
+def test_a_container_starts_although_the_ledger_cannot_be_written(
     runc: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     ledger = runc.installed.prefix / "var" / "ledger"

@@ -50,7 +50,7 @@ def call(
 
 
 @pytest.mark.parametrize("spec", ["moby", "containerd@1.7.24", "containers-common", "crio"])
-def test_audit_denies_nothing_and_logs_all_that_enforce_denies(
+def test_audit_denies_nothing_and_logs_everything_that_enforce_denies(
     call: Callable[..., dict[str, str]], spec: str
 ) -> None:
     calls = (*DENIED, GETPID)
@@ -83,7 +83,7 @@ def test_enforce_log_denies_the_same_and_logs_it(
 
 
 @pytest.mark.parametrize("default", ["SCMP_ACT_KILL", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_PROCESS"])
-def test_audit_lets_even_kills_and_unlisted_abis_through(
+def test_audit_lets_calls_through_that_enforce_would_kill(
     call: Callable[..., dict[str, str]], default: str
 ) -> None:
     block = {**_block("enforce", "native"), "defaultAction": default}
@@ -101,7 +101,7 @@ def test_audit_lets_even_kills_and_unlisted_abis_through(
         ("native", KILLED, KILLED),
     ],
 )
-def test_a_call_through_an_abi_left_out_is_killed(
+def test_a_call_through_an_omitted_abi_is_killed(
     call: Callable[..., dict[str, str]], abi: str, through_x86: str, through_x32: str
 ) -> None:
     if abi_probe.runnable("amd64") != frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}):
@@ -110,7 +110,7 @@ def test_a_call_through_an_abi_left_out_is_killed(
     assert found == {GETPID: "returned", GETPID_X86: through_x86, GETPID_X32: through_x32}
 
 
-def test_apply_refuses_what_the_runtime_cannot_do_and_keeps_what_is_in_force(
+def test_apply_refuses_an_unsupported_mode_and_keeps_the_policy_in_force(
     own_installation: Installed,
 ) -> None:
     own_installation.configure('runtime = ["crun"]\n[default]\nmode = "enforce-log"\n')

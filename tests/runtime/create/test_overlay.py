@@ -72,14 +72,14 @@ def call(
 @pytest.mark.parametrize("spec", ["moby", "containers-common", "containers-common@0.49.0", "crio"])
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
 @pytest.mark.parametrize("caps", [(), ("CAP_AUDIT_WRITE", "CAP_SYS_ADMIN")])
-def test_what_is_denied_is_denied_on_every_profile_in_every_mode(
+def test_a_denied_call_is_denied_on_every_profile_in_every_mode(
     call: Callable[..., dict[str, str]], spec: str, mode: str, caps: tuple[str, ...]
 ) -> None:
     block = _resolved(spec, mode, *caps)
     assert call(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
 
 
-def test_a_profile_that_allows_by_default_denies_what_is_denied(
+def test_a_profile_that_allows_by_default_denies_a_denied_call(
     call: Callable[..., dict[str, str]],
 ) -> None:
     assert call(with_overlay(ALLOWING, OVERLAY), *CALLS) == EXPECTED
@@ -87,7 +87,7 @@ def test_a_profile_that_allows_by_default_denies_what_is_denied(
     assert call(with_overlay(ALLOWING, OVERLAY), netlink) == {netlink: "errno 111"}
 
 
-def test_a_family_with_high_bits_passes_a_plain_comparison_and_not_the_overlay(
+def test_a_family_with_upper_bits_bypasses_a_plain_comparison_and_not_the_overlay(
     call: Callable[..., dict[str, str]],
 ) -> None:
     family = [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]
@@ -118,7 +118,7 @@ def _native(name: str) -> int:
     return int(pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, name))
 
 
-def test_socketcall_leads_round_a_family_until_the_abi_is_left_out(
+def test_socketcall_bypasses_a_denied_family_until_the_abi_is_left_out(
     call: Callable[..., dict[str, str]],
 ) -> None:
     socketcall = "x86:102:1:0"  # SYS_SOCKET with no arguments behind it: EFAULT if it is let in
@@ -157,7 +157,7 @@ SPLICE = "x86_64:275"  # of nothing: returns where it is let through
 
 
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
-def test_what_is_denied_cannot_be_done_by_a_ring_either(
+def test_a_ring_cannot_make_a_denied_call_either(
     pair: Pair,
     own_installation: Installed,
     make_bundle: Callable[..., Bundle],
@@ -188,7 +188,7 @@ def test_what_is_denied_cannot_be_done_by_a_ring_either(
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_profile_of_the_containers_own_is_overlaid_only_if_asked(
+def test_a_containers_own_profile_gets_the_overlay_only_on_request(
     pair: Pair,
     own_installation: Installed,
     make_bundle: Callable[..., Bundle],

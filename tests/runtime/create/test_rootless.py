@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USER = 12345
 
 
-def test_a_user_is_confined_by_the_nodes_policy_and_has_a_ledger_of_their_own(
+def test_a_user_is_confined_by_the_nodes_policy_and_has_their_own_ledger(
     built: Callable[[str], Path],
 ) -> None:
     requires("setpriv", "unshare", root=True)

@@ -84,7 +84,7 @@ def test_a_call_that_was_just_made_is_in_the_report_each_time(asking: Asking) ->
 
 
 @pytest.mark.usefixtures("ready")
-def test_suggest_and_metrics_have_it_as_well(asking: Asking) -> None:
+def test_suggest_and_metrics_also_have_it(asking: Asking) -> None:
     bundle = asking.run(UNSHARE)
     suggested = json.loads(asking.node.control("suggest", "--json", bundle.name).stdout)
     assert suggested["added"] or suggested["withheld"]
@@ -109,7 +109,7 @@ def _denied(text: str) -> float:
     return sum(map(float, re.findall(counter, text, re.MULTILINE)))
 
 
-def test_a_report_waits_for_no_agent_that_is_stopped_and_says_until_when_it_knows(
+def test_a_report_does_not_wait_for_a_stopped_agent_and_says_how_recent_it_is(
     asking: Asking, ready: Agent
 ) -> None:
     bundle = asking.run(GETPID)
@@ -123,7 +123,7 @@ def test_a_report_waits_for_no_agent_that_is_stopped_and_says_until_when_it_know
     assert took < PATIENCE
 
 
-def test_a_report_says_when_the_agent_is_gone(asking: Asking) -> None:
+def test_a_report_says_that_no_agent_runs(asking: Asking) -> None:
     with agents.running(asking.node) as agent:
         agent.wait_ready()
         bundle = asking.run(GETPID)
@@ -138,9 +138,7 @@ _MAY_BE_SAID = re.compile(
 )
 
 
-def test_while_a_worker_is_replaced_the_report_waits_for_the_next_or_says_so(
-    asking: Asking, ready: Agent
-) -> None:
+def test_a_report_waits_for_a_workers_replacement_or_says_so(asking: Asking, ready: Agent) -> None:
     bundle = asking.run(GETPID)
     for _ in range(3):
         os.kill(ready.evidence, signal.SIGKILL)

@@ -77,7 +77,7 @@ def _are_strays(node: install.Installed) -> bool:
     return _counts(node, None).keys() >= LOGGED
 
 
-def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container(  # noqa: PLR0917 - fixtures
+def test_a_runtime_with_unreadable_memory_delays_no_observed_container(  # noqa: PLR0917 - fixtures
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -98,7 +98,7 @@ def test_a_runtime_whose_memory_nobody_can_read_holds_up_no_observed_container( 
         assert agent.evidence == before
 
 
-def test_a_runtime_that_says_it_joins_a_container_writes_nothing_into_its_evidence(
+def test_a_runtime_that_claims_to_join_a_container_adds_no_evidence(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -119,7 +119,7 @@ SHAPES = ("{}", "docker-{}.scope", "x/cri-containerd-{}.scope/y", "{}/container"
 
 
 @pytest.mark.parametrize("hierarchy", attacker.hierarchies(), ids=lambda one: one.name)
-def test_a_cgroup_that_a_user_names_like_a_container_is_not_the_containers(
+def test_a_users_cgroup_with_a_containers_name_is_not_the_containers(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -151,7 +151,7 @@ RECORD = (
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_report_that_reads_logs_does_not_believe_a_cgroups_name_either(  # noqa: PLR0917 - fixtures
+def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(  # noqa: PLR0917 - fixtures
     runc: Pair,
     own_installation: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -181,7 +181,7 @@ def test_a_report_that_reads_logs_does_not_believe_a_cgroups_name_either(  # noq
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("bpf", 1)]
 
 
-def test_who_joins_by_another_way_than_our_launcher_is_told_by_its_cgroup_and_namespace(
+def test_a_process_that_joins_without_our_launcher_is_known_by_cgroup_and_namespace(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -208,7 +208,7 @@ PROFILE = {
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
+def test_the_runtimes_calls_before_the_program_are_counted_separately(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -244,7 +244,7 @@ def test_what_the_runtime_itself_calls_before_the_program_is_counted_apart(
     assert [one["syscall"] for one in found["runtime_calls"]] == ["capset"]
 
 
-def test_a_user_who_has_calls_logged_takes_safe_from_nobody(
+def test_a_users_own_logged_calls_remove_safe_from_no_workload(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],

@@ -87,7 +87,7 @@ def test_the_kernel_sends_each_record_at_once(live: netlink.Live) -> None:
     assert {item.exe for item in found} == {str(Path(sys.executable).resolve())}
 
 
-def test_a_reader_that_is_too_slow_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_too_slow_learns_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netlink, "_RECEIVE", 4096)
     slow = netlink.Live()
     pid = provoke(*[b"flood"] * 200)
@@ -103,7 +103,7 @@ def _settle_after(makers: list[Future[int]]) -> None:
     kernel_log.settle()
 
 
-def test_of_many_records_none_is_missing_unsaid(live: netlink.Live) -> None:
+def test_none_of_many_records_is_missing_unreported(live: netlink.Live) -> None:
     """Four programs at once, 5,000 records each, faster than any container would for long."""
     before = netlink.kernel_lost()
     found: Found = []
@@ -119,7 +119,7 @@ def test_of_many_records_none_is_missing_unsaid(live: netlink.Live) -> None:
     assert got > 10_000
 
 
-def test_without_the_right_to_listen_it_is_not_available() -> None:
+def test_without_permission_to_listen_the_source_is_unavailable() -> None:
     os.seteuid(65534)
     try:
         with pytest.raises(Unavailable, match="multicast"):
@@ -129,7 +129,7 @@ def test_without_the_right_to_listen_it_is_not_available() -> None:
         os.seteuid(0)
 
 
-def test_the_kernel_says_how_many_records_it_lost() -> None:
+def test_the_kernels_count_of_lost_records_is_read() -> None:
     text = run([program("auditctl"), "-s"]).stdout
     told = dict(line.split()[:2] for line in text.splitlines())
     assert netlink.kernel_lost() == int(told["lost"])
@@ -159,7 +159,7 @@ def printed(read: Callable[[], Found]) -> list[Sighting]:
     return found
 
 
-def test_the_kernels_log_has_records_while_there_is_no_auditd() -> None:
+def test_the_kernels_log_has_records_without_auditd() -> None:
     ring = kmsg.Ring()
     ring.read_new()
     found = printed(ring.read_new)
@@ -245,7 +245,7 @@ def auditd_pid() -> int:
     return pid
 
 
-def test_auditd_and_the_kernel_say_the_same_and_it_counts_once(
+def test_the_same_record_from_auditd_and_the_kernel_counts_once(
     audit_log: Path, live: netlink.Live
 ) -> None:
     pid = provoke(*NAMES)
@@ -277,7 +277,7 @@ def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
         ]
 
 
-def test_no_message_of_a_program_becomes_a_record(audit_log: Path, live: netlink.Live) -> None:
+def test_no_programs_message_becomes_a_record(audit_log: Path, live: netlink.Live) -> None:
     audit_user(_FORGED)
     pid = provoke(*NAMES)
     heard(live, pid)
@@ -316,7 +316,7 @@ def journal(tmp_path: Path) -> Iterator[Path]:
         yield directory
 
 
-def test_several_sources_are_read_together_and_the_missing_named() -> None:
+def test_several_sources_are_read_together_and_missing_ones_are_named() -> None:
     def sources() -> list[merge.Source]:
         return [log_files.Log(log_files.AUDIT_LOG), journald.Journal(), kmsg.Ring()]
 
@@ -333,7 +333,7 @@ def test_several_sources_are_read_together_and_the_missing_named() -> None:
     assert len(set(missing)) < len(sources())
 
 
-def test_the_journal_has_what_the_kernel_sent_and_printed_once(
+def test_a_record_that_the_kernel_sent_and_printed_is_read_once_from_the_journal(
     journal: Path, live: netlink.Live
 ) -> None:
     audit_user(_FORGED)

@@ -88,7 +88,7 @@ print(peak() - before)
 )
 
 
-def test_the_measure_of_memory_would_show_a_million_records_kept() -> None:
+def test_the_memory_measurement_detects_a_million_stored_records() -> None:
     argv = [sys.executable, "-c", _KEEPING, str(Path(runc_wrap.__file__).parents[1])]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
     assert int(done.stdout) > 64 * 1024

@@ -29,7 +29,7 @@ NEWUSER, NEWNET = 0x10000000, 0x40000000
         (["0", "unshare"], ("degrades", {0, None})),  # as it is looked at before or after that
     ],
 )
-def test_a_clone3_that_made_namespaces_is_denied_and_any_other_is_not(
+def test_a_clone3_that_created_namespaces_is_denied_and_others_are_not(
     pair: Pair,
     make_bundle: Callable[..., Any],
     built: Callable[[str], Any],

@@ -40,7 +40,7 @@ def _rate_limit(messages: int) -> Iterator[None]:
         run([program("auditctl"), "-r", "0"])
 
 
-def test_records_that_a_rate_limit_held_back_are_said_to_be_lost_and_lower_the_confidence(
+def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_confidence(
     runc: Pair,
     node: Installed,
     make_bundle: Callable[..., Bundle],
@@ -120,7 +120,7 @@ def containers(
     return Running(node, pair.kind, make_bundle, built)
 
 
-def test_what_ran_wholly_in_a_hole_is_unknown_and_what_ran_beside_it_is_not(
+def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(
     containers: Running, node: Installed
 ) -> None:
     """The kernel's whole queue is filled; what comes then it drops until the queue is read."""
@@ -146,7 +146,7 @@ def test_what_ran_wholly_in_a_hole_is_unknown_and_what_ran_beside_it_is_not(
     assert (later["verdict"], later["lost"]) == ("safe", 0)
 
 
-def test_while_news_of_processes_were_lost_nothing_is_called_safe(
+def test_while_process_events_were_lost_nothing_is_safe(
     containers: Running, node: Installed
 ) -> None:
     with agents.running(node) as agent:

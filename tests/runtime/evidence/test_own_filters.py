@@ -82,7 +82,7 @@ def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(
     assert reported(auditing, probing)["verdict"] == "safe"
 
 
-def test_strace_with_a_filter_hides_calls_from_audit_and_that_is_said(
+def test_strace_with_a_filter_hides_calls_from_audit_and_the_report_says_so(
     auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     def strace(*words: str) -> Json:
@@ -117,7 +117,7 @@ def with_hosts_programs(bundle: Bundle) -> Bundle:
 
 
 @pytest.mark.parametrize("action", HIDING)
-def test_without_the_rule_what_such_a_filter_hides_was_safe(
+def test_without_the_rule_a_workload_with_hidden_calls_was_safe(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -134,7 +134,7 @@ def test_without_the_rule_what_such_a_filter_hides_was_safe(
     assert reported(auditing, seen)["verdict"] == "denied"
 
 
-def test_of_a_container_of_the_release_before_live_processes_tell(
+def test_running_processes_reveal_filters_of_a_previous_releases_container(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],

@@ -68,7 +68,7 @@ def _syscalls(workload: Json) -> dict[str, int]:
     return {call["syscall"]: call["count"] for call in workload["calls"]}
 
 
-def test_children_of_a_moment_are_told_apart_by_workload(
+def test_short_lived_children_are_attributed_to_their_workloads(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -96,7 +96,7 @@ def test_children_of_a_moment_are_told_apart_by_workload(
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
 
 
-def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobodys(
+def test_without_the_process_connector_short_lived_children_are_unattributed(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -117,7 +117,7 @@ def test_without_the_process_connector_children_of_a_moment_are_counted_as_nobod
     assert "of no known container (" in auditing.control("report", ok=False).stdout
 
 
-def test_without_a_watcher_the_same_containers_are_not_called_safe(
+def test_without_a_watcher_the_same_containers_are_not_safe(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -179,7 +179,7 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
     assert "Operation not permitted" in _says(enforcing, unsharing())
 
 
-def test_what_audit_foretells_is_what_enforce_log_denies(
+def test_enforce_log_denies_what_audit_predicts(
     own_installation: Installed,
     pairs: dict[str, Pair],
     make_bundle: Callable[..., Bundle],
@@ -207,7 +207,7 @@ def test_what_audit_foretells_is_what_enforce_log_denies(
     assert found["audit"][GETPID] == ("safe", {})
 
 
-def test_an_audit_log_tells_of_what_still_runs_and_no_record_is_counted_twice(
+def test_records_of_running_processes_in_an_audit_log_are_counted_once(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -255,7 +255,7 @@ def _pids_come_again(first: int) -> Iterator[None]:
         thread.join()
 
 
-def test_a_pid_that_is_given_again_at_once_never_names_the_wrong_container(
+def test_a_pid_reused_at_once_never_names_the_wrong_container(
     auditing: Installed,
     pair: Pair,
     make_bundle: Callable[..., Bundle],
@@ -315,7 +315,7 @@ def test_watch_prints_a_call_as_it_happens(
     assert status == 0
 
 
-def test_more_processes_than_fit_are_a_known_loss_and_what_lives_is_found_again(
+def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_found_again(
     auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     tree = Tree(Known(auditing.prefix / "var" / "ledger"))

@@ -35,7 +35,7 @@ def _reported(installed: Installed, container: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_what_runc_calls_on_the_way_into_a_container_is_not_the_containers(
+def test_the_calls_of_runc_before_the_program_are_not_the_containers(
     runc: Pair, node: Installed, make_bundle: Callable[..., Bundle], mode: str
 ) -> None:
     node.configure(f'runtime = ["runc"]\n[default]\nmode = "{mode}"\n')

@@ -49,7 +49,7 @@ def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
     return dict(found)
 
 
-def test_an_agent_that_cannot_see_says_so_and_has_watched_nothing(
+def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(
     runc: Pair,
     node: Installed,
     make_bundle: Callable[..., Bundle],
@@ -76,7 +76,7 @@ def test_an_agent_that_cannot_see_says_so_and_has_watched_nothing(
     assert found["verdict"] is None, found["confidence"]
 
 
-def test_an_agent_that_sees_says_so_and_counts_nothing_of_its_own(
+def test_an_agent_that_receives_records_says_so_and_does_not_count_its_own(
     node: Installed, make_bundle: Callable[..., Bundle], runc: Pair
 ) -> None:
     node.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')

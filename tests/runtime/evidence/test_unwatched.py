@@ -48,7 +48,7 @@ def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_call_after_the_agent_was_stopped_is_found_in_the_ring(
+def test_a_call_after_the_agents_stop_is_found_in_the_ring_buffer(
     runc: Pair,
     node: Installed,
     make_bundle: Callable[..., Bundle],
@@ -68,7 +68,7 @@ def test_a_call_after_the_agent_was_stopped_is_found_in_the_ring(
 
 
 @pytest.mark.parametrize("with_agent_before", [True, False])
-def test_calls_of_processes_that_are_gone_take_safe_from_who_ran_then(
+def test_calls_of_ended_processes_remove_safe_from_workloads_that_ran_then(
     runc: Pair,
     node: Installed,
     make_bundle: Callable[..., Bundle],

@@ -96,7 +96,7 @@ def _rename(config: Path) -> Answer:
     return [message(VERSION, "rename", config, *identity(config), new, config, identity(new)[1])]
 
 
-def test_go_starts_the_runtime_and_no_python(
+def test_the_answer_go_starts_the_runtime_without_python(
     node: install.Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")
@@ -109,7 +109,7 @@ def test_go_starts_the_runtime_and_no_python(
     assert json.loads(bundle.call("runc", "state").stdout)["status"] == "running"
 
 
-def test_rename_puts_the_new_config_in_place_and_starts_no_python(
+def test_the_answer_rename_installs_the_new_config_without_python(
     node: install.Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")
@@ -120,7 +120,7 @@ def test_rename_puts_the_new_config_in_place_and_starts_no_python(
     assert not bundle.config.with_name(".new").exists()
 
 
-def test_the_agent_is_told_the_words_as_they_came(
+def test_the_agent_receives_the_unchanged_arguments(
     probed: install.Installed, bundle: Bundle
 ) -> None:
     odd = os.fsdecode(b"\xff\xfe")
@@ -133,7 +133,7 @@ def test_the_agent_is_told_the_words_as_they_came(
 
 
 @pytest.mark.parametrize("make", [_go, _rename])
-def test_the_runtime_sees_what_it_would_have_seen_without_us(
+def test_the_runtime_gets_the_same_process_state_as_without_us(
     probed: install.Installed, bundle: Bundle, make: Callable[[Path], Answer]
 ) -> None:
     _without_python(probed)
@@ -152,13 +152,13 @@ def test_the_runtime_sees_what_it_would_have_seen_without_us(
 
 
 @pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "kill", "create"], []])
-def test_other_commands_do_not_ask(probed: install.Installed, words: list[str]) -> None:
+def test_other_commands_do_not_ask_the_agent(probed: install.Installed, words: list[str]) -> None:
     with agent(probed, lambda _: []) as asked:
         subprocess.run([probed.wrapper, *words], capture_output=True, check=True, timeout=30)
     assert asked.requests == []
 
 
-def test_without_a_runtime_nobody_is_asked(node: install.Installed, bundle: Bundle) -> None:
+def test_without_a_runtime_the_agent_is_not_asked(node: install.Installed, bundle: Bundle) -> None:
     install.use_runtime(node, node.wrapper)
     with agent(node, lambda _: _go(bundle.config)) as asked:
         done = subprocess.run(
@@ -269,9 +269,7 @@ def test_a_socket_of_another_type_takes_the_cold_path(
     assert _confined(bundle)
 
 
-def test_an_agent_of_another_user_is_not_believed(
-    probed: install.Installed, bundle: Bundle
-) -> None:
+def test_another_users_agent_is_not_trusted(probed: install.Installed, bundle: Bundle) -> None:
     launchers.listening(probed).close()
     path = probed.prefix / "var" / "agent" / "decide.sock"
     path.unlink()
@@ -292,7 +290,9 @@ def test_an_agent_of_another_user_is_not_believed(
     assert _confined(bundle)
 
 
-def test_a_stop_in_between_loses_no_create(probed: install.Installed, bundle: Bundle) -> None:
+def test_stopping_the_agent_in_between_loses_no_create(
+    probed: install.Installed, bundle: Bundle
+) -> None:
     """Stopped and continued, a wait with a time limit is not resumed by the kernel (signal(7)).
 
     tests/runtime/agent/test_waits.py has how long others wait.
@@ -307,7 +307,7 @@ def test_a_stop_in_between_loses_no_create(probed: install.Installed, bundle: Bu
     assert _confined(bundle)
 
 
-def test_a_request_that_is_too_large_is_not_made(probed: install.Installed, bundle: Bundle) -> None:
+def test_a_request_that_is_too_large_is_not_sent(probed: install.Installed, bundle: Bundle) -> None:
     words = ["create", *["--pid-file", "x" * 1000] * 70, "--bundle", str(bundle.path), "ID"]
     with agent(probed, lambda _: _go(bundle.config)) as asked:
         _same(probed, words)
@@ -337,7 +337,7 @@ def test_closed_standard_descriptors_stay_closed(probed: install.Installed, bund
     assert {fd.partition(" ")[0] for fd in seen["fd"]}.isdisjoint("02")
 
 
-def test_an_answer_for_a_runtime_that_cannot_be_started_is_told_by_the_cold_path(
+def test_the_cold_path_reports_a_runtime_that_cannot_be_started(
     node: install.Installed, bundle: Bundle
 ) -> None:
     broken = node.prefix / "not-a-program"

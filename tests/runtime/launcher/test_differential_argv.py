@@ -111,7 +111,7 @@ def test_the_runtime_opens_the_config_that_we_would_edit(kind: str, place: Path)
     assert opened > LINES / 10  # the lines must reach the files, or nothing is shown
 
 
-def test_a_wrong_reading_would_be_seen(place: Path) -> None:
+def test_a_wrong_parse_is_detected(place: Path) -> None:
     """The control: read as crun would, runc's lines lead to another file."""
     requires("runc", root=True)
     words = ["create", "create", "--bundle", "b"]

@@ -139,7 +139,7 @@ IGNORED = [
 
 
 @pytest.mark.parametrize("ignored", IGNORED, ids=lambda signals: "+".join(s.name for s in signals))
-def test_signal_dispositions_and_mask_are_as_they_came(
+def test_signal_dispositions_and_mask_are_unchanged(
     wrapper: install.Installed, created: list[str], ignored: tuple[signal.Signals, ...]
 ) -> None:
     def ignore() -> None:
@@ -154,12 +154,12 @@ def test_signal_dispositions_and_mask_are_as_they_came(
     assert {number for number in IGNORED[-1] if mask >> number - 1 & 1} == set(ignored)
 
 
-def test_the_umask_stays(wrapper: install.Installed, created: list[str]) -> None:
+def test_the_umask_is_unchanged(wrapper: install.Installed, created: list[str]) -> None:
     seen = _same(wrapper, created, umask=0o137)
     assert "Umask:\t0137" in seen["status"]
 
 
-def test_arguments_that_are_no_utf_8_arrive_as_they_are(
+def test_arguments_that_are_not_utf_8_arrive_unchanged(
     wrapper: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "b", "runc")
@@ -170,7 +170,7 @@ def test_arguments_that_are_no_utf_8_arrive_as_they_are(
     assert "seccomp" in bundle.read()["linux"]
 
 
-def test_a_bundle_whose_path_is_no_utf_8_is_found(
+def test_a_bundle_whose_path_is_not_utf_8_is_found(
     wrapper: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / os.fsdecode(b"\xff"), "runc")
@@ -190,7 +190,7 @@ def test_no_arguments_at_all_reach_the_runtime(wrapper: install.Installed) -> No
     assert len(_same(wrapper, [])["argv"]) == 1
 
 
-def test_a_full_pipe_kills_the_runtime_as_it_would_without_us(
+def test_a_closed_pipe_kills_the_runtime_as_without_us(
     wrapper: install.Installed, created: list[str]
 ) -> None:
     """SIGPIPE is back to its default, so a writer whose reader is gone dies of it."""

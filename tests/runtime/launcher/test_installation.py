@@ -66,7 +66,7 @@ def test_other_commands_work_whatever_is_broken(
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_a_create_is_refused_with_a_sentence_when_something_is_broken(
+def test_a_create_is_refused_with_a_message_when_something_is_broken(
     broken: install.Installed,
     make_bundle: Callable[..., Bundle],
     breakage: Callable[[install.Installed], None],
@@ -80,7 +80,7 @@ def test_a_create_is_refused_with_a_sentence_when_something_is_broken(
     assert bundle.call("runc", "state").returncode == 1
 
 
-def test_a_wrapper_that_finds_itself_as_its_runtime_says_so(
+def test_a_wrapper_that_is_its_own_runtime_says_so(
     broken: install.Installed, tmp_path: Path
 ) -> None:
     install.use_runtime(broken, broken.wrapper)
@@ -104,7 +104,7 @@ def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Instal
     assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
 
 
-def test_where_the_wrapper_stands_for_a_runtime_that_was_moved_the_next_one_is_taken(
+def test_if_the_wrapper_replaces_a_moved_runtime_the_next_runtime_is_used(
     broken: install.Installed,
 ) -> None:
     """As where the owner put it there for whoever calls runc: it would become itself for ever."""
@@ -115,7 +115,7 @@ def test_where_the_wrapper_stands_for_a_runtime_that_was_moved_the_next_one_is_t
     assert done.stdout == attempt(["runc", "--version"]).stdout
 
 
-def test_another_kind_does_not_take_the_place_of_a_runtime_that_is_gone(
+def test_another_kind_does_not_replace_a_missing_runtime(
     broken: install.Installed, tmp_path: Path
 ) -> None:
     install.use_runtime(broken, "/where/it/was/runc")
@@ -143,7 +143,7 @@ def test_a_handlers_name_reaches_the_policy_through_a_link(
         link.unlink()
 
 
-def test_creates_go_on_while_a_new_release_is_installed(
+def test_creates_succeed_while_a_new_release_is_installed(
     make_bundle: Callable[..., Bundle], tmp_path: Path
 ) -> None:
     installed = install.install(tmp_path / "prefix")
@@ -166,7 +166,7 @@ def test_creates_go_on_while_a_new_release_is_installed(
     assert len(set(releases)) == 2  # the one before and the new one
 
 
-def test_an_error_of_ours_is_told_as_any_other_failure(
+def test_our_own_error_is_reported_like_any_other_failure(
     broken: install.Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "b", "runc")
@@ -181,7 +181,7 @@ def test_an_error_of_ours_is_told_as_any_other_failure(
 
 
 @pytest.mark.parametrize("breakage", ["a damaged profile", "a config nobody can read"])
-def test_where_the_owner_chose_so_a_failure_starts_the_container_as_it_is(
+def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
     make_bundle: Callable[..., Bundle], own_installation: install.Installed, breakage: str
 ) -> None:
     bundle = make_bundle("runc", {"runc-wrap/seccomp": "localhost/none.json"})
@@ -229,7 +229,7 @@ def test_a_container_named_like_a_command_can_be_killed_without_python(
 
 @pytest.mark.parametrize("flag", ["--debug", "--systemd-cgroup", "-debug"])
 @pytest.mark.parametrize("name", ["run", "create"])
-def test_so_it_can_behind_a_global_flag_that_takes_no_value(
+def test_such_a_container_can_be_killed_after_a_global_flag_without_a_value(
     broken: install.Installed, flag: str, name: str, tmp_path: Path
 ) -> None:
     install.use_runtime(broken, "/bin/echo")
@@ -240,7 +240,7 @@ def test_so_it_can_behind_a_global_flag_that_takes_no_value(
     assert attempt([broken.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
 
 
-def test_installing_removes_nothing_of_others(tmp_path: Path) -> None:
+def test_installing_removes_no_foreign_files(tmp_path: Path) -> None:
     prefix = tmp_path / "shared"
     for path in ("lib/precious/file", "lib/releases/mine", "var/data", "etc/other.conf"):
         (prefix / path).parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ def test_installing_removes_nothing_of_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--prefix="], ["--prefix", ""], ["--prefix"], ["--nonsense"]])
-def test_install_refuses_arguments_that_say_nothing(words: list[str], tmp_path: Path) -> None:
+def test_install_refuses_meaningless_arguments(words: list[str], tmp_path: Path) -> None:
     script: list[str | Path] = [
         "sh",
         "-c",

@@ -110,7 +110,7 @@ NOT_EVEN_STARTED = [_no_link, _no_interpreter, _no_interpreter_link]
 
 
 @pytest.mark.parametrize("damage", STARTED)
-def test_a_create_fails_with_the_line_that_the_launcher_wrote_before(
+def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
     own: install.Installed,
     make_bundle: Callable[..., Bundle],
     damage: Callable[[install.Installed], None],
@@ -186,7 +186,7 @@ def test_a_text_log_gets_a_line_of_text(
 @pytest.mark.parametrize(
     "flags", [["--log", "journald:x"], ["--log=syslog:x"], ["--log="], ["--log", "/dev/null"]]
 )
-def test_what_is_no_file_is_not_written(
+def test_a_log_that_is_not_a_file_is_not_written(
     own: install.Installed, tmp_path: Path, flags: list[str]
 ) -> None:
     _killed(own)
@@ -197,7 +197,7 @@ def test_what_is_no_file_is_not_written(
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_a_log_with_lines_in_it_is_left_alone(
+def test_a_log_with_lines_is_not_changed(
     own: install.Installed, built: Callable[[str], Path], tmp_path: Path, works: bool
 ) -> None:
     install.use_runtime(own, built("probe"))
@@ -209,7 +209,7 @@ def test_a_log_with_lines_in_it_is_left_alone(
     assert bundle.log.read_text() == "another's line\n"
 
 
-def test_a_python_that_starts_takes_the_line_back_and_leaks_no_descriptor(
+def test_a_python_that_starts_removes_the_line_and_leaks_no_descriptor(
     own: install.Installed, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     install.use_runtime(own, built("probe"))
@@ -228,7 +228,7 @@ def _another_writes(own: install.Installed, log: Path, program: str) -> None:
 ANOTHERS = '{"level":"error","msg":"another"}\n'
 
 
-def test_a_line_that_another_writes_meanwhile_stays_and_ours_is_no_line_any_more(
+def test_a_line_written_meanwhile_stays_and_ours_is_blanked(
     own: install.Installed, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     install.use_runtime(own, built("probe"))
@@ -257,7 +257,7 @@ def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
         assert log.read_text().strip() == ""
 
 
-def test_with_its_standard_descriptors_closed_python_does_not_write_into_the_log(
+def test_with_closed_standard_descriptors_python_does_not_write_into_the_log(
     own: install.Installed, tmp_path: Path
 ) -> None:
     _script(own, "echo words >&2; exit 1")
@@ -274,7 +274,7 @@ def test_with_its_standard_descriptors_closed_python_does_not_write_into_the_log
 
 
 @pytest.mark.parametrize("damage", [*STARTED, *NOT_EVEN_STARTED])
-def test_where_the_owner_chose_so_the_container_starts_as_it_is_with_a_warning(
+def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
     own: install.Installed,
     make_bundle: Callable[..., Bundle],
     damage: Callable[[install.Installed], None],
@@ -292,7 +292,7 @@ def test_where_the_owner_chose_so_the_container_starts_as_it_is_with_a_warning(
 
 
 @pytest.mark.parametrize("damage", [_no_hot_path, _no_libpython, _no_interpreter, _no_link])
-def test_the_shell_launcher_starts_it_as_it_is_too(
+def test_the_shell_launcher_also_starts_it_unchanged(
     own: install.Installed,
     make_bundle: Callable[..., Bundle],
     damage: Callable[[install.Installed], None],
@@ -334,7 +334,7 @@ def test_the_trial_start_leaves_no_trace(
     assert ("seccomp" in bundle.read()["linux"]) == works
 
 
-def test_an_interpreter_that_hangs_is_not_waited_for_without_end(
+def test_the_wait_for_a_hanging_interpreter_is_bounded(
     own: install.Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")

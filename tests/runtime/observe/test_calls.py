@@ -124,7 +124,7 @@ def started(bundle: Bundle, runtime: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def test_what_is_seen_is_what_enforce_denies_and_audit_logs_and_nothing_is_denied(
+def test_observe_records_what_enforce_denies_and_denies_nothing(
     pair: Pair,
     node: install.Installed,
     agent: Agent,
@@ -160,7 +160,7 @@ def _wait_for(node: install.Installed, bundle: Bundle, call: str) -> None:
 
 
 @pytest.mark.usefixtures("agent")
-def test_flags_that_clone3_points_at_tell_whether_clone_does_instead(
+def test_the_flags_of_clone3_show_whether_clone_replaces_it(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -182,7 +182,7 @@ def test_flags_that_clone3_points_at_tell_whether_clone_does_instead(
     assert verdicts == ["safe", "denied"]
 
 
-def test_without_an_agent_it_is_audit_and_the_ledger_says_why(
+def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -199,7 +199,7 @@ def test_without_an_agent_it_is_audit_and_the_ledger_says_why(
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
 
 
-def test_without_us_a_runtime_refuses_a_container_whose_agent_is_not_there(
+def test_a_bare_runtime_refuses_a_container_whose_agent_is_missing(
     pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     listener = modes.Listener(str(node.prefix / "var/agent/notify.sock"))
@@ -211,7 +211,7 @@ def test_without_us_a_runtime_refuses_a_container_whose_agent_is_not_there(
 
 
 @pytest.mark.usefixtures("agent")
-def test_what_is_executed_in_an_observed_container_is_seen_too(
+def test_processes_execd_into_an_observed_container_are_also_observed(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -252,7 +252,7 @@ def _upgrade(agent: Agent) -> None:
     ("strike", "times", "exact"),
     [(_kill_evidence, 5, False), (_kill_keeper, 3, True), (_upgrade, 4, True)],
 )
-def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(  # noqa: PLR0917 - fixtures
+def test_killing_or_replacing_the_agent_under_load_fails_no_call_and_all_are_counted(  # noqa: PLR0917 - fixtures
     pair: Pair,
     node: install.Installed,
     agent: Agent,
@@ -282,7 +282,7 @@ def test_killed_or_replaced_under_load_no_call_fails_and_all_are_counted(  # noq
     assert lost == 0 or not exact
 
 
-def test_told_to_stop_it_lets_calls_continue_until_the_last_container_is_gone(
+def test_a_stopping_agent_lets_calls_continue_until_the_last_container_ends(
     pair: Pair,
     node: install.Installed,
     agent: Agent,
@@ -302,7 +302,7 @@ def test_told_to_stop_it_lets_calls_continue_until_the_last_container_is_gone(
     assert "still send calls" in agent.daemon.log.read_text()
 
 
-def test_started_again_it_takes_over_what_lingers_and_an_exec_between_does_not_fail(
+def test_a_restarted_agent_takes_over_from_a_draining_one_and_an_exec_in_between_succeeds(
     pair: Pair,
     node: install.Installed,
     agent: Agent,

@@ -60,7 +60,7 @@ def _counted(node: install.Installed, bundle: Bundle) -> int:
     return sum(tally.count for tally in seen.calls.values()) if seen else 0
 
 
-def test_a_flood_is_answered_at_a_bounded_rate_whoever_joins_and_nobody_else_waits(
+def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],

@@ -91,9 +91,7 @@ def is_in(pid: str, bundle: Bundle) -> bool:
     return False
 
 
-def test_a_listener_that_nobody_holds_is_found_and_another_is_not(
-    node: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_only_lost_listeners_are_found(node: Installed, make_bundle: Callable[..., Bundle]) -> None:
     lost, audited = (make_bundle(node_kind(node)) for _ in range(2))
     with agents.running(node):
         first = lost.create(node.wrapper)
@@ -123,7 +121,7 @@ def node_kind(node: Installed) -> str:
     return next(kind for kind in ("runc", "crun") if (node.prefix / "lib/runtime" / kind).exists())
 
 
-def test_nobody_is_accused_while_an_agent_changes(
+def test_no_listener_is_reported_lost_while_an_agent_is_replaced(
     node: Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(node_kind(node))
@@ -151,7 +149,7 @@ def _upgrade(agent: Agent) -> None:
     os.kill(agent.keeper, signal.SIGHUP)
 
 
-def test_the_places_are_the_agents(node: Installed) -> None:
+def test_the_paths_are_the_agents(node: Installed) -> None:
     from runc_wrap.agent import sockets  # noqa: PLC0415
     from runc_wrap.agent.observe.listeners import Listeners  # noqa: PLC0415
 

@@ -81,7 +81,7 @@ def said(
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
-def test_each_action_of_an_own_filter_does_what_it_does_without_us(
+def test_each_action_of_a_programs_filter_works_as_without_us(
     said: Callable[..., dict[str, str]], action: str
 ) -> None:
     words = ("seccomp", action, KEYCTL, "thread")
@@ -91,12 +91,12 @@ def test_each_action_of_an_own_filter_does_what_it_does_without_us(
     assert ours.get("other", MADE) == MADE  # the thread that has no such filter
 
 
-def test_there_is_one_listener(said: Callable[..., dict[str, str]]) -> None:
+def test_a_program_cannot_install_a_second_listener(said: Callable[..., dict[str, str]]) -> None:
     assert said("seccomp", "listener", KEYCTL)["installed"] == "16"  # EBUSY
 
 
 @pytest.mark.parametrize(("action", "verdict"), [("notify", None), ("trace", "denied")])
-def test_what_goes_to_a_listener_that_is_not_there_is_not_heard_of_and_that_is_said(  # noqa: PLR0917 - fixtures
+def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  # noqa: PLR0917 - fixtures
     node: install.Installed,
     agent: Agent,
     make_bundle: Callable[..., Bundle],
@@ -115,7 +115,7 @@ def test_what_goes_to_a_listener_that_is_not_there_is_not_heard_of_and_that_is_s
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_by_whatever_call_it_is_installed_what_it_traces_is_not_made(
+def test_a_traced_call_is_not_made_whatever_call_installed_the_filter(
     said: Callable[..., dict[str, str]], how: str
 ) -> None:
     found = said(how, "trace", KEYCTL)
@@ -123,7 +123,7 @@ def test_by_whatever_call_it_is_installed_what_it_traces_is_not_made(
 
 
 @pytest.mark.parametrize("tracer", ["injects", "passes"])
-def test_a_call_that_a_tracer_was_to_decide_about_is_refused(
+def test_a_call_left_to_a_tracer_is_refused(
     said: Callable[..., dict[str, str]], tracer: str
 ) -> None:
     found = said("seccomp", "trace", KEYCTL, tracer, "thread")
@@ -138,7 +138,7 @@ def test_without_the_rule_the_call_was_made(
     assert said("seccomp", "trace", KEYCTL, *tracer)["filtered"] == MADE
 
 
-def test_a_process_that_joins_has_its_own_listener_and_the_same_promise(
+def test_a_joining_process_has_its_own_listener_with_the_same_guarantee(
     pair: Pair,
     node: install.Installed,
     agent: Agent,
@@ -159,7 +159,7 @@ def test_a_process_that_joins_has_its_own_listener_and_the_same_promise(
     assert agent.daemon.process.poll() is None
 
 
-def test_who_comes_after_a_killed_or_stopped_agent_knows_of_it(
+def test_the_next_agent_knows_the_filters_of_a_killed_or_stopped_one(
     pair: Pair,
     node: install.Installed,
     agent: Agent,

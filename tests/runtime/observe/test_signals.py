@@ -86,7 +86,7 @@ def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
         return still
 
 
-def test_a_call_that_was_received_waits_out_signals_where_the_runtime_takes_the_flag(
+def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(
     pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
     """Were the flag dropped where there is a listener, its presence in a config meant nothing."""
@@ -101,7 +101,7 @@ def test_a_call_that_was_received_waits_out_signals_where_the_runtime_takes_the_
             assert bundle.call(pair.bare, "run").returncode != 0
 
 
-def test_observe_has_the_flag_where_it_is_taken_and_no_call_is_lost_to_it(
+def test_observe_sets_the_flag_where_supported_and_loses_no_call(
     pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
     with short_directory("signals") as place:

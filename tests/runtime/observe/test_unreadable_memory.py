@@ -73,7 +73,7 @@ def _slowest(bundle: Bundle) -> float:
     return float(found[1]) / 1e3
 
 
-def test_a_call_that_points_at_memory_nobody_can_read_holds_up_others_for_a_moment_and_once(
+def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -123,7 +123,7 @@ def _listeners(node: install.Installed) -> list[Path]:
     return [*(node.prefix / "var/agent/listeners").glob("*.json")]
 
 
-def test_callers_of_another_container_are_known_though_a_reader_hangs(
+def test_callers_of_another_container_are_known_while_a_reader_hangs(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -141,7 +141,7 @@ def test_callers_of_another_container_are_known_though_a_reader_hangs(
         jamming.delete(runc.bare)
 
 
-def test_a_container_that_comes_while_the_evidence_worker_is_stopped_does_not_hang(
+def test_a_container_created_while_the_evidence_worker_is_stopped_does_not_hang(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],

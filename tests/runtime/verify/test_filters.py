@@ -61,7 +61,7 @@ def give(bundle: Bundle, bounding: frozenset[str]) -> None:
 
 
 @pytest.mark.parametrize("caps", SETS)
-def test_the_filter_read_back_is_the_one_simulated(
+def test_the_filter_read_back_equals_the_simulated_one(
     pair: Pair, make_bundle: Callable[..., Bundle], caps: str
 ) -> None:
     bundle = make_bundle(pair.kind)
@@ -155,7 +155,7 @@ def running_probe(bundle: Bundle, pair: Pair, probe: Path) -> None:
     bundle.create(pair.wrapped)
 
 
-def test_calls_through_an_abi_left_out_are_killed_by_both_runtimes(
+def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(
     pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
 ) -> None:
     requires("/proc/sys/abi/vsyscall32")
@@ -169,7 +169,7 @@ def test_calls_through_an_abi_left_out_are_killed_by_both_runtimes(
     assert native.stdout == "native 39 ok\n"
 
 
-def test_the_probe_tells_a_filter_from_another(
+def test_the_probe_distinguishes_two_filters(
     pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
 ) -> None:
     block = every_call.with_sentinels(containerd(frozenset()))
@@ -189,7 +189,7 @@ def test_the_probe_tells_a_filter_from_another(
 
 @pytest.mark.parametrize("abi", every_call.WORDS)
 @pytest.mark.parametrize("caps", ["none", "all"])
-def test_every_call_made_in_a_container_gets_what_the_simulation_says(
+def test_every_call_in_a_container_gets_the_simulated_answer(
     pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str, caps: str
 ) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")

@@ -43,7 +43,7 @@ def confined() -> Iterator[subprocess.Popen[bytes]]:
         process.stdout.close()
 
 
-def test_every_filter_of_a_process_is_read_and_it_runs_on(
+def test_every_filter_of_a_process_is_read_and_the_process_continues(
     confined: subprocess.Popen[bytes],
 ) -> None:
     read = ptrace.read(confined.pid)
@@ -61,7 +61,7 @@ def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[
     wait_until(lambda: status(confined.pid)["State"].startswith("T (stopped)"), "the stop again")
 
 
-def test_a_signal_on_its_way_while_a_process_is_read_still_reaches_it(
+def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that is stopped while verify looks: it must end by the SIGTERM."""
@@ -79,7 +79,7 @@ def test_a_signal_on_its_way_while_a_process_is_read_still_reaches_it(
     assert confined.wait(30) == -signal.SIGTERM
 
 
-def test_a_traced_process_is_refused_by_name_of_its_tracer(
+def test_a_traced_process_is_refused_with_its_tracers_name(
     confined: subprocess.Popen[bytes],
 ) -> None:
     requires("strace")
@@ -95,7 +95,7 @@ def test_a_traced_process_is_refused_by_name_of_its_tracer(
         tracer.wait()
 
 
-def test_a_process_that_is_gone_is_an_error() -> None:
+def test_an_ended_process_is_an_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     with pytest.raises(ptrace.FiltersUnreadableError, match="not there") as caught:
@@ -103,7 +103,7 @@ def test_a_process_that_is_gone_is_an_error() -> None:
     assert caught.value.errno == errno.ESRCH
 
 
-def test_without_privileges_reading_is_refused_in_a_sentence(
+def test_without_privileges_reading_is_refused_with_a_message(
     confined: subprocess.Popen[bytes],
 ) -> None:
     child = os.fork()
@@ -126,7 +126,7 @@ def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes])
     assert len(ptrace.read(confined.pid)) == 2
 
 
-def test_a_paused_container_is_read_or_refused_in_time_and_goes_on_afterwards(
+def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(
     runc: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")

@@ -57,7 +57,7 @@ def pids() -> Iterator[list[int]]:
         assert parent.wait(30) == signal.SIG_DFL
 
 
-def test_a_thousand_containers(
+def test_status_is_fast_with_a_thousand_containers(
     runc: Pair,
     own_installation: Installed,
     make_bundle: Callable[..., Bundle],

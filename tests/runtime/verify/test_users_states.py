@@ -85,7 +85,7 @@ def child_of(pid: int) -> int:
 
 
 @pytest.mark.parametrize("flags", [(), ("--deep",)], ids=str)
-def test_a_users_odd_and_forged_states_do_not_decide_the_nodes_verify(
+def test_a_users_invalid_and_forged_states_do_not_decide_the_nodes_verify(
     space: MountNamespace, victim: Victim, flags: tuple[str, ...]
 ) -> None:
     attack(space, child_of(victim.pid))
@@ -100,7 +100,7 @@ def test_a_users_odd_and_forged_states_do_not_decide_the_nodes_verify(
     assert apart["more"] > run_directory.DIRECTORIES // 2
 
 
-def test_a_users_states_do_not_clutter_status_and_bear_their_owner(
+def test_a_users_states_do_not_clutter_status_and_show_their_owner(
     space: MountNamespace, victim: Victim
 ) -> None:
     attack(space, child_of(victim.pid))
@@ -153,7 +153,7 @@ def test_a_users_file_system_that_never_answers_keeps_no_command_waiting(
             victim.control(space, command)
 
 
-def test_a_users_own_good_container_is_shown_and_compared_apart(
+def test_a_users_own_good_container_is_shown_and_compared_separately(
     space: MountNamespace, victim: Victim
 ) -> None:
     """A user's own process, with one filter fewer than the user's ledger says."""

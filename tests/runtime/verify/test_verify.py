@@ -81,7 +81,7 @@ def differing(found: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("flags", [(), ("--deep",)], ids=str)
-def test_a_good_node_is_good(
+def test_a_correct_node_passes(
     node: Fresh, make_bundle: Callable[..., Bundle], flags: tuple[str, ...]
 ) -> None:
     confined, free = (
@@ -100,7 +100,7 @@ def test_a_good_node_is_good(
     assert shown["effective"] == {"seccomp": 0, "filters": 0}
 
 
-def test_a_kept_profile_is_compared_too(node: Fresh, make_bundle: Callable[..., Bundle]) -> None:
+def test_a_kept_profile_is_also_compared(node: Fresh, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(node.kind, seccomp=ALLOW_ALL)
     bundle.create(node.wrapper)
     assert node.verify("--deep") == (0, {"checked": 1, "disagreeing": []})
@@ -160,7 +160,7 @@ def test_a_swapped_filter_is_found_call_by_call(
     assert {call["found"] for call in calls} == {"SCMP_ACT_ALLOW"}
 
 
-def test_a_config_changed_afterwards_is_told_apart(
+def test_a_config_changed_afterwards_is_distinguished(
     node: Fresh, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(node.kind)
@@ -173,7 +173,9 @@ def test_a_config_changed_afterwards_is_told_apart(
     assert set(found["disagreeing"][0]["found"]) == {"digest"}
 
 
-def test_a_forged_line_does_not_confine(node: Fresh, make_bundle: Callable[..., Bundle]) -> None:
+def test_a_forged_ledger_line_does_not_confine(
+    node: Fresh, make_bundle: Callable[..., Bundle]
+) -> None:
     model, bare = make_bundle(node.kind), make_bundle(node.kind)
     model.create(node.wrapper)
     bare.create(node.bare)
@@ -225,7 +227,7 @@ def join_cgroup(pid: int, bundle: Bundle) -> None:
     (target / "cgroup.procs").write_text(str(pid))
 
 
-def test_a_container_that_is_not_started_yet_is_no_mismatch(
+def test_a_container_that_has_not_started_is_no_mismatch(
     node: Fresh, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(node.kind)
@@ -279,7 +281,7 @@ def _end(pid: int) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}/task").exists(), "its end")
 
 
-def test_a_process_whose_first_thread_ended_is_seen(
+def test_a_process_whose_first_thread_ended_is_found(
     node: Fresh, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
     bundle = make_bundle(node.kind)

@@ -51,7 +51,7 @@ def deep(node: Installed) -> tuple[int, Any, str, float]:
 @pytest.mark.parametrize(
     ("parents", "held"), [(PARENTS, 0), (0, HELD), (PARENTS, HELD)], ids=["vfork", "execve", "both"]
 )
-def test_processes_that_cannot_stop_cost_one_deadline_and_are_said_to_be_unchecked(
+def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked(
     node: Installed,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],

@@ -28,7 +28,7 @@ def _settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_the_sockets_are_those_that_the_agent_looks_for() -> None:
+def test_the_units_name_the_sockets_that_the_agent_uses() -> None:
     unit = _settings("runc-wrap-agent.socket")
     assert unit["ListenSequentialPacket"] == [sockets.path(PREFIX, "decide")]
     assert unit["ListenStream"] == [sockets.path(PREFIX, name) for name in ("notify", "metrics")]
@@ -42,7 +42,7 @@ def test_the_service_stays_in_the_engines_mount_namespace() -> None:
     assert int(unit["FileDescriptorStoreMax"][0]) >= keeper.MOST_STORED
 
 
-def test_a_keeper_that_stands_still_is_replaced_and_evidence_has_no_raised_priority() -> None:
+def test_the_unit_has_a_watchdog_and_raises_no_priority() -> None:
     unit = _settings("runc-wrap-agent.service")
     assert int(unit["WatchdogSec"][0]) <= 60
     assert unit["WatchdogSignal"] == ["SIGKILL"]  # a stopped process would not heed another

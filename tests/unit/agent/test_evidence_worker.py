@@ -93,7 +93,7 @@ def worker() -> Iterator[Running]:
         yield started
 
 
-def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_copy(
+def test_an_ended_listener_does_not_remove_another_one_that_the_keeper_holds(
     worker: Running,
 ) -> None:
     """The kernel tells of it for as long: by its number, which the next one has."""
@@ -114,7 +114,7 @@ def test_a_listener_that_ended_takes_no_other_with_it_while_the_keeper_has_a_cop
         os.close(copy)
 
 
-def test_where_evidence_cannot_be_written_calls_are_answered_and_it_is_tried_again(
+def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(evidence_worker, "_RECORD_AGAIN", 0.1)

@@ -59,11 +59,11 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "environment", [{}, {b"LISTEN_FDS": b"1"}, {b"LISTEN_FDS": b"x", b"LISTEN_PID": b"-1"}]
 )
-def test_what_was_meant_for_another_process_is_not_ours(environment: dict[bytes, bytes]) -> None:
+def test_descriptors_for_another_process_are_ignored(environment: dict[bytes, bytes]) -> None:
     assert sd_protocol.received(environment) == []
 
 
-def test_a_message_comes_with_its_sender_and_its_descriptors(place: Path) -> None:
+def test_a_message_arrives_with_its_sender_and_its_descriptors(place: Path) -> None:
     taker = sd_protocol.listen(str(place / "s"))
     assert (place / "s").stat().st_mode & 0o777 == 0o600
     assert sd_protocol.receive(taker) is None
@@ -83,7 +83,7 @@ def test_a_message_comes_with_its_sender_and_its_descriptors(place: Path) -> Non
     taker.close()
 
 
-def test_an_abstract_address_is_one_as_systemd_writes_it() -> None:
+def test_an_abstract_address_is_written_as_systemd_does() -> None:
     name = f"runc-wrap-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
         taker.bind(f"\0{name}")
@@ -92,7 +92,7 @@ def test_an_abstract_address_is_one_as_systemd_writes_it() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
-def test_nobody_to_tell_is_no_trouble(address: str) -> None:
+def test_a_missing_notify_socket_is_not_an_error(address: str) -> None:
     assert not sd_protocol.send(address, sd_protocol.READY)
 
 
@@ -111,11 +111,11 @@ def test_nobody_to_tell_is_no_trouble(address: str) -> None:
         ("\u00e9", False),
     ],
 )
-def test_only_plain_names_of_its_own_are_stored(name: str, storable: bool) -> None:
+def test_only_valid_descriptor_names_are_stored(name: str, storable: bool) -> None:
     assert keeper._is_storable(name) == storable  # noqa: SLF001 - hostile names never come from our own workers
 
 
-def test_a_full_socket_is_waited_for_as_long_as_is_said(place: Path) -> None:
+def test_a_full_socket_is_waited_for_up_to_the_given_time(place: Path) -> None:
     address = str(place / "full")
     taker = sd_protocol.listen(address)
     sent = 0

@@ -29,7 +29,7 @@ def memory() -> Iterator[Inflight]:
     os.close(made.fd)
 
 
-def test_who_is_at_one_thing_for_long_hangs_and_who_waits_does_not(
+def test_a_worker_busy_with_one_thing_for_long_hangs_and_a_waiting_one_does_not(
     memory: Inflight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [stall_detection.is_stuck(memory.fd)]
@@ -65,7 +65,7 @@ def pulse() -> Iterator[Pulse]:
     os.close(made.memory)
 
 
-def test_a_worker_that_has_its_turns_goes_on(pulse: Pulse, clock: list[float]) -> None:
+def test_a_worker_that_makes_progress_is_kept(pulse: Pulse, clock: list[float]) -> None:
     turns = stall_detection.Progress(pulse.memory)
     for _ in range(10):
         assert not any(_looks(pulse, clock, LOOKS - 1))
@@ -73,7 +73,7 @@ def test_a_worker_that_has_its_turns_goes_on(pulse: Pulse, clock: list[float]) -
 
 
 @pytest.mark.parametrize("has_cpu", [True, False])
-def test_one_that_stands_still_is_lost_and_one_that_has_no_cpu_is_given_longer(
+def test_a_hanging_worker_is_replaced_and_one_without_cpu_gets_more_time(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch, *, has_cpu: bool
 ) -> None:
     monkeypatch.setattr(stall_detection, "is_runnable", lambda _: not has_cpu)
@@ -83,14 +83,14 @@ def test_one_that_stands_still_is_lost_and_one_that_has_no_cpu_is_given_longer(
     assert not any(_looks(pulse, clock, LOOKS))
 
 
-def test_one_that_starts_is_given_longer(
+def test_a_starting_worker_gets_more_time(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stall_detection, "is_runnable", lambda _: False)
     assert _looks(pulse, clock, MOST_LOOKS + 1, is_ready=False).index(True) == MOST_LOOKS
 
 
-def test_a_keeper_that_stood_still_itself_counts_that_as_one_look(
+def test_the_keepers_own_pause_counts_as_one_check(
     pulse: Pulse, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stall_detection, "is_runnable", lambda _: False)
@@ -123,7 +123,7 @@ def watch(listening: socket.socket) -> Iterator[Watch]:
         (False, True, False),  # accepted after that
     ],
 )
-def test_a_decisions_worker_hangs_that_lets_somebody_wait_and_accepts_nobody(
+def test_a_decisions_worker_that_accepts_no_waiting_caller_hangs(
     watch: Watch,
     listening: socket.socket,
     clock: list[float],

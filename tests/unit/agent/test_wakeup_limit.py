@@ -45,7 +45,7 @@ def poll(ready: int) -> Iterator[select.epoll]:
         yield made
 
 
-def test_what_rests_is_not_waited_for_until_its_time_is_over(
+def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pause(
     poll: select.epoll, ready: int, clock: Clock
 ) -> None:
     quiet = Resting(poll)
@@ -60,16 +60,14 @@ def test_what_rests_is_not_waited_for_until_its_time_is_over(
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
 
-def test_what_is_woken_is_waited_for_at_once(poll: select.epoll, ready: int) -> None:
+def test_a_woken_source_is_polled_at_once(poll: select.epoll, ready: int) -> None:
     quiet = Resting(poll)
     quiet.rest(ready, 1)
     quiet.wake([ready, -1])
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
 
-def test_the_more_comes_the_shorter_is_the_rest(
-    poll: select.epoll, ready: int, clock: Clock
-) -> None:
+def test_more_events_shorten_the_pause(poll: select.epoll, ready: int, clock: Clock) -> None:
     quiet, taken, rests = Resting(poll), 0, []
     for came in (0, 4000, 2000, 1000, 10, 0):
         taken += came

@@ -31,7 +31,7 @@ def test_no_configuration_is_a_valid_one(node: Node) -> None:
     assert policy_file.load(str(node.places.prefix))["on_error"] == "refuse"
 
 
-def test_check_only_checks(applied: Node) -> None:
+def test_check_changes_nothing(applied: Node) -> None:
     before = applied.places.current.resolve()
     applied.configure("on_error = 'run-unmodified'")
     result = applied.ctl("apply", "--check")
@@ -82,7 +82,7 @@ def test_remarks_on_own_profiles_are_printed_and_do_not_fail(node: Node) -> None
         ("x = '\x1b[2J'", {}, "character '\\x1b'"),
     ],
 )
-def test_whatever_is_wrong_leaves_the_policy_in_force(
+def test_any_error_leaves_the_policy_in_force(
     text: str, profiles: dict[str, bytes], said: str, applied: Node
 ) -> None:
     before = applied.places.current.resolve()
@@ -99,7 +99,7 @@ def test_a_link_that_leads_out_of_the_profiles_is_refused(node: Node) -> None:
     assert "p: a symbolic link that leads out of" in node.failure("apply")
 
 
-def test_a_disk_that_is_full_is_told_and_nothing_changes(
+def test_a_full_disk_is_reported_and_nothing_changes(
     applied: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -109,7 +109,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_changes(
     assert "No space left on device; nothing was changed\n" in applied.failure("apply")
 
 
-def test_a_machine_that_no_engine_is_built_for_is_told(
+def test_a_machine_that_no_engine_supports_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown() -> str:
@@ -134,7 +134,7 @@ def _kinds(node: Node) -> list[str]:
     return [link.name for link in node.places.runtime.iterdir()]
 
 
-def test_the_kind_does_not_change_while_containers_are_there(
+def test_the_runtimes_kind_does_not_change_while_containers_exist(
     with_container: Node, tmp_path: Path
 ) -> None:
     before = with_container.places.current.resolve()
@@ -150,7 +150,7 @@ def test_the_kind_does_not_change_while_containers_are_there(
     assert _kinds(with_container) == ["crun"]
 
 
-def test_force_changes_the_kind_all_the_same(with_container: Node) -> None:
+def test_force_changes_the_kind_anyway(with_container: Node) -> None:
     with_container.configure("runtime = ['crun']")
     assert with_container.ctl("apply", "--force").exit_code == 0
     assert _kinds(with_container) == ["crun"]

@@ -50,7 +50,7 @@ def _well(node: Node) -> Node:
     return node
 
 
-def test_a_node_that_is_well_has_no_findings(node: Node) -> None:
+def test_a_healthy_node_has_no_findings(node: Node) -> None:
     assert _findings(_well(node)) == []
     with _answering(node, b"anything"):
         assert node.ctl("doctor").stdout == "10 checks, 0 findings\n"
@@ -90,7 +90,7 @@ MODES = [("enforce", "note", "some milliseconds"), ("observe", "warning", "obser
 
 
 @pytest.mark.parametrize(("mode", "severity", "words"), MODES)
-def test_no_agent_is_told_and_is_wrong_only_where_the_policy_wants_one(
+def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
     node: Node, mode: str, severity: str, words: str
 ) -> None:
     node.configure(f'[default]\nmode = "{mode}"\n')
@@ -102,7 +102,7 @@ def test_no_agent_is_told_and_is_wrong_only_where_the_policy_wants_one(
     assert "runc-wrap-agent.socket" in found["remedy"]
 
 
-def test_what_signals_do_to_calls_in_observe_is_told_where_the_runtime_takes_no_flag(
+def test_the_effect_of_signals_in_observe_is_reported_if_the_runtime_lacks_the_flag(
     node: Node,
 ) -> None:
     node.configure('[default]\nmode = "observe"\n')  # on runc 1.1
@@ -113,7 +113,9 @@ def test_what_signals_do_to_calls_in_observe_is_told_where_the_runtime_takes_no_
     assert found["remedy"].startswith("use audit for programs that cannot bear that")
 
 
-def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_does_not_answer_is_reported(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _well(node)
     monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._PAUSE", 0.05)
     with _answering(node, b"", b""):
@@ -125,7 +127,7 @@ def test_an_agent_that_does_not_answer_is_told(node: Node, monkeypatch: pytest.M
         assert "says nothing" in node.ctl("doctor").stdout
 
 
-def test_where_no_agent_can_be_it_is_only_noted(
+def test_an_agent_that_cannot_exist_is_only_a_note(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = node.places.prefix / ("x" * 100)
@@ -140,7 +142,7 @@ def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:
     assert {("in-force", "error"), ("launcher", "error")} <= found
 
 
-def test_newer_and_broken_sources_are_told(node: Node) -> None:
+def test_newer_and_broken_sources_are_reported(node: Node) -> None:
     _well(node).configure("on_error = 'no'")
     changed, broken = _findings(node)
     assert changed["sentence"] == "config.toml is new since the policy in force was compiled"
@@ -149,7 +151,7 @@ def test_newer_and_broken_sources_are_told(node: Node) -> None:
     assert "what is in force stays" in broken["remedy"]
 
 
-def test_an_upgraded_engine_or_runtime_is_told(node: Node) -> None:
+def test_an_upgraded_engine_or_runtime_is_reported(node: Node) -> None:
     _well(node)
     machine.fake(node.programs, "runc", "echo runc version 1.2.4")
     machine.fake(node.programs, "containerd", "echo containerd v1.7.24")
@@ -159,7 +161,7 @@ def test_an_upgraded_engine_or_runtime_is_told(node: Node) -> None:
 
 
 @pytest.mark.parametrize("is_whole", [False, True])
-def test_other_runtimes_are_a_note_unless_config_has_the_whole_path(
+def test_other_runtimes_are_a_note_unless_the_config_has_the_full_path(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
 ) -> None:
     other = tmp_path / "other"
@@ -171,7 +173,7 @@ def test_other_runtimes_are_a_note_unless_config_has_the_whole_path(
     assert said == ([] if is_whole else [f"beside {used} there are {other / 'runc'}"])
 
 
-def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:
+def test_a_missing_runtime_is_an_error(node: Node) -> None:
     _well(node)
     (node.programs / "runc").unlink()
     checks = {each["check"] for each in _findings(node) if each["severity"] == "error"}
@@ -221,7 +223,7 @@ def test_the_shell_launcher_is_noted_with_why_and_what_it_costs(
     assert "1.6 ms" in found["sentence"]
 
 
-def test_an_audit_that_the_kernel_does_not_log_is_told(
+def test_an_audit_mode_that_the_kernel_does_not_log_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     node.configure("[default]\nmode = 'audit'")
@@ -240,7 +242,7 @@ def test_the_reference_is_printed(node: Node) -> None:
     assert result.stdout.startswith("# Settings of config.toml\n")
 
 
-def test_a_kernel_that_may_log_nothing_is_a_finding_where_a_mode_relies_on_it(
+def test_a_kernel_that_may_log_nothing_is_a_finding_if_a_mode_relies_on_it(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sentence = "an audit rule excludes SECCOMP records: none is logged"

@@ -85,7 +85,7 @@ def test_remove_asks_which_of_two_configurations(tmp_path: Path) -> None:
     assert "try: --config FILE" in result.stderr
 
 
-def test_remove_of_what_is_not_registered_is_done(tmp_path: Path) -> None:
+def test_removing_an_unregistered_handler_succeeds(tmp_path: Path) -> None:
     result = _ctl(tmp_path, "remove", *_docker(tmp_path))
     assert (result.exit_code, result.output) == (0, "docker: not registered: runc-wrap\n")
 
@@ -99,11 +99,11 @@ def test_remove_of_what_is_not_registered_is_done(tmp_path: Path) -> None:
         ["add"],
     ],
 )
-def test_what_cannot_be_done_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
+def test_an_impossible_command_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
     assert _ctl(tmp_path, *arguments).exit_code == 2
 
 
-def test_a_registration_which_something_is_wrong_with_exits_with_1(tmp_path: Path) -> None:
+def test_a_registration_with_a_problem_exits_with_1(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
     result = _ctl(
@@ -144,7 +144,7 @@ def test_list_shows_what_is_registered(tmp_path: Path) -> None:
     assert "not installed" in _ctl(tmp_path, "list").output
 
 
-def test_a_diff_says_where_a_line_does_not_end() -> None:
+def test_a_diff_marks_a_missing_newline_at_the_end() -> None:
     assert diff(Change(Path("/f"), "a", "b\n")) == (
         "--- /f\n+++ /f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n"
     )

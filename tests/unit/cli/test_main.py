@@ -14,7 +14,7 @@ from runc_wrap.cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_there_and_says_how_it_is_used(name: str) -> None:
+def test_every_command_exists_and_prints_its_usage(name: str) -> None:
     module = importlib.import_module(COMMANDS[name][0])
     assert isinstance(getattr(module, name), click.Command)
     result = CliRunner().invoke(main, [name, "--help"])

@@ -13,7 +13,7 @@ from runc_wrap.cli import output
 
 
 @given(st.text())
-def test_a_terminal_has_nothing_to_act_on(text: str) -> None:
+def test_control_characters_are_escaped(text: str) -> None:
     shown = output.printable(text)
     assert all(c.isprintable() or c == "\n" for c in shown)
     assert output.printable(shown) == shown
@@ -29,7 +29,7 @@ def test_a_terminal_has_nothing_to_act_on(text: str) -> None:
         ("\u4e2d\u00e9 'x'", "\u4e2d\u00e9 'x'"),
     ],
 )
-def test_escapes_are_those_of_python(text: str, shown: str) -> None:
+def test_escapes_are_written_as_python_writes_them(text: str, shown: str) -> None:
     assert output.printable(text) == shown
 
 
@@ -59,7 +59,7 @@ def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) ->
         ),
     ],
 )
-def test_a_failure_exits_with_2_and_says_what_was_left_as_it_was(
+def test_a_failure_exits_with_2_and_says_that_nothing_was_changed(
     error: Exception, said: str
 ) -> None:
     with pytest.raises(output.Failure) as failed:

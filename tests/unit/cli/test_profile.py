@@ -46,7 +46,7 @@ def test_a_profile_is_shown_as_a_container_with_these_capabilities_gets_it(
     assert "SCMP_ARCH_AARCH64" in result.stdout
 
 
-def test_runtime_default_is_an_engines(applied: Node) -> None:
+def test_runtime_default_is_that_of_the_given_engine(applied: Node) -> None:
     shown = [
         applied.ctl("profile", "show", *words).stdout
         for words in (["runtime-default", "--engine", "podman"], ["containers-common"])
@@ -70,5 +70,7 @@ def test_an_own_profile_is_shown(node: Node) -> None:
         (["runtime-default"], "Run `runc-wrapctl apply`"),
     ],
 )
-def test_what_cannot_be_shown_is_told(words: list[str], said: str, node: Node) -> None:
+def test_a_profile_that_cannot_be_shown_is_reported(
+    words: list[str], said: str, node: Node
+) -> None:
     assert said in node.failure("profile", "show", *words)

@@ -111,7 +111,7 @@ def test_the_exit_status_says_whether_something_would_break(
     assert found["verdict"] == verdict
 
 
-def test_the_table_names_workload_calls_programs_and_what_the_verdict_is_worth(
+def test_the_table_names_workload_calls_programs_and_the_confidence(
     applied: Node, evidence: Evidence
 ) -> None:
     evidence.container("c1", sighting(), sighting())
@@ -135,14 +135,14 @@ def test_nothing_to_report_is_said_in_a_sentence(applied: Node) -> None:
     assert _documents(applied) == []
 
 
-def test_nothing_watched_is_no_success(applied: Node) -> None:
+def test_unwatched_workloads_are_not_a_success(applied: Node) -> None:
     write_ledger(applied.places.ledger, line("c1"))
     result = applied.ctl("report")
     assert result.exit_code == 1
     assert "Unknown: nothing was watching" in result.stdout
 
 
-def test_what_is_enforced_and_calm_is_one_line(applied: Node, evidence: Evidence) -> None:
+def test_enforced_workloads_without_denials_are_one_line(applied: Node, evidence: Evidence) -> None:
     for number in range(61):
         write_ledger(applied.places.ledger, line(f"old{number}", mode="enforce"))
     evidence.container("c1", sighting())
@@ -156,7 +156,7 @@ def test_what_is_enforced_and_calm_is_one_line(applied: Node, evidence: Evidence
     assert len(_documents(applied, status=1)) == 62
 
 
-def test_where_all_is_calm_there_is_that_line_alone(applied: Node) -> None:
+def test_if_no_workload_has_denials_only_that_line_is_printed(applied: Node) -> None:
     write_ledger(applied.places.ledger, line("c1", mode="enforce"))
     shown = applied.ctl("report").stdout
     assert shown == "1 workload enforced, nothing to report; --all lists them.\n"
@@ -194,13 +194,13 @@ def test_arguments_have_names_in_the_table_and_numbers_in_json(
     assert found["calls"][0]["arguments"][1] == "CLONE_NEWUSER"
 
 
-def test_what_is_enforced_is_no_failure(applied: Node) -> None:
+def test_enforced_workloads_are_not_a_failure(applied: Node) -> None:
     write_ledger(applied.places.ledger, line("c1", mode="enforce"))
     assert applied.ctl("report").exit_code == 0
 
 
 @pytest.mark.parametrize("name", [f"{ESCAPE}evil", "<script>alert(1)</script>", "[red]x[/red]"])
-def test_names_of_the_workloads_choice_stay_text(
+def test_names_chosen_by_a_workload_stay_text(
     applied: Node, evidence: Evidence, tmp_path: Path, name: str
 ) -> None:
     evidence.container("c1", sighting(exe=name, comm=name), container=name, image=name)
@@ -223,7 +223,7 @@ def test_a_program_is_one_word_whatever_it_is_called(applied: Node, evidence: Ev
     assert '\\"x, /usr/bin/y' in applied.ctl("suggest", "--allow-dangerous", "c\nd").stdout
 
 
-def test_losses_are_told(applied: Node, evidence: Evidence) -> None:
+def test_losses_are_reported(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1")
     evidence.lost(5)
     result = applied.ctl("report")
@@ -232,7 +232,7 @@ def test_losses_are_told(applied: Node, evidence: Evidence) -> None:
     assert result.exit_code == 1
 
 
-def test_damaged_files_are_told(applied: Node, evidence: Evidence) -> None:
+def test_damaged_files_are_reported(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting())
     for path in (applied.places.evidence / "containers").iterdir():
         path.write_bytes(b"{")
@@ -268,7 +268,7 @@ def test_since_leaves_out_older_calls(applied: Node, evidence: Evidence) -> None
     assert _documents(applied, "--since", "2m")[0]["verdict"] == "safe"
 
 
-def test_a_log_that_cannot_be_read_is_told_and_the_rest_is_shown(
+def test_a_log_that_cannot_be_read_is_reported_and_the_rest_is_shown(
     applied: Node, evidence: Evidence, tmp_path: Path
 ) -> None:
     evidence.container("c1", sighting())
@@ -278,7 +278,7 @@ def test_a_log_that_cannot_be_read_is_told_and_the_rest_is_shown(
     assert "DENIED" in result.stdout
 
 
-def test_a_process_of_a_log_that_is_still_there_is_attributed(
+def test_a_logged_process_that_still_runs_is_attributed(
     applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: ("/run/test", "c1"))
@@ -334,7 +334,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(
     assert result.exit_code == 2
 
 
-def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evidence) -> None:
+def test_suggest_prints_a_profile_that_apply_accepts(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(), mode="audit")
     result = applied.ctl("suggest", "--allow-dangerous", "c1")
     assert result.exit_code == 0
@@ -345,7 +345,7 @@ def test_suggest_prints_a_profile_that_apply_takes(applied: Node, evidence: Evid
     assert [one["action"] for one in allowed] == ["SCMP_ACT_ALLOW"]
 
 
-def test_suggest_says_before_which_rule_its_own_must_stand(
+def test_suggest_names_the_rule_before_which_its_own_belongs(
     applied: Node, evidence: Evidence
 ) -> None:
     names = {"namespace": "shop", "pod": "web-0", "container": "app", "image": "i"}
@@ -356,7 +356,7 @@ def test_suggest_says_before_which_rule_its_own_must_stand(
 
 
 @pytest.mark.parametrize(("mode", "is_told"), [("audit", True), ("enforce", False)])
-def test_a_kernel_that_logs_nothing_is_told_where_a_mode_needs_it(
+def test_a_kernel_that_logs_nothing_is_reported_if_a_mode_needs_it(
     applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, mode: str, is_told: bool
 ) -> None:
     monkeypatch.setattr(
@@ -389,7 +389,7 @@ def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("observe", EXCLUDED, "Unknown: nothing was watching while its containers ran."),
     ],
 )
-def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
+def test_a_log_has_not_watched_while_the_kernel_suppresses_records(
     audited: Node, monkeypatch: pytest.MonkeyPatch, mode: str, obstacle: str | None, told: str
 ) -> None:
     monkeypatch.setattr(audit_health, "warnings", lambda: [obstacle] if obstacle else [])
@@ -399,7 +399,7 @@ def test_a_log_that_the_kernel_keeps_records_from_has_not_watched(
     assert told in (found["verdict"], found["reason"])
 
 
-def test_what_the_agent_watched_stays_watched_whatever_the_kernel_keeps_back_now(
+def test_time_that_the_agent_watched_stays_watched_if_the_kernel_suppresses_records_later(
     applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_health, "warnings", lambda: [EXCLUDED])
@@ -420,7 +420,7 @@ def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence
     assert "several workloads have this name; give one of: a" in applied.failure("suggest", "web:1")
 
 
-def test_the_image_tells_workloads_of_one_name_apart(
+def test_the_image_distinguishes_workloads_with_the_same_name(
     applied: Node, evidence: Evidence, tmp_path: Path
 ) -> None:
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
@@ -453,7 +453,7 @@ def test_suggest_warns_of_other_workloads_that_its_rule_matches(
     assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
 
 
-def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evidence) -> None:
+def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(CLONE3))
     result = applied.ctl("suggest", "c1")
     assert "nothing was added" in result.stderr
@@ -464,7 +464,9 @@ def test_suggest_says_where_nothing_is_to_be_added(applied: Node, evidence: Evid
     assert '"clone3"' in asked.stdout
 
 
-def test_suggest_tells_what_degrades_beside_what_it_adds(applied: Node, evidence: Evidence) -> None:
+def test_suggest_lists_degrading_calls_beside_its_additions(
+    applied: Node, evidence: Evidence
+) -> None:
     evidence.container("c1", sighting(MBIND), sighting(LISTNS), container="app")
     found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
     assert [one["names"] for one in found["added"]] == [["mbind"]]
@@ -478,7 +480,7 @@ def test_suggest_tells_what_degrades_beside_what_it_adds(applied: Node, evidence
     )
 
 
-def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
+def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
     applied: Node, evidence: Evidence
 ) -> None:
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
@@ -492,13 +494,13 @@ def test_suggest_for_a_pod_has_a_rule_that_the_policy_takes(
     assert added["args"] == [{"index": 0, "value": NEWUSER, "op": "SCMP_CMP_EQ"}]
 
 
-def test_a_call_in_words_names_the_abi_where_it_is_not_the_usual() -> None:
+def test_a_call_in_words_names_an_unusual_abi() -> None:
     row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
     row.programs["/x"] = 1
     assert call_words(row) == "unshare (x86): not known, once by /x"
 
 
-def test_suggest_withholds_what_is_dangerous_and_tells_it_apart(
+def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
     applied: Node, evidence: Evidence, tmp_path: Path
 ) -> None:
     evidence.container("c1", sighting(MBIND), sighting(BPF, exe="/tmp/evil"), container="app")
@@ -531,7 +533,7 @@ def test_suggest_withholds_what_is_dangerous_and_tells_it_apart(
     assert '"bpf"' in asked.stdout
 
 
-def test_where_all_is_dangerous_nothing_is_added_and_suggest_says_why(
+def test_if_all_calls_are_dangerous_suggest_adds_nothing_and_says_why(
     applied: Node, evidence: Evidence
 ) -> None:
     evidence.container("c1", sighting(BPF), container="app")

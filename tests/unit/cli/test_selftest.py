@@ -41,7 +41,7 @@ def test_json_is_one_document(node: Node) -> None:
     assert [each["as_expected"] for each in found] == [True, True, True]
 
 
-def test_what_cannot_run_is_told_in_the_runtimes_words(node: Node) -> None:
+def test_a_container_that_cannot_run_is_reported_with_the_runtimes_message(node: Node) -> None:
     _installed(node, "2")
     machine.fake(node.programs, "runc", "echo cgroup trouble >&2; exit 1")
     assert "cgroup trouble" in node.failure("selftest")

@@ -117,7 +117,7 @@ def test_the_table(node: Node, child: int) -> None:
     assert " ".join(lines[3][7:]) == "It opted out. The annotation some/key does not count here."
 
 
-def test_nothing_foreign_reaches_the_terminal(node: Node, child: int) -> None:
+def test_no_foreign_control_character_reaches_the_terminal(node: Node, child: int) -> None:
     container(
         node, child, "a", **{**DECIDED, "pod": HOSTILE, "reason": HOSTILE, "ignored": HOSTILE}
     )
@@ -128,7 +128,7 @@ def test_nothing_foreign_reaches_the_terminal(node: Node, child: int) -> None:
     assert json.loads(node.ctl("status", "--json").stdout)[0]["pod"] == HOSTILE
 
 
-def test_what_a_hook_found_is_shown(node: Node, child: int) -> None:
+def test_a_hooks_finding_is_shown(node: Node, child: int) -> None:
     mismatch = {"pid": 1, "expected": {}, "found": {}}
     container(node, child, "a", **DECIDED, via="hook", mismatch=mismatch)
     (one,) = node.json("status")
@@ -136,7 +136,7 @@ def test_what_a_hook_found_is_shown(node: Node, child: int) -> None:
     assert "Its poststart hook found no such filter." in node.ctl("status").stdout
 
 
-def test_what_cannot_be_read_is_said_and_exits_with_2(node: Node, child: int) -> None:
+def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -> None:
     container(node, child, "a", action="leave", filters=0)
     broken = node.places.prefix / "root" / "broken"
     broken.mkdir()
@@ -179,7 +179,7 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     assert one["calls"][0]["syscall"] == "call0"
 
 
-def test_deep_tells_a_changed_config(
+def test_deep_reports_a_changed_config(
     node: Node, child: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container(node, child, "a", **{**DECIDED, "filters": 0})
@@ -190,7 +190,7 @@ def test_deep_tells_a_changed_config(
     assert "is not the one that was decided (digest bb, recorded aa)" in said
 
 
-def test_sources_that_are_newer_than_what_is_in_force_are_named(applied: Node) -> None:
+def test_sources_newer_than_the_policy_in_force_are_named(applied: Node) -> None:
     assert applied.ctl("status").stderr == ""
     applied.configure('on_error = "run-unmodified"\n')
     result = applied.ctl("status", "--json")

@@ -17,7 +17,7 @@ _PATH = re.compile(r"`((?:runc_wrap|tests|harness|bench|hooks|deploy|docs|requir
 
 
 @pytest.mark.parametrize("name", texts.NAMES)
-def test_what_is_generated_is_as_the_code_has_it(name: str) -> None:
+def test_generated_parts_match_the_code(name: str) -> None:
     stale = [str(path) for path, text in texts.written([name]).items() if path.read_text() != text]
     assert stale == [], "run `make docs`"
 
@@ -29,7 +29,7 @@ def test_each_room_imports_only_rooms_below_it() -> None:
     assert upwards == []
 
 
-def test_every_file_says_what_it_is() -> None:
+def test_every_file_has_a_describing_first_line() -> None:
     silent = [path for room in architecture.read().rooms for path, line in room.files if not line]
     assert silent == []
 
@@ -37,7 +37,7 @@ def test_every_file_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     "step", ["runc_wrap.cli.entry_point", "runc_wrap.nothing", "runc_wrap/none.c"]
 )
-def test_a_way_leads_through_what_it_reaches_only(
+def test_a_way_contains_only_modules_that_it_reaches(
     step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(architecture.WAYS, architecture.CREATE, [step])
@@ -45,7 +45,7 @@ def test_a_way_leads_through_what_it_reaches_only(
         architecture.read()
 
 
-def test_the_picture_shows_an_import_more() -> None:
+def test_the_picture_shows_an_additional_import() -> None:
     code = architecture.read()
     more = replace(code, imports=code.imports - {("cli", "hotpath")})
     assert picture.svg(code).count("<circle") == picture.svg(more).count("<circle") + 1
@@ -68,7 +68,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_path_that_is_named_is_there(document: Path) -> None:
+def test_every_named_path_exists(document: Path) -> None:
     missing = [path for path in _PATH.findall(document.read_text()) if not (ROOT / path).exists()]
     assert missing == []
 

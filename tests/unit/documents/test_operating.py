@@ -130,13 +130,13 @@ def _all() -> frozenset[str]:
 
 
 @pytest.mark.parametrize("row", _rows())
-def test_what_is_explained_is_said(row: str) -> None:
+def test_every_explained_message_exists_in_the_code(row: str) -> None:
     pattern = _pattern(row)
     assert any(pattern.search(text) for text in _all())
 
 
 @pytest.mark.parametrize("text", _said())
-def test_what_is_said_is_explained(text: str) -> None:
+def test_every_message_of_the_code_is_explained(text: str) -> None:
     assert [row for row in _rows() if _pattern(row).search(text)], text.replace(VARIES, "…")
 
 

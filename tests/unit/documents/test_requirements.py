@@ -32,7 +32,7 @@ def _plain(requirements: list[str]) -> set[str]:
         ("build.txt", PROJECT["build-system"]["requires"]),
     ],
 )
-def test_every_requirement_is_there_with_its_hash_and_the_rest_is_pinned(
+def test_every_requirement_has_a_hash_and_the_others_are_pinned(
     name: str, wanted: list[str]
 ) -> None:
     locked = _locked(name)
@@ -41,7 +41,7 @@ def test_every_requirement_is_there_with_its_hash_and_the_rest_is_pinned(
     assert set(locked) <= _plain(wanted) | _plain(pinned)
 
 
-def test_what_is_compiled_has_a_wheel_for_every_python_and_machine() -> None:
+def test_compiled_packages_have_a_wheel_for_every_python_and_machine() -> None:
     """Four versions of Python, two machines, two C libraries; one for all Pythons is enough."""
     hashes = {each.partition("==")[0]: many for each, many in _locked("runtime.txt").items()}
     assert (hashes["orjson"], hashes["markupsafe"], hashes["psutil"]) == (16, 16, 4)

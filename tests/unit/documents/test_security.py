@@ -43,12 +43,12 @@ def _rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in _TEST.findall(TEXT)}))
-def test_every_test_that_is_named_is_there(file: str) -> None:
+def test_every_named_test_exists(file: str) -> None:
     named = {name for other, name in _TEST.findall(TEXT) if other == file}
     assert named - _tests_of(file) == set()
 
 
-def test_nothing_looks_like_a_test_and_is_none() -> None:
+def test_everything_that_looks_like_a_test_is_one() -> None:
     assert TEXT.count("`tests/") - len(_TEST.findall(TEXT)) == len(re.findall(r"`tests/\w+`", TEXT))
     assert TEXT.count("::") == len(_TEST.findall(TEXT))
 
@@ -90,6 +90,6 @@ def test_every_link_leads_somewhere(name: str) -> None:
         assert not anchor or anchor in _anchors(target.read_text()), anchor
 
 
-def test_it_is_found_from_the_readme_and_from_where_holes_are_reported() -> None:
+def test_the_readme_and_the_security_policy_link_to_it() -> None:
     assert "(docs/security.md)" in (ROOT / "README.md").read_text()
     assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text()

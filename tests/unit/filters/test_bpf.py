@@ -29,7 +29,7 @@ RETURN_A = (bpf.RET_A, 0, 0, 0)
 
 
 @given(number=_u32, args=st.tuples(*[st.integers(0, 2**64 - 1)] * 6), index=st.integers(0, 5))
-def test_loads_give_the_call(number: int, args: bpf.Args, index: int) -> None:
+def test_loads_return_the_calls_data(number: int, args: bpf.Args, index: int) -> None:
     assert run((bpf.LD_ABS, 0, 0, 0), RETURN_A, number=number) == number
     assert run((bpf.LD_ABS, 0, 0, 4), RETURN_A) == X86_64
     low = bpf.argument_word(index, high=False) * 4
@@ -96,7 +96,7 @@ def test_branches(a: int, k: int) -> None:
         (raw((bpf.JA, 0, 0, 0xFFFFFFFF), RETURN_A), "past the end"),
     ],
 )
-def test_what_the_kernel_would_not_load_is_refused(data: bytes, what: str) -> None:
+def test_a_filter_that_the_kernel_would_not_load_is_refused(data: bytes, what: str) -> None:
     with pytest.raises(bpf.BpfError, match=what):
         bpf.program(data)
 
@@ -124,18 +124,18 @@ ORDER = [
 
 
 @given(st.lists(st.sampled_from(ORDER), max_size=5))
-def test_of_several_filters_the_most_restrictive_answer_holds(names: list[str]) -> None:
+def test_the_most_restrictive_answer_of_several_filters_applies(names: list[str]) -> None:
     programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.code(name)))) for name in names]
     strictest = min(names, key=ORDER.index, default="SCMP_ACT_ALLOW")
     assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.code(strictest)
 
 
-def test_of_equal_actions_the_newest_filters_data_stays() -> None:
+def test_of_equal_actions_the_newest_filters_data_applies() -> None:
     programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.ERRNO | data))) for data in (1, 2)]
     assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.ERRNO | 2
 
 
-def test_a_filter_that_returns_an_argument_itself_depends_on_it() -> None:
+def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
     """Found by `make campaign-fuzz`: without a branch no argument was said to matter."""
     word = bpf.argument_word(4, high=True)
     program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))

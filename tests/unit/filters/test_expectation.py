@@ -46,7 +46,7 @@ def names_of(differences: tuple[Difference, ...], abi: str = "x86_64") -> set[st
     return {one.syscall for one in differences if one.abi == abi}
 
 
-def test_a_rule_more_is_found_on_every_abi() -> None:
+def test_an_additional_rule_is_found_on_every_abi() -> None:
     block = block_of("containerd")
     found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount"))])
     for abi in ("x86_64", "x86", "x32"):
@@ -81,7 +81,7 @@ def test_conditions_on_two_arguments_are_found_together() -> None:
     assert names_of(found) == {"mount"}
 
 
-def test_a_condition_lost_is_found() -> None:
+def test_a_missing_condition_is_found() -> None:
     block = block_of("containerd")
     lost = [{key: rule[key] for key in rule if key != "args"} for rule in block["syscalls"]]
     found = Expectation(block, CRUN).differences([loaded({**block, "syscalls": lost})])
@@ -116,13 +116,13 @@ def test_other_capabilities_are_named() -> None:
     assert all(one.is_weaker or one.syscall == "clone3" for one in found)
 
 
-def test_without_filters_all_that_is_denied_differs() -> None:
+def test_without_filters_all_denied_calls_differ() -> None:
     found = Expectation(block_of("containerd"), CRUN).differences(())
     assert "mount" in names_of(found)
     assert "read" not in names_of(found)
 
 
-def test_what_is_shown() -> None:
+def test_a_difference_shows_the_call_with_its_arguments_and_both_answers() -> None:
     one = Difference("x86_64", "socket", 41, actions.ERRNO | 1, actions.ALLOW, (40, 1, 0, 0, 0, 0))
     assert one.as_json() == {
         "abi": "x86_64",
@@ -132,12 +132,12 @@ def test_what_is_shown() -> None:
     }
 
 
-def test_bytes_that_are_no_filter_are_an_error() -> None:
+def test_bytes_that_are_not_a_filter_are_an_error() -> None:
     with pytest.raises(bpf.BpfError):
         Expectation(block_of("containerd"), CRUN).differences([b"nonsense"])
 
 
-def test_numbers_that_look_at_no_argument_are_proved_by_one_call() -> None:
+def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
     program = bpf.program(loaded(block_of("containerd")))
     audit = ABIS["x86_64"].audit
     number = syscalls.numbers(ABIS["x86_64"])

@@ -25,16 +25,16 @@ def rule(action: str, *args: tuple[int, str, int]) -> Any:
     return {"names": ["getpid"], "action": f"SCMP_ACT_{action}", "args": told}
 
 
-def test_what_libseccomp_makes_of_rules_is_a_program() -> None:
+def test_libseccomp_compiles_rules_to_a_program() -> None:
     assert bpf.program(made_of(rule("ALLOW", (0, "EQ", 1))))
 
 
-def test_what_libseccomp_refuses_is_told_in_its_words() -> None:
+def test_what_libseccomp_refuses_is_reported_in_its_words() -> None:
     with pytest.raises(ProfileError, match="refuses the profile: File exists"):
         made_of(rule("ALLOW", (0, "EQ", 1)), rule("LOG", (0, "EQ", 1)))
 
 
-def test_a_filter_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp, "SECONDS", 1)
     shared = (0, "NE", 2**64 - 1)
     with pytest.raises(ProfileError, match="does not come to an end with it in 1 s"):

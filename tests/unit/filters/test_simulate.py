@@ -92,7 +92,9 @@ def test_a_certain_verdict_is_what_libseccomps_filter_returns(
 
 @pytest.mark.parametrize("spec", ["containerd", "moby", "containers-common", "crio"])
 @pytest.mark.parametrize("caps", [frozenset(), frozenset({"CAP_SYS_ADMIN", "CAP_BPF"})])
-def test_engines_profiles_do_what_libseccomp_makes_of_them(spec: str, caps: frozenset[str]) -> None:
+def test_engines_profiles_are_simulated_as_libseccomp_compiles_them(
+    spec: str, caps: frozenset[str]
+) -> None:
     made = Simulation(block_of(spec, caps), CRUN)
     program = compiled(made)
     assert program is not None
@@ -113,7 +115,7 @@ def code_of(made: Simulation, name: str, *first: int) -> int:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_an_unconditional_rule_beats_conditional_ones_wherever_it_stands(turned: bool) -> None:
+def test_an_unconditional_rule_beats_conditional_ones_in_any_order(turned: bool) -> None:
     rules = [rule("getpid", "SCMP_ACT_KILL", argument(0, "EQ", 1)), rule("getpid", ALLOW)]
     made = Simulation(block(*(reversed(rules) if turned else rules)), CRUN)
     assert code_of(made, "getpid", 1) == actions.ALLOW
@@ -125,7 +127,7 @@ def test_of_two_unconditional_rules_the_first_wins_not_the_stricter() -> None:
         assert code_of(made, "getpid") == actions.code(first)
 
 
-def test_crun_looks_at_six_comparisons_of_a_rule_and_at_no_less() -> None:
+def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
     six = [argument(place, "EQ", place + 1) for place in range(6)]
     of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
     assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
@@ -182,7 +184,7 @@ def test_calls_through_an_abi_that_is_not_listed_kill_the_thread() -> None:
     assert made.verdict(X32, syscalls.SKIPPED).code == actions.ALLOW
 
 
-def test_a_rule_for_socket_is_one_for_socketcall_too() -> None:
+def test_a_rule_for_socket_also_applies_to_socketcall() -> None:
     made = Simulation(block(rule("socket", ALLOW), abis=("SCMP_ARCH_X86",)), CRUN)
     numbers = syscalls.numbers(X86)
     assert made.verdict(X86, numbers["socketcall"], (1, 0, 0, 0, 0, 0)).code == actions.ALLOW

@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @WAYS
-def test_a_file_is_surely_there_once_it_and_its_name_are_synced(
+def test_a_file_is_durable_once_it_and_its_name_are_synced(
     way: Callable[[Path], None], root: Path
 ) -> None:
     with disk_faults.recorded(root) as moments:
@@ -69,7 +69,7 @@ def test_a_file_is_surely_there_once_it_and_its_name_are_synced(
 
 @WAYS
 @pytest.mark.parametrize(("number", "call"), [(1, "open"), (2, "write"), (3, "fsync")])
-def test_each_call_of_each_way_can_fail(
+def test_each_call_can_fail(
     way: Callable[[Path], None], number: int, call: str, root: Path
 ) -> None:
     with (
@@ -88,7 +88,7 @@ def test_a_short_write_is_short(way: Callable[[Path], None], root: Path) -> None
     assert (root / "new").read_bytes() == b"data"
 
 
-def test_a_rename_that_was_not_synced_may_be_ahead_of_what_was_done_before(root: Path) -> None:
+def test_an_unsynced_rename_may_precede_earlier_writes(root: Path) -> None:
     with disk_faults.recorded(root) as moments:
         (root / "new").write_bytes(b"new")
         (root / "beside").symlink_to("old")
@@ -98,7 +98,7 @@ def test_a_rename_that_was_not_synced_may_be_ahead_of_what_was_done_before(root:
     assert moments[-1].killed == {"old": b"new", "beside": "old"}
 
 
-def test_what_a_crash_left_can_be_made(root: Path, tmp_path: Path) -> None:
+def test_the_state_after_a_crash_can_be_created(root: Path, tmp_path: Path) -> None:
     with disk_faults.recorded(root) as moments:
         (root / "directory").mkdir()
         (root / "directory/link").symlink_to("../old")

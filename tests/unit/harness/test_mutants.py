@@ -15,7 +15,7 @@ def test_a_modules_own_tests_come_first() -> None:
     ]
 
 
-def test_nothing_is_planted_where_types_stand() -> None:
+def test_no_defect_is_planted_in_type_annotations() -> None:
     text = "def f(a: int | None, b=1 | 2) -> str | None:\n    c: int | str = 1 | 2\n    return c\n"
     told = [
         text.splitlines()[line - 1][begin:end]
@@ -34,5 +34,5 @@ def test_nothing_is_planted_where_types_stand() -> None:
         ("core/AddNot", True),
     ],
 )
-def test_only_what_somebody_might_write_is_planted(operator: str, *, is_planted: bool) -> None:
+def test_only_plausible_defects_are_planted(operator: str, *, is_planted: bool) -> None:
     assert bool(mutants.PLANTED.fullmatch(operator)) == is_planted

@@ -20,7 +20,7 @@ Acquire::Languages:: "none";
 """
 
 
-def test_a_world_is_made_of_the_machines_sources_with_the_suite_changed() -> None:
+def test_a_world_uses_the_machines_package_sources_with_another_suite() -> None:
     assert World("forky", ["runc", "crun"]).recipe("trixie", TARGETS, SETTINGS)[-3:] == [
         "forky",
         f"deb [signed-by={KEY}] http://mirror.example/debian/ forky main",
@@ -28,7 +28,7 @@ def test_a_world_is_made_of_the_machines_sources_with_the_suite_changed() -> Non
     ]
 
 
-def test_a_world_is_reached_as_the_machine_reaches_its_own() -> None:
+def test_a_world_uses_the_machines_network_settings() -> None:
     recipe = World("forky", ["runc"]).recipe("trixie", TARGETS, SETTINGS)
     assert [word for word in recipe if word.startswith("--aptopt=")] == [
         '--aptopt=Acquire::http::Proxy "http://proxy.example:3128";',
@@ -36,7 +36,7 @@ def test_a_world_is_reached_as_the_machine_reaches_its_own() -> None:
     ]
 
 
-def test_a_world_is_made_anew_when_its_packages_change_and_not_when_only_their_order_does() -> None:
+def test_a_world_is_recreated_when_its_packages_change_and_not_when_their_order_does() -> None:
     made = [
         World("forky", names).recipe("trixie", TARGETS, "")
         for names in (["runc", "crun"], ["crun", "runc", "crun"], ["runc"])
@@ -45,6 +45,6 @@ def test_a_world_is_made_anew_when_its_packages_change_and_not_when_only_their_o
     assert made[0] != made[2]
 
 
-def test_a_machine_without_such_sources_is_told_so() -> None:
+def test_a_machine_without_such_sources_is_reported() -> None:
     with pytest.raises(WorldError, match="apt has no source of sid"):
         World("forky", ["runc"]).recipe("sid", TARGETS, "")

@@ -33,7 +33,7 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_lock_is_a_file_of_its_owner_alone_in_a_directory_of_its_owner_alone(
+def test_only_its_owner_can_open_a_lock_and_its_directory(
     tmp_path: Path,
 ) -> None:
     before = os.umask(0)
@@ -46,7 +46,7 @@ def test_a_lock_is_a_file_of_its_owner_alone_in_a_directory_of_its_owner_alone(
     assert _mode(tmp_path / "var" / "lock" / "policy") == 0o600
 
 
-def test_what_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_lock_that_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
     lock = tmp_path / "lock" / "policy"
     lock.parent.mkdir()
     lock.touch()
@@ -57,7 +57,7 @@ def test_what_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("link", ["lock", "lock/policy"])
-def test_a_symbolic_link_is_no_lock(tmp_path: Path, link: str) -> None:
+def test_a_symbolic_link_is_not_a_lock(tmp_path: Path, link: str) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / link).parent.mkdir(exist_ok=True)
     (tmp_path / link).symlink_to(tmp_path / "precious")
@@ -85,7 +85,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "shown"), [("apply", '"apply"'), ('\x1b[2J\n"', r'"\x1b[2J\n\""')]
 )
-def test_who_holds_it_for_too_long_is_named_safely(
+def test_a_process_that_holds_the_lock_too_long_is_named_safely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
@@ -107,7 +107,7 @@ def test_who_holds_it_for_too_long_is_named_safely(
         pass
 
 
-def test_a_lock_that_a_dead_process_left_to_its_child_is_told_as_that(tmp_path: Path) -> None:
+def test_a_lock_inherited_by_a_dead_process_child_is_reported_so(tmp_path: Path) -> None:
     """flock belongs to the open file, and /proc/locks has the pid that took it."""
     file = (tmp_path / "lock").open("w")
     child = "import fcntl, os, sys; fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX)"

@@ -48,7 +48,7 @@ def _named(path: Path, kind: str) -> None:
     _acl(path, kind, *own)
 
 
-def test_what_only_root_can_change_is_well(place: Path) -> None:
+def test_paths_that_only_root_can_change_are_safe(place: Path) -> None:
     assert _found(place) == []
     assert _found(place / "not" / "yet") == []
     assert _found(Path("/usr/bin/python3")) == []
@@ -64,7 +64,9 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("what", ["itself", "above", "not yet there"])
-def test_what_another_can_change_is_found_there_and_above(place: Path, way: str, what: str) -> None:
+def test_paths_that_others_can_change_are_found_there_and_above(
+    place: Path, way: str, what: str
+) -> None:
     spoil, told = WAYS[way]
     spoilt = place if what == "itself" else place.parent
     if what == "not yet there":
@@ -77,13 +79,13 @@ def test_what_another_can_change_is_found_there_and_above(place: Path, way: str,
     assert told in found
 
 
-def test_a_default_access_control_list_would_give_away_what_is_made(place: Path) -> None:
+def test_a_default_access_control_list_is_unsafe_for_new_files(place: Path) -> None:
     _named(place, "default")
     (found,) = _found(place)
     assert "default access control list" in found
 
 
-def test_in_a_sticky_directory_only_another_s_entry_is_unsafe(place: Path) -> None:
+def test_in_a_sticky_directory_only_another_users_entry_is_unsafe(place: Path) -> None:
     place.parent.chmod(0o1777)
     assert _found(place) == []
     assert _found(place.parent / "not-yet") == []
@@ -93,13 +95,15 @@ def test_in_a_sticky_directory_only_another_s_entry_is_unsafe(place: Path) -> No
     assert set(_found(place)) == {f"{place} belongs to uid {OTHER}"}
 
 
-def test_a_sticky_directory_of_another_is_no_protection(place: Path) -> None:
+def test_another_users_sticky_directory_is_no_protection(place: Path) -> None:
     place.parent.chmod(0o1777)
     _give(place.parent)
     assert _found(place) == [f"{place.parent} belongs to uid {OTHER}"]
 
 
-def test_symbolic_links_are_followed_and_where_they_lie_counts(place: Path, tmp_path: Path) -> None:
+def test_symbolic_links_are_followed_and_their_own_directory_counts(
+    place: Path, tmp_path: Path
+) -> None:
     his = tmp_path / "his"
     his.mkdir()
     link = his / "link"
@@ -112,7 +116,7 @@ def test_symbolic_links_are_followed_and_where_they_lie_counts(place: Path, tmp_
     assert _found(ours) == [f"{his} belongs to uid {OTHER}"]
 
 
-def test_another_s_link_in_a_sticky_directory_is_unsafe(place: Path) -> None:
+def test_another_users_link_in_a_sticky_directory_is_unsafe(place: Path) -> None:
     place.parent.chmod(0o1777)
     link = place.parent / "link"
     link.symlink_to("b")
@@ -120,13 +124,13 @@ def test_another_s_link_in_a_sticky_directory_is_unsafe(place: Path) -> None:
     assert _found(link) == [f"{link} belongs to uid {OTHER}"]
 
 
-def test_links_that_lead_in_a_circle_end(place: Path) -> None:
+def test_circular_links_end(place: Path) -> None:
     (place / "x").symlink_to("x")
     with pytest.raises(OSError, match="symbolic links"):
         _found(place / "x")
 
 
-def test_of_an_installation_each_part_is_looked_at_and_each_owner_s_file(place: Path) -> None:
+def test_each_part_of_an_installation_and_each_of_the_owners_files_is_checked(place: Path) -> None:
     policies = ["var/policy.2", "var/policy.2/current", "var/policy.3"]
     for part in (*ownership.PARTS, *policies):
         if not (place / part).exists():
@@ -142,7 +146,9 @@ def test_of_an_installation_each_part_is_looked_at_and_each_owner_s_file(place: 
     assert found == {Path(part) for part in several}
 
 
-def test_a_user_trusts_himself_and_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_trusts_their_own_files_and_roots(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _give(place)
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     assert _found(place) == []

@@ -22,7 +22,7 @@ def path() -> Iterator[Path]:
         yield directory / "notify.sock"
 
 
-def test_one_that_listens_hears(path: Path) -> None:
+def test_a_listening_agent_is_found(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
         assert not hears(str(path))  # bound, but nobody listens
@@ -31,7 +31,7 @@ def test_one_that_listens_hears(path: Path) -> None:
     assert not hears(str(path))  # left behind by one that was killed
 
 
-def test_a_full_queue_is_nobody_since_a_runtime_would_wait_there(path: Path) -> None:
+def test_a_full_queue_counts_as_absent_because_a_runtime_would_wait(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
         agent.listen(1)
@@ -39,7 +39,7 @@ def test_a_full_queue_is_nobody_since_a_runtime_would_wait_there(path: Path) -> 
         assert (found[0], found[-1]) == (True, False)
 
 
-def test_what_lingers_after_an_agent_is_nobody_though_it_accepts(path: Path) -> None:
+def test_a_draining_agent_counts_as_absent_although_it_accepts(path: Path) -> None:
     lingering = path.with_name("lingering.sock")
     with (
         socket.socket(socket.AF_UNIX) as agent,
@@ -57,7 +57,7 @@ def test_what_lingers_after_an_agent_is_nobody_though_it_accepts(path: Path) -> 
 
 
 @pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])
-def test_a_path_that_cannot_be_is_nobody(odd: str) -> None:
+def test_an_impossible_path_counts_as_absent(odd: str) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
     assert not hears(odd)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count

@@ -127,14 +127,14 @@ def test_the_runtimes_own_config_is_found(kind: str, words: list[str], path: str
         for sentence, line in PASSED_ON_BY_BOTH + own
     ],
 )
-def test_what_the_runtime_would_not_create_is_passed_on(kind: str, words: list[str]) -> None:
+def test_a_command_that_creates_nothing_is_passed_on(kind: str, words: list[str]) -> None:
     assert parse(words, kind) is None
 
 
 @pytest.mark.parametrize(
     ("kind", "words", "path"), [*_cases("runc", GUESSES), *_cases("crun", GUESSES)]
 )
-def test_a_line_with_a_flag_that_a_newer_runtime_may_know_is_a_guess(
+def test_a_command_line_with_an_unknown_flag_is_a_guess(
     kind: str, words: list[str], path: str
 ) -> None:
     invocation = parse(words, kind)
@@ -147,7 +147,7 @@ def test_a_line_with_a_flag_that_a_newer_runtime_may_know_is_a_guess(
     ("log", "found"),
     [("file:/l", "/l"), ("journald:x", ""), ("syslog:x", ""), ("/l", "/l")],
 )
-def test_crun_knows_other_destinations_than_files(log: str, found: str) -> None:
+def test_crun_accepts_log_destinations_other_than_files(log: str, found: str) -> None:
     for kind, expected in (("crun", found), ("runc", log)):
         invocation = parse(["--log", log, "create", "ID"], kind)
         assert invocation is not None
@@ -188,13 +188,13 @@ _WORDS = st.lists(
 
 
 @given(_WORDS, st.sampled_from(["runc", "crun"]))
-def test_any_words_are_read_or_passed_on_without_an_error(words: list[str], kind: str) -> None:
+def test_any_arguments_are_read_or_passed_on_without_an_error(words: list[str], kind: str) -> None:
     invocation = parse(words, kind)
     assert invocation is None or invocation.command in words
 
 
 @given(_WORDS)
-def test_what_is_edited_is_a_config_json_that_the_words_name(words: list[str]) -> None:
+def test_the_edited_file_is_the_config_json_that_the_arguments_name(words: list[str]) -> None:
     invocation = parse(words, "runc")
     if invocation:
         named = [word.strip() for word in words]

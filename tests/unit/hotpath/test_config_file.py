@@ -49,7 +49,7 @@ def test_the_new_file_has_the_owner_of_the_old(config: Path) -> None:
     assert (config.stat().st_uid, config.stat().st_gid) == (1234, 4321)
 
 
-def test_a_reader_that_has_it_open_keeps_the_old_one(config: Path) -> None:
+def test_a_reader_with_the_file_open_keeps_the_old_one(config: Path) -> None:
     with config.open("rb") as reader:
         config_file.replace(config_file.read(str(config)), b"new")
         assert reader.read() == b"old"
@@ -93,7 +93,7 @@ def test_a_link_to_itself_is_refused(config: Path) -> None:
         config_file.read(str(config))
 
 
-def test_a_missing_file_is_refused_in_words_that_no_engine_takes_for_its_own(
+def test_the_message_about_a_missing_file_matches_no_engines_own(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(Refusal, match="it does not exist") as refusal:
@@ -101,7 +101,7 @@ def test_a_missing_file_is_refused_in_words_that_no_engine_takes_for_its_own(
     assert "no such file" not in str(refusal.value).lower()
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(
+def test_a_failed_write_leaves_no_file_behind(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = config_file.read(str(config))
@@ -124,7 +124,7 @@ def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
-def test_whatever_call_fails_the_config_is_the_old_or_the_new_and_nothing_lies_beside(
+def test_any_failing_call_leaves_the_old_or_new_config_and_no_other_file(
     config: Path, fault: int | str
 ) -> None:
     for number in itertools.count(1):

@@ -157,7 +157,7 @@ def _privileged(
         ),
     ],
 )
-def test_what_is_done(config: Json, action: str) -> None:
+def test_each_config_gets_its_decision(config: Json, action: str) -> None:
     decision = _decide(config)
     assert decision.action == action
     assert (decision.profile is not None) == (action == "inject")
@@ -181,7 +181,7 @@ def test_what_is_done(config: Json, action: str) -> None:
         ({"io.container.manager": "cri-o", CRIO_SAYS: "true"}, [], "inject"),
     ],
 )
-def test_an_engines_own_word_for_privilege(
+def test_an_engines_privilege_annotation_counts_where_annotations_do(
     annotations: Json, masked: list[str], action: str
 ) -> None:
     config = {**_privileged(sys=BOUND, maskedPaths=masked), "annotations": annotations}
@@ -196,11 +196,11 @@ def test_an_engines_own_word_for_privilege(
         assert _decide(_privileged(), opt_out=deaf).action == "leave"
 
 
-def test_a_ready_made_filter_counts_for_crun() -> None:
+def test_a_precompiled_filter_counts_for_crun() -> None:
     assert _decide(_config({"run.oci.seccomp_bpf_data": "x"}), kind="crun").action == "keep"
 
 
-def test_a_ready_made_filter_of_a_container_whose_annotations_do_not_count_is_refused() -> None:
+def test_a_precompiled_filter_is_refused_if_the_containers_annotations_do_not_count() -> None:
     nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
     overlay = {"deny": ["mkdir"], "deny_sockets": [], "existing": False}
     for block in (None, {"defaultAction": "SCMP_ACT_ALLOW"}):
@@ -244,7 +244,9 @@ def test_a_ready_made_filter_of_a_container_whose_annotations_do_not_count_is_re
         ),
     ],
 )
-def test_which_profile(annotations: Json, bundle: str, name: str, profile: str) -> None:
+def test_each_annotation_chooses_its_profile(
+    annotations: Json, bundle: str, name: str, profile: str
+) -> None:
     assert _decide(_config(annotations), bundle, name).profile == profile
 
 
@@ -284,7 +286,7 @@ CRIO_IMAGE = {"io.kubernetes.cri-o.ImageName": "trusted/x"}
         ),
     ],
 )
-def test_what_the_sandbox_was_made_with_counts(
+def test_the_sandboxs_original_annotations_count(
     first: Json, now: Json, profile: str | None, ignored: str | None
 ) -> None:
     config = _config({**SANDBOXED, **now})
@@ -335,21 +337,21 @@ def _never() -> Json:
         ),
     ],
 )
-def test_the_sandbox_is_asked_for_only_where_its_word_decides(
+def test_the_sandboxs_config_is_read_only_if_it_decides(
     config: Json, bundle: str, changes: Json
 ) -> None:
     decision = _decide(config, bundle, made_with=_never, **changes)
     assert decision.action in ("inject", "leave", "keep")
 
 
-def test_a_sandbox_that_cannot_be_read_lets_no_annotation_count() -> None:
+def test_without_a_readable_sandbox_no_annotation_counts() -> None:
     config = _config({**SANDBOXED, OWN: "unconfined"})
     decision = _decide(config, IN_CRI)
     assert (decision.action, decision.ignored) == ("inject", OWN)
     assert "cannot be told, as nobody looked." in decision.reason
 
 
-def test_a_ready_made_filter_that_comes_late_is_refused() -> None:
+def test_a_late_precompiled_filter_is_refused() -> None:
     config = _config({**SANDBOXED, CRUN_KEY: "x"})
     first = {CRUN_KEY: "x"}
     assert _decide(config, IN_CRI, kind="crun", made_with=lambda: first).action == "keep"
@@ -375,14 +377,14 @@ def test_a_ready_made_filter_that_comes_late_is_refused() -> None:
         ),
     ],
 )
-def test_an_image_is_a_containers_alone(annotations: Json, bundle: str, counts: bool) -> None:
+def test_only_a_container_has_an_image(annotations: Json, bundle: str, counts: bool) -> None:
     rules = [_rule(image=["trusted/*"])]
     config = _config(annotations)
     mode = _decide(config, bundle, rules=rules, only="crio").mode
     assert mode == ("audit" if counts else "enforce")
 
 
-def test_a_name_that_is_not_the_engines_chooses_no_key() -> None:
+def test_a_name_that_the_engine_did_not_set_chooses_no_annotation_key() -> None:
     forged = {**CRI, TYPE: "sandbox", f"{OWN}.app": "unconfined"}
     assert _decide(_config(forged), IN_CRI).action == "inject"
     asks = {"io.kubernetes.cri.container-name": "debugger", f"{OWN}.debugger": "unconfined"}
@@ -390,7 +392,7 @@ def test_a_name_that_is_not_the_engines_chooses_no_key() -> None:
     assert _decide(_config(in_crio), "/s/ID/userdata", only="crio").action == "inject"
 
 
-def test_a_sandbox_of_crio_is_crios_whatever_its_pod_says() -> None:
+def test_a_crio_sandbox_is_crios_whatever_its_pod_claims() -> None:
     """Of a sandbox the pod's annotations come after CRI-O's own, its labels after those."""
     forged = {
         CRIO_NAME: "POD",
@@ -403,7 +405,7 @@ def test_a_sandbox_of_crio_is_crios_whatever_its_pod_says() -> None:
     assert _decide(_config(forged), "/s/ID/userdata", rules=rules).mode == "enforce"
 
 
-def test_the_owner_names_the_default() -> None:
+def test_the_owner_chooses_the_default_profile() -> None:
     default = {"profile": "localhost/ours.json", "mode": "enforce"}
     assert _decide(_config(), default=default).profile == "localhost/ours.json"
     asked = _config({OWN: "runtime-default"})
@@ -425,7 +427,7 @@ def test_the_owner_names_the_default() -> None:
         pytest.param(_config({OLD: "typo"}), id="an unknown value under an old key"),
     ],
 )
-def test_what_is_refused(config: Json) -> None:
+def test_these_configs_are_refused(config: Json) -> None:
     with pytest.raises(Refusal):
         _decide(config)
 
@@ -473,14 +475,16 @@ def _rule(**selectors: Any) -> Json:
 @pytest.mark.parametrize(
     ("annotations", "bundle"), [(POD, f"{SHIM}/k8s.io/ID"), (CRIO, "/s/ID/userdata")]
 )
-def test_which_rule_holds(rule: Json, annotations: Json, bundle: str, holds: bool) -> None:
+def test_each_selector_matches_its_own_containers(
+    rule: Json, annotations: Json, bundle: str, holds: bool
+) -> None:
     decision = _decide(_config(annotations), bundle, now=100, rules=[rule], only="crio")
     assert decision.mode == ("audit" if holds else "enforce")
     assert decision.rule == ("r" if holds else None)
 
 
 @pytest.mark.parametrize("bundle", [f"{SHIM}/moby/ID", f"{SHIM}/default/ID", "/s/ID/userdata"])
-def test_who_could_write_the_annotations_is_nobody_to_a_rule(bundle: str) -> None:
+def test_an_identity_that_could_be_forged_matches_no_rule(bundle: str) -> None:
     for manager in ("libpod", "cri-o"):
         _check_nobody({**POD, **CRIO, "io.container.manager": manager}, bundle)
 
@@ -516,12 +520,12 @@ def test_the_reason_is_what_decided(config: Json, changes: Json, reason: str) ->
     assert _decide(config, **changes).reason.startswith(reason)
 
 
-def test_off_leaves_a_container_alone() -> None:
+def test_off_leaves_a_container_unchanged() -> None:
     decision = _decide(_config(), rules=[_rule(mode="off")])
     assert (decision.action, decision.mode, decision.rule) == ("leave", None, "r")
 
 
-def test_a_share_is_the_same_after_a_restart_and_about_as_large_as_it_says() -> None:
+def test_a_percentage_draw_is_stable_over_restarts_and_about_as_large_as_set() -> None:
     rules = [_rule(percent=25)]
     drawn = [_decide(_config(), name=f"c{n}", rules=rules).mode for n in range(1000)]
     assert drawn == [_decide(_config(), name=f"c{n}", rules=rules).mode for n in range(1000)]
@@ -552,12 +556,12 @@ def test_whose_annotations_count(opt_out: Json, counts: bool) -> None:
     assert decision.declared == ("unconfined" if counts else "unset")
 
 
-def test_an_annotation_that_does_not_count_may_be_nonsense() -> None:
+def test_an_annotation_that_does_not_count_may_be_invalid() -> None:
     nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
     assert _decide(_config({OWN: "nonsense"}), opt_out=nobody).action == "inject"
 
 
-def test_namespaces_that_are_named_exclude_whoever_has_none() -> None:
+def test_named_namespaces_exclude_containers_without_a_namespace() -> None:
     named = {"annotations": True, "namespaces": ["batch-*"], "images": ["*"]}
     config = _config({**POD, OWN: "unconfined"})
     assert _decide(config, f"{SHIM}/moby/ID", opt_out=named).action == "inject"
@@ -567,7 +571,7 @@ def test_namespaces_that_are_named_exclude_whoever_has_none() -> None:
     ("privileged", "action", "mode"),
     [("leave", "leave", None), ("audit", "inject", "audit"), ("confine", "inject", "enforce")],
 )
-def test_what_is_done_with_a_privileged_container(
+def test_the_policy_decides_about_a_privileged_container(
     privileged: str, action: str, mode: str | None
 ) -> None:
     decision = _decide(_privileged(), privileged=privileged)

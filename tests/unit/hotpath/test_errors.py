@@ -35,20 +35,20 @@ def test_one_json_line_in_the_log_and_the_same_text_on_stderr(
     assert capfd.readouterr().err == 'runc-wrap: not "there".\n'
 
 
-def test_what_the_log_holds_stays(tmp_path: Path) -> None:
+def test_the_logs_earlier_content_stays(tmp_path: Path) -> None:
     log = tmp_path / "log.json"
     log.write_text("{}\n")
     errors.report("x", _called(log))
     assert log.read_text().startswith("{}\n{")
 
 
-def test_the_log_is_text_unless_json_is_asked_for(tmp_path: Path) -> None:
+def test_the_log_is_text_unless_json_is_requested(tmp_path: Path) -> None:
     errors.report("x", _called(tmp_path / "log", ""))
     assert 'level=error msg="runc-wrap: x"' in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("log", ["", "/nowhere/at/all"])
-def test_a_log_that_is_no_file_of_ours_does_no_harm(
+def test_a_log_that_is_not_a_regular_file_is_harmless(
     log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -58,7 +58,7 @@ def test_a_decisive_name_given_twice_is_refused(text: str) -> None:
         '{"LINUXES":1,"linux":{"seccomps":1}}',
     ],
 )
-def test_names_that_decide_nothing_may_be_as_they_are(text: str) -> None:
+def test_names_that_decide_nothing_may_be_ambiguous(text: str) -> None:
     assert parsed(text.encode()) == json.loads(text)
 
 

@@ -42,7 +42,7 @@ def loads(
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_json_is_unreadable(loads: Callable[[bytes], Any], text: bytes) -> None:
+def test_invalid_json_is_unreadable(loads: Callable[[bytes], Any], text: bytes) -> None:
     with pytest.raises(json_codec.Unreadable) as error:
         loads(text)
     assert len(str(error.value)) < 200
@@ -78,7 +78,7 @@ def test_the_stand_ins_are_gone_afterwards() -> None:
     assert done.stdout.startswith("orjson\n")
 
 
-def test_what_is_no_json_is_unreadable_long_after_orjson_was_loaded_from_beside_us(
+def test_invalid_json_is_unreadable_after_orjson_was_loaded_by_path(
     tmp_path: Path,
 ) -> None:
     """Its error class once lay in freed memory, and a class made later took its place."""

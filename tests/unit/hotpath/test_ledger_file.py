@@ -58,7 +58,7 @@ def test_only_root_can_read_it(prefix: str) -> None:
     assert (directory / "ledger.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_who_may_not_write_the_nodes_ledger_has_one_of_their_own(
+def test_a_user_who_may_not_write_the_nodes_ledger_has_their_own(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rootless Podman's runtime is uid 0 of a user namespace: who it is tells nothing."""
@@ -75,12 +75,12 @@ def test_who_may_not_write_the_nodes_ledger_has_one_of_their_own(
     assert (tmp_path / "runc-wrap" / "ledger" / "ledger.jsonl").exists()
 
 
-def test_what_is_no_utf_8_is_recorded_as_escapes(prefix: str) -> None:
+def test_invalid_utf_8_is_recorded_as_escapes(prefix: str) -> None:
     ledger_file.append(prefix, _line(name="x\udcff"))
     assert _read(prefix)[0]["id"] == "x\\udcff"
 
 
-def test_a_line_that_has_no_room_leaves_nothing_of_itself(
+def test_a_line_that_does_not_fit_leaves_no_part(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger_file.append(prefix, _line(name="whole"))
@@ -92,7 +92,7 @@ def test_a_line_that_has_no_room_leaves_nothing_of_itself(
     assert [line["id"] for line in _read(prefix)] == ["whole", "after"]
 
 
-def test_a_ledger_far_over_its_bound_is_rotated_all_the_same(
+def test_a_ledger_far_over_its_limit_is_rotated(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
@@ -104,13 +104,13 @@ def test_a_ledger_far_over_its_bound_is_rotated_all_the_same(
     assert (tmp_path / "var" / "ledger" / "ledger.jsonl").stat().st_size < 3_000
 
 
-def test_lines_that_are_written_at_once_stay_whole(prefix: str) -> None:
+def test_lines_written_at_the_same_time_stay_whole(prefix: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: ledger_file.append(prefix, _line(name=f"c{n}")), range(400)))
     assert sorted(line["id"] for line in _read(prefix)) == sorted(f"c{n}" for n in range(400))
 
 
-def test_a_rotation_loses_nothing_that_is_still_there(
+def test_a_rotation_loses_no_existing_container(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
@@ -142,7 +142,7 @@ def test_a_rotation_keeps_the_line_that_was_followed(
     assert kept["via"] == "cold"
 
 
-def test_of_an_id_that_came_again_a_rotation_keeps_the_last_decision(
+def test_a_rotation_keeps_the_last_decision_of_a_reused_id(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
@@ -159,7 +159,7 @@ def test_of_an_id_that_came_again_a_rotation_keeps_the_last_decision(
     assert every[-1]["reason"] == "decision 3"
 
 
-def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
+def test_a_rotation_killed_at_any_call_loses_no_existing_container(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
@@ -186,7 +186,7 @@ def test_a_rotation_killed_at_any_call_loses_no_container_that_is_still_there(
 
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
-def test_whatever_call_of_a_rotation_fails_no_container_that_is_still_there_is_lost(
+def test_any_failing_call_of_a_rotation_loses_no_existing_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int | str, *, lasting: bool
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)

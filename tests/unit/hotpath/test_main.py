@@ -93,7 +93,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("before", "since", "left"), OTHERS)
-def test_the_line_is_taken_back_and_what_others_wrote_stays(
+def test_the_launchers_line_is_removed_and_other_lines_stay(
     tmp_path: Path, before: str, since: str, left: str
 ) -> None:
     log = tmp_path / "log"
@@ -103,7 +103,7 @@ def test_the_line_is_taken_back_and_what_others_wrote_stays(
     assert not _is_open(descriptor)
 
 
-def test_a_line_that_another_has_cut_off_is_not_looked_for(tmp_path: Path) -> None:
+def test_a_line_that_another_process_removed_is_not_searched_for(tmp_path: Path) -> None:
     log = tmp_path / "log"
     descriptor = _written(log, "", "ours\n", "")
     log.write_text("new\n")
@@ -111,7 +111,7 @@ def test_a_line_that_another_has_cut_off_is_not_looked_for(tmp_path: Path) -> No
     assert log.read_text() == "new\n"
 
 
-def test_a_log_that_cannot_be_cut_is_closed_all_the_same(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_truncated_is_still_closed(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("ours\n")
     descriptor = os.open(tmp_path / "log", os.O_RDONLY)  # as one that may only grow
     Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()

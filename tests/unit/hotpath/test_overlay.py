@@ -47,7 +47,7 @@ calls = st.tuples(FAMILY, st.sampled_from([0, 1 << 32, 0xFFFFFFFF << 32]), st.in
 
 
 @given(blocks, overlays, st.sampled_from([*NAMES, "bpf"]), calls)
-def test_what_is_denied_is_denied_and_by_no_rule_let_through(
+def test_a_denied_call_is_denied_and_no_rule_lets_it_through(
     block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
 ) -> None:
     family, high, protocol = call
@@ -113,7 +113,7 @@ bounding = st.frozensets(st.sampled_from(CAPS))
 
 
 @given(entries, st.sampled_from(NAMES), calls, bounding)
-def test_rules_told_apart_let_nothing_more_through_and_do_not_contradict(
+def test_separated_rules_allow_nothing_more_and_do_not_contradict(
     found: list[dict[str, Any]], name: str, call: tuple[int, int, int], caps: frozenset[str]
 ) -> None:
     values = {0: call[0], 2: call[2]}
@@ -142,7 +142,7 @@ def test_under_an_overlay_a_rule_that_compares_nothing_still_beats_a_denial_that
 
 
 @pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_ALLOW"])
-def test_of_what_is_denied_no_rule_that_compares_stays(action: str) -> None:
+def test_no_conditional_rule_of_a_denied_call_stays(action: str) -> None:
     """libseccomp refuses a profile where one of two rules compares, and the container with it."""
     equal = {"index": 0, "value": 5, "op": "SCMP_CMP_EQ"}
     compares = {"names": ["bpf", "read"], "action": action, "args": [equal]}
@@ -165,7 +165,7 @@ def test_an_entry_keeps_its_capabilities() -> None:
 
 
 @pytest.mark.parametrize(("default", "number"), [(1, 38), (None, 38), (38, 1), (13, 1)])
-def test_a_denial_of_socketcall_stands_first_and_differs_from_the_default(
+def test_a_denial_of_socketcall_comes_first_and_differs_from_the_default(
     default: int | None, number: int
 ) -> None:
     allow = {"names": ["socketcall", "socket"], "action": "SCMP_ACT_ALLOW"}
@@ -193,7 +193,7 @@ def test_a_denial_of_socketcall_stands_first_and_differs_from_the_default(
         [{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "EQ"}]}],
     ],
 )
-def test_a_foreign_profile_that_runtimes_might_read_otherwise_is_refused(syscalls: Any) -> None:
+def test_a_foreign_profile_that_runtimes_may_read_differently_is_refused(syscalls: Any) -> None:
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}
     with pytest.raises(Refusal):
         with_overlay(block, {"deny": ["bpf"], "deny_sockets": [38]})

@@ -35,7 +35,7 @@ def _resolve(*caps: str, **conditions: list[str]) -> dict[str, Any]:
         (["CAP_KILL", "CAP_BPF"], {"all": ["CAP_KILL"], "none": ["CAP_BPF"]}, False),
     ],
 )
-def test_a_rule_holds_with_all_of_its_capabilities_and_none_of_the_others(
+def test_a_rule_applies_with_all_of_its_capabilities_and_no_excluded_one(
     caps: list[str], conditions: dict[str, list[str]], holds: bool
 ) -> None:
     assert _resolve(*caps, **conditions)["syscalls"] == ([RULE] if holds else [])

@@ -33,19 +33,17 @@ from runc_wrap.hotpath.rule_match import _spread, first, matches, matches_any
         ("**", "x", True),
     ],
 )
-def test_a_glob(pattern: str, text: str, expected: bool) -> None:
+def test_a_glob_matches(pattern: str, text: str, expected: bool) -> None:
     assert matches(pattern, text) is expected
 
 
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=10))
-def test_globs_match_what_fnmatch_does_where_both_have_the_same_signs(
-    pattern: str, text: str
-) -> None:
+def test_globs_match_like_fnmatch_where_both_have_the_same_syntax(pattern: str, text: str) -> None:
     assert matches(pattern, text) == bool(re.match(fnmatch.translate(pattern), text))
 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99, 100])
-def test_a_share_is_exactly_as_many_hundredths_as_it_says(percent: int) -> None:
+def test_a_percentage_selects_exactly_that_share(percent: int) -> None:
     rule = {"name": "r", "percent": percent}
     drawn = [bool(first([rule], _named(f"c{number}"), 0)) for number in range(2000)]
     places = [_spread(f"r\0c{number}") % 100 for number in range(2000)]
@@ -53,14 +51,14 @@ def test_a_share_is_exactly_as_many_hundredths_as_it_says(percent: int) -> None:
     assert drawn == [place < percent for place in places]
 
 
-def test_a_rule_without_a_share_takes_all() -> None:
+def test_a_rule_without_a_percentage_selects_all() -> None:
     assert all(first([{"name": "r"}], _named(f"c{number}"), 0) for number in range(2000))
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)]
 )
-def test_who_is_drawn_stays_the_same_over_releases(text: str, value: int) -> None:
+def test_the_draw_is_stable_over_releases(text: str, value: int) -> None:
     """FNV-1a's own test vectors."""
     assert _spread(text) == value
 
@@ -73,6 +71,6 @@ def test_a_hostile_text_takes_no_time() -> None:
     assert not matches("*a" * 20 + "b", "a" * 20_000)
 
 
-def test_what_is_unknown_only_anything_matches() -> None:
+def test_an_unknown_value_matches_only_the_star() -> None:
     assert matches_any(["x", "*"], None)
     assert not matches_any(["?*", ""], None)

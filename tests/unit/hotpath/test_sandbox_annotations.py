@@ -34,7 +34,7 @@ def _made(at: Path, config: Json | str, name: str = "S1") -> str:
     return str(at / "container")
 
 
-def test_it_is_read_beside_the_container(tmp_path: Path) -> None:
+def test_the_sandboxs_config_is_read_beside_the_containers(tmp_path: Path) -> None:
     place = _made(tmp_path, {"annotations": WRITTEN, "linux": {"seccomp": {}}})
     assert sandbox_annotations.annotations(place, "S1") == WRITTEN
     assert sandbox_annotations.annotations(f"{place}/", "S1") == WRITTEN
@@ -57,7 +57,7 @@ def test_it_is_read_beside_the_container(tmp_path: Path) -> None:
         "x" * 129,
     ],
 )
-def test_a_name_that_is_no_id_leads_nowhere(
+def test_a_name_that_is_not_an_id_is_refused(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> Found:
@@ -85,14 +85,14 @@ def test_a_name_that_is_no_id_leads_nowhere(
         ),
     ],
 )
-def test_what_is_no_sandboxs_config_is_refused(
+def test_a_config_that_is_not_the_sandboxs_is_refused(
     tmp_path: Path, config: Json | str, match: str
 ) -> None:
     with pytest.raises(Refusal, match=match):
         sandbox_annotations.annotations(_made(tmp_path, config), "S1")
 
 
-def test_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_sandbox_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="does not exist"):
         sandbox_annotations.annotations(str(tmp_path / "container"), "S1")
 
@@ -106,7 +106,9 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         sandbox_annotations.annotations(place, "S1")
 
 
-def test_what_is_not_roots_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_config_that_is_not_roots_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = _made(tmp_path, {"annotations": WRITTEN})
     monkeypatch.setattr(sandbox_annotations, "_ROOT", tmp_path.stat().st_uid + 1)
     with pytest.raises(Refusal, match="not root's"):

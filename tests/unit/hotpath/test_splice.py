@@ -87,7 +87,7 @@ def test_a_key_that_cannot_be_found_is_refused(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 31, 32, 1000])
-def test_so_many_keys_of_the_same_name_are_looked_at_and_no_more(others: int) -> None:
+def test_a_bounded_number_of_keys_with_the_same_name_is_tried(others: int) -> None:
     deeper = b",".join([b'{"linux":{"a":1}}'] * others)
     text = b'{"x":[%s],"linux":{}}' % deeper
     if others < 32:
@@ -97,7 +97,7 @@ def test_so_many_keys_of_the_same_name_are_looked_at_and_no_more(others: int) ->
             _edited(text)
 
 
-def test_what_could_not_be_parsed_afterwards_is_not_the_place() -> None:
+def test_a_place_that_breaks_the_json_is_not_chosen() -> None:
     """A key of that name so deep that the block in it would be deeper than is parsed."""
 
     def nested(depth: int) -> bytes:
@@ -150,7 +150,7 @@ _CONFIGS = st.builds(
 
 
 @given(_CONFIGS, st.sampled_from([None, 1, 4]), st.booleans())
-def test_any_config_is_the_same_but_for_the_block(
+def test_only_the_block_of_any_config_changes(
     config: Json, indent: int | None, ascii_only: bool
 ) -> None:
     text = json.dumps(config, indent=indent, ensure_ascii=ascii_only).encode()

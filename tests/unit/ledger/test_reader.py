@@ -44,7 +44,7 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pids", "counts"), [((7, 7), "cold"), ((7, 8), "agent"), ((None, None), "agent")]
 )
-def test_an_agents_line_that_came_after_the_cold_path_had_decided_does_not_count(
+def test_an_agents_line_after_the_cold_paths_decision_does_not_count(
     tmp_path: Path, pids: tuple[int | None, int | None], counts: str
 ) -> None:
     lines = [{**LINE, "via": "cold", "pid": pids[0]}, {**LINE, "via": "agent", "pid": pids[1]}]
@@ -66,20 +66,20 @@ def test_an_agents_line_that_came_after_the_cold_path_had_decided_does_not_count
     ],
     ids=range(7),
 )
-def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path, damaged: bytes) -> None:
+def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, damaged: bytes) -> None:
     write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
     found = reader.read(tmp_path)
     assert found.damaged == 1
     assert {name for _, name in found.records} == {"a", "b"}
 
 
-def test_a_record_cut_short_at_the_end_is_damaged(tmp_path: Path) -> None:
+def test_a_truncated_record_at_the_end_is_damaged(tmp_path: Path) -> None:
     text = json.dumps(LINE)
     (tmp_path / "ledger.jsonl").write_text(f"{text}\n{text[:-5]}")
     assert reader.read(tmp_path).damaged == 1
 
 
-def test_values_of_another_type_are_none(tmp_path: Path) -> None:
+def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
     write(
         tmp_path, "ledger.jsonl", {**LINE, "pod": ["x"], "reason": 7, "root": None, "filters": "2"}
     )
@@ -99,7 +99,7 @@ def test_values_of_another_type_are_none(tmp_path: Path) -> None:
         ({}, 0),
     ],
 )
-def test_how_many_filters_are_asked_for(line: dict[str, Any], filters: int) -> None:
+def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: int) -> None:
     assert reader.record({"id": "a", **line}).filters == filters
 
 
@@ -110,7 +110,7 @@ def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
     assert len(found.records) < 20
 
 
-def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ledger.jsonl")
     (tmp_path / "ledger.1.jsonl").mkdir()
     assert reader.read(tmp_path).records == {}

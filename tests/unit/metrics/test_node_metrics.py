@@ -56,7 +56,7 @@ def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
     return {tuple(one.labels.values()): one.value for one in family.samples}
 
 
-def test_denied_calls_are_told_by_workload_call_and_what_they_would_get(node: ctl.Node) -> None:
+def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -> None:
     decided(node, LINE)
     store = Store(node.places.evidence)
     key = ("/run/runc", "c1")
@@ -88,7 +88,7 @@ def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
     assert samples(node, "denied_calls") == before
 
 
-def test_losses_are_told_once(node: ctl.Node) -> None:
+def test_losses_are_counted_once(node: ctl.Node) -> None:
     store = Store(node.places.evidence)
     store.lost(Lost(1.0, 40, "audit", "backlog"))
     store.flush()
@@ -108,7 +108,7 @@ def test_beyond_the_bound_a_container_counts_as_one(
     assert samples(node, "denied_calls") == {("other",) * 4: 2}
 
 
-def test_the_policy_s_generation_is_told(node: ctl.Node) -> None:
+def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
     assert samples(node, "policy_generation") == {(): 1}
     assert node.ctl("apply").exit_code == 0
     assert samples(node, "policy_generation") == {(): 2}
@@ -137,7 +137,7 @@ def test_the_command_prints_and_writes_a_file_for_node_exporter(
 
 
 @pytest.mark.parametrize("name", ["metrics.txt", "none/metrics.prom"])
-def test_a_file_that_cannot_be_is_refused(node: ctl.Node, tmp_path: Path, name: str) -> None:
+def test_an_impossible_file_is_refused(node: ctl.Node, tmp_path: Path, name: str) -> None:
     assert str(tmp_path / name) in node.failure("metrics", "--textfile", str(tmp_path / name))
 
 

@@ -76,7 +76,7 @@ def test_a_rotation_loses_and_repeats_nothing(tmp_path: Path, new: Passes) -> No
     assert (new.damaged, new.gaps) == (0, 0)
 
 
-def test_two_rotations_between_two_passes_are_noticed(tmp_path: Path, new: Passes) -> None:
+def test_two_rotations_between_two_passes_are_detected(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / NEWER, *numbered(0, 3))
     new()
     (tmp_path / NEWER).unlink()
@@ -88,7 +88,7 @@ def test_two_rotations_between_two_passes_are_noticed(tmp_path: Path, new: Passe
     assert new.gaps == 1
 
 
-def test_a_file_that_was_cut_is_read_anew(tmp_path: Path, new: Passes) -> None:
+def test_a_truncated_file_is_read_from_the_start(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / NEWER, *numbered(0, 3))
     new()
     (tmp_path / NEWER).write_bytes(b"")
@@ -103,7 +103,7 @@ def test_damaged_lines_are_counted(tmp_path: Path, new: Passes, damaged: bytes) 
     assert new.damaged >= 1
 
 
-def test_what_is_no_regular_file_is_not_read(tmp_path: Path, new: Passes) -> None:
+def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / "elsewhere", LINE)
     (tmp_path / NEWER).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
@@ -153,7 +153,7 @@ def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str
     }
 
 
-def test_decisions_are_told_by_mode_action_reason_way_and_engine() -> None:
+def test_decisions_are_counted_by_mode_action_reason_way_and_engine() -> None:
     opted = {"action": "leave", "reason": 'The annotation "a" opts out.', "via": "agent"}
     lines = (LINE, LINE, opted, {**LINE, "fallback": True, "declared": "privileged"})
     found = families(counted(*lines))
@@ -167,7 +167,7 @@ def test_decisions_are_told_by_mode_action_reason_way_and_engine() -> None:
     assert found["runc_wrap_build_info"] == {(("version", "1.0"),): 1}
 
 
-def test_words_that_somebody_made_up_make_no_series() -> None:
+def test_invented_values_create_no_series() -> None:
     lines = [
         {"action": f"a{n}", "mode": f"m{n}", "via": ["x"], "engine": {}, "fallback": f"f{n}"}
         for n in range(100)
@@ -175,7 +175,7 @@ def test_words_that_somebody_made_up_make_no_series() -> None:
     assert {len(one) for one in counted(*lines).counts.values()} == {1}
 
 
-def test_series_are_bounded_and_the_rest_is_under_other() -> None:
+def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
     found = counter_state.Tally()
     for n in range(counter_state.MOST_SERIES + 50):
         for _ in range(2):
@@ -185,7 +185,7 @@ def test_series_are_bounded_and_the_rest_is_under_other() -> None:
     assert found.counts["m"]["other", "other"] == 100
 
 
-def test_a_series_that_rested_long_makes_room() -> None:
+def test_an_old_series_makes_room() -> None:
     found = counter_state.Tally()
     for n in range(counter_state.MOST_SERIES):
         found.add_bounded("m", (f"ns{n}",), 1, now=float(n))
@@ -195,7 +195,7 @@ def test_a_series_that_rested_long_makes_room() -> None:
     assert ("ns1",) in found.counts["m"]
 
 
-def test_a_total_counts_by_what_it_grew_by(tmp_path: Path) -> None:
+def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
     grown = []
     for total in (5, 5, 9, 2, 3):
         with counter_state.kept(tmp_path) as kept:
@@ -217,7 +217,7 @@ def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
-def test_a_damaged_tally_begins_anew(tmp_path: Path, text: str) -> None:
+def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
     (tmp_path / "tally.json").write_text(text)
     with counter_state.kept(tmp_path) as kept:
         assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})

@@ -46,7 +46,7 @@ def members(containers: list[Container], *others: Process) -> list[set[int]]:
     return [{one.pid for one in found.of(place)} for place in range(len(containers))]
 
 
-def test_by_cgroup_at_any_depth() -> None:
+def test_processes_are_found_by_cgroup_at_any_depth() -> None:
     assert members(
         [container(10)],
         process(10, cgroups="/a"),
@@ -57,7 +57,7 @@ def test_by_cgroup_at_any_depth() -> None:
     ) == [{10, 11, 12}]
 
 
-def test_a_cgroup_of_the_starters_or_ours_is_not_the_containers() -> None:
+def test_the_starters_or_our_own_cgroup_is_not_the_containers() -> None:
     assert members(
         [container(10), container(20)],
         process(5, cgroups="/shim"),
@@ -67,7 +67,7 @@ def test_a_cgroup_of_the_starters_or_ours_is_not_the_containers() -> None:
     ) == [{10}, {20}]
 
 
-def test_a_cgroup_of_two_containers_says_nothing() -> None:
+def test_a_cgroup_of_two_containers_identifies_neither() -> None:
     assert members(
         [container(10), container(20)],
         process(10, cgroups="/pod", namespace="pid:[10]"),
@@ -76,7 +76,7 @@ def test_a_cgroup_of_two_containers_says_nothing() -> None:
     ) == [{10, 11}, {20}]
 
 
-def test_by_pid_namespace_unless_it_is_the_hosts() -> None:
+def test_processes_are_found_by_pid_namespace_unless_it_is_the_hosts() -> None:
     assert members(
         [container(10), container(20)],
         process(10, namespace="pid:[10]"),
@@ -86,7 +86,7 @@ def test_by_pid_namespace_unless_it_is_the_hosts() -> None:
     ) == [{10, 11}, {20}]
 
 
-def test_by_descent() -> None:
+def test_processes_are_found_by_descent() -> None:
     assert members(
         [container(10)],
         process(10),
@@ -96,7 +96,7 @@ def test_by_descent() -> None:
     ) == [{10, 11, 12}]
 
 
-def test_a_shared_pid_namespace_is_the_first_ones_for_who_is_nowhere_else() -> None:
+def test_a_process_found_only_by_a_shared_pid_namespace_is_the_first_containers() -> None:
     assert members(
         [container(20), container(10)],
         process(10, first=True, cgroups="/pause", namespace="pid:[10]"),
@@ -114,7 +114,7 @@ def test_a_container_in_a_container_is_in_both() -> None:
     ) == [{10, 20}, {20}]
 
 
-def test_a_users_own_state_cannot_take_a_process_away() -> None:
+def test_a_users_own_state_cannot_claim_another_containers_process() -> None:
     forged = [container(10, owner=1000), container(11, owner=1000), container(1, owner=1000)]
     found = members(
         [container(10), *forged],
@@ -131,11 +131,11 @@ def test_a_users_state_names_that_users_processes_only() -> None:
     assert members(states, process(10, user=1000), process(11, user=1001)) == [{10}, set()]
 
 
-def test_a_container_that_is_gone_has_none() -> None:
+def test_a_deleted_container_has_no_processes() -> None:
     assert members([container(None), container(99)]) == [set(), set()]
 
 
-def test_the_kernels_word_of_a_real_process() -> None:
+def test_a_real_processs_kernel_state_is_read() -> None:
     found = container_processes.look(psutil.Process())
     assert found
     assert (found.pid, found.parent, found.user) == (os.getpid(), os.getppid(), os.getuid())
@@ -143,7 +143,7 @@ def test_the_kernels_word_of_a_real_process() -> None:
     assert os.getpid() in container_processes.snapshot()
 
 
-def test_a_process_that_is_gone_is_none() -> None:
+def test_an_ended_process_is_none() -> None:
     child = subprocess.Popen(["sleep", "60"])
     handle = psutil.Process(child.pid)
     child.kill()

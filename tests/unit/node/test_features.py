@@ -35,11 +35,13 @@ def _of(
         ("crun", "1.21", True),
     ],
 )
-def test_which_runtimes_take_flags(tmp_path: Path, kind: str, version: str, takes: bool) -> None:
+def test_runtimes_that_support_flags_are_known(
+    tmp_path: Path, kind: str, version: str, takes: bool
+) -> None:
     assert (LOG in _of(tmp_path, kind, version).flags) is takes
 
 
-def test_what_the_runtime_says_itself_counts_and_the_kernel_must_have_it(tmp_path: Path) -> None:
+def test_the_runtimes_own_statement_counts_if_the_kernel_supports_it(tmp_path: Path) -> None:
     said = {"supportedFlags": [LOG], "actions": ["SCMP_ACT_ERRNO"]}
     found = _of(tmp_path, "runc", "1.2.0", said)
     assert found.flags == {LOG}
@@ -50,7 +52,7 @@ def test_what_the_runtime_says_itself_counts_and_the_kernel_must_have_it(tmp_pat
     assert KILLABLE not in _of(tmp_path, "runc", "1.2.0").flags
 
 
-def test_what_the_kernel_says_itself_counts_whatever_its_release(tmp_path: Path) -> None:
+def test_the_kernels_own_statement_counts_whatever_its_release(tmp_path: Path) -> None:
     runtime = Runtime(machine.fake(tmp_path, "crun", "echo '{}'"), "crun", "1.21")
     backported = features.of(runtime, (5, 14), lambda _: True)
     assert KILLABLE in backported.flags
@@ -59,7 +61,7 @@ def test_what_the_kernel_says_itself_counts_whatever_its_release(tmp_path: Path)
     assert KILLABLE not in without.flags
 
 
-def test_the_kernel_tells_flags_that_it_takes_from_those_that_it_does_not() -> None:
+def test_the_kernel_accepts_known_flags_and_rejects_unknown_ones() -> None:
     assert features.takes(1) is True  # TSYNC, since 3.17
     assert features.takes(1 << 30) is False
     before = Path("/proc/self/status").read_text()
@@ -69,7 +71,7 @@ def test_the_kernel_tells_flags_that_it_takes_from_those_that_it_does_not() -> N
     assert seccomp == [line for line in after.splitlines() if line.startswith("Seccomp")]
 
 
-def test_what_the_kernel_lacks_cannot_be_used(
+def test_a_feature_that_the_kernel_lacks_cannot_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "_KERNEL", tmp_path)
@@ -82,7 +84,7 @@ def test_what_the_kernel_lacks_cannot_be_used(
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="written for x86_64")
-def test_abis_are_told_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abis_are_detected_by_running_a_program_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     found = abi_probe.runnable("amd64")
     assert found is None or "SCMP_ARCH_X86_64" in found
     assert abi_probe.runnable("riscv64") is None

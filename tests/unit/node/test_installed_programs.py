@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return machine.empty(tmp_path, monkeypatch)
 
 
-def test_the_first_that_is_found_wins(folder: Path) -> None:
+def test_the_first_program_found_wins(folder: Path) -> None:
     crun = machine.fake(folder, "crun", CRUN)
     found = installed_programs.find_runtime(["runc", "crun"])
     assert found == installed_programs.Runtime(crun, "crun", "1.21")
@@ -49,7 +49,7 @@ def test_names_are_looked_up_in_the_fixed_path_only(
         installed_programs.find_runtime(["runc", "crun"])
 
 
-def test_what_may_not_be_executed_is_not_there(folder: Path) -> None:
+def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:
     machine.fake(folder, "runc", RUNC).chmod(0o644)
     (folder / "crun").mkdir()
     assert installed_programs.locate("runc") is installed_programs.locate("crun") is None
@@ -65,7 +65,7 @@ def test_what_may_not_be_executed_is_not_there(folder: Path) -> None:
         ("printf 'runc version'", "not `runc version ...` or `crun version ...`"),
     ],
 )
-def test_what_is_no_runtime_is_refused_with_what_it_said(
+def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(
     script: str, said: str, folder: Path
 ) -> None:
     machine.fake(folder, "runc", script)
@@ -73,7 +73,7 @@ def test_what_is_no_runtime_is_refused_with_what_it_said(
         installed_programs.find_runtime(["runc"])
 
 
-def test_a_program_that_hangs_is_as_good_as_none(
+def test_a_program_that_hangs_counts_as_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.fake(folder, "podman", "exec sleep 60")
@@ -101,7 +101,7 @@ def test_a_version_is_read_as_each_engine_prints_it(
     assert installed_programs.engine_versions() == {engine: numbers}
 
 
-def test_an_engine_that_prints_no_version_is_as_good_as_none(folder: Path) -> None:
+def test_an_engine_that_prints_no_version_counts_as_missing(folder: Path) -> None:
     machine.fake(folder, "podman", r"printf 'podman \377 dev'")
     assert installed_programs.version("podman") is None
     assert installed_programs.engine_versions() == {}
@@ -121,7 +121,7 @@ def _applied(prefix: Path, runtime: Path) -> Path:
     return prefix / "lib/runtime"
 
 
-def test_the_kind_in_force_goes_first_while_its_program_is_there(
+def test_the_kind_in_force_comes_first_while_its_program_exists(
     folder: Path, tmp_path: Path
 ) -> None:
     links = tmp_path / "lib/runtime"
@@ -136,7 +136,7 @@ def test_the_kind_in_force_goes_first_while_its_program_is_there(
     assert installed_programs.default_runtimes(_applied(tmp_path, runc)) == ["runc", "crun"]
 
 
-def test_without_a_policy_the_link_still_tells_the_kind(folder: Path, tmp_path: Path) -> None:
+def test_without_a_policy_the_link_shows_the_kind(folder: Path, tmp_path: Path) -> None:
     machine.fake(folder, "runc", RUNC)
     _applied(tmp_path, machine.fake(folder, "crun", CRUN))
     (policies(tmp_path) / "current").unlink()

@@ -39,15 +39,13 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (found.arch, found.kernel) == (uname.goarch(), uname.kernel())
 
 
-def test_a_node_without_anything_but_a_runtime_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_needs_only_a_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.fake(machine.empty(tmp_path, monkeypatch), "crun", "echo crun version 1.21")
     found = node_facts.gather(Places(tmp_path), ["runc", "crun"])
     assert (found.engines, found.own_profiles, found.system_profile) == ({}, {}, None)
 
 
-def test_what_is_not_written_keeps_the_kind_in_force_and_what_is_written_counts(
+def test_the_kind_in_force_stays_unless_the_config_names_a_runtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = machine.empty(tmp_path, monkeypatch)

@@ -42,7 +42,7 @@ def _refusal(places: Places, kind: str = "crun") -> str:
     return str(told.value)
 
 
-def test_a_container_that_is_there_is_named_with_what_to_do(places: Places, tmp_path: Path) -> None:
+def test_an_existing_container_is_named_with_what_to_do(places: Places, tmp_path: Path) -> None:
     made = _made(places, tmp_path / "root", "a")
     said = _refusal(places)
     assert f"from runc to crun, which cannot manage what runc made: {made} would be" in said
@@ -74,7 +74,7 @@ def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_pat
     runtime_switch.check(places, "crun")
 
 
-def test_a_kind_whose_program_is_gone_still_has_its_containers(
+def test_a_kind_whose_program_is_missing_still_has_its_containers(
     places: Places, tmp_path: Path
 ) -> None:
     made = _made(places, tmp_path / "root", "a")
@@ -85,13 +85,13 @@ def test_a_kind_whose_program_is_gone_still_has_its_containers(
     )
 
 
-def test_containers_that_are_gone_hold_nothing_up(places: Places, tmp_path: Path) -> None:
+def test_deleted_containers_do_not_block_a_switch(places: Places, tmp_path: Path) -> None:
     _made(places, tmp_path / "root", "a").rmdir()
     runtime_switch.check(places, "crun")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../root", "a/b", "a\0"])
-def test_an_id_that_leads_elsewhere_is_no_container(
+def test_an_id_that_leads_elsewhere_is_not_a_container(
     name: str, places: Places, tmp_path: Path
 ) -> None:
     (tmp_path / "root/a/b").mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_an_id_that_leads_elsewhere_is_no_container(
 
 
 @pytest.mark.parametrize("root", ["", None, ".", 7])
-def test_a_record_that_tells_no_root_is_no_container(
+def test_a_record_without_a_root_is_not_a_container(
     root: object, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

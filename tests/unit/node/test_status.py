@@ -38,11 +38,13 @@ if TYPE_CHECKING:
         (0, 0, 0, 2, True),
     ],
 )
-def test_is_enough(seccomp: int, filters: int | None, needed: int, had: int, enough: bool) -> None:
+def test_a_process_needs_its_containers_number_of_filters(
+    seccomp: int, filters: int | None, needed: int, had: int, enough: bool
+) -> None:
     assert status.is_enough(seccomp, filters, needed, had) is enough
 
 
-def test_what_a_process_inherits_is_looked_for_above_all_of_the_containers_own() -> None:
+def test_inherited_filters_are_searched_above_the_containers_own_processes() -> None:
     """Four generations, below a runtime that has a filter itself."""
     own = [process(pid, pid - 1, seccomp=2, filters=2) for pid in (11, 12, 13, 14)]
     runtime = process(10, 1, seccomp=2, filters=1)
@@ -53,7 +55,7 @@ def test_what_a_process_inherits_is_looked_for_above_all_of_the_containers_own()
     assert [status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
 
 
-def test_of_two_ledgers_records_the_later_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = (
         reader.record({"id": "a", "action": "inject", "reason": when, "time": when})
         for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
@@ -80,7 +82,9 @@ ONE = [process(10)]
         (containers.RUNNING, RECORD, [], [], None),
     ],
 )
-def test_agrees(state: str, record: Any, members: Any, deviating: Any, expected: Any) -> None:
+def test_a_container_agrees_if_its_processes_have_their_filters(
+    state: str, record: Any, members: Any, deviating: Any, expected: Any
+) -> None:
     assert status.agrees(state, record, members, deviating) is expected
 
 
@@ -126,13 +130,13 @@ def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> No
     assert entry.record.reason == "Because."
 
 
-def test_one_that_was_left_alone_agrees(tmp_path: Path, child: int) -> None:
+def test_a_container_that_was_left_unchanged_agrees(tmp_path: Path, child: int) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a", action="leave", filters=0)
     (entry,) = status.gather(tmp_path / "ledger").entries
     assert entry.agrees is True
 
 
-def test_roots_are_compared_as_the_places_that_they_are(tmp_path: Path, child: int) -> None:
+def test_roots_are_compared_by_their_real_path(tmp_path: Path, child: int) -> None:
     made(tmp_path, child)
     (tmp_path / "link").symlink_to("root")
     line(tmp_path / "ledger", f"{tmp_path}/link/", "a")
@@ -140,7 +144,7 @@ def test_roots_are_compared_as_the_places_that_they_are(tmp_path: Path, child: i
     assert entry.record
 
 
-def test_without_a_root_it_was_the_runtimes_own(
+def test_without_a_recorded_root_the_runtimes_default_counts(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = made(tmp_path, child)
@@ -151,7 +155,9 @@ def test_without_a_root_it_was_the_runtimes_own(
     assert status.gather(tmp_path / "ledger").entries[0].record
 
 
-def test_what_is_confined_at_a_second_look_did_not_deviate(tmp_path: Path, child: int) -> None:
+def test_a_process_confined_at_the_second_check_does_not_deviate(
+    tmp_path: Path, child: int
+) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")
     (entry,) = status.gather(tmp_path / "ledger").entries
     assert entry.agrees is False
@@ -162,7 +168,7 @@ def test_what_is_confined_at_a_second_look_did_not_deviate(tmp_path: Path, child
 
 
 @pytest.mark.parametrize(("name", "is_late"), [("crun", True), ("sleep", False)])
-def test_who_still_is_the_runtime_by_its_name_is_given_more_time(
+def test_a_process_with_the_runtimes_name_gets_more_time(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
 ) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")

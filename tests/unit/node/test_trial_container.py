@@ -18,7 +18,7 @@ STATUS = "Name:\\tcat\\nSeccomp:\\t{}\\nSeccomp_filters:\\t{}\\n"
 
 
 @pytest.mark.parametrize(("seccomp", "filters"), [(0, 0), (2, 1), (2, 3)])
-def test_what_the_kernel_says_is_read(seccomp: int, filters: int, tmp_path: Path) -> None:
+def test_the_kernels_state_is_read(seccomp: int, filters: int, tmp_path: Path) -> None:
     runtime = machine.fake(tmp_path, "runc", f"printf '{STATUS.format(seccomp, filters)}'")
     assert trial_container.run(runtime) == trial_container.Confinement(seccomp, filters)
 
@@ -37,14 +37,14 @@ def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
         ("echo Seccomp: x", "printed no Seccomp line"),
     ],
 )
-def test_a_container_that_did_not_run_is_told_in_the_runtimes_words(
+def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(
     script: str, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(trial_container.TrialFailed, match=said):
         trial_container.run(machine.fake(tmp_path, "runc", script))
 
 
-def test_a_runtime_that_is_not_there_or_hangs_is_told(
+def test_a_missing_or_hanging_runtime_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(trial_container.TrialFailed, match="No such file"):
@@ -54,7 +54,7 @@ def test_a_runtime_that_is_not_there_or_hangs_is_told(
         trial_container.run(machine.fake(tmp_path, "runc", "exec sleep 60"))
 
 
-def test_the_bundle_is_whole_and_gone_afterwards(tmp_path: Path) -> None:
+def test_the_bundle_is_complete_and_removed_afterwards(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     copy = (
         f'cp "$5/config.json" {shlex.quote(str(kept))}; ls "$5/rootfs" >&2; echo "$5" >&2; exit 1'

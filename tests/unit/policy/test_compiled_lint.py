@@ -38,11 +38,11 @@ def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
 @pytest.mark.parametrize(
     "changes", [{"runtime_kind": "crun", "runtime_version": "1.21"}, {"runtime_version": "odd"}]
 )
-def test_what_only_an_old_runc_refuses_is_none_of_anothers(changes: Any) -> None:
+def test_an_error_of_old_runc_only_does_not_affect_other_runtimes(changes: Any) -> None:
     assert _check(own_profiles={"a.json": FLAGGED}, **changes) == []
 
 
-def test_what_runtime_or_kernel_do_not_have_is_refused() -> None:
+def test_features_that_runtime_or_kernel_lack_are_refused() -> None:
     logging = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_LOG"}])
     crun: dict[str, Any] = {"runtime_kind": "crun", "runtime_version": "1.21"}
     with pytest.raises(PolicyError, match=r"a\.json: uses SCMP_ACT_LOG, which crun 1\.21 or this"):
@@ -58,13 +58,13 @@ def test_a_remark_on_the_owners_profile_is_shown() -> None:
     assert remark.endswith("; remove the rule, or give it another action or error.")
 
 
-def test_the_systems_file_is_the_owners_only_once_he_names_it() -> None:
+def test_the_systems_file_counts_as_the_owners_only_if_the_policy_names_it() -> None:
     system = ("/etc/containers/seccomp.json", NEEDLESS)
     assert _check(system_profile=system) == []
     assert len(_check({"default.profile": SYSTEM}, system_profile=system)) == 1
 
 
-def test_an_error_in_the_systems_file_refuses_too() -> None:
+def test_an_error_in_the_systems_file_also_refuses_the_policy() -> None:
     system = ("/etc/containers/seccomp.json", FLAGGED)
     with pytest.raises(PolicyError, match="containers-common@system: flags"):
         _check(system_profile=system)

@@ -40,7 +40,7 @@ def test_with_nothing_installed_every_default_is_the_newest() -> None:
     }
 
 
-def test_what_is_installed_tells_the_version() -> None:
+def test_the_installed_engine_decides_the_version() -> None:
     engines = {"containerd": "1.7.24", "docker": "26.1.5", "crio": "1.30.1"}
     found = _defaults(engines=engines)
     assert [found[engine] for engine in (*engines, UNKNOWN)] == [
@@ -98,7 +98,7 @@ def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
         ({}, "0.40", "older than the built-in profiles"),
     ],
 )
-def test_what_cannot_be_podmans_default_is_told_with_what_to_write(
+def test_an_impossible_podman_default_is_reported_with_what_to_write(
     changes: Any, wanted: str, said: str
 ) -> None:
     with pytest.raises(PolicyError) as told:
@@ -107,7 +107,7 @@ def test_what_cannot_be_podmans_default_is_told_with_what_to_write(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_one_engines_default_can_be_everybodys(engine: str) -> None:
+def test_one_engines_default_can_apply_to_all(engine: str) -> None:
     found = _defaults({"runtime_default.engine": engine})
     assert set(found.values()) == {_defaults()[engine]}
 
@@ -129,7 +129,7 @@ def test_all_broken_profiles_are_named_at_once() -> None:
     ]
 
 
-def test_a_default_that_is_no_profile_is_told() -> None:
+def test_a_default_that_is_not_a_profile_is_reported() -> None:
     with pytest.raises(PolicyError, match=r"no file x\.json in the profile directory; it has no"):
         compiled({"default.profile": "localhost/x.json"})
     with pytest.raises(PolicyError, match="no built-in profile is called 'dokcer'"):
@@ -185,7 +185,7 @@ hostile = st.text("a/.%\u00e9\u4e2d\n\\ ", max_size=12) | st.builds(
 
 @given(name=hostile)
 @settings(max_examples=60)
-def test_a_name_is_taken_only_if_every_create_finds_it(
+def test_a_name_is_accepted_only_if_every_create_finds_it(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     prefix = tmp_path_factory.mktemp("prefix")
@@ -239,7 +239,7 @@ def test_int_arguments_are_compared_as_the_kernel_does_unless_told_otherwise() -
     assert written.narrowed == {}
 
 
-def test_a_rule_that_upper_bits_pass_is_told_where_it_stays() -> None:
+def test_a_remaining_rule_that_upper_bits_bypass_is_reported() -> None:
     assert _said("kernel", _all_but_one()) == []
     [line] = _said("engine", _all_but_one())
     assert "by setting upper bits (socket;" in line

@@ -39,7 +39,7 @@ def test_nothing_touched_is_nothing_changed(etc: Path) -> None:
     assert _changes(etc) == []
 
 
-def test_every_source_is_told_by_its_name(etc: Path) -> None:
+def test_every_changed_source_is_named(etc: Path) -> None:
     (etc / "config.toml").write_text("#")
     (etc / "conf.d" / "x.toml").write_text("")
     (etc / "profiles" / "team" / "a.json").unlink()
@@ -52,7 +52,7 @@ def test_every_source_is_told_by_its_name(etc: Path) -> None:
     ]
 
 
-def test_what_cannot_be_read_is_no_reason_to_fail(etc: Path) -> None:
+def test_an_unreadable_source_is_not_an_error(etc: Path) -> None:
     (etc / "config.toml").unlink()
     (etc / "config.toml").symlink_to("nowhere")
     assert _changes(etc) == ["config.toml has changed"]

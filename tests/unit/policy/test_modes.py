@@ -49,7 +49,7 @@ def test_a_rules_profile_is_compiled_in_every_mode() -> None:
         compiled({"rule": [{"name": "a", "profile": "x"}]})
 
 
-def test_enforce_log_is_refused_where_flags_are() -> None:
+def test_enforce_log_is_refused_if_the_runtime_refuses_flags() -> None:
     with pytest.raises(PolicyError, match=r"runc 1\.1\.15 .* does not\. Use audit, or install"):
         compiled({"default.mode": "enforce-log"})
     found = compiled({"default.mode": "enforce-log"}, flags=FLAGS)
@@ -60,13 +60,13 @@ def test_enforce_log_is_refused_where_flags_are() -> None:
     assert "flags" not in _block(found)
 
 
-def test_audit_is_refused_without_the_action_and_told_without_the_log() -> None:
+def test_audit_is_refused_without_the_action_and_remarked_without_the_log() -> None:
     with pytest.raises(PolicyError, match="audit needs the action SCMP_ACT_LOG"):
         compiled(AUDIT, actions=ACTIONS - {LOG})
     assert any("lacks log" in remark for remark in compiled(AUDIT, logged=False).remarks)
 
 
-def test_observe_brings_audit_along_for_when_no_agent_listens() -> None:
+def test_observe_also_compiles_audit_for_creates_without_an_agent() -> None:
     found = compiled(OBSERVE, listener="/p/var/agent/notify.sock")
     assert _modes(found) == {"audit", "enforce", "observe"}
     made = _block(found, "observe")
@@ -86,7 +86,7 @@ def test_observe_brings_audit_along_for_when_no_agent_listens() -> None:
         ({"listener": "/" + "x" * 107}, "whose path is longer than a socket's can be"),
     ],
 )
-def test_observe_is_refused_where_it_cannot_be(facts: dict[str, Any], said: str) -> None:
+def test_observe_is_refused_if_it_is_not_supported(facts: dict[str, Any], said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         compiled(OBSERVE, **facts)
 
@@ -97,12 +97,12 @@ def test_without_libseccomp_observe_has_no_names_to_list(monkeypatch: pytest.Mon
         compiled(OBSERVE)
 
 
-def test_what_is_said_of_audit_is_said_at_the_place_of_observe() -> None:
+def test_remarks_on_audit_are_given_at_the_line_of_observe() -> None:
     (told,) = [one for one in compiled(OBSERVE, logged=False).remarks if "lacks log" in one]
     assert "default.privileged" not in told
 
 
-def test_abis_are_those_that_the_kernel_runs_or_the_native_one() -> None:
+def test_abis_are_limited_to_the_kernels_or_the_native_one() -> None:
     runs = frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"})
     every = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
     assert _block(compiled())["architectures"] == every

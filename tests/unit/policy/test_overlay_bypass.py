@@ -43,7 +43,7 @@ def _allow(*names: str, **more: Any) -> dict[str, Any]:
     return {"names": list(names), "action": "SCMP_ACT_ALLOW", **more}
 
 
-def test_a_call_that_a_ring_makes_is_denied_with_the_ring_and_told() -> None:
+def test_a_denied_call_that_a_ring_makes_is_denied_with_the_ring_and_reported() -> None:
     found = compiled({"overlay.deny": ["splice"], **RINGS})
     assert found.policy["overlay"]["deny"] == ["splice", *CALLS]
     (told,) = [line for line in found.remarks if "io_uring does splice too" in line]
@@ -54,14 +54,14 @@ def test_a_call_that_a_ring_makes_is_denied_with_the_ring_and_told() -> None:
     assert any("io_uring does the denied sockets too" in line for line in sockets.remarks)
 
 
-def test_whoever_denies_the_ring_itself_denies_it_handed_over_too_and_is_told_nothing() -> None:
+def test_a_denied_ring_is_also_denied_to_a_receiver_without_a_remark() -> None:
     for call in IO_URING:
         found = compiled({"overlay.deny": [call], **RINGS})
         assert {*found.policy["overlay"]["deny"]} == IO_URING
         assert found.remarks == ()
 
 
-def test_a_ring_that_is_allowed_stays_and_the_way_around_is_told() -> None:
+def test_an_allowed_ring_stays_and_the_bypass_is_reported() -> None:
     written = {"overlay.deny": ["splice"], "overlay.deny_sockets": ["AF_ALG"]}
     found = compiled({**written, "overlay.io_uring": "allow", **RINGS})
     assert found.policy["overlay"]["deny"] == ["splice"]
@@ -71,12 +71,12 @@ def test_a_ring_that_is_allowed_stays_and_the_way_around_is_told() -> None:
     assert not any("programs still have" in line for line in newer.remarks)
 
 
-def test_denying_a_ring_that_is_allowed_is_refused() -> None:
+def test_denying_an_allowed_ring_is_refused() -> None:
     with pytest.raises(PolicyError, match=r"io_uring is allow, but overlay\.deny has io_uring_set"):
         compiled({"overlay.deny": ["io_uring_setup"], "overlay.io_uring": "allow"})
 
 
-def test_siblings_are_told_by_capability_and_with_what_to_write() -> None:
+def test_siblings_are_reported_by_capability_with_what_to_write() -> None:
     (told,) = _remarks(deny=["mount"])
     names = "fsopen, fsconfig, fsmount, fspick, move_mount, open_tree, mount_setattr"
     assert told == (
@@ -86,7 +86,7 @@ def test_siblings_are_told_by_capability_and_with_what_to_write() -> None:
     assert _remarks(deny=["mount", *names.split(", ")]) == []
 
 
-def test_a_sibling_of_some_arguments_is_told_as_such() -> None:
+def test_a_sibling_for_some_arguments_is_reported_as_such() -> None:
     (told,) = _remarks(deny=["unshare"])
     assert "clone under containers-common and with some arguments under containerd, crio" in told
     some = {"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}
@@ -107,13 +107,13 @@ def test_a_rule_without_comparisons_beats_those_with_and_the_first_of_two_holds(
     assert "setns under" in told
 
 
-def test_a_denial_that_a_capability_lifts_is_told_with_it() -> None:
+def test_a_denial_that_a_capability_lifts_is_reported_with_it() -> None:
     denial = {"names": ["finit_module"], "action": ERRNO, "excludes": {"caps": ["CAP_SYS_MODULE"]}}
     told = "\n".join(_own("SCMP_ACT_ALLOW", denial, deny=["init_module"]))
     assert "finit_module with CAP_SYS_MODULE under localhost/a; add finit_module to deny" in told
 
 
-def test_32_bit_forms_are_told_and_leaving_the_abi_out_closes_them() -> None:
+def test_32_bit_forms_are_reported_and_leaving_out_the_abi_closes_them() -> None:
     told = "\n".join(_remarks(deny=["clock_settime"]))
     assert f"stime, clock_settime64 through the ABI x86 with CAP_SYS_TIME under {ENGINES}" in told
     (told,) = _remarks(deny=["umount2"])
@@ -122,7 +122,7 @@ def test_32_bit_forms_are_told_and_leaving_the_abi_out_closes_them() -> None:
     assert compiled({"overlay.deny": ["umount2"], "default.abis": "native"}).remarks == ()
 
 
-def test_the_two_calls_that_stand_for_many_are_told() -> None:
+def test_the_two_multiplexing_calls_are_reported() -> None:
     (told,) = _remarks(deny=["shmget"])
     assert f"ipc through the ABI x86 under {ENGINES}; add ipc to deny or" in told
     assert _remarks(deny=["shmget", "ipc"]) == []
@@ -135,17 +135,17 @@ def test_the_two_calls_that_stand_for_many_are_told() -> None:
     assert compiled({**closed, "default.abis": "native"}).remarks == ()
 
 
-def test_libseccomp_denies_through_socketcall_what_is_denied_where_no_rule_names_it() -> None:
+def test_libseccomp_applies_denials_to_socketcall_if_no_rule_names_it() -> None:
     assert _own("SCMP_ACT_ALLOW", deny=["bind"]) == []
 
 
-def test_a_way_around_that_every_container_needs_is_told_as_what_it_is() -> None:
+def test_a_bypass_that_every_container_needs_is_reported_as_such() -> None:
     (told,) = _remarks(deny=["execveat"])
     assert told.startswith("note: overlay.deny: ways around execveat stay open: execve under")
     assert told.endswith("; execve cannot be closed: no container starts without.")
 
 
-def test_a_call_that_this_libseccomp_does_not_know_only_a_profile_closes() -> None:
+def test_only_a_profile_closes_a_call_that_libseccomp_does_not_know() -> None:
     deny = ["mount", "open_tree", "mount_setattr"]
     told = "\n".join(_own("SCMP_ACT_ALLOW", deny=deny))
     assert "open_tree_attr under localhost/a" in told
@@ -154,19 +154,19 @@ def test_a_call_that_this_libseccomp_does_not_know_only_a_profile_closes() -> No
         assert _own(ERRNO, _allow("open_tree_attr"), deny=deny) == []
 
 
-def test_what_a_ring_does_for_a_sibling_is_told() -> None:
+def test_a_ring_that_makes_a_sibling_call_is_reported() -> None:
     (told,) = _own(ERRNO, _allow("io_uring_setup"), deny=["socketpair"])
     assert "socket by io_uring under localhost/a; add socket to deny" in told
     assert _own(ERRNO, _allow("io_uring_setup"), deny=["socketpair", "socket"]) == []
 
 
-def test_what_is_no_call_is_said() -> None:
+def test_ways_around_that_are_not_calls_are_reported() -> None:
     told = _remarks(deny=["ptrace", *sibling_calls.SIBLINGS["ptrace"]])
     assert [line for line in told if "/proc/PID/mem can do what ptrace does" in line]
     assert not [line for line in told if line.startswith("warning")]
 
 
-def test_calls_that_linux_exempts_from_filters_are_told_once() -> None:
+def test_calls_that_linux_exempts_from_filters_are_reported_once() -> None:
     (told,) = _remarks(deny=["uretprobe"])
     assert "overlay.deny has uretprobe, which Linux lets through every filter" in told
     assert _remarks(deny=["bpf"]) == []

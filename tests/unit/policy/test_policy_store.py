@@ -47,7 +47,7 @@ def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None
     assert links[0].readlink() == Path("/usr/bin/crun")
 
 
-def test_the_launcher_is_told_by_a_file_that_a_failure_stops_no_container(tmp_path: Path) -> None:
+def test_a_file_tells_the_launcher_that_a_failure_stops_no_container(tmp_path: Path) -> None:
     marker = policies(tmp_path) / "current/run-unmodified"
     policy_store.put_in_force(NEW, tmp_path)
     assert marker.is_file()
@@ -55,14 +55,14 @@ def test_the_launcher_is_told_by_a_file_that_a_failure_stops_no_container(tmp_pa
     assert not marker.exists()
 
 
-def test_the_launchers_look_for_that_file_where_it_is_written() -> None:
+def test_the_launchers_read_that_file_from_where_it_is_written() -> None:
     c = Path(shared_words.__file__).with_name("launcher.c").read_text()
     assert f'#define POLICY_FORM "{VERSION}"\n' in shared_words.header()
     assert '"var/policy." POLICY_FORM "/current/run-unmodified"\n' in c
     assert f"/var/policy.{VERSION}/current/run-unmodified\n" in shared_words.script()
 
 
-def test_the_policy_before_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:
+def test_the_previous_policy_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:
     where = policies(tmp_path)
     policy_store.put_in_force(OLD, tmp_path)
     first = (where / "current").resolve()
@@ -74,7 +74,7 @@ def test_the_policy_before_stays_for_creates_that_still_read_it(tmp_path: Path) 
     assert not first.exists()
 
 
-def test_other_files_beside_the_policy_and_the_runtime_are_never_removed(tmp_path: Path) -> None:
+def test_other_files_beside_policy_and_runtime_are_never_removed(tmp_path: Path) -> None:
     others = [
         policies(tmp_path) / "notes/1/policy.json",
         policies(tmp_path) / "1.old/policy.json",
@@ -193,7 +193,7 @@ def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
 
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
-def test_whatever_call_fails_one_whole_policy_is_in_force_and_the_next_apply_works(
+def test_any_failing_call_leaves_one_whole_policy_and_the_next_apply_works(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
     for number in itertools.count(1):
@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert _seen(tmp_path) == before
 
 
-def test_two_at_once_end_with_one_of_them_whole(tmp_path: Path) -> None:
+def test_of_two_simultaneous_applies_one_is_wholly_in_force(tmp_path: Path) -> None:
     policy_store.put_in_force(OLD, tmp_path)
     failed: list[BaseException] = []
 

@@ -35,12 +35,12 @@ def _problems(*rules: dict[str, Any]) -> list[str]:
         ({"engine": ["podman", "buildah"], "image": ["x"]}, "(0, 'image'): rule.image never"),
     ],
 )
-def test_what_cannot_be_meant_is_told(rule: dict[str, Any], said: str) -> None:
+def test_a_rule_that_cannot_be_intended_is_reported(rule: dict[str, Any], said: str) -> None:
     [told] = _problems(rule)
     assert said in told
 
 
-def test_a_rule_has_a_name_of_its_own() -> None:
+def test_each_rule_has_a_unique_name() -> None:
     [told] = rule_checks.problems([{"mode": "audit"}], _place)
     assert "the rule has no name" in told
     [told] = _problems({"name": "a", "pod": ["x"]}, {"name": "a", "pod": ["y"]})
@@ -63,7 +63,7 @@ def test_a_rule_has_a_name_of_its_own() -> None:
         ({"until": DAY}, {}, True),
     ],
 )
-def test_a_rule_after_one_that_takes_all_of_it_is_never_reached(
+def test_a_rule_after_one_that_covers_it_is_never_reached(
     earlier: dict[str, Any], later: dict[str, Any], reached: bool
 ) -> None:
     told = _problems(earlier, later)
@@ -82,7 +82,7 @@ def test_a_rule_after_one_that_takes_all_of_it_is_never_reached(
         ),
     ],
 )
-def test_a_day_holds_to_its_end(until: dt.date, end: dt.datetime) -> None:
+def test_a_rule_until_a_day_applies_to_the_days_end(until: dt.date, end: dt.datetime) -> None:
     assert rule_checks.ends(until) == int(end.timestamp())
     rule = {"name": "a", "until": until}
     assert rule_checks.compiled([rule]) == [{"name": "a", "until": rule_checks.ends(until)}]
@@ -109,7 +109,7 @@ rules = st.lists(
 
 
 @given(rules, st.text("ab", max_size=3), st.text("ab", max_size=3) | st.none(), st.integers(0))
-def test_a_rule_that_is_told_to_be_never_reached_never_decides(
+def test_a_rule_reported_as_never_reached_never_decides(
     written: list[dict[str, Any]], pod: str, image: str | None, now: int
 ) -> None:
     named = [{"name": f"r{number}", **rule} for number, rule in enumerate(written)]

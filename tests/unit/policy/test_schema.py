@@ -19,7 +19,7 @@ anything: st.SearchStrategy[object] = st.recursive(
 )
 
 
-def test_every_default_is_a_value_that_its_setting_takes() -> None:
+def test_every_default_is_valid_for_its_setting() -> None:
     for setting in schema.SETTINGS:
         assert schema.problem(setting.name, setting.default) is None
 
@@ -71,14 +71,12 @@ def test_every_setting_has_a_meaning_and_every_meaning_a_setting() -> None:
         ("runtime_default.containers_common", 5, "of containers/common (0.62.3; not Podman"),
     ],
 )
-def test_a_value_that_a_setting_does_not_take_is_shown_with_what_it_takes(
-    name: str, value: Any, said: str
-) -> None:
+def test_an_invalid_value_is_shown_with_the_valid_ones(name: str, value: Any, said: str) -> None:
     assert said in str(schema.problem(name, value))
 
 
 @given(st.text(), anything)
-def test_an_unknown_name_is_refused_with_all_that_there_are(name: str, value: object) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(name: str, value: object) -> None:
     said = schema.problem(f"x{name}", value)
     assert said is not None
     assert said.startswith(f"x{name}"[:80])
@@ -86,6 +84,6 @@ def test_an_unknown_name_is_refused_with_all_that_there_are(name: str, value: ob
 
 
 @given(st.sampled_from(sorted(schema.BY_NAME)), anything)
-def test_whatever_is_written_is_taken_or_told_shortly(name: str, value: object) -> None:
+def test_any_value_is_accepted_or_reported_briefly(name: str, value: object) -> None:
     said = schema.problem(name, value)
     assert said is None or len(said) < len(name) + 300

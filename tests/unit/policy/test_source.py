@@ -26,11 +26,11 @@ def _read(tmp_path: Path, **files: str | bytes) -> Values:
     return source.read(tmp_path / "config.toml", tmp_path / "conf.d")
 
 
-def test_nothing_written_is_all_defaults(tmp_path: Path) -> None:
+def test_without_files_all_settings_are_defaults(tmp_path: Path) -> None:
     assert source.read(tmp_path / "none.toml", tmp_path / "none.d") == schema.defaults()
 
 
-def test_the_last_word_holds_and_the_rest_stays(tmp_path: Path) -> None:
+def test_the_last_value_applies_and_the_others_stay(tmp_path: Path) -> None:
     values = _read(
         tmp_path,
         config='on_error = "run-unmodified"\n[default]\nprofile = "moby"\n',
@@ -40,7 +40,7 @@ def test_the_last_word_holds_and_the_rest_stays(tmp_path: Path) -> None:
     assert (values["default.profile"], values["on_error"]) == ("crio", "run-unmodified")
 
 
-def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as told:
         _read(tmp_path, config="on_error = 1\n", a='[defualt]\nprofile = "x"\n', b="[default]\nx=1")
     lines = str(told.value).splitlines()
@@ -75,7 +75,7 @@ def test_a_broken_file_is_named_with_what_is_wrong(
     assert said in str(told.value)
 
 
-def test_a_fifo_a_directory_and_a_link_to_nothing_are_told_at_once(tmp_path: Path) -> None:
+def test_a_fifo_a_directory_and_a_dangling_link_are_reported_at_once(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.symlink_to("nowhere")
     with pytest.raises(PolicyError, match=r"config\.toml: cannot be read: No such file"):
@@ -90,7 +90,7 @@ def test_a_fifo_a_directory_and_a_link_to_nothing_are_told_at_once(tmp_path: Pat
         _read(tmp_path)
 
 
-def test_what_is_written_is_told_from_the_default_even_if_it_is_the_same(tmp_path: Path) -> None:
+def test_a_written_value_is_distinguished_from_an_equal_default(tmp_path: Path) -> None:
     assert _read(tmp_path).written("runtime") is None
     values = _read(tmp_path, config='runtime = ["runc", "crun"]\n')
     assert values.written("runtime") == ["runc", "crun"] == values["runtime"]

@@ -57,12 +57,12 @@ deny = []
         (("nothing",), 1),
     ],
 )
-def test_a_key_has_the_line_that_it_stands_on(path: toml_lines.Key, number: int) -> None:
+def test_each_key_has_its_line_number(path: toml_lines.Key, number: int) -> None:
     for text in (DOCUMENT, DOCUMENT.replace("\n", "\r\n")):
         assert toml_lines.line(toml_lines.of(text), path) == number
 
 
-def test_the_document_is_toml_but_for_what_it_defines_twice() -> None:
+def test_the_document_is_toml_except_for_repeated_definitions() -> None:
     with pytest.raises(tomllib.TOMLDecodeError, match="line 14"):
         tomllib.loads(DOCUMENT)
     tomllib.loads(DOCUMENT.replace("default.mode", "default_mode"))

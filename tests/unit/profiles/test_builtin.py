@@ -121,7 +121,7 @@ def test_sockets_are_confined_as_the_release_does(spec: str, rules: list[object]
         ("clone3", "crio@1.29.9", "crio@1.29.8"),
     ],
 )
-def test_a_call_came_or_went_with_a_release(name: str, without: str, with_it: str) -> None:
+def test_calls_were_added_or_removed_with_a_release(name: str, without: str, with_it: str) -> None:
     assert name not in allowed(block_of(without))
     assert name in allowed(block_of(with_it))
 
@@ -150,7 +150,7 @@ def test_crio_denies_every_namespace_flag_of_clone() -> None:
     assert all(argument["value"] == argument["valueTwo"] for argument in denial["args"])
 
 
-def test_old_crio_guards_unshare_alone() -> None:
+def test_old_crio_restricts_only_unshare() -> None:
     assert {"clone", "clone3"} <= allowed(block_of("crio@1.30.0"))
     assert "unshare" in allowed(block_of("crio@1.30.0", ADMIN))
 
@@ -183,7 +183,7 @@ def test_the_default_error_is_the_engines(spec: str, number: int | None) -> None
         ("containers-common", "s390x", "S390X S390"),
     ],
 )
-def test_architectures_are_listed_as_the_engine_does(spec: str, arch: str, names: str) -> None:
+def test_architectures_are_listed_like_the_engines(spec: str, arch: str, names: str) -> None:
     expected = ["SCMP_ARCH_" + name for name in names.split()]
     assert block_of(spec, arch=arch).get("architectures", []) == expected
 
@@ -227,7 +227,7 @@ def test_versions_are_read_as_engines_and_debian_write_them(spec: str, version: 
         ("crio@1.24.6", "crio 1.24.6 is older than"),
     ],
 )
-def test_a_wrong_name_or_version_is_refused_with_what_is_known(spec: str, sentence: str) -> None:
+def test_a_wrong_name_or_version_is_refused_with_the_known_ones(spec: str, sentence: str) -> None:
     with pytest.raises(ProfileError) as refusal:
         builtin.load(spec)
     assert sentence in str(refusal.value)
@@ -240,7 +240,7 @@ def test_no_rule_names_a_call_twice_and_none_is_empty() -> None:
             assert len(set(rule.names)) == len(rule.names)
 
 
-def test_capabilities_open_the_calls_they_stand_for() -> None:
+def test_capabilities_allow_their_calls() -> None:
     for spec in ("containerd", "moby"):
         assert "chroot" in allowed(block_of(spec, frozenset({"CAP_SYS_CHROOT"})))
         assert "chroot" not in allowed(block_of(spec, NONE))

@@ -25,7 +25,7 @@ def _read(document: dict[str, Any]) -> Profile:
 
 
 @given(strategies.oci_blocks(), strategies.bounding, st.sampled_from(sorted(NATIVE)))
-def test_a_plain_oci_profile_comes_out_as_it_went_in(
+def test_a_plain_oci_profile_is_compiled_unchanged(
     block: dict[str, Any], bounding: frozenset[str], arch: str
 ) -> None:
     resolved = block_of(_read(block), bounding, arch=arch)
@@ -51,7 +51,7 @@ def test_without_excludes_more_capabilities_never_allow_less(
 
 
 @given(strategies.moby_profiles(), strategies.bounding)
-def test_a_rule_holds_with_all_it_includes_and_none_that_it_excludes(
+def test_a_rule_applies_with_all_included_and_no_excluded_capability(
     document: dict[str, Any], bounding: frozenset[str]
 ) -> None:
     expected = [
@@ -124,7 +124,7 @@ def test_architecture_and_kernel_are_decided_when_compiling(
     assert all(set(entry) == {"rule"} for entry in compiled["rules"])
 
 
-def test_arch_map_lists_the_machine_and_what_it_can_run_too() -> None:
+def test_arch_map_lists_the_machine_and_its_compatible_abis() -> None:
     document = {
         "defaultAction": "SCMP_ACT_ERRNO",
         "archMap": [
@@ -144,7 +144,7 @@ def test_an_unknown_architecture_is_refused() -> None:
         compile_profile(builtin.load("moby"), arch="x86_64", kernel=(6, 12))
 
 
-def test_resolving_leaves_the_compiled_form_alone() -> None:
+def test_resolving_does_not_change_the_compiled_form() -> None:
     compiled = compile_profile(builtin.load("moby"), arch="amd64", kernel=(6, 12))
     before = json_codec.dumps(compiled)
     resolve(compiled, frozenset({"CAP_SYS_ADMIN"}))

@@ -75,7 +75,7 @@ def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
     _registers,
 )
 @settings(max_examples=800, deadline=None)
-def test_an_installation_is_told_as_the_kernel_takes_the_argument_and_nothing_else(  # noqa: PLR0917 - all drawn
+def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_reads_it(  # noqa: PLR0917 - all drawn
     spec: str, mode: str, kind: str, abi: str, name: str, given: int
 ) -> None:
     found = answer(program(spec, mode, kind), abi, name, given, 0, SOMEWHERE)
@@ -84,16 +84,14 @@ def test_an_installation_is_told_as_the_kernel_takes_the_argument_and_nothing_el
 
 @pytest.mark.parametrize("abi", ["x86_64", "x86", "x32"])
 @pytest.mark.parametrize("name", sorted(NUMBERS))
-def test_audit_does_not_take_a_probe_that_names_no_filter_for_an_installation(
-    abi: str, name: str
-) -> None:
+def test_audit_does_not_report_a_probe_without_a_filter(abi: str, name: str) -> None:
     found = answer(program("containerd", "audit", "runc"), abi, name, NUMBERS[name], 0, 0)
     assert found == actions.ALLOW
 
 
 @pytest.mark.parametrize("mode", sorted(TOLD))
 @pytest.mark.parametrize("spec", BUILT_IN)
-def test_without_the_rule_nothing_tells_of_an_installation(spec: str, mode: str) -> None:
+def test_without_the_rule_an_installation_is_not_reported(spec: str, mode: str) -> None:
     block = made(builtin.load(spec), mode, told=False)
     filtered = bpf.program(libseccomp.filter_bytes(load(block, Loader("runc"))))
     for name, number in NUMBERS.items():
@@ -101,7 +99,7 @@ def test_without_the_rule_nothing_tells_of_an_installation(spec: str, mode: str)
 
 
 @pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
-def test_what_is_enforced_has_no_such_rule(mode: str) -> None:
+def test_enforce_has_no_such_rule(mode: str) -> None:
     filtered = loaded(builtin.load("containerd"), mode)
     for name, number in NUMBERS.items():
         assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == actions.ALLOW
@@ -140,7 +138,7 @@ _arguments = st.one_of(
 @example("prctl", [[_compare(0, "MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
 @example("seccomp", [[_compare(0, "GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
 @settings(max_examples=300, deadline=None)
-def test_whatever_an_own_profile_allows_no_installation_passes_unseen(  # noqa: PLR0917 - all drawn
+def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: PLR0917 - all drawn
     name: str, allowed: list[Any], default: str, mode: str, first: int, second: int
 ) -> None:
     document = {

@@ -145,7 +145,7 @@ def test_an_empty_list_of_flags_is_not_an_absent_one() -> None:
         (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4096), "wanted an integer from 0 to 4095"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(document: object, sentence: str) -> None:
+def test_an_error_is_reported_with_its_place(document: object, sentence: str) -> None:
     refusal = _refusal(json.dumps(document).encode())
     assert sentence in refusal
     assert refusal.startswith("p.json: ")
@@ -189,7 +189,7 @@ UNKNOWN_KEYS = texts | st.sampled_from(sorted(KNOWN)).map(str.swapcase)
 
 
 @given(st.sampled_from(PLACES), UNKNOWN_KEYS)
-def test_an_unknown_key_is_refused_wherever_it_stands(place: Any, key: str) -> None:
+def test_an_unknown_key_is_refused_anywhere(place: Any, key: str) -> None:
     refusal = _refusal(json.dumps(place(key)).encode())
     assert "the key is not known" in refusal or "only in case" in refusal
 

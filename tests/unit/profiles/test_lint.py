@@ -47,7 +47,7 @@ def _names(document: dict[str, Any], runc: Version | None = None) -> list[str]:
         ({"syscalls": [{**RULE, "names": ["execve"], "args": TWICE[:1]}]}, []),
     ],
 )
-def test_a_check_finds_its_fault_and_nothing_else(members: Any, found: list[str]) -> None:
+def test_each_check_finds_only_its_fault(members: Any, found: list[str]) -> None:
     assert _names({**ALLOW_ALL, **members}) == found
 
 
@@ -74,7 +74,7 @@ SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
         ("ERRNO", [SOCKET], None),
     ],
 )
-def test_what_a_ring_does_all_the_same_is_a_warning(
+def test_a_denied_call_that_a_ring_still_makes_is_a_warning(
     default: str, rules: list[dict[str, Any]], said: str | None
 ) -> None:
     found = _found({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules})
@@ -99,7 +99,7 @@ def test_what_a_ring_does_all_the_same_is_a_warning(
         ({}, {"names": ["unshare", "clone", "clone3", "setns", "fork", "vfork"]}, None),
     ],
 )
-def test_a_sibling_that_passes_on_a_listed_abi_is_a_note(
+def test_a_sibling_allowed_through_a_listed_abi_is_a_note(
     members: dict[str, Any], denied: dict[str, Any], said: str | None
 ) -> None:
     rule = {"action": "SCMP_ACT_ERRNO", **denied}
@@ -110,7 +110,7 @@ def test_a_sibling_that_passes_on_a_listed_abi_is_a_note(
         assert f"denies {denied['names'][0]}, but permits {said}, which" in told[0].sentence
 
 
-def test_a_denial_that_linux_does_not_ask_about_is_a_note() -> None:
+def test_a_denial_of_a_call_that_linux_does_not_filter_is_a_note() -> None:
     [finding] = _found({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["uretprobe"]}]})
     assert (finding.check, finding.severity) == ("exempt-from-filters", "note")
 
@@ -137,7 +137,7 @@ NOTIFYING = {"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}
         ({"syscalls": [{**RULE, "action": "SCMP_ACT_ALLOW"}]}, None, "note"),
     ],
 )
-def test_an_error_is_what_no_container_starts_with(
+def test_a_profile_with_an_error_starts_no_container(
     members: Any, runc: Version | None, severity: str
 ) -> None:
     [finding] = _found({**ALLOW_ALL, **members}, runc)
@@ -158,14 +158,14 @@ def test_an_error_is_what_no_container_starts_with(
         ({"architectures": ["SCMP_ARCH_PARISC"]}, Version(1, 5, 1), ["architectures-refused"]),
     ],
 )
-def test_what_an_older_runc_refuses_is_found(
+def test_a_profile_that_older_runc_refuses_is_found(
     members: Any, runc: Version | None, found: list[str]
 ) -> None:
     names = _names({**ALLOW_ALL, **members}, runc)
     assert [name for name in names if name != "native-missing"] == found
 
 
-def test_the_same_action_with_another_error_is_no_repetition() -> None:
+def test_the_same_action_with_another_error_is_not_a_repetition() -> None:
     rule = {"names": ["bpf"], "action": "SCMP_ACT_ERRNO"}
     document = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38}
     assert "same-as-default" not in _names({**document, "syscalls": [rule]})
@@ -181,7 +181,7 @@ def test_the_same_action_with_another_error_is_no_repetition() -> None:
         ("crio", {"same-as-default", "repeated-arguments", "done-by-siblings"}),
     ],
 )
-def test_of_the_engines_own_profiles_only_crios_has_faults_others_leave_ways_around(
+def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
     spec: str, found: set[str]
 ) -> None:
     findings = lint.check(builtin.load(spec), Context("amd64", Version(1, 1, 15)))
@@ -232,7 +232,7 @@ def test_every_finding_has_a_place_and_a_remedy() -> None:
         ("ALLOW", "ERRNO", "MASKED_EQ", 0xFFFFFFFFFFFFFFFF, True),
     ],
 )
-def test_a_rule_that_upper_bits_pass_is_found(
+def test_a_rule_that_upper_bits_bypass_is_found(
     default: str,
     action: str,
     op: str,

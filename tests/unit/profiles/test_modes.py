@@ -36,7 +36,7 @@ def _block(
 
 
 @given(strategies.oci_blocks(), strategies.bounding, st.sampled_from(sorted(NATIVE)))
-def test_enforce_is_the_profile_as_it_is(
+def test_enforce_is_the_unchanged_profile(
     document: dict[str, Any], bounding: frozenset[str], arch: str
 ) -> None:
     assert _block(_read(document), "enforce", bounding, arch) == document
@@ -56,7 +56,9 @@ def test_audit_denies_nothing(document: dict[str, Any], bounding: frozenset[str]
 
 @pytest.mark.parametrize("spec", BUILT_IN)
 @pytest.mark.parametrize("caps", [frozenset(), frozenset({"CAP_SYS_ADMIN", "CAP_AUDIT_WRITE"})])
-def test_audit_allows_unseen_only_what_enforce_allows(spec: str, caps: frozenset[str]) -> None:
+def test_audit_allows_without_a_log_only_what_enforce_allows(
+    spec: str, caps: frozenset[str]
+) -> None:
     enforced = block_of(spec, caps)
     audited = _block(builtin.load(spec), "audit", caps)
     names = {name for rule in enforced["syscalls"] for name in rule["names"]} | {"bogus"}
@@ -74,12 +76,12 @@ def test_audit_allows_unseen_only_what_enforce_allows(spec: str, caps: frozenset
                 assert unseen is (passes and not tells), (name, values)
 
 
-def test_a_rules_own_error_is_audited_too() -> None:
+def test_a_rules_own_error_is_also_audited() -> None:
     block = _block(builtin.load("moby"), "audit")
     assert rules_on(block, "clone3") == [{"action": "SCMP_ACT_LOG"}]
 
 
-def test_the_log_flag_stands_beside_what_runtimes_would_leave_out() -> None:
+def test_the_log_flag_is_set_beside_the_defaults_that_runtimes_would_omit() -> None:
     both = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG"]
     plain = {"defaultAction": "SCMP_ACT_ERRNO"}
     assert _block(_read(plain), "enforce-log")["flags"] == both

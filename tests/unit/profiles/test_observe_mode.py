@@ -111,7 +111,7 @@ def _must_be_sent(name: str | None) -> bool:
 
 @pytest.mark.parametrize("bounding", CAPS, ids=lambda caps: ",".join(sorted(caps)) or "none")
 @pytest.mark.parametrize("spec", BUILT_IN)
-def test_every_call_that_enforce_denies_is_sent_and_no_other(
+def test_exactly_the_calls_that_enforce_denies_are_sent(
     spec: str, bounding: frozenset[str]
 ) -> None:
     found = both(spec, bounding)
@@ -135,7 +135,7 @@ CONDITIONAL = ["clone", "personality", "socket", "socketpair", "clone3"]
     _args,
 )
 @settings(max_examples=500)
-def test_whatever_the_arguments_what_is_denied_is_sent(
+def test_denied_calls_are_sent_whatever_their_arguments(
     spec: str, bounding: frozenset[str], abi: str, name: str, args: bpf.Args
 ) -> None:
     number = syscalls.numbers(ABIS[abi])[name]
@@ -161,7 +161,7 @@ _blocks = st.builds(
 
 
 @given(st.lists(_blocks.map(lambda one: [one]), min_size=1, max_size=6), st.integers(0, 1 << 33))
-def test_what_blocks_of_an_int_leave_out_can_be_said_by_blocks(
+def test_the_complement_of_int_blocks_is_expressed_by_blocks(
     groups: list[list[dict[str, Any]]], value: int
 ) -> None:
     found = complement(groups)
@@ -170,7 +170,7 @@ def test_what_blocks_of_an_int_leave_out_can_be_said_by_blocks(
 
 
 @given(st.lists(st.lists(_comparisons, min_size=1, max_size=1), max_size=3), _values)
-def test_a_complement_holds_exactly_where_nothing_of_it_does(
+def test_a_complement_matches_exactly_what_the_original_does_not(
     groups: list[list[dict[str, Any]]], value: int
 ) -> None:
     found = complement(groups)
@@ -205,7 +205,7 @@ def test_bits_of_a_value_beyond_its_mask_are_ignored_as_libseccomp_ignores_them(
         ([[_compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
     ],
 )
-def test_what_cannot_be_written_is_not_guessed(
+def test_a_complement_that_cannot_be_expressed_is_not_guessed(
     groups: list[list[dict[str, Any]]], left: list[Any] | None
 ) -> None:
     found = complement(groups)
@@ -255,7 +255,7 @@ _rules = st.lists(
     (1,) * 6,
 )
 @given(_rules, st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]), _args)
-def test_nothing_that_an_own_profile_denies_passes_unseen(
+def test_no_call_that_the_owners_profile_denies_is_missed(
     rules: list[dict[str, Any]], default: str, args: bpf.Args
 ) -> None:
     document = {"defaultAction": default, "syscalls": rules}
@@ -286,7 +286,7 @@ def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     return argument_rules.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 
 
-def test_what_is_received_waits_out_signals_where_runtime_and_kernel_can() -> None:
+def test_received_calls_are_not_interrupted_if_runtime_and_kernel_support_it() -> None:
     def flags(killable: bool) -> Any:
         listener = modes.Listener(PATH, killable=killable)
         profile = builtin.load("containerd")

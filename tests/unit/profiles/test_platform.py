@@ -28,7 +28,7 @@ def test_the_kernels_name_of_a_machine_becomes_gos(name: str, goarch: str) -> No
     assert goarch in OCI
 
 
-def test_mips_is_told_apart_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mips_is_distinguished_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for order, expected in (("little", "mips64le"), ("big", "mips64")):
         monkeypatch.setattr("sys.byteorder", order)
         assert platform.goarch("mips64") == expected
@@ -49,7 +49,7 @@ def test_this_node_is_known() -> None:
     assert platform.kernel() > (2, 6)
 
 
-def test_what_is_not_known_is_refused() -> None:
+def test_unknown_machines_are_refused() -> None:
     with pytest.raises(ProfileError, match="the machine 'vax' is not known"):
         platform.goarch("vax")
     with pytest.raises(ProfileError, match="the kernel release 'new' does not begin like"):

@@ -20,7 +20,7 @@ def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
     assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
         profile_files.read(tmp_path / "none.json")
 

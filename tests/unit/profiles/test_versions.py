@@ -26,7 +26,7 @@ BACKPORTED = "1.7.32 2.0.9 2.2.4 2.3.1"
         ("3.0.0", True),
     ],
 )
-def test_a_change_reaches_the_series_named_and_those_after_all_of_them(
+def test_a_change_applies_to_the_named_series_and_all_later_ones(
     version: str, carries: bool
 ) -> None:
     assert reached(parse(version), BACKPORTED) is carries
@@ -56,6 +56,6 @@ def test_left_out_parts_come_from_the_newest_release_that_fits() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "v", "1.", "1.2.3.4", "1,2", "a.b", "1.7.24 beta", "-1.2"])
-def test_what_is_no_version_is_refused(text: str) -> None:
+def test_an_invalid_version_is_refused(text: str) -> None:
     with pytest.raises(ProfileError, match="is not a version; write it like"):
         parse(text)

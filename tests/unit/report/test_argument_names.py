@@ -63,7 +63,7 @@ def test_whatever_a_program_passes_is_one_harmless_line(name: str, args: list[in
     assert re.fullmatch(r"[\w|, …]*", told)
 
 
-def test_newer_calls_have_the_name_that_the_kernel_gives_them() -> None:
+def test_newer_calls_have_the_kernels_names() -> None:
     assert argument_names.syscall("#470") == "#470 (listns)"
     assert argument_names.syscall("#5000") == "#5000"
     assert argument_names.syscall("mount") == "mount"

@@ -64,7 +64,7 @@ def _denies(profile: Enforced, number: int) -> bool:
         (frozenset({"CAP_SYSLOG"}), False),
     ],
 )
-def test_the_digest_tells_for_which_capabilities_a_profile_was_resolved(
+def test_the_digest_shows_for_which_capabilities_a_profile_was_resolved(
     node: ctl.Node, caps: frozenset[str], denied: bool
 ) -> None:
     profile = _enforced(node, digest=_digest(node, caps))
@@ -72,7 +72,7 @@ def test_the_digest_tells_for_which_capabilities_a_profile_was_resolved(
     assert profile.block["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
-def test_the_digest_of_the_release_before_tells_as_well(node: ctl.Node) -> None:
+def test_the_previous_releases_digest_shows_them_too(node: ctl.Node) -> None:
     caps = FOURTEEN | {"CAP_SYSLOG"}
     rules = policy_file.load(str(node.places.prefix))
     made, enforced = (
@@ -105,7 +105,7 @@ def test_where_no_capabilities_give_the_digest_what_was_logged_is_not_let_throug
     assert not _denies(_enforced(node, digest=_digest(node, FOURTEEN)), CHROOT)
 
 
-def test_the_bundle_tells_them_while_it_is_there(node: ctl.Node, tmp_path: Path) -> None:
+def test_the_bundle_shows_them_while_it_exists(node: ctl.Node, tmp_path: Path) -> None:
     strange = frozenset({"CAP_SYSLOG", "CAP_BPF", "CAP_SYS_TIME", "CAP_SYS_PTRACE"})
     config = {"process": {"capabilities": {"bounding": sorted(strange)}}}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -114,7 +114,7 @@ def test_the_bundle_tells_them_while_it_is_there(node: ctl.Node, tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": 5}'])
-def test_a_damaged_bundle_is_as_one_that_is_gone(node: ctl.Node, tmp_path: Path, text: str) -> None:
+def test_a_damaged_bundle_counts_as_deleted(node: ctl.Node, tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     profile = _enforced(node, digest=_digest(node, FOURTEEN), bundle=str(tmp_path))
     assert _denies(profile, SYSLOG)
@@ -128,7 +128,7 @@ def test_a_damaged_bundle_is_as_one_that_is_gone(node: ctl.Node, tmp_path: Path,
         ({"profile": "localhost/../../etc/passwd"}, "is not a path beneath"),
     ],
 )
-def test_a_profile_that_cannot_be_found_is_a_sentence(
+def test_a_missing_profile_is_reported_in_a_sentence(
     node: ctl.Node, changes: dict[str, str | None], sentence: str
 ) -> None:
     found = Profiles(node.places.prefix).of(samples.record(**changes))
@@ -136,14 +136,14 @@ def test_a_profile_that_cannot_be_found_is_a_sentence(
     assert sentence in found
 
 
-def test_without_a_policy_there_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_policy_is_reported_in_a_sentence(tmp_path: Path) -> None:
     found = Profiles(tmp_path).of(samples.record())
     assert isinstance(found, str)
     assert "there is no compiled policy" in found
 
 
 @pytest.mark.parametrize(("state", "errno"), [("state.json", "ENOSYS"), ("status", "EPERM")])
-def test_the_runtime_is_told_by_the_state_that_it_left(
+def test_the_runtime_is_recognized_by_its_state_file(
     node: ctl.Node, tmp_path: Path, state: str, errno: str
 ) -> None:
     (tmp_path / "c1").mkdir()

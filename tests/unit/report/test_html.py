@@ -17,7 +17,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
 
 @given(ANY_TEXT)
-def test_nothing_in_a_name_acts_or_hides(given: str) -> None:
+def test_no_character_of_a_name_acts_or_hides_text(given: str) -> None:
     shown = text.name(given)
     assert len(shown) < text.LONGEST_NAME * 13
     assert all(unicodedata.category(c)[0] != "C" for c in shown)
@@ -25,7 +25,7 @@ def test_nothing_in_a_name_acts_or_hides(given: str) -> None:
 
 
 @given(st.dictionaries(ANY_TEXT.filter(lambda t: t.isprintable()), ANY_TEXT, max_size=3))
-def test_what_is_pasted_means_what_was_written(value: dict[str, str]) -> None:
+def test_pasted_text_means_the_same(value: dict[str, str]) -> None:
     written = json.dumps(value, ensure_ascii=False)
     shown = text.paste(written)
     assert shown is not None
@@ -59,7 +59,7 @@ def test_names_are_shown_escaped_and_shortened(given: object, shown: str) -> Non
     assert text.name(given) == shown
 
 
-def test_what_is_too_long_to_paste_whole_is_not_shown_in_part() -> None:
+def test_text_too_long_to_paste_is_not_shown_in_part() -> None:
     one = reports.usual()[0] | {"addition": "x" * (text.LONGEST_PASTE + 1)}
     written = html.render([one], {})
     assert "x" * 1000 not in written
@@ -84,7 +84,7 @@ def test_a_report_with_nothing_but_nulls_can_be_shown() -> None:
     assert "not known" in written
 
 
-def test_the_owner_reads_what_by_whom_how_often_since_when_and_what_to_paste() -> None:
+def test_the_page_shows_call_program_count_times_and_what_to_paste() -> None:
     written = html.render(reports.usual(), reports.META)
     for wanted in (
         "<strong>6 of 13 workloads</strong>",
@@ -138,7 +138,7 @@ def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
         (["safe"], "none of 1 workload would notice.", ["would not notice"]),
     ],
 )
-def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
+def test_unknown_workloads_are_not_counted_as_unaffected(
     verdicts: list[str | None], lead: str, captions: list[str]
 ) -> None:
     names = enumerate(verdicts)
@@ -151,7 +151,7 @@ def test_who_nobody_can_tell_about_is_not_among_those_who_would_not_notice(
     assert tables[0] == (verdicts.count(None) or len(verdicts))
 
 
-def test_beside_those_who_would_notice_unknown_ones_are_counted_apart() -> None:
+def test_unknown_workloads_are_counted_separately_from_affected_ones() -> None:
     written = html.render(reports.usual(), reports.META)
     assert "that it does not let through. Of 1 nobody can tell." in written
 
@@ -169,7 +169,7 @@ def test_arguments_without_names_are_shown_as_numbers() -> None:
     assert shown["affected"][0]["calls"][0]["args"] == ["a1=0x26"]
 
 
-def test_what_is_enforced_and_calm_is_one_line_and_counted_nowhere_else() -> None:
+def test_enforced_workloads_without_denials_are_one_line_and_counted_nowhere_else() -> None:
     calm = [reports.workload(f"n/p{at}/c|i", None, calm=True) for at in range(61)]
     shown = html.view([*calm, *reports.usual()], {})
     assert (shown["total"], shown["unknown"], shown["enforced"]) == (13, 1, 61)
@@ -179,7 +179,7 @@ def test_what_is_enforced_and_calm_is_one_line_and_counted_nowhere_else() -> Non
     assert "Everything here is enforced, and there is nothing to tell." in alone
 
 
-def test_among_equals_what_still_runs_comes_first() -> None:
+def test_among_equals_running_workloads_come_first() -> None:
     names = [("n/p/a|i", 0), ("n/p/b|i", 2)]
     call = reports.call("mount", "denied", 1)
     found = [reports.workload(name, "denied", call, running=number) for name, number in names]
@@ -216,7 +216,7 @@ def test_a_cell_for_several_has_the_worst_of_them() -> None:
     assert (last.verdict, last.title) == ("depends", "2 more, at worst: depends on arguments")
 
 
-def test_many_workloads_are_cut_and_said_so() -> None:
+def test_a_long_list_of_workloads_is_cut_and_says_so() -> None:
     written = html.render(reports.large(html.MOST_WORKLOADS + 7, 1), {})
     assert "7 more workloads are" in written
     assert f"<strong>{html.MOST_WORKLOADS + 7} of" in written

@@ -86,19 +86,19 @@ def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
     }
 
 
-def test_without_one_it_is_safe(profile: Filter) -> None:
+def test_without_an_installation_it_is_safe(profile: Filter) -> None:
     found = judged(profile, ("audit", None))
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
 
 
-def test_what_was_seen_all_the_same_stands(profile: Filter) -> None:
+def test_calls_that_were_seen_anyway_count(profile: Filter) -> None:
     installed = sighting(SECCOMP, **TRACER)
     assert (
         judged(profile, ("audit", installed), ("audit", sighting(UNSHARE)))["verdict"] == "denied"
     )
 
 
-def test_in_observe_nothing_is_hidden_and_the_arguments_tell(profile: Filter) -> None:
+def test_in_observe_nothing_is_hidden_and_the_arguments_are_known(profile: Filter) -> None:
     found = judged(profile, ("observe", observed(SECCOMP, SET_FILTER, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
     found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, **TRACER)))
@@ -107,7 +107,7 @@ def test_in_observe_nothing_is_hidden_and_the_arguments_tell(profile: Filter) ->
     assert found["own_filters"]["installations"] == 0
 
 
-def test_a_filter_for_a_listener_that_is_not_there_hides_calls_from_observe(
+def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
     profile: Filter,
 ) -> None:
     installed = observed(SECCOMP, SET_FILTER, **TRACER)
@@ -124,7 +124,7 @@ def test_a_denial_that_is_enforced_outranks_what_a_filter_traces(profile: Filter
     assert found["verdict"] == "safe"
 
 
-def test_the_way_out_is_a_look_at_the_newest_container_in_observe(profile: Filter) -> None:
+def test_watching_the_newest_container_in_observe_resolves_the_doubt(profile: Filter) -> None:
     installed = sighting(SECCOMP, **TRACER)
     found = judged(profile, ("audit", installed), ("observe", None))
     assert found["verdict"] == "safe"
@@ -133,7 +133,7 @@ def test_the_way_out_is_a_look_at_the_newest_container_in_observe(profile: Filte
     assert again["verdict"] is None
 
 
-def test_live_processes_tell_of_filters_that_no_record_told_of(profile: Filter) -> None:
+def test_running_processes_reveal_filters_without_a_record(profile: Filter) -> None:
     found = judged(profile, ("audit", None), carried=Carried(2, 3))
     assert found["verdict"] is None
     assert "2 of the 3 processes there now have filters of their own" in found["reason"]
@@ -145,14 +145,14 @@ def test_hostile_names_are_shown_inert(profile: Filter) -> None:
     assert "\x1b" not in found["reason"]
 
 
-def test_of_many_programs_a_few_are_named() -> None:
+def test_only_a_few_of_many_programs_are_named() -> None:
     hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
     container: Any = object()
     found = installed_filters.Installed(hiding, hiding, installed_filters.NONE, [container], False)
     assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
-def test_a_prctl_that_the_profile_denies_is_no_installation_that_anybody_knows_of() -> None:
+def test_a_denied_prctl_is_not_a_known_installation() -> None:
     denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
     profile = Enforced(denying, Loader.of("runc", "1.3.0"))
     prctl = Call(samples.X86_64, PRCTL, samples.LOG, None, "", "")

@@ -85,7 +85,7 @@ def test_calls_of_one_kind_are_one_line_of_one_look(tmp_path: Path, kernel: Kern
     looking.close()
 
 
-def test_what_the_agent_observes_is_news_once_it_has_written_it(
+def test_observed_calls_appear_once_the_agent_has_written_them(
     tmp_path: Path, kernel: Kernel
 ) -> None:
     places = Places(tmp_path)

@@ -25,7 +25,7 @@ from runc_wrap.report.node_evidence import unwatched_part
         (None, 0.0, [(1.0, 10.0)], (0.0, 0.0)),  # nobody knows when
     ],
 )
-def test_of_a_loss_only_what_no_agent_watched_is_left(
+def test_only_the_unwatched_part_of_a_loss_is_kept(
     begin: float | None,
     end: float,
     watched: list[tuple[float, float]],

@@ -78,7 +78,7 @@ def test_crun_has_no_stub_for_numbers_above() -> None:
         ("SCMP_ACT_TRAP", "SIGSYS"),
     ],
 )
-def test_a_kill_is_a_denial_without_an_error(action: str, how: str) -> None:
+def test_a_kill_is_a_denial_without_an_errno(action: str, how: str) -> None:
     block = {"defaultAction": action, "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
     found = outcomes.of(_call(GETPID), Enforced(block, Loader("crun")))
     assert (found.verdict, found.errno, found.how) == (DENIED, None, how)
@@ -109,11 +109,11 @@ def test_different_errors_by_argument_are_all_named() -> None:
         (0xC00000B7, 1, "aarch64"),
     ],
 )
-def test_an_abi_is_told_by_architecture_and_number(arch: int, number: int, name: str) -> None:
+def test_an_abi_is_recognized_by_architecture_and_number(arch: int, number: int, name: str) -> None:
     found = outcomes.abi_of(arch, number)
     assert found is not None
     assert found.name == name
 
 
-def test_an_architecture_that_nobody_knows_has_no_abi() -> None:
+def test_an_unknown_architecture_has_no_abi() -> None:
     assert outcomes.abi_of(0x1234, 1) is None

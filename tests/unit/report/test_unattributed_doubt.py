@@ -50,7 +50,7 @@ _SECCOMP = 317  # on x86_64
         (UNSHARE, LOG, "enforce", False),  # nobody looks
     ],
 )
-def test_a_record_is_of_a_filter_whose_mode_and_profile_lead_to_it(
+def test_a_record_fits_a_filter_whose_mode_and_profile_cause_it(
     profile: Filter, number: int, code: int, mode: str, may: bool
 ) -> None:
     call = Call(X86_64, number, code, None, "x", "/x")
@@ -58,7 +58,7 @@ def test_a_record_is_of_a_filter_whose_mode_and_profile_lead_to_it(
 
 
 @pytest.mark.parametrize(("code", "may"), [(LOG, True), (KILL, False)])
-def test_where_the_profile_is_gone_the_action_alone_tells(code: int, may: bool) -> None:
+def test_without_the_profile_only_the_action_decides(code: int, may: bool) -> None:
     assert may_be(Call(X86, 1, code, None, "x", "/x"), "audit", None) is may
 
 
@@ -79,7 +79,7 @@ def _ended(case: Case) -> None:
         ([5], GETPID, 0, 0),
     ],
 )
-def test_calls_within_a_containers_life_and_since_then_take_safe_from_it(
+def test_unattributed_calls_in_a_containers_life_remove_safe_from_it(
     case: Case, times: list[float], number: int, since: float, stray: int
 ) -> None:
     _ended(case)
@@ -92,7 +92,7 @@ def test_calls_within_a_containers_life_and_since_then_take_safe_from_it(
     assert (words in found["confidence"]) is bool(stray)
 
 
-def test_one_whose_end_nobody_saw_may_have_run_until_now(case: Case) -> None:
+def test_a_container_whose_end_was_not_seen_may_have_run_until_now(case: Case) -> None:
     _ended(case)
     case.evidence.containers.clear()
     case.evidence.add(None, sighting(time=BEGIN + ENDED + 5))
@@ -100,7 +100,7 @@ def test_one_whose_end_nobody_saw_may_have_run_until_now(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("mode", "verdict"), [("audit", None), ("observe", "safe")])
-def test_what_audit_has_is_no_doubt_about_a_container_in_observe(
+def test_an_audit_record_is_no_doubt_about_a_container_in_observe(
     case: Case, mode: str, verdict: str | None
 ) -> None:
     case.evidence.add_watched("observe", BEGIN, BEGIN + HOUR)
@@ -109,21 +109,21 @@ def test_what_audit_has_is_no_doubt_about_a_container_in_observe(
     assert case.one()["verdict"] == verdict
 
 
-def test_what_is_worse_than_a_doubt_stays_what_it_is(case: Case) -> None:
+def test_a_verdict_worse_than_a_doubt_stays(case: Case) -> None:
     case.container()
     case.evidence.add(test_verdict.KEY, sighting(time=BEGIN + 5))
     case.evidence.add(None, sighting(time=BEGIN + 6, serial=2))
     assert case.one()["verdict"] == "denied"
 
 
-def test_calls_of_processes_that_are_in_no_container_are_no_doubt(case: Case) -> None:
+def test_calls_of_processes_outside_containers_are_no_doubt(case: Case) -> None:
     case.container()
     case.evidence.add(None, sighting(time=BEGIN + 5), is_elsewhere=True)
     found: dict[str, Any] = case.one()
     assert (found["verdict"], "no known" in found["confidence"]) == ("safe", False)
 
 
-def test_calls_beyond_the_kinds_that_are_kept_may_be_anybodys(case: Case) -> None:
+def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> None:
     case.container()
     for number in range(2100):
         case.evidence.add(None, sighting(5_000_000 + number, time=BEGIN - 50, serial=number))
@@ -133,7 +133,7 @@ def test_calls_beyond_the_kinds_that_are_kept_may_be_anybodys(case: Case) -> Non
     assert "1 call of no known container" in case.one()["confidence"]
 
 
-def test_an_installation_of_a_filter_by_nobody_known_may_be_a_container_s(case: Case) -> None:
+def test_an_unattributed_filter_installation_may_be_a_containers(case: Case) -> None:
     case.container()
     case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
     assert case.one()["verdict"] is None

@@ -87,7 +87,7 @@ def test_the_worst_call_decides(case: Case, calls: list[int], verdict: str) -> N
     assert len(found["calls"]) == len([one for one in calls if one != GETPID])
 
 
-def test_with_arguments_known_nothing_depends(case: Case) -> None:
+def test_with_known_arguments_no_verdict_depends(case: Case) -> None:
     case.container(mode="observe")
     case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
     case.evidence.add(KEY, observed(CLONE, samples.NEWUSER, time=BEGIN + 5))
@@ -106,7 +106,7 @@ def test_with_arguments_known_nothing_depends(case: Case) -> None:
         (None, "depends", UNKNOWN_FLAGS),
     ],
 )
-def test_clone3_is_expected_where_clone_does_instead(
+def test_clone3_is_no_denial_if_clone_replaces_it(
     case: Case, flags: int | None, verdict: str, outcome: str
 ) -> None:
     case.container(mode="observe")
@@ -119,7 +119,7 @@ def test_clone3_is_expected_where_clone_does_instead(
     assert found["calls"][0]["outcome"] == outcome
 
 
-def test_without_flags_clone3_is_safe_and_says_what_it_is_not_good_for(case: Case) -> None:
+def test_without_flags_clone3_is_safe_with_a_reservation(case: Case) -> None:
     case.container()
     case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
     found = case.one()
@@ -133,7 +133,9 @@ def test_without_flags_clone3_is_safe_and_says_what_it_is_not_good_for(case: Cas
 
 
 @pytest.mark.parametrize(("kinds", "are_known"), [(32, True), (33, False)])
-def test_arguments_are_told_all_or_not_at_all(case: Case, kinds: int, are_known: bool) -> None:
+def test_arguments_are_shown_completely_or_not_at_all(
+    case: Case, kinds: int, are_known: bool
+) -> None:
     for container in range(2):  # each keeps 32 by itself
         case.container(f"c{container}", mode="observe", image="web")
         for flags in range(kinds)[container::2]:
@@ -143,7 +145,7 @@ def test_arguments_are_told_all_or_not_at_all(case: Case, kinds: int, are_known:
     assert (len(call["args"]) == kinds) if are_known else (call["args"] is None)
 
 
-def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
+def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
     case.container()
     for place, exe in enumerate(["/usr/bin/a", "/usr/bin/b", "/usr/bin/b", ""]):
         case.evidence.add(KEY, sighting(exe=exe, time=BEGIN + place))
@@ -173,7 +175,7 @@ def test_a_call_tells_what_how_often_by_whom_and_when(case: Case) -> None:
         (MINUTE, "Hardly watched: 1 minute in 1 container."),
     ],
 )
-def test_safe_after_a_minute_reads_otherwise_than_after_a_week(
+def test_safe_after_a_minute_reads_differently_than_after_a_week(
     profile: Filter, watched: float, confidence: str
 ) -> None:
     case = Case(profile)
@@ -184,7 +186,7 @@ def test_safe_after_a_minute_reads_otherwise_than_after_a_week(
     assert found["watched"] == watched
 
 
-def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
+def test_unwatched_workloads_are_not_safe(profile: Filter) -> None:
     case = Case(profile)
     case.container()
     case.evidence.add_watched(AUDIT, BEGIN - 500, BEGIN - 100)
@@ -195,14 +197,14 @@ def test_where_nothing_watched_nothing_is_safe(profile: Filter) -> None:
     assert found["reason"] == "Unknown: nothing was watching while its containers ran."
 
 
-def test_an_observed_container_is_watched_by_its_listener_alone(case: Case) -> None:
+def test_an_observed_container_is_watched_only_by_its_listener(case: Case) -> None:
     case.container(mode="observe")
     assert (case.one()["verdict"], case.one()["watched"]) == (None, 0)
     case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + HOUR)
     assert (case.one()["verdict"], case.one()["watched"]) == ("safe", HOUR)
 
 
-def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case: Case) -> None:
+def test_a_deleted_container_was_watched_until_its_known_end(case: Case) -> None:
     case.container()
     case.there.clear()
     assert case.one()["verdict"] is None
@@ -215,7 +217,7 @@ def test_a_container_that_is_gone_was_watched_until_its_end_as_far_as_known(case
 @pytest.mark.parametrize(
     ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
 )
-def test_damaged_evidence_lets_nothing_be_safe(
+def test_a_workload_with_damaged_evidence_is_not_safe(
     case: Case, call: int | None, verdict: str | None
 ) -> None:
     case.container()
@@ -232,7 +234,7 @@ def test_damaged_evidence_lets_nothing_be_safe(
 @pytest.mark.parametrize(
     ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
 )
-def test_who_makes_more_kinds_of_calls_than_are_kept_is_not_safe(
+def test_a_workload_with_more_kinds_of_calls_than_are_kept_is_not_safe(
     case: Case, call: int | None, verdict: str | None
 ) -> None:
     case.container()
@@ -262,7 +264,7 @@ AUDITED = "Unknown: nothing was watching while its containers ran."
         (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
     ],
 )
-def test_what_was_cleared_was_not_watched(
+def test_a_cleared_time_was_not_watched(
     case: Case, there: bool, starts: int, cleared: float, told: tuple[str | None, str | None, float]
 ) -> None:
     for time in ("2026-11-18T00:00:00Z", "2026-11-18T01:00:00Z")[:starts]:
@@ -274,7 +276,7 @@ def test_what_was_cleared_was_not_watched(
     assert (found["verdict"], found["reason"], found["watched"]) == told
 
 
-def test_between_two_starts_nobody_knows_how_long_it_ran(case: Case) -> None:
+def test_the_running_time_between_two_starts_is_unknown(case: Case) -> None:
     case.container()
     case.container(time="2026-11-24T23:59:00Z")
     found = case.one()
@@ -283,14 +285,14 @@ def test_between_two_starts_nobody_knows_how_long_it_ran(case: Case) -> None:
     assert found["since"] == "2026-11-18T00:00:00Z"
 
 
-def test_a_call_of_a_former_life_counts(case: Case) -> None:
+def test_a_call_before_a_restart_counts(case: Case) -> None:
     case.container()
     case.container(time="2026-11-24T23:59:00Z")
     case.evidence.add(KEY, sighting(UNSHARE, time=BEGIN + 5))
     assert case.one()["verdict"] == "denied"
 
 
-def test_containers_that_ended_before_anybody_looked_are_no_confidence(case: Case) -> None:
+def test_containers_that_ended_before_watching_give_no_confidence(case: Case) -> None:
     case.container("c0", image="web")
     for number in range(1, 50):
         case.container(f"c{number}", image="web", time="2026-11-10T00:00:00Z")
@@ -300,7 +302,7 @@ def test_containers_that_ended_before_anybody_looked_are_no_confidence(case: Cas
     assert found["containers"] == 50
 
 
-def test_what_was_kept_was_watched(case: Case) -> None:
+def test_a_container_was_watched_up_to_its_last_stored_call(case: Case) -> None:
     case.container()
     case.there.clear()
     case.evidence.cleared_until = BEGIN + HOUR
@@ -310,7 +312,7 @@ def test_what_was_kept_was_watched(case: Case) -> None:
     assert (case.one()["verdict"], case.one()["watched"]) == ("safe", MINUTE)
 
 
-def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
+def test_an_enforced_workload_has_no_evidence(case: Case) -> None:
     case.container(mode="enforce")
     found = case.one()
     assert (found["verdict"], found["calls"]) == (None, [])
@@ -318,7 +320,7 @@ def test_what_is_enforced_already_has_no_evidence(case: Case) -> None:
     assert found["reason"].startswith("Already enforced")
 
 
-def test_with_enforce_log_what_is_being_denied_is_told(case: Case) -> None:
+def test_enforce_log_shows_current_denials(case: Case) -> None:
     case.container(mode="enforce-log")
     case.evidence.add(KEY, sighting(code=samples.ERRNO))
     case.evidence.add(KEY, sighting(samples.MOUNT, code=samples.KILL, serial=9))  # another filter's
@@ -333,7 +335,7 @@ def test_with_enforce_log_what_is_being_denied_is_told(case: Case) -> None:
         ("stray", "; meanwhile 1 call of no known container."),
     ],
 )
-def test_doubts_take_a_grade_off_and_are_named(case: Case, kind: str, words: str) -> None:
+def test_doubts_lower_the_confidence_and_are_named(case: Case, kind: str, words: str) -> None:
     case.container()
     if kind == "lost":
         case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
@@ -348,7 +350,7 @@ def test_doubts_take_a_grade_off_and_are_named(case: Case, kind: str, words: str
     assert found["lost_at_least"] is (kind == "at least")
 
 
-def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
+def test_losses_at_other_times_raise_no_doubt(case: Case) -> None:
     case.container()
     case.evidence.add_lost(Lost(BEGIN - 900, 3, AUDIT, "too fast"))
     assert case.one()["lost"] == 0
@@ -363,7 +365,7 @@ def test_losses_at_other_times_are_no_doubt(case: Case) -> None:
         (OBSERVE, OBSERVE, 1),
     ],
 )
-def test_only_losses_of_what_has_its_calls_are_a_doubt(
+def test_only_losses_of_a_containers_own_source_are_a_doubt(
     case: Case, mode: str, source: str, lost: int
 ) -> None:
     """Who made a call in observe is told with the call."""
@@ -380,7 +382,7 @@ TIMES = {"before": (-9, -3), "begins in it": (-9, 2), "all of it": (-9, WEEK), "
     ("calls", "verdict"), [([], None), ([CLONE3, NEW], None), ([CLONE], "depends"),
                            ([UNSHARE], "denied")]
 )  # fmt: skip
-def test_what_ran_while_records_were_lost_is_not_plainly_safe(
+def test_a_workload_that_ran_during_a_loss_is_not_safe(
     case: Case, name: str, calls: list[int], verdict: str | None, *, is_lost: bool
 ) -> None:
     case.container()
@@ -400,9 +402,7 @@ def test_what_ran_while_records_were_lost_is_not_plainly_safe(
     [("too fast", "3 records were"), ("at least 3", "at least 3 records were"),
      ("at most so many", "at most 3 records were")],
 )  # fmt: skip
-def test_a_number_that_is_no_exact_one_is_said_to_be_none(
-    case: Case, why: str, amount: str
-) -> None:
+def test_an_inexact_number_is_reported_as_such(case: Case, why: str, amount: str) -> None:
     case.container()
     case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, why))
     assert case.one()["reason"].startswith(f"Unknown: {amount} lost")
@@ -412,7 +412,7 @@ def test_a_number_that_is_no_exact_one_is_said_to_be_none(
     ("ended", "next_life", "is_lost"),
     [(None, 60, True), (None, None, False), (20, 60, False), (None, 25, False)],
 )
-def test_a_container_whose_end_nobody_saw_may_have_run_until_somebody_looks_again(
+def test_a_container_whose_end_was_not_seen_may_have_run_until_the_next_check(
     case: Case, ended: float | None, next_life: float | None, *, is_lost: bool
 ) -> None:
     case.evidence.watched = {}
@@ -428,7 +428,7 @@ def test_a_container_whose_end_nobody_saw_may_have_run_until_somebody_looks_agai
     assert bool(case.one()["lost"]) == is_lost
 
 
-def test_a_loss_before_what_is_asked_about_is_no_doubt(case: Case) -> None:
+def test_a_loss_before_the_requested_time_is_no_doubt(case: Case) -> None:
     case.container()
     case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
     assert [one["lost"] for one in case.judge(since=BEGIN + 50)] == [0]
@@ -440,7 +440,7 @@ def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
     assert case.one()["lost"] == 2
 
 
-def test_containers_and_restarts_of_one_workload_stand_together(case: Case) -> None:
+def test_containers_and_restarts_of_one_workload_are_grouped(case: Case) -> None:
     names = {"namespace": "shop", "container": "app", "image": "web:1"}
     for name in ("c1", "c2", "c2"):
         case.container(name, pod="web-7d9c8b5f6-x2k4p", **names)
@@ -454,14 +454,14 @@ def test_containers_and_restarts_of_one_workload_stand_together(case: Case) -> N
 
 
 @pytest.mark.parametrize("changes", [{"action": "leave"}, {"action": "keep"}, {"mode": "off"}])
-def test_who_is_not_confined_by_us_is_not_in_the_report(
+def test_containers_that_we_do_not_confine_are_not_in_the_report(
     case: Case, changes: dict[str, Any]
 ) -> None:
     case.container(**changes)
     assert case.judge() == []
 
 
-def test_where_the_profile_is_not_known_calls_are_shown_and_nothing_is_claimed() -> None:
+def test_with_an_unknown_profile_calls_are_shown_without_a_verdict() -> None:
     case = Case("the profile is not there any more.")
     case.evidence.add_watched(AUDIT, BEGIN, BEGIN + WEEK)
     case.container()
@@ -475,7 +475,7 @@ def test_where_the_profile_is_not_known_calls_are_shown_and_nothing_is_claimed()
 
 
 @pytest.mark.parametrize(("call", "verdict"), [(NEW, None), (CLONE, "depends")])
-def test_what_degrades_hides_no_other_containers_unknown_profile(
+def test_a_degrading_call_does_not_hide_another_containers_unknown_profile(
     case: Case, profile: Filter, call: int, verdict: str | None
 ) -> None:
     gone = "the profile is not there any more."
@@ -488,14 +488,14 @@ def test_what_degrades_hides_no_other_containers_unknown_profile(
     assert (found["verdict"], found["reason"]) == (verdict, None if verdict else f"Unknown: {gone}")
 
 
-def test_since_leaves_out_what_was_before(case: Case) -> None:
+def test_since_leaves_out_earlier_calls(case: Case) -> None:
     case.container()
     case.evidence.add(KEY, sighting(time=BEGIN + 60))
     (found,) = case.judge(since=BEGIN + WEEK - HOUR)
     assert (found["verdict"], found["watched"], found["calls"]) == ("safe", HOUR, [])
 
 
-def test_the_order_is_by_consequence_and_what_runs_comes_first(case: Case) -> None:
+def test_the_order_is_by_consequence_then_running_first(case: Case) -> None:
     calls = {"a-safe": None, "b-new": NEW, "c-clone": CLONE, "d-past": UNSHARE, "e-now": UNSHARE}
     for name, number in calls.items():
         case.container(name, container=name)
@@ -519,7 +519,7 @@ def test_the_order_is_by_consequence_and_what_runs_comes_first(case: Case) -> No
         ("audit", None, False),
     ],
 )
-def test_calm_is_what_is_enforced_and_was_denied_nothing(
+def test_a_workload_is_calm_if_it_is_enforced_and_was_denied_nothing(
     case: Case, mode: str, seen: int | None, *, is_calm: bool
 ) -> None:
     case.container(mode=mode)
@@ -528,13 +528,13 @@ def test_calm_is_what_is_enforced_and_was_denied_nothing(
     assert case.one()["calm"] is is_calm
 
 
-def test_what_is_enforced_beside_what_is_looked_at_is_not_calm(case: Case) -> None:
+def test_a_workload_that_is_only_partly_enforced_is_not_calm(case: Case) -> None:
     case.container("c1", image="web")
     case.container("c2", image="web", mode="enforce")
     assert case.one()["calm"] is False
 
 
-def test_a_pod_s_sandbox_is_no_workload_unless_it_called_something(case: Case) -> None:
+def test_a_pods_sandbox_is_not_a_workload_unless_it_made_calls(case: Case) -> None:
     case.container("pause", namespace="shop", pod="web-0", mode="enforce")
     case.container("app", namespace="shop", pod="web-0", container="app")
     assert [one["name"] for one in case.judge()] == ["shop/web/app"]
@@ -552,7 +552,7 @@ def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
     }
 
 
-def test_what_the_runtime_itself_called_is_shown_and_not_judged(case: Case) -> None:
+def test_the_runtimes_own_calls_are_shown_and_affect_no_verdict(case: Case) -> None:
     case.container()
     of = case.evidence.containers.setdefault(KEY, Tallies())
     evidence_set.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), is_runtimes=True)

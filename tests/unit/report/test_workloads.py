@@ -22,7 +22,7 @@ from tests.unit.evidence.samples import record
         ("a", "a"),
     ],
 )
-def test_what_an_owner_appended_is_taken_off(pod: str, base: str) -> None:
+def test_an_owners_suffix_is_removed(pod: str, base: str) -> None:
     assert workloads.without_owner(pod) == base
 
 

@@ -126,7 +126,7 @@ def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     _check_same(warm, config, kind, place)
 
 
-def test_the_agent_too_asks_the_sandbox_what_it_was_made_with(node: Node) -> None:
+def test_the_agent_also_reads_the_sandboxs_original_annotations(node: Node) -> None:
     asked = {"runc-wrap/seccomp": "unconfined"}
     of_pod = {**SANDBOXS["annotations"], "io.kubernetes.cri.container-type": "container", **asked}
     config = {"linux": {}, "process": {}, "annotations": of_pod}
@@ -140,7 +140,7 @@ def test_the_agent_too_asks_the_sandbox_what_it_was_made_with(node: Node) -> Non
     assert (after["action"], after["ignored"]) == ("leave", "runc-wrap/seccomp")
 
 
-def test_different_creates_in_turn_change_nothing_that_is_kept(node: Node) -> None:
+def test_alternating_creates_do_not_change_the_cache(node: Node) -> None:
     asked = [
         {"linux": {}, "annotations": {"runc-wrap/seccomp": value}, "process": capabilities}
         for value in ("runtime-default", "localhost/a.json", "unconfined", "nonsense")
@@ -163,9 +163,7 @@ def _kept(node: Node) -> dict[str, bytes]:
     return {**loaded, "policy": json_codec.dumps({**rules, "loaded": {}})}
 
 
-def test_nothing_is_read_again_while_it_is_the_same(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unchanged_files_are_not_read_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the tests on staleness: there is something that could be stale."""
     directory = node.bundle(PLAIN)
     assert node.ask("runc", words(directory))[1] == b"rename"
@@ -199,7 +197,7 @@ def _write_over(node: Node) -> None:
 
 
 @pytest.mark.parametrize("change", [_apply, _apply_after_all_was_removed, _write_over])
-def test_another_policy_counts_at_the_next_request(
+def test_a_new_policy_applies_from_the_next_request(
     node: Node, change: Callable[[Node], None]
 ) -> None:
     directory = node.bundle(PLAIN)
@@ -208,7 +206,7 @@ def test_another_policy_counts_at_the_next_request(
     assert node.ask("runc", words(directory))[1] == b"go"
 
 
-def test_a_profile_that_changes_or_goes_counts_at_the_next_request(node: Node) -> None:
+def test_a_changed_or_deleted_profile_applies_from_the_next_request(node: Node) -> None:
     directory = node.bundle({**PLAIN, "annotations": {"runc-wrap/seccomp": "localhost/a.json"}})
     assert _by_agent(node, directory, "runc")[1]
     profile = next((node.prefix / "var/policy.2/current/profiles").glob("*a.json*enforce.json"))
@@ -220,7 +218,7 @@ def test_a_profile_that_changes_or_goes_counts_at_the_next_request(node: Node) -
     assert node.ask("runc", words(directory)) == COLD
 
 
-def test_a_policy_that_is_gone_is_not_remembered(node: Node) -> None:
+def test_a_deleted_policy_is_not_cached(node: Node) -> None:
     directory = node.bundle(PLAIN)
     assert node.ask("runc", words(directory))[1] == b"rename"
     (node.prefix / "var" / "policy.2" / "current").unlink()
@@ -236,7 +234,7 @@ def test_another_release_is_noticed(node: Node) -> None:
     assert not answerer.is_current()
 
 
-def test_who_waits_no_more_leaves_no_line_and_what_was_made_is_known(node: Node) -> None:
+def test_a_caller_that_gave_up_leaves_no_line_and_its_new_file_is_known(node: Node) -> None:
     directory = node.bundle(PLAIN)
     packet = request("runc", *words(directory))
     assert node.answerer.answer(packet, os.getpid(), lambda: True).made
@@ -262,7 +260,7 @@ ODD: dict[str, Callable[[Path], list[str]]] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_what_is_odd_is_left_to_the_cold_path(
+def test_unusual_requests_are_left_to_the_cold_path(
     node: Node, odd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = node.bundle(PLAIN)
@@ -299,14 +297,14 @@ def test_a_large_config_is_left_to_the_cold_path_and_not_even_opened(
     assert len(ledger(node.prefix)) == (answer == b"rename")
 
 
-def test_a_large_config_behind_a_link_is_large(node: Node) -> None:
+def test_a_large_config_behind_a_link_counts_as_large(node: Node) -> None:
     directory = node.bundle(_padded(2 * LARGEST))
     (directory / "config.json").rename(directory / "real.json")
     (directory / "config.json").symlink_to("real.json")
     assert node.ask("runc", words(directory)) == COLD
 
 
-def test_a_config_behind_a_link_is_renamed_where_it_lies(node: Node) -> None:
+def test_a_config_behind_a_link_is_renamed_in_its_real_directory(node: Node) -> None:
     directory = node.bundle(PLAIN)
     other = node.prefix / "other.json"
     (directory / "config.json").rename(other)
@@ -324,7 +322,7 @@ def test_a_link_into_proc_is_left_to_the_cold_path(node: Node) -> None:
     assert node.ask("runc", words(directory)) == COLD
 
 
-def test_what_an_engine_could_give_is_read_of_the_process_that_asks(
+def test_what_an_engine_sets_is_read_from_the_asking_process(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[str] = []
@@ -341,7 +339,7 @@ def test_what_an_engine_could_give_is_read_of_the_process_that_asks(
     assert given == [str(os.getpid())]
 
 
-def test_a_ledger_that_cannot_be_written_is_no_reason_not_to_answer(node: Node) -> None:
+def test_the_agent_answers_although_the_ledger_cannot_be_written(node: Node) -> None:
     (node.prefix / "var" / "ledger").write_text("a file in its place")
     assert node.ask("runc", words(node.bundle(PLAIN)))[1] == b"rename"
 
@@ -360,7 +358,7 @@ def test_a_directory_that_cannot_be_written_is_left_to_the_cold_path(
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("crun", "/own/crun"), ("runc", "/run/runc")])
-def test_the_default_root_is_by_the_launchers_environment(kind: str, expected: str) -> None:
+def test_the_default_root_depends_on_the_launchers_environment(kind: str, expected: str) -> None:
     if os.geteuid():
         pytest.skip("the agent is root's")
     with subprocess.Popen(["/bin/sleep", "60"], env={"XDG_RUNTIME_DIR": "/own"}) as launcher:

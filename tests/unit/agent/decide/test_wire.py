@@ -15,7 +15,7 @@ _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")
 
 
 @given(_words, st.sampled_from(wire.KINDS))
-def test_a_request_has_the_words_as_they_were(raw: list[bytes], kind: str) -> None:
+def test_a_request_preserves_its_words(raw: list[bytes], kind: str) -> None:
     packet = request(kind, *map(os.fsdecode, raw), called_as="/x/\udcff")
     found = wire.parsed(packet)
     assert found
@@ -24,7 +24,7 @@ def test_a_request_has_the_words_as_they_were(raw: list[bytes], kind: str) -> No
 
 
 @given(st.binary(max_size=60) | _words.map(b"\0".join).map(b"runc-wrap/1\0".__add__))
-def test_what_is_no_request_is_none(packet: bytes) -> None:
+def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
     fields = packet.split(b"\0")
     is_one = len(fields) > 4 and fields[1] in (b"runc", b"crun")
     assert wire.parsed(packet) is None or is_one
@@ -42,12 +42,12 @@ def test_what_is_no_request_is_none(packet: bytes) -> None:
         request("runc", "x" * wire.LARGEST),
     ],
 )
-def test_these_are_no_requests(packet: bytes) -> None:
+def test_malformed_requests_are_rejected(packet: bytes) -> None:
     assert wire.parsed(packet) is None
     assert wire.parsed(request("runc", "create"))
 
 
-def test_answers_are_fields_that_a_nul_ends() -> None:
+def test_answers_are_nul_terminated_fields() -> None:
     assert wire.COLD == b"runc-wrap/1\0cold\0"
     assert wire.go("/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
     wanted = b"runc-wrap/1\0rename\0/b\x007\x008\0/t\0/r\x009\0"

@@ -147,7 +147,7 @@ def test_curl_gets_the_metrics_over_the_unix_socket(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("serving")
-def test_who_accepts_openmetrics_gets_it(path: Path) -> None:
+def test_a_client_that_accepts_openmetrics_gets_it(path: Path) -> None:
     accept = b"\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n"
     found = ask(path, GET.replace(b"\r\n\r\n", accept))
     assert b"Content-Type: application/openmetrics-text" in found
@@ -170,7 +170,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("request_line", "status"), BAD, ids=range(len(BAD)))
-def test_what_is_no_scrape_is_refused_and_nothing_is_started_for_it(
+def test_a_request_that_is_not_a_scrape_is_refused_and_starts_nothing(
     serving: Serving, path: Path, request_line: bytes, status: int
 ) -> None:
     found = ask(path, request_line + b"\r\n\r\n")
@@ -180,7 +180,7 @@ def test_what_is_no_scrape_is_refused_and_nothing_is_started_for_it(
 
 
 @pytest.mark.usefixtures("serving")
-def test_http_1_0_is_answered_too(path: Path) -> None:
+def test_http_1_0_is_also_answered(path: Path) -> None:
     assert b" 200 " in first_line(ask(path, b"GET /metrics?name=x HTTP/1.0\r\n\r\n"))
 
 
@@ -194,7 +194,7 @@ def test_a_ledger_that_cannot_be_read_is_a_500(serving: Serving, path: Path) -> 
     assert serving.starts == 2
 
 
-def test_an_answer_is_everybodys_for_a_second(serving: Serving, path: Path) -> None:
+def test_one_answer_serves_all_requests_for_a_second(serving: Serving, path: Path) -> None:
     clients = [connected(path) for _ in range(http_server.MOST_OF_ONE)]
     for client in clients:
         client.sendall(GET)
@@ -209,7 +209,7 @@ def test_an_answer_is_everybodys_for_a_second(serving: Serving, path: Path) -> N
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /metrics HTTP/1.1\r\n"])
-def test_whoever_says_nothing_makes_room_and_is_let_go_soon(
+def test_a_silent_client_makes_room_and_is_soon_disconnected(
     serving: Serving, path: Path, said: bytes
 ) -> None:
     silent = [connected(path) for _ in range(3 * http_server.MOST_OF_ONE)]
@@ -226,7 +226,7 @@ def test_whoever_says_nothing_makes_room_and_is_let_go_soon(
 
 
 @pytest.mark.usefixtures("serving")
-def test_a_request_that_comes_byte_by_byte_is_given_up_soon(path: Path) -> None:
+def test_a_request_that_arrives_byte_by_byte_is_soon_given_up(path: Path) -> None:
     begin = time.monotonic()
     with closing(connected(path)) as client, contextlib.suppress(OSError):
         while time.monotonic() - begin < 10:
@@ -235,7 +235,7 @@ def test_a_request_that_comes_byte_by_byte_is_given_up_soon(path: Path) -> None:
     assert time.monotonic() - begin < 2 * http_server.HEAD_SECONDS
 
 
-def test_of_those_that_wait_none_is_ended_for_another(serving: Serving, path: Path) -> None:
+def test_no_waiting_client_is_disconnected_for_another(serving: Serving, path: Path) -> None:
     clients = [connected(path) for _ in range(http_server.MOST_OF_ONE)]
     for client in clients:
         client.sendall(GET)
@@ -246,7 +246,7 @@ def test_of_those_that_wait_none_is_ended_for_another(serving: Serving, path: Pa
         client.close()
 
 
-def test_a_flood_is_taken_at_a_bounded_rate(port: int) -> None:
+def test_a_flood_is_accepted_at_a_bounded_rate(port: int) -> None:
     begin = time.monotonic()
     taken = 0
     while time.monotonic() - begin < 2.5:
@@ -273,7 +273,7 @@ def test_a_flood_is_taken_at_a_bounded_rate(port: int) -> None:
         (None, 400),
     ],
 )
-def test_a_page_whose_name_was_bound_to_loopback_gets_nothing(
+def test_a_page_whose_host_name_resolves_to_loopback_gets_nothing(
     port: int, host: bytes | None, status: int
 ) -> None:
     given = b"" if host is None else b"Host: " + host.replace(b"%d", b"%d" % port) + b"\r\n"
@@ -287,7 +287,7 @@ def test_curl_gets_the_metrics_over_loopback(port: int) -> None:
     assert curl(f"http://localhost:{port}/metrics")[0] == "200"
 
 
-def test_whose_a_connection_is_is_known() -> None:
+def test_the_owner_of_a_connection_is_known() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert socket_peers.uid_of(ours) == os.getuid()
@@ -304,7 +304,7 @@ def test_whose_a_connection_is_is_known() -> None:
                     assert socket_peers.uid_of(accepted) == os.getuid()
 
 
-def test_whose_a_connection_was_is_not_known_once_it_is_closed() -> None:
+def test_the_owner_of_a_closed_connection_is_not_known() -> None:
     """The kernel tells uid 0 of a socket that nobody has any more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = socket.create_connection(listener.getsockname()[:2])
@@ -334,7 +334,7 @@ def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
     assert b"%d" % ours not in descriptors
 
 
-def test_a_program_that_hangs_is_killed_and_who_waits_is_told(
+def test_a_program_that_hangs_is_killed_and_its_clients_get_an_error(
     serving: Serving, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exposition, "_PROGRAM", "import time; time.sleep(60)")
@@ -343,7 +343,7 @@ def test_a_program_that_hangs_is_killed_and_who_waits_is_told(
     assert serving.starts == 1
 
 
-def test_who_reads_nothing_is_let_go(
+def test_a_client_that_does_not_read_is_disconnected(
     path: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = "import sys; sys.stdout.write('text/plain' + chr(10) + 'x' * 8_000_000)"

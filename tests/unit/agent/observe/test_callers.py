@@ -15,7 +15,7 @@ from runc_wrap.agent.observe.callers import EACH, FULL, Callers, look
 _PR_SET_NAME = 15
 
 
-def test_a_process_is_known_by_what_the_kernel_says() -> None:
+def test_a_process_is_described_by_the_kernels_data() -> None:
     found = look(os.getpid())
     assert (found.pid, found.uid) == (os.getpid(), os.getuid())
     assert found.exe == str(Path("/proc/self/exe").readlink())
@@ -36,7 +36,7 @@ def test_a_thread_has_its_own_name_and_its_process(name: bytes) -> None:
     assert os.fsencode(found[0].comm) == name
 
 
-def test_of_one_that_is_gone_the_number_stays() -> None:
+def test_of_an_ended_process_only_the_pid_is_known() -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -45,7 +45,7 @@ def test_of_one_that_is_gone_the_number_stays() -> None:
     assert (found.pid, found.comm, found.exe) == (pid, "", "")
 
 
-def test_a_flood_is_looked_at_now_and_then() -> None:
+def test_in_a_flood_only_some_callers_are_read() -> None:
     one, looked = Callers(), 0
 
     def call(tid: int, now: float) -> None:

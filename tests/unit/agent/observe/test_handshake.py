@@ -44,7 +44,7 @@ def send(runtime: socket.socket, text: bytes, count: int = 1) -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])  # runc's, crun's
-def test_a_message_is_whole_while_the_connection_stays_open(
+def test_a_message_is_complete_while_the_connection_stays_open(
     ends: tuple[socket.socket, Arrival], end: bytes
 ) -> None:
     runtime, arrival = ends
@@ -70,7 +70,7 @@ def test_a_message_comes_in_pieces(ends: tuple[socket.socket, Arrival]) -> None:
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff\x00}", b"[1]}", b"[]", b'{"state": 5, "pid": true}'])
-def test_a_listener_is_kept_whatever_else_is_wrong(
+def test_a_listener_is_kept_despite_any_other_error(
     ends: tuple[socket.socket, Arrival], text: bytes
 ) -> None:
     runtime, arrival = ends
@@ -83,7 +83,7 @@ def test_a_listener_is_kept_whatever_else_is_wrong(
     assert arrival.state() == NOTHING
 
 
-def test_a_connection_that_only_asks_whether_we_listen_brings_nothing(
+def test_a_connection_that_only_probes_for_an_agent_brings_nothing(
     ends: tuple[socket.socket, Arrival],
 ) -> None:
     runtime, arrival = ends
@@ -92,7 +92,7 @@ def test_a_connection_that_only_asks_whether_we_listen_brings_nothing(
     assert (arrival.is_whole, arrival.listener) == (True, None)
 
 
-def test_what_else_is_sent_is_closed(ends: tuple[socket.socket, Arrival]) -> None:
+def test_other_descriptors_that_are_sent_are_closed(ends: tuple[socket.socket, Arrival]) -> None:
     runtime, arrival = ends
     send(runtime, b"{}", 3)
     arrival.read()
@@ -104,7 +104,7 @@ def test_what_else_is_sent_is_closed(ends: tuple[socket.socket, Arrival]) -> Non
     arrival.fds = arrival.fds[:1]
 
 
-def test_a_message_without_end_is_given_up(
+def test_an_endless_message_is_given_up(
     ends: tuple[socket.socket, Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, arrival = ends
@@ -125,7 +125,7 @@ _json = st.recursive(
 
 
 @given(_json)
-def test_metadata_of_any_form_do_no_harm(told: Any) -> None:
+def test_metadata_of_any_form_are_harmless(told: Any) -> None:
     found = handshake.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
     for groups in found.values():
         argument_rules.allows(groups, (0,) * 6, 0xFFFFFFFF)
@@ -135,10 +135,10 @@ def test_metadata_of_any_form_do_no_harm(told: Any) -> None:
     "metadata",
     ["", "runc-wrap/1", "runc-wrap/2 {}", 'x {"c:1": [[[0, "EQ", 1, 0]]]}', "runc-wrap/1 {\udc80"],
 )
-def test_metadata_that_are_not_ours_allow_nothing(metadata: str) -> None:
+def test_foreign_metadata_allow_nothing(metadata: str) -> None:
     assert handshake.allowed_by_arguments(metadata) == {}
 
 
-def test_metadata_of_ours_are_read() -> None:
+def test_our_own_metadata_are_read() -> None:
     found = handshake.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
     assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}

@@ -53,7 +53,7 @@ def _children() -> list[int]:
     return [int(pid) for pid in found if b"inspector" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def test_it_says_who_calls_and_what_flags_there_are(inspector: Inspector) -> None:
+def test_the_inspector_reports_the_caller_and_the_flags(inspector: Inspector) -> None:
     args = (ctypes.c_uint64 * 11)(0x10000080)
     found = inspector.ask(PATIENT, os.getpid(), ctypes.addressof(args))
     assert found is not None
@@ -65,7 +65,7 @@ def test_it_says_who_calls_and_what_flags_there_are(inspector: Inspector) -> Non
     assert (again.caller.pid, again.flags) == (1, None)
 
 
-def test_one_that_waits_is_given_up_and_another_answers(
+def test_a_hanging_inspector_is_given_up_and_another_one_answers(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert inspector.ask(PATIENT, os.getpid(), None)
@@ -87,7 +87,7 @@ def test_one_that_waits_is_given_up_and_another_answers(
     assert _children() == [starved]
 
 
-def test_one_that_has_no_cpu_for_long_is_given_up_too(
+def test_an_inspector_without_cpu_for_long_is_also_given_up(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert inspector.ask(PATIENT, os.getpid(), None)
@@ -101,7 +101,7 @@ def test_one_that_has_no_cpu_for_long_is_given_up_too(
     assert late.value.container is HASTY
 
 
-def test_what_reads_take_is_taken_off_in_all(inspector: Inspector) -> None:
+def test_the_time_of_all_reads_counts_against_one_budget(inspector: Inspector) -> None:
     """A page that comes after 40 ms each time would else hold up others without end."""
     container = _about("slow", 0.05)
     assert not container.spend(0.0005)  # as any read
@@ -112,7 +112,7 @@ def test_what_reads_take_is_taken_off_in_all(inspector: Inspector) -> None:
     assert PATIENT.patience == pytest.approx(5.0, abs=0.05)
 
 
-def test_one_that_ended_is_started_again(
+def test_an_inspector_that_ended_is_started_again(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspector_client, "_AGAIN", 0.0)
@@ -121,7 +121,7 @@ def test_one_that_ended_is_started_again(
     wait_until(lambda: inspector.ask(PATIENT, os.getpid(), None) is not None, "an answer")
 
 
-def test_of_those_that_cannot_be_ended_there_are_a_few_at_most(
+def test_there_are_at_most_a_few_inspectors_that_cannot_be_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As whoever waits uninterruptibly: here they are not killed."""
@@ -151,7 +151,7 @@ def test_of_those_that_cannot_be_ended_there_are_a_few_at_most(
     wait_until(lambda: made.reap() == 0, "its end")
 
 
-def test_it_ends_with_the_worker(tmp_path: Path) -> None:
+def test_the_inspector_ends_with_the_worker(tmp_path: Path) -> None:
     take, give = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -171,7 +171,7 @@ def _is_zombie(pid: int) -> bool:
     return procfs.is_runnable(pid) is False and ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_it_loads_little(tmp_path: Path) -> None:
+def test_the_inspector_loads_few_modules(tmp_path: Path) -> None:
     """What it imports, each observed container's node has in memory once more."""
     argv = release_paths.command(str(tmp_path), "inspector")
     loaded = (

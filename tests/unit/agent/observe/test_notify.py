@@ -71,7 +71,7 @@ def killed_with_a_call(sender: Sender, inflight: Inflight) -> None:
     assert os.waitpid(in_child(receive), 0)[1] == signal.SIGKILL
 
 
-def test_a_call_continues_as_if_nothing_had_been(sender: Sender, inflight: Inflight) -> None:
+def test_a_call_continues_as_without_an_agent(sender: Sender, inflight: Inflight) -> None:
     sender.call()
     assert readable(sender.listener, 5)
     call = inflight.receive(sender.listener, NUMBER)
@@ -88,7 +88,7 @@ def test_a_call_continues_as_if_nothing_had_been(sender: Sender, inflight: Infli
     assert not notify.proceed(sender.listener, call.id)
 
 
-def test_a_call_that_a_killed_process_had_received_is_given_to_nobody_else(
+def test_a_call_received_by_a_killed_process_is_not_delivered_again(
     sender: Sender, inflight: Inflight
 ) -> None:
     sender.call()
@@ -97,7 +97,7 @@ def test_a_call_that_a_killed_process_had_received_is_given_to_nobody_else(
     assert not readable(sender.results, 0.3)
 
 
-def test_whoever_comes_next_finds_it_and_lets_it_continue(
+def test_the_next_process_finds_such_a_call_and_lets_it_continue(
     sender: Sender, inflight: Inflight
 ) -> None:
     sender.call()
@@ -110,7 +110,7 @@ def test_whoever_comes_next_finds_it_and_lets_it_continue(
     assert os.read(sender.results, 100) == listener_process.AS_USUAL
 
 
-def test_a_call_not_received_yet_is_not_answered_by_a_guess(
+def test_a_call_not_yet_received_is_not_answered_by_a_guess(
     sender: Sender, inflight: Inflight
 ) -> None:
     sender.call()
@@ -125,7 +125,9 @@ def test_a_call_not_received_yet_is_not_answered_by_a_guess(
     assert readable(sender.listener, 5)
 
 
-def test_a_call_whose_process_died_meanwhile_is_none(sender: Sender, inflight: Inflight) -> None:
+def test_a_call_whose_process_died_meanwhile_does_not_count(
+    sender: Sender, inflight: Inflight
+) -> None:
     sender.call()
     assert readable(sender.listener, 5)
     os.kill(sender.pid, signal.SIGKILL)
@@ -157,7 +159,7 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def test_what_was_counted_outlives_the_process_until_it_is_written(inflight: Inflight) -> None:
+def test_counts_outlive_the_process_until_they_are_written(inflight: Inflight) -> None:
     def count() -> None:
         for call in (11, 12, 13):
             inflight.count(call)
@@ -174,7 +176,7 @@ def test_what_was_counted_outlives_the_process_until_it_is_written(inflight: Inf
     assert inflight.unwritten == 0
 
 
-def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_process(
+def test_a_draining_agent_answers_old_and_new_calls_until_the_process_ends(
     sender: Sender, inflight: Inflight
 ) -> None:
     sender.call()
@@ -193,7 +195,7 @@ def test_lingering_answers_what_was_left_and_what_comes_and_ends_with_the_proces
         time.sleep(0.01)
 
 
-def test_lingering_answers_at_a_bounded_rate(
+def test_a_draining_agent_answers_at_a_bounded_rate(
     sender: Sender, inflight: Inflight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once, rate, more = 5, 20, 20
@@ -226,7 +228,7 @@ def test_a_call_is_counted_by_one_store_or_not_at_all(inflight: Inflight) -> Non
     assert (inflight.unwritten, inflight.is_counted(8)) == (2, True)
 
 
-def test_audit_records_read_and_not_written_outlive_the_process(inflight: Inflight) -> None:
+def test_audit_records_read_but_not_written_outlive_the_process(inflight: Inflight) -> None:
     def read() -> None:
         inflight.read(5)
         inflight.read(2)

@@ -73,7 +73,7 @@ def test_a_container_that_floods_gets_its_burst_and_then_its_rate(
         assert sum(_turns(pace, poll, whose).values()) == pytest.approx(RATE * REST, abs=2)
 
 
-def test_more_listeners_of_one_container_get_no_more_and_share_it(
+def test_the_listeners_of_one_container_share_its_rate(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
     pace, whose = Pacing(poll), {ready(): ONE for _ in range(5)}
@@ -87,7 +87,7 @@ def test_more_listeners_of_one_container_get_no_more_and_share_it(
     assert min(second.values()) > 0
 
 
-def test_another_container_is_not_held_up(
+def test_another_container_is_not_delayed(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
     pace = Pacing(poll)
@@ -97,7 +97,7 @@ def test_another_container_is_not_held_up(
     assert _turns(pace, poll, {flooding: ONE, (fd := ready()): OTHER})[fd] >= BURST - 2
 
 
-def test_who_keeps_to_the_rate_is_never_held_up(
+def test_a_container_within_the_rate_is_never_delayed(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
     pace, fd = Pacing(poll), ready()
@@ -108,7 +108,7 @@ def test_who_keeps_to_the_rate_is_never_held_up(
     assert pace.due() == []
 
 
-def test_it_wakes_when_there_is_something_to_answer_and_not_for_a_listener_that_ended(
+def test_the_worker_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
     pace, fd = Pacing(poll), ready()

@@ -80,7 +80,7 @@ def asks(fake: Fake, own: OwnFilters, one: Call | None = None) -> int:
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))
-def test_the_numbers_are_libseccomps(name: str) -> None:
+def test_the_call_numbers_match_libseccomp(name: str) -> None:
     if syscalls.known_to_libseccomp([]) is None:
         pytest.skip("no libseccomp")
     wanted = {(abi.audit, syscalls.numbers(abi)[name]) for abi in ABIS.values()}
@@ -102,7 +102,7 @@ def test_the_numbers_are_libseccomps(name: str) -> None:
         (call(354, 1, 0, MEMORY), False),  # another call of x86_64's
     ],
 )
-def test_what_installs_a_filter(one: Call, is_one: bool) -> None:
+def test_calls_that_install_a_filter_are_recognized(one: Call, is_one: bool) -> None:
     assert traced_calls.is_installation(one) is is_one
 
 
@@ -120,7 +120,7 @@ def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: in
     ("filters", "tracer", "error"),
     [(2, 0, ENOSYS), (2, 77, EPERM), (1, 0, 0), (1, 77, 0), (None, 0, ENOSYS)],
 )
-def test_who_could_carry_it_is_refused_what_it_traces(
+def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
     filters: int | None, tracer: int, error: int
 ) -> None:
     own = OwnFilters()
@@ -129,7 +129,7 @@ def test_who_could_carry_it_is_refused_what_it_traces(
     assert asks(Fake(None, filters, tracer), own, call(PRCTL)) == 0  # it allows that
 
 
-def test_who_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traced_calls, "_PAUSE", 0)
     own, fake = OwnFilters(), Fake(TRACING, 1)
     install(fake, own)
@@ -140,7 +140,7 @@ def test_who_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert asks(fake, own, call(CLONE3)) == ENOSYS
 
 
-def test_what_cannot_be_read_could_trace_anything() -> None:
+def test_a_filter_that_cannot_be_read_counts_as_tracing_everything() -> None:
     own = OwnFilters()
     assert install(Fake(None, 1), own) == 0
     assert own.kept == [(1, None)]
@@ -148,7 +148,7 @@ def test_what_cannot_be_read_could_trace_anything() -> None:
     assert asks(Fake(None, 1), own, call(PRCTL)) == 0
 
 
-def test_it_is_written_down_first_or_not_installed() -> None:
+def test_a_filter_is_stored_first_or_not_installed() -> None:
     own = OwnFilters()
     assert install(Fake(TRACING, 1), own, keep=lambda: False) == ENOMEM
     assert OwnFilters(own.as_state()).kept == own.kept == [(1, TRACING)]
@@ -156,7 +156,7 @@ def test_it_is_written_down_first_or_not_installed() -> None:
     assert OwnFilters([["x", 1]]).kept == [(0, None)]
 
 
-def test_what_is_kept_is_bounded_and_nothing_is_forgotten() -> None:
+def test_the_stored_filters_are_bounded_and_none_is_forgotten() -> None:
     own = OwnFilters()
     for at in range(1000):
         own.add(3, answering(at, TRACE))
@@ -171,7 +171,7 @@ def test_what_is_kept_is_bounded_and_nothing_is_forgotten() -> None:
     assert own.kept == [(1, None)]
 
 
-def test_an_error_of_ours_is_no_way_around() -> None:
+def test_our_own_error_does_not_let_a_traced_call_through() -> None:
     own, fake = OwnFilters([[1, None]]), Fake(None, 2)
     fake.read = object()
     assert asks(fake, own) == EPERM
@@ -192,7 +192,7 @@ _registers = st.tuples(*[st.integers(0, 2**64 - 1)] * 6)
 
 
 @given(_steps, _registers)
-def test_it_answers_as_the_careful_evaluation_does(steps: list[Any], args: Any) -> None:
+def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args: Any) -> None:
     kept: list[Any] = []
     for code, true, false, k in steps:
         jumps = code == 5 or (code & 7) == 5
@@ -211,7 +211,7 @@ def test_it_answers_as_the_careful_evaluation_does(steps: list[Any], args: Any) 
     assert filter_answer.may_answer(data, filter_answer.TRACE)
 
 
-def test_a_filter_is_read_as_its_abi_has_it() -> None:
+def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:
     code = ctypes.create_string_buffer(TRACING, len(TRACING))
     where = ctypes.addressof(code)
     whole = ctypes.create_string_buffer(struct.pack("=H6xQ", len(TRACING) // 8, where))
@@ -225,7 +225,7 @@ def test_a_filter_is_read_as_its_abi_has_it() -> None:
     assert inspector_client.LARGEST > 4096 * 8 + 8192
 
 
-def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_in_all(
+def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits: list[float] = []
@@ -250,7 +250,7 @@ def test_while_nobody_can_read_a_container_s_calls_hold_up_others_for_a_second_i
         (None, 0, True),
     ],
 )
-def test_an_installation_tells_whether_it_may_keep_calls_from_us(
+def test_an_installation_records_whether_the_filter_may_hide_calls(
     program: bytes | None, flags: int, hides: bool
 ) -> None:
     one = call(SECCOMP, 1, flags, MEMORY)

@@ -19,7 +19,7 @@ def _is_told(disk: Disk, seconds: float) -> bool:
     return bool(select.select([disk.fd], [], [], seconds)[0])
 
 
-def test_who_begins_work_goes_on_until_it_has_ended(tmp_path: Path) -> None:
+def test_the_caller_continues_while_the_work_runs(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     disk = Disk()
@@ -37,7 +37,7 @@ def test_who_begins_work_goes_on_until_it_has_ended(tmp_path: Path) -> None:
     assert [disk.is_busy, _is_told(disk, 0)] == [False, False]
 
 
-def test_what_fails_is_raised_where_it_is_asked_how_it_ended() -> None:
+def test_an_error_is_raised_where_the_result_is_fetched() -> None:
     disk = Disk()
 
     def work() -> list[tuple[float, str]]:
@@ -49,7 +49,7 @@ def test_what_fails_is_raised_where_it_is_asked_how_it_ended() -> None:
             disk.ended()
 
 
-def test_without_room_for_a_thread_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_is_done_at_once_if_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 

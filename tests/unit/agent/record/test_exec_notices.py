@@ -50,7 +50,7 @@ def _send(place: Path, text: bytes) -> None:
         sender.sendto(text, str(place))
 
 
-def test_what_root_tells_comes_with_pid_time_and_words(place: Path, told: Executions) -> None:
+def test_roots_notices_have_pid_time_and_words(place: Path, told: Executions) -> None:
     before = time.time()
     _send(place, WORDS)
     ((pid, when, words),) = told.take()
@@ -60,9 +60,7 @@ def test_what_root_tells_comes_with_pid_time_and_words(place: Path, told: Execut
 
 
 @pytest.mark.parametrize("user", [AS_USER, AS_ROOT_OF_ITS_OWN])
-def test_what_anybody_else_tells_is_passed_over(
-    place: Path, told: Executions, user: list[str]
-) -> None:
+def test_notices_of_other_users_are_ignored(place: Path, told: Executions, user: list[str]) -> None:
     text = WORDS.replace(b"\0", b"|").decode()
     argv = [*user, PYTHON, "-I", "-S", "-c", SEND, str(place), text]
     subprocess.run(argv, check=True)
@@ -71,7 +69,7 @@ def test_what_anybody_else_tells_is_passed_over(
     assert pid == os.getpid()
 
 
-def test_a_user_cannot_say_that_it_is_root(place: Path) -> None:
+def test_a_user_cannot_claim_to_be_root(place: Path) -> None:
     """Nor another process: the kernel refuses what is not so (linux:net/core/scm.c)."""
     forge = SEND.rpartition("s.sendto")[0] + (
         "s.connect(sys.argv[1]); import struct; s.sendmsg([b'x'], [(socket.SOL_SOCKET, "
@@ -92,7 +90,7 @@ def test_a_user_cannot_say_that_it_is_root(place: Path) -> None:
     "text",
     [b"", b"\0", WORDS[:-1], WORDS.replace(b"/1", b"/2"), b"runc-wrap/1", WORDS + b"x" * 5000],
 )
-def test_what_is_none_of_ours_is_passed_over(place: Path, told: Executions, text: bytes) -> None:
+def test_foreign_datagrams_are_ignored(place: Path, told: Executions, text: bytes) -> None:
     _send(place, text)
     assert [*told.take()] == []
 

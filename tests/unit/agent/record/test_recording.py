@@ -89,7 +89,7 @@ def recorder(prefix: Path) -> Recorder:
 
 
 @pytest.mark.parametrize(("words", "is_watched"), [(ALL, True), ("errno", False), ("log", False)])
-def test_audit_is_watched_only_while_what_filters_log_is_logged(
+def test_audit_counts_as_watched_only_while_the_kernel_logs_filters_calls(
     logged: Path, tmp_path: Path, words: str, is_watched: bool
 ) -> None:
     logged.write_text(words)
@@ -97,7 +97,7 @@ def test_audit_is_watched_only_while_what_filters_log_is_logged(
     assert watched(tmp_path) == ({AUDIT, OBSERVE} if is_watched else {OBSERVE})
 
 
-def test_what_is_logged_is_asked_each_time_and_the_time_before_stays_unwatched(
+def test_the_logged_actions_are_checked_each_time_and_earlier_time_stays_unwatched(
     logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_700_000_000.0
@@ -168,7 +168,7 @@ def test_records_that_the_kernel_dropped_are_lost(
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_that_it_watches_is_soon_written_where_containers_run_already(
+def test_the_start_of_watching_is_soon_written_if_containers_already_run(
     connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
     connected.write_text(ALL)
@@ -224,7 +224,7 @@ def counts(prefix: Path) -> tuple[int, int]:
     return whose, len(found.unattributed.calls)
 
 
-def test_the_tree_may_not_wait_while_a_record_does(told: Recorder) -> None:
+def test_process_events_are_not_delayed_while_a_record_waits(told: Recorder) -> None:
     told.tree.is_dry = True
     found = [told.may_wait]
     told.tree.is_dry = False
@@ -239,7 +239,7 @@ def _not_told(_: str) -> None:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
-def test_the_tree_may_not_wait_where_nobody_tells_of_the_ledgers_lines(
+def test_process_events_are_not_delayed_without_inotify_on_the_ledger(
     logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logged.write_text(ALL)
@@ -249,9 +249,7 @@ def test_the_tree_may_not_wait_where_nobody_tells_of_the_ledgers_lines(
     assert "new ledger lines cannot be watched" in capfd.readouterr().err
 
 
-def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
-    logged: Path, tmp_path: Path
-) -> None:
+def test_a_ledger_line_is_read_before_any_process_event(logged: Path, tmp_path: Path) -> None:
     logged.write_text(ALL)
     one = recorder(tmp_path)
     told, _ = one.filenos()
@@ -262,7 +260,7 @@ def test_a_line_in_the_ledger_is_taken_in_before_news_of_any_process(
     assert not one.may_wait
 
 
-def test_a_record_that_waits_when_all_is_written_is_given_to_whom_the_tree_is_told_of(
+def test_a_record_that_waits_at_a_flush_is_attributed_after_the_process_events(
     told: Recorder, tmp_path: Path
 ) -> None:
     hear(told, sighting(pid=7, time=time.time()))
@@ -272,7 +270,7 @@ def test_a_record_that_waits_when_all_is_written_is_given_to_whom_the_tree_is_to
     assert counts(tmp_path) == (1, 0)
 
 
-def test_while_a_record_waits_the_tree_is_heard_at_each_turn(told: Recorder) -> None:
+def test_process_events_are_read_at_each_turn_while_a_record_waits(told: Recorder) -> None:
     """Its news may be all read, so that nothing but the records would wake the agent."""
     hear(told, sighting(pid=7, time=time.time()))
     hear(told, sighting(pid=7, time=time.time()))
@@ -280,7 +278,7 @@ def test_while_a_record_waits_the_tree_is_heard_at_each_turn(told: Recorder) -> 
     assert told.may_wait
 
 
-def test_calls_are_answered_between_the_news_and_within_a_look_at_all_processes(
+def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_processes(
     told: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is recorded meanwhile does not begin to take in news within the taking in."""
@@ -312,7 +310,7 @@ def test_calls_are_answered_between_the_news_and_within_a_look_at_all_processes(
     assert within.count(True) >= processes_there // 2
 
 
-def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(
+def test_a_record_before_a_loss_waits_for_the_process_events(
     told: Recorder, tmp_path: Path
 ) -> None:
     hear(told, sighting(pid=7, time=time.time()), Lost(time.time(), 1, AUDIT, "too fast"))
@@ -320,7 +318,7 @@ def test_a_record_before_a_loss_waits_for_what_the_tree_is_told(
     assert counts(tmp_path) == (1, 0)
 
 
-def test_at_the_end_all_is_taken_in_that_was_told(told: Recorder, tmp_path: Path) -> None:
+def test_at_the_end_all_pending_events_are_read(told: Recorder, tmp_path: Path) -> None:
     told.tree.lives.begin(8, 0.0, KEY)
     told.tree.lives.end(8, 5.0)
     hear(told, sighting(pid=7, time=time.time()))
@@ -354,7 +352,7 @@ def joined(connected: Path, tmp_path: Path) -> Iterator[Recorder]:
         one.finish()
 
 
-def test_who_joins_a_container_is_the_containers_from_when_it_was_told(
+def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
     joined: Recorder, tmp_path: Path
 ) -> None:
     (told,) = select.select(joined.filenos(), [], [], 0)[0]
@@ -374,14 +372,14 @@ def hear_of(one: Recorder, *records: Sighting) -> None:
     hear(one, *records)
 
 
-def test_a_record_is_not_counted_before_who_joined_is_heard(joined: Recorder) -> None:
+def test_a_record_is_not_counted_before_the_join_notices_are_read(joined: Recorder) -> None:
     hear_of(joined, sighting(pid=os.getpid(), time=time.time()))
     joined.write()
     assert joined.tree.lives.running == {KEY: 1}
 
 
 @pytest.mark.parametrize(("exe", "are_runtimes"), [("/usr/bin/crun", True), ("/bin/sh", False)])
-def test_an_observed_call_of_the_runtime_is_counted_apart(
+def test_an_observed_call_of_the_runtime_is_counted_separately(
     joined: Recorder, tmp_path: Path, exe: str, *, are_runtimes: bool
 ) -> None:
     call = observed(272, 0, pid=os.getpid(), time=time.time(), exe=exe)
@@ -392,7 +390,7 @@ def test_an_observed_call_of_the_runtime_is_counted_apart(
     assert bool(seen.calls) != are_runtimes
 
 
-def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
+def test_a_program_named_like_a_runtime_counts_as_the_containers(
     joined: Recorder, tmp_path: Path
 ) -> None:
     joined.tree.lives.begin(RUNTIME, 0.0, KEY)
@@ -404,7 +402,7 @@ def test_a_program_that_is_called_like_a_runtime_is_a_containers_own(
     assert [tally.count for tally in seen.calls.values()] == [many]
 
 
-def test_of_what_it_provoked_nothing_is_lost_with_it(told: Recorder) -> None:
+def test_filtering_out_the_agents_own_record_loses_no_other(told: Recorder) -> None:
     own, other = sighting(serial=1), sighting(serial=2)
     told.check.is_own = lambda one: one is own  # type: ignore[method-assign]
     hear(told, own, other)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["logged"]
 
 
-def test_after_a_write_that_failed_the_worker_rests_and_then_writes_all(
+def test_after_a_failed_write_the_worker_pauses_and_then_writes_everything(
     logged: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

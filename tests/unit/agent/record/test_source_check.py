@@ -58,7 +58,7 @@ def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_what_comes_of_both_is_seen_and_told(tmp_path: Path) -> None:
+def test_a_source_whose_test_record_arrives_is_seeing_and_reported_so(tmp_path: Path) -> None:
     one = SourceCheck(str(tmp_path), BOTH)
     one.turn()
     assert told.read(tmp_path) == {}
@@ -71,7 +71,7 @@ def test_what_comes_of_both_is_seen_and_told(tmp_path: Path) -> None:
     assert told.read(tmp_path) == {}
 
 
-def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
+def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_one(
     tmp_path: Path, clock: Clock
 ) -> None:
     one = SourceCheck(str(tmp_path), BOTH)
@@ -100,7 +100,7 @@ def test_what_does_not_come_twice_is_not_seen_and_what_comes_later_is_again(
         ({"code": KILL}, False),
     ],
 )
-def test_another_record_is_not_its_own_though_it_shows_as_well_that_it_sees(
+def test_a_foreign_record_is_not_the_test_record_but_also_proves_that_the_source_sees(
     tmp_path: Path, clock: Clock, changes: dict[str, object], is_own: bool
 ) -> None:
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
@@ -111,7 +111,7 @@ def test_another_record_is_not_its_own_though_it_shows_as_well_that_it_sees(
     assert one.begun.keys() == {AUDIT}
 
 
-def test_a_record_of_before_shows_nothing(tmp_path: Path, clock: Clock) -> None:
+def test_an_older_record_proves_nothing(tmp_path: Path, clock: Clock) -> None:
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
     one.is_own(_record(one, time=time.time() - 10))
@@ -119,14 +119,14 @@ def test_a_record_of_before_shows_nothing(tmp_path: Path, clock: Clock) -> None:
     assert (one.begun, clock.provoked) == ({}, 1)
 
 
-def test_a_source_that_cannot_be_listened_to_is_not_tried(tmp_path: Path, clock: Clock) -> None:
+def test_a_source_that_cannot_be_opened_is_not_tested(tmp_path: Path, clock: Clock) -> None:
     one = SourceCheck(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
     assert one.turn()
     assert clock.provoked == 0
     assert told.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
 
 
-def test_what_an_agent_said_that_was_killed_is_not_believed(tmp_path: Path) -> None:
+def test_the_statement_of_a_killed_agent_does_not_count(tmp_path: Path) -> None:
     told.write(str(tmp_path), BOTH)
     path = tmp_path / told.NAME
     assert told.read(tmp_path) == BOTH
@@ -146,14 +146,14 @@ def test_what_an_agent_said_that_was_killed_is_not_believed(tmp_path: Path) -> N
         ([(1.0, 3.0)], 0.0, []),
     ],
 )
-def test_time_that_nobody_watched_after_all_is_taken_away(
+def test_time_that_turns_out_unwatched_is_removed(
     intervals: list[tuple[float, float]], since: float, left: list[tuple[float, float]]
 ) -> None:
     evidence_set.unwatch(intervals, since)
     assert intervals == left
 
 
-def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
+def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
     connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until then it counted as watched."""
@@ -180,7 +180,7 @@ def test_once_nothing_comes_any_more_no_time_since_the_last_record_was_watched(
     assert interval[1] == last
 
 
-def test_what_is_listened_to_was_seen_since_it_was_opened_unless_it_was_not_seen_since(
+def test_a_source_counts_as_seeing_since_it_was_opened_until_a_test_fails(
     tmp_path: Path, clock: Clock
 ) -> None:
     opened = time.time()

@@ -45,7 +45,7 @@ def asking(place: Path) -> socket.socket:
     return made
 
 
-def test_all_who_wait_are_answered_by_one_write(place: Path, asked: Questions) -> None:
+def test_one_write_answers_all_waiting_callers(place: Path, asked: Questions) -> None:
     assert (asked.asked, asked.due()) == (None, [])
     before = time.time()
     with asking(place) as one, asking(place) as other:
@@ -70,7 +70,7 @@ def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Quest
         )
 
 
-def test_who_is_not_root_is_sent_away(
+def test_other_users_are_disconnected(
     place: Path, asked: Questions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_peers, "uid_of", lambda _: 4242)
@@ -80,7 +80,7 @@ def test_who_is_not_root_is_sent_away(
         assert one.recv(99) == b""
 
 
-def test_more_than_there_is_room_for_wait_and_nobody_who_has_gone_matters(
+def test_callers_beyond_the_limit_wait_and_departed_ones_do_not_count(
     place: Path, asked: Questions
 ) -> None:
     for _ in range(write_requests.MOST):
@@ -92,7 +92,7 @@ def test_more_than_there_is_room_for_wait_and_nobody_who_has_gone_matters(
         assert last.recv(99) == b"runc-wrap/1\x002.000\0"
 
 
-def test_a_question_is_late_after_its_time(
+def test_a_request_times_out(
     place: Path, asked: Questions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with asking(place):
@@ -103,7 +103,7 @@ def test_a_question_is_late_after_its_time(
         assert asked.is_late
 
 
-def test_a_command_says_when_nobody_answers(place: Path, asked: Questions) -> None:
+def test_a_command_reports_that_the_agent_does_not_answer(place: Path, asked: Questions) -> None:
     begin = time.monotonic()
     found = agent_flush.ask(Places(place), 0.2)
     assert 0.2 <= time.monotonic() - begin < 1.5
@@ -117,7 +117,7 @@ def test_a_command_says_when_nobody_answers(place: Path, asked: Questions) -> No
 @pytest.mark.parametrize(
     ("until", "why"), [(1e11, ""), (1_700_000_000.0, "the agent could not write all in time")]
 )
-def test_a_command_says_until_when_was_written_where_that_is_not_all(
+def test_a_command_reports_how_recent_the_data_is_if_not_all_was_written(
     place: Path, until: float, why: str
 ) -> None:
     with _answering(place, f"runc-wrap/1\0{until}\0".encode()):
@@ -125,12 +125,12 @@ def test_a_command_says_until_when_was_written_where_that_is_not_all(
     assert (found.why, found.until) == (why, until)
 
 
-def test_a_worker_that_is_replaced_meanwhile_is_asked_again(place: Path) -> None:
+def test_after_a_workers_replacement_the_request_is_repeated(place: Path) -> None:
     with _answering(place, b"", b"nonsense", b"runc-wrap/1\0x\0", b"runc-wrap/1\x001e11\0"):
         assert agent_flush.ask(Places(place), 5).why == ""
 
 
-def test_where_no_agent_is_nobody_is_waited_for(place: Path) -> None:
+def test_without_an_agent_a_command_does_not_wait(place: Path) -> None:
     begin = time.monotonic()
     assert agent_flush.ask(Places(place)).is_nobody
     assert time.monotonic() - begin < 1

@@ -12,7 +12,7 @@ from runc_wrap.agent.supervisor import acceptor
 from runc_wrap.agent.supervisor.acceptor import Door
 
 
-def test_without_descriptors_it_is_shut_for_a_while_and_then_takes_who_waits() -> None:
+def test_without_free_descriptors_the_acceptor_pauses_and_then_accepts_waiting_callers() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "notify"))

@@ -25,7 +25,7 @@ def prefix() -> Iterator[Path]:
         yield place
 
 
-def test_who_hangs_up_because_it_ends_is_no_refusal(prefix: Path) -> None:
+def test_a_connection_closed_by_an_ending_agent_is_not_a_refusal(prefix: Path) -> None:
     """Its last container ended just now; its socket goes a moment later."""
     listening = socket.socket(fileno=handoff.listen(str(prefix)))
 
@@ -40,7 +40,7 @@ def test_who_hangs_up_because_it_ends_is_no_refusal(prefix: Path) -> None:
     ending.join()
 
 
-def test_who_hangs_up_again_and_again_refuses(
+def test_repeatedly_closed_connections_are_a_refusal(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handoff, "_PATIENCE", 0.2)

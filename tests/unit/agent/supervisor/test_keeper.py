@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.sd_protocol import Named
 
 
-def test_of_workers_that_cannot_be_killed_a_few_are_left_and_the_keeper_rests_meanwhile(
+def test_the_keeper_leaves_a_few_unkillable_workers_and_pauses_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As where the disk that evidence is written to answers no more."""
@@ -71,7 +71,7 @@ def _worker(address: str) -> int:
     return pid
 
 
-def test_what_a_worker_stores_while_it_is_stopped_for_an_upgrade_is_handed_on(
+def test_descriptors_stored_during_an_upgrade_are_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A listener that came with the last create: its container's calls would fail with ENOSYS."""

@@ -29,7 +29,7 @@ def systemd() -> Iterator[tuple[str, _socket.socket]]:
 
 
 @pytest.mark.parametrize("whose", [{}, {b"WATCHDOG_PID": OURS}])
-def test_it_is_told_twice_in_the_time_that_systemd_waits(
+def test_systemd_is_notified_twice_per_watchdog_interval(
     systemd: tuple[str, _socket.socket], monkeypatch: pytest.MonkeyPatch, whose: dict[bytes, bytes]
 ) -> None:
     now = [50.0]
@@ -48,7 +48,7 @@ def test_it_is_told_twice_in_the_time_that_systemd_waits(
     "environment",
     [{}, {b"WATCHDOG_USEC": b"x"}, {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}],
 )
-def test_where_systemd_does_not_wait_nothing_is_told_and_nothing_ticks(
+def test_without_a_systemd_watchdog_nothing_is_sent_and_no_timer_runs(
     systemd: tuple[str, _socket.socket], environment: dict[bytes, bytes]
 ) -> None:
     watchdog = Watchdog(systemd[0], environment)

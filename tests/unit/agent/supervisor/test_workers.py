@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_worker_that_ends_soon_starts_again_later_and_later_up_to_a_bound(
+def test_a_worker_that_keeps_ending_restarts_with_growing_bounded_delays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [100.0]
@@ -37,7 +37,7 @@ def test_a_worker_that_ends_soon_starts_again_later_and_later_up_to_a_bound(
     assert worker.due == clock[0]
 
 
-def test_a_worker_that_does_not_end_though_it_was_killed_is_waited_for_a_while() -> None:
+def test_the_keeper_waits_a_while_for_a_killed_worker_that_does_not_end() -> None:
     """As one that waits for a device: here one that was not killed at all."""
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeping:
         begun = time.monotonic()

@@ -89,7 +89,7 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
     assert _counted(one, first, unshare) == [None, None]
 
 
-def test_who_is_begun_is_looked_at_when_that_is_told(links: dict[int, dict[str, str]]) -> None:
+def test_a_new_process_is_read_when_its_start_is_reported(links: dict[int, dict[str, str]]) -> None:
     one, counted = Namespaces(), list[Any]()
     clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
     links.update({7: _of(), 8: _of()})
@@ -99,7 +99,7 @@ def test_who_is_begun_is_looked_at_when_that_is_told(links: dict[int, dict[str, 
     assert counted == [(0,) * 6]
 
 
-def test_so_many_are_looked_at_in_a_second_and_so_many_forks_are_remembered(
+def test_reads_per_second_and_remembered_forks_are_bounded(
     links: dict[int, dict[str, str]],
 ) -> None:
     one = Namespaces()

@@ -54,7 +54,7 @@ def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: s
         f"/user.slice/session-{ID}.scope",
     ],
 )
-def test_a_monitor_a_login_session_or_half_a_name_has_not(path: str) -> None:
+def test_a_monitor_a_login_session_and_half_a_name_have_no_id(path: str) -> None:
     assert ID not in container_index.ids(path)
 
 
@@ -75,13 +75,15 @@ def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
     assert containers.of_id("half") == ("/r", "half")
 
 
-def test_no_more_are_remembered_than_fit(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_containers_is_bounded(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(container_index, "MOST", 3)
     write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
     assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
 
 
-def test_of_one_id_no_more_roots_are_remembered_than_fit(ledger: Path) -> None:
+def test_the_number_of_remembered_roots_of_one_id_is_bounded(ledger: Path) -> None:
     write_ledger(ledger, *(line("same", root=f"/r{number}") for number in range(20)), line("last"))
     found = list(Known(ledger).newest())[:9]
     assert found == [("/run/test", "last"), *((f"/r{at}", "same") for at in range(19, 11, -1))]
@@ -98,7 +100,7 @@ def test_the_kernel_logs_calls_in_some_modes(ledger: Path, mode: str, is_recorde
     assert not Known(ledger).is_recorded(("/elsewhere", "c"))
 
 
-def test_of_one_id_under_two_roots_the_one_that_is_there_counts_or_the_one_of_the_bundle(
+def test_of_one_id_under_two_roots_the_existing_one_or_that_of_the_bundle_counts(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "one" / "c").mkdir(parents=True)
@@ -110,7 +112,7 @@ def test_of_one_id_under_two_roots_the_one_that_is_there_counts_or_the_one_of_th
     assert containers.of_id("c", "/elsewhere") == (roots[0], "c")
 
 
-def test_of_one_id_under_two_roots_that_both_are_there_the_id_does_not_tell(tmp_path: Path) -> None:
+def test_an_id_that_exists_under_two_roots_identifies_no_container(tmp_path: Path) -> None:
     roots = [str(tmp_path / name) for name in ("one", "two")]
     for root in roots:
         (tmp_path / root / "c").mkdir(parents=True)
@@ -119,7 +121,7 @@ def test_of_one_id_under_two_roots_that_both_are_there_the_id_does_not_tell(tmp_
     assert containers.all_of_id("c") == [(root, "c") for root in roots]
 
 
-def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than_a_minute(
+def test_a_runtimes_state_is_read_for_a_first_process_for_at_most_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -147,7 +149,7 @@ def test_a_runtime_is_asked_for_a_first_process_until_it_says_and_no_longer_than
         ("status", {"pid": 5, "process-start-time": 77}),
     ],
 )
-def test_a_runtimes_own_word_tells_the_first_process(
+def test_the_runtimes_state_names_the_first_process(
     tmp_path: Path, name: str, said: dict[str, int]
 ) -> None:
     (tmp_path / "c").mkdir()
@@ -158,7 +160,7 @@ def test_a_runtimes_own_word_tells_the_first_process(
     assert containers.of_first_process(5, 78) is None
 
 
-def test_the_creator_is_who_created_it_last(tmp_path: Path) -> None:
+def test_the_creator_is_the_last_process_that_created_it(tmp_path: Path) -> None:
     directory = write_ledger(
         tmp_path, line("c", pid=7), line("c", pid=8, time="1970-01-02T00:00:00Z")
     )

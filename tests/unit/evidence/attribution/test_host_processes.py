@@ -20,7 +20,7 @@ def _with(exe: str = "/bin/sh") -> Hosts:
     return made
 
 
-def test_who_was_looked_at_and_what_it_forks_is_elsewhere() -> None:
+def test_a_process_read_outside_containers_and_its_forks_are_outside() -> None:
     one = _with()
     one.forked(SHELL, CHILD, 2.0)
     one.forked(CHILD, GRANDCHILD, 3.0)
@@ -33,7 +33,7 @@ def test_who_was_looked_at_and_what_it_forks_is_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("when", "had"), [(0.5, False), (1.0, True), (2.0, True), (2.5, False)])
-def test_it_is_so_from_the_look_to_the_end(when: float, had: bool) -> None:
+def test_it_counts_as_outside_from_the_read_to_its_end(when: float, had: bool) -> None:
     one = _with()
     one.exited(SHELL, 2.0)
     assert one.had(SHELL, when) is had
@@ -54,7 +54,7 @@ def test_it_is_so_from_the_look_to_the_end(when: float, had: bool) -> None:
         ("/opt/tool (deleted)", [2.0], False),
     ],
 )
-def test_what_nobody_looked_at_is_elsewhere_only_if_no_runtime_can_have_led_it(
+def test_an_unread_process_is_outside_only_if_no_runtime_can_have_moved_it(
     exe: str, steps: list[float], had: bool
 ) -> None:
     one = _with(exe)
@@ -64,7 +64,7 @@ def test_what_nobody_looked_at_is_elsewhere_only_if_no_runtime_can_have_led_it(
     assert one.had(CHILD, 3.0) is had
 
 
-def test_who_is_led_into_a_container_is_not_elsewhere_any_more() -> None:
+def test_a_process_moved_into_a_container_is_no_longer_outside() -> None:
     one = _with("/usr/sbin/runc")
     one.forked(SHELL, CHILD, 2.0)
     one.joined(CHILD, 3.0)
@@ -72,19 +72,19 @@ def test_who_is_led_into_a_container_is_not_elsewhere_any_more() -> None:
     assert [one.had(CHILD, 3.5), one.had(GRANDCHILD, 4.5)] == [False, False]
 
 
-def test_a_pid_that_comes_again_is_another_process() -> None:
+def test_a_reused_pid_is_another_process() -> None:
     one = _with()
     one.forked(99, SHELL, 5.0)  # of a parent that is not known
     assert [one.had(SHELL, 4.0), one.had(SHELL, 6.0)] == [True, False]
 
 
-def test_after_a_hole_nobody_is_known() -> None:
+def test_after_a_gap_no_process_is_known() -> None:
     one = _with()
     one.forget_all()
     assert not one.had(SHELL, 2.0)
 
 
-def test_those_that_ended_are_remembered_up_to_a_number() -> None:
+def test_a_bounded_number_of_ended_processes_is_remembered() -> None:
     one = _with()
     for pid in range(100, 100 + 2 * MOST_ENDED):
         one.forked(SHELL, pid, pid)
@@ -94,7 +94,7 @@ def test_those_that_ended_are_remembered_up_to_a_number() -> None:
     assert one.had(99 + 2 * MOST_ENDED, 99.2 + 2 * MOST_ENDED)
 
 
-def test_the_program_of_one_that_is_there_is_told_and_of_one_that_is_gone_none() -> None:
+def test_the_program_of_a_running_process_is_known_and_of_an_ended_one_is_not() -> None:
     assert procfs.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
     assert procfs.program(4_194_305) is None
     assert procfs.namespace_inode("self", "mnt") == Path("/proc/self/ns/mnt").stat().st_ino

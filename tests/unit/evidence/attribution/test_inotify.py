@@ -34,7 +34,7 @@ def read(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(("do", "told"), [(append, True), (rotate, True), (read, False)])
-def test_what_is_appended_or_put_in_place_is_told_once(
+def test_an_append_or_a_replacement_is_reported_once(
     tmp_path: Path, do: Callable[[Path], None], *, told: bool
 ) -> None:
     append(tmp_path)
@@ -43,7 +43,7 @@ def test_what_is_appended_or_put_in_place_is_told_once(
     assert [is_told(one), is_told(one)] == [told, False]
 
 
-def test_a_directory_that_is_not_there_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_missing_directory_is_created_for_its_owner_only(tmp_path: Path) -> None:
     directory = tmp_path / "var" / "ledger"
     one = Appended(str(directory))
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -51,7 +51,7 @@ def test_a_directory_that_is_not_there_is_made_for_its_owner_alone(tmp_path: Pat
     assert is_told(one)
 
 
-def test_a_directory_that_was_removed_is_watched_anew(tmp_path: Path) -> None:
+def test_a_removed_directory_is_watched_again(tmp_path: Path) -> None:
     directory = tmp_path / "ledger"
     one = Appended(str(directory))
     directory.rmdir()
@@ -60,7 +60,7 @@ def test_a_directory_that_was_removed_is_watched_anew(tmp_path: Path) -> None:
     assert is_told(one)
 
 
-def test_a_directory_that_was_renamed_is_made_and_watched_anew(tmp_path: Path) -> None:
+def test_a_renamed_directory_is_created_and_watched_again(tmp_path: Path) -> None:
     directory = tmp_path / "ledger"
     one = Appended(str(directory))
     directory.rename(tmp_path / "old")
@@ -69,7 +69,7 @@ def test_a_directory_that_was_renamed_is_made_and_watched_anew(tmp_path: Path) -
     assert is_told(one)
 
 
-def test_what_cannot_be_watched_leaves_no_descriptor(tmp_path: Path) -> None:
+def test_a_failed_watch_leaves_no_descriptor(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("")
     before = len([*Path("/proc/self/fd").iterdir()])
     with pytest.raises(OSError, match="File exists"):

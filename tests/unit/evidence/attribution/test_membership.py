@@ -80,7 +80,7 @@ LAYOUTS = (
 
 @pytest.mark.parametrize("path", LAYOUTS)
 @pytest.mark.parametrize("beneath", ["", "/container", "/system.slice/a.service"])
-def test_who_is_in_the_cgroup_of_the_first_process_or_beneath_is_in_the_container(
+def test_a_process_in_the_first_process_cgroup_or_beneath_is_in_the_container(
     machine: Machine, path: str, beneath: str
 ) -> None:
     machine.container(path, PODS, OURS)
@@ -89,7 +89,7 @@ def test_who_is_in_the_cgroup_of_the_first_process_or_beneath_is_in_the_containe
     assert machine.of(PID) == KEY
 
 
-def test_a_container_whose_first_process_has_gone_beneath_keeps_all_of_its_cgroup(
+def test_a_container_whose_first_process_moved_beneath_keeps_its_whole_cgroup(
     machine: Machine,
 ) -> None:
     """As systemd in a container does."""
@@ -112,7 +112,7 @@ def test_a_container_whose_first_process_has_gone_beneath_keeps_all_of_its_cgrou
         f"//system.slice/docker-{ID}.scope",
     ],
 )
-def test_a_name_in_another_place_is_nobodys(machine: Machine, path: str) -> None:
+def test_the_same_cgroup_name_elsewhere_proves_nothing(machine: Machine, path: str) -> None:
     machine.container(f"/system.slice/docker-{ID}.scope", PODS)
     machine.cgroup(path.replace("..", "up"))
     machine.process(PID, f"0::{path}\n", PODS)
@@ -120,7 +120,7 @@ def test_a_name_in_another_place_is_nobodys(machine: Machine, path: str) -> None
 
 
 @pytest.mark.parametrize("owned", ["/s", f"/s/{ID}", f"/s/{ID}/x", f"/s/{ID}/x/y"])
-def test_where_a_cgroup_on_the_way_is_another_users_nothing_is_proved(
+def test_a_cgroup_path_through_another_users_directory_proves_nothing(
     machine: Machine, owned: str
 ) -> None:
     machine.container(f"/s/{ID}", PODS)
@@ -135,7 +135,7 @@ def test_where_a_cgroup_on_the_way_is_another_users_nothing_is_proved(
     ("spaces", "key"),
     [((PODS, OURS), KEY), ((WITHIN, PODS, OURS), KEY), ((OTHERS, OURS), None), ((OURS,), None)],
 )
-def test_the_pid_namespace_is_the_first_process_or_within(
+def test_the_pid_namespace_must_be_the_first_process_or_beneath(
     machine: Machine, spaces: Sequence[int], key: container_index.Key | None
 ) -> None:
     """The runtime itself enters the cgroup first."""
@@ -144,13 +144,13 @@ def test_the_pid_namespace_is_the_first_process_or_within(
     assert machine.of(PID) == key
 
 
-def test_with_the_machines_pid_namespace_the_cgroup_tells(machine: Machine) -> None:
+def test_in_the_hosts_pid_namespace_the_cgroup_decides(machine: Machine) -> None:
     machine.container(f"/docker/{ID}", OURS)
     machine.process(PID, f"0::/docker/{ID}\n", OTHERS, OURS)
     assert machine.of(PID) == KEY
 
 
-def test_in_each_hierarchy_that_has_the_id_it_must_be_there(machine: Machine) -> None:
+def test_a_process_must_match_in_each_hierarchy_that_has_the_id(machine: Machine) -> None:
     machine.cgroup(f"/c/{ID}", hierarchy="pids")
     machine.container(f"/c/{ID}", PODS)
     machine.process(FIRST, f"5:pids:/c/{ID}\n3:memory:/\n0::/c/{ID}\n", PODS)
@@ -168,7 +168,7 @@ def test_in_each_hierarchy_that_has_the_id_it_must_be_there(machine: Machine) ->
     assert machine.of(PID) is None
 
 
-def test_a_container_that_shares_its_cgroup_with_others_is_not_told_by_it(
+def test_a_shared_cgroup_does_not_identify_a_container(
     machine: Machine,
 ) -> None:
     machine.container("/user.slice/session-1.scope", OURS)
@@ -176,7 +176,7 @@ def test_a_container_that_shares_its_cgroup_with_others_is_not_told_by_it(
     assert machine.of(PID) is None
 
 
-def test_of_containers_within_containers_the_inner_counts(machine: Machine) -> None:
+def test_of_nested_containers_the_inner_one_counts(machine: Machine) -> None:
     machine.container(f"/docker/{ID}", PODS, OURS)
     machine.container(f"/docker/{ID}/docker/{INNER}", WITHIN, PODS, key=NESTED, pid=FIRST + 10)
     machine.process(PID, f"0::/docker/{ID}/docker/{INNER}\n", WITHIN, PODS, OURS)
@@ -188,7 +188,7 @@ def test_of_containers_within_containers_the_inner_counts(machine: Machine) -> N
     assert machine.of(PID) == KEY
 
 
-def test_where_a_container_was_is_remembered_until_it_is_deleted(machine: Machine) -> None:
+def test_a_containers_cgroup_is_remembered_until_it_is_deleted(machine: Machine) -> None:
     """Its first process has ended; in the machine's pid namespace others may go on."""
     machine.container(f"/docker/{ID}", OURS)
     machine.process(PID, f"0::/docker/{ID}\n", OURS)
@@ -201,14 +201,14 @@ def test_where_a_container_was_is_remembered_until_it_is_deleted(machine: Machin
     assert machine.of(PID) is None
 
 
-def test_a_first_process_whose_pid_another_has_is_no_proof(machine: Machine) -> None:
+def test_a_first_process_whose_pid_was_reused_proves_nothing(machine: Machine) -> None:
     machine.container(f"/docker/{ID}", PODS)
     machine.process(PID, f"0::/docker/{ID}\n", PODS)
     machine.born[FIRST] = (78, 1)
     assert machine.of(PID) is None
 
 
-def test_two_containers_of_one_id_are_told_apart_by_where_they_are(
+def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
     machine: Machine, tmp_path: Path
 ) -> None:
     other = ("/run/other", ID)
@@ -223,7 +223,7 @@ def test_two_containers_of_one_id_are_told_apart_by_where_they_are(
     assert again.of(PID) is None  # nothing tells them apart
 
 
-def test_no_more_places_are_remembered_than_fit(
+def test_the_number_of_remembered_cgroups_is_bounded(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "MOST", 1)
@@ -237,7 +237,7 @@ def test_no_more_places_are_remembered_than_fit(
     assert machine.of(PID) is None
 
 
-def test_our_own_pid_namespace_is_told() -> None:
+def test_our_own_pid_namespace_is_known() -> None:
     own = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - as the module looks
     assert membership._namespaces(os.getpid())[0] == own  # noqa: SLF001 - the kernel's answer
     assert membership._is_within(os.getpid(), own)  # noqa: SLF001 - likewise
@@ -267,7 +267,7 @@ V2 = "41 31 0:38 {root} {place} rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
         (V2, "", "/system.slice", "/system.slice/a/b", False),  # who has what is above is not seen
     ],
 )
-def test_the_cgroups_of_a_hierarchy_are_looked_at_where_it_is_mounted(  # noqa: PLR0917 - table columns
+def test_a_hierarchys_cgroups_are_read_at_its_mount_point(  # noqa: PLR0917 - table columns
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     form: str,
@@ -288,7 +288,7 @@ def test_the_cgroups_of_a_hierarchy_are_looked_at_where_it_is_mounted(  # noqa: 
     assert Hierarchies().are_roots(controllers, path) == are_roots
 
 
-def test_a_hierarchy_that_is_mounted_later_is_found_in_time(
+def test_a_hierarchy_that_is_mounted_later_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "mountinfo"
@@ -301,7 +301,7 @@ def test_a_hierarchy_that_is_mounted_later_is_found_in_time(
     assert found.are_roots("", "/")
 
 
-def test_a_users_cgroup_that_names_many_containers_costs_a_look_at_its_directories(
+def test_a_users_cgroup_that_names_many_containers_costs_one_read_of_its_directories(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.container(f"/docker/{ID}", PODS)

@@ -21,7 +21,7 @@ KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
         (30.0, {OTHER}),
     ],
 )
-def test_a_record_at_the_very_end_of_a_process_is_its_containers(
+def test_a_record_at_the_end_of_a_process_is_its_containers(
     when: float, whose: set[tuple[str, str]]
 ) -> None:
     lives = Lives()

@@ -78,7 +78,7 @@ def kernel(tree: Tree) -> Kernel:
     return Kernel(tree)
 
 
-def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kernel) -> None:
+def test_a_short_lived_child_belongs_to_its_parents_container(tree: Tree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     born = kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD, after=0.001)
@@ -87,7 +87,7 @@ def test_a_child_of_a_moment_is_its_parents_containers(tree: Tree, kernel: Kerne
     assert tree.container_of(RUNTIME, kernel.now) is None
 
 
-def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel) -> None:
+def test_a_reused_pid_is_distinguished_by_time(tree: Tree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     tree.lives.begin(RUNTIME, kernel.now, OTHER)
     first = kernel.fork(INIT, CHILD)
@@ -100,7 +100,7 @@ def test_a_pid_that_came_again_is_told_apart_by_time(tree: Tree, kernel: Kernel)
     assert found == [KEY, None, OTHER, None]
 
 
-def test_a_pid_that_came_again_at_once_is_nobodys_where_the_clock_cannot_tell(
+def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
     tree: Tree, kernel: Kernel
 ) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
@@ -127,7 +127,7 @@ def test_a_container_begins_with_the_runtime_that_the_ledger_names(
     assert end == pytest.approx(kernel.now, abs=0.001)
 
 
-def test_a_container_that_others_have_read_of_begins_all_the_same(
+def test_a_container_already_read_from_the_ledger_still_begins(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.fork(SHIM, RUNTIME)
@@ -138,7 +138,7 @@ def test_a_container_that_others_have_read_of_begins_all_the_same(
     assert tree.container_of(INIT, born) == ("/run/test", "new")
 
 
-def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
+def test_a_container_being_created_at_our_start_is_found_when_it_starts(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has it, and the runtime has not written down its first process yet."""
@@ -153,7 +153,7 @@ def test_a_container_that_is_being_created_when_we_begin_is_found_as_it_starts(
 
 
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
-def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
+def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
     tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: container_index.Key | None
 ) -> None:
     """Not one that has the pid long afterwards."""
@@ -167,7 +167,7 @@ def test_a_container_may_be_read_of_before_the_news_of_who_created_it(
     assert tree.container_of(INIT, born) == key
 
 
-def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
+def test_a_runtime_that_ran_before_our_start_creates_its_container(
     tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not one that began after the ledger's line, or long before: the pid was another's then."""
@@ -187,9 +187,7 @@ def test_a_runtime_that_was_there_before_we_began_creates_all_the_same(
     assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
 
 
-def test_a_runtimes_pid_that_comes_again_creates_nothing(
-    tree: Tree, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_a_reused_runtime_pid_creates_nothing(tree: Tree, kernel: Kernel, tmp_path: Path) -> None:
     kernel.fork(SHIM, RUNTIME)
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
     kernel.exit(RUNTIME, after=0.01)
@@ -198,7 +196,7 @@ def test_a_runtimes_pid_that_comes_again_creates_nothing(
     assert tree.container_of(INIT, born) is None
 
 
-def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel: Kernel) -> None:
+def test_a_container_ends_with_its_last_process(tree: Tree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.fork(INIT, CHILD)
     kernel.exit(INIT)
@@ -210,13 +208,13 @@ def test_a_containers_end_is_told_once_its_last_process_ended(tree: Tree, kernel
     assert tree.ended() == []
 
 
-def test_threads_are_no_processes(tree: Tree, kernel: Kernel) -> None:
+def test_threads_are_not_processes(tree: Tree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.thread(INIT, CHILD)
     assert tree.container_of(CHILD, kernel.now) is None
 
 
-def test_what_ended_is_forgotten_in_time(
+def test_ended_processes_are_forgotten_in_time(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_lives, "MOST_ENDED", 100)
@@ -228,7 +226,9 @@ def test_what_ended_is_forgotten_in_time(
     assert tree.container_of(CHILD + 999, kernel.now) == KEY
 
 
-def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_unplaced_processes_is_bounded(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes.MOST", 50)
     for number in range(500):
         kernel.fork(SHIM, CHILD + number, after=0.0001)
@@ -236,12 +236,12 @@ def test_strangers_are_bounded(tree: Tree, kernel: Kernel, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("length", [0, 36, 52, 60])
-def test_a_message_cut_short_says_nothing(tree: Tree, length: int) -> None:
+def test_a_truncated_message_is_ignored(tree: Tree, length: int) -> None:
     tree.take(bytes(length))
     assert tree.remembered == 0
 
 
-def test_without_the_connector_the_tree_says_so_and_asks_proc(
+def test_without_the_connector_the_tree_says_so_and_reads_proc(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
@@ -270,7 +270,7 @@ def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
     assert tree.container_of(os.getpid(), time.time()) == OTHER
 
 
-def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
+def test_processes_whose_first_thread_ended_are_read_once_a_second(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -288,7 +288,7 @@ def test_processes_whose_first_thread_ended_are_asked_about_once_a_second(
     assert (asked, tree.due is None) == ([INIT], False)
 
 
-def test_a_process_whose_end_was_not_told_ends_where_its_pid_comes_again(
+def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(
     tree: Tree, kernel: Kernel
 ) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
@@ -300,9 +300,7 @@ def test_a_process_whose_end_was_not_told_ends_where_its_pid_comes_again(
     assert tree.container_of(CHILD, born - 0.5) == KEY
 
 
-def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
-    tree: Tree, kernel: Kernel
-) -> None:
+def test_a_late_start_event_of_a_known_process_ends_nothing(tree: Tree, kernel: Kernel) -> None:
     """As after a scan: it has found who was begun by a process outside."""
     tree.lives.begin(INIT, kernel.now + 1.005, KEY)
     born = kernel.fork(SHIM, INIT)
@@ -310,7 +308,7 @@ def test_news_of_the_beginning_of_one_that_is_known_already_end_nothing(
     assert tree.ended() == []
 
 
-def test_a_scan_ends_whose_pid_another_has_now(tree: Tree) -> None:
+def test_a_scan_ends_processes_whose_pid_was_reused(tree: Tree) -> None:
     started = {}
     for pid in (os.getpid(), os.getppid()):
         there = procfs.born(pid)
@@ -339,7 +337,7 @@ class Overrun:
         return bytes(60)
 
 
-def test_after_a_hole_proc_is_asked_once_all_that_was_queued_is_read(
+def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel tells nothing more until then."""
@@ -355,7 +353,7 @@ def test_after_a_hole_proc_is_asked_once_all_that_was_queued_is_read(
     assert first.begin < first.time <= hole.time
 
 
-def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
+def test_events_may_wait_unless_the_kernel_logs_a_running_container(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
@@ -376,7 +374,7 @@ def test_news_may_wait_unless_the_kernel_logs_a_container_that_runs(
 @pytest.mark.parametrize(
     ("mode", "ago", "may_wait"), [("audit", 0, False), ("audit", 3600, True), ("enforce", 0, True)]
 )
-def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kernel_logs(
+def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
 ) -> None:
     monkeypatch.setattr(process_tree, "connector", refused)
@@ -388,7 +386,7 @@ def test_news_may_not_wait_from_the_ledgers_line_of_a_container_on_that_the_kern
     assert [*found, tree.may_wait] == [True, may_wait]
 
 
-def test_of_many_creates_at_once_each_has_its_family(
+def test_each_of_many_simultaneous_creates_has_its_own_processes(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.now = float(int(kernel.now))
@@ -402,7 +400,7 @@ def test_of_many_creates_at_once_each_has_its_family(
     assert found == [("/run/test", f"m{number}") for number in many]
 
 
-def test_without_a_connector_no_process_is_remembered_that_nobody_would_tell_the_end_of(
+def test_without_a_connector_no_process_is_remembered_whose_end_would_not_be_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     born = procfs.born(os.getpid())
@@ -427,7 +425,7 @@ def heard(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     return tree
 
 
-def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
+def test_a_process_started_by_the_runtimes_exec_is_the_containers(
     heard: Tree, kernel: Kernel
 ) -> None:
     """It has come and gone before anybody could look at its cgroup."""
@@ -442,7 +440,7 @@ def test_who_is_started_by_an_exec_of_the_runtime_is_the_containers(
     assert heard.container_of(CHILD, late) == KEY
 
 
-def test_what_a_shell_began_before_it_became_the_runtime_does_not_join(
+def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(
     heard: Tree, kernel: Kernel
 ) -> None:
     kernel.fork(1, RUNTIME)
@@ -457,7 +455,7 @@ def test_what_a_shell_began_before_it_became_the_runtime_does_not_join(
     assert heard.container_of(INIT, after) == KEY
 
 
-def test_a_pid_that_another_has_by_now_joins_nothing(heard: Tree, kernel: Kernel) -> None:
+def test_a_pid_that_was_reused_joins_nothing(heard: Tree, kernel: Kernel) -> None:
     kernel.fork(1, RUNTIME)
     told = kernel.now + 0.1
     kernel.exit(RUNTIME)
@@ -472,9 +470,7 @@ def test_a_pid_that_another_has_by_now_joins_nothing(heard: Tree, kernel: Kernel
     assert heard.container_of(CHILD, born) is None
 
 
-def test_who_was_there_before_we_began_joins_if_it_is_there_still(
-    heard: Tree, kernel: Kernel
-) -> None:
+def test_a_process_older_than_our_start_joins_if_it_still_runs(heard: Tree, kernel: Kernel) -> None:
     kernel.now = time.time()
     heard.join(KEY, os.getpid(), kernel.now)
     heard.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
@@ -485,7 +481,7 @@ def test_who_was_there_before_we_began_joins_if_it_is_there_still(
     assert heard.container_of(INIT, elsewhere) is None
 
 
-def test_who_joins_waits_for_the_news_and_no_more_wait_than_fit(
+def test_joins_wait_for_their_events_and_their_number_is_bounded(
     heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_tree, "_MOST_JOINING", 2)
@@ -517,7 +513,7 @@ def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kerne
     assert not heard.is_runtimes(CHILD, born)
 
 
-def test_who_was_asked_about_ahead_of_the_news_is_what_the_news_say(
+def test_a_process_read_before_its_events_is_what_the_events_say(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     """The first process is in the runtime's state before the news of its beginning are read."""
@@ -533,7 +529,7 @@ def test_who_was_asked_about_ahead_of_the_news_is_what_the_news_say(
     assert not tree.is_runtimes(INIT, kernel.now + 0.1)
 
 
-def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
+def test_a_runtime_that_is_read_after_its_end_is_known_as_well(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.fork(SHIM, RUNTIME)
@@ -549,7 +545,7 @@ def test_the_same_is_known_of_a_runtime_that_is_taken_in_when_all_is_over(
     assert not tree.is_runtimes(CHILD, born)
 
 
-def test_what_is_expected_in_vain_is_bounded_and_does_not_stay(
+def test_expectations_that_never_come_true_are_bounded_and_expire(
     tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)

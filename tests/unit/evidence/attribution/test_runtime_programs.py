@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ("", False),
     ],
 )
-def test_a_runtime_is_told_by_its_files_name(tmp_path: Path, exe: str, is_one: bool) -> None:
+def test_a_runtime_is_recognized_by_its_file_name(tmp_path: Path, exe: str, is_one: bool) -> None:
     (tmp_path / "really").write_text("")
     (tmp_path / "special-runc").symlink_to("really")
     links = tmp_path / "lib" / "runtime"

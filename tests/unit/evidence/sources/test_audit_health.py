@@ -40,7 +40,7 @@ def rule(*tests: tuple[int, int, int], flags: int = EXCLUDE) -> bytes:
         ([(TYPE, 1326, EQUAL)], EXIT, ""),
     ],
 )
-def test_a_rule_that_excludes_records_is_told(
+def test_a_rule_that_excludes_records_is_reported(
     tests: list[tuple[int, int, int]], flags: int, expected: str
 ) -> None:
     found = audit_health.excludes(rule(*tests, flags=flags))
@@ -48,7 +48,7 @@ def test_a_rule_that_excludes_records_is_told(
     assert bool(expected) == bool(found)
 
 
-def test_a_rule_that_is_cut_off_excludes_nothing() -> None:
+def test_a_truncated_rule_excludes_nothing() -> None:
     assert audit_health.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
 
 
@@ -63,7 +63,7 @@ def test_a_rule_that_is_cut_off_excludes_nothing() -> None:
         ("log errno", [], "audit=0 audit=1"),
     ],
 )
-def test_what_keeps_records_away_is_told_in_words(
+def test_what_suppresses_records_is_reported_in_words(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     logged: str,
@@ -80,7 +80,7 @@ def test_what_keeps_records_away_is_told_in_words(
     assert all(word in text for word, text in zip(words, found, strict=True))
 
 
-def test_a_kernel_without_audit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_audit_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_words: object) -> None:
         raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
 
@@ -129,13 +129,13 @@ def test_a_program_that_writes_to_kmsg_is_not_the_kernel(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("noise", [b"\n", b"x", b"5,x,1,-;x", b"5", b"\xff,\xff,;\n"])
-def test_what_is_no_message_is_passed_over(monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
+def test_an_invalid_message_is_ignored(monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
     Ring(monkeypatch, record(7), noise, record(8))
     ring = kmsg.Ring(Path(os.devnull))
     assert read(ring.read_new()) == ["record", "record"]
     ring.close()
 
 
-def test_no_ring_is_not_available(tmp_path: Path) -> None:
+def test_a_missing_ring_buffer_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="kmsg"):
         kmsg.Ring(tmp_path / "kmsg").read_new()

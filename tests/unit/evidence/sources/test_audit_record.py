@@ -64,7 +64,7 @@ def test_a_record_says_the_same_in_every_form(form: str) -> None:
     assert audit_record.claims(FORMS[form])
 
 
-def test_a_netlink_message_and_an_entry_of_the_journal_have_no_type_in_their_text() -> None:
+def test_netlink_messages_and_journal_entries_have_no_type_in_their_text() -> None:
     assert audit_record.payload(STAMP + fields()) == FOUND
     assert audit_record.fields(fields(), 1795542341.092, 12589) == FOUND
     assert audit_record.parse(STAMP + fields()) is None
@@ -138,7 +138,7 @@ def test_every_action_is_read(code: int) -> None:
         b"x " + SECCOMP + STAMP + fields(),
     ],
 )
-def test_what_is_no_record_of_the_kernels_is_none(line: bytes) -> None:
+def test_a_text_that_is_not_the_kernels_record_is_none(line: bytes) -> None:
     assert audit_record.parse(line) is None
     assert not audit_record.claims(line)
 
@@ -162,13 +162,13 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_record_is_none_but_claims_to_be_one(damage: str) -> None:
+def test_a_damaged_record_is_not_parsed_but_counted_as_one(damage: str) -> None:
     line = SECCOMP + STAMP + DAMAGED[damage]
     assert audit_record.parse(line) is None
     assert audit_record.claims(line)
 
 
-def test_a_backslash_that_kmsg_escaped_is_one_again_and_elsewhere_stays() -> None:
+def test_a_backslash_escaped_by_kmsg_is_unescaped_and_others_stay() -> None:
     comm = b'comm="a\\x5cx41"'
     line = PRINTED.replace(b'comm="python"', comm)
     assert audit_record.parse(b"5,1,2,-;" + line) == FOUND._replace(comm="a\\x41")
@@ -194,12 +194,12 @@ def test_no_bytes_make_it_raise(noise: bytes, form: bytes, at: int) -> None:
 
 
 @given(st.text('" pid=1comexA(nul)subj\x1d', max_size=300))
-def test_a_label_takes_no_other_fields_place(label: str) -> None:
+def test_a_label_does_not_replace_another_field(label: str) -> None:
     text = fields().replace(b" pid=", b" subj=" + label.encode().replace(b"\x1d", b"") + b" pid=")
     assert audit_record.parse(SECCOMP + STAMP + text) == FOUND
 
 
-def test_programs_without_end_do_not_grow_what_is_kept() -> None:
+def test_endless_different_programs_do_not_grow_the_cache() -> None:
     for number in range(10_000):
         audit_record.parse(SECCOMP + STAMP + fields(comm=b"%d" % number))
     assert 0 < len(audit_record._kept) <= audit_record._KEPT  # noqa: SLF001 - the bound is what is tested

@@ -79,7 +79,7 @@ def test_a_newline_in_a_programs_message_begins_no_record(journalctl: Journalctl
     assert read() == []
 
 
-def test_what_was_not_printed_is_lost_unless_it_was_sent(journalctl: Journalctl) -> None:
+def test_an_unprinted_record_is_lost_unless_it_was_sent(journalctl: Journalctl) -> None:
     journalctl.prints(PRINTED, SUPPRESSED)
     assert [item.records for item in read() if isinstance(item, Lost)] == [189]
     journalctl.prints(SENT, SUPPRESSED)
@@ -106,14 +106,14 @@ def test_what_was_not_printed_is_lost_unless_it_was_sent(journalctl: Journalctl)
     ],
     ids=range(11),
 )
-def test_damage_is_counted_and_passed_over(journalctl: Journalctl, entry: object) -> None:
+def test_damage_is_counted_and_skipped(journalctl: Journalctl, entry: object) -> None:
     journalctl.prints(PRINTED, entry, PRINTED)
     found = read()
     assert len([item for item in found if isinstance(item, Sighting)]) == 2
     assert [item.records for item in found if isinstance(item, Lost)] == [1]
 
 
-def test_an_entry_without_end_takes_no_memory(journalctl: Journalctl) -> None:
+def test_an_endless_entry_takes_no_memory(journalctl: Journalctl) -> None:
     endless = {**SENT, "MESSAGE": "x" * 20_000_000}
     journalctl.prints(PRINTED, endless, PRINTED)
     assert [type(item) for item in read()] == [Sighting, Lost, Sighting]
@@ -137,7 +137,7 @@ def test_a_reader_that_stops_early_leaves_no_process(journalctl: Journalctl) -> 
     assert time.monotonic() - begin < 20
 
 
-def test_no_journalctl_and_one_that_fails_are_said(journalctl: Journalctl) -> None:
+def test_a_missing_or_failing_journalctl_is_reported(journalctl: Journalctl) -> None:
     with pytest.raises(Unavailable, match="not installed"):
         read()
     journalctl.does("exit 3")
@@ -145,7 +145,7 @@ def test_no_journalctl_and_one_that_fails_are_said(journalctl: Journalctl) -> No
         read()
 
 
-def test_the_words_are_fixed_but_for_the_times(journalctl: Journalctl, tmp_path: Path) -> None:
+def test_the_arguments_are_fixed_except_the_times(journalctl: Journalctl, tmp_path: Path) -> None:
     journalctl.does(f'echo "$*" > {tmp_path}/words')
     read(since=12.7, until=20.1)
     assert (

@@ -23,7 +23,7 @@ def lost(found: list[Sighting | Lost]) -> int:
 
 
 @given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=20))
-def test_lines_come_whole_however_the_bytes_are_cut(cuts: list[int]) -> None:
+def test_lines_are_complete_however_the_bytes_are_split(cuts: list[int]) -> None:
     text = b"".join(line(number) + b"\n" for number in range(5))
     lines, found, at = Lines("x"), [], 0
     for size in [*cuts, len(text)]:
@@ -67,7 +67,7 @@ def test_a_loss_lasts_from_the_record_before_it_to_the_one_after(
     assert lines.settle(3e9) == []
 
 
-def test_the_reasons_of_losses_that_are_held_back_are_few() -> None:
+def test_the_number_of_pending_reasons_of_losses_is_bounded() -> None:
     lines = Lines("a file")
     lines.feed(b"".join(SUM % number for number in range(1, 300)))
     held = lines.settle(5.0)
@@ -75,7 +75,7 @@ def test_the_reasons_of_losses_that_are_held_back_are_few() -> None:
 
 
 @pytest.mark.parametrize("chunk", [100, 7_000, 10_000_000])
-def test_a_line_without_end_is_passed_over_and_takes_no_memory(chunk: int) -> None:
+def test_an_endless_line_is_skipped_and_takes_no_memory(chunk: int) -> None:
     endless = SECCOMP + STAMP + FIELDS % (b'"a"', b"41" * 500_000)
     text = line(1) + b"\n" + endless + b"\n" + line(2) + b"\n"
     lines, found = Lines("x"), []
@@ -86,7 +86,7 @@ def test_a_line_without_end_is_passed_over_and_takes_no_memory(chunk: int) -> No
     assert lost(found) == 1
 
 
-def test_a_users_newlines_put_no_record_into_a_syslog() -> None:
+def test_a_users_newlines_forge_no_record_in_a_syslog() -> None:
     """Written as rsyslog does from /proc/kmsg: each line of one message has the kernel's name."""
     message = [PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x", FORGED]
     lines = [*message, PREFIX + b"'", REAL]
@@ -96,7 +96,7 @@ def test_a_users_newlines_put_no_record_into_a_syslog() -> None:
     assert lost(found) == 1
 
 
-def test_a_users_message_that_was_cut_off_hides_eight_lines_at_most() -> None:
+def test_a_users_truncated_message_hides_at_most_eight_lines() -> None:
     cut = PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x\n"
     found = Lines("x").feed(cut + (REAL + b"\n") * 20)
     assert (len(serials(found)), lost(found)) == (12, 8)

@@ -39,7 +39,7 @@ def test_rotated_files_are_read_oldest_first(tmp_path: Path) -> None:
     assert serials(read(log)) == [*range(89, 100), 5]
 
 
-def test_compressed_files_and_dates_for_numbers_are_read_too(tmp_path: Path) -> None:
+def test_compressed_files_and_dated_names_are_also_read(tmp_path: Path) -> None:
     log = write(tmp_path / "messages", line(5))
     packed(tmp_path / "messages-20260101.gz", line(1))
     packed(tmp_path / "messages-20260108.gz", line(2))
@@ -48,7 +48,7 @@ def test_compressed_files_and_dates_for_numbers_are_read_too(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["audit.log.x", "audit.log.1.bak", "xaudit.log", "audit_log.1"])
-def test_other_files_are_left_alone(tmp_path: Path, name: str) -> None:
+def test_other_files_are_not_read(tmp_path: Path, name: str) -> None:
     log = write(tmp_path / "audit.log", line(1))
     write(tmp_path / name, line(2))
     assert serials(read(log)) == [1]
@@ -62,7 +62,7 @@ def test_a_truncated_last_line_is_left_out(tmp_path: Path) -> None:
     assert lost(read(log)) == []
 
 
-def test_a_damaged_archive_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_read_up_to_the_damage_and_reported(tmp_path: Path) -> None:
     log = write(tmp_path / "audit.log", line(9))
     packed(tmp_path / "audit.log.2.gz", *(line(number) for number in range(5)))
     (tmp_path / "audit.log.1.gz").write_bytes(b"no archive")
@@ -83,7 +83,7 @@ def test_files_from_before_are_not_read(tmp_path: Path) -> None:
     assert serials(read(log, since=999)) == [1, 2]
 
 
-def test_more_files_than_are_read_is_said(tmp_path: Path) -> None:
+def test_a_number_of_files_over_the_limit_is_reported(tmp_path: Path) -> None:
     log = write(tmp_path / "audit.log", line(0))
     for number in range(1, log_files.MOST + 5):
         write(tmp_path / f"audit.log.{number}", line(number))
@@ -93,7 +93,7 @@ def test_more_files_than_are_read_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["absent", "directory", "fifo", "folder absent"])
-def test_what_is_no_log_is_not_available(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_log_is_unavailable(tmp_path: Path, kind: str) -> None:
     log = tmp_path / "x" / "audit.log" if kind == "folder absent" else tmp_path / "audit.log"
     if kind == "directory":
         log.mkdir()
@@ -167,7 +167,7 @@ def test_a_tail_waits_for_a_new_file_and_survives_the_old_ones_end(log: Path) ->
     tail.close()
 
 
-def test_a_tail_sees_a_file_that_was_copied_and_emptied(log: Path) -> None:
+def test_a_tail_notices_a_file_that_was_copied_and_truncated(log: Path) -> None:
     tail = log_files.Tail(log)
     append(log, line(2) * 2)
     tail.read()
@@ -177,7 +177,7 @@ def test_a_tail_sees_a_file_that_was_copied_and_emptied(log: Path) -> None:
     tail.close()
 
 
-def test_a_tail_keeps_no_files_open_that_it_is_done_with(log: Path) -> None:
+def test_a_tail_closes_the_files_that_it_has_finished(log: Path) -> None:
     tail = log_files.Tail(log)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
     for number in range(2, 20):

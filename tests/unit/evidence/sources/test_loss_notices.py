@@ -28,7 +28,7 @@ def test_the_kernels_sum_counts_by_what_it_grew(form: bytes) -> None:
     assert told(*(form % (SUM % total) for total in (3, 10, 10, 12))) == [3, 7, 2]
 
 
-def test_a_sum_that_shrank_is_another_boots() -> None:
+def test_a_smaller_sum_is_from_another_boot() -> None:
     assert told(SUM % 100, SUM % 4) == [100, 4]
 
 
@@ -56,7 +56,7 @@ def test_records_that_printk_suppressed_are_counted() -> None:
         b"Audit daemon is suspending logging due to no space left on logging partition.",
     ],
 )
-def test_auditd_says_when_it_drops(text: bytes) -> None:
+def test_auditds_notice_of_dropped_records_is_read(text: bytes) -> None:
     assert told(b"Nov 24 17:45:41 node auditd[12]: " + text) == [1]
 
 
@@ -72,7 +72,7 @@ def test_auditd_says_when_it_drops(text: bytes) -> None:
     ],
     ids=range(6),
 )
-def test_other_lines_tell_of_no_loss(line: bytes) -> None:
+def test_other_lines_report_no_loss(line: bytes) -> None:
     assert told(line) == []
 
 

@@ -53,7 +53,7 @@ def test_copies_of_a_record_count_once() -> None:
     ],
     ids=["time", "serial", "pid", "number", "code"],
 )
-def test_records_that_differ_are_no_copies(other: Sighting) -> None:
+def test_different_records_are_not_copies(other: Sighting) -> None:
     one = sighting(1)
     assert len(list(merge.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
 
@@ -66,7 +66,7 @@ def test_the_same_serial_in_another_boot_is_another_record() -> None:
 
 @settings(max_examples=30)
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
-def test_any_split_with_copies_and_disorder_comes_out_whole(
+def test_any_split_with_copies_and_disorder_is_merged_completely(
     chance: random.Random, count: int
 ) -> None:
     whole = [sighting(number) for number in range(200)]
@@ -77,7 +77,7 @@ def test_any_split_with_copies_and_disorder_comes_out_whole(
     assert list(merge.gather([Fixed(*part) for part in parts], 0, inf)) == whole
 
 
-def test_disorder_within_the_window_and_over_many_windows_comes_in_order() -> None:
+def test_disorder_within_the_window_is_sorted() -> None:
     whole = [sighting(number) for number in range(5 * merge.WINDOW)]
     chance = random.Random(5)  # noqa: S311 - any order will do
     mixed = sorted(whole, key=lambda item: item.serial + chance.uniform(0, merge.WINDOW))
@@ -85,20 +85,20 @@ def test_disorder_within_the_window_and_over_many_windows_comes_in_order() -> No
     assert list(merge.gather([Fixed(*mixed), Fixed(*whole[::3])], 0, inf)) == whole
 
 
-def test_what_comes_later_than_the_window_is_not_left_out() -> None:
+def test_records_later_than_the_window_are_not_left_out() -> None:
     whole = [sighting(number) for number in range(4 * merge.WINDOW)]
     late = [*whole[1:], whole[0]]
     found = list(merge.gather([Fixed(*late), Fixed(*whole[:1])], 0, inf))
     assert sorted(found, key=lambda item: item.time) == whole
 
 
-def test_only_the_time_asked_for_is_told() -> None:
+def test_only_records_of_the_requested_time_are_returned() -> None:
     whole = [sighting(number) for number in range(10)]
     found = merge.gather([Fixed(*whole)], whole[3].time, whole[7].time)
     assert list(found) == whole[3:7]
 
 
-def test_losses_are_told_once_if_two_sources_say_the_same_and_within_the_time() -> None:
+def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> None:
     one = sighting(1)
     lost = Lost(one.time, 5, AUDIT, "dropped")
     undated, before = lost._replace(time=0.0), lost._replace(time=1.0)
@@ -106,20 +106,20 @@ def test_losses_are_told_once_if_two_sources_say_the_same_and_within_the_time() 
     assert sorted(found, key=len) == [undated, lost, one]
 
 
-def test_a_source_that_is_missing_is_named_and_the_others_read() -> None:
+def test_a_missing_source_is_named_and_the_others_are_read() -> None:
     missing: list[str] = []
     sources = [Fixed(reason="no journal"), Fixed(sighting(1))]
     assert list(merge.gather(sources, 0, inf, missing)) == [sighting(1)]
     assert missing == ["no journal"]
 
 
-def test_nothing_to_read_at_all_is_said() -> None:
+def test_having_no_source_at_all_is_reported() -> None:
     with pytest.raises(Unavailable, match=r"^no journal; no file$"):
         list(merge.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
     assert list(merge.gather([], 0, inf)) == []
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_records_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge, "SEEN", 100)
     seen = merge._Seen()  # noqa: SLF001 - the bound is what is tested
     for number in range(1000):

@@ -57,7 +57,7 @@ def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int =
     return made
 
 
-def test_an_overrun_is_told_where_records_are_missing_and_not_before_what_was_queued(
+def test_an_overrun_is_reported_at_the_gap_and_after_the_queued_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for most in (2, 100):  # also in several turns
@@ -67,12 +67,12 @@ def test_an_overrun_is_told_where_records_are_missing_and_not_before_what_was_qu
         assert told == [1, 2, 3, 4, 5, "lost", 101]
 
 
-def test_an_overrun_before_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overrun_followed_by_silence_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     found = live(monkeypatch, 1, 0).read()
     assert [isinstance(one, Lost) for one in found] == [False, True]
 
 
-def test_what_another_process_sends_is_no_record_of_the_kernels(
+def test_a_message_from_another_process_is_not_a_kernel_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever has CAP_NET_ADMIN in our network namespace may send to the group."""
@@ -82,7 +82,7 @@ def test_what_another_process_sends_is_no_record_of_the_kernels(
     assert [isinstance(one, Lost) for one in genuine].count(False) == 4
 
 
-def test_a_hole_lasts_from_the_last_record_before_it_and_has_what_the_kernel_counted(
+def test_a_gap_lasts_from_the_last_record_before_it_and_has_the_kernels_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = time.time()
@@ -93,7 +93,7 @@ def test_a_hole_lasts_from_the_last_record_before_it_and_has_what_the_kernel_cou
     assert before <= lost.time <= time.time()
 
 
-def test_records_that_differ_in_their_serials_alone_are_counted_together(
+def test_records_that_differ_only_in_their_serials_are_counted_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     queue = [again(record(1), serial) for serial in (1, 2, 3)]
@@ -107,7 +107,7 @@ def test_records_that_differ_in_their_serials_alone_are_counted_together(
     ]  # fmt: skip
 
 
-def test_what_is_counted_together_is_told_before_the_hole_that_came_after(
+def test_counts_are_returned_before_the_gap_that_follows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = live(monkeypatch, 3, 2).counts()

@@ -25,7 +25,7 @@ POINTER = 0x7FFF12345678
         (observed(999, 3, POINTER, 0xFFFF, 0x10000), (3, None, 0xFFFF, None, 0, 0)),
     ],
 )
-def test_arguments_are_kept_where_they_tell_something(seen: Any, kept: tuple[Any, ...]) -> None:
+def test_arguments_are_kept_if_they_are_meaningful(seen: Any, kept: tuple[Any, ...]) -> None:
     assert call_counts.told(seen) == kept
 
 
@@ -39,7 +39,7 @@ def test_calls_of_one_kind_are_counted_together() -> None:
     assert (seen.first, seen.last) == (1.0, 9.0)
 
 
-def test_a_workload_that_makes_up_programs_and_numbers_does_not_fill_memory() -> None:
+def test_a_workload_that_invents_programs_and_numbers_does_not_fill_memory() -> None:
     seen = Tallies()
     for number in range(5 * MOST):
         seen.add(sighting(number % (4 * MOST), comm=f"c{number}"))
@@ -47,7 +47,7 @@ def test_a_workload_that_makes_up_programs_and_numbers_does_not_fill_memory() ->
     assert seen.dropped + sum(tally.count for tally in seen.calls.values()) == 5 * MOST
 
 
-def test_arguments_beyond_a_number_are_no_longer_told_apart() -> None:
+def test_arguments_beyond_a_limit_are_no_longer_distinguished() -> None:
     seen = Tallies()
     for value in range(100):
         seen.add(observed(UNSHARE, value))
@@ -69,7 +69,7 @@ def test_arguments_beyond_a_number_are_no_longer_told_apart() -> None:
         max_size=20,
     )
 )
-def test_what_is_written_is_read_back(sightings: list[Any]) -> None:
+def test_written_counts_are_read_back(sightings: list[Any]) -> None:
     seen = Tallies()
     for one in sightings:
         seen.add(one)
@@ -94,20 +94,20 @@ def test_a_damaged_row_is_an_error(row: Any) -> None:
         call_counts.of_json({"ended": None, "dropped": 0, "calls": [row]})
 
 
-def test_text_that_is_no_unicode_can_still_be_written() -> None:
+def test_text_that_is_not_unicode_can_still_be_written() -> None:
     assert json_codec.loads(json_codec.dumps(call_counts.text("a\udc9b"))) == "a\\udc9b"
     assert len(call_counts.text("x" * 5000)) == 256
 
 
 @example("\udcff" * 255)
 @given(st.text(alphabet="a\u00e9\udcff", max_size=600))
-def test_text_that_was_read_back_is_shortened_no_further(text: str) -> None:
+def test_text_that_was_read_back_is_not_shortened_again(text: str) -> None:
     once = call_counts.text(text)
     assert len(once) <= 256
     assert call_counts.text(once) == once
 
 
-def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
+def test_a_tally_that_was_read_back_keeps_no_more_arguments() -> None:
     seen = Tallies()
     for flags in range(20):
         seen.add(observed(UNSHARE, flags))
@@ -118,7 +118,7 @@ def test_read_back_it_keeps_no_more_arguments_than_before() -> None:
     assert len(known) == 32
 
 
-def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> None:
+def test_the_runtimes_calls_stay_separate_through_a_file_and_a_merge() -> None:
     seen, other = Tallies(), Tallies()
     seen.add(sighting())
     seen.runtimes.add(sighting(samples.MOUNT))
@@ -128,7 +128,7 @@ def test_what_the_runtime_called_is_kept_apart_through_a_file_and_a_merge() -> N
     assert [call.number for call in read.runtimes.calls] == [samples.MOUNT]
 
 
-def test_what_a_release_before_has_written_is_read() -> None:
+def test_counts_of_the_previous_release_are_read() -> None:
     seen = Tallies()
     seen.add(sighting())
     before = {name: value for name, value in seen.as_json().items() if name != "runtimes"}
@@ -137,6 +137,6 @@ def test_what_a_release_before_has_written_is_read() -> None:
 
 
 @pytest.mark.parametrize("rows", [[[1]], ["x"], 5])
-def test_damage_among_the_runtimes_calls_is_damage(rows: Any) -> None:
+def test_damage_in_the_runtimes_calls_counts_as_damage(rows: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         call_counts.of_json({**Tallies().as_json(), "runtimes": rows})

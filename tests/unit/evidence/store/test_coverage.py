@@ -11,7 +11,7 @@ from runc_wrap.evidence.store import coverage
 
 
 @given(st.integers(-2_000_000_000, 4_102_444_799))
-def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
+def test_times_follow_the_calendar(seconds: int) -> None:
     text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     assert coverage.epoch(text) == seconds == calendar.timegm(time.gmtime(seconds))
     assert coverage.rfc3339(seconds) == text
@@ -35,11 +35,11 @@ def test_times_are_read_as_the_calendar_has_them(seconds: int) -> None:
         "2026-12-31T00:00:61Z",
     ],
 )
-def test_what_is_no_time_is_none(text: object) -> None:
+def test_an_invalid_time_is_none(text: object) -> None:
     assert coverage.epoch(text) is None
 
 
-def test_overlaps_are_joined_and_cut() -> None:
+def test_overlapping_intervals_are_joined_and_clipped() -> None:
     found = coverage.overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25)
     assert found == [(2, 8), (20, 25)]
     assert coverage.length(found) == 11
@@ -54,7 +54,9 @@ def test_durations_have_words(seconds: float, words: str) -> None:
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
-def test_longer_is_never_worth_less_and_doubts_never_more(one: float, other: float) -> None:
+def test_longer_watching_never_lowers_confidence_and_doubts_never_raise_it(
+    one: float, other: float
+) -> None:
     low, high = sorted((one, other))
     assert coverage.grade(low, doubtful=False) <= coverage.grade(high, doubtful=False)
     assert coverage.grade(high, doubtful=True) <= coverage.grade(high, doubtful=False)

@@ -24,7 +24,7 @@ def _counts(found: Evidence, key: evidence_set.Key | None = KEY) -> list[int]:
     return [tally.count for tally in of.calls.values()]
 
 
-def test_what_is_flushed_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
     first = Store(tmp_path)
     first.add(KEY, sighting())
     first.add(None, sighting(serial=2))
@@ -52,7 +52,7 @@ def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
     assert path.stat().st_ino == before
 
 
-def test_records_that_the_agent_counted_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
+def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
     live = Store(tmp_path)
     for serial in (10, 12, 15):
         live.add(KEY, sighting(serial=serial, time=START + serial))
@@ -72,7 +72,7 @@ def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> No
     assert _counts(found) == [2]
 
 
-def test_what_was_lost_between_is_not_taken_for_counted(tmp_path: Path) -> None:
+def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None:
     live = Store(tmp_path)
     live.add(KEY, sighting(serial=10))
     live.lost(Lost(START, 5, AUDIT, "too fast"))
@@ -84,7 +84,7 @@ def test_what_was_lost_between_is_not_taken_for_counted(tmp_path: Path) -> None:
     assert found.lost == {(AUDIT, "too fast"): [Hole(5, START, START)]}
 
 
-def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_path: Path) -> None:
+def test_an_observed_call_that_audit_also_reports_is_counted_once(tmp_path: Path) -> None:
     kept = Store(tmp_path)
     kept.add(KEY, observed(UNSHARE, 1))
     kept.add(KEY, sighting(code=NOTIFY))
@@ -93,14 +93,14 @@ def test_an_observed_call_is_counted_once_although_audit_tells_of_it_too(tmp_pat
     assert sorted(_counts(evidence_files.load(tmp_path))) == [1, 1]
 
 
-def test_times_of_watching_are_joined_where_they_meet_and_over_no_hole() -> None:
+def test_watched_intervals_are_joined_if_they_touch_and_not_over_a_gap() -> None:
     found = Evidence()
     for begin, end in [(0, 60), (60, 80), (81, 100), (500, 600), (90, 120), (550, 560)]:
         found.add_watched(AUDIT, begin, end)
     assert found.watched == {AUDIT: [(0, 80), (81, 120), (500, 600)]}
 
 
-def test_between_two_lives_of_the_agent_nobody_watched(tmp_path: Path) -> None:
+def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
     for begin in (100.0, 163.0):
         kept = Store(tmp_path)
         for later in (0, 30, 60):
@@ -110,7 +110,7 @@ def test_between_two_lives_of_the_agent_nobody_watched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
-def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) -> None:
+def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> None:
     kept = Store(tmp_path)
     for name in ("c1", "c2"):
         kept.add(("/run/test", name), sighting())
@@ -131,7 +131,7 @@ def test_a_damaged_file_is_counted_and_passed_over(tmp_path: Path, text: bytes) 
         assert (tmp_path / f"{name}.damaged").read_bytes() == text
 
 
-def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:
+def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
     kept = Store(tmp_path / "evidence")
     for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
         kept.add(("/run/test", name), sighting())
@@ -140,7 +140,7 @@ def test_names_of_containers_lead_nowhere_else(tmp_path: Path) -> None:
     assert len(list((tmp_path / "evidence/containers").iterdir())) == 4
 
 
-def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> None:
+def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -> None:
     kept = Store(tmp_path, now=lambda: 100 * 86400.0)
     for place, days in enumerate((10, 80, 90, 95)):
         key = ("/run/test", str(place))
@@ -157,7 +157,9 @@ def test_old_containers_age_out_and_the_oldest_of_too_many(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
-def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, most: int) -> None:
+def test_existing_containers_and_damaged_files_are_kept(
+    tmp_path: Path, days: float, most: int
+) -> None:
     kept = Store(tmp_path / "evidence", now=lambda: 100 * 86400.0)
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
@@ -173,7 +175,7 @@ def test_what_still_is_and_what_is_damaged_stays(tmp_path: Path, days: float, mo
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
 
 
-def test_losses_that_the_release_before_wrote_are_read_as_times(tmp_path: Path) -> None:
+def test_losses_of_the_previous_release_are_read_as_intervals(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(
         '{"version":1,"lost":[["audit","too fast",5,100.0,160.5],["audit","hung",1,0,0]],'
         '"watched":{"audit":[[1,200]]},"covered":[]}'
@@ -186,7 +188,7 @@ def test_losses_that_the_release_before_wrote_are_read_as_times(tmp_path: Path) 
     assert found.damaged == 0
 
 
-def test_times_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
     for begin in (10.0, 50.0):
         kept = Store(tmp_path)
         kept.lost(Lost(begin + 5, 3, AUDIT, "too fast", begin))
@@ -195,7 +197,7 @@ def test_times_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path:
     assert evidence_files.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
 
 
-def test_what_is_being_written_is_read_again(
+def test_files_that_are_being_written_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that came in between would have a container newer than what is said of all."""
@@ -217,7 +219,7 @@ def test_what_is_being_written_is_read_again(
     assert found.has(sighting(serial=2))
 
 
-def test_who_died_while_writing_keeps_nobody_waiting_for_long(
+def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Store(tmp_path)
@@ -236,7 +238,7 @@ def test_who_died_while_writing_keeps_nobody_waiting_for_long(
     assert 0.5 < now - 5000 < 1
 
 
-def test_a_call_of_several_records_counts_so_often_and_covers_their_serials(
+def test_a_call_of_several_records_counts_each_and_covers_their_serials(
     tmp_path: Path,
 ) -> None:
     kept = Store(tmp_path)
@@ -249,6 +251,6 @@ def test_a_call_of_several_records_counts_so_often_and_covers_their_serials(
     ]  # fmt: skip
 
 
-def test_nothing_there_is_no_evidence(tmp_path: Path) -> None:
+def test_a_missing_directory_is_no_evidence(tmp_path: Path) -> None:
     found = evidence_files.load(tmp_path / "absent")
     assert (found.containers, found.damaged) == ({}, 0)

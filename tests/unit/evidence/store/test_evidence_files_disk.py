@@ -28,7 +28,7 @@ def _counts(found: evidence_set.Evidence) -> dict[evidence_set.Key, list[int]]:
 
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
-def test_what_could_not_be_written_is_written_by_the_next_flush(
+def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
     for number in itertools.count(1):
@@ -50,7 +50,7 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(
     assert number > 10
 
 
-def test_a_process_killed_at_any_call_leaves_what_it_had_written_before(tmp_path: Path) -> None:
+def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path) -> None:
     kept = Store(tmp_path / "store")
     kept.add(KEYS[0], sighting())
     kept.flush()

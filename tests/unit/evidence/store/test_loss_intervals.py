@@ -19,7 +19,7 @@ SPANS = st.lists(
 
 
 @given(SPANS)
-def test_whatever_is_added_they_cover_it_count_it_and_stay_few_and_apart(
+def test_intervals_cover_and_count_all_that_is_added_and_stay_few_and_disjoint(
     spans: list[tuple[int, float, float]],
 ) -> None:
     found: list[Hole] = []
@@ -42,7 +42,7 @@ def test_whatever_is_added_they_cover_it_count_it_and_stay_few_and_apart(
         ([(3, 3), (3, 3)], [(3, 3)]),
     ],
 )
-def test_what_touches_is_one(
+def test_touching_intervals_become_one(
     added: list[tuple[float, float]], expected: list[tuple[float, float]]
 ) -> None:
     found: list[Hole] = []
@@ -52,7 +52,7 @@ def test_what_touches_is_one(
     assert loss_intervals.total(found) == 2 * len(added)
 
 
-def test_of_too_many_the_nearest_become_one() -> None:
+def test_the_nearest_of_too_many_intervals_become_one() -> None:
     found: list[Hole] = []
     for place in range(loss_intervals.MOST):
         loss_intervals.add(found, Hole(1, 100.0 * place, 100.0 * place + 1))
@@ -74,7 +74,7 @@ def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: Lost, hole: Hole) -
     assert loss_intervals.hole_of(lost) == hole
 
 
-def test_of_too_many_kinds_the_reasons_are_not_told_apart() -> None:
+def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
     found: loss_intervals.Holes = {}
     for place in range(2 * loss_intervals.MOST_KINDS):
         loss_intervals.lose(found, Lost(place, 1, AUDIT, f"why {place}"))

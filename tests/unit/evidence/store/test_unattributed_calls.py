@@ -46,7 +46,7 @@ def test_calls_that_follow_each_other_closely_are_one_span(
     assert _spans(_of(*times)) == spans
 
 
-def test_where_spans_are_too_many_those_with_the_shortest_pause_become_one() -> None:
+def test_of_too_many_spans_those_with_the_shortest_pause_become_one() -> None:
     made = _of(*(100.0 * one for one in range(MOST_OF_ONE)), 100.0 * MOST_OF_ONE + 2, 103.0 + 7000)
     assert sum(count for count, _, _ in _spans(made)) == MOST_OF_ONE + 2
     assert len(_spans(made)) == MOST_OF_ONE
@@ -66,7 +66,7 @@ def test_no_call_is_forgotten_and_every_span_holds_its_calls(
     assert all(any(one.first <= when <= one.last for one in times) for _, when in calls)
 
 
-def test_calls_of_ever_new_kinds_take_no_more_than_so_many_spans() -> None:
+def test_calls_of_ever_new_kinds_take_a_bounded_number_of_spans() -> None:
     made = Strays()
     for number in range(3 * call_counts.MOST):
         for when in (0, 1000, 2000):
@@ -75,7 +75,7 @@ def test_calls_of_ever_new_kinds_take_no_more_than_so_many_spans() -> None:
     assert sum(one.count for one in made.beyond) == made.dropped > 0
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_written_spans_are_read_back(tmp_path: Path) -> None:
     first = Store(tmp_path)
     for when in (0, 100, 200):
         first.add(None, sighting(time=START + when))
@@ -89,7 +89,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert [call.number for call in found.elsewhere.calls] == [MOUNT]
 
 
-def test_what_a_release_before_wrote_is_one_span_for_each_kind(tmp_path: Path) -> None:
+def test_the_previous_releases_data_is_one_span_for_each_kind(tmp_path: Path) -> None:
     first = Store(tmp_path)
     for when in (0, 100):
         first.add(None, sighting(time=START + when))
@@ -104,7 +104,7 @@ _BEFORE = ("version", "root", "id", "ended", "dropped", "calls", "runtimes")
 
 
 @pytest.mark.parametrize("spans", [5, [5], [[5]], [[[1, 2]]], [[["a", "b", "c"]]]])
-def test_spans_that_are_none_are_damage(tmp_path: Path, spans: Any) -> None:
+def test_invalid_spans_are_damage(tmp_path: Path, spans: Any) -> None:
     first = Store(tmp_path)
     first.add(None, sighting())
     first.flush()
@@ -115,7 +115,7 @@ def test_spans_that_are_none_are_damage(tmp_path: Path, spans: Any) -> None:
     assert found.unattributed.calls == {}
 
 
-def test_a_kind_that_was_not_seen_for_long_is_forgotten() -> None:
+def test_a_kind_that_has_not_been_seen_for_long_is_forgotten() -> None:
     made = _of(0, 100)
     made.add(sighting(MOUNT, time=START + 500))
     assert made.forget(START + 200)

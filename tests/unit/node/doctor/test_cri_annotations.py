@@ -39,7 +39,7 @@ def _containerd(node: ctl.Node, plugin: str, binary: Path, kind: str, given: Seq
 @pytest.mark.parametrize("plugin", [OLD, NEW])
 @pytest.mark.parametrize("kind", ["pod_annotations", "container_annotations"])
 @pytest.mark.parametrize("name", ["runc-wrap", "strict"])
-def test_a_pattern_that_passes_on_what_is_the_cri_plugins_own_is_warned_of(
+def test_a_pattern_that_passes_on_the_cri_plugins_own_annotations_is_a_warning(
     node: ctl.Node, plugin: str, kind: str, name: str
 ) -> None:
     binary = node.places.wrapper.with_name(name)
@@ -51,18 +51,18 @@ def test_a_pattern_that_passes_on_what_is_the_cri_plugins_own_is_warned_of(
     assert "runc-wrap/*" in found.remedy
 
 
-def test_what_engine_add_writes_is_not_warned_of(node: ctl.Node) -> None:
+def test_the_patterns_of_engine_add_are_no_warning(node: ctl.Node) -> None:
     given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
     assert list(cri_annotations.find(node.places)) == []
 
 
-def test_a_handler_of_another_runtime_is_its_owners_business(node: ctl.Node) -> None:
+def test_another_runtimes_handler_is_not_checked(node: ctl.Node) -> None:
     _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
     assert list(cri_annotations.find(node.places)) == []
 
 
-def test_a_containerd_that_is_not_there_or_says_nothing_is_not_warned_of(node: ctl.Node) -> None:
+def test_a_missing_or_silent_containerd_is_no_warning(node: ctl.Node) -> None:
     assert list(cri_annotations.find(node.places)) == []
     machine.fake(node.programs, "containerd", "exit 1")
     assert list(cri_annotations.find(node.places)) == []
@@ -70,7 +70,7 @@ def test_a_containerd_that_is_not_there_or_says_nothing_is_not_warned_of(node: c
     assert list(cri_annotations.find(node.places)) == []
 
 
-def test_the_configuration_that_a_handler_was_registered_in_is_looked_at(node: ctl.Node) -> None:
+def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node) -> None:
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", ["*"])
     dumped = node.programs / "dumped"
     machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
@@ -104,5 +104,5 @@ def test_the_configuration_that_a_handler_was_registered_in_is_looked_at(node: c
         ("", "a", False),
     ],
 )
-def test_patterns_match_as_containerd_matches_them(pattern: str, key: str, passes: bool) -> None:
+def test_patterns_match_like_containerds(pattern: str, key: str, passes: bool) -> None:
     assert cri_annotations.matches(pattern, key) is passes

@@ -17,7 +17,7 @@ from tests.unit.node.engines.engine_node import add, node, toml, write
 OLD, NEW = containerd_config.OLD_CRI, containerd_config.NEW_CRI
 
 
-def test_containerd_1_repeats_what_runc_has_and_keeps_runc(tmp_path: Path) -> None:
+def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(
         where.config,
@@ -41,7 +41,7 @@ def test_containerd_1_repeats_what_runc_has_and_keeps_runc(tmp_path: Path) -> No
     assert set(runtimes) == {"runc", "runc-wrap"}
 
 
-def test_containerd_1_brings_runc_along_where_none_is_written(tmp_path: Path) -> None:
+def test_containerd_1_gets_runc_too_if_none_is_configured(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     add(where)
     runtimes = toml(where.config)["plugins"][OLD]["containerd"]["runtimes"]
@@ -78,7 +78,7 @@ def test_containerd_2_with_an_old_config_file_keeps_its_version(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("listed", ["conf.d/*.toml", "conf.d/50-*.toml", "{folder}/conf.d/*"])
-def test_containerd_2_that_imports_conf_d_already_is_left_alone(
+def test_containerd_2_that_already_imports_conf_d_is_not_changed(
     listed: str, tmp_path: Path
 ) -> None:
     where = node(tmp_path, "containerd")
@@ -128,7 +128,7 @@ def test_a_generated_config_is_refused_with_the_block_for_its_template(
     assert f'BinaryName = "{where.bin_dir}/runc-wrap"' in str(refused.value)
 
 
-def test_a_generating_distribution_is_seen(tmp_path: Path) -> None:
+def test_a_distribution_that_generates_the_config_is_recognized(tmp_path: Path) -> None:
     assert containerd_config.generated_here(tmp_path) is None
     (tmp_path / "var/lib/rancher/rke2/agent/etc/containerd").mkdir(parents=True)
     assert (
@@ -137,14 +137,14 @@ def test_a_generating_distribution_is_seen(tmp_path: Path) -> None:
     )
 
 
-def test_a_disabled_cri_plugin_is_told(tmp_path: Path) -> None:
+def test_a_disabled_cri_plugin_is_reported(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, f'version = 2\ndisabled_plugins = ["{OLD}"]\n')
     plan = registration.plan_add(where, "runc-wrap", {"major": 1})
     assert "disables the CRI plugin" in plan.notes[0]
 
 
-def test_every_podman_drop_in_lists_all_handlers_and_what_was_in_force(tmp_path: Path) -> None:
+def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: Path) -> None:
     where = node(tmp_path, "podman")
     write(where.config, '[engine]\nruntime_supports_json = ["runc"]\n')
     write(
@@ -185,7 +185,7 @@ def test_podmans_lists_are_read_as_podman_reads_them(
     assert found["runtime_supports_json"] == [*in_force, "x"]
 
 
-def test_a_podman_runtime_of_the_owners_is_refused(tmp_path: Path) -> None:
+def test_the_owners_own_podman_runtime_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "podman")
     write(where.config, "[engine.runtimes]\nx = ['/x']\n")
     with pytest.raises(EngineError, match="not ours"):

@@ -39,7 +39,7 @@ def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     assert (real.stat().st_uid, real.stat().st_gid) == owner
 
 
-def test_an_error_midway_leaves_everything_as_it_was(
+def test_an_error_midway_restores_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = node(tmp_path, "containerd")
@@ -112,7 +112,7 @@ def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: 
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
 @pytest.mark.parametrize("removing", [False, True])
-def test_whatever_call_fails_the_engines_files_are_as_before_or_as_wanted_and_a_retry_works(
+def test_any_failing_call_leaves_the_engines_files_old_or_new_and_a_retry_works(
     tmp_path: Path, fault: int | str, *, lasting: bool, removing: bool
 ) -> None:
     for number in itertools.count(1):
@@ -160,7 +160,7 @@ def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * engine_files.MAX_BYTES])
-def test_a_file_that_is_no_text_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     where.config.parent.mkdir()
     where.config.write_bytes(data)

@@ -69,7 +69,7 @@ def _with_runtime(text: str) -> Draft:
 
 
 @given(daemon_json)
-def test_a_member_set_and_stripped_leaves_every_byte(text: str) -> None:
+def test_setting_and_removing_a_member_preserves_every_byte(text: str) -> None:
     draft = _with_runtime(text)
     wanted = json.loads(text)
     wanted.setdefault("runtimes", {})["runc-wrap"] = {"path": "/x"}
@@ -94,11 +94,11 @@ def test_a_member_is_found_again_after_a_reformat(text: str, indent: int | None)
         ('{"default-runtime": "k"}', '{"default-runtime":"runc-wrap"}', {"default-runtime": "k"}),
     ],
 )
-def test_what_the_owner_changed_elsewhere_stays(before: str, theirs: str, left: Any) -> None:
+def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) -> None:
     assert json.loads(_strip_json(_with_runtime(before), theirs)) == left
 
 
-def test_a_runtime_of_ours_with_another_path_is_not_taken_out() -> None:
+def test_our_runtime_with_another_path_is_not_removed() -> None:
     with pytest.raises(EngineError, match="changed since") as refused:
         _strip_json(_with_runtime("{}"), '{"runtimes": {"runc-wrap": {"path": "/theirs"}}}')
     assert "/theirs" in str(refused.value)
@@ -115,7 +115,7 @@ def test_a_runtime_of_ours_with_another_path_is_not_taken_out() -> None:
         ("[" * 100_000, "wanted valid JSON"),
     ],
 )
-def test_a_daemon_json_that_dockerd_would_not_take_is_refused(text: str, sentence: str) -> None:
+def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(EngineError, match=sentence):
         json_text.parse(text, "daemon.json")
 
@@ -128,7 +128,7 @@ def _valid(text: str) -> bool:
 
 
 @given(toml_lines.map("\n".join).filter(_valid), st.booleans())
-def test_toml_edits_give_the_wanted_document_and_come_out_whole(text: str, newline: bool) -> None:
+def test_toml_edits_give_the_wanted_document_and_can_be_removed(text: str, newline: bool) -> None:
     text += "\n" if newline else ""
     draft, cri = Draft(text), ["plugins", "io.containerd.grpc.v1.cri", "containerd"]
     toml_text.append(draft, "t", toml_text.table([*cri, "runtimes", "x"], {"a": 1}), "f")
@@ -152,7 +152,7 @@ def test_tables_are_not_added_to_a_file_written_inline() -> None:
         toml_text.append(Draft("plugins = {a = 1}\n"), "t", "[plugins.b]\nc = 1\n", "f")
 
 
-def test_a_setting_which_the_owner_put_behind_our_block_is_not_moved() -> None:
+def test_a_setting_that_the_owner_wrote_after_our_block_is_not_moved() -> None:
     draft = Draft("[theirs]\na = 1\n")
     toml_text.append(draft, "t", "[ours]\nb = 1\n", "f")
     before = draft.text + "c = 1\n"
@@ -164,7 +164,7 @@ def test_a_setting_which_the_owner_put_behind_our_block_is_not_moved() -> None:
 @pytest.mark.parametrize(
     "name", ["runc", "crun", "", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "a\n"]
 )
-def test_a_handler_name_that_is_no_free_dns_label_is_refused(name: str) -> None:
+def test_a_handler_name_that_is_not_a_free_dns_label_is_refused(name: str) -> None:
     with pytest.raises(EngineError, match="try: --handler runc-wrap"):
         check_name(name)
 

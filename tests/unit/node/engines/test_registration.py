@@ -54,7 +54,7 @@ CASES = [(engine, text) for engine, texts in OWNERS.items() for text in texts]
     major=st.sampled_from([1, 2]),
 )
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
-def test_any_order_of_adds_and_removes_ends_where_it_began(
+def test_any_order_of_adds_and_removes_restores_the_original(
     engine: str,
     text: str | None,
     steps: list[tuple[str, bool, bool]],
@@ -97,7 +97,7 @@ def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
     assert not where.state_dir.exists()
 
 
-def test_what_the_owner_wrote_since_stays_and_only_ours_goes(tmp_path: Path) -> None:
+def test_the_owners_later_changes_stay_and_only_ours_are_removed(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, "version = 2\n[grpc]\ngid = 1\n")
     add(where, default=True)
@@ -109,7 +109,7 @@ def test_what_the_owner_wrote_since_stays_and_only_ours_goes(tmp_path: Path) -> 
     )
 
 
-def test_a_file_we_made_stays_once_its_owner_wrote_into_it(tmp_path: Path) -> None:
+def test_a_file_that_we_created_stays_if_its_owner_wrote_into_it(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     add(where, major=2)
     where.config.write_text(where.config.read_text() + "[debug]\nlevel = 'info'\n")
@@ -120,7 +120,7 @@ def test_a_file_we_made_stays_once_its_owner_wrote_into_it(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("engine", CONFIGS)
 @pytest.mark.parametrize("major", [1, 2])
-def test_a_part_of_ours_that_was_changed_is_shown_and_left(
+def test_our_part_is_shown_and_left_if_it_was_changed(
     engine: str, major: int, tmp_path: Path
 ) -> None:
     where = node(tmp_path, engine)
@@ -138,9 +138,7 @@ def test_a_part_of_ours_that_was_changed_is_shown_and_left(
 
 
 @pytest.mark.parametrize("engine", ["containerd", "podman"])
-def test_a_drop_in_of_ours_that_its_owner_wrote_into_is_refused(
-    engine: str, tmp_path: Path
-) -> None:
+def test_our_drop_in_is_refused_if_its_owner_wrote_into_it(engine: str, tmp_path: Path) -> None:
     where = node(tmp_path, engine)
     facts: dict[str, Any] = {"major": 2} if engine == "containerd" else {}
     add(where, **facts)
@@ -153,7 +151,7 @@ def test_a_drop_in_of_ours_that_its_owner_wrote_into_is_refused(
 
 
 @pytest.mark.parametrize("engine", CONFIGS)
-def test_a_part_of_ours_that_its_owner_took_out_is_not_missed(engine: str, tmp_path: Path) -> None:
+def test_our_part_may_be_missing_if_its_owner_removed_it(engine: str, tmp_path: Path) -> None:
     where = node(tmp_path, engine)
     add(where)
     for path in (tmp_path / "etc").rglob("*.*"):
@@ -163,7 +161,7 @@ def test_a_part_of_ours_that_its_owner_took_out_is_not_missed(engine: str, tmp_p
     assert not registration.states(where.state_dir)
 
 
-def test_the_link_is_made_once_and_goes_with_its_last_engine(tmp_path: Path) -> None:
+def test_the_link_is_created_once_and_removed_with_its_last_engine(tmp_path: Path) -> None:
     docker, podman = node(tmp_path, "docker"), node(tmp_path, "podman")
     add(docker, "x")
     add(podman, "x")

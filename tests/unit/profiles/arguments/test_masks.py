@@ -89,7 +89,7 @@ ALL_BUT_INET = own(rule(compare("NE", 2)))
 
 
 @needs_libseccomp
-def test_a_family_that_a_rule_leaves_out_is_passed_as_written_and_not_when_narrowed() -> None:
+def test_a_family_left_out_of_a_rule_passes_as_written_and_not_when_narrowed() -> None:
     written, made = Asked(ALL_BUT_INET), Asked(masks.narrowed(ALL_BUT_INET).profile)
     assert written(2) == made(2) == EPERM
     assert written(1) == made(1) == actions.ALLOW
@@ -159,7 +159,7 @@ def low(args: bpf.Args, name: str) -> bpf.Args:
 @needs_libseccomp
 @given(_rules, st.sampled_from(["runc", "crun"]), st.sampled_from(["ALLOW", "ERRNO"]))
 @settings(max_examples=60)
-def test_what_libseccomp_makes_of_a_narrowed_profile_decides_by_the_lower_bits(
+def test_a_narrowed_profile_compiled_by_libseccomp_decides_by_the_lower_bits(
     rules: list[Json], kind: str, default: str
 ) -> None:
     profile = own(*rules, default=default)
@@ -201,7 +201,7 @@ def meant(profile: Profile, args: bpf.Args) -> int:
 @needs_libseccomp
 @pytest.mark.parametrize("caps", [(), ("CAP_AUDIT_WRITE",), ("CAP_SYS_ADMIN", "CAP_AUDIT_WRITE")])
 @pytest.mark.parametrize("spec", sorted(builtin.names()))
-def test_built_in_profiles_say_the_same_for_arguments_without_upper_bits(
+def test_built_in_profiles_decide_the_same_for_arguments_without_upper_bits(
     spec: str, caps: tuple[str, ...]
 ) -> None:
     profile = builtin.load(spec)
@@ -220,7 +220,7 @@ def test_built_in_profiles_say_the_same_for_arguments_without_upper_bits(
 @needs_libseccomp
 @pytest.mark.parametrize("spec", sorted(builtin.names()))
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_what_enforce_denies_by_the_lower_bits_the_other_modes_see(spec: str, mode: str) -> None:
+def test_the_other_modes_record_what_enforce_denies_by_the_lower_bits(spec: str, mode: str) -> None:
     made = masks.narrowed(builtin.load(spec)).profile
     enforced, seen = Asked(made), Asked(made, mode)
     for args in ((40, 1, 0), (40 + (1 << 32), 1, 0), (1, 1, 0), (1 + (1 << 32), 1, 0)):
@@ -237,7 +237,7 @@ def test_what_enforce_denies_by_the_lower_bits_the_other_modes_see(spec: str, mo
         [rule(compare("NE", 5), compare("NE", 6, 1))],  # 1024 rules
     ],
 )
-def test_what_cannot_be_said_exactly_stays_as_written_and_is_named(rules: list[Json]) -> None:
+def test_a_rule_that_cannot_be_narrowed_exactly_stays_and_is_named(rules: list[Json]) -> None:
     profile = own(*rules)
     found = masks.narrowed(profile)
     assert found == masks.Narrowed(profile, (), ("socket",))
@@ -245,7 +245,7 @@ def test_what_cannot_be_said_exactly_stays_as_written_and_is_named(rules: list[J
     assert line.startswith("warning: profile localhost/a.json: socket: compared as written")
 
 
-def test_a_profile_has_room_for_so_many_rules() -> None:
+def test_a_profile_gets_a_bounded_number_of_rules() -> None:
     names = "socket socketpair fcntl ioctl flock listen shutdown".split()
     found = masks.narrowed(own(*(rule(compare("NE", 2), name=name) for name in names)))
     assert (len(found.calls), len(found.left)) == (6, 1)
@@ -258,7 +258,7 @@ def test_parameters_as_wide_as_the_register_stay_as_written() -> None:
 
 
 @needs_libseccomp
-def test_a_denial_of_one_number_wins_over_what_allows_all_but_another() -> None:
+def test_a_denial_of_one_number_wins_over_a_rule_that_allows_all_but_another() -> None:
     denial = rule(compare("EQ", 40), action="ERRNO", number=7)
     profile = own(denial, rule(compare("NE", 16)))
     written, made = Asked(profile), Asked(masks.narrowed(profile).profile)
@@ -268,13 +268,13 @@ def test_a_denial_of_one_number_wins_over_what_allows_all_but_another() -> None:
 
 
 @needs_libseccomp
-def test_a_denial_that_runtimes_drop_takes_nothing_from_what_is_allowed() -> None:
+def test_a_denial_that_runtimes_drop_does_not_restrict_allowed_calls() -> None:
     profile = own(rule(compare("EQ", 40), action="ERRNO", number=1), rule(compare("NE", 16)))
     written, made = Asked(profile), Asked(masks.narrowed(profile).profile)
     assert written(40) == made(40) == actions.ALLOW
 
 
-def test_calls_of_one_rule_are_told_apart_by_their_parameters() -> None:
+def test_calls_of_one_rule_are_distinguished_by_their_parameters() -> None:
     both = {**rule(compare("NE", 5)), "names": ["clone", "socket", "socketpair"]}
     [_, first, *others] = masks.narrowed(own(both)).profile.rules
     assert (first.names, first.args[0].op) == (("clone",), "SCMP_CMP_NE")
@@ -282,13 +282,13 @@ def test_calls_of_one_rule_are_told_apart_by_their_parameters() -> None:
     assert len(others) == 32
 
 
-def test_one_argument_compared_twice_is_either_as_runtimes_have_it() -> None:
+def test_two_comparisons_of_one_argument_are_alternatives_as_in_runtimes() -> None:
     made = masks.narrowed(own(rule(compare("EQ", 5), compare("EQ", 6)))).profile
     assert [[a.value_two for a in one.args] for one in made.rules] == [[], [5], [6]]
 
 
 @given(st.integers(0, 255), st.integers(0, 255))
-def test_blocks_are_a_span_and_no_two_meet(one: int, other: int) -> None:
+def test_blocks_cover_a_span_without_overlap(one: int, other: int) -> None:
     first, last = sorted((one, other))
     found = blocks(first, last, 8)
     held = [n for n in range(256) for mask, datum in found if n & mask == datum]
@@ -301,7 +301,7 @@ def test_blocks_are_a_span_and_no_two_meet(one: int, other: int) -> None:
 
 
 @given(st.sampled_from(OPS[:-1]), st.integers(0, 15))
-def test_spans_and_their_rest_are_everything(op: str, value: int) -> None:
+def test_spans_and_their_complement_cover_everything(op: str, value: int) -> None:
     held = spans(f"SCMP_CMP_{op}", value, 15)
     both = [n for first, last in [*held, *rest(held, 15)] for n in range(first, last + 1)]
     assert sorted(both) == list(range(16))
@@ -316,13 +316,13 @@ def test_spans_and_their_rest_are_everything(op: str, value: int) -> None:
         ([(0, 255), (4, 4)], []),
     ],
 )
-def test_spans_that_overlap_leave_what_none_of_them_holds(
+def test_the_complement_of_overlapping_spans_is_what_none_contains(
     taken: list[tuple[int, int]], left: list[tuple[int, int]]
 ) -> None:
     assert rest(taken, 255) == left
 
 
-def test_parameters_are_what_the_kernels_prototypes_say() -> None:
+def test_parameter_types_match_the_kernels_prototypes() -> None:
     assert [widths.bits("socket", place) for place in range(4)] == [32, 32, 32, 64]
     assert [widths.bits("openat", place) for place in range(4)] == [32, 64, 32, 16]
     assert [widths.bits("ioctl", place) for place in range(3)] == [32, 32, 64]

@@ -26,7 +26,7 @@ def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
     assert ours[:shorter] == names[:shorter]
 
 
-def test_every_call_that_is_named_libseccomp_knows() -> None:
+def test_libseccomp_knows_every_named_call() -> None:
     named = {*sibling_calls.SIBLINGS, *io_uring.RINGABLE, *io_uring.CALLS, *sibling_calls.NOT_CALLS}
     named |= {other for others in sibling_calls.SIBLINGS.values() for other in others}
     known = syscalls.known_to_libseccomp(named)
@@ -36,14 +36,14 @@ def test_every_call_that_is_named_libseccomp_knows() -> None:
     assert named & NEWER == NEWER
 
 
-def test_no_call_is_its_own_sibling_and_none_stands_twice() -> None:
+def test_no_call_is_its_own_sibling_or_listed_twice() -> None:
     for call, others in sibling_calls.SIBLINGS.items():
         assert call not in others
         assert len(set(others)) == len(others)
     assert all(len(set(calls)) == len(calls) for calls in io_uring.OPERATIONS.values())
 
 
-def test_the_older_and_newer_forms_of_what_a_ring_does_are_ringable_or_siblings_of_one() -> None:
+def test_older_and_newer_forms_of_ring_operations_are_ringable_or_siblings() -> None:
     reached = {*io_uring.RINGABLE}
     reached |= {
         call

@@ -36,7 +36,7 @@ def _one(**names: Any) -> Judged:
     return found
 
 
-def test_a_rule_selects_the_workload_and_an_annotation_where_names_do_not_count() -> None:
+def test_a_rule_selects_the_workload_or_an_annotation_where_names_do_not_count() -> None:
     assert policy_snippets.policy_rule(_one(**APP)) == (
         '[[rule]]\nname = "shop/web/app: what it was seen to need"\nnamespace = ["shop"]\n'
         'pod = ["web-*"]\ncontainer = ["app"]\nprofile = "localhost/shop_web_app.json"\n'
@@ -54,7 +54,7 @@ def test_the_annotation_is_for_this_container_and_not_for_its_sidecars() -> None
 
 
 @pytest.mark.parametrize(("length", "is_offered"), [(55, True), (56, False)])
-def test_no_annotation_is_offered_whose_key_kubernetes_refuses(
+def test_no_annotation_is_offered_if_kubernetes_refuses_its_key(
     length: int, *, is_offered: bool
 ) -> None:
     found = policy_snippets.annotation(_one(**{**APP, "container": "a" * length}))
@@ -84,7 +84,7 @@ def test_two_workloads_never_have_one_file(
     assert all(len(name) < 120 for name in names)
 
 
-def test_of_one_name_the_image_tells_which_file_and_rule() -> None:
+def test_the_image_distinguishes_files_and_rules_of_workloads_with_one_name() -> None:
     old, new = _judged(APP, {**APP, "image": "web:2"})
     assert (old.name, new.name) == ("shop/web/app@web:1", "shop/web/app@web:2")
     assert policy_snippets.file_name(old) != policy_snippets.file_name(new)
@@ -94,7 +94,7 @@ def test_of_one_name_the_image_tells_which_file_and_rule() -> None:
     assert policy_snippets.also_matched(old, [old, new]) == []
 
 
-def test_a_rule_that_matches_another_workload_is_known_to() -> None:
+def test_a_rule_that_also_matches_another_workload_is_detected() -> None:
     admin = {**APP, "pod": "web-admin-7d9c8b5f6-x2k4p"}
     elsewhere = {**admin, "namespace": "other"}
     sidecar = {**admin, "container": "sidecar"}
@@ -108,7 +108,7 @@ def test_a_rule_that_matches_another_workload_is_known_to() -> None:
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "", "\x1b[31m", "\xfc" * 300, '"; x', "\ud800"]
 )
-def test_no_name_leads_a_file_elsewhere(name: str) -> None:
+def test_no_name_leads_to_a_file_elsewhere(name: str) -> None:
     found = policy_snippets.file_name(_one(container=name, image="i"))
     assert found.endswith(".json")
     plain, _, told = found.removesuffix(".json").partition(".")

@@ -91,7 +91,7 @@ def test_an_addition_allows_what_was_seen_with_its_evidence() -> None:
         (observed(samples.PERSONALITY, 0x40000), (0x80000,)),
     ],
 )
-def test_with_arguments_known_just_those_are_allowed(
+def test_only_the_known_arguments_are_allowed(
     profile: str, seen: Any, other: tuple[int, ...]
 ) -> None:
     judged = _judged(seen, profile=profile)
@@ -105,13 +105,13 @@ def test_with_arguments_known_just_those_are_allowed(
         assert _gets(found, seen.number, *other) is not None
 
 
-def test_values_seen_are_an_entry_each() -> None:
+def test_each_seen_value_is_its_own_entry() -> None:
     found = _suggested(_judged(observed(CLONE, NEWUSER), observed(CLONE, 0x20000)))
     values = [entry["args"][0]["value"] for entry in found.added]
     assert sorted(values) == [0x20000, NEWUSER]
 
 
-def test_what_degrades_is_added_only_where_asked_for() -> None:
+def test_degrading_calls_are_added_only_on_request() -> None:
     judged = _judged(sighting(CLONE3))
     assert _suggested(judged).added == []
     found = _suggested(judged, degrading=True)
@@ -119,7 +119,7 @@ def test_what_degrades_is_added_only_where_asked_for() -> None:
     assert _gets(found, CLONE3) is None
 
 
-def test_a_denying_rule_for_the_same_call_does_not_stand_in_the_way() -> None:
+def test_a_denying_rule_for_the_same_call_does_not_prevent_an_addition() -> None:
     judged = _judged(sighting(CLONE3), profile="moby")
     assert _gets(Suggestion(samples.block("moby"), []), CLONE3) == "ENOSYS"
     found = _suggested(judged, degrading=True)
@@ -139,7 +139,7 @@ STILL, ALL = "mount stays denied with other arguments", "mount is allowed with a
 
 
 @pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"])
-def test_where_the_default_lets_through_a_denial_holds_for_what_was_not_seen(default: str) -> None:
+def test_with_an_allowing_default_a_denial_stays_for_unseen_arguments(default: str) -> None:
     judged = _judged(observed(samples.MOUNT, 1, 2, 3, BIND), profile=_open(default=default))
     found = _suggested(judged)
     assert _gets(found, samples.MOUNT, 1, 2, 3, BIND) is None
@@ -156,7 +156,7 @@ def test_where_the_default_lets_through_a_denial_holds_for_what_was_not_seen(def
         [observed(samples.MOUNT, 1, 2, 3, one) for one in (BIND, REC)],  # no rule says: neither
     ],
 )
-def test_a_denial_that_cannot_be_narrowed_is_taken_out_with_a_warning(seen: list[Any]) -> None:
+def test_a_denial_that_cannot_be_narrowed_is_removed_with_a_warning(seen: list[Any]) -> None:
     found = _suggested(_judged(*seen, profile=_open()))
     assert [one["names"] for one in found.profile["syscalls"]] == [["bpf"], ["mount"]]
     assert "args" not in found.added[0]
@@ -173,7 +173,7 @@ def test_a_denial_that_cannot_be_narrowed_is_taken_out_with_a_warning(seen: list
         ([(0, "GE", ALG)], [(ALG, 5, 0)], [(VSOCK, 5, 0)], []),  # cannot be narrowed
     ],
 )
-def test_denials_by_arguments_are_kept_as_far_as_rules_can_say_it(
+def test_denials_by_arguments_are_kept_as_far_as_rules_can_express_them(
     denied: list[Any], seen: list[Any], through: list[Any], still: list[Any]
 ) -> None:
     profile = _open(*denied, name="socket")
@@ -205,7 +205,7 @@ def test_an_entry_for_more_arguments_than_are_kept_says_so(kinds: int, is_cut: b
     assert all((told in one["comment"]) is is_cut for one in found.added)
 
 
-def test_dangerous_calls_are_never_added_in_silence() -> None:
+def test_dangerous_calls_are_never_added_silently() -> None:
     found = _suggested(_judged(sighting(), sighting(304, serial=2)))
     assert any(one.startswith("unshare is dangerous") for one in found.warnings)
     assert any(one.startswith("open_by_handle_at is dangerous") for one in found.warnings)
@@ -214,7 +214,7 @@ def test_dangerous_calls_are_never_added_in_silence() -> None:
 OPEN_BY_HANDLE, BPF_CALL, MBIND = 304, 321, 237
 
 
-def test_what_is_dangerous_is_withheld_with_who_called_it_and_how_often() -> None:
+def test_dangerous_calls_are_withheld_with_their_callers_and_counts() -> None:
     judged = _judged(
         sighting(BPF_CALL, exe="/tmp/x", serial=1),
         sighting(BPF_CALL, exe="/tmp/x", serial=2),
@@ -235,7 +235,7 @@ def test_what_is_dangerous_is_withheld_with_who_called_it_and_how_often() -> Non
 
 
 @pytest.mark.parametrize("name", ["bpf", "init_module", "kexec_load", "finit_module", "setns"])
-def test_what_attackers_wrote_into_evidence_is_in_no_suggested_profile(name: str) -> None:
+def test_dangerous_calls_that_attackers_made_are_in_no_suggested_profile(name: str) -> None:
     number = next(n for n in range(500) if _name(n) == name)
     found = _suggested(_judged(sighting(number), sighting(MBIND)), allow_dangerous=False)
     assert [one.row.syscall for one in found.withheld] == [name]
@@ -265,22 +265,20 @@ def _name(number: int) -> str:
         (observed(CLONE, 0x80), False),
     ],
 )
-def test_arguments_tell_what_is_dangerous_where_they_are_known(
-    seen: Any, is_withheld: bool
-) -> None:
+def test_known_arguments_decide_whether_a_call_is_dangerous(seen: Any, is_withheld: bool) -> None:
     denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
     judged = _judged(seen, profile=Enforced(denying, LOADER))
     found = _suggested(judged, allow_dangerous=False)
     assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
 
 
-def test_of_calls_of_one_kind_a_dangerous_one_withholds_all() -> None:
+def test_one_dangerous_call_of_a_kind_withholds_all() -> None:
     denying = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
     judged = _judged(observed(SOCKET, 1), observed(SOCKET, ALG), profile=denying)
     assert _suggested(judged, allow_dangerous=False).added == []
 
 
-def test_what_would_degrade_and_is_dangerous_is_withheld_too() -> None:
+def test_a_dangerous_degrading_call_is_also_withheld() -> None:
     judged = _judged(sighting(CLONE3))
     assert _suggested(judged, allow_dangerous=False).withheld == []
     found = _suggested(judged, degrading=True, allow_dangerous=False)
@@ -303,7 +301,7 @@ OLD_OR_OF_OTHERS = set(
 )
 
 
-def test_a_number_without_a_name_is_left_out_and_said() -> None:
+def test_a_number_without_a_name_is_left_out_and_reported() -> None:
     judged = _judged(sighting(5000), sighting(serial=2))
     found = _suggested(judged, degrading=True)
     assert len(found.added) == 1
@@ -316,7 +314,7 @@ def test_a_32_bit_program_gets_its_call_too() -> None:
     assert _gets(found, 310, arch=X86) is None
 
 
-def test_apply_reads_what_is_suggested() -> None:
+def test_apply_accepts_the_suggested_profile() -> None:
     found = _suggested(_judged(sighting(), observed(CLONE, NEWUSER)))
     profile = formats.parse(json.dumps(found.profile).encode(), "suggested")
     assert len(profile.rules) == len(found.profile["syscalls"])
