@@ -37,7 +37,7 @@ def test_without_a_root_the_runtimes_defaults_are_looked_at(
 
 @pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
 @pytest.mark.parametrize("where", [".", "c", "c/.."])
-def test_a_state_that_others_may_have_written_is_no_word(
+def test_a_state_that_others_may_have_written_does_not_count(
     tmp_path: Path, where: str, mode: int
 ) -> None:
     place = tmp_path / "root" / "c"
@@ -50,7 +50,7 @@ def test_a_state_that_others_may_have_written_is_no_word(
     assert runtime_state.first_process(key) is None
 
 
-def test_a_state_of_another_users_is_no_word(tmp_path: Path) -> None:
+def test_a_state_of_another_user_does_not_count(tmp_path: Path) -> None:
     place = tmp_path / "root" / "c"
     place.mkdir(parents=True)
     (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
