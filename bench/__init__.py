@@ -1,1 +1,1 @@
-"""Measuring what runc-wrap costs. `make bench` runs it; nothing of the product imports it."""
+"""Measuring what runc-wrap costs. `make bench` runs it; the product does not import it."""

@@ -1,6 +1,6 @@
 """`python -m bench`: measure, print the table, write bench.json and bench.svg.
 
-Runs as root in a mount namespace of its own, in which crun finds cgroups as it wants them; what it
+Runs as root in a private mount namespace, whose cgroups crun accepts; what it
 installs, mounts and starts is gone at its end, also after Ctrl-C.
 """
 
@@ -26,7 +26,7 @@ INSIDE = "RUNC_WRAP_BENCH_INSIDE"
 
 
 def main() -> int:
-    """Measure; exit status 1 if a figure is not met."""
+    """Measure; exit status 1 if a bound is not met."""
     options = _options()
     if os.geteuid() != 0:
         sys.exit("bench: needs root, as the runtimes do")
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
 
 
 def _enter_namespace() -> None:
-    """Begin again in a private mount namespace, without the hierarchy that crun refuses."""
+    """Restart in a private mount namespace, without the hierarchy that crun refuses."""
     if INSIDE in os.environ:
         return
     inner = f'mountpoint -q {UNIFIED} && umount {UNIFIED}; exec "$@"'
@@ -73,7 +73,7 @@ def _enter_namespace() -> None:
 
 
 def _only(place: places.Places, plan: measures.Plan, what: str) -> list[rows.Row]:
-    """Measure what stands before a runtime that does nothing, or what evidence costs."""
+    """Measure the cost with a runtime that does nothing, or the cost of evidence."""
     if what == "nothing":
         found = rows.alone(measures.alone(place, plan))
         return [*found, rows.passed_on(measures.passed_on(place, plan))]
@@ -121,7 +121,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
 def _write(
     path: Path, measured: rows.Measured, found: list[rows.Row], options: argparse.Namespace
 ) -> None:
-    """Write everything that was measured, so that other questions can be asked of it later."""
+    """Write all measurements, so that they can be evaluated differently later."""
     document = {
         "machine": _machine(),
         "rounds": options.rounds,
@@ -161,7 +161,7 @@ def _draw(path: Path, measured: rows.Measured) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the bench speaks to a person
+    print(text, flush=True)  # noqa: T201 - the bench prints for a person
 
 
 if __name__ == "__main__":

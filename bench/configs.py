@@ -1,6 +1,6 @@
-"""The config.json that is created from: what containerd's CRI plugin writes for a plain container.
+"""The measured config.json: what containerd's CRI plugin writes for a plain container.
 
-Without a seccomp profile, as for a pod that asks for none (containerd pkg/cri/server
+Without a seccomp profile, as for a pod that requests none (containerd pkg/cri/server
 container_create_linux.go; its defaults are in oci/spec.go). Network, IPC and UTS namespaces are
 the pod's sandbox's: a container makes none. That matters here, as the kernel takes a network
 namespace down long after its container was deleted, and makes the next create wait for it.
@@ -57,7 +57,7 @@ def plain(name: str, rootfs: str, args: list[str], size: int = 0) -> bytes:
 
 
 def with_block(text: bytes, block: Json) -> bytes:
-    """Return the config that the wrapper makes of `text`, for a runtime without wrapper."""
+    """Return the config that the wrapper makes from `text`, for a runtime without wrapper."""
     return splice.with_seccomp(text, json.loads(text), block) if block else text
 
 

@@ -1,7 +1,7 @@
-"""What evidence costs: every program and create on the node, and each call that a profile denies.
+"""The cost of evidence for every program and create on the node, and each denied call.
 
-One installation, whose handlers' names are its modes; its agent runs for some of the measurements
-and no other agent for any of them.
+One installation, whose handlers are named like modes; its agent runs for some of the
+measurements, and no other agent runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LOOPS, PAUSED, RUNS = 20, 40, 6  # loops of 100 calls, calls apart, containers o
 
 @dataclass(frozen=True)
 class Found:
-    """Rounds in seconds: of starts and creates by what is collected, of calls by who is asked."""
+    """Rounds in seconds: of starts and creates by what is collected, of calls by mode and agent."""
 
     starts: numbers.Rounds
     creates: numbers.Rounds
@@ -85,7 +85,7 @@ def _subject(places: Places, own: install.Installed, mode: str) -> Subject:
 def _collecting(
     places: Places, own: install.Installed, *, agent: bool, audit: bool
 ) -> Iterator[None]:
-    """Have an agent of this installation run, and a container in audit, or not."""
+    """Run, or do not run, this installation's agent and a container in audit."""
     with contextlib.ExitStack() as stack:
         if agent:
             stack.enter_context(agents.running(own))
@@ -99,7 +99,7 @@ def _collecting(
 def _added(
     places: Places, own: install.Installed, seed: int
 ) -> tuple[numbers.Rounds, numbers.Rounds]:
-    """Return the medians of starts and of cold creates before a runtime that does nothing."""
+    """Return the medians of starts and of cold creates with a runtime that does nothing."""
     cold = places.installed["runc-cold"]
     subject = places.subject("runc/evidence-cold", str(cold.wrapper), {})
     starts, creates = [], []
@@ -124,7 +124,7 @@ def _median(measure: Callable[[], float]) -> float:
 def _denied(
     places: Places, own: install.Installed, seed: int
 ) -> tuple[numbers.Rounds, numbers.Rounds]:
-    """Return what one denied call takes, in a loop and now and then."""
+    """Return the time of one denied call, in a loop and with pauses."""
     source = install.SOURCE / "bench" / "denied.c"
     run(["cc", "-O2", "-static", "-o", places.rootfs / "denied", source])
     loop, paused = [], []

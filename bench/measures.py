@@ -1,4 +1,4 @@
-"""The measurements: what is run how often, and what comes out as plain data."""
+"""The measurements: what is run and how often, with plain data as the result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Plan:
 
 
 def harness(plan: Plan) -> Rounds:
-    """Return what timing costs itself: a program that does nothing."""
+    """Return the cost of timing itself: a program that does nothing."""
     return numbers.interleaved({"true": lambda: timed(["/bin/true"]).seconds}, plan.few, 0)
 
 
@@ -80,7 +80,7 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
 
 
 def alone(places: Places, plan: Plan) -> Rounds:
-    """Measure a create before a runtime that does nothing: what is added, without runc's noise."""
+    """Measure a create with a runtime that does nothing: the added time without runc's noise."""
     ways = [way for way in ("cold", "agent") if places.has_agent or way != "agent"]
     subjects = {
         way: places.subject(f"runc/alone-{way}", places.program_of(f"runc/{way}"), {})
@@ -108,7 +108,7 @@ def passed_on(places: Places, plan: Plan) -> Rounds:
 
 @contextlib.contextmanager
 def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
-    """Have these ways' installations take a program that does nothing for runc."""
+    """Make the installations of these ways use a program that does nothing as runc."""
     with contextlib.ExitStack() as stack:
         for way in ways:
             installed = places.installed[f"runc-{way}"]
@@ -118,7 +118,7 @@ def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
 
 
 def back_to_back(places: Places, plan: Plan) -> Rounds:
-    """Measure create without the rest that comes before every other measurement."""
+    """Measure create without the pause that precedes every other measurement."""
     ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
     creates = {way: places.subjects[f"runc/{way}"].create for way in ways}
     return numbers.interleaved(creates, plan.few, plan.seed, pause=0)
@@ -144,7 +144,7 @@ def sizes(places: Places, plan: Plan) -> dict[int, Rounds]:
 
 
 def burst(subjects: list[Subject]) -> dict[str, Any]:
-    """Create all at once; return the wall time, and what each took from the first start on."""
+    """Create all at once; return the wall time, and each one's time from the first start on."""
     argvs = [subject.prepared_create(number) for number, subject in enumerate(subjects)]
     begin = time.perf_counter()
     pending = {
@@ -178,7 +178,7 @@ def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
 
 
 def cache(places: Places, way: str) -> dict[str, Any]:
-    """Create two containers with crun; tell whether the second uses the first one's filter.
+    """Create two containers with crun; return whether the second uses the first one's filter.
 
     crun keeps a compiled filter beneath its root and links it into each container's state
     (crun src/libcrun/seccomp.c): the same inode is the proof that it was not compiled again.
@@ -195,7 +195,7 @@ def cache(places: Places, way: str) -> dict[str, Any]:
 
 
 def rest(places: Places) -> agents.AtRest | None:
-    """Weigh the agent that decided everything above, and again after 1000 creates more."""
+    """Measure the memory of the agent used above, and again after 1000 creates more."""
     agent, subject = places.agents["runc-agent"], places.subjects["runc/agent"]
     if not agent:
         return None

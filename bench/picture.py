@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RUNS = 15
 WIDTH, ROW, LEFT = 900, 26, 250
 COLOURS = ("#54a24b", "#4c78a8", "#4c78a8", "#9ecae9", "#f58518", "#e45756", "#b279a2", "#b279a2")
-# What has been done when a line like this comes; the last is the exec of the runtime.
+# The step that a line like this ends; the last is the exec of the runtime.
 MILESTONES = (
     ("launcher", r"execve\(.*python"),
     ("CPython: linking, core", r"pyvenv\.cfg|encodings"),
@@ -43,7 +43,7 @@ MILESTONES = (
 
 @dataclass(frozen=True)
 class Step:
-    """One bar: what is done, and how long it takes and when it begins, in ms."""
+    """One bar: the step, its duration and its begin in ms."""
 
     name: str
     begin: float
@@ -79,7 +79,7 @@ def _traced(words: list[str], output: Path) -> list[str]:
 
 
 def milestones(trace: list[str]) -> list[int]:
-    """Return the line number at which each step is done. Raises ValueError if one never is."""
+    """Return the line number at which each step ends. Raises ValueError if one never does."""
     found, start = [], 0
     for name, pattern in MILESTONES:
         lines = range(start + 1, len(trace))
@@ -111,7 +111,7 @@ def _time(line: str) -> float:
 
 
 def svg(found: list[Step]) -> str:
-    """Return the picture: one bar a step, each beginning where the one above ends."""
+    """Return the picture: one bar per step, each beginning where the one above ends."""
     whole = found[-1].begin + found[-1].length
     scale = (WIDTH - LEFT - 170) / whole
     height = ROW * (len(found) + 3)

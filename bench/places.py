@@ -1,4 +1,4 @@
-"""Everything that is measured, put in place for one run of the bench and gone after it."""
+"""Everything that is measured, set up for one run of the bench and removed after it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Places:
     subjects: dict[str, Subject] = field(default_factory=dict)
 
     def subject(self, name: str, program_path: str, block: Json, copy: str = "") -> Subject:
-        """Make a subject; `copy` tells several of one name apart."""
+        """Make a subject; `copy` distinguishes several of one name."""
         whole = name.replace("/", "-") + copy
         bare = program(name.partition("/")[0])
         return Subject(whole, program_path, bare, self.bundles / whole, self.rootfs, block)
 
     def program_of(self, name: str) -> str:
-        """Return what is executed for "runtime/way"."""
+        """Return the program for "runtime/way"."""
         runtime, _, way = name.partition("/")
         if way == "bare":
             return program(runtime)
@@ -60,14 +60,14 @@ class Places:
         return self.subject(name, self.program_of(name), self.subjects[name].block, copy)
 
     def stop_agents(self) -> None:
-        """End all agents, for what is measured without any."""
+        """End all agents, for measurements without one."""
         for agent in self.agents.values():
             if agent:
                 agent.stop()
 
     @property
     def has_agent(self) -> bool:
-        """Tell whether this release has an agent at all."""
+        """Return whether this release has an agent at all."""
         return all(self.agents.values())
 
 
@@ -94,7 +94,7 @@ def _nothing(target: Path) -> str:
 
 
 def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:
-    """Bundles and states lie in memory, as beneath /run on a node."""
+    """Bundles and states are in memory, as beneath /run on a node."""
     run(["mount", "-t", "tmpfs", "-o", "size=1g", "bench", place])
     stack.callback(run, ["umount", "--lazy", place])
 
@@ -115,7 +115,7 @@ def _install(
 
 
 def _add_subjects(places: Places, runtime: str, stack: contextlib.ExitStack) -> None:
-    """Bare and shell begin with the config that the wrapper makes; the wrapper with none."""
+    """Bare and shell begin with the config that the wrapper makes; the wrapper begins without."""
     cold = checked(places.subject(f"{runtime}/cold", places.program_of(f"{runtime}/cold"), {}))
     blocks = {"bare": cold.final_block(), "shell": cold.final_block(), "agent": {}}
     if runtime == "runc":

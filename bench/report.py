@@ -1,4 +1,4 @@
-"""What a person reads: two tables as text."""
+"""Two tables as text, for a person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ while a container is in audit or enforce-log: its CPU at rest is none only while
 
 
 def aligned(lines: list[list[str]]) -> str:
-    """Return the cells as columns, as wide as their widest."""
+    """Return the cells as columns, each as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -30,7 +30,7 @@ def aligned(lines: list[list[str]]) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Return the promised figures, each met or not."""
+    """Return the promised figures, each with its verdict."""
     head = ["measure", "bound", "measured: median [95 % interval]", ""]
     return aligned([head, *([row.measure, row.must, row.figure, row.verdict] for row in rows)])
 

@@ -1,7 +1,7 @@
 """The figures that were promised (issue 4), each with what was measured.
 
-Judged is the median, by its 95 % confidence interval: where that lies on both sides of the bound,
-nothing is decided.
+The verdict is on the median, by its 95 % confidence interval: if the interval contains the bound,
+the row is undecided.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Row:
 
 
 def below(found: numbers.Summary, bound: float) -> str:
-    """Judge a median that must lie below a bound, by its interval."""
+    """Return the verdict on a median that must lie below a bound, by its interval."""
     if found.high < bound:
         return MET
     return NOT_MET if found.low >= bound else UNDECIDED
@@ -57,13 +57,13 @@ def all_of(verdicts: Iterable[str]) -> str:
 
 
 def exactly(met: bool) -> str:  # noqa: FBT001 - the verdict on a thing that has no spread
-    """Judge what is either so or not."""
+    """Return the verdict on a yes-or-no fact."""
     return MET if met else NOT_MET
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that a run of the bench found, as bench.measures has it."""
+    """All results of a run of the bench, as bench.measures returns them."""
 
     commands: dict[str, dict[str, Rounds]]
     alone: Rounds
@@ -116,7 +116,7 @@ def quotient(found: numbers.Summary) -> str:
 
 
 def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
-    """Tell what a command costs that is none of create, run, restore."""
+    """Return the row for a command that is none of create, run, restore."""
     found = {
         command: numbers.sure(numbers.differences(commands[command], way, "bare"))
         for command in UNTOUCHED
@@ -127,7 +127,7 @@ def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
 
 
 def create_added(create: Rounds) -> Row:
-    """Tell what the wrapper adds to a create where its agent runs."""
+    """Return the row for what the wrapper adds to a create if its agent runs."""
     name = "runc: create, agent running: added"
     must = f"under {CREATE_ADDED} ms"
     if "agent" not in create[0]:
@@ -137,14 +137,14 @@ def create_added(create: Rounds) -> Row:
 
 
 def create_cold(create: Rounds) -> Row:
-    """Tell how much longer a create takes where no agent runs."""
+    """Return the row for how much longer a create takes if no agent runs."""
     found = numbers.sure(numbers.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
     return Row("runc: create, no agent", must, quotient(found), below(found, COLD_RATIO))
 
 
 def alone(rounds: Rounds) -> list[Row]:
-    """Tell what is added before a runtime that does nothing: one more answer to `create_added`."""
+    """Return the rows for a runtime that does nothing: another answer to `create_added`."""
     found = {
         way: numbers.sure(numbers.differences(rounds, way, "bare"))
         for way in ALONE
@@ -162,14 +162,14 @@ def alone(rounds: Rounds) -> list[Row]:
 
 
 def passed_on(rounds: Rounds) -> Row:
-    """Tell what the launcher takes for a command that is none of ours."""
+    """Return the row for the launcher's time for a command that is passed on."""
     found = numbers.sure(numbers.differences(rounds, "cold", "bare"))
     name = "state, passed on to a runtime that does nothing: added"
     return Row(name, f"under {PASSED_ON} ms", milliseconds(found), below(found, PASSED_ON / 1e3))
 
 
 def stated(measure: str, rounds: Rounds) -> list[Row]:
-    """Tell what nothing was promised of: it is printed and not judged."""
+    """Return the rows without a bound: they are printed without a verdict."""
     found = []
     for way in (way for way in ("cold", "agent") if way in rounds[0]):
         added = numbers.sure(numbers.differences(rounds, way, "bare"))
@@ -180,7 +180,7 @@ def stated(measure: str, rounds: Rounds) -> list[Row]:
 
 
 def one_abi(rounds: Rounds | None) -> Row:
-    """Tell whether leaving out ABIs that the kernel has not makes up for the wrapper."""
+    """Return the row for whether omitting ABIs that the kernel lacks makes up for the wrapper."""
     name = 'runc: create with abis = "kernel", agent running'
     must = "faster than bare with the engine's profile"
     if rounds is None:
@@ -190,7 +190,7 @@ def one_abi(rounds: Rounds | None) -> Row:
 
 
 def cached(way: str, found: dict[str, Any]) -> Row:
-    """Tell whether crun compiles the same profile once."""
+    """Return the row for whether crun compiles the same profile once."""
     first, second = found["inodes"]
     figure = f"filter files' inodes {first} and {second}"
     return Row(
@@ -199,7 +199,7 @@ def cached(way: str, found: dict[str, Any]) -> Row:
 
 
 def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
-    """Tell whether the agent helps, and answers all, when everything starts at once."""
+    """Return the row for whether the agent helps, and answers all, if everything starts at once."""
     if "agent" not in bursts[0]:
         return Row(
             "runc: 100 creates at once", "none slower than without", NOT_MEASURED, UNMEASURED
@@ -231,9 +231,9 @@ def _compared(
 
 
 def growth(way: str, sizes: dict[int, Rounds]) -> Row:
-    """Tell what a larger config.json costs more than it costs the bare runtime.
+    """Return the row for what a larger config.json costs beyond its cost for the bare runtime.
 
-    Slopes are compared, as a correlation of 0.99 comes out for n squared too.
+    It compares slopes, because n squared also has a correlation of 0.99.
     """
     name = f"runc: create, {way}: added for 3 KB, 300 KB, 1.5 MB, 3 MB"
     name += " (over 1 MB the agent leaves it to the cold path)" if way == "agent" else ""
@@ -250,13 +250,13 @@ def growth(way: str, sizes: dict[int, Rounds]) -> Row:
         f"{each} ms; {numbers.slope(points):.1f} ms per MB, from 1.5 MB on {steeper:.2f} times as "
         "steep as before"
     )
-    if way == "agent":  # two ways in one line: that it bends between them says nothing
+    if way == "agent":  # two ways in one line: a bend between them has no meaning
         return Row(name, "stated", figure, STATED)
     return Row(name, "stated, linear", figure, _linear(samples))
 
 
 def _linear(samples: dict[int, numbers.Summary]) -> str:
-    """Judge the growth by the least and the most steepening that the intervals allow."""
+    """Return the verdict on the growth: the least and most steepening within the intervals."""
     first, middle, last = [*samples][-3:]
     found = []
     for low, high in (("low", "high"), ("high", "low")):  # of the middle; the others the other way
@@ -270,7 +270,7 @@ def _linear(samples: dict[int, numbers.Summary]) -> str:
 
 
 def at_rest(found: AtRest | None) -> Row:
-    """Tell what the agent takes when nothing is asked of it."""
+    """Return the row for what the idle agent takes."""
     must = f"under {RESIDENT:.0f} MB, no CPU"
     if found is None:
         return Row("agent at rest", must, NOT_MEASURED, UNMEASURED)
@@ -288,7 +288,7 @@ def at_rest(found: AtRest | None) -> Row:
 
 
 def evidence(found: Found | None) -> list[Row]:
-    """Tell what is added to others by collecting, and what a denied call takes in each mode."""
+    """Return the rows for what collecting adds to others, and for a denied call in each mode."""
     if found is None:
         return [Row("evidence", STATED, NOT_MEASURED, UNMEASURED)]
     collected = [
@@ -320,7 +320,7 @@ def _plain(seconds: list[float]) -> str:
 
 
 def news(found: dict[str, float] | None) -> Row:
-    """Tell what the agent takes for programs that have nothing to do with containers."""
+    """Return the row for what the agent takes for programs outside containers."""
     name = "agent: CPU for each program that starts on the node"
     if found is None:
         return Row(name, STATED, NOT_MEASURED, UNMEASURED)

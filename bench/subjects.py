@@ -1,6 +1,6 @@
-"""What is measured: one runtime, bare or wrapped, with a bundle and a state directory of its own.
+"""What is measured: one runtime, bare or wrapped, with its own bundle and state directory.
 
-What prepares or clears up lies outside the timing, and is done by the bare runtime.
+Preparation and cleanup are not timed, and use the bare runtime.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Subject:
     """A variant: `program` is executed, `bare` is the real runtime behind it.
 
     `block` is the linux.seccomp that config.json has before the call: the final one for a bare
-    runtime, none where the wrapper is to put it in.
+    runtime, none if the wrapper injects it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Subject:
 
     @property
     def log(self) -> str:
-        """Return the file that the runtime logs to, and everything it prints goes to."""
+        """Return the file for the runtime's log and output."""
         return str(self.directory / "log")
 
     def words(self, program: str, *command: str) -> list[str]:
@@ -60,7 +60,7 @@ class Subject:
         ]
 
     def write_config(self, identity: str, args: list[str], size: int = 0) -> None:
-        """Write config.json anew, as an engine does before each create."""
+        """Rewrite config.json, as an engine does before each create."""
         key = (identity, *args, str(size))
         if key not in self.texts:
             text = configs.plain(identity, str(self.rootfs), args, size)
@@ -118,7 +118,7 @@ class Subject:
         timed(self.words(self.bare, "delete", "--force", identity), self.log)
 
     def share_state(self, other: Subject) -> None:
-        """Use another subject's state directory, as all containers of one engine do."""
+        """Use another subject's state directory, because all containers of one engine share one."""
         self.root = other.root
 
     def filter_inode(self, number: int) -> int:

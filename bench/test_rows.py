@@ -1,4 +1,4 @@
-"""The bench's own arithmetic: a table that cannot say "NOT met" would be worth nothing."""
+"""The bench's arithmetic: a table that can never say "NOT met" would be useless."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What tests and bench share: engines, containers, nodes, the kernel's own word."""
+"""Shared by tests and bench: engines, containers, nodes, the kernel's own data."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# No example is judged by the clock. CI tries the same ones each time: what a new one finds belongs
-# to who works on it (`make check` goes on looking), not to whose commit comes next.
+# Examples have no deadline. CI tries the same ones each time: a new one's finding should stop the
+# person who runs `make check`, which tries new ones, and not the next commit.
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -28,7 +28,7 @@ settings.load_profile("ci" if os.environ.get("RUNC_WRAP_REQUIRE_ALL") else "here
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
-    """An installation with default settings; whoever changes it takes `own_installation`."""
+    """An installation with default settings; a test that changes it uses `own_installation`."""
     return install.install(tmp_path_factory.mktemp("installed") / "prefix")
 
 
@@ -40,7 +40,7 @@ def own_installation(installed: install.Installed, tmp_path: Path) -> install.In
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the static program made from harness/programs/NAME.c, built once a session."""
+    """Return the static program built from harness/programs/NAME.c, once per session."""
     directory = tmp_path_factory.mktemp("built")
     sources = install.SOURCE / "harness" / "programs"
 

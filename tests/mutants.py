@@ -1,11 +1,11 @@
-"""Plants defects in the modules that changed, and lists those that no unit test sees.
+"""Plants defects in the modules that changed, and lists those that no unit test detects.
 
     python -m tests.mutants --base main [--minutes 20] [MODULE...]
 
-cosmic-ray plants one at a time, in a copy of the tree, and runs the unit tests that name the module
-in an import: a defect that only others would see counts as unseen. Not planted is what nobody would
-write by mistake (+ for **), nor what is for types only. What the time was too short for is told.
-Exits with 1 if anything was not seen.
+cosmic-ray plants one at a time, in a copy of the tree, and runs the unit tests that import the
+module by name: a defect that only other tests would detect counts as undetected. Implausible
+defects (+ for **) and those in type annotations are not planted. Defects for which there was no
+time are listed. Exits with 1 if a defect was not detected.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 300  # for the tests with nothing planted
-_PATIENCE = 10.0  # seconds more than four times what those took: what hangs is seen, too
+SECONDS = 300  # for the tests without a defect
+_PATIENCE = 10.0  # seconds beyond four times their duration: a hanging test counts as a detection
 AT_ONCE = 2
 PLANTED = re.compile(
     r"core/(ReplaceComparisonOperator_(Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Is_IsNot|IsNot_Is)"
@@ -50,12 +50,12 @@ name = "local"
 
 
 class ToolError(Exception):
-    """The tool did not do what it was asked to; the message is its own."""
+    """The tool failed; the message is its own."""
 
 
 @dataclass
 class Told:
-    """What came of one module; `unseen` are the defects, each as a few lines."""
+    """The result for one module; `unseen` are the undetected defects, each as a few lines."""
 
     module: str
     planted: int = 0
@@ -66,7 +66,7 @@ class Told:
 
 
 def changed(base: str) -> list[str]:
-    """Return the modules that are not as they were at `base`."""
+    """Return the modules that changed since `base`."""
     words = ["git", "diff", "--name-only", "--diff-filter=d", base, "--", "runc_wrap"]
     names = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in names.split() if name.endswith(".py")]
@@ -90,7 +90,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where annotations stand, from and to, as (line, column)."""
+    """Return the spans of annotations, from and to, as (line, column)."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -105,7 +105,7 @@ def annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 def plant(module: str, until: float) -> Told:
-    """Plant defects in one module as long as there is time."""
+    """Plant defects in one module while there is time."""
     told = Told(module)
     tests = concerned(module)
     if not tests:
@@ -187,7 +187,7 @@ def _shown(result: Any) -> str:
 
 
 def main() -> int:
-    """Be the program; return the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="mutants", description="Plants defects; lists the unseen."
     )

@@ -1,1 +1,1 @@
-"""What a local user without any right can do."""
+"""What a local user without any privilege can do."""

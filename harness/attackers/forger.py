@@ -1,4 +1,4 @@
-"""A local user, uid 4242, who would have others' evidence say what it does not (forger.c)."""
+"""A local user, uid 4242, who tries to forge others' evidence (forger.c)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 USER = 4242
-LOGGED = {321, 175, 246}  # bpf, init_module, kexec_load: what forger.c has logged
+LOGGED = {321, 175, 246}  # bpf, init_module, kexec_load: made by forger.c, logged by the kernel
 _AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 _APART = ["unshare", "--user", "--map-root-user", "--mount"]
 _MMAP = "9 "  # how /proc/PID/syscall begins in mmap, on x86_64
@@ -27,7 +27,7 @@ _FILES = ("cgroup.procs", "tasks", "cgroup.threads")
 
 
 def library(directory: Path) -> Path:
-    """Compile what is preloaded, where everybody may read it."""
+    """Compile the preloaded library to a place where every user may read it."""
     source = Path(__file__).parents[1] / "programs/forger.c"
     made = directory / "forger.so"
     words = ["-std=gnu11", "-O1", "-shared", "-fPIC", "-DPRELOADED", "-Wall", "-Wextra", "-Werror"]
@@ -38,7 +38,7 @@ def library(directory: Path) -> Path:
 
 @contextlib.contextmanager
 def holding_its_lock(forger: Path, runtime: str, place: Path, number: int) -> Iterator[list[int]]:
-    """Run real runtimes that hold their own mmap locks: nobody can read their command lines."""
+    """Run real runtimes that hold their own mmap locks: their command lines are unreadable."""
     device, files = place / "fuse", [place / f"held{at}" for at in range(number)]
     os.mknod(device, stat.S_IFCHR | 0o666, os.stat("/dev/fuse").st_rdev)  # noqa: PTH116 - of a device
     device.chmod(0o666)
@@ -77,7 +77,7 @@ def _preloaded(forger: Path, forge: dict[str, str]) -> list[str]:
 
 
 def joins_in_words(forger: Path, runtime: str, root: Path, name: str) -> None:
-    """Have the real runtime say that it joins a container, and make calls that are logged."""
+    """Have the real runtime claim to join a container, and make calls that are logged."""
     words = [runtime, "--root", str(root), "exec", name, "true"]
     subprocess.run(
         [*_preloaded(forger, {"FORGE": "calls"}), *words],
@@ -89,7 +89,7 @@ def joins_in_words(forger: Path, runtime: str, root: Path, name: str) -> None:
 
 
 def hierarchies() -> list[Path]:
-    """Return where some cgroup hierarchies are mounted, of both versions where there are both."""
+    """Return the mount points of some cgroup hierarchies, of both versions if there are both."""
     places = [_CGROUPS, *(_CGROUPS / name for name in ("pids", "systemd", "unified"))]
     return [one for one in places if (one / "cgroup.procs").exists()]
 
@@ -112,12 +112,12 @@ def delegated(hierarchy: Path) -> Iterator[Path]:
 
 
 def as_user(words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    """Run a program of the user's."""
+    """Run a program as this user."""
     return subprocess.Popen([*_AS_USER, *map(str, words)], env=environment())
 
 
 def inside(place: Path, name: str, words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    """Run a program of the user's in a cgroup that it has made beneath its own, by this name."""
+    """Run a program as this user in a cgroup of this name that it creates beneath its own."""
     script = 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"'
     moving = f'echo $$ > {place}/cgroup.procs; exec "$@"'
     user = [*_AS_USER, "sh", "-c", script, str(place / name), *map(str, words)]

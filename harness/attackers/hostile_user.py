@@ -1,4 +1,4 @@
-"""Any local user of the node, and what is within his reach: no capability, no group, uid 4242."""
+"""Any local user of the node: no capability, no group, uid 4242."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UID = 4242
 AS_USER = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
 
-# Locks whatever he can open beneath DIR, says how much that was, and holds it.
+# Locks every file that the user can open beneath DIR, prints their number, and holds the locks.
 _LOCK = """
 import fcntl, os, sys, time
 held = []
@@ -37,7 +37,7 @@ time.sleep(1000)
 
 @contextmanager
 def locking_all_he_can(directory: Path) -> Iterator[int]:
-    """Have him hold a lock on everything beneath a directory that he can open; give how much."""
+    """Hold a lock on every file beneath a directory that the user can open; yield their number."""
     python = os.path.realpath("/usr/bin/python3")
     argv = [*AS_USER, python, "-I", "-c", _LOCK, str(directory)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
@@ -49,6 +49,6 @@ def locking_all_he_can(directory: Path) -> Iterator[int]:
 
 
 def own(*paths: Path) -> None:
-    """Make these his."""
+    """Give these to the user."""
     for path in paths:
         os.chown(path, UID, UID, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""A program: what uid 4242 puts into its own run directory so that root's commands stumble.
+"""A program: fills uid 4242's run directory with files that should confuse root's commands.
 
 Run as that user: `python users_containers.py DIRECTORY PID`, PID being a process that is not the
 user's.
@@ -21,7 +21,7 @@ FORGED = "\x1b[31mforged\x07"
 
 
 def main(own: Path, victim: int) -> None:
-    """Make them all."""
+    """Create them all."""
     runc, crun = own / "runc", own / "crun"
     for root in (runc, crun):
         root.mkdir(parents=True)
@@ -68,7 +68,7 @@ def forge(root: Path, name: str, pid: int) -> None:
 
 
 def _ledger(own: Path) -> None:
-    """Claim filters for all of them, and name roots by the thousands, not all of them ours."""
+    """Claim filters for all of them, and name thousands of roots, some of them not ours."""
     line = {"root": str(own / "runc"), "action": "inject", "filters": 9, "reason": "x" * 300}
     names = ["!victims", f"!{FORGED}"]
     lines = [{**line, "id": name} for name in names]

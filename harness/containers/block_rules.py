@@ -1,4 +1,4 @@
-"""Comparing two linux.seccomp blocks rule for rule, wherever in the list a rule stands.
+"""Comparing two linux.seccomp blocks rule for rule, whatever the order of the rules.
 
 Seccomp rules have no order of their own (libseccomp takes a set), and neither have the names of a
 rule; all the rest must be equal: actions, errnos, arguments, architectures, flags, the default.
@@ -17,14 +17,14 @@ Json = dict[str, Any]
 
 
 def as_the_kernel_compares(theirs: Json) -> Json:
-    """Return an engine's block as we put it in: default.int_arguments is "kernel"."""
+    """Return an engine's block as we inject it: default.int_arguments is "kernel"."""
     profile = narrowed(formats.parse(json.dumps(theirs).encode(), "theirs")).profile
     compiled = compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     return resolve(compiled, frozenset())
 
 
 def differences(theirs: Json, ours: Json) -> list[str]:
-    """Return one line per rule or field which only one side has; none if the blocks are equal."""
+    """Return one line per rule or field that only one side has; none if the blocks are equal."""
     left, right = _lines(theirs), _lines(ours)
     return [
         *(f"only theirs: {line}" for line in sorted((left - right).elements())),

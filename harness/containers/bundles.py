@@ -1,6 +1,6 @@
 """Bundles for runc and crun directly: a rootfs of busybox, and a config with a container's usual.
 
-crun refuses the hybrid cgroup hierarchy, so it runs in a mount namespace of its own without it.
+crun refuses the hybrid cgroup hierarchy, so it runs in a separate mount namespace without it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PREFIX = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """A directory with config.json and rootfs; `kind` is the runtime that it is meant for."""
+    """A directory with config.json and rootfs, for the runtime `kind`."""
 
     path: Path
     kind: str
@@ -52,7 +52,7 @@ class Bundle:
         return config
 
     def argv(self, runtime: Path | str, command: str, *flags: str) -> list[str]:
-        """Return the words of one call, as an engine writes them."""
+        """Return the arguments of one call, as an engine writes them."""
         place = ["--root", str(self.path / "state"), "--log", str(self.log), "--log-format", "json"]
         bundle = ["--bundle", str(self.path)] if command in ("create", "run", "restore") else []
         return [*_PREFIX[self.kind], str(runtime), *place, command, *bundle, *flags, self.name]
@@ -66,7 +66,7 @@ class Bundle:
         before: Sequence[str] = (),
         seconds: float = 60,
     ) -> Run:
-        """Make one call; whatever it ends with is a result. `before` are words that start it."""
+        """Make one call; return its result, even a failure. `before` are words in front of it."""
         words = [*before, *self.argv(runtime, command, *flags), *after]
         config = self.config_now()
         done = self._called(words, seconds)
@@ -76,7 +76,7 @@ class Bundle:
         return self.config.read_bytes() if self.config.is_file() else None
 
     def was_not_sealed(self, done: Run, config: bytes | None) -> bool:
-        """Tell whether runc did not come to run; then all is as before its call."""
+        """Return whether runc did not even start; then everything is as before its call."""
         logged = self.log.read_text(errors="replace") if self.log.is_file() else ""
         if not done.returncode or not is_not_sealed(done.stdout + logged):
             return False
@@ -109,7 +109,7 @@ class Bundle:
         return self.pid
 
     def only_create(self, runtime: Path | str, command: str = "create", *flags: str) -> Run:
-        """Create likewise; whatever it ends with is a result."""
+        """Create likewise and return the result, even a failure."""
         argv = self.argv(runtime, command, "--pid-file", str(self.path / "pid"), *flags)
         config = self.config_now()
         done = _silently(argv)
@@ -117,7 +117,7 @@ class Bundle:
 
     @property
     def pid(self) -> int:
-        """The init's pid, of what has been created."""
+        """The created container's init pid."""
         return int((self.path / "pid").read_text())
 
     def delete(self, runtime: Path | str) -> None:
@@ -163,7 +163,7 @@ def config(name: str, annotations: Json | None = None, **linux: Any) -> Json:
 
 
 def seccomp_of_exec(bundle: Bundle, runtime: Path | str) -> int:
-    """Return what a process that is exec'd into the container says of itself."""
+    """Return the status that a process exec'd into the container prints about itself."""
     done = bundle.call(runtime, "exec", after=("/bin/cat", "/proc/self/status"))
     assert done.returncode == 0, done.stdout
     return process_status.seccomp_in(done.stdout)

@@ -1,4 +1,4 @@
-"""Making every system call once inside a container, and reading what came of each.
+"""Making every system call once inside a container, and reading each result.
 
 The program is denials.c. With a sentinel errno in the profile (SENTINEL), four outcomes differ:
 denied by us, denied by the kernel, allowed, and no such call.
@@ -18,8 +18,8 @@ from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SENTINEL = 133  # EHWPOISON: no call answers this to senseless arguments
-SENTINEL_RULE = 132  # ERFKILL: the same for rules which have an errno of their own
+SENTINEL = 133  # EHWPOISON: no call returns this for invalid arguments
+SENTINEL_RULE = 132  # ERFKILL: the same for rules with their own errno
 SIGSYS = 31
 LAST = 480  # past the newest call known
 # The words by which denials.c knows ABIs
@@ -30,7 +30,7 @@ UNSAFE = ("vfork", "sync", "vhangup", "reboot")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one call: `kind` is errno, ok, signal, hung or skipped; `value` its number."""
+    """The result of one call: `kind` is errno, ok, signal, hung or skipped; `value` its number."""
 
     abi: Abi
     number: int
@@ -43,13 +43,13 @@ class Result:
 
     @property
     def is_denied(self) -> bool:
-        """Tell whether the filter denied it: an errno of ours, or a kill."""
+        """Return whether the filter denied it: an errno of ours, or a kill."""
         ours = self.kind == "errno" and self.value in (SENTINEL, SENTINEL_RULE)
         return ours or (self.kind == "signal" and self.value == SIGSYS)
 
 
 def build(target: Path) -> Path:
-    """Compile denials.c to a static program at `target`; skip where there is no compiler."""
+    """Compile denials.c to a static program at `target`; skip if there is no compiler."""
     source = Path(__file__).parents[1] / "programs/denials.c"
     command = [program("cc"), "-static", "-O1", "-Wall", "-Werror", "-o", str(target), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -58,14 +58,14 @@ def build(target: Path) -> Path:
 
 
 def words(abi: Abi) -> tuple[str, ...]:
-    """Return the program's arguments for all calls of an ABI but the unsafe ones."""
+    """Return the program's arguments for all calls of an ABI except the unsafe ones."""
     numbers = syscalls.numbers(abi)
     unsafe = [numbers[name] & ~X32_BIT for name in UNSAFE if name in numbers]
     return (WORDS[abi.name], "0", str(LAST), ",".join(map(str, unsafe)))
 
 
 def parse(text: str) -> list[Result]:
-    """Return the results in what the program printed; it must have come to its end."""
+    """Return the results that the program printed; it must have finished."""
     found = list(_results(text))
     assert len(found) == LAST + 1, text[-200:]
     return found

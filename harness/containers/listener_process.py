@@ -36,7 +36,7 @@ class Sender:
 
 @contextlib.contextmanager
 def sender() -> Iterator[Sender]:
-    """Start such a process; it and all that is open are gone afterwards."""
+    """Start such a process; it and everything open are gone afterwards."""
     orders, give = os.pipe()
     take, results = os.pipe()
     here, there = socket.socketpair()

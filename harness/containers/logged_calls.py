@@ -1,4 +1,4 @@
-"""Calls made in a container by a static program, and what the kernel's audit says of them."""
+"""Calls made in a container by a static program, and their audit records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make(bundle: Bundle, runtime: Path | str, program: Path, *calls: str) -> dic
 
 
 def number(call: str) -> tuple[str, int]:
-    """Return a call as audit records have it: (arch, number)."""
+    """Return a call as in audit records: (arch, number)."""
     abi, word = call.split(":")[:2]
     return _ARCH[abi], int(word) | (0x40000000 if abi == "x32" else 0)
 

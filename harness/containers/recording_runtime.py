@@ -1,4 +1,4 @@
-"""Runtimes made for a test: one that notes what the engine wrote, one that stands in front.
+"""Runtimes for tests: one that records what the engine wrote, one that runs before the wrapper.
 
 Both are POSIX sh, find the bundle as `--bundle DIR` (all engines write it so), and leave every
 command but create and run to the runtime behind them.
@@ -40,19 +40,19 @@ class Recorder:
 
 
 def refusing_recorder(directory: Path, name: str, behind: str) -> Recorder:
-    """Note each config.json and fail, except CRI sandboxes: those go to `behind`, so pods start."""
+    """Record each config.json and fail; `behind` runs CRI sandboxes, so that pods start."""
     return _recorder(directory, name, behind, refuse=True)
 
 
 def passing_recorder(directory: Path, name: str, behind: str) -> Recorder:
-    """Note each config.json and then exec `behind`."""
+    """Record each config.json and then exec `behind`."""
     return _recorder(directory, name, behind, refuse=False)
 
 
 def in_front(path: Path, act: str, behind: str | Path, after: str = ":") -> Path:
     """Write a runtime which, around create, runs shell texts `act` and `after` in the bundle.
 
-    They see $bundle and $log. A CRI sandbox is spared, so that its pod starts.
+    They can use $bundle and $log. A CRI sandbox is exempt, so that its pod starts.
     """
     text = f"""{FIND_BUNDLE}behind={shlex.quote(str(behind))}
 if [ -z "$command" ] || grep -q {shlex.quote(SANDBOX)} "$bundle/config.json"; then
@@ -68,14 +68,14 @@ exit $status
 
 
 def spoils_config(path: Path, behind: str | Path) -> Path:
-    """Cut config.json short, then hand over."""
+    """Truncate config.json, then exec the wrapper."""
     return in_front(path, 'printf \'{"ociVersion": "1.2.0", "proc\' >config.json', behind)
 
 
 def fills_disk(path: Path, behind: str | Path) -> Path:
-    """Fill the bundle's file system, then hand over; afterwards there is room again.
+    """Fill the bundle's file system, then exec the wrapper; afterwards free the space.
 
-    The engine's log gets its one block before, so that the only write to fail is the wrapper's.
+    The engine's log gets its one block first, so that only the wrapper's write fails.
     """
     act = 'if [ -n "$log" ]; then echo >>"$log"; fi; cat /dev/zero >filler'
     return in_front(path, act, behind, after="rm -f filler")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What containerd and Docker give a container that asks for nothing
+# The defaults of containerd and Docker for a container
 CAPABILITIES = [
     f"CAP_{name}"
     for name in """
@@ -45,17 +45,17 @@ _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class System(Bundle):
-    """A bundle whose processes bear a login uid of their own (see truth)."""
+    """A bundle whose processes have a unique login uid (see kernel_log)."""
 
     auid: int = 0
 
     def argv(self, runtime: Path | str, command: str, *flags: str) -> list[str]:
-        """Return the words of one call, as the workload's own."""
+        """Return the arguments of one call, with the workload's login uid."""
         return [*kernel_log.as_workload(self.auid), *super().argv(runtime, command, *flags)]
 
     @property
     def work(self) -> Path:
-        """Where the host sees the container's /work."""
+        """The host's path of the container's /work."""
         return self.path / "work"
 
 

@@ -1,1 +1,1 @@
-"""Container engines of a test's own: directories, socket and storage are gone when it ends."""
+"""Container engines for one test: directories, socket and storage are gone when it ends."""

@@ -1,6 +1,6 @@
-"""Buildah with a storage and a mount namespace of the test's own, isolation `oci`.
+"""Buildah with a storage and a mount namespace for one test, isolation `oci`.
 
-Buildah hands the runtime its own resource limits; a machine without CAP_SYS_RESOURCE can only
+Buildah passes its own resource limits to the runtime; a machine without CAP_SYS_RESOURCE can only
 lower them, so they are given.
 """
 
@@ -28,7 +28,7 @@ class Buildah:
         return run(self._argv(words), env=self._environment())
 
     def try_buildah(self, *words: str | Path) -> Run:
-        """Run buildah, whatever its outcome."""
+        """Run buildah; a failure is returned."""
         return attempt(self._argv(words), env=self._environment())
 
     def container(self, archive: Path, *options: str) -> str:
@@ -37,7 +37,7 @@ class Buildah:
         return self.buildah("from", *words).stdout.strip()
 
     def run_in(self, container: str, runtime: Path | str, *command: str) -> Run:
-        """`buildah run` with this runtime, whatever its outcome."""
+        """`buildah run` with this runtime; a failure is returned."""
         options = ["--isolation", "oci", "--network", "host", "--runtime", str(runtime)]
         return self.try_buildah("run", *options, container, "--", *command)
 
@@ -53,7 +53,7 @@ class Buildah:
 
 @contextlib.contextmanager
 def buildah(directory: Path) -> Iterator[Buildah]:
-    """Give a Buildah; its working containers go with it."""
+    """Yield a Buildah; its working containers are removed with it."""
     requires("buildah", "runc", root=True)
     text = '[containers]\nseccomp_profile = "unconfined"\ndefault_sysctls = []\n'
     (directory / "containers.conf").write_text(

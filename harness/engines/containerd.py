@@ -1,6 +1,6 @@
-"""A containerd of the test's own: its directories, its socket, its handlers, its CRI plugin.
+"""A containerd for one test: its directories, its socket, its handlers, its CRI plugin.
 
-The configuration is version 2 (containerd 1.x), as a node's owner writes it. It runs in a private
+The configuration is version 2 (containerd 1.x), as an administrator writes it. It runs in a private
 mount namespace, so no mount outlives it.
 """
 
@@ -27,7 +27,7 @@ PASSED_ON = (
 
 @dataclass(frozen=True)
 class Handler:
-    """A runtime handler: the OCI runtime's absolute path and which pod annotations pass."""
+    """A runtime handler: the OCI runtime's absolute path and the pod annotations passed on."""
 
     binary: Path | str
     pod_annotations: Sequence[str] = PASSED_ON
@@ -45,7 +45,7 @@ class Containerd:
 
     @property
     def socket(self) -> Path:
-        """Return where it serves ctr and CRI."""
+        """Return the socket for ctr and CRI."""
         return self.directory / "c.sock"
 
     def ctr(self, *words: str | Path, namespace: str = "default") -> Run:
@@ -53,11 +53,11 @@ class Containerd:
         return run(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
 
     def try_ctr(self, *words: str | Path, namespace: str = "default") -> Run:
-        """Run ctr, whatever its outcome."""
+        """Run ctr; a failure is returned."""
         return attempt(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
 
     def bundle(self, container: str, namespace: str = CRI_NAMESPACE) -> Path:
-        """Return where the host sees a running container's bundle."""
+        """Return the host's path of a running container's bundle."""
         task = self.directory / "state/io.containerd.runtime.v2.task" / namespace / container
         return self.space.inside(task)
 
@@ -66,7 +66,7 @@ class Containerd:
         self.ctr("images", "import", archive, namespace=namespace)
 
     def _again(self, namespace: str, words: Sequence[str | Path]) -> list[str | Path]:
-        """Remove what `run` made and runc could not start, whose name is taken; then the same."""
+        """Remove the container that runc could not start, which has the name; run it again."""
         if words[0] == "run":
             tasks = self.ctr("tasks", "list", "--quiet", namespace=namespace).stdout.split()
             made = self.ctr("containers", "list", "--quiet", namespace=namespace).stdout.split()
@@ -81,7 +81,7 @@ class Containerd:
 
 @contextlib.contextmanager
 def containerd(directory: Path, handlers: Mapping[str, Handler]) -> Iterator[Containerd]:
-    """Run containerd in `directory` (keep it short) with these handlers; `runc` is always there."""
+    """Run containerd in `directory` (a short path) with these handlers and always `runc`."""
     requires("containerd", "ctr", "containerd-shim-runc-v2", "runc", "unshare", root=True)
     config = directory / "config.toml"
     config.write_text(configuration(directory, {"runc": Handler(program("runc")), **handlers}))

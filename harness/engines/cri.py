@@ -1,8 +1,8 @@
-"""Speaking CRI to containerd as the kubelet does: pods, containers, exec, status.
+"""Calling containerd's CRI as the kubelet does: pods, containers, exec, status.
 
 What the kubelet sends (kubernetes:pkg/kubelet/kuberuntime): names, uid and io.kubernetes.* labels,
-masked and read-only paths, seccomp Unconfined where the pod says nothing, and RuntimeDefault for
-sandboxes (a test may ask for another). Pods use the host's network, which needs no CNI.
+masked and read-only paths, seccomp Unconfined if the pod sets nothing, and RuntimeDefault for
+sandboxes (a test may choose another). Pods use the host's network, which needs no CNI.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 
 class CriError(AssertionError):
-    """A call was refused; the message is what the kubelet would put into the pod's event."""
+    """A call was refused; the kubelet would put the message into the pod's event."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Pod:
     logs: Path
 
     def annotated(self, annotations: Mapping[str, str]) -> "Pod":
-        """Return the same pod as the kubelet has it once its annotations are these.
+        """Return the same pod with these annotations.
 
-        The kubelet sends a pod's annotations as they are now with each container of it.
+        The kubelet sends a pod's current annotations with each of its containers.
         """
         config = type(self.config)()
         config.CopyFrom(self.config)
@@ -52,7 +52,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a test wants of a container; the defaults are a pod that says nothing of security."""
+    """A test's container; the defaults are those of a pod without security settings."""
 
     name: str = "main"
     command: Sequence[str] = tuple(IDLE)
@@ -228,7 +228,7 @@ class Cri:
         return int(json.loads(answer.info["info"])["pid"])
 
     def wait_exited(self, container: str) -> None:
-        """Wait until it has ended by itself."""
+        """Wait until it has ended."""
         wait_until(lambda: self.state(container) == "CONTAINER_EXITED", "the container's end")
 
     def log(self, pod: Pod, name: str = "main") -> str:
@@ -246,12 +246,12 @@ class Cri:
         self.call("RemovePodSandbox", pod_sandbox_id=pod_id)
 
     def remove_pods(self) -> None:
-        """Remove every pod there is."""
+        """Remove every pod."""
         for pod in self.call("ListPodSandbox").items:
             self.remove_pod(pod.id)
 
     def close(self) -> None:
-        """Remove every pod that is left and close the connection."""
+        """Remove every remaining pod and close the connection."""
         with contextlib.suppress(CriError):
             self.remove_pods()
         self.channel.close()
@@ -267,7 +267,7 @@ def _labels(uid: str, namespace: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def client(socket: Path, cgroup: str) -> Iterator[Cri]:
-    """Connect; pods go beneath this cgroup, and none is left behind."""
+    """Connect; create pods beneath this cgroup, and remove all of them at the end."""
     speaking = Cri(socket, cgroup)
     try:
         yield speaking

@@ -1,6 +1,6 @@
 """The CRI client, generated at test time from Debian's api.proto (golang-github-kubernetes-…-dev).
 
-grpcio-tools knows no gogoproto, so its import and options are left out: they only shape Go code.
+grpcio-tools lacks gogoproto, so its import and options are left out: they only affect Go code.
 """
 
 import functools

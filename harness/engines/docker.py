@@ -1,6 +1,6 @@
-"""A dockerd of the test's own: directories, socket, managed containerd, runtimes in daemon.json.
+"""A dockerd for one test: directories, socket, managed containerd, runtimes in daemon.json.
 
-It runs in a private mount namespace and without any network of its own.
+It runs in a private mount namespace and without any network.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ ARGUMENTS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--userla
 
 @dataclass(frozen=True)
 class Docker:
-    """A running one; `docker(...)` speaks to it."""
+    """A running dockerd; `docker(...)` calls it."""
 
     directory: Path
     daemon: Daemon
@@ -36,7 +36,7 @@ class Docker:
         return run(self._argv(words), env=self._environment(), again=lambda: self._again(words))
 
     def try_docker(self, *words: str | Path) -> Run:
-        """Run the docker command, whatever its outcome."""
+        """Run the docker command; a failure is returned."""
         return attempt(self._argv(words), env=self._environment(), again=lambda: self._again(words))
 
     def pid(self, container: str) -> int:
@@ -44,18 +44,18 @@ class Docker:
         return int(self.docker("inspect", "--format", "{{.State.Pid}}", container).stdout)
 
     def bundle(self, container: str) -> Path:
-        """Return where the host sees a running container's bundle."""
+        """Return the host's path of a running container's bundle."""
         full = self.docker("inspect", "--format", "{{.Id}}", container).stdout.strip()
         tasks = self.directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby"
         return self.space.inside(tasks / full)
 
     def remove_all(self) -> None:
-        """Remove every container there is."""
+        """Remove every container."""
         if ids := self.docker("ps", "--all", "--quiet").stdout.split():
             self.docker("rm", "--force", *ids)
 
     def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
-        """Remove what `run` made and runc could not start, whose name is taken; then the same."""
+        """Remove the container that runc could not start, which has the name; run it again."""
         if words[0] == "run":
             made = self.docker("ps", "--all", "--quiet", "--filter", "status=created").stdout
             self.docker("rm", "--force", *made.split())
@@ -72,7 +72,7 @@ class Docker:
 def dockerd(
     directory: Path, runtimes: Mapping[str, Path | str], settings: Mapping[str, Any] | None = None
 ) -> Iterator[Docker]:
-    """Run dockerd in `directory` (keep it short) with these runtimes, name to path."""
+    """Run dockerd in `directory` (a short path) with these runtimes, name to path."""
     requires("dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", root=True)
     with private_mounts(directory, {directory / "exec": SMALL}) as space:
         _write_settings(directory, space, runtimes, settings or {})

@@ -1,4 +1,4 @@
-"""An image made of busybox-static alone: as a root directory, and as a docker-archive.
+"""An image that contains only busybox-static: as a root directory, and as a docker-archive.
 
 `ctr images import`, `docker load`, `podman load` and `buildah from docker-archive:` all read it.
 """
@@ -33,7 +33,7 @@ def busybox() -> Path:
 
 
 def root_directory(target: Path) -> Path:
-    """Fill `target` with a root file system: busybox, a link per applet, the usual places."""
+    """Fill `target` with a root file system: busybox, a link per applet, the usual directories."""
     for name in DIRECTORIES:
         (target / name).mkdir(parents=True, exist_ok=True)
     (target / "etc/passwd").write_text(PASSWD)
@@ -48,7 +48,7 @@ def root_directory(target: Path) -> Path:
 def archive(directory: Path, *programs: Path) -> Path:
     """Write `directory`/image.tar, a docker-archive of one layer tagged REFERENCE.
 
-    The programs lie at its root, by their own names.
+    The programs are in its root directory, by their own names.
     """
     root = root_directory(directory / "rootfs")
     for program_file in programs:
@@ -66,7 +66,7 @@ def archive(directory: Path, *programs: Path) -> Path:
 
 
 def _has_interpreter(elf: bytes) -> bool:
-    """Tell whether a 64-bit little-endian ELF file has a PT_INTERP header (elf(5))."""
+    """Return whether a 64-bit little-endian ELF file has a PT_INTERP header (elf(5))."""
     start, size, count = (
         *struct.unpack_from("<Q", elf, 32),
         *struct.unpack_from("<HH", elf, 54),

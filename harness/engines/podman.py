@@ -1,8 +1,8 @@
-"""Podman with a storage, a configuration and a mount namespace of the test's own.
+"""Podman with a storage, a configuration and a mount namespace for one test.
 
-CONTAINERS_CONF names the whole configuration, so nothing of the machine's own is read;
+CONTAINERS_CONF names the whole configuration, so the machine's own is not read;
 CONTAINERS_CONF_OVERRIDE may add to it. Podman passes --log to the runtime only when the runtime's
-base name is in `runtime_supports_json`, so a test chooses whether it is.
+base name is in `runtime_supports_json`, so a test chooses that.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ class Podman:
         return run(self._argv(words), env=environment, again=lambda: self._again(words))
 
     def try_podman(self, *words: str | Path, override: Path | None = None) -> Run:
-        """Run podman, whatever its outcome."""
+        """Run podman; a failure is returned."""
         environment = self._environment(override)
         return attempt(self._argv(words), env=environment, again=lambda: self._again(words))
 
     def inside(self, argv: Sequence[str | Path]) -> Run:
-        """Run another program where this Podman's containers are seen, whatever its outcome."""
+        """Run another program in the mount namespace of this Podman; a failure is returned."""
         return attempt([*self.space.prefix, *argv])
 
     def pid(self, container: str) -> int:
@@ -45,12 +45,12 @@ class Podman:
         return int(self.podman("inspect", "--format", "{{.State.Pid}}", container).stdout)
 
     def bundle(self, container: str) -> Path:
-        """Return where the host sees a container's bundle."""
+        """Return the host's path of a container's bundle."""
         asked = self.podman("inspect", "--format", "{{.OCIConfigPath}}", container)
         return self.space.inside(Path(asked.stdout.strip()).parent)
 
     def events(self) -> str:
-        """Return what Podman noted in its own event log."""
+        """Return Podman's own event log."""
         log = self.directory / "events.log"
         return log.read_text() if log.exists() else ""
 
@@ -61,11 +61,11 @@ class Podman:
         return target
 
     def remove_all(self) -> None:
-        """Remove every container there is."""
+        """Remove every container."""
         self.podman("rm", "--all", "--force", "--time", "0")
 
     def _again(self, words: tuple[str | Path, ...]) -> list[str | Path]:
-        """Return the same, in the place of what `run` made and runc could not start."""
+        """Remove the container that runc could not start, and run the same again."""
         again = list(words)
         if "run" in again and any(str(word).startswith("--name") for word in again):
             again.insert(again.index("run") + 1, "--replace")
@@ -88,7 +88,7 @@ class Podman:
 def configuration(
     directory: Path, runtimes: Mapping[str, Path | str], speak_json: Sequence[str]
 ) -> str:
-    """Return containers.conf: no default seccomp profile, so that the wrapper has work to do."""
+    """Return containers.conf without a default seccomp profile, so that the wrapper injects one."""
     lines = [f"{json.dumps(name)} = [{json.dumps(str(path))}]" for name, path in runtimes.items()]
     return f"""[containers]
 seccomp_profile = "unconfined"

@@ -90,7 +90,7 @@ class Filters:
 
 
 def read(pid: int) -> Filters:
-    """Return the filters of a process that runs, which goes on afterwards."""
+    """Return the filters of a running process, which continues afterwards."""
     ptrace = _Ptrace()
     ptrace(_SEIZE, pid, 0, None)
     ptrace(_INTERRUPT, pid, 0, None)
@@ -124,7 +124,7 @@ class _Ptrace:
 
 
 def _answer(program: Sequence[Instruction], call: Made) -> Answer:
-    """Run a program over a call. The division of classes is that of linux/bpf_common.h."""
+    """Run a program over a call. The instruction classes are those of linux/bpf_common.h."""
     signed = ctypes.c_int32(call.number).value
     data = _DATA.pack(signed, call.arch, 0, *call.args)
     a = x = at = 0

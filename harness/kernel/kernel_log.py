@@ -1,11 +1,11 @@
-"""What the kernel itself says was logged or denied, and for which workload. None of our own code.
+"""What the kernel itself logged or denied, and for which workload, without our own code.
 
-Every workload is started with a login uid of its own (/proc/PID/loginuid). Processes inherit it for
-ever and the kernel writes it into each audit record as `auid=`: no pid, no process tree and no
-timing is needed to tell whose a record is, however short the process lived.
+Every workload is started with a unique login uid (/proc/PID/loginuid). Processes inherit it
+forever, and the kernel writes it into each audit record as `auid=`: so a record is attributed
+without pid, process tree or timing, however short the process lived.
 
 Records come from audit's multicast group. After a run a marker is sent through the same queue, so
-that "nothing more" is known and not waited for. Whatever the socket could not hold is counted.
+the end is known without waiting. Records that the socket could not hold are counted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _AS = 'echo "$0" >/proc/self/loginuid && exec "$@"'
 
 
 class Said(NamedTuple):
-    """One record: whose it is, and the call."""
+    """One record: its workload's login uid, and the call."""
 
     auid: int
     pid: int
@@ -53,7 +53,7 @@ class Said(NamedTuple):
 
 @dataclass
 class Told:
-    """What was told while a block ran; complete once the block has ended."""
+    """The records of a block; complete once the block has ended."""
 
     records: list[Said] = field(default_factory=list)
     overruns: int = 0
@@ -68,7 +68,7 @@ class Told:
 
 
 def new_auid() -> int:
-    """Return a login uid that no other workload of this run has."""
+    """Return a login uid that is unique in this run."""
     return next(_AUIDS)
 
 
@@ -78,7 +78,7 @@ def as_workload(auid: int) -> list[str]:
 
 
 def parse(text: bytes) -> Said | None:
-    """Return what one record's text says, None if it is no record of seccomp."""
+    """Return the parsed text of one record, None if it is not a seccomp record."""
     found = _FIELDS.search(text)
     if found is None:
         return None
@@ -88,7 +88,7 @@ def parse(text: bytes) -> Said | None:
 
 @contextmanager
 def told() -> Iterator[Told]:
-    """Collect what the kernel says while the block runs, from a thread of its own."""
+    """Collect the kernel's records while the block runs, in a separate thread."""
     result = Told()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
         try:
@@ -108,7 +108,7 @@ def told() -> Iterator[Told]:
 
 
 def settle() -> None:
-    """Wait until the kernel has told everybody what it had to tell by now."""
+    """Wait until the kernel has delivered all records so far."""
     with told():
         pass
 
@@ -133,12 +133,12 @@ def _read(audit: socket.socket, marker: bytes, into: Told) -> None:
 
 
 def is_mark(message: bytes, marker: bytes) -> bool:
-    """Tell whether this is what `mark` sent."""
+    """Return whether this is the record that `mark` sent."""
     return int.from_bytes(message[4:6], "little") == _USER_AVC and marker in message
 
 
 def mark(marker: str) -> None:
-    """Send a marker until audit takes it: its queue may be full."""
+    """Send a marker until audit accepts it: its queue may be full."""
     text = f"marker={marker}\0".encode()
     head = _HEADER.pack(_HEADER.size + len(text), _USER_AVC, _REQUEST_ACK, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:

@@ -1,4 +1,4 @@
-"""What the kernel says of a process, read on the host: nothing in the container can colour it."""
+"""A process' state in the kernel, read on the host: nothing in the container can change it."""
 
 import contextlib
 from pathlib import Path
@@ -30,7 +30,7 @@ def netlink(pid: int) -> set[int]:
 
 
 def watches(pid: int) -> bool:
-    """Tell whether a process or a child of it hears of audit's records and of processes."""
+    """Return whether a process or its child receives audit records and process events."""
     family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     return any(netlink(one) >= {AUDIT, CONNECTOR} for one in family)
 

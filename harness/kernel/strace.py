@@ -1,4 +1,4 @@
-"""strace on a process that runs."""
+"""strace on a running process."""
 
 from __future__ import annotations
 

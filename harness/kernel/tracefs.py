@@ -1,11 +1,11 @@
-"""Which calls a container's processes made, from the kernel's own tracepoints. No code of ours.
+"""Which calls a container's processes made, from the kernel's own tracepoints, without our code.
 
 An instance of tracefs follows what descends from one process (`set_event_pid`, `event-fork`) and
-records `raw_syscalls:sys_enter`, which comes after seccomp: what a filter let through. The kernel's
-stack beneath each event says by which door it came, and so by which ABI. What the runtime itself
-called is told apart: a container's program is what a process executes after it loaded a filter.
+records `raw_syscalls:sys_enter`, which comes after seccomp: the calls that a filter let through.
+The kernel's stack of each event shows the entry point, and so the ABI. The runtime's own calls are
+separate: a container's program is what a process executes after it has loaded a filter.
 
-tracefs is attached nowhere: it is used through a descriptor, and an instance ends with its block.
+tracefs is mounted nowhere: it is used through a descriptor, and an instance ends with its block.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FOLLOWED = (
 
 
 class Made(NamedTuple):
-    """One call as seccomp judged it: AUDIT_ARCH_*, number, six arguments."""
+    """One call as seccomp reads it: AUDIT_ARCH_*, number, six arguments."""
 
     arch: int
     number: int
@@ -61,18 +61,18 @@ class Event(NamedTuple):
 
 
 class TracingError(AssertionError):
-    """The trace is not whole, or is not what was expected."""
+    """The trace is incomplete, or is not what was expected."""
 
 
 @dataclass
 class Traced:
-    """What the processes that descend from one did; whole once the block has ended."""
+    """The events of one process' descendants; complete once the block has ended."""
 
     place: str
     events: list[Event] = field(default_factory=list)
 
     def words(self) -> list[str]:
-        """Return the words that start a program followed, in place."""
+        """Return the words that start a program and have it followed."""
         return ["sh", "-c", _FOLLOWED, self.place, str(Path.cwd())]
 
     def calls(self) -> list[Made]:
@@ -81,7 +81,7 @@ class Traced:
 
 
 def mounted() -> int:
-    """Return a descriptor of a tracefs that is attached nowhere."""
+    """Return a descriptor of a tracefs that is mounted nowhere."""
     libc = ctypes.CDLL(None, use_errno=True)
     context = libc.syscall(_FSOPEN, b"tracefs", 0)
     made = libc.syscall(_FSCONFIG, context, _CONFIG_CREATE, None, None, 0)
@@ -93,7 +93,7 @@ def mounted() -> int:
 
 
 class Tracer:
-    """An instance that is used again and again; not by two at once."""
+    """An instance that is reused, but not by two users at the same time."""
 
     def __init__(self, name: str, numbers: Collection[int]) -> None:
         """Record those calls of these numbers, in any ABI, and those that load filters."""
@@ -114,7 +114,7 @@ class Tracer:
 
     @contextlib.contextmanager
     def following(self) -> Iterator[Traced]:
-        """Trace what is started by `words` in the block, to its end."""
+        """Trace the programs started with `words` in the block, to its end."""
         traced = Traced(str(self._place))
         self._write("trace", "")
         for event in _EVENTS:
@@ -142,7 +142,7 @@ class Tracer:
 
 
 def _remove_left(instances: Path) -> None:
-    """Remove what tracers left that were killed."""
+    """Remove the instances of killed tracers."""
     for place in instances.glob(f"{_OURS}*"):
         pid = place.name.removeprefix(_OURS).partition("-")[0]
         if not Path("/proc", pid).exists():
@@ -203,14 +203,14 @@ def _mark_32(events: list[Event], at: int) -> None:
 
 
 def contained(events: list[Event]) -> list[Made]:
-    """Return the calls of what was executed after a filter was loaded, and of what it started."""
+    """Return the calls of programs executed after a filter was loaded, and of their children."""
     confined: set[int] = set()
     inside: set[int] = set()
     calls = []
     for event in events:
         if event.kind == "fork":
             for group in (confined, inside):
-                group.discard(event.other)  # the number is given again
+                group.discard(event.other)  # the pid may be reused
                 group.update({event.other} if event.pid in group else ())
         elif event.kind == "exec":
             inside.update({event.pid} if {event.pid, event.other} & (confined | inside) else ())
@@ -222,7 +222,7 @@ def contained(events: list[Event]) -> list[Made]:
 
 
 def _loads(call: Made) -> bool:
-    """Tell whether a call loads a filter; a question whether it could has no filter."""
+    """Return whether a call loads a filter; a probe has no filter."""
     first, second, third = call.args[:3]
     if call.number == _SECCOMP:
         return first == _FILTER_SECCOMP and third != 0

@@ -1,1 +1,1 @@
-"""Timing side by side, and the arithmetic of it."""
+"""Timing variants side by side, and the arithmetic."""

@@ -1,4 +1,4 @@
-"""The agent of one installation: started, asked whether it decides, weighed, ended."""
+"""The agent of one installation: started, tested whether it decides, measured, ended."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 TICKS = os.sysconf("SC_CLK_TCK")
 PROCESSES = 3  # keeper, decisions, evidence
 MB = 1024.0  # /proc counts in KiB
-SETTLED = 4.0  # seconds until it has written what it saw
+SETTLED = 4.0  # seconds until it has written its evidence
 
 
 @dataclass(frozen=True)
 class AtRest:
-    """What the agent's processes have together.
+    """The memory and CPU of all of the agent's processes.
 
     `resident` in MB counts each shared page once: what is private to each, and of what is shared
     the largest; `summed` adds up VmRSS; `worked` is as `resident`, after so many more `creates`;
@@ -46,7 +46,7 @@ class AtRest:
 
 @contextlib.contextmanager
 def running(installed: Installed) -> Iterator[Daemon | None]:
-    """Run `runc-wrapctl agent` for one installation; None where this release has no agent."""
+    """Run `runc-wrapctl agent` for one installation; None if this release has no agent."""
     if installed.control("agent", "--help", ok=False).returncode != 0:
         yield None
         return
@@ -56,7 +56,7 @@ def running(installed: Installed) -> Iterator[Daemon | None]:
         agent.wait_ready(socket.exists, "runc-wrapctl agent")
         yield agent
     except CommandError:
-        print(agent.tail())  # noqa: T201 - the bench speaks to a person
+        print(agent.tail())  # noqa: T201 - the bench prints for a person
         raise
     finally:
         agent.stop()
@@ -69,7 +69,7 @@ def decided(installed: Installed, name: str) -> dict[str, int]:
 
 
 def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
-    """Watch the agent, which nobody asks anything, for some seconds; then have it `work`.
+    """Measure the idle agent for some seconds; then have it `work`.
 
     Raises FailedError if a process of it is missing.
     """
@@ -92,7 +92,7 @@ def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
 
 
 def per_process(pid: int, number: int, apart: float) -> float:
-    """Start programs that end at once, so many seconds apart; return the agent's CPU for each."""
+    """Start short-lived programs, so many seconds apart; return the agent's CPU for each."""
     family = _family(pid)
     time.sleep(SETTLED)
     before = sum(map(_exact_cpu, family))
@@ -104,7 +104,7 @@ def per_process(pid: int, number: int, apart: float) -> float:
 
 
 def resident(pids: Iterable[int]) -> float:
-    """Return what processes of one program take together, in MB: what they share counts once."""
+    """Return the memory of one program's processes, in MB; shared pages count once."""
     sizes = [_memory(one) for one in pids]
     return sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes)
 

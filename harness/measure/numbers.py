@@ -1,7 +1,7 @@
 """Medians, quartiles, and comparisons within one round.
 
-A round measures every variant once, shortly after one another: what the machine does meanwhile
-hits all alike, so ratios and differences are taken within a round and only then summed up.
+A round measures every variant once, shortly after one another: other load on the machine affects
+all of them equally, so ratios and differences are taken within a round and only then summed up.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def summary(values: Sequence[float]) -> Summary:
 def sure(values: Sequence[float]) -> Summary:
     """Return the median with the ends of its 95 % confidence interval in place of the quartiles.
 
-    By ranks: the median of what was drawn from lies between these two in 19 of 20 samples of six or
-    more, whatever the distribution, as long as the machine does not drift. It narrows with more
-    rounds, as quartiles do not.
+    By ranks: the true median lies between these two in 19 of 20 samples of six or more, whatever
+    the distribution, as long as the machine does not drift. Unlike the quartiles, the interval
+    narrows with more rounds.
     """
     ordered = sorted(values)
     away = 0.98 * math.sqrt(len(ordered))
@@ -76,9 +76,9 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def steepening(points: Sequence[tuple[float, float]]) -> list[float]:
-    """Return each stretch's slope over that of the stretch before: all 1 where y grows linearly.
+    """Return each stretch's slope over that of the one before: all 1 if y grows linearly.
 
-    A stretch without any growth makes the next one's infinite.
+    A stretch without growth makes the next ratio infinite.
     """
     slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.pairwise(points)]
     return [
@@ -101,10 +101,10 @@ def interleaved(
 ) -> Rounds:
     """Measure each variant once a round. The first rounds, which fill caches, do not count.
 
-    Each begins after a pause, in seconds. A process that is put into a cgroup waits for an RCU
-    grace period (10 to 20 ms), unless another was put into one just before (linux
-    kernel/rcu/sync.c): without the pause the faster variant would be spared what the slower one
-    has to wait for.
+    Each begins after a pause, in seconds. A process that is moved into a cgroup waits for an RCU
+    grace period (10 to 20 ms), unless another was moved just before (linux
+    kernel/rcu/sync.c): without the pause the faster variant would not wait, and the slower one
+    would.
     """
 
     def rested(name: str) -> float:

@@ -1,4 +1,4 @@
-"""Timing one program from its start to its end, with as little of ours in between as possible."""
+"""Timing one program from its start to its end, with as little overhead as possible."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TAIL = 2000  # characters of what was printed
 
 
 class FailedError(Exception):
-    """A program that is timed did not do what it is timed for."""
+    """A timed program did not do its work."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """What one program took: `seconds` of wall time, and of CPU with the children it waited for."""
+    """One program's time: `seconds` of wall time, and CPU including the children it waited for."""
 
     seconds: float
     cpu: float
@@ -34,7 +34,7 @@ class Timed:
 def spawned(argv: Sequence[str], output: str = NULL) -> int:
     """Start one program; stdin is /dev/null, stdout and stderr a file. Return its pid.
 
-    posix_spawn is a vfork: the memory of this process is not copied, however large it has grown.
+    posix_spawn is a vfork: it does not copy this process' memory, however large that is.
     """
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, NULL, os.O_RDONLY, 0),

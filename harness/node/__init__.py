@@ -1,1 +1,1 @@
-"""A node of a test's own: an installation, its launcher, its agent, and what the machine has."""
+"""A node for one test: an installation, its launcher, its agent, and the machine's programs."""

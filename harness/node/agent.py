@@ -1,4 +1,4 @@
-"""An agent for an installation, and a launcher's half of the talk with it."""
+"""An agent for an installation, and a launcher's side of the protocol."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ class Agent:
 
     @property
     def three(self) -> list[int]:
-        """The pids of all, 0 for one that is not there."""
+        """The pids of all processes, 0 for a missing one."""
         return [self.keeper, self.decisions, self.evidence]
 
     def wait_three(self, gone: Sequence[int]) -> None:
-        """Wait until all three are there, none of them one of those that are gone."""
+        """Wait until all three processes run, without the given former pids."""
         wait_until(lambda: not {0, *gone} & {*self.three}, "three processes", 30)
         self.wait_answering()
 
     def wait_ready(self) -> None:
-        """Wait until all of it has begun: what happens before may not be seen."""
+        """Wait until the whole agent has started: earlier events may be missed."""
         wait_until(lambda: "ready: pid" in self.daemon.log.read_text(), "the agent to be ready", 60)
         wait_for_next_second()
 
     def wait_answering(self) -> None:
-        """Wait until a request gets an answer, be it that it is none."""
+        """Wait until a request gets an answer, even an empty one."""
         wait_until(lambda: ask(self.prefix, "nonsense", "") == [VERSION, b"cold"], "an answer")
 
 
@@ -70,12 +70,12 @@ def socket_of(prefix: Path) -> Path:
 
 
 def sockets(prefix: Path) -> list[str]:
-    """Return the names of the sockets that there are."""
+    """Return the names of the existing sockets."""
     return sorted(path.stem for path in (prefix / "var" / "agent").glob("*.sock"))
 
 
 def is_there(pid: int) -> bool:
-    """Tell whether a process is there and has not ended."""
+    """Return whether a process exists and has not ended."""
     try:
         said = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -84,7 +84,7 @@ def is_there(pid: int) -> bool:
 
 
 def processes(prefix: Path, role: str) -> list[int]:
-    """Return the pids of this installation's agent's processes with a role."""
+    """Return the pids of this installation's agent processes with this role."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -99,9 +99,9 @@ def processes(prefix: Path, role: str) -> list[int]:
 def running(
     installed: Installed, inside: Sequence[str] = (), flags: Sequence[str] = ()
 ) -> Iterator[Agent]:
-    """Run an agent; all its processes are gone afterwards, whatever was done to them.
+    """Run an agent; all its processes are gone afterwards in any case.
 
-    `inside` are the words that bring a command into another mount namespace, an engine's say.
+    `inside` are the words that run a command in another mount namespace, such as an engine's.
     """
     log = installed.prefix / "var" / "agent.log"
     daemon = Daemon([*inside, installed.ctl, "agent", *flags], log)
@@ -116,16 +116,16 @@ def running(
 
 
 def end(agent: Agent) -> None:
-    """Stop the keeper that was started, then whatever carries on in its place."""
+    """Stop the started keeper, then any successor."""
     agent.daemon.stop()
     end_all(agent.prefix)
 
 
 def end_all(prefix: Path) -> None:
-    """End all of an installation's agent: where a keeper was killed another takes its place."""
+    """End an installation's whole agent: another keeper replaces a killed one."""
     roles = ("keeper", "evidence", "decisions", "lingering")
     while left := [pid for role in roles for pid in processes(prefix, role)]:
-        for pid in left:  # one that is killed may have been replaced by another meanwhile
+        for pid in left:  # a killed process may have been replaced meanwhile
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
         time.sleep(0.05)
@@ -139,7 +139,7 @@ def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> by
 
 @contextlib.contextmanager
 def asking(prefix: Path, packet: bytes, seconds: float = 5) -> Iterator[list[bytes]]:
-    """Give the fields of the answer, [] for none, and keep the connection meanwhile."""
+    """Yield the fields of the answer, [] for none, and keep the connection open meanwhile."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(seconds)
         try:
@@ -152,6 +152,6 @@ def asking(prefix: Path, packet: bytes, seconds: float = 5) -> Iterator[list[byt
 
 
 def ask(prefix: Path, kind: str, *words: str, seconds: float = 5) -> list[bytes]:
-    """Return the fields of the answer to a create's words, [] for none."""
+    """Return the fields of the answer to a create's arguments, [] for none."""
     with asking(prefix, request(kind, *words), seconds) as answer:
         return answer

@@ -1,4 +1,4 @@
-"""What releases before compiled, which told of no installations of filters."""
+"""What previous releases compiled, which did not report installations of filters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def put_in_force(installed: Installed, mode: str) -> None:
-    """Put the profiles of one mode in force as a release before would have compiled them."""
+    """Put the profiles of one mode in force as the previous release compiled them."""
     profiles = installed.prefix / f"var/policy.{policy_file.VERSION}/current/profiles"
     for one in profiles.glob(f"*+{mode}.json"):
         enforced = one.with_name(one.name.replace(f"+{mode}.json", "+enforce.json"))

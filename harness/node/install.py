@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Installed:
-    """What `install.sh --prefix PREFIX` made."""
+    """What `install.sh --prefix PREFIX` created."""
 
     prefix: Path
 
@@ -33,7 +33,7 @@ class Installed:
         return (self.prefix / "lib" / "current").resolve()
 
     def control(self, *words: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run runc-wrapctl; unless `ok` is False, its failure is the test's."""
+        """Run runc-wrapctl; unless `ok` is False, its failure fails the test."""
         done = subprocess.run(
             [self.ctl, *words], capture_output=True, text=True, timeout=120, check=False
         )
@@ -47,7 +47,7 @@ class Installed:
 
 
 def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
-    """Run install.sh; the result's selftest has passed."""
+    """Run install.sh, whose selftest must pass."""
     told(prefix, python)
     return Installed(prefix)
 
@@ -62,7 +62,7 @@ def told(prefix: Path, python: str = "/usr/bin/python3") -> str:
 def attempted(
     prefix: Path, python: str = "/usr/bin/python3", *words: str, before: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run install.sh with more words, if need be; `before` are those in front of it."""
+    """Run install.sh with additional arguments; `before` are words in front of it."""
     compiler = os.environ.get("CC")
     more = ["--cc", compiler, *words] if compiler else words
     return subprocess.run(
@@ -75,7 +75,7 @@ def attempted(
 
 
 def copy_of(installed: Installed, prefix: Path) -> Installed:
-    """Make an installation that a test may configure or break, from one that others share."""
+    """Make an installation that a test may configure or break, from a shared one."""
     prefix.mkdir(parents=True)
     for name in ("bin", "etc", "var"):
         shutil.copytree(
@@ -97,7 +97,7 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
 
 
 def use_shell_launcher(installed: Installed) -> None:
-    """Put the launcher in place that install.sh falls back to without a compiler."""
+    """Install the launcher that install.sh uses without a compiler."""
     _use_launcher(installed, shared_words.script())
 
 
@@ -119,7 +119,7 @@ def _use_launcher(installed: Installed, script: str) -> None:
 
 
 def use_runtime(installed: Installed, path: Path | str, kind: str = "runc") -> None:
-    """Have the launcher take another program for the real runtime."""
+    """Make the launcher use another program as the real runtime."""
     link = installed.prefix / "lib" / "runtime" / kind
     link.unlink()
     link.symlink_to(path)

@@ -1,4 +1,4 @@
-"""The launcher built by a test, and an agent that answers it as the test wants."""
+"""The launcher built by a test, and an agent that gives it the test's answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 def compiled(
     target: Path, *flags: str, sources: list[Path] | None = None, compiler: str = "cc"
 ) -> Path:
-    """Compile C sources, the launcher's unless told; return `target`."""
+    """Compile C sources, by default the launcher's; return `target`."""
     chosen = sorted(DIRECTORY.glob("*.c")) if sources is None else sources
     with tempfile.TemporaryDirectory() as made:
         (Path(made) / "shared_words.h").write_text(shared_words.header())
@@ -40,7 +40,7 @@ def compiled(
 
 
 def as_released(target: Path, compiler: str, sources: list[Path] | None = None) -> Path:
-    """Compile C sources as setup.py compiles the launcher where that can be static."""
+    """Compile C sources as setup.py compiles a static launcher."""
     statements = ast.parse((SOURCE / "setup.py").read_text()).body
     lists = {
         ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
@@ -52,7 +52,7 @@ def as_released(target: Path, compiler: str, sources: list[Path] | None = None) 
 
 
 def message(*fields: str | bytes | int | Path) -> bytes:
-    """Return the fields as one message has them, each ended by NUL."""
+    """Return the fields as one message, each terminated by NUL."""
     words = (field if isinstance(field, bytes) else str(field).encode() for field in fields)
     return b"".join(word + b"\0" for word in words)
 
@@ -75,7 +75,7 @@ class Agent:
         self._hold = hold
 
     def serve(self, listener: socket.socket) -> None:
-        """Serve one after the other until the listener is shut down."""
+        """Serve one connection after another until the listener is shut down."""
         while True:
             try:
                 connection, _ = listener.accept()
@@ -89,7 +89,7 @@ class Agent:
         if not request:
             return
         self.requests.append(request.split(b"\0")[:-1])
-        with suppress(BrokenPipeError):  # it has heard enough
+        with suppress(BrokenPipeError):  # the launcher has already closed it
             for each in self._answer(self.requests[-1]):
                 connection.send(each)
         if self._hold:
@@ -98,7 +98,7 @@ class Agent:
 
 @contextmanager
 def exec_socket(installed: Installed) -> Iterator[socket.socket]:
-    """Give the socket at which launchers tell of each exec."""
+    """Yield the socket to which launchers report each exec."""
     path = installed.prefix / "var" / "agent" / "exec.sock"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
@@ -108,7 +108,7 @@ def exec_socket(installed: Installed) -> Iterator[socket.socket]:
 
 
 def listening(installed: Installed, backlog: int = 5) -> socket.socket:
-    """Return the listening socket where the launcher looks for the agent."""
+    """Return a listening socket at the path where the launcher expects the agent."""
     path = installed.prefix / "var" / "agent" / "decide.sock"
     path.parent.mkdir(mode=0o700)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -126,7 +126,7 @@ def listening(installed: Installed, backlog: int = 5) -> socket.socket:
 def agent(
     installed: Installed, answer: Callable[[list[bytes]], list[bytes]], *, hold: bool = False
 ) -> Iterator[Agent]:
-    """Run an agent as long as the block."""
+    """Run an agent during the block."""
     served = Agent(answer, hold=hold)
     with listening(installed) as listener:
         thread = threading.Thread(target=served.serve, args=(listener,))

@@ -1,4 +1,4 @@
-"""What a test needs from the machine: present, or skipped by name with its reason.
+"""What a test needs from the machine: present, or the test is skipped with the reason.
 
 RUNC_WRAP_REQUIRE_ALL=1 (set in CI) turns every such skip into a failure.
 """
@@ -25,18 +25,18 @@ def program(name: str) -> str:
 
 
 def requires(*needs: str, root: bool = False) -> None:
-    """Skip unless every need is there: a program's name, or a file's absolute path."""
+    """Skip unless every need is met: a program's name, or a file's absolute path."""
     for reason in _missing(needs, root=root):
         unmet(reason)
 
 
 def is_there(*needs: str) -> bool:
-    """Tell whether every need of `requires` is there."""
+    """Return whether every need of `requires` is met."""
     return not any(_missing(needs, root=False))
 
 
 def unmet(reason: str) -> NoReturn:
-    """Skip the running test by name with this reason; fail it where nothing may be skipped."""
+    """Skip the running test with this reason; fail it if nothing may be skipped."""
     if os.environ.get(REQUIRE_ALL) == "1":
         pytest.fail(f"{reason} ({REQUIRE_ALL}=1 forbids skipping)", pytrace=False)
     pytest.skip(reason)
@@ -54,6 +54,6 @@ def _missing(needs: tuple[str, ...], *, root: bool) -> Iterator[str]:
 
 
 def machine(name: str) -> None:
-    """Skip unless the machine is of this architecture, as uname has it."""
+    """Skip unless the machine has this architecture, by uname's name."""
     if platform.machine() != name:
         unmet(f"needs {name}")

@@ -1,4 +1,4 @@
-"""Which versions of engines and runtimes this machine has: tests ask, and assume none."""
+"""The versions of engines and runtimes on this machine, so that tests assume none."""
 
 import re
 
@@ -7,7 +7,7 @@ from harness.node.requirements import program
 
 
 def installed_version(name: str, *words: str) -> str:
-    """Return the version that a program or package says it has, as numbers and dots."""
+    """Return a program's or package's own version, as numbers and dots."""
     said = run([program(name), *(words or ["--version"])]).stdout
     found = re.search(r"\d+\.\d+\.\d+", said)
     assert found, said

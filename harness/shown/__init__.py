@@ -1,1 +1,1 @@
-"""What people see: a terminal, the report's page, reports to show."""
+"""What people read: a terminal, the report's page, sample reports."""

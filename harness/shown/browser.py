@@ -1,4 +1,4 @@
-"""Headless Chromium in a network namespace of its own, driven over its DevTools pipe."""
+"""Headless Chromium in a separate network namespace, controlled through its DevTools pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
-_PATIENCE = 60  # seconds for one answer
+_PATIENCE = 60  # seconds to wait for one answer
 _FLAGS = "--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run".split()
 
 # Chromium reads descriptor 3 and writes 4, which both may be in use here
@@ -33,7 +33,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Page:
-    """One tab. `requests` and `complaints` collect what the page tried and what was blocked."""
+    """One tab. `requests` and `complaints` collect the page's requests and what was blocked."""
 
     def __init__(self, to: int, answers: int) -> None:
         self._to, self._answers, self._rest = to, answers, b""
@@ -50,7 +50,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def open(self, path: Path, size: tuple[int, int], *, dark: bool = False) -> None:
-        """Load a file as a screen of `size` CSS pixels shows it; wait until it is loaded."""
+        """Load a file on a screen of `size` CSS pixels; wait until it is loaded."""
         width, height = size
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -72,7 +72,7 @@ class Page:
         return answer["result"].get("value")
 
     def evaluate_later(self, script: str) -> Any:
-        """Evaluate when what the page is about to do has been done."""
+        """Evaluate after the page's pending work."""
         return self.evaluate_promise(f"new Promise(done => setTimeout(() => done({script}), 300))")
 
     def evaluate_promise(self, script: str) -> Any:
@@ -130,7 +130,7 @@ class Page:
 
 @contextmanager
 def page(scratch: Path) -> Iterator[Page]:
-    """Run Chromium, without any network, while the block lasts."""
+    """Run Chromium without any network during the block."""
     read_commands, commands = os.pipe()
     answers, write_answers = os.pipe()
     program = shutil.which("chromium") or "chromium"

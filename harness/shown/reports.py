@@ -1,4 +1,4 @@
-"""Reports as `runc-wrapctl report --json` prints them: a usual one, large ones, a hostile one."""
+"""Reports like those of `runc-wrapctl report --json`: a usual one, large ones, a hostile one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _rule(namespace: str, pod: str, container: str) -> str:
 
 
 def usual() -> list[Json]:
-    """Return a dozen workloads: six would notice, one was hardly watched, one not at all."""
+    """Return a dozen workloads: six would break, one was hardly watched, one not at all."""
     unshare, mount = call("unshare", "denied", 412, "/usr/bin/unshare"), call("mount", "denied", 87)
     mount["programs"] = ["/usr/bin/mount", "/usr/bin/buildctl-daemonless.sh"]
     clone = call("clone", "depends", 1931, "/usr/bin/buildkitd", args=None)
@@ -130,7 +130,7 @@ def usual() -> list[Json]:
 
 
 def large(workloads: int, calls: int) -> list[Json]:
-    """Workloads that each make some of the calls, the last one all of them."""
+    """Return workloads that each make some of the calls, and a last one that makes all."""
     kinds = ("denied", "degrades", "depends")
     known = [call(f"call_number_{n}", kinds[n % 3], n + 1, f"/usr/bin/p{n}") for n in range(calls)]
     return [
@@ -144,7 +144,7 @@ def large(workloads: int, calls: int) -> list[Json]:
 
 
 def hostile() -> list[Json]:
-    """Every text of every workload is one of HOSTILE."""
+    """Return workloads whose texts are all from HOSTILE."""
     return [
         {
             **workload("a/b/c|d", "denied", call("mount", "denied", 1)),

@@ -1,4 +1,4 @@
-"""What a command shows on a terminal of a given width, and what in it would act on one."""
+"""A command's output on a terminal of a given width, and the control sequences in it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _parts(terminal: int) -> list[bytes]:
     while True:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # EIO: nobody has it open any more
+        except OSError:  # EIO: no process has it open any more
             return found
         if not part:
             return found
@@ -49,9 +49,9 @@ def _parts(terminal: int) -> list[bytes]:
 
 
 def acting(text: bytes, *, on_terminal: bool = False) -> list[str]:
-    """Return what acts on whatever shows the text: controls, and what is not UTF-8; none is well.
+    """Return the control characters and invalid UTF-8 of the text; an empty result is good.
 
-    Newlines are no control; on a terminal, neither are its own CR LF and SGR sequences.
+    Newlines do not count; on a terminal, neither do its own CR LF and SGR sequences.
     """
     decoded = text.decode("utf-8", "surrogateescape")
     if on_terminal:

@@ -1,5 +1,5 @@
-"""What the documents take from the code: `python -m tests.documents` writes it anew.
+"""The generated parts of the documents: `python -m tests.documents` rewrites them.
 
-A document has it between two lines, `<!-- BEGIN NAME … -->` and `<!-- END NAME -->`; all else in it
-is written by hand. tests/unit/documents/test_generated.py compares.
+A generated part is between two lines, `<!-- BEGIN NAME … -->` and `<!-- END NAME -->`; the rest is
+written by hand. tests/unit/documents/test_generated.py compares.
 """

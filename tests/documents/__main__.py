@@ -1,4 +1,4 @@
-"""`make docs`, and `make architecture` for one of them: writes what is generated."""
+"""`make docs`, and `make architecture` for one of them: write the generated parts."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The code's rooms and the two ways through it, read from its files and its import graph.
+"""The code's rooms and the two paths through it, read from its files and its import graph.
 
 A room is a package or module directly beneath runc_wrap. Their order is that of the import
 contract in pyproject.toml. WAYS name modules in the order in which they get their part to do;
@@ -80,7 +80,7 @@ class Room:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Its directory."""
         folder = PACKAGE / self.name
         return folder if folder.is_dir() else folder.with_suffix(".py")
 
@@ -99,7 +99,7 @@ class Code:
 
 
 def read() -> Code:
-    """Read the code. Raises ValueError where a way leads through no module."""
+    """Read the code. Raises ValueError if a way names a module that does not exist."""
     graph = grimp.build_graph("runc_wrap", exclude_type_checking_imports=True, cache_dir=None)
     rooms = tuple(map(_room, _order()))
     imports = {

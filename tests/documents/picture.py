@@ -49,7 +49,7 @@ def svg(code: Code) -> str:
 def _rooms(code: Code, top: int) -> tuple[list[str], int]:
     """Draw a line for each room, and in it a dot for each room that it imports."""
     rooms = code.rooms
-    left = WIDTH - 2 * MARGIN - CELL * len(rooms)  # the last name leans out
+    left = WIDTH - 2 * MARGIN - CELL * len(rooms)  # the last name slants beyond its column
     parts = [_text(MARGIN, top + 15, "The rooms: a dot where the row imports the column", "title")]
     top += TITLE + 70
     for column, room in enumerate(rooms):

@@ -1,4 +1,4 @@
-"""The documents with generated parts, as they should be."""
+"""The expected text of the documents with generated parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(names: Iterable[str]) -> dict[Path, str]:
 
 
 def _settings() -> str:
-    """Return what `runc-wrapctl policy reference` prints, as a chapter of a document."""
+    """Return the output of `runc-wrapctl policy reference` as a section of a document."""
     program = Path(sys.executable).with_name("runc-wrapctl")
     words = [str(program), "policy", "reference"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout

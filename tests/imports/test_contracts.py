@@ -1,4 +1,4 @@
-"""Each import contract of pyproject.toml is broken by a defect that is planted for it."""
+"""A planted defect breaks each import contract of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CODE = "Bytes become code in these modules only"
 IDS = "Uids, gids and capabilities are changed in these modules only"
 NETWORK = "The network is reached from this module only"
 
-# contract, file, what is written at its end, a word of what is said of it
+# contract, file, the line appended to it, a word of the message
 PLANTS = [
     (ROOMS, "host/locks.py", "from runc_wrap.policy import toml_lines", "toml_lines"),
     (ROOMS, "host/locks.py", f"{TYPES}from runc_wrap.policy import toml_lines", "toml_lines"),
@@ -99,7 +99,7 @@ def _names() -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree once more, in which a test may plant."""
+    """A copy of the tree, in which a test may plant defects."""
     root = tmp_path_factory.mktemp("tree")
     for name in ("runc_wrap", "harness", "tests", "bench"):
         unwritten = shutil.ignore_patterns("__pycache__")
@@ -119,7 +119,7 @@ def planted(copy: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def _linted(root: Path) -> tuple[set[str], str]:
-    """Return the names of the contracts that are broken, and what is said of them."""
+    """Return the names of the broken contracts, and their messages."""
     linter = str(Path(sys.executable).with_name("lint-imports"))
     environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "1000"}
     done = subprocess.run(
@@ -158,7 +158,7 @@ def test_a_planted_import_or_call_breaks_its_contract(
 
 @pytest.mark.parametrize("name", ["zlib", "runc_wrap.text"])
 def test_what_is_allowed_and_not_used_breaks_its_contract(copy: Path, name: str) -> None:
-    """Else a list would say for years what was so once."""
+    """Otherwise a list could stay outdated for years."""
     path = copy / "pyproject.toml"
     before = path.read_text()
     list_of = {"zlib": '"_blake2", "_datetime"', "runc_wrap.text": '"runc_wrap.host.bounded_work"]'}

@@ -1,7 +1,7 @@
 """Which modules a create loads, and each role of the agent: exact lists for each interpreter.
 
-Every module costs a part of a millisecond at every container start, or memory on every node all the
-time, so a new one fails here.
+Every module costs part of a millisecond at every container start, or permanent memory on every
+node, so an additional one fails here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from harness.containers.bundles import Bundle
 
-# What CPython itself loads under -I -S, before our first line; until 3.13 it loaded more.
+# What CPython itself loads under -I -S before our first line; until 3.13 it loaded more.
 _START = """
 _codecs _frozen_importlib_external _io _signal codecs encodings encodings.aliases
 encodings.utf_8 marshal posix time zipimport
@@ -41,27 +41,27 @@ HOT = frozenset(
     "json_ambiguity json_codec ledger_file main policy_file privileged resolve "
     "rule_match splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
-ORJSON = {"_datetime"}  # loaded by its path it is not seen
-# Of ours, only what is imported late is seen: the rest comes out of one file (launcher/packing.py).
+ORJSON = {"_datetime"}  # orjson is loaded by path and so does not appear
+# Of our modules only late imports appear: the others come from one file (launcher/packing.py).
 LATE = {"_blake2", "gc"} | ORJSON
-# What standing in for orjson takes, and what finding a name written twice takes.
+# What the replacement of orjson loads, and what the search for repeated names loads.
 SLOW = frozenset({"json", "json.decoder", "json.encoder", "json.scanner", "_json", "re"})
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One Python with an installation of its own, whose runtime is /bin/true."""
+    """One Python with its own installation, whose runtime is /bin/true."""
 
     version: tuple[int, int]
     installed: install.Installed
 
     @property
     def seen(self) -> frozenset[str]:
-        """Return what a create loads, all from one file: CPython's own, and ours that are late."""
+        """Return what a create loads: CPython's own modules, and ours that are imported late."""
         return BARE | LATE | (UNTIL_313 if self.version <= (3, 13) else frozenset())
 
     def modules(self, words: list[str]) -> frozenset[str]:
-        """Return the modules that were imported on the way to the exec, or to the refusal."""
+        """Return the modules that were imported before the exec, or before the refusal."""
         release = self.installed.release
         argv: list[str | Path] = [
             release.joinpath("python").readlink(),
@@ -160,13 +160,13 @@ def test_a_missing_policy_loads_nothing_more(interpreter: Interpreter, bundle: B
 
 
 def test_a_repeated_name_uses_the_slow_parser(interpreter: Interpreter, bundle: Bundle) -> None:
-    """The control: what is imported late is seen, too."""
+    """The control: late imports appear too."""
     bundle.config.write_text('{"linux":{},"linux":{}}')
     assert interpreter.modules(_create(bundle)) > SLOW
 
 
 def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Path]:
-    """Return the interpreter with a hot path of its own, which a test may change."""
+    """Return the interpreter with its own hot path, which a test may change."""
     own = install.copy_of(interpreter.installed, tmp_path / "own")
     release = tmp_path / "release"
     shutil.copytree(interpreter.installed.release, release, symlinks=True)

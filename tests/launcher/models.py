@@ -1,4 +1,4 @@
-"""What the launcher must make of an agent's answer and of the caller's words, in Python.
+"""A Python model of how the launcher parses an agent's answer and the caller's arguments.
 
 Written from the protocol and from the design, not from the C.
 """
@@ -39,7 +39,7 @@ def answer(message: bytes) -> str:
 
 
 def words(given: list[bytes]) -> str:
-    """Return the line that the harness prints for the caller's words."""
+    """Return the line that the harness prints for the caller's arguments."""
     command = "create" if _is_create(given) else "other"
     path, form = _log(given)
     if path is None or path.startswith((b"journald:", b"syslog:")):

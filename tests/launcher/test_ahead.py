@@ -1,4 +1,4 @@
-"""The line that is written before Python starts, taken back by the launcher's own C."""
+"""The line that is written before Python starts, removed by the launcher's own C."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Generated input for the launcher's C, with sanitizers, against a model of it in Python.
 
 LAUNCHER_FUZZ_SECONDS sets how long (default 3 each), LAUNCHER_FUZZ_SEED repeats a run: the seed is
-in each failure. Checks that are left out on purpose must be found.
+in each failure. Checks that are omitted on purpose must be detected.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _results(harness: Path, kind: str, inputs: list[bytes]) -> list[str]:
 
 
 def _differences(harness: Path, kind: str, seconds: float) -> tuple[list[str], dict[str, int]]:
-    """Return what the harness and the model see differently, and how often each verdict came."""
+    """Return where the harness and the model differ, and how often each verdict occurred."""
     make, expected = KINDS[kind]
     chance = random.Random(SEED)  # noqa: S311 - a seed that can be repeated is the point
     seen: dict[str, int] = {}
@@ -180,7 +180,7 @@ def test_a_missing_check_is_detected(tmp_path: Path, check: str, instead: str) -
 
 
 def test_a_read_of_one_byte_too_many_is_detected(tmp_path: Path) -> None:
-    """The sanitizer's own test: an answer that does not end in NUL, believed to."""
+    """The sanitizer's own test: an answer without a final NUL that is treated as if it had one."""
     planted = _planted(tmp_path, "length == 0 || text[length - 1] != '\\0'", "length == 0")
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         _differences(planted, "a", 30)

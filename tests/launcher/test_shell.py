@@ -1,4 +1,4 @@
-"""The launcher that is a shell script reads the caller's words as the compiled one."""
+"""The shell launcher parses the caller's arguments like the compiled one."""
 
 from __future__ import annotations
 

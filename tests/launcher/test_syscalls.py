@@ -1,6 +1,6 @@
 """The exact system calls that the launcher makes before it becomes another program.
 
-Every exec probe of a node pays for each of them: one more is a decision, to be written down here.
+Every exec probe of a node pays for each of them, so an additional one must be entered here.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What a static libc does before main (glibc 2.36 to 2.41); what one leaves out is no fault.
+# What a static libc does before main (glibc 2.36 to 2.41); a missing call is no error.
 GLIBC = Counter(
     "execve brk brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlinkat getrandom "
     "brk brk brk mprotect".split()
 )
 MUSL = Counter("execve arch_prctl set_tid_address".split())
-# Where are we, where does `apply` say the runtime is, is that not us, can it be executed.
+# Find our prefix, read where the runtime is, check that it is not us and can be executed.
 FIND = "readlink readlink newfstatat newfstatat access".split()
-# Each of the two waits, for the connection and for the answer, is given what time is left.
+# Both waits, for the connection and for the answer, get the remaining time.
 ASK = "socket setsockopt connect getsockopt sendto setsockopt recvfrom".split()
 PASSED_ON = [*FIND, "execve"]
 TOLD = [
@@ -44,7 +44,7 @@ RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
 # No agent: its socket is not there. Then which release, which Python, and is the marker there.
 COLD = [*FIND, "socket", "setsockopt", "connect", "close"]
 COLD += "readlink readlink access rt_sigaction rt_sigaction execve".split()
-# With --log: the line that Python takes back. (glibc reads the time zone for any time: see below.)
+# With --log: the line that Python removes. (glibc reads the time zone for any time: see below.)
 COLD_LOG = [*COLD[:-3], "openat", "flock", "fstat", "fcntl", "close", "write", *COLD[-3:]]
 
 
@@ -55,7 +55,7 @@ def compiler(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def node(compiler: str) -> Iterator[install.Installed]:
-    """No more of an installation than the launcher looks at; /bin/true is runtime and Python."""
+    """Only what the launcher reads of an installation; /bin/true is runtime and Python."""
     if platform.machine() != "x86_64":
         unmet("needs x86_64: the names of the system calls are written for it")
     with short_directory("calls") as directory:
@@ -87,7 +87,7 @@ def _traced(node: install.Installed, *words: str | Path) -> str:
 
 
 def _calls(node: install.Installed, *words: str | Path) -> list[str]:
-    """Return the names of the calls up to the exec that ends the launcher, start-up taken off."""
+    """Return the names of the calls up to the exec that ends the launcher, without start-up."""
     text = _traced(node, *words)
     is_musl = b"glibc.cpu." not in node.wrapper.read_bytes()  # its tunables
     text = _OF_MUSL.sub("", text) if is_musl else _TIME_ZONE.sub("", text)
@@ -164,7 +164,7 @@ def test_the_line_written_in_advance_takes_these_additional_calls(node: install.
 
 
 def test_an_error_is_one_write(node: install.Installed) -> None:
-    """Others may write there at the same time."""
+    """Other processes may write there at the same time."""
     link, damaged = node.prefix / "lib" / "runtime" / "runc", node.prefix / ("x" * 100)
     link.unlink()
     link.symlink_to(damaged)

@@ -1,4 +1,4 @@
-"""The package's own build: a wheel with the launcher, and one where there is no compiler."""
+"""The package's build: a wheel with the launcher, and one without a compiler."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BESIDE = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build a wheel with this C compiler ("": the usual), from a copy of the sources.
 
-    `first` is a directory whose programs are found before all others.
+    `first` is a directory whose programs come first in PATH.
     """
 
     @cache
@@ -154,14 +154,14 @@ def test_musl_is_used_if_it_is_installed_and_works(
 
 
 def _refusing(path: Path, words: str) -> str:
-    """Return a compiler that takes none of these words, a pattern of sh."""
+    """Return a compiler that rejects these arguments, a pattern of sh."""
     refused = f'for word; do case $word in {words}) echo "no $word" >&2; exit 1 ;; esac; done'
     return _compiler(path, f'{refused}\nexec {program("cc")} "$@"')
 
 
 @dataclass(frozen=True)
 class _Elf:
-    """What binutils say of a launcher."""
+    """The output of binutils for a launcher."""
 
     headers: str  # of the file and its segments, and the dynamic section
     symbols: str
@@ -215,7 +215,7 @@ def test_a_dynamic_launcher_is_hardened(build: Callable[..., Path], tmp_path: Pa
 def test_a_compiler_that_refuses_to_harden_builds_the_launcher(
     build: Callable[..., Path], tmp_path: Path, refused: str, interpreter: bool
 ) -> None:
-    """Also the control: what the tests above look for can be missing."""
+    """Also the control: what the tests above check for can be missing."""
     elf = _elf(build(_refusing(tmp_path / "cc", refused)), tmp_path / "launcher")
     assert ("INTERP" in elf.headers) == interpreter
     assert "BIND_NOW" not in elf.headers
@@ -226,7 +226,7 @@ def test_a_compiler_that_refuses_to_harden_builds_the_launcher(
 def test_a_compiler_with_more_warnings_builds_the_launcher(
     build: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """One that is newer than we are: -Wc++-compat stands for warnings that nobody knows yet."""
+    """A newer compiler: -Wc++-compat stands for warnings that do not exist yet."""
     stricter = _compiler(tmp_path / "cc", f'exec {program("cc")} -Wconversion -Wc++-compat "$@"')
     assert _held(build(stricter)) == _sources() | {LAUNCHER}
 
@@ -261,7 +261,7 @@ def test_without_a_compiler_install_uses_the_shell_launcher_and_says_why(
 
 
 def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:
-    """As `make` does it: nothing compiled may lie in the checkout."""
+    """As `make` does it: nothing compiled may be in the checkout."""
     for name in _BESIDE:
         shutil.copy(install.SOURCE / name, tmp_path)
     shutil.copytree(install.SOURCE / "runc_wrap", tmp_path / "runc_wrap")

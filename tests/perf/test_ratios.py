@@ -1,4 +1,4 @@
-"""Ratios within one interleaved run: no absolute time, so that a slow machine fails nothing.
+"""Ratios within one interleaved run: no absolute time, so that a slow machine fails no test.
 
 Each round measures both sides shortly after one another. The fastest of each side are compared: a
 busy machine only ever makes a call slower, a regression makes all of them so.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.containers.bundles import Bundle
 
 ROUNDS = 40
-# The launcher is one exec more of a static program. Of the fastest of 100 on either side the ratio
+# The launcher adds one exec of a static program. For the fastest of 100 on either side the ratio
 # was 1.34 to 1.68 in 20 runs on two busy cores, and 2.18 to 2.55 with a shell in front of it.
 FAST_ROUNDS = 100
 PAUSE = 0.002  # seconds
@@ -40,7 +40,7 @@ START = "import posix; posix.execv('/bin/true', ['true'])"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
-    """An installation whose real runtime does nothing, so that all the time is ours."""
+    """An installation whose real runtime does nothing, so that all of the time is ours."""
     requires(root=True)
     made = install.install(tmp_path_factory.mktemp("perf") / "prefix")
     install.use_runtime(made, "/bin/true")
@@ -71,7 +71,7 @@ def _untouched(wrapper: str) -> float:
 
 
 def _with_agent(asked: install.Installed, cold: install.Installed, bundle: Bundle) -> float:
-    """Return how long a create takes where an agent runs, against one where none does."""
+    """Return the ratio of a create with an agent to one without."""
     text = bundle.config.read_bytes()
 
     def create(prefix: install.Installed) -> float:
@@ -117,7 +117,7 @@ def test_a_cold_create_costs_little_more_than_the_interpreter(
 def test_an_expensive_import_is_detected(
     installed: install.Installed, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The control of the test above: what a careless line at a module's top brings along."""
+    """The control of the test above: the effect of a careless import at a module's top."""
     own = install.copy_of(installed, tmp_path / "own")
     release = tmp_path / "release"
     shutil.copytree(installed.release, release, symlinks=True)
@@ -141,7 +141,7 @@ def test_a_create_with_an_agent_costs_far_less_than_a_cold_one(
 
 
 def test_a_useless_agent_is_detected(installed: install.Installed, bundle: Bundle) -> None:
-    """The control of the test above: no agent, as if each answer were to decide it cold."""
+    """The control of the test above: no agent, so that each create is decided cold."""
     with short_directory("perf") as place:
         own = install.copy_of(installed, place / "p")
         assert _with_agent(own, installed, bundle) > MOST_AGENT

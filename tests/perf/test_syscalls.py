@@ -1,7 +1,7 @@
 """Which system calls a cold create makes from cold.py to the exec of the runtime, exactly.
 
-Those of memory management are left out: how often an allocator asks the kernel is its own affair.
-A call more here is a file more that is looked for, opened or written at every container start.
+Memory management is left out, because it depends on the allocator. An additional call here means
+that every container start searches, opens or writes one more file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OURS = {
     "rename": 1, "unlink": 1, "fchmod": 1, "write": 2,  # the new config.json, the ledger
     "readlink": 5, "getpid": 2, "rt_sigaction": 2,
 }  # fmt: skip
-# The rest goes by pairs and is the interpreter's as well as ours, so it differs between versions.
+# The others come in pairs from the interpreter and from us, so they differ between versions.
 EXPECTED = {
     (3, 11): Counter(
         openat=13, close=14, read=19, fstat=16, newfstatat=16, lseek=13, ioctl=3, getdents64=4,
@@ -104,7 +104,7 @@ def test_a_sandboxs_config_is_opened_once_and_only_for_an_annotation_that_needs_
 def test_an_additional_file_lookup_is_detected(
     installed: install.Installed, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The control: without the packed modules, each is looked for."""
+    """The control: without the packed modules, each one is searched for."""
     packed = installed.release / "hotpath" / "hotpath.packed"
     aside = packed.rename(tmp_path / "aside")
     try:

@@ -1,4 +1,4 @@
-"""Run a command in another Debian: its programs, this kernel, this checkout (at /src).
+"""Run a command in another Debian release: its programs, this kernel, this checkout (at /src).
 
     python -m tests.worlds SUITE PACKAGE... -- COMMAND...
 
@@ -31,7 +31,7 @@ MACHINES = (
     "/usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto",
 )
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-WORLD = "RUNC_WRAP_WORLD"  # its suite, for what is only asked there
+WORLD = "RUNC_WRAP_WORLD"  # its suite, for questions that only arise there
 # What this process got from make, a virtual environment or another world's toolchain.
 OTHERS = ("MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "PYENV", "CC", "OTHER_PYTHON")
 
@@ -51,7 +51,7 @@ def main(words: list[str]) -> int:
 
 
 def equip(root: Path) -> None:
-    """Copy what is the machine's, if it has it."""
+    """Copy the machine's own file, if it exists."""
     for name in MACHINES:
         source = Path(name).expanduser()
         target = root / (f"root{name[1:]}" if name.startswith("~") else name[1:])

@@ -1,6 +1,6 @@
-"""The root directory of another Debian, made by mmdebstrap from the machine's own apt sources.
+"""The root directory of another Debian release, made by mmdebstrap from the machine's apt sources.
 
-It is kept between runs, outside the checkout, and made anew when what it is made of has changed.
+It is kept between runs, outside the checkout, and recreated when its ingredients change.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _SETTINGS = ("Acquire::http", "Acquire::Check-", "Acquire::Retries")  # http: ht
 
 
 class WorldError(Exception):
-    """What is missing for another Debian, as a sentence for whoever ran make."""
+    """What is missing for another Debian release, as a sentence for the user of make."""
 
 
 @dataclass(frozen=True)
 class World:
-    """A suite of Debian's, and the packages that its root directory has."""
+    """A Debian suite, and the packages of its root directory."""
 
     suite: str
     packages: Sequence[str]
 
     def root(self) -> Path:
-        """Return the root directory, made now unless there is one of just these packages."""
+        """Return the root directory; create it unless there is one with exactly these packages."""
         if os.geteuid():
             raise WorldError(f"a root directory of {self.suite} is made by root; try: as root")
         root = KEPT / self.suite
@@ -49,7 +49,7 @@ class World:
         return root
 
     def recipe(self, codename: str, targets: str, settings: str) -> list[str]:
-        """Return mmdebstrap's words but for the target: they also tell whether it is up to date."""
+        """Return mmdebstrap's arguments without the target; they also identify the contents."""
         found = sources(targets, codename, self.suite)
         if not found:
             raise WorldError(
@@ -62,7 +62,7 @@ class World:
         return ["--variant=minbase", "--mode=root", include, *options, self.suite, *found]
 
     def _make(self, root: Path, made_of: list[str]) -> None:
-        """Make it beside the old one, and put it in its place only when it is whole."""
+        """Create it beside the old one, and replace that only when it is complete."""
         new = root.with_suffix(".new")
         for old in (new, root):
             shutil.rmtree(old, ignore_errors=True)
@@ -91,20 +91,20 @@ def sources(targets: str, codename: str, suite: str) -> list[str]:
 
 
 def chosen(settings: str) -> list[str]:
-    """Return the lines of `apt-config dump` that say how the machine reaches its sources."""
+    """Return the lines of `apt-config dump` about how the machine reaches its sources."""
     lines = settings.splitlines()
     return [line for line in lines if line.startswith(_SETTINGS) and not line.endswith(' "";')]
 
 
 def codename() -> str:
-    """Return the machine's own suite, as os-release has it."""
+    """Return the machine's own suite from os-release."""
     lines = Path("/etc/os-release").read_text().splitlines()
     pairs = dict(line.split("=", 1) for line in lines if "=" in line)
     return pairs.get("VERSION_CODENAME", "").strip('"')
 
 
 def targets() -> str:
-    """Return what apt would fetch, one index a line."""
+    """Return what apt would fetch, one index per line."""
     words = ["apt-get", "indextargets", "--format", _TARGETS, _CREATED_BY]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
@@ -116,7 +116,7 @@ def settings() -> str:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Keep others from making the same one."""
+    """Keep other processes from creating the same one."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""That tests are run on another Debian there: its programs, and a root directory of its own."""
+"""Checks that tests run on another Debian: its programs, and its own root directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_runtimes_and_engines_are_newer_than_those_of_debian_13() -> None:
 
 
 def test_a_process_that_joins_the_mount_namespace_gets_this_root_directory() -> None:
-    """As tests of engines do: in a mere chroot they would run this machine's own."""
+    """As tests of engines do: in a plain chroot they would use this machine's root directory."""
     joined = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "cat", "/etc/os-release"]
     assert run(joined).stdout == _release()
     assert "forky" in _release()
