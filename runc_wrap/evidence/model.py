@@ -1,17 +1,17 @@
-"""What the kernel said about one call, whichever way it came to us. Data only."""
+"""A record of one call, and a loss of records, whatever their source. Data only."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 AUDIT, OBSERVE = "audit", "observe"
-LOGGED_MODES = ("audit", "enforce-log")  # those in which the kernel logs what is denied
+LOGGED_MODES = ("audit", "enforce-log")  # in which the kernel logs what the profile denies
 
 
 class Sighting(NamedTuple):
     """One call that a filter logged, denied or sent to us.
 
-    `comm` and `exe` are the workload's own choice: never print them but through runc_wrap.text.
+    The workload chooses `comm` and `exe`: print them only through runc_wrap.text.
     """
 
     time: float  # seconds since the epoch; audit's header has milliseconds
@@ -30,7 +30,7 @@ class Sighting(NamedTuple):
 class Lost(NamedTuple):
     """Records that the kernel or a reader is known to have dropped, between `begin` and `time`.
 
-    `begin` is None where that was in a moment; `time` is 0 where nobody knows when it was.
+    `begin` is None for a single moment; `time` is 0 if unknown.
     """
 
     time: float

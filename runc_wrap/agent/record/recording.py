@@ -212,7 +212,7 @@ class Recorder:
         pending, self._pending = self._pending, []
         doubtful, self._doubtful = self._doubtful, []
         for one, times, last in pending:
-            self.tree.namespaces.heard(one)
+            self.tree.namespaces.note(one)
             self._add(self.tree.container_of(one.pid, one.time), one, times, last)
         for key, one in doubtful:
             self._add(key, one)
@@ -316,13 +316,13 @@ class Recorder:
         """Check that the sources deliver; note which do not."""
         if self.check.is_waiting and self.check.due <= time.monotonic():
             self._read_all()
-        self.check.saw(PROCESSES, self.tree.told)
+        self.check.saw(PROCESSES, self.tree.latest)
         if not self.check.turn():
             return
         self._change()
         for source in self.check.blind:
             self._store.unwatched(source, self.check.last_proof(source))
-        self.tree.is_deaf = self.tree.fileno() >= 0 and PROCESSES in self.check.blind
+        self.tree.is_blind = self.tree.fileno() >= 0 and PROCESSES in self.check.blind
 
     def _await_check(self) -> None:
         """Wait for the first check of the sources, if not over: it proves what was recorded."""

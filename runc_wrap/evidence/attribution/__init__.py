@@ -1,4 +1,4 @@
-"""Whose call it was: a container's, a runtime's, the host's, or nobody's that is known.
+"""Attributes calls: to a container, to its runtime, to the host, or to nothing known.
 
-process_tree.py follows processes live; proc_lookup.py asks /proc where nothing followed them.
+process_tree.py follows processes live; proc_lookup.py reads /proc for those not followed.
 """

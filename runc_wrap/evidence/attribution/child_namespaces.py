@@ -1,9 +1,9 @@
-"""Whether clone3 made namespaces, told by the processes that it began.
+"""Finds out whether clone3 made namespaces, by those of the children that it started.
 
-An audit record of clone3 is without its flags: those lie in memory. But if these make namespaces, a
-process that it began is in others than its caller from its first moment on. Who began whom is told
-by the process connector; where one of them is gone before it can be looked at, nothing is known.
-Who has made namespaces by another call since then is told by a record of that.
+An audit record of clone3 lacks its flags, which lie in memory. But if they make namespaces, the
+child is in other namespaces than its caller from the start. The process connector reports which
+process started which; if one of them ends before it can be read, nothing is known. Audit records
+show which processes have made namespaces by another call since then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Key
     from runc_wrap.evidence.model import Sighting
 
-# linux:include/uapi/linux/sched.h; what a child gets is told apart for the last two
+# linux:include/uapi/linux/sched.h; the last two have separate links for future children
 _FLAGS = {
     "user": (0x10000000, "user"),
     "mnt": (0x00020000, "mnt"),
@@ -35,24 +35,24 @@ _CLONE3 = (435, 435 | 1 << 30)  # x32
 _OTHERS = frozenset({272, 308, 310, 346, 97, 268})  # unshare and setns: x86_64, x86, generic
 _MOST_FORKS = 8192
 _REMEMBERED = 5.0  # seconds
-_MOST_CHILDREN = 8  # of one call: at most so many are looked at
-_EARLY, _LATE = 0.005, 0.1  # seconds between a call's record and the process that it begins
+_MOST_CHILDREN = 8  # children of one call that are read
+_EARLY, _LATE = 0.005, 0.1  # seconds from a call's record to the start of its child
 _MOST_MOVED = 1024
 _MOST_WAITING = 256
 _MOST_LOOKS = 200  # a second: some 2 % of a CPU
 
 
 class Namespaces:
-    """Remembers who began whom a moment ago, and who makes namespaces by another call."""
+    """Remembers recent parents and children, and processes that make namespaces by other calls."""
 
     def __init__(self) -> None:
         self._forks: dict[int, list[tuple[float, int]]] = {}
         self._count = 0
         self._moved: deque[int] = deque(maxlen=_MOST_MOVED)
-        self.begun: Callable[[int], object] | None = None  # called with who has begun another
+        self.begun: Callable[[int], object] | None = None  # called with the pid of each parent
 
     def forked(self, parent: int, child: int, when: float) -> None:
-        """Note a process that began in what may be a container that is logged."""
+        """Note a new process in what may be a logged container."""
         self._forks.setdefault(parent, []).append((when, child))
         self._count += 1
         if self._count > _MOST_FORKS:
@@ -61,7 +61,7 @@ class Namespaces:
             self.begun(parent)
 
     def _forget(self, before: float) -> None:
-        """Forget what began before; everything, if that would not be the half of it."""
+        """Forget children from before; forget all if more than half would be left."""
         recent = {
             parent: [one for one in children if one[0] >= before]
             for parent, children in self._forks.items()
@@ -71,26 +71,26 @@ class Namespaces:
         if self._count > _MOST_FORKS // 2:
             self._forks, self._count = {}, 0
 
-    def heard(self, one: Sighting) -> None:
-        """Note who makes namespaces, or joins some, by a call that is known for it."""
+    def note(self, one: Sighting) -> None:
+        """Note a process that makes or joins namespaces by another call."""
         if one.number in _OTHERS:
             self._moved.append(one.pid)
 
     def has_moved(self, pids: list[int]) -> bool:
-        """Return whether one of these made namespaces otherwise."""
+        """Return whether one of these made or joined namespaces by another call."""
         return any(pid in self._moved for pid in pids)
 
     def children(self, one: Sighting) -> list[int]:
-        """Return whom a call may have begun."""
+        """Return the processes that a call may have started."""
         begin, end = one.time - _EARLY, one.time + _LATE
         return [child for when, child in self._forks.get(one.pid, ()) if begin <= when <= end]
 
 
 class Clones:
-    """Counts calls by `count`, each clone3 with the namespaces that it made, if its children tell.
+    """Counts calls by `count`, each clone3 with the namespaces that its children show.
 
-    It waits for news of them, until `settle` at most; and one that made some until then, when it is
-    known who makes some by another call.
+    A clone3 waits for news of its children, at most until `settle`. One that made namespaces always
+    waits until then, when other calls that make some are known.
     """
 
     def __init__(self, namespaces: Namespaces, count: Callable[..., None]) -> None:
@@ -102,7 +102,7 @@ class Clones:
         namespaces.begun = self._look
 
     def add(self, key: Key | None, one: Sighting, **counted: Any) -> None:  # noqa: ANN401 - as `count` has it
-        """Count a call; `counted` are `count`'s own words."""
+        """Count a call; `counted` are further arguments of `count`."""
         is_asked = one.number in _CLONE3 and one.args is None
         if key is None or not is_asked or not self._may_look(int(one.time)):
             self._count(key, one, **counted)
@@ -113,7 +113,7 @@ class Clones:
         self._look(one.pid)
 
     def _look(self, pid: int) -> None:
-        """Look at whom a call has begun, if anybody is known."""
+        """Read the namespaces of a call's children, if any are known."""
         if pid not in self._asked:
             return
         key, one, counted = self._asked[pid]
@@ -138,7 +138,7 @@ class Clones:
         return self._looks <= _MOST_LOOKS and len(self._made) + len(self._asked) < _MOST_WAITING
 
     def settle(self) -> None:
-        """Count those that wait."""
+        """Count the calls that wait."""
         for pid in list(self._asked):
             self._give_up(pid)
         waiting, self._made = self._made, []
@@ -148,12 +148,12 @@ class Clones:
 
 
 def _with(one: Sighting, made: int | None) -> Sighting:
-    """Return a clone3 with what is known of its flags: those of namespaces, and no others."""
+    """Return a clone3 with the flags that are known: those for namespaces only."""
     return one if made is None else one._replace(args=(made, 0, 0, 0, 0, 0))
 
 
 def flags(parent: int, children: list[int]) -> int | None:
-    """Return which namespaces a call made, as clone's flags; None if that cannot be known."""
+    """Return the namespaces that a call made, as clone's flags; None if unknown."""
     theirs = _links(parent, [name for _, name in _FLAGS.values()])
     if not theirs or not 0 < len(children) <= _MOST_CHILDREN:
         return None
@@ -173,6 +173,6 @@ def _made(theirs: dict[str, str], child: int) -> int | None:
 
 
 def _links(pid: int, names: list[str]) -> dict[str, str]:
-    """Return a process' namespaces, {} if it is gone."""
+    """Return a process' namespaces, {} if it has ended."""
     found = {name: link for name in names if (link := procfs.namespace(pid, name))}
     return found if "user" in found else {}

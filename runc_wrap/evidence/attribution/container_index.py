@@ -1,14 +1,14 @@
-"""Which containers the ledger knows, followed as it grows, and what tells of their processes.
+"""The containers in the ledger, followed as it grows, and what identifies their processes.
 
 A part of a cgroup's path may be a container's id, as engines write it:
 
     .../ID                       cgroupfs, of every engine
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
-    .../crio-conmon-ID.scope     not in it: the monitor, which is outside
+    .../crio-conmon-ID.scope     not the container: its monitor, which runs outside
 
-By itself that says nothing, for anybody may write so: evidence.attribution.membership has what
-proves it. A container's first process is told by the runtime's own word (runc's state.json, crun's
-status), start time included, where that lies in directories of root's alone.
+By itself that proves nothing, for any user may choose such a name: evidence.attribution.membership
+proves it. The runtime's state (runc's state.json, crun's status) names a container's first process
+with its start time; it counts if it lies in directories that only root may write.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Key = tuple[str, str]  # the runtime's root, the container's id
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
-_MOST_ASKED = 500  # containers whose runtime is asked for their first process, the newest
+_MOST_ASKED = 500  # containers whose first process is looked for, the newest
 _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
 _FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 * 1024
 
 
-class Told(NamedTuple):
-    """What the ledger says of a container; `creator` is the runtime's pid, and when (s)."""
+class Entry(NamedTuple):
+    """A container's entry in the ledger; `creator` is the runtime's pid, and when (s)."""
 
     creator: tuple[int, float] | None
     mode: object
@@ -47,20 +47,20 @@ class Told(NamedTuple):
 
 
 class Known:
-    """The containers of these ledgers; `refresh` reads what was appended since."""
+    """The containers in these ledgers; `refresh` reads what was appended since."""
 
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._directories = [os.fspath(one) for one in directories]
-        self._keys: dict[str, dict[Key, Told]] = {}
+        self._keys: dict[str, dict[Key, Entry]] = {}
         self._news: list[Key] = []
         self._read: dict[
             tuple[int, int], int
         ] = {}  # file -> bytes read; it stays through a rotation
-        self._firsts = Firsts()
+        self._firsts = FirstProcesses()
         self.refresh()
 
     def refresh(self) -> list[Key]:
-        """Read on; return the containers of what is new. What cannot be read is not there."""
+        """Read on; return the containers in new lines. An unreadable file counts as empty."""
         found: dict[Key, None] = {}
         before, self._read = self._read, {}
         for directory in self._directories:
@@ -73,7 +73,7 @@ class Known:
         return list(found)
 
     def news(self) -> list[Key]:
-        """Read on; return the containers of what is new since this was last asked."""
+        """Read on; return the containers in lines that are new since the last call."""
         self.refresh()
         found, self._news = self._news, []
         return found
@@ -85,31 +85,31 @@ class Known:
 
     def creator(self, key: Key) -> tuple[int, float] | None:
         """Return the pid of the runtime that last created a container, and when, to the second."""
-        told = self._keys.get(key[1], {}).get(key)
-        return told and told.creator
+        entry = self._keys.get(key[1], {}).get(key)
+        return entry and entry.creator
 
     def is_recorded(self, key: Key) -> bool:
         """Return whether a container's mode has the kernel log its calls."""
         return self.mode(key) in LOGGED_MODES
 
     def mode(self, key: Key) -> str | None:
-        """Return a container's mode, None if it is not known."""
-        told = self._keys.get(key[1], {}).get(key)
-        return told.mode if told and isinstance(told.mode, str) else None
+        """Return a container's mode, None if unknown."""
+        entry = self._keys.get(key[1], {}).get(key)
+        return entry.mode if entry and isinstance(entry.mode, str) else None
 
     def of_id(self, name: str, bundle_path: str = "") -> Key | None:
-        """Return the container of an id, None if several roots have one and cannot be told apart.
+        """Return the container of an id, None if several roots have one that could be meant.
 
-        They are by the bundle, if it is known, or by which one is there.
+        The bundle decides between them, if known, or which one's state exists.
         """
-        told = self._keys.get(name, {})
-        keys = [key for key in told if told[key].bundle == bundle_path] or [*told]
+        entries = self._keys.get(name, {})
+        keys = [key for key in entries if entries[key].bundle == bundle_path] or [*entries]
         if len(keys) > 1:
             keys = [key for key in keys if runtime_state.directory(key)]
         return keys[0] if len(keys) == 1 else None
 
     def all_of_id(self, name: str) -> list[Key]:
-        """Return the containers of an id, under whatever root."""
+        """Return the containers of an id, under any root."""
         return [*self._keys.get(name, ())]
 
     def of(self, root: str, name: str) -> Key | None:
@@ -118,13 +118,13 @@ class Known:
         return key if key in self._keys.get(name, ()) else None
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
-        """Return the container whose first process by the runtime's word is this one."""
+        """Return the container whose first process, by the runtime's state, is this one."""
         return self._firsts.of(pid, start)
 
     def _note(self, line: bytes) -> Key | None:
         try:
-            said = json_codec.loads(line)
-            key = ((said["root"] or "") + "", said["id"] + "")
+            fields = json_codec.loads(line)
+            key = ((fields["root"] or "") + "", fields["id"] + "")
         except (json_codec.Unreadable, KeyError, TypeError):
             return None
         if "\0" in "".join(key):
@@ -132,8 +132,8 @@ class Known:
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
-        self._keys[key[1]] = {**dict(newest), key: _told(said)}
-        self._firsts.add(key, coverage.epoch(said.get("time")) or time.time())
+        self._keys[key[1]] = {**dict(newest), key: _entry(fields)}
+        self._firsts.add(key, coverage.epoch(fields.get("time")) or time.time())
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return key
@@ -166,15 +166,15 @@ class Known:
             os.close(descriptor)
 
 
-class Firsts:
-    """The first processes of the newest containers, each asked of its runtime until it says."""
+class FirstProcesses:
+    """The first processes of the newest containers, from the runtimes' state once it exists."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[int, int], Key] = {}
         self._asked: dict[Key, float] = {}  # until when, in seconds since the epoch
 
     def add(self, key: Key, created: float) -> None:
-        """Ask for a container's first process from now on: it was created, perhaps again."""
+        """Look for a container's first process from now on: it was created, perhaps again."""
         self._asked.pop(key, None)
         self._asked[key] = created + _ASKED
         if len(self._asked) > _MOST_ASKED:
@@ -195,11 +195,11 @@ class Firsts:
         return self._found.get((pid, start))
 
 
-def _told(said: Json) -> Told:
-    pid, when = said.get("pid"), coverage.epoch(said.get("time"))
+def _entry(fields: Json) -> Entry:
+    pid, when = fields.get("pid"), coverage.epoch(fields.get("time"))
     is_creator = isinstance(pid, int) and pid > 0 and when is not None
     creator = (pid, when) if is_creator else None
-    return Told(creator, said.get("mode"), said.get("bundle"))  # type: ignore[arg-type]  # both are numbers
+    return Entry(creator, fields.get("mode"), fields.get("bundle"))  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:

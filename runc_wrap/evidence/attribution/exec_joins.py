@@ -1,9 +1,9 @@
-"""Which container an `exec` is about, by the words that it was called with.
+"""Which container an `exec` is for, by the words that it was called with.
 
-What joins may be gone before anybody could look at its cgroup; the runtime that starts it lives
-longer, and all its children are the container's. Words prove nothing: only those count that root's
-launcher has told the agent (agent.record.exec_notices), never those that lie in some process'
-memory.
+The joining process may end before its cgroup could be read; the runtime that starts it lives
+longer, and all its children are the container's. Words prove nothing by themselves: only those
+count that root's launcher sent to the agent (agent.record.exec_notices), never those in some
+process' memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TAKE_ONE = frozenset(
 
 
 def named(words: list[str], known_containers: Known) -> Key | None:
-    """Return the container that an `exec` names, None if these words are none."""
+    """Return the container that an `exec` names, None if these words are not one."""
     if "exec" not in words:
         return None
     at = words.index("exec")
@@ -43,7 +43,7 @@ def _first_operand(words: list[str]) -> str:
 
 
 def _roots(flags: list[str]) -> tuple[str, ...]:
-    """Return the value of --root, or what may be meant without: one dash or two are the same."""
+    """Return the value of --root, or the possible defaults; one dash or two are the same."""
     for word, following in zip(flags, [*flags[1:], ""], strict=True):
         name, equals, value = word.partition("=")
         if name in ("--root", "-root"):

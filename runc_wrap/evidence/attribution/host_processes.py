@@ -1,10 +1,10 @@
-"""Processes that were seen to be in no container: their calls make nobody doubtful.
+"""Processes known to be in no container: their calls cast no doubt on any container.
 
-Any user may load a filter that logs and make calls under it. Who was looked at outside of all
-containers is known to be elsewhere, and so is what it forks: only a runtime leads into a container
-with a container's filter. What a program of another kind begins is elsewhere too, though it was
-gone before anybody looked; what that begins in turn only while no runtime could have led it
-anywhere, so soon is it. All else is not known.
+Any user may load a filter that logs and make calls under it. A process found outside all containers
+is known to be outside, and so are its children: only a runtime leads into a container with a
+container's filter. A program that a non-runtime executes is outside too, even if it ended before it
+could be read; what that program executes in turn counts only within FASTEST, too soon for a runtime
+to have led it into a container. Everything else is unknown.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import NamedTuple
 from runc_wrap.evidence.attribution.proc_lookup import COARSE
 
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
-FASTEST = 0.001  # seconds; from a runtime's beginning to a program in a container it takes more
+FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program in a container
 _END_SLACK = 0.001  # seconds, as for containers' processes
-# A runtime may run from a copy of its own, or from a mount of its file alone: runtime_programs
+# A runtime may run from its own copy, or from a mount of its file only: see runtime_programs
 _LEADING = ("runc", "crun", "youki", "runsc", "kata", "railcar", "nsenter")
 _COPY, _GONE = "/memfd:", " (deleted)"
 
 
 class Host(NamedTuple):
-    """One process since when it is known; `plain` programs are no runtimes, begun `program`."""
+    """One process, known `since` then; its program runs since `program`; `is_plain`: no runtime."""
 
     since: float
     program: float
@@ -31,7 +31,7 @@ class Host(NamedTuple):
 
 
 class Hosts:
-    """Remembers them, those that ended a bounded number."""
+    """Remembers such processes, and a bounded number of ended ones."""
 
     def __init__(self) -> None:
         self._alive: dict[int, Host] = {}
@@ -42,7 +42,7 @@ class Hosts:
         return len(self._alive) + len(self._ended)
 
     def forget_all(self) -> None:
-        """Know nothing: news were missed."""
+        """Forget all running ones: news were missed."""
         self._alive.clear()
 
     def looked(self, pid: int, when: float, exe: str) -> None:
@@ -53,7 +53,7 @@ class Hosts:
             self._alive[pid] = Host(since, when, is_plain(exe))
 
     def executed(self, pid: int, when: float) -> None:
-        """Note that a process became a program that nobody could look at."""
+        """Note that a process executed a program that could not be read."""
         before = self._alive.get(pid)
         if before is None:
             return
@@ -63,14 +63,14 @@ class Hosts:
             self._end(pid, when)
 
     def forked(self, parent: int, child: int, when: float) -> None:
-        """Note a process; it is where its parent is."""
+        """Note a new process, which is where its parent is."""
         self._end(child, when)
         found = self._alive.get(parent)
         if found and len(self._alive) < MOST_ALIVE:
             self._alive[child] = found._replace(since=when)
 
     def exited(self, pid: int, when: float) -> None:
-        """Note an end."""
+        """Note the end of a process."""
         self._end(pid, when)
 
     def joined(self, pid: int, when: float) -> None:
@@ -98,7 +98,7 @@ class Hosts:
 
 
 def is_plain(exe: str) -> bool:
-    """Return whether a program leads nobody into a container, by its path; "" is not known."""
+    """Return whether a program is no runtime, by its path; "" is unknown."""
     name = exe.rpartition("/")[2]
     return bool(name) and not (
         exe.startswith(_COPY) or exe.endswith(_GONE) or any(word in name for word in _LEADING)

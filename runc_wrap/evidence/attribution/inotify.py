@@ -1,7 +1,7 @@
-"""That something came into a directory's files, told by the kernel (inotify(7)).
+"""Watches a directory for changes of its files (inotify(7)).
 
-A container's ledger line is there before its first process: who is told of it at once hears that
-process, and whoever joins the container, in time.
+A container's ledger line is written before its first process starts: if it is read at once, that
+process and those that join the container are followed from their start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ROOM = 64 * 1024
 
 
 class Appended:
-    """Watches one directory, and makes it if it is not there. Raises OSError."""
+    """Watches one directory, and creates it if it does not exist. Raises OSError."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -31,18 +31,18 @@ class Appended:
             raise
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when something has come."""
+        """Return the descriptor that is readable after a change."""
         return self._fd
 
     def take(self) -> None:
-        """Take note of what has come. Raises OSError if nothing more will be told."""
+        """Read the pending events. Raises OSError if no more can come."""
         try:
-            told = os.read(self._fd, _ROOM)
+            events = os.read(self._fd, _ROOM)
         except BlockingIOError:
             return
         at = 0
-        while at < len(told):
-            _, mask, _, length = _EVENT.unpack_from(told, at)
+        while at < len(events):
+            _, mask, _, length = _EVENT.unpack_from(events, at)
             at += _EVENT.size + length
             if mask & (_IGNORED | _MOVE_SELF):  # the directory was removed or renamed
                 self._watch()

@@ -1,14 +1,14 @@
 """Which container a process is in, proved by where the container's first process is.
 
-That one is known by the runtime's own word, which is root's. A process is in its container if
+The first process is known from the runtime's state, which is root's. A process is in its container
+if
 
-  - in each hierarchy whose path tells the container's id it is in that very cgroup or beneath: the
-    whole path counts, from the hierarchy's root on, for anybody may give a cgroup such a name
-  - all cgroups from the hierarchy's root down to its own are root's: whoever has one moves
-    processes into it
+  - in each hierarchy whose path contains the container's id, it is in that same cgroup or below it:
+    the whole path from the hierarchy's root counts, for any user may give a cgroup such a name
+  - root owns all cgroups from the hierarchy's root down to its own: an owner moves processes in
   - its pid namespace is the first process', or one within that
 
-The id itself must be in the path: containers that share a cgroup with others are not told so.
+The path must contain the id: containers that share a cgroup with others are not found this way.
 Nothing is read that a process itself decides (its memory, its name).
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Key, Known
 
 MOST = 4096  # containers whose place is remembered, the newest
-_MOST_NAMED = 16  # ids of the ledger in one path
+_MOST_NAMED = 16  # ids from the ledger in one path
 _DEEPEST = 32  # MAX_PID_NS_LEVEL
 _PARENT = 0xB702  # NS_GET_PARENT (linux:include/uapi/linux/nsfs.h)
 _INITIAL = 0xEFFFFFFC  # linux:include/linux/proc_ns.h, PROC_PID_INIT_INO
@@ -35,7 +35,7 @@ Paths = dict[str, str]  # by hierarchy
 
 
 class Place(NamedTuple):
-    """Where a container's first process is; `namespace` is 0 where that cannot be read."""
+    """Where a container's first process is; `namespace` is 0 if it cannot be read."""
 
     first: tuple[int, int]
     paths: Paths
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 
 class Membership:
-    """Remembers the places of containers, also of those whose first process has ended."""
+    """Remembers the places of containers, including those whose first process has ended."""
 
     def __init__(self, known_containers: Known) -> None:
         self._known = known_containers
@@ -53,7 +53,7 @@ class Membership:
     def of(self, pid: int) -> Key | None:
         """Return the container that a process is in now, None if none is proved.
 
-        Of containers within containers the inner one counts.
+        Of nested containers the inner one counts.
         """
         paths = _paths(pid)
         found: list[tuple[int, Key]] = []
@@ -66,17 +66,17 @@ class Membership:
         return keys[0] if len(keys) == 1 else None
 
     def learn(self, key: Key) -> None:
-        """Look where a container is, while its first process is there."""
+        """Read a container's place while its first process runs."""
         self._place(key)
 
     def has_place(self, key: Key) -> bool:
-        """Return whether it is known where a container is: then nobody else is in it."""
+        """Return whether a container's place is known: then no process elsewhere is in it."""
         return key in self._places or self._place(key) is not None
 
     def _named(self, paths: Paths) -> list[Key]:
-        """Return the containers whose ids these paths have in them, if those are root's.
+        """Return the containers whose ids these paths contain, if root owns the cgroups.
 
-        Any user names many ids in a cgroup of theirs: that is to cost a look at its directories.
+        Any user may name many ids in a cgroup of theirs: then only its directories are read.
         """
         keys: dict[Key, None] = {}
         for hierarchy, path in paths.items():
@@ -110,7 +110,7 @@ class Membership:
 
 
 def _learned(key: Key, first: tuple[int, int]) -> Place | None:
-    """Return where a container's first process is, None if it has ended or shares its cgroups."""
+    """Return the place of a container's first process, None if it ended or shares its cgroups."""
     pid, start = first
     there, every = procfs.born(pid), _paths(pid)
     namespace = procfs.namespace_inode(pid, "pid")
@@ -126,7 +126,7 @@ def _paths(pid: int) -> Paths:
 
 
 def _cut(path: str, name: str) -> str:
-    """Return a path up to the last part that tells an id: what is beneath is the container's."""
+    """Return a path up to the last part with the id: the container may create what is below."""
     parts = path.split("/")
     while parts and name not in container_index.ids(parts[-1]):
         parts.pop()
@@ -143,7 +143,7 @@ def _is_within(pid: int, namespace: int) -> bool:
 
 
 def _namespaces(pid: int) -> list[int]:
-    """Return a process' pid namespace and those that it is within, as far as they are told."""
+    """Return a process' pid namespace and those around it, as far as they are visible."""
     found: list[int] = []
     try:
         fd = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -155,6 +155,6 @@ def _namespaces(pid: int) -> list[int]:
             finally:
                 os.close(below)
         os.close(fd)
-    except OSError:  # of the first, and of those outside of our own
+    except OSError:  # the first has no parent, and those outside our own are not visible
         pass
     return found

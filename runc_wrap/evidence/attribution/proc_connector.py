@@ -32,11 +32,11 @@ _INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 
 
 class Unavailable(OSError):
-    """There is no process connector for us; the text says why."""
+    """The process connector cannot be used; the text says why."""
 
 
 def connector() -> socket.socket:
-    """Return a socket that hears of forks, execs and exits. Raises Unavailable."""
+    """Return a socket that receives forks, execs and exits. Raises Unavailable."""
     if not all(map(is_initial, _INITIAL)):
         raise Unavailable(errno.EPERM, "the process connector is for the initial namespaces alone")
     try:
@@ -66,7 +66,7 @@ def is_initial(kind: str) -> bool:
 
 
 def _attach_filter(of: socket.socket) -> None:
-    """Have the kernel pass on whole processes' forks, execs and exits only, not each thread's."""
+    """Have the kernel pass on forks, execs and exits of processes only, not of threads."""
     program = array.array("B", b"".join(_filter()))
     where, length = program.buffer_info()
     of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", length // 8, where))

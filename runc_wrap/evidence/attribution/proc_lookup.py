@@ -1,10 +1,10 @@
-"""Which container a record's process is of, asked afterwards: of what is still there.
+"""The container of a record's process, looked up in /proc afterwards, while the process runs.
 
-A pid by itself says nothing, since pids come again: the process that has it now must have started
-before the record was written. It is a container's by its cgroup and pid namespace, as they prove it
-(evidence.attribution.membership), by the runtime's own word, or by an ancestor's. Who is gone is
-nobody's: such records are counted as unattributed. The agent's process connector
-(evidence.attribution.process_tree) knows those too. The agent falls back to it.
+A pid by itself says nothing, since pids are reused: the process that has it now must have started
+before the record was written. It belongs to a container if its cgroup and pid namespace prove it
+(evidence.attribution.membership), if the runtime's state names it, or if an ancestor belongs to it.
+Records of processes that have ended count as unattributed. The agent's process tree
+(evidence.attribution.process_tree) knows those too, and falls back to this.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 # a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms
 COARSE = 0.03
 TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
-_AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two looks at a clock; times
+_AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _MOST_ANCESTORS = 64
 _MOST_REMEMBERED = 4096
 
 
 class Present:
-    """Asks /proc. `of` asks each time, `container_of` once for each pid: for a report."""
+    """Reads /proc: `of` each time, `container_of`, for reports, once for each pid."""
 
     def __init__(self, known_containers: Known) -> None:
         self._known = known_containers
         self.membership = Membership(known_containers)
-        self._strangers: dict[int, int] = {}
+        self._outside: dict[int, int] = {}
         self._asked: dict[int, tuple[float, Key] | None] = {}
 
     def container_of(self, pid: int, when: float) -> Key | None:
-        """Return whose process had this pid at a time (seconds since the epoch), None if unknown.
+        """Return the container of a pid at a time (seconds since the epoch), None if unknown.
 
-        What a pid is now is asked once: records come by the million.
+        Each pid is looked up once, as there may be millions of records.
         """
         if pid not in self._asked:
             if len(self._asked) >= 16 * _MOST_REMEMBERED:
@@ -50,22 +50,22 @@ class Present:
         return found[1] if found and found[0] <= when + COARSE + TICK else None
 
     def of(self, pid: int, when: float) -> tuple[float, Key] | None:
-        """Return since when a process is there and whose it is, if it was there at `when`."""
+        """Return a process' start and container, if it was running at `when`; None if unknown."""
         there = procfs.born(pid)
         if not there or epoch(there[0]) > when + COARSE + TICK:
             return None
-        if self._strangers.get(pid) == there[0]:
+        if self._outside.get(pid) == there[0]:
             return None
         key = self.membership.of(pid) or self._by_relation(pid, there)
         if procfs.born(pid) != there:
             return None
         if key is None:
-            self._remember_stranger(pid, there[0])
+            self._remember_outside(pid, there[0])
             return None
         return epoch(there[0]), key
 
     def _by_relation(self, pid: int, there: tuple[int, int]) -> Key | None:
-        """Ask the runtimes about a process, then about its ancestors."""
+        """Look for a process in the runtimes' state, then for its ancestors."""
         key = self._known.of_first_process(pid, there[0])
         for _ in range(_MOST_ANCESTORS):
             parent = there[1]
@@ -76,11 +76,11 @@ class Present:
             there = above
         return key
 
-    def _remember_stranger(self, pid: int, start: int) -> None:
-        """Remember who is in no container: services have filters of their own that log."""
-        if len(self._strangers) >= _MOST_REMEMBERED:
-            self._strangers.clear()
-        self._strangers[pid] = start
+    def _remember_outside(self, pid: int, start: int) -> None:
+        """Remember a process in no container: services have their own filters that log."""
+        if len(self._outside) >= _MOST_REMEMBERED:
+            self._outside.clear()
+        self._outside[pid] = start
 
 
 def epoch(ticks: int) -> float:
@@ -89,7 +89,7 @@ def epoch(ticks: int) -> float:
 
 
 def began(clock: int) -> float:
-    """Return the epoch's time when a clock began, asked without a pause in between."""
+    """Return when a clock began, as seconds since the epoch, from readings without a pause."""
     for _ in range(_MOST_LOOKS):
         before, now, after = time.clock_gettime(clock), time.time(), time.clock_gettime(clock)
         if after - before < _AT_ONCE:

@@ -1,6 +1,6 @@
-"""A runtime's process and its descendants, taken in as a container's after the fact.
+"""Attributes a runtime's process and its descendants to a container after the fact.
 
-They have come and perhaps gone before it was known that the runtime made or joined a container.
+They started, and perhaps ended, before it was known that the runtime made or joined the container.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from runc_wrap.evidence.attribution.process_lives import ALWAYS
 if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Key
     from runc_wrap.evidence.attribution.process_lives import Lives
-    from runc_wrap.evidence.attribution.unplaced_processes import Stranger
+    from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcess
 
 
-def take_in(lives: Lives, key: Key, runtime: int, family: list[Stranger]) -> None:
-    """Note what a runtime of this pid and its descendants were up to now as a container's."""
-    events: list[tuple[float, bool, int, Stranger]] = []
+def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
+    """Note the lives of a runtime of this pid and its descendants until now as a container's."""
+    events: list[tuple[float, bool, int, UnplacedProcess]] = []
     for one in family:
         events.append((one.start, True, one.pid, one))
         if one.end is not None:
@@ -25,7 +25,7 @@ def take_in(lives: Lives, key: Key, runtime: int, family: list[Stranger]) -> Non
     if not events:
         return
     events.sort(key=lambda event: event[:3])
-    lives.hold(key)  # it does not end before all is told
+    lives.hold(key)  # so that it does not end before all are noted
     for when, begins, pid, one in events:
         if begins:
             lives.begin(pid, when, key, _program(lives, one, runtime))
@@ -34,8 +34,8 @@ def take_in(lives: Lives, key: Key, runtime: int, family: list[Stranger]) -> Non
     lives.release(key, events[-1][0])
 
 
-def _program(lives: Lives, one: Stranger, runtime: int) -> float | None:
-    """Return since when one of a runtime's family was the container's own program."""
+def _program(lives: Lives, one: UnplacedProcess, runtime: int) -> float | None:
+    """Return since when one of a runtime's family runs the container's own program."""
     if one.pid == runtime:
         return ALWAYS
     parent = lives.alive.get(one.parent)

@@ -1,7 +1,7 @@
-"""Which processes containers had, and when: what the tree of processes remembers. Asks nobody.
+"""Which processes containers had, and when: the memory of the process tree. Reads no files.
 
-A pid by itself says nothing: each has its times of life, with the container of each. Ended ones
-are remembered, a bounded number and time.
+A pid by itself says nothing, as it is reused: each process has its start, end and container. Ended
+ones are remembered for a time, up to a bounded number.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MOST_ENDED = 16_384
 _END_SLACK = 0.001  # seconds
 
 
-ALWAYS = inf  # `program` of who is the runtime itself and never becomes the container's program
+ALWAYS = inf  # `program` of the runtime itself, which never becomes the container's program
 
 
 class Life(NamedTuple):
-    """One process in a container, from when to when; `end` is None while it is there.
+    """One process of a container, from `start` to `end`, None while it runs.
 
-    `program` is since when it is the container's own: before that it is the runtime's, which makes
-    the container. None: not yet.
+    `program` is since when it runs the container's own program; before that it is the runtime's,
+    which makes the container. None: not yet.
     """
 
     start: float
@@ -35,16 +35,16 @@ class Life(NamedTuple):
     program: float | None = 0.0
 
     def child(self, when: float) -> float | None:
-        """Return `program` of a child that begins: a program's are programs."""
+        """Return `program` of a child that starts then: children of a program are programs."""
         return 0.0 if self.program is not None and self.program <= when else None
 
     def is_runtimes(self, when: float) -> bool:
-        """Return whether a call of this time was the runtime's own."""
+        """Return whether a call at this time was the runtime's own."""
         return self.program is None or when <= self.program
 
 
 class Lives:
-    """`alive` are the processes that are there, `running` how many each container has of them."""
+    """`alive`: the running processes by pid; `running`: how many of them each container has."""
 
     def __init__(self) -> None:
         self.alive: dict[int, Life] = {}
@@ -58,18 +58,19 @@ class Lives:
         return len(self.alive) + len(self._order)
 
     def of(self, pid: int, when: float) -> set[Key]:
-        """Return whose a process of this pid may have been then."""
+        """Return the containers that a process of this pid may have been in then."""
         return {life.key for life in self.lived(pid, when)}
 
     def lived(self, pid: int, when: float) -> list[Life]:
-        """Return the processes of this pid that may have been there then."""
+        """Return the processes that may have had this pid then."""
         lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
         return [life for life in lives if _lived(life, when)]
 
     def begin(self, pid: int, when: float, key: Key, program: float | None = 0.0) -> None:
         """Note a process of a container.
 
-        Who is known already was perhaps asked about ahead of the news, which know what it ran.
+        If it is already known, it was perhaps read from /proc before the news of it, which also
+        say what it ran.
         """
         before = self.alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
@@ -82,7 +83,7 @@ class Lives:
         self.hold(key)
 
     def executed(self, pid: int, when: float) -> None:
-        """Note that a container's process is another program now: no longer the runtime."""
+        """Note that a container's process executed a program: it is no longer the runtime."""
         life = self.alive[pid]
         if life.program is None:
             self.alive[pid] = life._replace(program=when)
@@ -98,24 +99,24 @@ class Lives:
         self._forget(when)
 
     def hold(self, key: Key) -> None:
-        """Count a process of a container; without any it has ended."""
+        """Count one more process of a container."""
         self.begun += key not in self.running
         self.running[key] = self.running.get(key, 0) + 1
 
     def release(self, key: Key, when: float) -> None:
-        """Count one less; with the last the container has ended."""
+        """Count one less; with the last process the container has ended."""
         self.running[key] -= 1
         if not self.running[key]:
             del self.running[key]
             self._over = [*self._over[-MOST_ENDED:], (key, when)]
 
     def over(self) -> list[tuple[Key, float]]:
-        """Return the containers whose last process has ended since this was last asked."""
+        """Return the containers whose last process has ended since the last call."""
         found, self._over = self._over, []
         return found
 
     def _forget(self, now: float) -> None:
-        """Forget who ended long ago, a batch at a time."""
+        """Forget processes that ended long ago, in batches."""
         if len(self._order) < MOST_ENDED and (
             not self._order or self._order[0][0] > now - 2 * REMEMBERED
         ):
@@ -131,6 +132,6 @@ class Lives:
 
 
 def _lived(life: Life, when: float) -> bool:
-    """Return whether a process was there at a record's time, which may be a little early."""
+    """Return whether a process ran at a record's time, which may be a little early."""
     began = life.start - COARSE <= when
     return began and (life.end is None or when <= life.end + _END_SLACK)

@@ -1,7 +1,7 @@
-"""Whether what a process ran is the low-level runtime itself, by the name of its file.
+"""Recognizes the low-level runtime by the path of the program that a process ran.
 
-A container may have a program of that name: so this alone says nothing. It is asked of a process
-that the kernel has told to be the runtime's child which did not begin another program yet.
+By itself this proves nothing: a container may have a program of that name. It is used for processes
+that, by the kernel's news, are the runtime's children and have not executed a program yet.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 
 _KINDS = ("runc", "crun")
 _GONE = " (deleted)"  # linux:fs/d_path.c
-# Both run from a copy of their own (runc:libcontainer/exeseal, crun:src/libcrun/cloned_binary.c),
-# crun from a mount of its file alone, whose path is but the root of that
+# Both may run from their own copy (runc:libcontainer/exeseal, crun:src/libcrun/cloned_binary.c),
+# crun also from a mount of its file only, whose path is then just "/"
 _COPY, _MOUNT = "/memfd:", "/"
 
 
 class Runtimes:
-    """Knows the names of an installation's runtimes."""
+    """The file names of an installation's runtimes."""
 
     def __init__(self, prefix: str) -> None:
         self._names = {*_KINDS}
@@ -26,7 +26,7 @@ class Runtimes:
                 self._names |= {_name(os.readlink(link)), _name(os.path.realpath(link))}  # noqa: PTH115
 
     def has(self, exe: str) -> bool:
-        """Return whether a file of this path may be one of them."""
+        """Return whether a program of this path may be one of them."""
         return (
             exe == _MOUNT or exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
         )

@@ -1,8 +1,8 @@
-"""Processes that are in no container as far as known yet: who was whose child, for a short while.
+"""Recent processes that are not known to be in a container, with their parents.
 
-The ledger may be read after a runtime has come and gone, with the container that it created: then
-its descendants are found here. Or it is read before the news of the runtime's coming, which is then
-expected. A bounded number is kept of both, the newest.
+The ledger may be read after a runtime has started and ended, with the container that it created:
+then its descendants are found here. Or it is read before the news of the runtime's start, which is
+then expected. A bounded number of both is kept, the newest.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MOST = 8_192
 _MOST_EXPECTED = 64
 _SECOND = 1.0  # the ledger's times are whole seconds
 _EARLY = 0.005  # seconds by which two clocks may differ
-_LATE = 60.0  # seconds from a runtime's start to its line there
+_LATE = 60.0  # seconds from a runtime's start to its line in the ledger
 
 
-class Stranger:
-    """One process, from when to when; `end` is None while it is there.
+class UnplacedProcess:
+    """One process, from `start` to `end`, None while it runs.
 
-    `program` is when it first became another program than who forked it, None before.
+    `program` is when it first executed a program after its fork, None before.
     """
 
     __slots__ = ("end", "parent", "pid", "program", "start")
@@ -38,24 +38,24 @@ class Stranger:
         self.program: float | None = None
 
 
-class Strangers:
-    """Remembers them, in the order of their beginning."""
+class UnplacedProcesses:
+    """Remembers such processes, in the order of their start."""
 
     def __init__(self) -> None:
-        self._all: deque[Stranger] = deque()
-        self._last: dict[int, Stranger] = {}
+        self._all: deque[UnplacedProcess] = deque()
+        self._last: dict[int, UnplacedProcess] = {}
         self._expected: dict[int, tuple[float, Key]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
     def forked(self, parent: int, pid: int, when: float) -> Key | None:
-        """Note a new process; return the container that it was expected to create."""
+        """Note a new process; return the container that it is expected to create, or None."""
         self.exited(pid, when)
         second, key = self._expected.pop(pid, (0.0, None))
         if key and -_LATE < when - second < _SECOND:
             return key
-        one = Stranger(pid, parent, when)
+        one = UnplacedProcess(pid, parent, when)
         self._all.append(one)
         self._last[pid] = one
         if len(self._all) > MOST:
@@ -65,7 +65,7 @@ class Strangers:
         return None
 
     def expect(self, key: Key, pid: int, second: float) -> None:
-        """Expect the news of a process that had this pid within a second: it creates this one."""
+        """Expect news of a process with this pid, within a second: it creates this container."""
         self._expected.pop(pid, None)
         self._expected[pid] = (second, key)
         if len(self._expected) > _MOST_EXPECTED:
@@ -78,24 +78,24 @@ class Strangers:
             one.end = when
 
     def executed(self, pid: int, when: float) -> None:
-        """Note that a process is another program now."""
+        """Note that a process executed a program."""
         one = self._last.get(pid)
         if one and one.program is None:
             one.program = when
 
     def begun(self, pid: int, start: float) -> None:
-        """Note a process that began before all others, if it is not known."""
+        """Note a process as started before all others, unless it is known."""
         last = self._last.get(pid)
         if last is None or last.end is not None:
-            self._last[pid] = Stranger(pid, 0, start)
+            self._last[pid] = UnplacedProcess(pid, 0, start)
             self._all.appendleft(self._last[pid])
 
-    def created(self, pid: int, when: float, within: float = _SECOND) -> Iterator[Stranger]:
-        """Yield the process that had this pid then, and all descendants that it had from then on.
+    def created(self, pid: int, when: float, within: float = _SECOND) -> Iterator[UnplacedProcess]:
+        """Yield the process that had this pid then, and all its descendants from then on.
 
-        Those from before are of what it was before: a shell that became the runtime, say.
+        Earlier children belong to what it was before, such as a shell that became the runtime.
         """
-        family: dict[int, Stranger] = {}
+        family: dict[int, UnplacedProcess] = {}
         for one in list(self._all):
             parent = family.get(one.parent)
             is_child = parent is not None and (parent.end is None or one.start <= parent.end)
@@ -106,5 +106,5 @@ class Strangers:
                 yield one
 
 
-def _was_there(one: Stranger, when: float, within: float) -> bool:
+def _was_there(one: UnplacedProcess, when: float, within: float) -> bool:
     return one.start < when + within and (one.end is None or when <= one.end + _EARLY)

@@ -1,4 +1,4 @@
-"""Whether the kernel can be expected to log what filters log at all, in words."""
+"""Obstacles that keep the kernel from logging what filters log, in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEEDED = {
     "log": "mode audit leaves no trace",
     "errno": "mode enforce-log leaves no trace of denials",
 }
-# struct audit_rule_data (linux:include/uapi/linux/audit.h): words before, and places of them
+# struct audit_rule_data (linux:include/uapi/linux/audit.h): its 32-bit words, and offsets in them
 _FIELDS = 64
 _WORDS = struct.Struct(f"={3 + 64 + 3 * _FIELDS}I")
 _EXCLUDE, _PREPEND = 5, 0x10
@@ -36,7 +36,7 @@ _OPERATORS: dict[int, Callable[[int, int], bool]] = {
 
 
 def warnings() -> list[str]:
-    """Return a sentence for each reason why audit records may not come; needs root to see all."""
+    """Return a sentence for each reason why audit records may not come; only root can find all."""
     found = [*_switched_off(), *_not_logged(_text(_LOGGED))]
     rules = netlink.asked(netlink.AUDIT_LIST_RULES)
     if rules is None:
@@ -45,11 +45,12 @@ def warnings() -> list[str]:
 
 
 def counts_what_came() -> bool:
-    """Return whether the kernel's counter of lost records has such as were sent to us all the same.
+    """Return whether the kernel's counter of lost records includes records that were sent to us.
 
-    Where it was started with audit=1 and no auditd runs it holds all records for one, and counts
-    what it has no room to hold (linux:kernel/audit.c, kauditd_hold_skb). Who calls waits for room
-    before, and no rate limit drops a record: then it counts nothing else but for want of memory.
+    If the kernel was started with audit=1 and no auditd runs, it holds all records for one, and
+    counts those that it has no room to hold (linux:kernel/audit.c, kauditd_hold_skb). If callers
+    wait for room before, and no rate limit drops records, it counts nothing else, except for want
+    of memory.
     """
     if _audit_word() not in ("1", "on"):
         return False
@@ -61,7 +62,7 @@ def counts_what_came() -> bool:
 
 
 def excludes(rule: bytes) -> str:
-    """Return what one audit rule (struct audit_rule_data) keeps from the log, "" if nothing."""
+    """Return a sentence on what an audit rule (struct audit_rule_data) excludes, "" if nothing."""
     if len(rule) < _WORDS.size:
         return ""
     words = _WORDS.unpack_from(rule)

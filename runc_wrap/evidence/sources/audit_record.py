@@ -1,17 +1,17 @@
-"""Reading the kernel's SECCOMP audit records, in every form that they come in.
+"""Parses the kernel's SECCOMP audit records, in all their forms.
 
 The kernel writes a record's fields in one fixed order (linux:kernel/auditsc.c, audit_log_task and
-audit_seccomp), and so they are read: by place, never by searching for a name, since comm, exe and
-subj are chosen by others. comm and exe are "untrusted strings" (linux:kernel/audit.c,
+audit_seccomp). They are read by place, never by searching for a name, since workloads choose comm,
+exe and subj. comm and exe are "untrusted strings" (linux:kernel/audit.c,
 audit_log_n_untrustedstring): quoted if every byte is in 0x21-0x7e and none is a quote, else upper
-case hex. So neither can hold a space, and the last ` pid=` that fits is the kernel's own.
+case hex. So neither can contain a space, and the last ` pid=` that fits is the kernel's own.
 
-What stands before the fields is matched from the line's beginning, so that a record within another
-program's line is none. Who may write to the syslog under any name can forge one all the same
-(`logger -t kernel`); what the kernel itself tells the agent, and audit.log, are beyond such reach.
+The text before the fields is matched from the line's beginning, so that a record inside another
+program's line does not count. A user who may write to the syslog under any name can still forge one
+(`logger -t kernel`), but not in audit.log or in what the kernel itself sends to the agent.
 
-Serial numbers count records of all types, those that are filtered out too: a gap among SECCOMP
-records is no proof of a loss, so gaps are not looked at.
+Serial numbers count records of all types, filtered ones included: a gap among SECCOMP records does
+not prove a loss, so gaps are ignored.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import re
 from runc_wrap.evidence.model import AUDIT, Sighting
 
 TYPE = 1326  # AUDIT_SECCOMP (linux:include/uapi/linux/audit.h)
-LONGEST = 16 * 1024  # bytes of a line; a record's exe is at most 2 * 4096, all else is short
+LONGEST = 16 * 1024  # bytes of a line; a record's exe has at most 2 * 4096, the rest is short
 
-_KEPT = 4096  # programs and calls whose fields are kept as read
+_KEPT = 4096  # programs and calls whose parsed fields are kept
 _KEPT_LONGEST = 512  # bytes of one of them
 
 _UPTIME = rb"\[[^\]\n]{1,40}\](?:\[ *[TC]\d{1,10}\])? "
@@ -48,7 +48,7 @@ _BODY = (
     rb" exe=(?:" + _PLAIN + rb"|" + _HEX + rb"|\(null\))"
     rb" sig=-?\d{1,10} arch=[0-9a-f]{1,8} syscall=-?\d{1,20}) compat=\d{1,3}"
     rb" ip=0x[0-9a-f]{1,16} code=0x([0-9a-f]{1,8})"
-    # nothing more, or what auditd adds: after 0x1d, after what rsyslog makes of it, or glued
+    # the end, or what auditd adds: after 0x1d, after rsyslog's form of it, or without a separator
     rb"(?:\s*\Z|\x1d|#035|(?=[A-Z]))"
 )
 _LINE = re.compile(_HEAD + _STAMP + _BODY).match
@@ -56,7 +56,7 @@ _CLAIM = re.compile(_HEAD).match
 _PAYLOAD = re.compile(rb"audit\(" + _STAMP + _BODY).match
 _FIELDS = re.compile(_BODY).match
 
-# What /dev/kmsg makes of a backslash and all that is not printable (linux:msg_add_ext_text)
+# How /dev/kmsg escapes a backslash and unprintable bytes (linux:msg_add_ext_text)
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 _kept: dict[bytes, tuple[str, str, int, int]] = {}
@@ -87,7 +87,7 @@ def payload(text: bytes) -> Sighting | None:
 
 
 def fields(text: bytes, time: float, serial: int) -> Sighting | None:
-    """Return the record whose fields these are and whose stamp came another way."""
+    """Return the record with these fields, whose stamp came another way."""
     found = _FIELDS(text) if len(text) <= LONGEST else None
     return (
         _sighting(b"0", b"0", *found.groups())._replace(time=time, serial=serial) if found else None

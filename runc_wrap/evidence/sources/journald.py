@@ -1,8 +1,8 @@
-"""Audit records from systemd's journal, by journalctl: what the kernel printed and what it sent.
+"""Audit records from systemd's journal, by journalctl: those printed and those sent by the kernel.
 
-The journal has a record as `_TRANSPORT=kernel`, printed and so rate limited, and where journald
-listens to audit as `_TRANSPORT=audit`, whose MESSAGE has no header: its stamp is in other fields.
-A field whose name begins with _ is journald's word, no program's (systemd.journal-fields(7)).
+The journal has a record as `_TRANSPORT=kernel`, printed and so rate limited. If journald listens to
+audit, it also has it as `_TRANSPORT=audit`, whose MESSAGE has no header: other fields have its
+stamp. Only journald writes fields whose names begin with _ (systemd.journal-fields(7)).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST = 256 * 1024  # bytes of an entry; a message that is not UTF-8 is an arr
 _PATH = "/usr/bin:/bin:/usr/local/bin"
 _CHUNK = 1024 * 1024
 _DELAY = 10  # seconds by which an entry may be later than its record
-_HELD = 1024  # losses that are held back until it is known whether they are any
+_HELD = 1024  # losses that are held back until it is known whether they are real
 _WORDS = (
     "--quiet --no-pager --all --output=json --output-fields=MESSAGE,_TRANSPORT,_AUDIT_TYPE,"
     "_AUDIT_ID,_SOURCE_REALTIME_TIMESTAMP,_BOOT_ID _TRANSPORT=audit _AUDIT_TYPE=1326 "
@@ -48,9 +48,9 @@ class Journal:
         self._patience = patience
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield what the journal has. Raises Unavailable where there is no journalctl, or it fails.
+        """Yield the journal's records. Raises Unavailable if journalctl is missing or fails.
 
-        journalctl is ended when it is silent for `patience` seconds, and a Lost says so.
+        journalctl is killed after `patience` seconds without output, and a Lost reports it.
         """
         entries = _Entries()
         with _started(self._argv(since, until)) as (process, output):
@@ -89,7 +89,7 @@ class _Entries:
         self.time = 0.0
 
     def feed(self, chunk: bytes) -> Iterator[Sighting | Lost]:
-        """Yield what the entries say that this chunk completes."""
+        """Yield the records in the entries that this chunk completes."""
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         if lines and self._overlong:
@@ -108,7 +108,7 @@ class _Entries:
         return [*self._settled(self._lines.settle(max(self.time, time.time()))), *self.flush()]
 
     def flush(self) -> list[Lost]:
-        """Return the losses held back for the boot that ends here, if they are any."""
+        """Return the losses held back for the boot that ends here, if they are real."""
         held = [] if self._sent else self._unprinted
         self._sent, self._unprinted = False, []
         return held
@@ -156,7 +156,7 @@ class _Entries:
 
 
 def _when(entry: Entry) -> float:
-    """Return when journald took an entry, 0.0 where it does not say."""
+    """Return when journald received an entry, 0.0 if unknown."""
     try:
         return int(entry["__REALTIME_TIMESTAMP"]) / 1e6
     except (KeyError, TypeError, ValueError):
@@ -175,7 +175,7 @@ def _sent(entry: Entry) -> list[Sighting | Lost]:
 
 
 def _message(entry: Entry) -> bytes:
-    """Return an entry's text: a string, or an array of bytes where it is not plain UTF-8."""
+    """Return an entry's text: MESSAGE is a string, or an array of bytes if not plain UTF-8."""
     text = entry.get("MESSAGE")
     if isinstance(text, str):
         return text.encode("utf-8", "surrogatepass")
@@ -187,7 +187,7 @@ def _message(entry: Entry) -> bytes:
 
 @contextmanager
 def _started(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """Start journalctl; however the reading ends, it is gone afterwards."""
+    """Start journalctl; kill it however the reading ends."""
     environment = {"PATH": _PATH, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
     with subprocess.Popen(
         argv,
@@ -204,7 +204,7 @@ def _started(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[byte
 
 
 def _chunks(descriptor: int, patience: float) -> Iterator[bytes]:
-    """Yield the output; b"" as the last if none came for too long."""
+    """Yield the output; if none comes for too long, yield b"" and stop."""
     while True:
         ready, _, _ = select.select([descriptor], [], [], patience)
         chunk = os.read(descriptor, _CHUNK) if ready else b""

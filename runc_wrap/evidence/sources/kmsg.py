@@ -1,7 +1,7 @@
-"""Audit records from /dev/kmsg, the kernel's own log: there as long as the ring is, rate limited.
+"""Audit records from /dev/kmsg, the kernel's own log: a bounded ring, rate limited.
 
 The kernel prints records only while no auditd is connected (linux:kernel/audit.c,
-kauditd_printk_skb). What programs write into /dev/kmsg is not the kernel's: facility 0 is.
+kauditd_printk_skb). Only facility 0 is the kernel's; what programs write to /dev/kmsg is not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LARGEST = 16 * 1024  # bytes of a record, twice the kernel's CONSOLE_EXT_LOG_MA
 
 
 class Ring:
-    """The ring from its oldest record on; `read_new` goes on where the last call ended."""
+    """The ring from its oldest record on; `read_new` continues where the last call ended."""
 
     def __init__(self, path: Path = PATH) -> None:
         self._path = path
@@ -49,19 +49,19 @@ class Ring:
         self._descriptor = -1
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
-        """Yield what the ring holds. Raises Unavailable."""
+        """Yield the ring's records. Raises Unavailable."""
         while found := self.read_new():
             yield from found
 
     def read_new(self) -> list[Sighting | Lost]:
-        """Return what came since the last call, at most MOST records; never waits."""
+        """Return records new since the last call, at most MOST; never waits."""
         found: list[Sighting | Lost] = []
         for _ in range(MOST):
             try:
                 record = os.read(self.fileno(), _LARGEST)
             except BlockingIOError:
                 break
-            except BrokenPipeError:  # overrun: the next record's sequence number says by how much
+            except BrokenPipeError:  # overrun: the next record's sequence number shows how large
                 continue
             if not record:
                 break
@@ -79,7 +79,7 @@ class Ring:
         return [Lost(time.time(), missed, AUDIT, why, before), *found]
 
     def _missed(self, line: bytes) -> int:
-        """Return how many messages there were between the last one and this."""
+        """Return how many messages were missed between the last one and this."""
         number = line.split(b",", 2)[1:2]
         if not number or not number[0].isdigit():
             return 0

@@ -1,13 +1,13 @@
-"""From a stream of bytes to Sighting and Lost, chunk by chunk.
+"""Parses a stream of bytes into Sighting and Lost, chunk by chunk.
 
-A line over records.LONGEST is passed over and counted if it began as a record.
+A line over audit_record.LONGEST is skipped, and counted as a loss if it began as a record.
 
-Lines that tell of losses seldom tell when: a loss lasts from the record before to the one after. So
-it is held back until that comes, or `settle`.
+Notices of losses seldom have a time: a loss lasts from the record before to the record after it. So
+it is held back until that comes, or until `settle`.
 
-A program with CAP_AUDIT_WRITE may put newlines into a message of its own. auditd, journald and
-/dev/kmsg keep that on one line; a syslog fed from /proc/kmsg has each of its lines in the kernel's
-name. So lines after a printed user message that is not closed are not believed.
+A program with CAP_AUDIT_WRITE may put newlines into its own message. auditd, journald and /dev/kmsg
+keep them on one line; a syslog fed from /proc/kmsg attributes each of its lines to the kernel. So
+lines after a printed user message that is not closed are not trusted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import audit_record, loss_notices
 
-_BEGINNING = 1024  # bytes that tell what a line is
+_BEGINNING = 1024  # bytes that suffice to recognize a line
 _KINDS = 64  # reasons of losses that are held back
 _UNCLOSED = 8  # lines that the rest of a message may be: the kernel prints at most 1 KiB of it
 _USERS = re.compile(
@@ -26,7 +26,7 @@ _USERS = re.compile(
 
 
 class Lines:
-    """One stream's reader; `name` is what a Lost calls it. Holds at most one unfinished line."""
+    """Parses one stream; `name` stands in its Losts. Holds at most one unfinished line."""
 
     def __init__(self, name: str, notices: loss_notices.Notices | None = None) -> None:
         self._name = name
@@ -44,27 +44,27 @@ class Lines:
         return self._time
 
     def feed(self, chunk: bytes) -> list[Sighting | Lost]:
-        """Return what the lines say that this chunk completes, in their order."""
+        """Return the records and losses in the lines that this chunk completes, in order."""
         head, newline, rest = chunk.rpartition(b"\n")
         if not newline:
             self._keep(chunk)
             return []
         lines = (self._rest + head).split(b"\n")
-        if self._overlong:  # its beginning has been judged
+        if self._overlong:  # its beginning has been checked
             del lines[0]
         self._rest, self._overlong = b"", False
         self._keep(rest)
         return self._read(lines)
 
     def end(self) -> list[Sighting | Lost]:
-        """Forget an unfinished line that nothing will complete; it is a loss if it was a record."""
-        self._judge(self._rest[:_BEGINNING])
+        """Drop an unfinished line for good; it counts as a loss if it began as a record."""
+        self._check_claim(self._rest[:_BEGINNING])
         self._rest, self._overlong = b"", False
         self._damage()
         return []
 
     def settle(self, until: float) -> list[Sighting | Lost]:
-        """Return the losses that are held back: no record came after them until then."""
+        """Return the losses held back: no record has come after them until then."""
         held, self._held = self._held, {}
         return [one._replace(time=max(until, one.begin or 0.0)) for one in held.values()]
 
@@ -73,7 +73,7 @@ class Lines:
             return
         self._rest += rest
         if len(self._rest) > audit_record.LONGEST:
-            self._judge(self._rest[:_BEGINNING])
+            self._check_claim(self._rest[:_BEGINNING])
             self._rest, self._overlong = b"", True
 
     def _read(self, lines: list[bytes]) -> list[Sighting | Lost]:
@@ -110,13 +110,13 @@ class Lines:
         self._held[why] = lost._replace(records=records, why=why, begin=begin)
 
     def _continues(self, line: bytes) -> bool:
-        """Return whether a line may be the rest of a user's message, and must not be believed."""
+        """Return whether a line claims to be a record but may be the rest of a user's message."""
         self._doubtful = 0 if line.endswith(b"'") else self._doubtful - 1
         doubted = audit_record.claims(line[:_BEGINNING])
         self._damaged += doubted
         return doubted
 
-    def _judge(self, beginning: bytes) -> None:
+    def _check_claim(self, beginning: bytes) -> None:
         self._damaged += audit_record.claims(beginning)
 
     def _damage(self) -> None:

@@ -1,7 +1,7 @@
-"""Audit records from files: audit.log or a syslog with what rotation made of it, and one followed.
+"""Audit records from files: audit.log or a syslog with its rotated files, read or followed.
 
-Files are opened newest first, so that a rotation in between shows one twice, never hides one, and
-read oldest first. All stay open meanwhile: an inode's number then stays its own.
+Files are opened newest first, so that a rotation in between may show one twice but never hide one,
+and read oldest first. All stay open meanwhile, so that no inode number is reused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AUDIT_LOG = Path("/var/log/audit/audit.log")
 MOST = 64  # files of one log that are read
 CHUNK = 1024 * 1024
-_ROUNDS = 16  # looks for what rotation made meanwhile
+_ROUNDS = 16  # searches for files that rotation made meanwhile
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -50,7 +50,7 @@ class Log:
         self.path = path
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
-        """Yield what the files hold, but files that were last written before `since`.
+        """Yield the records in the files, except files last written before `since`.
 
         An unfinished last line is left out. Raises Unavailable if the log cannot be opened.
         """
@@ -58,7 +58,7 @@ class Log:
             seen: set[tuple[int, int]] = set()
             for _ in range(_ROUNDS):
                 files = [file for file in _open(self.path, opened) if file.identity not in seen]
-                if seen:  # what is compressed was read before it was
+                if seen:  # a file compressed meanwhile was read before
                     files = [file for file in files if not file.compressed]
                 if not files:
                     return
@@ -73,7 +73,7 @@ class Log:
 
 
 class Tail:
-    """One log as it grows, from its end on, through rotation and truncation."""
+    """One growing log, from its end on, through rotation and truncation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -85,7 +85,7 @@ class Tail:
             os.lseek(self._file.descriptor, 0, os.SEEK_END)
 
     def read(self) -> list[Sighting | Lost]:
-        """Return what came since; never waits, and keeps an unfinished line for the next time."""
+        """Return new records; never waits, and keeps an unfinished line for the next call."""
         found = self._grown()
         for file in self._newer():
             found += self._lines.end()
@@ -94,7 +94,7 @@ class Tail:
         return found + self._lines.settle(time.time())
 
     def close(self) -> None:
-        """Close the files; nothing can be read afterwards."""
+        """Close the files; no `read` may follow."""
         self._stack.close()
 
     def _grown(self) -> list[Sighting | Lost]:
@@ -109,7 +109,7 @@ class Tail:
         return found
 
     def _newer(self) -> Iterator[_Opened]:
-        """Yield the files that rotation put after ours, oldest first."""
+        """Yield the files that rotation created after the present one, oldest first."""
         with suppress(OSError):
             status = self._path.stat()
             if self._file and self._file.identity == (status.st_dev, status.st_ino):
@@ -117,7 +117,7 @@ class Tail:
         with ExitStack() as stack:
             try:
                 files = [file for file in _open(self._path, stack) if not file.compressed]
-            except Unavailable:  # between the old name's end and the new one's beginning
+            except Unavailable:  # in the middle of a rotation
                 return
             names = [file.identity for file in files]
             ours = (
@@ -148,7 +148,7 @@ def _open(path: Path, stack: ExitStack) -> list[_Opened]:
 
 
 def _names(path: Path) -> list[str]:
-    """Return the newest names of a log's files, newest first; one over MOST, to be noticed."""
+    """Return the newest names of a log's files, newest first; MOST + 1 show that there are more."""
     form = re.compile(re.escape(path.name) + r"(?:\.(\d{1,4})|-(\d{8,10}))(?:\.gz)?")
     rotated = filter(None, map(form.fullmatch, os.listdir(path.parent)))  # noqa: PTH208 - names
     order = sorted(rotated, key=lambda name: (int(name[1] or 0), -int(name[2] or 0)))

@@ -1,6 +1,6 @@
-"""Noticing, in the lines of one source, that records were lost, and how many.
+"""Recognizes, in the lines of one source, notices of lost records, and how many.
 
-Sources of fact: linux:kernel/audit.c (audit_log_lost prints the sum since boot, then why;
+Sources of fact: linux:kernel/audit.c (audit_log_lost prints the sum since boot, then the reason;
 kauditd_printk_skb is rate limited), linux:lib/ratelimit.c, audit-userspace:src/auditd-event.c.
 """
 
@@ -36,9 +36,9 @@ _DAEMON = re.compile(
 
 
 class Notices:
-    """Reads one source's lines in order: the kernel's sum of lost records only means something so.
+    """Reads one source's lines in order, as the kernel prints a running sum of lost records.
 
-    `unprinted` False leaves out what the kernel did not print: for a source that has another copy.
+    `unprinted` False ignores records that the kernel did not print: for sources with another copy.
     """
 
     def __init__(self, *, unprinted: bool = True) -> None:
@@ -47,9 +47,9 @@ class Notices:
         self._explains = False
 
     def lost(self, line: bytes, time: float) -> Lost | None:
-        """Return what a line that is no record says of losses, dated by its neighbour's time."""
+        """Return the loss that a line reports, None if none; `time` is a neighbouring record's."""
         if line.startswith(_RECORDS) or b"audit" not in line or b"audit: type=" in line:
-            return None  # what most lines are; the rest is searched, which takes longer
+            return None  # most lines; searching the others takes longer
         if len(line) > audit_record.LONGEST:
             return None
         return self._summed(line, time) or self._suppressed(line, time) or self._other(line, time)
@@ -59,7 +59,7 @@ class Notices:
         if not found:
             return None
         before, self._sum = self._sum, int(found[1])
-        # A smaller sum is that of a new boot.
+        # A smaller sum comes from a new boot.
         more = self._sum - before if self._sum >= before else self._sum
         self._explains = more > 0
         why = f"dropped by the kernel (audit_lost reached {self._sum})"
@@ -71,7 +71,7 @@ class Notices:
 
     def _other(self, line: bytes, time: float) -> Lost | None:
         found = _WHY(line)
-        if found and self._explains:  # the sum, printed just before, has counted it
+        if found and self._explains:  # already counted in the sum printed just before
             self._explains = False
             return None
         found = found or _DAEMON(line)

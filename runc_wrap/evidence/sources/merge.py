@@ -1,8 +1,8 @@
-"""One stream, in time order, out of several sources that hold copies of the same records.
+"""Merges several sources with copies of the same records into one stream, in time order.
 
-A record is the same if stamp (time in ms and serial), process and call are the same: a serial
-starts anew at every boot, a stamp does not come again. Memory is bounded: sources are put in order
-within a window, and the last SEEN records are known again, as hashes.
+Records are the same if stamp (time in ms and serial), process and call are: serials start anew at
+every boot, stamps do not recur. Memory is bounded: sources are sorted within a window, and the last
+SEEN records are remembered as hashes.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _FIELDS = len(Sighting._fields)  # a Lost has fewer
 
 
 class Source(Protocol):
-    """Where records come from."""
+    """A source of records."""
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield about in time order; may yield more than was asked for. May raise Unavailable."""
+        """Yield roughly in time order, perhaps more than asked for. May raise Unavailable."""
 
 
 def gather(
     sources: Iterable[Source], since: float, until: float, missing: list[str] | None = None
 ) -> Iterator[Sighting | Lost]:
-    """Yield records with since <= time < until once each, in time order, and what was lost.
+    """Yield records with since <= time < until once each, in time order, and losses.
 
-    Why a source cannot be read is appended to `missing`; Unavailable is raised if none can. What a
-    source brings later than WINDOW others is not left out but comes when it comes.
+    Why a source cannot be read is appended to `missing`; raises Unavailable if none can. A record
+    more than WINDOW others too late is not left out, but comes out of order.
     """
     absent: list[str] = [] if missing is None else missing
     streams = [_Stream(_read(source, since, until, absent)) for source in sources]
@@ -81,7 +81,7 @@ class _Stream:
         return inf if self._ended else self._held[-WINDOW].time
 
     def take(self, until: float) -> list[Sighting | Lost]:
-        """Return what is not later, and hold it no longer."""
+        """Return and drop what is not later than that."""
         end = bisect_right(self._held, until, key=_time)
         taken = self._held[:end]
         del self._held[:end]
@@ -103,7 +103,7 @@ class _Seen:
         self._older: set[int] = set()
 
     def new(self, items: list[Sighting | Lost]) -> Iterator[Sighting | Lost]:
-        """Yield the items that did not come before."""
+        """Yield the items that have not come before."""
         for item in items:
             key = hash(_same(item) if len(item) == _FIELDS else item)
             if key in self._newer or key in self._older:

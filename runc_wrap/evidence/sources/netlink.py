@@ -1,13 +1,13 @@
-"""Audit records live from the kernel, by the audit multicast group: beside auditd or without it.
+"""Live audit records from the kernel's audit multicast group, with or without auditd.
 
 Sources of fact: linux:include/uapi/linux/audit.h and
 linux:kernel/audit.c (kauditd_send_multicast_skb: one record a datagram, as text, to the initial
 network namespace only; CAP_AUDIT_READ to join, CAP_AUDIT_CONTROL to ask for the status).
 
-The kernel queues records here until they take _RECEIVE twice; then it drops all that come until the
-queue is empty, and counts those (linux:net/netlink/af_netlink.c, NETLINK_S_CONGESTED, sk_drops). A
-filter leaves only SECCOMP records to queue, so that what is counted is no other's. Serial numbers
-would tell less: they count records of all types.
+The kernel queues records here until they take twice _RECEIVE; then it drops and counts all new ones
+until the queue is empty (linux:net/netlink/af_netlink.c, NETLINK_S_CONGESTED, sk_drops). A filter
+lets only SECCOMP records into the queue, so that only those are counted. Serial numbers would say
+less: they count records of all types.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AUDIT_GET, AUDIT_LIST_RULES = 1000, 1013
-MOST = 4096  # datagrams that one read() takes, so that its caller gets to do other things
+MOST = 4096  # datagrams that one read() takes, so that its caller can do other work
 
 _NETLINK_AUDIT = 9
 _SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG = 270, 1, 1
-_RECEIVE = 32 * 1024 * 1024  # bytes; the kernel takes twice that for us: some 80,000 records
+_RECEIVE = 32 * 1024 * 1024  # bytes; the kernel reserves twice that: some 80,000 records
 _LARGEST = 64 * 1024
 _LARGEST_RECORD = 16 * 1024  # linux:MAX_AUDIT_MESSAGE_LENGTH is 8970
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _REQUEST, _ACK = 1, 4
 _ERROR, _DONE = 2, 3
-# places among struct audit_status' 32-bit words
+# indexes of struct audit_status' 32-bit words
 STATUS_PID, STATUS_RATE_LIMIT, STATUS_LOST, STATUS_BACKLOG, STATUS_WAITS = 3, 4, 6, 7, 9
-_MEMORY, _WORDS = 55, struct.Struct("=9I")  # SO_MEMINFO: linux/sock_diag.h has what its words are
+_MEMORY, _WORDS = 55, struct.Struct("=9I")  # SO_MEMINFO: linux/sock_diag.h lists its words
 _QUEUED, _DROPS = 0, 8
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER
 _FILTER = (  # linux/filter.h; half words are loaded in network order
@@ -50,17 +50,17 @@ _FILTER = (  # linux/filter.h; half words are loaded in network order
 )
 _OVERRUN = "they came faster than they were read"
 _LATE = 1.0  # seconds by which a record may come later than one that was begun after it
-_PASSED = 0.25  # seconds after which a record says that those before it have come
-_STAMP = 16 + len("audit(")  # where a datagram has a record's time
+_PASSED = 0.25  # seconds: a record proves that those this much older have come
+_STAMP = 16 + len("audit(")  # offset of a record's time in a datagram
 _STAMP_END = _STAMP + len("1700000000.000")
 _PATIENCE = 1.0  # seconds for the kernel's answer
 _ANSWERS = 4096  # messages in one answer
 
 
 class Live:
-    """What the kernel logs from now on. Raises Unavailable where that is not to be had.
+    """Records that the kernel logs from now on. Raises Unavailable if it cannot be joined.
 
-    `fileno` becomes readable when there is something; `read` never waits.
+    `fileno` is readable when there is something; `read` never waits.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Live:
         self._last = b"%.3f" % time.time()  # the time of the last record that was read
         self._socket = opened()
         try:
-            # Without a port of its own a socket passes for the kernel's, and gets nothing.
+            # Without its own port a socket counts as the kernel's, and receives nothing.
             self._socket.bind((0, 0))
             _enlarge(self._socket)
             _attach_filter(self._socket)
@@ -80,7 +80,7 @@ class Live:
             raise Unavailable(f"the kernel's audit multicast: {error.strerror}") from None
 
     def has_told(self, when: float) -> bool:
-        """Return whether all was read that was logged by then: ask a moment later."""
+        """Return whether everything logged by then was read; valid a moment after that time."""
         if self._is_dry:
             words = status()
             return len(words) <= STATUS_BACKLOG or not words[STATUS_BACKLOG]
@@ -88,7 +88,7 @@ class Live:
 
     @property
     def last(self) -> float:
-        """The time of the record that was read last, or of when this began."""
+        """The time of the last record read, or of the start if none was."""
         try:
             return float(self._last)
         except ValueError:
@@ -103,12 +103,12 @@ class Live:
         self._socket.close()
 
     def read(self, most: int = MOST) -> list[Sighting | Lost]:
-        """Return what has come, at most so many records; what else there is, the next time."""
+        """Return records that have come, at most so many; the next call returns more."""
         items = (one if isinstance(one, Lost) else _item(one) for one in self._taken(most))
         return [item for item in items if item]
 
     def counts(self, most: int = MOST) -> list[Counted | Lost]:
-        """Return the same, records that tell the same together: to read each takes far longer."""
+        """Return the same with equal records grouped: parsing each would take far longer."""
         found: list[Counted | Lost] = []
         groups: dict[tuple[bytes, bytes], _Group] = {}
         for one in self._taken(most):
@@ -128,7 +128,7 @@ class Live:
         return found + _counted(groups)
 
     def _taken(self, most: int) -> Iterator[bytes | Lost]:
-        """Yield the kernel's datagrams, and each hole in its place among them."""
+        """Yield the kernel's datagrams, and each loss in its place among them."""
         receive = self._socket.recvfrom
         self._is_dry = False
         for _ in range(most):
@@ -142,7 +142,7 @@ class Live:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                yield from self._hole()  # of the last time, if its place was not seen
+                yield from self._hole()  # an earlier loss whose place was not found
                 self._overrun = True
                 continue
             if sender[0] == 0:  # port 0 is the kernel
@@ -157,11 +157,11 @@ class Live:
         return found
 
     def _hole(self) -> list[Lost]:
-        """Tell of an overrun in its place among the records: it lasts from the last one until now.
+        """Return an overrun in its place among the records: it lasts from the last one until now.
 
-        It is told by an error before what was queued till then, and nothing more is queued until
-        all of that is read: the hole is where the queue is empty, or no shorter for having been
-        read.
+        The kernel reports it by an error before the datagrams queued until then, and queues nothing
+        more until all of those are read: the loss is where the queue is empty, or where reading
+        does not shorten it.
         """
         if not self._overrun:
             return []
@@ -173,7 +173,7 @@ class Live:
 
 
 class Counted(NamedTuple):
-    """Records that differ in nothing but their serials: of one time, process, call and place.
+    """Records that differ only in their serials: same time, process, call and instruction.
 
     `one` is the first, `last` the serial of the last.
     """
@@ -205,20 +205,20 @@ def _counted(groups: dict[tuple[bytes, bytes], _Group]) -> list[Counted | Lost]:
 
 
 def kernel_lost() -> int | None:
-    """Return how many audit records the kernel has dropped since boot; None if it does not say."""
+    """Return how many audit records the kernel has dropped since boot; None if unknown."""
     words = status()
     return words[STATUS_LOST] if len(words) > STATUS_LOST else None
 
 
 def status() -> tuple[int, ...]:
-    """Return the words of struct audit_status, () if the kernel does not say."""
+    """Return the words of struct audit_status, () if the kernel does not answer."""
     answer = asked(AUDIT_GET)
     found = [message for kind, message in answer or () if kind == AUDIT_GET]
     return struct.unpack_from(f"={len(found[0]) // 4}I", found[0]) if found else ()
 
 
 def asked(kind: int) -> list[tuple[int, bytes]] | None:
-    """Return the kernel's answer to a request without content: types and contents; None if none.
+    """Return the kernel's answer to a request without content: (type, content) each, or None.
 
     Waits at most a second for each message.
     """
@@ -232,7 +232,7 @@ def asked(kind: int) -> list[tuple[int, bytes]] | None:
 
 
 def opened() -> socket.socket:
-    """Return a socket to the kernel's audit. Raises Unavailable if the kernel has none."""
+    """Return a socket to the kernel's audit. Raises Unavailable if the kernel has no audit."""
     try:
         return socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_AUDIT
@@ -245,7 +245,7 @@ def opened() -> socket.socket:
 
 
 def _answer(asking: socket.socket, kind: int) -> list[tuple[int, bytes]] | None:
-    """Read an answer: a status is one message, rules end with DONE; an ACK comes before either."""
+    """Read an answer: a status is one message, rules end with DONE; an ACK precedes both."""
     found: list[tuple[int, bytes]] = []
     for _ in range(_ANSWERS):
         datagram, sender = asking.recvfrom(_LARGEST)
@@ -272,7 +272,7 @@ def _enlarge(receiver: socket.socket) -> None:
 
 
 def _attach_filter(of: socket.socket) -> None:
-    """Have the kernel queue SECCOMP records only; without the filter others are passed over."""
+    """Have the kernel queue SECCOMP records only; _item skips any others."""
     program = array.array("B", b"".join(struct.pack("=HBBI", *one) for one in _FILTER))
     where, _ = program.buffer_info()
     of.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", len(_FILTER), where))

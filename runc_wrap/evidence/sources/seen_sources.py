@@ -1,11 +1,12 @@
-"""Which of its sources the agent sees anything of, as it says in a file for other programs to read.
+"""Which of the agent's sources deliver: the agent writes a file that other programs read.
 
     var/evidence/sight.json    {version, pid, start, is_first, time, sources}
 
-`sources` is {audit: "", processes: "why not"}; `is_first` whether `pid` is of the first namespace.
+`sources` is {audit: "", processes: "why not"}, where "" means that it delivers; `is_first`: `pid`
+is of the first namespace.
 
-"" means that it sees. The file goes with the agent; of one that was killed it is not believed, as
-its process is gone, or where that cannot be known, as it is old. The agent writes it.
+The agent removes the file when it ends. A killed agent's file is not trusted, because its process
+has ended or, if that cannot be known, because the file is old.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "sight.json"
-EVERY = 600.0  # seconds after which the agent looks again, and writes again
+EVERY = 600.0  # seconds after which the agent checks and writes again
 _VERSION = 1
 _OLD = 2 * EVERY + 60
 _LONGEST = 1000  # characters
 _UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 _IN_WORDS = {
-    "audit": "hears none of the audit records that it asks the kernel for",
-    "processes": "is not told of processes, so that calls of those that end at once are nobody's",
+    "audit": "receives none of the audit records that it asks the kernel for",
+    "processes": "receives no news of processes, so it cannot attribute calls of short-lived ones",
 }
 
 
 def write(directory: str, sources: Mapping[str, str]) -> None:
-    """Say which sources are seen. Raises OSError."""
+    """Write which sources deliver. Raises OSError."""
     born = procfs.born(os.getpid())
-    said = {
+    fields = {
         "version": _VERSION,
         "pid": os.getpid(),
         "start": born[0] if born else 0,
@@ -46,12 +47,12 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
         "time": time.time(),
         "sources": dict(sources),
     }
-    text = json_codec.dumps(said)
+    text = json_codec.dumps(fields)
     replace(f"{directory}/{NAME}", text, is_synced=False, writer="agent")
 
 
 def remove(directory: str) -> None:
-    """Say nothing any more."""
+    """Remove the file."""
     try:
         os.unlink(f"{directory}/{NAME}")  # noqa: PTH108 - no pathlib
     except OSError:
@@ -59,33 +60,33 @@ def remove(directory: str) -> None:
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, str]:
-    """Return why the agent that is there does not see a source, "" for those that it sees.
+    """Return {source: why it does not deliver, "" if it does} of the running agent.
 
-    {} where no agent is there, or it has not looked yet. Raises PermissionError.
+    {} if no agent runs, or it has not checked yet. Raises PermissionError.
     """
     path = f"{os.fspath(directory)}/{NAME}"
     if not os.path.lexists(path):
         return {}
     try:
-        said = json_codec.loads(config_file.read(path).text)
-        if said["version"] != _VERSION or not _is_there(said):
+        fields = json_codec.loads(config_file.read(path).text)
+        if fields["version"] != _VERSION or not _is_running(fields):
             return {}
-        return {str(name): str(why)[:_LONGEST] for name, why in said["sources"].items()}
+        return {str(name): str(why)[:_LONGEST] for name, why in fields["sources"].items()}
     except _UNREADABLE:
         return {}
 
 
-def _is_there(said: dict[str, Any]) -> bool:
-    if said["is_first"] and proc_connector.is_initial("pid"):
-        born = procfs.born(int(said["pid"]))
-        return bool(born and born[0] == int(said["start"]))
-    return bool(time.time() - float(said["time"]) < _OLD)
+def _is_running(fields: dict[str, Any]) -> bool:
+    if fields["is_first"] and proc_connector.is_initial("pid"):
+        born = procfs.born(int(fields["pid"]))
+        return bool(born and born[0] == int(fields["start"]))
+    return bool(time.time() - float(fields["time"]) < _OLD)
 
 
 def sentences(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return a sentence for each source that the agent does not see."""
+    """Return a sentence for each source that does not deliver."""
     return {
-        name: f"the agent {_IN_WORDS.get(name, 'does not see ' + name)}: {why}"
+        name: f"the agent {_IN_WORDS.get(name, 'receives nothing from ' + name)}: {why}"
         for name, why in sources.items()
         if why
     }

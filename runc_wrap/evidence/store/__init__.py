@@ -1,1 +1,1 @@
-"""What was seen: counted in memory, kept on disk, and how long somebody watched."""
+"""Evidence counted in memory and kept on disk, and how long the sources were watched."""

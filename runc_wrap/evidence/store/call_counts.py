@@ -1,8 +1,8 @@
-"""How often each call was seen in one container: counts of bounded variety, and their JSON.
+"""Counts of each kind of call in one container, of bounded variety, and their JSON.
 
-Arguments are kept where they tell something: for calls that profiles are known to ask about, those
-that they ask about; of other calls those that cannot be addresses. A workload chooses numbers,
-arguments and names, so nothing here grows with what it chooses.
+Arguments are kept if they matter: for calls whose arguments profiles are known to check, those
+arguments; for other calls, those that cannot be addresses. A workload chooses numbers, arguments
+and names, so nothing here grows with what it chooses.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
 _X32_BIT = 1 << 30
 
-# Which arguments profiles ask about: in x86_64's numbers, i386's and the generic ones
+# Which arguments profiles check: by x86_64's numbers, i386's and the generic ones
 _X86_64, _X86, _GENERIC = 0xC000003E, 0x40000003, (0xC00000B7, 0xC00000F3, 0xC0000102)
 _ASKED = (
     # x86_64, x86, generic, indexes
     (272, 310, 97, (0,)),  # unshare
     (56, 120, 220, (0,)),  # clone
-    (435, 435, 435, (0,)),  # clone3: its flags, which the listener puts there
+    (435, 435, 435, (0,)),  # clone3: its flags, which the agent puts there
     (308, 346, 268, (1,)),  # setns
     (41, 359, 198, (0, 1, 2)),  # socket
     (53, 360, 199, (0, 1, 2)),  # socketpair
@@ -52,7 +52,7 @@ for _x86_64, _x86, _generic, _indexes in _ASKED:
 
 
 class Call(NamedTuple):
-    """One kind of call; `args` are six, None in the place of one that tells nothing."""
+    """One kind of call; `args` are six, None in the place of one that does not matter."""
 
     arch: int
     number: int
@@ -63,7 +63,7 @@ class Call(NamedTuple):
 
 
 class Tally:
-    """How often, and when first and last, in seconds since the epoch."""
+    """How often, and the first and last time, in seconds since the epoch."""
 
     __slots__ = ("count", "first", "last")
 
@@ -73,17 +73,17 @@ class Tally:
         self.last = last
 
     def add(self, other: Tally) -> None:
-        """Count what another has counted."""
+        """Add another's counts."""
         self.count += other.count
         self.first = min(self.first, other.first)
         self.last = max(self.last, other.last)
 
 
 class Tallies:
-    """The calls of one container, or of nobody known.
+    """The calls of one container, or unattributed ones.
 
-    `ended` is when its last process ended, None if nobody saw that. Beyond MOST kinds, programs and
-    arguments are no longer told apart; beyond as many again, only `dropped` counts.
+    `ended` is when its last process ended, None if unknown. Beyond MOST kinds, programs and
+    arguments are no longer distinguished; beyond as many again, only `dropped` counts.
     """
 
     __slots__ = ("_runtimes", "_variety", "calls", "dropped", "ended")
@@ -97,7 +97,7 @@ class Tallies:
 
     @property
     def runtimes(self) -> Tallies:
-        """What the runtime itself called, before the container's program began: counted apart."""
+        """The runtime's own calls, before the container's program started: counted apart."""
         if self._runtimes is None:
             self._runtimes = Tallies()
         return self._runtimes
@@ -113,8 +113,8 @@ class Tallies:
         return max((one.last for one in self.calls.values()), default=None)
 
     def add(self, s: Sighting, times: int = 1) -> None:
-        """Count a call that was made so often at this time."""
-        args = None if s.args is None else self._kept(s.arch, s.number, told(s))
+        """Count a call that was made `times` times at its time."""
+        args = None if s.args is None else self._kept(s.arch, s.number, argument_values(s))
         call = Call(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
         self.count(call, Tally(times, s.time, s.time))
 
@@ -134,7 +134,7 @@ class Tallies:
         return call
 
     def merge(self, other: Tallies) -> None:
-        """Count what another has counted."""
+        """Add another's counts."""
         for call, tally in other.calls.items():
             self.count(call, tally)
         self.dropped += other.dropped
@@ -142,7 +142,7 @@ class Tallies:
             self.runtimes.merge(other._runtimes)
 
     def know(self, call: Call) -> None:
-        """Take a call's arguments, read from a file, for some of the variety that is kept."""
+        """Count a call's arguments, read from a file, towards the variety that is kept."""
         if call.args is not None and any(one is not None for one in call.args):
             self._kept(call.arch, call.number, call.args)
 
@@ -169,19 +169,19 @@ def as_rows(calls: dict[Call, Tally]) -> list[list[Any]]:
     return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
 
 
-def of_json(said: Json) -> Tallies:
+def of_json(fields: Json) -> Tallies:
     """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
     made = Tallies()
-    fill(made, said)
+    fill(made, fields)
     return made
 
 
-def fill(made: Tallies, said: Json) -> None:
+def fill(made: Tallies, fields: Json) -> None:
     """Take in what `as_json` wrote. Raises as `of_json`."""
-    made.ended = None if said["ended"] is None else float(said["ended"])
-    made.dropped = int(said["dropped"])
-    take(made, said["calls"])
-    if apart := said.get("runtimes"):  # a release before had none
+    made.ended = None if fields["ended"] is None else float(fields["ended"])
+    made.dropped = int(fields["dropped"])
+    take(made, fields["calls"])
+    if apart := fields.get("runtimes"):  # earlier releases had none
         take(made.runtimes, apart)
 
 
@@ -195,20 +195,20 @@ def take(made: Tallies, rows: Iterable[Any]) -> None:
         made.know(call)
 
 
-def _rows(said: Iterable[Any]) -> Iterable[list[Any]]:
-    for row in said:
+def _rows(fields: Iterable[Any]) -> Iterable[list[Any]]:
+    for row in fields:
         if not isinstance(row, list) or len(row) != _RECORD_LENGTH:
-            raise ValueError("a row that is none")
+            raise ValueError("it has a malformed row")
         yield row
 
 
 def asked(arch: int, number: int) -> tuple[int, ...]:
-    """Return which arguments profiles are known to ask about; () for none."""
+    """Return the indexes of the arguments that profiles are known to check; () for none."""
     return _INDEXES.get((arch, number & ~_X32_BIT), ())
 
 
-def told(s: Sighting) -> Args:
-    """Return the arguments that tell something, None in the place of others."""
+def argument_values(s: Sighting) -> Args:
+    """Return the arguments that matter, None in the place of others."""
     args = s.args or ()
     indexes = asked(s.arch, s.number)
     if indexes:
@@ -217,5 +217,5 @@ def told(s: Sighting) -> Args:
 
 
 def text(value: str) -> str:
-    """Return text that JSON can hold, of bounded length; of what it returned, the same again."""
+    """Return text that JSON can hold, of bounded length; applied twice, it changes nothing more."""
     return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()[:_LONGEST]

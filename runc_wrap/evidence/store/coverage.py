@@ -1,4 +1,4 @@
-"""How long somebody looked while a container ran, and how much that is worth in words."""
+"""How long a container was watched, how much that is worth, and durations in words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _ENOUGH = ((7 * _DAY, WELL), (_DAY, FAIRLY), (_HOUR, BRIEFLY))
 _FORM = "0000-00-00T00:00:00Z"
 _MONTHS = 12
-_MARCH = 3  # years are counted from March on: the leap day comes last
+_MARCH = 3  # years are counted from March, so that the leap day comes last
 _DAYS_TO_1970 = 719468
 _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1.0, "second"))
 
@@ -47,7 +47,7 @@ def length(intervals: Iterable[Interval]) -> float:
 
 
 def grade(seconds: float, *, doubtful: bool) -> int:
-    """Return how much it is worth to have seen nothing: one of WORDS; doubts take one off."""
+    """Return what it is worth to have seen nothing: an index of WORDS; a doubt takes one off."""
     if seconds <= 0:
         return NONE
     found = next((worth for enough, worth in _ENOUGH if seconds >= enough), HARDLY)
@@ -64,7 +64,7 @@ def words(seconds: float) -> str:
 
 
 def times(number: int) -> str:
-    """Return how often in words: once, 12 times."""
+    """Return a frequency in words: once, 12 times."""
     return "once" if number == 1 else f"{number} times"
 
 
@@ -94,7 +94,7 @@ def _month_days(year: int, month: int) -> int:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Return days since 1970: the calendar modules are too large for an agent."""
+    """Return days since 1970: the calendar modules are too large for the agent."""
     before = year - (month < _MARCH)
     months = (month - _MARCH) % 12
     leaps = before // 4 - before // 100 + before // 400
@@ -102,7 +102,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def rfc3339(seconds: float | None) -> str | None:
-    """Return seconds since the epoch as the ledger writes times."""
+    """Return seconds since the epoch in the ledger's form of times."""
     if seconds is None:
         return None
     try:

@@ -1,18 +1,18 @@
-"""What the agent saw, on disk: one file for each container, and one for all that is not theirs.
+"""The agent's evidence on disk: one file for each container, and one for unattributed calls.
 
     DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
                                   digest of root NUL id; `runtimes` are the runtime's own calls
-    DIR/unattributed.json         the same, of calls whose container is not known
+    DIR/unattributed.json         the same, of calls whose container is unknown
                                   (evidence.store.unattributed_calls)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
-`lost` are [source, why, records, begin, end], several for each source and why; the release before
-had one. `watched` are the times in which somebody looked, for each source. `covered` are audit
-records that were counted: [first serial, last serial, first time, last time]; serials begin anew at
-each boot, times tell boots apart. Until `cleared_until` files of containers that are gone were
-removed. Files are replaced whole, state.json last: where another is newer, something is being
-written. One that is damaged is counted and passed over, whose container it is
-about has no verdict, and the writer puts it aside as FILE.damaged.
+`lost` are [source, why, records, begin, end], several for each source and why; the previous release
+had one. `watched` are the intervals in which each source was watched. `covered` are audit records
+that were counted: [first serial, last serial, first time, last time]; serials begin anew at each
+boot, times tell boots apart. Files of deleted containers last written until `cleared_until` were
+removed. Files are replaced whole, state.json last: if another is newer, a write is in progress. A
+damaged file is counted and skipped, its container gets no verdict, and the writer puts it aside as
+FILE.damaged.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ VERSION = 1
 DAYS = 30
 MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
-_MOMENT, _PAUSE = 0.5, 0.01  # seconds for what is being written to be whole, and between looks
+_MOMENT, _PAUSE = 0.5, 0.01  # seconds for a write in progress to be complete, between checks
 _STATE = "state.json"
 _WRITER = "store"
 _UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 
 
 class Store:
-    """Writes evidence; `flush` brings to disk what changed since. One process has one, no more.
+    """Writes evidence; `flush` writes what has changed. Only one process may have one.
 
-    Raises OSError where the directory cannot be made, and from `flush` where it cannot be written;
-    what was not written is tried again by the next flush.
+    Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the
+    next flush tries again.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Store:
 
     @property
     def looked_until(self) -> float:
-        """When somebody was last said to look, 0.0 for never."""
+        """Until when a source was last watched, 0.0 for never."""
         return self._state.looked_until
 
     def add(
@@ -99,7 +99,7 @@ class Store:
         times: int = 1,
         last: int = 0,
     ) -> None:
-        """Count a call, of nobody known where `key` is None; apart if it is the runtime's own.
+        """Count a call, unattributed if `key` is None; apart if it is the runtime's own.
 
         If it was made several times at its time, `last` is the serial of the last record.
         """
@@ -108,26 +108,26 @@ class Store:
         self._changed.add(key)
 
     def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:
-        """Count calls of a process that is known to be in no container; see `add`."""
+        """Count calls of a process known to be in no container; see `add`."""
         self.cover(s, last)
-        nobodys = self._of(None)
-        count(nobodys.elsewhere if isinstance(nobodys, Strays) else nobodys, s, times=times)
+        strays = self._of(None)
+        count(strays.elsewhere if isinstance(strays, Strays) else strays, s, times=times)
         self._changed.add(None)
 
     def lost(self, one: Lost) -> None:
-        """Note lost records: what comes afterwards is covered apart from what came before."""
+        """Note lost records: a new covered interval begins after them."""
         lose(self._state.lost, one)
         self._state_changed = True
         if one.source == AUDIT:
             self._covering = False
 
     def watched(self, source: str, begin: float, end: float) -> None:
-        """Note that `source` was looked at from `begin` to `end`; call it again as time goes on."""
+        """Note that `source` was watched from `begin` to `end`; call it again as time goes on."""
         watch(self._state.watched.setdefault(source, []), begin, end)
         self._state_changed = True
 
     def unwatched(self, source: str, since: float) -> None:
-        """Note that after all nobody looked at `source` from then on."""
+        """Take back that `source` was watched from then on."""
         unwatch(self._state.watched.get(source, []), since)
         self._state_changed = True
 
@@ -137,7 +137,7 @@ class Store:
         self._changed.add(key)
 
     def flush(self) -> None:
-        """Write what changed; forget what memory need not hold."""
+        """Write what has changed; drop what memory need not hold."""
         try:
             put(self.changes())
         except OSError:
@@ -146,7 +146,7 @@ class Store:
         self.written()
 
     def changes(self) -> list[File]:
-        """Return the files to write for what changed; `written` or `unwritten` must follow."""
+        """Return the files to write for the changes; `written` or `unwritten` must follow."""
         self._state_changed |= bool(self._changed)
         self._writing, self._changed = self._changed, set()
         found = [self._file(key) for key in self._writing]
@@ -156,14 +156,14 @@ class Store:
         return found
 
     def written(self) -> None:
-        """Note that the changes are on disk; forget what memory need not hold."""
+        """Note that the changes are on disk; drop what memory need not hold."""
         self._writing = set()
         for key in list(self._seen)[:-_IN_MEMORY]:
             if key not in self._changed:
                 del self._seen[key]
 
     def unwritten(self) -> None:
-        """Note that the changes are not on disk: they are changes still."""
+        """Note that writing failed: the changes remain to be written."""
         self._changed |= self._writing
         self._writing = set()
         self._state_changed = True
@@ -177,16 +177,16 @@ class Store:
         return len(gone)
 
     def forget(self, days: float = DAYS) -> None:
-        """Forget calls of nobody known that are older than so many days."""
-        nobodys = self._of(None)
-        if isinstance(nobodys, Strays) and nobodys.forget(self._now() - days * 86400):
+        """Forget unattributed calls that are older than so many days."""
+        strays = self._of(None)
+        if isinstance(strays, Strays) and strays.forget(self._now() - days * 86400):
             self._changed.add(None)
 
     def outdated(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> list[tuple[float, str]]:
-        """Find containers last written before so many days, and the oldest above so many.
+        """Return (time, path) of files older than so many days, and of the oldest beyond `most`.
 
-        Those that still are keep theirs, and damaged files stay: nobody knows whose they are. It
-        reads the disk, and nothing that is in memory.
+        Files of existing containers stay, and so do damaged files, whose container is unknown. It
+        reads the disk only, and nothing in memory.
         """
         found = sorted(_ages(f"{self._directory}/containers"))
         limit = self._now() - days * 86400
@@ -199,7 +199,7 @@ class Store:
         return gone
 
     def cleared(self, gone: list[tuple[float, str]]) -> File:
-        """Return the file that says so, which must be on disk before these are removed."""
+        """Return the state file that notes these removals, to be on disk before them."""
         self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
         return self._state_file()
 
@@ -233,9 +233,9 @@ class Store:
         return self._path(key), json_codec.dumps(found)
 
     def cover(self, s: Sighting, serial: int = 0) -> None:
-        """Note that a record was here: whoever finds it in a log need not look at it.
+        """Note that a record was counted: found in a log, it must not count again.
 
-        `serial` is the last one's, of several that say the same.
+        `serial` is the last one's of several equal records.
         """
         if s.source != AUDIT:
             return
@@ -253,10 +253,9 @@ class Store:
 
 
 def load(directory: str | os.PathLike[str]) -> Evidence:
-    """Read all evidence; nothing there is none. Raises PermissionError.
+    """Read all evidence, none if there are no files. Raises PermissionError.
 
-    What is being written meanwhile is read again, for a moment: containers must not be older or
-    newer than what is said of all of them.
+    If a write is in progress, read again for a moment: containers' files must match the state.
     """
     where = os.fspath(directory)
     until = time.monotonic() + _MOMENT
@@ -270,7 +269,7 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
 
 
 def _written(where: str) -> tuple[int, float]:
-    """Return which state.json is there, and since when; zeros for none."""
+    """Return the inode and time of state.json; zeros if there is none."""
     try:
         found = os.stat(f"{where}/{_STATE}", follow_symlinks=False)  # noqa: PTH116 - no pathlib
     except (FileNotFoundError, NotADirectoryError):
@@ -290,7 +289,7 @@ def _read(where: str) -> Evidence:
     _load_state(where, found)
     for _, path in _ages(f"{where}/containers"):
         _load_container(where, path, found)
-    _load_nobodys(where, found)
+    _load_unattributed(where, found)
     for place in (f"{where}/containers", where):
         for _, path in _ages(place, f".json{ASIDE}"):
             found.add_damaged(path.removeprefix(f"{where}/"))
@@ -298,15 +297,15 @@ def _read(where: str) -> Evidence:
 
 
 def container(path: str) -> tuple[Key, Tallies] | None:
-    """Read one container's file, None if it is damaged or gone."""
+    """Read one container's file, None if it is damaged or missing."""
     try:
-        said = _object(path)
-        return (said["root"] + "", said["id"] + ""), call_counts.of_json(said)
+        fields = _object(path)
+        return (fields["root"] + "", fields["id"] + ""), call_counts.of_json(fields)
     except _UNREADABLE:
         return None
 
 
-def _nobodys(path: str) -> Strays | None:
+def _unattributed(path: str) -> Strays | None:
     try:
         return unattributed_calls.of_json(_object(path))
     except _UNREADABLE:
@@ -321,11 +320,11 @@ def _load_container(directory: str, path: str, found: Evidence) -> None:
         found.add_damaged(path.removeprefix(f"{directory}/"))
 
 
-def _load_nobodys(directory: str, found: Evidence) -> None:
+def _load_unattributed(directory: str, found: Evidence) -> None:
     path = f"{directory}/{UNATTRIBUTED}"
     if not os.path.lexists(path):
         return
-    if read := _nobodys(path):
+    if read := _unattributed(path):
         found.unattributed = read
     else:
         found.add_damaged(UNATTRIBUTED)
@@ -336,14 +335,14 @@ def _load_state(directory: str, found: Evidence) -> None:
     if not os.path.lexists(path):
         return
     try:
-        said = _object(path)
-        lost = _holes(said["lost"])
+        fields = _object(path)
+        lost = _holes(fields["lost"])
         watched = {
             str(source): [(float(b), float(e)) for b, e in intervals]
-            for source, intervals in said["watched"].items()
+            for source, intervals in fields["watched"].items()
         }
-        covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in said["covered"]]
-        cleared_until = float(said.get("cleared_until", 0.0))
+        covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in fields["covered"]]
+        cleared_until = float(fields.get("cleared_until", 0.0))
     except _UNREADABLE:
         found.add_damaged(_STATE)
         return
@@ -351,9 +350,9 @@ def _load_state(directory: str, found: Evidence) -> None:
     found.cleared_until = cleared_until
 
 
-def _holes(said: list[list[Any]]) -> Holes:
+def _holes(fields: list[list[Any]]) -> Holes:
     found: Holes = {}
-    for source, why, records, begin, end in said:
+    for source, why, records, begin, end in fields:
         lose(found, Lost(float(end), int(records), str(source), str(why), float(begin)))
     return found
 
@@ -376,15 +375,15 @@ def _object(path: str) -> Json:
 
 
 def put(files: Iterable[File]) -> None:
-    """Replace files, in that order; nothing in memory is looked at. Raises OSError."""
+    """Replace files, in that order; reads nothing in memory. Raises OSError."""
     for path, text in files:
         replace(path, text, is_synced=False, writer=_WRITER)
 
 
 def remove(state: File, gone: list[tuple[float, str]]) -> None:
-    """Write until when something was removed, and remove it. Raises OSError.
+    """Write until when files were removed, and remove them. Raises OSError.
 
-    Were that not synced, what is removed could be gone after a power cut, and nobody say so.
+    The state is synced first: otherwise files could be missing after a power cut without a trace.
     """
     replace(*state, writer=_WRITER)
     for _, path in gone:
@@ -392,7 +391,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
 
 
 def _is_gone(path: str) -> bool:
-    """Return whether a file is of a container whose runtime knows it no more."""
+    """Return whether a file's container no longer exists for its runtime."""
     read = container(path)
     return read is not None and runtime_state.directory(read[0]) is None
 

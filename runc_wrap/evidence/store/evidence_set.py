@@ -1,4 +1,4 @@
-"""All that was seen, in memory: of each container or nobody known, losses, who looked."""
+"""All evidence in memory: calls by container or unattributed, losses, watched intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEX = 64
 
 
 class Evidence:
-    """All that was seen; `damaged` files could not be read. `lost` is by source and why."""
+    """All evidence; `damaged` files could not be read. `lost` is by source and why."""
 
     def __init__(self) -> None:
         self.containers: dict[Key, Tallies] = {}
@@ -42,7 +42,7 @@ class Evidence:
 
     @property
     def looked_until(self) -> float:
-        """When somebody was last said to look, 0.0 for never."""
+        """Until when a source was last watched, 0.0 for never."""
         return max((times[-1][1] for times in self.watched.values() if times), default=0.0)
 
     @property
@@ -51,7 +51,7 @@ class Evidence:
         return len(self._damaged)
 
     def add_stored(self, key: Key, seen: Tallies) -> None:
-        """Take what the agent's file of a container holds."""
+        """Add the contents of the agent's file of a container."""
         self.containers[key] = seen
         self._stored.add(key)
 
@@ -60,15 +60,15 @@ class Evidence:
         return 0.0 if key in self._stored else self.cleared_until
 
     def add_damaged(self, name: str) -> None:
-        """Note a file beneath the directory that could not be read, or was put aside for that."""
+        """Note a file in the directory that could not be read, or was put aside as damaged."""
         self._damaged.add(name.removesuffix(ASIDE))
 
     def is_damaged(self, key: Key) -> bool:
-        """Return whether what was seen in a container could not be read, all or a part of it."""
+        """Return whether a container's evidence could not be read, in full or in part."""
         return bool(self._damaged) and file_name(key) in self._damaged
 
     def add(self, key: Key | None, sighting: Sighting, *, is_elsewhere: bool = False) -> None:
-        """Count a record that a log has, unless the agent has counted it.
+        """Count a record from a log, unless the agent has counted it.
 
         `is_elsewhere`: its process is known to be in no container.
         """
@@ -77,7 +77,7 @@ class Evidence:
             count(of if key is None else self.containers.setdefault(key, Tallies()), sighting)
 
     def has(self, s: Sighting) -> bool:
-        """Return whether the agent has counted this very audit record."""
+        """Return whether the agent has counted this same audit record."""
         if s.source != AUDIT or not self.covered:
             return False
         if len(self._begins) != len(self.covered):
@@ -94,27 +94,27 @@ class Evidence:
         lose(self.lost, one)
 
     def add_watched(self, source: str, begin: float, end: float) -> None:
-        """Note that somebody looked."""
+        """Note that a source was watched."""
         watch(self.watched.setdefault(source, []), begin, end)
 
 
 def file_name(key: Key | None) -> str:
-    """Return where beneath the directory a container's file is."""
+    """Return the path of a container's file within the directory."""
     if key is None:
         return UNATTRIBUTED
     return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
 def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False, times: int = 1) -> None:
-    """Count a call once: of one that was sent to us, an audit record says the same again."""
+    """Count a call, but not the audit record of a call that was also sent to the agent."""
     if s.source != AUDIT or s.code != _USER_NOTIF:
         (of.runtimes if is_runtimes else of).add(s, times)
 
 
 def watch(intervals: list[Interval], begin: float, end: float) -> None:
-    """Add a time to the others, joined with what it touches; they stay in order.
+    """Add an interval to the others, joined with those that it touches; they stay in order.
 
-    Between two lives of who looks nobody does, however short that is: nothing joins over a hole.
+    Gaps stay, however short: between two agents nothing is watched.
     """
     for place, (other_begin, other_end) in enumerate(intervals):
         if begin <= other_end and other_begin <= end:
@@ -127,5 +127,5 @@ def watch(intervals: list[Interval], begin: float, end: float) -> None:
 
 
 def unwatch(intervals: list[Interval], since: float) -> None:
-    """Take away what was noted as watched from then on: nobody saw anything."""
+    """Remove what was noted as watched from then on: the source delivered nothing."""
     intervals[:] = [(begin, min(end, since)) for begin, end in intervals if begin < since]

@@ -1,7 +1,7 @@
-"""When records were lost: times, kind by kind, of bounded number.
+"""Intervals in which records were lost, by kind, in bounded number.
 
-Of too many the nearest become one, with the time between them: rather too much is called lost than
-too little.
+If there are too many, the nearest two are joined with the time between them: better to call too
+much lost than too little.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Kind = tuple[str, str]  # source, why
 
 MOST_KINDS = 200
 MOST = 64  # times of one kind
-EVER = 1e11  # seconds since the epoch: the end of what was lost at a time that nobody knows
-AT_LEAST, AT_MOST = "at least", "at most"  # how a `why` begins whose number is no exact one
+EVER = 1e11  # seconds since the epoch: the end of a loss at an unknown time
+AT_LEAST, AT_MOST = "at least", "at most"  # how a `why` begins whose number is not exact
 
 
 class Hole(NamedTuple):
-    """So many records were lost between two times."""
+    """So many records lost between two times."""
 
     records: int
     begin: float
@@ -36,7 +36,7 @@ Holes = dict[Kind, list[Hole]]
 
 
 def hole_of(one: Lost) -> Hole:
-    """Return when a loss was."""
+    """Return the interval of a loss."""
     if not one.time:
         return Hole(one.records, 0.0, EVER)
     begin = one.time if one.begin is None else min(one.begin, one.time)
@@ -44,7 +44,7 @@ def hole_of(one: Lost) -> Hole:
 
 
 def lose(into: Holes, one: Lost) -> None:
-    """Add a loss to others of its kind; of too many kinds the reasons are not told apart."""
+    """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
     kind = (one.source, call_counts.text(one.why))
     if kind not in into and len(into) >= MOST_KINDS:
         kind = (one.source, "")
@@ -52,7 +52,7 @@ def lose(into: Holes, one: Lost) -> None:
 
 
 def add(holes: list[Hole], one: Hole) -> None:
-    """Add a hole; they stay in order, touch nowhere, and are MOST at most."""
+    """Add a hole; they stay in order, apart from each other, and at most MOST."""
     for other in [each for each in holes if each.begin <= one.end and one.begin <= each.end]:
         holes.remove(other)
         one = _joined(other, one)
@@ -65,7 +65,7 @@ def add(holes: list[Hole], one: Hole) -> None:
 
 
 def between(holes: list[Hole], begin: float, end: float) -> Iterator[Hole]:
-    """Yield the holes that have a moment in common with this time."""
+    """Yield the holes that overlap or touch this interval."""
     return (one for one in holes if one.begin <= end and begin <= one.end)
 
 

@@ -1,10 +1,10 @@
-"""Calls of nobody known, in time: how many when, so that only those of a container's time count.
+"""Unattributed calls with their times, so that only those during a container's life cast doubt.
 
-Calls of one kind that follow each other closely are one span. Where there would be too many spans,
-those with the shortest pause between them become one, so what is kept stays bounded; of such a span
-nobody knows any more when in it the calls were.
+Calls of one kind that follow each other closely are one span. If there would be too many spans, the
+two with the shortest pause between them are joined, so that their number stays bounded; when within
+such a span the calls were made is then no longer known.
 
-`elsewhere` are calls of processes that were seen to be in no container: they are nobody's doubt.
+`elsewhere` are calls of processes known to be in no container: they cast no doubt.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-PAUSE, LONGEST = 1.0, 10.0  # seconds between two calls of one span, and from its first to its last
+PAUSE, LONGEST = 1.0, 10.0  # seconds between two calls of a span, and from its first to its last
 MOST = 4096  # spans of all kinds
 MOST_OF_ONE = 64  # of one kind
 _DIGITS = 3  # of a record's time
 
 
 class Strays(Tallies):
-    """Tallies whose calls are told apart in time."""
+    """Tallies that keep the times of their calls."""
 
     __slots__ = ("beyond", "elsewhere", "spans")
 
@@ -38,7 +38,7 @@ class Strays(Tallies):
         self.elsewhere = Tallies()
 
     def count(self, call: Call, tally: Tally) -> Call | None:
-        """Count calls of one kind, and keep when they were."""
+        """Count calls of one kind, and keep their times."""
         kind = super().count(call, tally)
         spans = self.beyond if kind is None else self.spans.setdefault(kind, [])
         most = MOST_OF_ONE if kind is None else max(min(MOST_OF_ONE, MOST // len(self.spans)), 1)
@@ -47,7 +47,7 @@ class Strays(Tallies):
         return kind
 
     def forget(self, before: float) -> bool:
-        """Forget kinds of calls that were last seen before then; return whether there were any."""
+        """Forget kinds of calls last made before then; return whether there were any."""
         old = [call for call, tally in self.calls.items() if tally.last < before]
         for call in old:
             del self.calls[call], self.spans[call]
@@ -68,20 +68,20 @@ class Strays(Tallies):
         }
 
 
-def of_json(said: Json) -> Strays:
+def of_json(fields: Json) -> Strays:
     """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else.
 
-    What a release before wrote has no spans: each kind of call is one, from its first to its last.
+    Earlier releases wrote no spans: each kind of call is one, from its first to its last.
     """
     made = Strays()
-    call_counts.fill(made, said)
-    if apart := said.get("elsewhere"):
+    call_counts.fill(made, fields)
+    if apart := fields.get("elsewhere"):
         call_counts.take(made.elsewhere, apart)
-    told = said.get("spans")
-    if told and len(told) == len(made.calls):
-        for call, rows in zip(made.calls, told, strict=True):
+    spans = fields.get("spans")
+    if spans and len(spans) == len(made.calls):
+        for call, rows in zip(made.calls, spans, strict=True):
             made.spans[call] = _spans(rows) or made.spans[call]
-    made.beyond = _spans(said.get("beyond", ()))
+    made.beyond = _spans(fields.get("beyond", ()))
     return made
 
 
@@ -96,7 +96,7 @@ def _spans(rows: Iterable[Any]) -> list[Tally]:
 
 
 def _take_in(spans: list[Tally], new: Tally) -> None:
-    """Add calls to the newest span if they belong to it, else as a span of their own."""
+    """Add calls to the newest span if they belong to it, else as a new span."""
     last = spans[-1] if spans else None
     if (
         last
@@ -111,7 +111,7 @@ def _take_in(spans: list[Tally], new: Tally) -> None:
 
 
 def _shorten(spans: list[Tally], most: int) -> None:
-    """Make one span of the two with the shortest pause between them, until there are few."""
+    """Join the two spans with the shortest pause between them, until at most `most` are left."""
     while len(spans) > most:
         pauses = [after.first - before.last for before, after in pairwise(spans)]
         place = pauses.index(min(pauses))

@@ -64,13 +64,13 @@ def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(
         wait_until(lambda: bool(_sight(node).get(AUDIT)), "it to know that it hears nothing", LONG)
         assert "the first network namespace" in _sight(node)[AUDIT]
         doctor = node.control("doctor", ok=False).stdout
-        assert "hears none of the audit records" in doctor
+        assert "receives none of the audit records" in doctor
         assert "hostNetwork: true" in doctor
-        assert "hears none of the audit records" in node.control("status", ok=False).stderr
+        assert "receives none of the audit records" in node.control("status", ok=False).stderr
         gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 0.0'
         assert gauge in node.control("metrics").stdout
-        assert "hears none of the audit records" in agent.daemon.log.read_text()
-        assert "hears none of the audit records" in node.control("report", ok=False).stderr
+        assert "receives none of the audit records" in agent.daemon.log.read_text()
+        assert "receives none of the audit records" in node.control("report", ok=False).stderr
     assert AUDIT not in evidence_files.load(node.prefix / "var" / "evidence").watched
     found = _found(node, bundle)
     assert found["verdict"] is None, found["confidence"]
@@ -87,7 +87,7 @@ def test_an_agent_that_receives_records_says_so_and_does_not_count_its_own(
         wait_until(lambda: _sight(node) == {AUDIT: "", PROCESSES: ""}, "it to see", LONG)
         gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 1.0'
         assert gauge in node.control("metrics").stdout
-        assert "hears none" not in node.control("doctor", ok=False).stdout
+        assert "receives none" not in node.control("doctor", ok=False).stdout
     assert _sight(node) == {}
     found = evidence_files.load(node.prefix / "var" / "evidence")
     assert AUDIT in found.watched

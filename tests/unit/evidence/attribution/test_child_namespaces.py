@@ -67,7 +67,7 @@ def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
     counted: list[Any] = []
     clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
     for call in calls:
-        one.heard(call)
+        one.note(call)
         clones.add(KEY, call)
     clones.settle()
     return counted
@@ -81,7 +81,7 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
     one.forked(7, 8, 100.0)
     one.forked(9, 9, 100.0)
     first, other = (sighting(number=CLONE3, pid=pid, time=100.0) for pid in (7, 9))
-    later = sighting(number=CLONE3, pid=7, time=105.0)  # of whose child nobody has heard
+    later = sighting(number=CLONE3, pid=7, time=105.0)  # of whose child nobody has note
     nothing = (0,) * 5
     assert _counted(one, other, first, later) == [(0, *nothing), None, (NEWUSER, *nothing)]
     assert _counted(Namespaces(), first, first) == [None, None]

@@ -26,7 +26,7 @@ POINTER = 0x7FFF12345678
     ],
 )
 def test_arguments_are_kept_if_they_are_meaningful(seen: Any, kept: tuple[Any, ...]) -> None:
-    assert call_counts.told(seen) == kept
+    assert call_counts.argument_values(seen) == kept
 
 
 def test_calls_of_one_kind_are_counted_together() -> None:
