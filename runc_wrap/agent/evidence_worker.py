@@ -17,6 +17,7 @@ from runc_wrap.agent import sd_protocol
 from runc_wrap.agent.log import say
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.agent.observe import handshake
+from runc_wrap.agent.observe.handshake import Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.observe.rate_limit import Pacing
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.store.evidence_set import Key
 
-_MOST_ARRIVALS = 64
 _COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _PAUSE = 0.01
 _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
@@ -72,7 +72,7 @@ class Worker:
         counters = [each.fd for each in handed if each.name == "progress"]
         self.progress = Progress(counters[0]) if counters else None
         self.handlers: dict[int, Callable[[], None]] = {}
-        self.arriving: dict[int, Arrival] = {}
+        self.arriving = Arrivals(self.poll, self._take, self._keep)
         self.is_over = False
         self.arrivals: socket.socket | None = None
         asked = [each.fd for each in handed if each.name == write_requests.NAME]
@@ -180,8 +180,8 @@ class Worker:
             else:
                 self._lose(listener)
         for fd in others:
-            self._guarded(self.handlers.get(fd, _nothing))
-        self._give_up_late_ones()
+            self._guarded(self._handle, fd)
+        self._guarded(self.arriving.give_up_late_ones)
         self._guarded(self.listeners.expect_no_more)
         self._guarded(self.resting.wake_due)
         self._guarded(self.scrapes.tidy)
@@ -203,6 +203,12 @@ class Worker:
         elif waiting.is_late:
             self.recorder.write_all()
             waiting.answer(self.recorder.has_until)
+
+    def _handle(self, fd: int) -> None:
+        if fd in self.arriving:
+            self.arriving.read(fd)
+        elif fd in self.handlers:
+            self.handlers[fd]()
 
     def _guarded(self, do: Callable[..., None], *words: object) -> None:
         """Do something whose errors must not keep other calls waiting."""
@@ -249,8 +255,7 @@ class Worker:
             self.recorder.record(key, sighting)
 
     def _seconds(self) -> float:
-        due = [arrival.until for arrival in self.arriving.values()]
-        due += [*self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
+        due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
         due += self.questions.due() if self.questions else []
         seconds = [when - time.monotonic() for when in due]
         seconds += [TICK if self.listeners.by_fd or self.arriving else TICK_AT_REST]
@@ -280,40 +285,21 @@ class Worker:
 
     def _begin(self, number: int, fd: int) -> None:
         is_settled = any(one.number == number for one in self.listeners.by_fd.values())
-        arrival = handshake.begun(number, fd, time.monotonic() + handshake.SECONDS)
+        arrival = handshake.begun(number, fd)
         if arrival is None or is_settled:
             self.listeners.let_go(f"{ARRIVING}{number}")
             if arrival:
                 arrival.end()
             return
-        if number in self.listeners.unsettled:  # a killed predecessor had it stored
-            arrival.fds, arrival.is_kept = [self.listeners.unsettled.pop(number)], True
-        self.arriving[fd] = arrival
-        self._watch(fd, lambda: self._read_arrival(fd))
-        self._read_arrival(fd)
-        if len(self.arriving) > _MOST_ARRIVALS:
-            self._settle(next(iter(self.arriving)))
+        stored = self.listeners.unsettled.pop(number, None)  # by a killed predecessor
+        self.arriving.add(arrival, stored)
 
-    def _read_arrival(self, fd: int) -> None:
-        arrival = self.arriving[fd]
-        arrival.read()
-        if arrival.listener is not None and not arrival.is_kept:
+    def _keep(self, arrival: Arrival) -> None:
+        if arrival.listener is not None:
             self.listeners.keep(arrival.number, arrival.listener)
-            arrival.is_kept = True
-        if arrival.is_whole:
-            self._settle(fd)
 
-    def _give_up_late_ones(self) -> None:
-        now = time.monotonic() if self.arriving else 0.0
-        for fd in [fd for fd, arrival in self.arriving.items() if arrival.until <= now]:
-            self._settle(fd)
-
-    def _settle(self, fd: int) -> None:
-        """Take the listener that a connection brought, and close the connection."""
-        arrival = self.arriving.pop(fd)
-        del self.handlers[fd]
-        self.poll.unregister(fd)  # as in _lose
-        arrival.end()
+    def _take(self, arrival: Arrival) -> None:
+        """Take the listener that a connection brought."""
         if arrival.listener is not None:
             state = self._state(arrival)
             listener = self.listeners.add(arrival.number, arrival.listener, state)
@@ -348,7 +334,7 @@ class Worker:
 
     def _held(self) -> Iterator[tuple[str, int]]:
         yield from self.listeners.named()
-        for fd, arrival in self.arriving.items():
+        for fd, arrival in self.arriving:
             yield f"{ARRIVING}{arrival.number}", fd
             if arrival.listener is not None:
                 yield f"{LISTENER}{arrival.number}", arrival.listener
@@ -363,7 +349,3 @@ class Worker:
 
 def _is_passing(name: str) -> bool:
     return bool(number_of(name) or number_of(name, ARRIVING))
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import struct
+import time
 
 from runc_wrap.agent.observe.argument_rules import METADATA, checked
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from runc_wrap.agent.observe.argument_rules import Groups
@@ -27,6 +30,7 @@ LARGEST = 4 << 20  # bytes: the state carries the container's annotations
 SECONDS = 10.0  # for a message to be whole
 _CHUNK = 64 << 10
 _MOST_FDS = 8
+_MOST = 64  # connections at once; beyond it the oldest is taken, whole or not
 _CREDENTIALS = struct.Struct("=iii")
 _LONGEST = 4096  # characters of an id or a path that are kept
 
@@ -108,6 +112,73 @@ class Arrival:
         }
 
 
+class Arrivals:
+    """The connections whose message is not whole yet, watched by `poll`.
+
+    `take` is called with each that is over, once its connection is closed. `keep` is called once
+    with each whose listener has come, before anything else is done with it.
+    """
+
+    def __init__(
+        self,
+        poll: select.epoll,
+        take: Callable[[Arrival], None],
+        keep: Callable[[Arrival], None] | None = None,
+    ) -> None:
+        self._poll = poll
+        self._take = take
+        self._keep = keep
+        self._by_fd: dict[int, Arrival] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_fd)
+
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._by_fd
+
+    def __iter__(self) -> Iterator[tuple[int, Arrival]]:
+        return iter([*self._by_fd.items()])
+
+    def add(self, arrival: Arrival, listener: int | None = None) -> None:
+        """Read a connection from now on; `listener` came over it before, and is kept already."""
+        if listener is not None:
+            arrival.fds, arrival.is_kept = [listener], True
+        fd = arrival.connection.fileno()
+        self._by_fd[fd] = arrival
+        self._poll.register(fd, select.EPOLLIN)
+        self.read(fd)
+        if len(self._by_fd) > _MOST:
+            self._settle(next(iter(self._by_fd)))
+
+    def read(self, fd: int) -> None:
+        """Read what has come over a connection."""
+        arrival = self._by_fd[fd]
+        arrival.read()
+        if arrival.listener is not None and not arrival.is_kept:
+            if self._keep:
+                self._keep(arrival)
+            arrival.is_kept = True
+        if arrival.is_whole:
+            self._settle(fd)
+
+    def give_up_late_ones(self) -> None:
+        """Take the connections whose time is over, whole or not."""
+        now = time.monotonic() if self._by_fd else 0.0
+        for fd, arrival in self:
+            if arrival.until <= now:
+                self._settle(fd)
+
+    def due(self) -> list[float]:
+        """Return when connections are to be given up, on the monotonic clock."""
+        return [arrival.until for arrival in self._by_fd.values()]
+
+    def _settle(self, fd: int) -> None:
+        arrival = self._by_fd.pop(fd)
+        self._poll.unregister(fd)  # closing is not enough: the keeper has a copy
+        arrival.end()
+        self._take(arrival)
+
+
 def _object(text: bytearray) -> Json | None:
     try:
         found = json_codec.loads(bytes(text))
@@ -125,7 +196,7 @@ def given(by: socket.socket) -> tuple[int, int] | None:
     return (int(said), fds[0]) if said and fds else None
 
 
-def begun(number: int, fd: int, until: float) -> Arrival | None:
+def begun(number: int, fd: int) -> Arrival | None:
     """Return a connection as an arrival; close it and return None if its peer is not root."""
     connection = socket.socket(fileno=fd)
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -133,7 +204,7 @@ def begun(number: int, fd: int, until: float) -> Arrival | None:
         connection.close()
         return None
     connection.settimeout(0)
-    return Arrival(connection, until, number)
+    return Arrival(connection, time.monotonic() + SECONDS, number)
 
 
 def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:

@@ -18,6 +18,7 @@ from _signal import SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import sd_protocol, signals, sockets
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import handshake, notify, observed_container
+from runc_wrap.agent.observe.handshake import Arrivals
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import read_state, write_state
 from runc_wrap.agent.observe.observed_container import Container
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.handshake import Arrival
     from runc_wrap.agent.observe.observed_container import Whose
 
-_MOST_ARRIVALS = 64
 _BOUND = b"RUNC_WRAP_BOUND"  # as the keeper has it
 
 
@@ -83,8 +83,8 @@ class Lingering:
         self.inflight = notify.Inflight.new() if memory is None else notify.Inflight(memory)
         self.listeners = {each.fd: number_of(each.name) for each in handed if number_of(each.name)}
         self.others = {name: named[name] for name in ("notify", "lock", LINGERING) if name in named}
-        self.arriving: dict[int, Arrival] = {}
         self.poll = select.epoll()
+        self.arriving = Arrivals(self.poll, self._take)
         self.pacing = Pacing(self.poll)
         self.whose: dict[int, Whose] = {}
         self.own: dict[int, OwnFilters] = {}
@@ -122,12 +122,10 @@ class Lingering:
         for fd in others:
             self._do(fd)
         self.pacing.wake_due()
-        now = time.monotonic()
-        for fd in [fd for fd, arrival in self.arriving.items() if arrival.until <= now]:
-            self._settle(fd)
+        self.arriving.give_up_late_ones()
 
     def _seconds(self) -> float | None:
-        due = [*(arrival.until for arrival in self.arriving.values()), *self.pacing.due()]
+        due = [*self.arriving.due(), *self.pacing.due()]
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _answer(self, fd: int) -> None:
@@ -172,13 +170,13 @@ class Lingering:
         elif fd == self.others.get("notify"):
             self._accept(fd)
         elif fd in self.arriving:
-            self._hear(fd)
+            self.arriving.read(fd)
 
     def _held(self) -> Iterator[Named]:
         yield Named(INFLIGHT, self.inflight.fd)
         for fd, number in self.listeners.items():
             yield Named(f"{LISTENER}{number}", fd)
-        for fd, arrival in self.arriving.items():
+        for fd, arrival in self.arriving:
             yield Named(f"{ARRIVING}{arrival.number}", fd)
             if arrival.listener is not None:
                 yield Named(f"{LISTENER}{arrival.number}", arrival.listener)
@@ -195,34 +193,21 @@ class Lingering:
             return
         finally:
             door.close()
-        taken = [*self.listeners.values(), *(one.number for one in self.arriving.values())]
+        taken = [*self.listeners.values(), *(one.number for _, one in self.arriving)]
         self._begin(1 + max(taken, default=0), fd)
 
     def _begin(self, number: int, fd: int) -> None:
-        arrival = handshake.begun(number, fd, time.monotonic() + handshake.SECONDS)
+        arrival = handshake.begun(number, fd)
         if arrival is None:
             return
-        if number in self.listeners.values():  # what it brought was kept before it was whole
-            known = next(each for each, other in self.listeners.items() if other == number)
+        known = next((each for each, other in self.listeners.items() if other == number), None)
+        if known is not None:  # what it brought was kept before it was whole
             del self.listeners[known], self.whose[known], self.own[known]
             self.poll.unregister(known)
-            arrival.fds, arrival.is_kept = [known], True
-        self.arriving[fd] = arrival
-        self.poll.register(fd, select.EPOLLIN)
-        self._hear(fd)
-        if len(self.arriving) > _MOST_ARRIVALS:
-            self._settle(next(iter(self.arriving)))
+        self.arriving.add(arrival, known)
 
-    def _hear(self, fd: int) -> None:
-        self.arriving[fd].read()
-        if self.arriving[fd].is_whole:
-            self._settle(fd)
-
-    def _settle(self, fd: int) -> None:
-        """Take the listener that a connection brought, and end the connection."""
-        arrival = self.arriving.pop(fd)
-        self.poll.unregister(fd)
-        arrival.end()
+    def _take(self, arrival: Arrival) -> None:
+        """Take the listener that a connection brought."""
         if arrival.listener is None:
             return
         state = arrival.state()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -142,3 +143,83 @@ def test_foreign_metadata_allow_nothing(metadata: str) -> None:
 def test_our_own_metadata_are_read() -> None:
     found = handshake.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
     assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}
+
+
+class Door:
+    """What is taken and kept of connections, and the runtimes' ends of them."""
+
+    def __init__(self) -> None:
+        self.poll = select.epoll()
+        self.taken: list[Arrival] = []
+        self.kept: list[int] = []
+        self.runtimes: list[socket.socket] = []
+        self.arrivals = handshake.Arrivals(
+            self.poll, self.taken.append, lambda one: self.kept.append(one.number)
+        )
+
+    def connect(self, number: int, text: bytes = b"", listener: int | None = None) -> int:
+        runtime, ours = socket.socketpair()
+        self.runtimes.append(runtime)
+        if text:
+            send(runtime, text)
+        arrival = handshake.begun(number, ours.detach())
+        assert arrival
+        fd = arrival.connection.fileno()
+        self.arrivals.add(arrival, listener)
+        return fd
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    one = Door()
+    yield one
+    for runtime in one.runtimes:
+        runtime.close()
+    for arrival in [*one.taken, *(each for _, each in one.arrivals)]:
+        if arrival.listener is not None:
+            os.close(arrival.listener)
+        arrival.end()
+    one.poll.close()
+
+
+def test_who_has_said_all_is_taken_at_once_after_its_listener_was_kept(door: Door) -> None:
+    fd = door.connect(3, json.dumps(MESSAGE).encode())
+    assert ([one.number for one in door.taken], door.kept) == ([3], [3])
+    assert fd not in door.arrivals
+    assert door.taken[0].state() == TOLD
+
+
+def test_a_listener_is_kept_before_the_message_is_whole_and_only_once(door: Door) -> None:
+    text = json.dumps(MESSAGE).encode()
+    fd = door.connect(3, text[:10])
+    assert (door.taken, door.kept) == ([], [3])
+    assert [one for one, _ in door.poll.poll(0)] == [fd]
+    door.runtimes[0].send(text[10:])
+    door.arrivals.read(fd)
+    assert ([one.number for one in door.taken], door.kept) == ([3], [3])
+    assert door.poll.poll(0) == []
+
+
+def test_a_listener_that_was_kept_for_one_killed_is_not_kept_again(door: Door) -> None:
+    listener = os.open("/dev/null", os.O_RDONLY)
+    door.connect(3, listener=listener)
+    assert (door.kept, [one.listener for _, one in door.arrivals]) == ([], [listener])
+
+
+def test_who_is_late_is_taken_with_what_it_has_said(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.connect(3)
+    door.arrivals.give_up_late_ones()
+    assert door.taken == []
+    (due,) = door.arrivals.due()
+    monkeypatch.setattr(time, "monotonic", lambda: due)
+    door.arrivals.give_up_late_ones()
+    assert ([one.listener for one in door.taken], len(door.arrivals)) == ([None], 0)
+
+
+def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -> None:
+    for number in range(handshake._MOST + 1):  # noqa: SLF001 - the bound is what is tested
+        door.connect(number)
+    assert [one.number for one in door.taken] == [0]
+    assert len(door.arrivals) == handshake._MOST  # noqa: SLF001 - as above
