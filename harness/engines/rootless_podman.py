@@ -1,7 +1,7 @@
-"""A user's own Podman: a user, subordinate ids and /run of the test's own, in a mount namespace.
+"""A rootless Podman: a user, subordinate ids and /run for one test, in a mount namespace.
 
-All that the user starts is in one cgroup of the namespace's, so that it ends with it, Podman's own
-process that keeps the user namespace included.
+Everything that the user starts is in one cgroup of the namespace, so that it ends with it,
+including Podman's own process that keeps the user namespace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _IN_CGROUP = 'echo $$ >"$0"/cgroup.procs; exec "$@"'
 
 @dataclass(frozen=True)
 class Rootless:
-    """A user with a Podman; `space` is where root sees what that user does."""
+    """A user with a Podman; root sees the user's files and processes in `space`."""
 
     directory: Path
     space: MountNamespace
@@ -41,7 +41,7 @@ class Rootless:
         return Path(f"/sys/fs/cgroup/pids{self.space.cgroup}/user")
 
     def user(self, *words: str | Path) -> Run:
-        """Run a program as the user, whatever its outcome."""
+        """Run a program as the user; a failure is returned."""
         own = [f"HOME={self.directory}/home", f"XDG_RUNTIME_DIR={OWN}", f"PATH={SEARCH}"]
         conf = f"CONTAINERS_CONF={self.directory}/containers.conf"
         become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
@@ -50,7 +50,7 @@ class Rootless:
         return attempt([*self.space.prefix, *into, quiet, *become, *words], seconds=120)
 
     def root(self, *words: str | Path) -> Run:
-        """Run a program as root where the user's files are seen, whatever its outcome."""
+        """Run a program as root in the user's mount namespace; a failure is returned."""
         return attempt([*self.space.prefix, *words])
 
     def podman(self, *words: str | Path) -> str:
@@ -62,7 +62,7 @@ class Rootless:
 
 @contextlib.contextmanager
 def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iterator[Rootless]:
-    """Give a user's Podman with these runtimes; the directory must be the user's to enter."""
+    """Yield a user's Podman with these runtimes; the user must be able to enter the directory."""
     requires("podman", "conmon", "newuidmap", "setpriv", "nsenter", root=True)
     (directory / "home").mkdir()
     os.chown(directory / "home", UID, UID)
@@ -82,7 +82,7 @@ def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iter
 
 
 def _know_the_user(directory: Path, space: MountNamespace) -> None:
-    """Let programs in the namespace know the user and the user's subordinate ids."""
+    """Add the user and the user's subordinate ids to the namespace's /etc files."""
     lines = {
         "passwd": f"tester:x:{UID}:{UID}::{directory}/home:/bin/sh\n",
         "group": f"tester:x:{UID}:\n",

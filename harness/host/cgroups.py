@@ -18,7 +18,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 @contextlib.contextmanager
 def limited(pid: int, controller: str, limits: Mapping[str, str]) -> Iterator[None]:
-    """Have a process in a group with these limits; afterwards it is where it was, without them."""
+    """Move a process into a group with these limits; afterwards move it back."""
     parent = _ROOT / controller
     if not (parent / "cgroup.procs").exists():
         unmet(f"needs the {controller} controller of cgroup version 1")
@@ -33,7 +33,7 @@ def limited(pid: int, controller: str, limits: Mapping[str, str]) -> Iterator[No
         with contextlib.suppress(ProcessLookupError):  # it may have been killed
             (parent / before / "cgroup.procs").write_text(str(pid))
     finally:
-        if (group / "memory.limit_in_bytes").exists():  # who waits for memory gets it, to end
+        if (group / "memory.limit_in_bytes").exists():  # a process that waits for memory can end
             (group / "memory.limit_in_bytes").write_text("-1")
         wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
         group.rmdir()

@@ -1,6 +1,6 @@
-"""A file, or a directory, whose file system never answers: FUSE by hand (linux:uapi/linux/fuse.h).
+"""A file or directory whose file system never answers: minimal FUSE (linux:uapi/linux/fuse.h).
 
-Its root is the file. Once the server is gone the kernel gives up on all that still wait.
+Its root is the file. When the server ends, the kernel fails all waiting requests.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ANSWER = struct.Struct("=IiQ")  # length, error, unique
 _VERSION = struct.Struct("=IIIIHHI10I")  # major, minor, readahead, flags, two bounds, max_write
 _ATTRIBUTES = struct.Struct("=QII6Q10I")  # valid for (s, ns), 6 times 64 bits, then from atimensec
 _OPENED = struct.Struct("=QII")
-_KEEP_CACHE = 2  # without, who opens it waits for those that read it
+_KEEP_CACHE = 2  # without it, an open would wait for pending reads
 _ENOSYS = 38
 _SIZE, _MODE = 4096, stat.S_IFREG | 0o444
 
 
 @contextlib.contextmanager
 def deaf_file(path: Path) -> Iterator[Path]:
-    """Give a file of 4096 bytes, which nobody can read to its end."""
+    """Yield a file of 4096 bytes that no process can read to its end."""
     requires(root=True)
     path.write_text("")
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -65,7 +65,7 @@ sys.exit(libc.mount(b"deaf", sys.argv[1].encode(), b"fuse", 0, options.encode())
 
 @contextlib.contextmanager
 def deaf_directory(path: str, inside: Sequence[str], owner: int) -> Iterator[None]:
-    """Mount a directory of `owner` that says nothing of itself; `inside` leads to its namespace."""
+    """Mount a directory of `owner` that never answers stat(2); `inside` leads to its namespace."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     words = [*inside, sys.executable, "-c", _MOUNT, path, str(device), str(owner)]
     subprocess.run(words, pass_fds=[device], check=True)

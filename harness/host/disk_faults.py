@@ -1,13 +1,13 @@
-"""What a piece of code does to the disk, call by call: each may fail, and what a crash leaves.
+"""Every call of a piece of code that changes the disk: each may fail, and what a crash leaves.
 
-Every way in which Python writes is taken: os, posix, and file objects (open, Path.open, os.fdopen).
-`recorded` remembers after each call what a process that is killed there leaves, and what a power
-cut may leave. Of a power cut nothing is assumed that POSIX does not promise: what is in a file is
-there after its fsync, and a name after its directory's fsync. Names that were not synced may all be
-there, or none, or those of one call without those before it.
+All ways in which Python writes are intercepted: os, posix, and file objects (open, Path.open,
+os.fdopen). `recorded` stores after each call what a process that is killed there leaves, and what a
+power failure may leave. For a power failure only POSIX' promises are assumed: a file's content is
+durable after its fsync, and a name after its directory's fsync. Of names that were not synced all
+may be there, or none, or those of one call without those of earlier calls.
 
-`failing` has the Nth of those calls fail. EINTR is none of its errors: Python itself makes a call
-again that a signal ended.
+`failing` makes the Nth of those calls fail. It never uses EINTR, because Python itself repeats a
+call that a signal interrupted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SYNCS = ("fsync", "fdatasync")
 _NEED_ROOM = ("open", "write", "pwrite", "rename", "replace", "link", "symlink", "mkdir", *_SYNCS)
 _CALLS = (*_NEED_ROOM, *"ftruncate truncate unlink remove rmdir chmod fchmod chown fchown".split())
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_STANDARD = (1, 2)  # what is said there is no matter of the disk
+_STANDARD = (1, 2)  # output there does not concern the disk
 Tree = dict[str, bytes | str | None]  # by path beneath the root: a file, a link, a directory
 
 SHORT = "a short write"
@@ -42,7 +42,7 @@ FAULTS = (FULL, BROKEN, SHORT)
 
 
 def put(tree: Tree, target: Path) -> Path:
-    """Make on the real disk what a crash left."""
+    """Create on the real disk what a crash left."""
     target.mkdir(parents=True)
     for name, what in sorted(tree.items()):
         if what is None:
@@ -75,7 +75,7 @@ def crashes(moments: list[Moment]) -> Iterator[tuple[str, Tree]]:
 
 @contextlib.contextmanager
 def recorded(root: Path) -> Iterator[list[Moment]]:
-    """Give the moments of what is done beneath a directory, the first before any call."""
+    """Yield the moments of what is done beneath a directory, the first before any call."""
     model = _Model(root)
     moments = [model.moment("nothing yet")]
 
@@ -96,7 +96,7 @@ def recorded(root: Path) -> Iterator[list[Moment]]:
 
 @dataclass
 class Failing:
-    """`failed` tells whether there was an Nth call."""
+    """`failed` says whether there was an Nth call."""
 
     failed: str = ""
     calls: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Failing:
 
 @contextlib.contextmanager
 def failing(number: int, fault: int | str, *, lasting: bool = False) -> Iterator[Failing]:
-    """Have the Nth call fail; `lasting`: all from there on that need room on the disk."""
+    """Make the Nth call fail; `lasting`: also all later ones that need disk space."""
     told = Failing()
 
     def around(name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -131,7 +131,7 @@ def _shortened(name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def _taken(around: Around) -> Iterator[None]:
-    """Have `around(name, call, arguments)` make each call that changes the disk."""
+    """Let `around(name, call, arguments)` make each call that changes the disk."""
     opened = _opener(around)
     with pytest.MonkeyPatch.context() as patch:
         for module in (os, posix):
@@ -152,11 +152,11 @@ def _wrapped(name: str, real: Callable[..., Any], around: Around) -> Callable[..
 
 
 def _opener(around: Around) -> Callable[..., Any]:
-    """Return what stands in for open()."""
+    """Return the replacement of open()."""
     real_open = io.open
 
     class Raw(io.FileIO):
-        """What stands beneath a file object."""
+        """The raw stream of a file object."""
 
         def write(self, data: Any, /) -> int:
             return int(around("write", super().write, (data,)))
@@ -177,7 +177,7 @@ def _opener(around: Around) -> Callable[..., Any]:
 
 @dataclass
 class _Node:
-    """One inode: what is surely on the disk of it, and of a directory what may be as well."""
+    """One inode: its durable content, and for a directory also what may be on the disk."""
 
     durable: bytes | str | dict[str, int]
     names: dict[str, int] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class _Node:
 
 
 class _Model:
-    """What of a tree is on the disk. Inodes are held open, so that no number comes again."""
+    """The part of a tree that is on the disk. Inodes are held open, so that no number is reused."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
@@ -206,7 +206,7 @@ class _Model:
             os.close(fd)
 
     def look(self) -> None:
-        """Note what has changed since the last look, as what one call did to each directory."""
+        """Record the changes since the last look as one call's changes to each directory."""
         self._look(self._root)
 
     def _look(self, directory: str) -> int:
@@ -236,7 +236,7 @@ class _Model:
         return found.st_ino
 
     def sync(self, descriptor: int) -> None:
-        """Note an fsync."""
+        """Record an fsync."""
         node = self._nodes.get(os.fstat(descriptor).st_ino)
         if node is None:
             return

@@ -17,7 +17,7 @@ _SIZE = 16 << 20  # bytes
 
 @contextlib.contextmanager
 def own_disk(directory: Path, image: Path) -> Iterator[None]:
-    """Give a directory a file system of its own, in the file `image`, which is made."""
+    """Mount a separate file system on a directory, in the new file `image`."""
     requires("mkfs.ext4", "fsfreeze", "/dev/loop-control", root=True)
     with image.open("wb") as file:
         file.truncate(_SIZE)
@@ -32,7 +32,7 @@ def own_disk(directory: Path, image: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(directory: Path) -> Iterator[None]:
-    """Have whoever writes there wait, unkillable, while the block runs."""
+    """Make every writer there wait, unkillable, during the block."""
     run(["fsfreeze", "--freeze", directory])
     try:
         yield

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 READY = "holding"
-PATIENCE = 5  # seconds for killed processes to be gone
+PATIENCE = 5  # seconds to wait for killed processes
 
 
 def main(outside: str) -> None:
-    """Wait for SIGTERM, then kill what is in here; never do so in the starter's own namespace."""
+    """Wait for SIGTERM, then kill everything in here; never in the starter's own namespace."""
     inside = mounts_of(os.getpid())
     if inside == outside:
         sys.exit("holder.py: not in a mount namespace of its own")
@@ -33,12 +33,12 @@ def main(outside: str) -> None:
 
 
 def cgroup_of(holder: int) -> str:
-    """Return the path of the cgroup beneath which the containers of a namespace are put."""
+    """Return the path of the cgroup for the containers of a namespace."""
     return f"/runc-wrap-test-{holder}"
 
 
 def remove_cgroups() -> None:
-    """Remove our cgroup from every hierarchy: version 1's have one each."""
+    """Remove our cgroup from every hierarchy: each of version 1 has its own."""
     for top in Path("/sys/fs/cgroup").glob(f"*{cgroup_of(os.getpid())}"):
         for directory in [*sorted(top.rglob("*/"), reverse=True), top]:
             with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def mounts_of(pid: int) -> str:
 
 
 def is_in_our_cgroup(pid: int) -> bool:
-    """Tell whether a process is in a container of this namespace, whatever its mounts."""
+    """Return whether a process is in a container of this namespace, whatever its mounts."""
     with contextlib.suppress(OSError):
         return f":{cgroup_of(os.getpid())}/" in Path(f"/proc/{pid}/cgroup").read_text()
     return False

@@ -15,14 +15,14 @@ from harness.host import namespace_holder as holding
 from harness.host.namespace_holder import mounts_of
 from harness.host.processes import Daemon, attempt, run
 
-# Where runc and crun keep their states, shims their sockets, and Podman its locks.
+# The directories of runc's and crun's states, shims' sockets, and Podman's locks.
 SHARED = (Path("/run"), Path("/dev/shm"))
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
 @dataclass(frozen=True)
 class MountNamespace:
-    """One that lives as long as its holder process; `prefix` goes in front of any argv."""
+    """A namespace that lives as long as its holder process; put `prefix` in front of any argv."""
 
     pid: int
 
@@ -32,7 +32,7 @@ class MountNamespace:
         return holding.cgroup_of(self.pid)
 
     def inside(self, path: Path) -> Path:
-        """Return where the host sees a path of this namespace."""
+        """Return the host's path of a path in this namespace."""
         return Path(f"/proc/{self.pid}/root{path}")
 
     @property
@@ -43,9 +43,9 @@ class MountNamespace:
 
 @contextlib.contextmanager
 def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[MountNamespace]:
-    """Hold a namespace open; its own SHARED places and no unified hierarchy.
+    """Hold a namespace open, with its own SHARED directories and without a unified hierarchy.
 
-    `small` are directories which become file systems of their own, path to size ("32m"): a test
+    `small` are directories that get their own file systems, path to size ("32m"): a test
     can fill those without filling the machine.
     """
     outside = mounts_of(os.getpid())

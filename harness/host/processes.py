@@ -1,4 +1,4 @@
-"""Starting programs, and ending exactly those that were started, by their own pid."""
+"""Starting programs, and ending exactly these by their pid."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ Argv = Sequence[str | os.PathLike[str]]
 
 
 # runc 1.1 copies itself to a memfd and seals the copy (libcontainer/nsenter/cloned_binary.c); Linux
-# refuses that for as long as anything else holds one of the copy's pages (mm/memfd.c). Seen once,
-# in CI, among thousands of containers; runc gives up, and nothing has been started. The first words
-# are in runc's log; an engine shows another: init hung up before it said that it has its copy.
+# refuses that while anything else holds one of the copy's pages (mm/memfd.c). Seen once, in CI,
+# among thousands of containers; runc gives up, and nothing has been started. The first message
+# is in runc's log; an engine shows another: init closed its pipe before it reported its copy.
 _NOT_SEALED = (
     "could not ensure we are a cloned binary: Device or resource busy",
     "unable to start container process: waiting for init preliminary setup: ",
@@ -28,11 +28,11 @@ _NOT_SEALED = (
 
 
 class CommandError(AssertionError):
-    """A command which had to succeed did not; its whole output is the message."""
+    """A command that had to succeed failed; its whole output is the message."""
 
 
 class NotSealedWarning(UserWarning):
-    """The kernel refused runc the seal on its own copy, and the command was run once more."""
+    """The kernel refused runc the seal on its own copy, and the command was repeated."""
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def attempt(
 ) -> Run:
     """Run to the end; both outputs are text. Any exit status is a result.
 
-    Once more where runc did not come to run: `again` tidies up and returns the words for that.
+    Repeat it if runc did not even start: `again` cleans up and returns the words for that.
     """
     done = _once(argv, env, stdin, seconds)
     if done.returncode and is_not_sealed(done.stdout + done.stderr):
@@ -87,7 +87,7 @@ def run(
 
 
 def is_not_sealed(told: str) -> bool:
-    """Tell, and warn, whether the kernel refused runc the seal: then it is worth another call."""
+    """Return, and warn, whether the kernel refused runc the seal: then repeat the call."""
     if any(words in told for words in _NOT_SEALED):
         warnings.warn(NotSealedWarning(told), stacklevel=2)
         return True
@@ -99,7 +99,7 @@ def _words(argv: Argv) -> list[str]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Poll until the condition holds; say what was waited for when it never does."""
+    """Poll until the condition holds; if it never does, report what was waited for."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -109,7 +109,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
 
 @contextlib.contextmanager
 def short_directory(name: str) -> Iterator[Path]:
-    """Give a directory whose path is short enough for unix sockets (108 bytes), then remove it."""
+    """Yield a directory whose path is short enough for unix sockets (108 bytes), then remove it."""
     directory = Path(tempfile.mkdtemp(prefix=f"rw-{name}-", dir="/tmp"))
     try:
         yield directory
@@ -134,7 +134,7 @@ class Daemon:
         self.pid = self.process.pid
 
     def wait_ready(self, ready: Callable[[], bool], what: str) -> None:
-        """Wait until it serves; if it ends instead, fail with the end of its log."""
+        """Wait until it is ready; if it ends instead, fail with the end of its log."""
 
         def ended_or_ready() -> bool:
             return self.process.poll() is not None or ready()
@@ -147,11 +147,11 @@ class Daemon:
             raise CommandError(f"{what} ended at once\n{self.tail()}")
 
     def tail(self) -> str:
-        """Return the last lines that it wrote."""
+        """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
 
     def stop(self) -> None:
-        """Ask it to end, then insist."""
+        """Terminate it, then kill it."""
         self.process.terminate()
         try:
             self.process.wait(15)
@@ -163,7 +163,7 @@ class Daemon:
 def wait_for_next_second() -> None:
     """Wait for the clock's next whole second.
 
-    The ledger tells to the second when a container began, so what another test had logged in that
-    very second may have been its own.
+    The ledger has a container's start to the second, so records of another test in the same second
+    could be taken for its own.
     """
     time.sleep(1.0 - time.time() % 1.0)

@@ -1,4 +1,4 @@
-"""Making audit records on purpose, and text as the kernel and its readers write them."""
+"""Causing audit records, and text as the kernel and its readers write it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELDS = (
 )
 SECCOMP = b"type=SECCOMP msg="
 
-# Logs getppid (sysno of the native ABI) once for each comm given in hex; says its pid first.
+# Logs getppid (sysno of the native ABI) once for each comm given in hex; prints its pid first.
 _PROVOKER = """
 import os, sys, pyseccomp
 rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
@@ -32,7 +32,7 @@ for comm in sys.argv[1:]:
 
 
 def provoke(*comms: bytes) -> int:
-    """Have a process call getppid under a filter that logs it, once under each name; its pid."""
+    """Run a process that calls getppid under a logging filter, once per name; return its pid."""
     words = [comm.hex() for comm in comms]
     done = subprocess.run(
         [sys.executable, "-c", _PROVOKER, *words],

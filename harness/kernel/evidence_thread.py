@@ -1,4 +1,4 @@
-"""What the agent's evidence worker does, in a thread of the test: kernel -> container -> store."""
+"""The work of the agent's evidence worker in a thread of the test: kernel -> container -> store."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Collector:
 
 @contextmanager
 def collecting(prefix: Path) -> Iterator[Collector]:
-    """Collect while the block runs; what was seen is on disk when it ends."""
+    """Collect during the block; the evidence is on disk when it ends."""
     collector = Collector(prefix)
     thread = threading.Thread(target=collector.run)
     thread.start()

@@ -1,7 +1,7 @@
-"""A process' filters, read back from the kernel, and what they say of a call. No code of ours.
+"""A process' filters, read back from the kernel, and their answers to a call, without our code.
 
 The reader is ptrace(2), PTRACE_SECCOMP_GET_FILTER; the evaluator is classic BPF as seccomp takes it
-(net/core/filter.c, seccomp_check_filter), written down once more so that none of ours is believed.
+(net/core/filter.c, seccomp_check_filter), implemented independently of ours.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Instruction(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """SECCOMP_RET_* with its data, and whether any argument was looked at on the way."""
+    """SECCOMP_RET_* with its data, and whether the filter read any argument."""
 
     value: int
     by_arguments: bool
@@ -72,7 +72,7 @@ class Filters:
     _known: dict[tuple[int, ...], Answer] = field(default_factory=dict)
 
     def of(self, call: Made) -> Answer:
-        """Return what the kernel answers: of all filters' answers the least."""
+        """Return what the kernel answers: the lowest of all filters' answers."""
         key = (call.arch, call.number)
         if (found := self._known.get(key)) and not found.by_arguments:
             return found

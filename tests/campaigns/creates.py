@@ -1,6 +1,6 @@
-"""One create under one fault, and what became of it: the runtime's own view of the config is kept.
+"""One create under one fault, and its result, with the config as the runtime read it.
 
-The runtime is witness.c, which starts nothing. So a create costs what our own part of it costs.
+The runtime is witness.c, which starts nothing, so that a create costs only our own part.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What a create came to; the last three must never be. A fault kills it, or an allocation that fails
-# within orjson, which has no answer to that but SIGSEGV.
+# Results of a create; the last three must never occur. KILLED: by the fault, or by a failed
+# allocation within orjson, which ends in SIGSEGV.
 STARTED, REFUSED, KILLED = "started", "refused", "killed"
-# CPython may go on for ever where it has no memory for its own imports (seen with 4 MB), until its
-# engine loses patience. Under any other fault that is a create that is lost.
+# CPython may never end if it has no memory for its own imports (seen with 4 MB), until its engine's
+# timeout. Under any other fault that is a lost create.
 HUNG = "hung"
 UNCONFINED, LOST, HALF = "unconfined by mistake", "lost", "half a file"
 WRONG = (UNCONFINED, LOST, HALF)
 
 _SECONDS = 20
 _LEFT_BESIDE = ".config.json.runc-wrap."
-# What a container brings along, and whether the policy's profile is put in.
+# A container's own settings, and whether the policy's profile is injected.
 VARIANTS: dict[str, tuple[Json, Json, bool]] = {
     "plain": ({}, {}, True),
     "opted out": ({"runc-wrap/seccomp": "unconfined"}, {}, False),
@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[Json, Json, bool]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong: inject.c's AT and WHAT; words that the command begins with; environment."""
+    """A fault: inject.c's AT and WHAT; words in front of the command; environment."""
 
     at: int = 0
     what: str = "none"
@@ -54,13 +54,13 @@ class Fault:
 
     @property
     def may_refuse(self) -> bool:
-        """Tell whether a refusal is an answer to this fault."""
+        """Return whether a refusal is the right answer to this fault."""
         return bool(self.at or self.before or self.variables)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a create came to, and in words why; `calls` are those that inject.c counted."""
+    """A create's result, and the reason in words; `calls` are those that inject.c counted."""
 
     name: str
     outcome: str
@@ -83,7 +83,7 @@ class Creator:
     blocks: list[Json] = field(default_factory=list)
 
     def create(self, name: str, variant: str, fault: Fault) -> Result:
-        """Make one create and judge it."""
+        """Run one create and return its result."""
         before = self._prepare(name, variant)
         try:
             done = self._made(name, fault)
@@ -111,7 +111,7 @@ class Creator:
 
     @property
     def seen(self) -> Path:
-        """What the runtime was given, by another name."""
+        """The runtime's input, by another name."""
         return self.directory / "seen.json"
 
     @property
@@ -168,7 +168,7 @@ class Creator:
         return STARTED, ""
 
     def _is_confined(self, before: bytes, now: bytes) -> bool:
-        """Tell whether a config is the old one with one of the blocks in it, and nothing else."""
+        """Return whether a config is the old one with one of the blocks in it, and nothing else."""
         try:
             found = json.loads(now)
             block = found["linux"].pop("seccomp")
@@ -177,7 +177,7 @@ class Creator:
         return block in self.blocks and found == json.loads(before)
 
     def block_in_force(self) -> Json:
-        """Return the block that the policy in force puts into a plain config."""
+        """Return the block that the policy in force injects into a plain config."""
         self._prepare("first", "plain")
         done = subprocess.run(
             self._argv("first", Fault()), capture_output=True, text=True, check=False, timeout=60
@@ -188,9 +188,9 @@ class Creator:
 
 
 def _told(text: str) -> tuple[int, int, bool]:
-    """Return the calls, the wait status and whether anything went wrong, as inject.c says.
+    """Return the calls, the wait status and whether a fault occurred, as inject.c reports.
 
-    It says nothing where it could not start itself, as beneath a limit of memory: as status 1.
+    If inject.c itself could not start, as under a memory limit, it reports nothing: status 1.
     """
     with contextlib.suppress(ValueError):
         calls, status, went_wrong = map(int, text.split())

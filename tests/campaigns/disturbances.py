@@ -1,4 +1,4 @@
-"""What goes on beside creates: services that are killed, policies and releases that change.
+"""What happens beside creates: services that are killed, policies and releases that change.
 
 Each is called again and again, from a thread of its own, while creates are made.
 """

@@ -270,7 +270,7 @@ def campaign(creates: int, seed: int, kinds: Sequence[str] = tuple(KINDS)) -> Ta
 
 
 def _in_force(kind: str, made: Machine) -> None:
-    """Only where policies are swapped may the other one's block be injected."""
+    """The other policy's block may be injected only if policies are swapped."""
     made.installed.configure(f'runtime = ["{made.runtime}"]\n{disturbances.ENFORCE}')
     audit, enforce = made.both
     for creator in made.creators:
@@ -278,7 +278,7 @@ def _in_force(kind: str, made: Machine) -> None:
 
 
 def main() -> int:
-    """Be the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--creates", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))

@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing of everything that reads bytes of others (atheris, which is libFuzzer).
+"""Coverage-guided fuzzing of everything that reads foreign bytes (atheris, which is libFuzzer).
 
     python -m tests.campaigns.fuzz --seconds 3600 [--runs N] [--seed N] [TARGET ...]
 
-Each target has a process of its own and that much time, two of them at once. Corpus and crashes lie
-in build/fuzz/TARGET; what crashed is kept there, and its repr is printed. Exit status 1 if any did.
+Each target has its own process and that much time, two of them at once. Corpus and crashes are in
+build/fuzz/TARGET; the repr of each crashing input is printed. Exit status 1 if there was a crash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SOURCES = "/usr/share/gocode"  # where Debian's packages put Go's
 
 @dataclass(frozen=True)
 class Found:
-    """What fuzzing one target came to: inputs tried, places reached, what crashed it."""
+    """The result of fuzzing one target: inputs tried, code covered, inputs that crashed it."""
 
     target: str
     tried: int
@@ -52,7 +52,7 @@ def decoder(directory: Path) -> Path:
 
 
 def fuzzed(target: str, directory: Path, flags: list[str], decoder_path: Path) -> Found:
-    """Fuzz one target in a process of its own until its time or its runs are over."""
+    """Fuzz one target in its own process until its time or its runs are over."""
     place = directory / target
     corpus = place / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def fuzzed(target: str, directory: Path, flags: list[str], decoder_path: Path) -
 def campaign(
     targets: list[str], directory: Path, flags: list[str], at_once: int = 2
 ) -> list[Found]:
-    """Fuzz these targets, and print what each came to."""
+    """Fuzz these targets, and print each result."""
     directory.mkdir(parents=True, exist_ok=True)
     program_path = decoder(directory)
     with ThreadPoolExecutor(at_once) as workers:
@@ -98,7 +98,7 @@ def campaign(
 
 
 def main() -> int:
-    """Be the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--runs", type=int, default=-1)

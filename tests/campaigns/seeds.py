@@ -1,4 +1,4 @@
-"""What fuzzing begins with: a few sound inputs for each target."""
+"""The initial corpus: a few valid inputs for each target."""
 
 from __future__ import annotations
 

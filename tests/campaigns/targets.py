@@ -1,7 +1,7 @@
-"""What is fuzzed: each function takes bytes that somebody else controls, and raises on a defect.
+"""The fuzzed targets: each function takes foreign bytes, and raises on a defect.
 
-A refusal that the code promises is no defect. Where there is another reader of the same bytes it is
-asked as well: for config.json runc's own decoder, decoded.go.
+A documented refusal is not a defect. If there is another reader of the same bytes, the results are
+compared: for config.json with runc's own decoder, decoded.go.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _LENGTH = struct.Struct("<I")
 
 
 class Defect(AssertionError):
-    """What was found to be wrong."""
+    """A defect that was found."""
 
 
 def config(data: bytes) -> None:
-    """Read a config.json, and put a block in: runc must read that block, and the rest as before."""
+    """Read a config.json, and inject a block: runc must read that block, and the rest as before."""
     try:
         found = json_ambiguity.parsed(data)
         json_ambiguity.check_nul(data)
@@ -76,7 +76,7 @@ def config(data: bytes) -> None:
 
 
 def _is_odd(found: Json) -> bool:
-    """Tell whether linux.seccomp is an object that says nothing, which Go shows otherwise."""
+    """Return whether linux.seccomp is an empty object, which Go prints differently."""
     linux = found.get("linux")
     return isinstance(linux, dict) and isinstance(linux.get("seccomp"), dict)
 
@@ -94,7 +94,7 @@ def _as_runc_shows(block: Json) -> Json:
 
 
 def decoded(data: bytes) -> Json | None:
-    """Return what runc's decoder makes of a config, None if it reads none."""
+    """Return a config as runc's decoder reads it, None if it refuses it."""
     decoder = _decoder()
     if decoder.stdin is None or decoder.stdout is None:
         raise Defect("the decoder has no pipes")
@@ -122,9 +122,9 @@ def words(data: bytes) -> None:
 
 
 def audit(data: bytes) -> None:
-    """Read a log of audit records: in one piece, and in two, which must say the same.
+    """Read a log of audit records in one piece and in two, with the same result.
 
-    In which order a chunk's losses and records come is not said.
+    The order of losses and records within a chunk is not defined.
     """
     whole = _read(line_stream.Lines("it"), data)
     at = len(data) // 2
@@ -159,7 +159,7 @@ def journal(data: bytes) -> None:
 
 
 def request(data: bytes) -> None:
-    """Read a packet of the decide socket, as far as it is read before any file is."""
+    """Read a packet of the decide socket, up to the point where files are read."""
     found = wire.parsed(data)
     if found:
         with contextlib.suppress(Refusal, Malformed):
@@ -167,7 +167,7 @@ def request(data: bytes) -> None:
 
 
 def notification(data: bytes) -> None:
-    """Hear a runtime's message at the notify socket, with a descriptor beside it."""
+    """Receive a runtime's message at the notify socket, with a descriptor."""
     here, there = socket.socketpair()
     arrival = handshake.Arrival(here, 0.0)
     here.settimeout(0)
@@ -196,7 +196,7 @@ def record(data: bytes) -> None:
 
 
 def evidence(data: bytes) -> None:
-    """Load a store of evidence whose files hold this, and its state too."""
+    """Load an evidence store with this as the content of its files and its state."""
     directory = _directory()
     for name in ("containers/0.json", "state.json", "unattributed.json"):
         (directory / name).write_bytes(data)
@@ -211,7 +211,7 @@ def _directory() -> Path:
 
 
 def program(data: bytes) -> None:
-    """Read a filter's instructions, run it, and explore it: what is explored must agree."""
+    """Read a filter's instructions, run it, and explore its paths: the results must agree."""
     size = len(data) // 8 * 8
     try:
         found = bpf.program(data[:size])
@@ -233,7 +233,7 @@ def profile(data: bytes) -> None:
 
 
 def scrape(data: bytes) -> None:
-    """Read the head of a scrape: only GET of one path is answered, with a Host that is ours."""
+    """Read the head of a scrape: only GET of one path with our own Host is answered."""
     if not request_head.is_whole(data):
         return
     head = request_head.parsed(data, (_HOST,))
@@ -249,7 +249,7 @@ def scrape(data: bytes) -> None:
 
 
 def codec_text(data: bytes) -> None:
-    """Read JSON: what is read must be written again, and be the same then."""
+    """Read JSON: the result must be the same after it is written and read again."""
     try:
         found = json_codec.loads(data)
         again = json_codec.loads(json_codec.dumps(found))

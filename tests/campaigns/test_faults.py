@@ -1,4 +1,4 @@
-"""The short form of `make campaign-faults`, and that the campaign sees what it is there to see."""
+"""The short form of `make campaign-faults`, and checks that the campaign detects defects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short form of `make campaign-fuzz`, and that its oracles see defects."""
+"""The short form of `make campaign-fuzz`, and checks that its oracles detect defects."""
 
 from __future__ import annotations
 

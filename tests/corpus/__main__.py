@@ -1,6 +1,6 @@
 """`make corpus-report`: the whole corpus on both runtimes; a table, and build/corpus/report.json.
 
-Exit status 1 says that something is missed, invented or wrongly safe, and it is not known why.
+Exit status 1 means that something is missed, invented or wrongly safe for an unknown reason.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _WORST = ("missed", "invented", "wrongly safe")
 
 
 def sample(count: int, seed: int) -> list[Entry]:
-    """Return some of the corpus of which nothing wrong is known, of every class one at least.
+    """Return a sample of the corpus without known faults, at least one of every class.
 
-    Which, is told by a hash of each name: a program more or less changes one place, not all.
+    A hash of each name chooses it: an added or removed program changes one place, not all.
     """
 
     def place(entry: Entry) -> bytes:
@@ -84,7 +84,7 @@ def _by_abi(found: dict[str, dict[str, Measured]]) -> list[str]:
 
 
 def _head() -> str:
-    """Return the day, and the commit that is measured, with a + where files differ from it."""
+    """Return the day and the measured commit, with a + if files differ from it."""
     commit = run(["git", "describe", "--always", "--dirty=+", "--exclude=*"]).stdout.strip()
     return f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit}"
 

@@ -1,7 +1,7 @@
-"""The corpus as catalogue.toml has it: what each program is, and how it is run.
+"""The corpus from catalogue.toml: what each program is, and how it is run.
 
-A third has a class (`Entry.kind`) that evidence is hard to have of. Our own programs are in
-programs/ and lie in the container's /work.
+A third has a class (`Entry.kind`) that makes evidence hard to collect. Our own programs are in
+programs/ and in the container's /work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"@(?:(x86_64|x32|x86):)?([a-z]\w+)")
 
 
 class Entry(NamedTuple):
-    """One program; catalogue.toml says what each word means."""
+    """One program; catalogue.toml explains the fields."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""The nodes, and the running of a module's programs before its tests look at what came of them."""
+"""The nodes, and running a module's programs before its tests check the results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Ran:
 
     @cached_property
     def reports(self) -> dict[str, dict[Workload, Json]]:
-        """The report of each runtime's node, once all is in it."""
+        """The complete report of each runtime's node."""
         return {node.kind: node.report() for node in self.nodes}
 
     def reported(self, kind: str, mode: str, name: str) -> set[Call]:
@@ -61,7 +61,7 @@ class Ran:
 def run_all(
     on: Sequence[Node], programs: Sequence[Program], modes: Sequence[str] = (BARE, *MODES["crun"])
 ) -> Ran:
-    """Run each program on each node, in those of the modes that it has."""
+    """Run each program on each node, in each of its modes."""
     return Ran(
         on,
         {

@@ -1,6 +1,6 @@
-"""What the corpus comes to: precision and recall for each (ABI, call), verdicts, suggestions.
+"""The corpus' results: precision and recall for each (ABI, call), verdicts, suggestions.
 
-Functions over measure.Measured; nothing here knows how anything was measured.
+Functions over measure.Measured, independent of how it was measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADS = (
 
 
 class Miss(NamedTuple):
-    """One thing that is not as it should be, and why, as far as that can be told."""
+    """One fault, with its reason if it is known."""
 
     runtime: str
     mode: str
@@ -44,7 +44,7 @@ class Miss(NamedTuple):
 
     @property
     def is_told(self) -> bool:
-        """Tell whether it is known: by the catalogue, or by the report, which says so."""
+        """Return whether it is known, from the catalogue or from the report's own reason."""
         return bool(self.why) or (self.is_outranked and self.verdict != SAFE)
 
     @property
@@ -133,12 +133,12 @@ def _share(part: int, whole: int) -> float:
 
 
 def is_alike(entry: Entry, one: Measured, mode: str) -> bool:
-    """Tell whether a program behaved as bare: its status, and of its output what is always so."""
+    """Return whether a program behaved as bare: its status, and the stable part of its output."""
     return _shown(entry, one.ran[BARE]) == _shown(entry, one.ran[mode])
 
 
 def _shown(entry: Entry, ran: Ran) -> tuple[int, list[str]]:
-    """The lines of programs that run at once have no order."""
+    """The lines of programs that run at the same time have no order."""
     if entry.varies == "all":
         return ran.status, []
     text = re.sub(r"\d+", "N", ran.output) if entry.varies else ran.output
@@ -146,7 +146,7 @@ def _shown(entry: Entry, ran: Ran) -> tuple[int, list[str]]:
 
 
 def misses(runtime: str, entries: Sequence[Entry], found: Mapping[str, Measured]) -> Iterator[Miss]:
-    """Return all that is not as it should be."""
+    """Return all faults."""
     for entry in entries:
         one = found[entry.name]
         for mode in LOOKING:
@@ -181,7 +181,7 @@ def _difference(one: Measured, mode: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as text, the columns as wide as they must be."""
+    """Return the rows as text in aligned columns."""
     lines = [_HEADS, *([_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -1,9 +1,9 @@
-"""Each program of the corpus in every mode on one node, and what is true of it; no judgement.
+"""Each program of the corpus in every mode on one node, and the ground truth, without verdicts.
 
 `bare` is the runtime without us. `audit` and `observe` are traced (harness.kernel.tracefs), and
 each call is put to the filter that `enforce` gives such a container, read back from the kernel
 (harness.kernel.filter_emulation).
-What was seen is then asked of `report` and `suggest` as users do, and
+Then `report` and `suggest` are called as users do, and
 each suggested profile is enforced. Many containers run at once, under one agent.
 """
 
@@ -49,7 +49,7 @@ _MAPPED = [{"containerID": 0, "hostID": 0, "size": 65536}]
 
 
 class Ran(NamedTuple):
-    """How a program ended, and what of its calls the profile would deny."""
+    """How a program ended, and which of its calls the profile would deny."""
 
     status: int
     output: str
@@ -58,7 +58,7 @@ class Ran(NamedTuple):
 
 @dataclass
 class Measured:
-    """All that came of one program on one runtime, by mode."""
+    """All results of one program on one runtime, by mode."""
 
     ran: dict[str, Ran] = field(default_factory=dict)
     reports: dict[str, Json] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def build(directory: Path) -> dict[str, bytes]:
 
 
 def build_go(directory: Path) -> bytes:
-    """Compile main.go, its cache in a directory of its own."""
+    """Compile main.go, with its own cache directory."""
     settings = {"GO111MODULE": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     places = {"GOCACHE": str(directory / "go-cache"), "GOPATH": str(directory / "go")}
     words = [program("go"), "build", "-o", str(directory / "main"), str(_WORKLOADS / "main.go")]
@@ -96,7 +96,7 @@ class Bench:
     _tracers: queue.SimpleQueue[tracefs.Tracer] = field(default_factory=queue.SimpleQueue)
 
     def measure(self, entries: Sequence[Entry]) -> dict[str, Measured]:
-        """Run all of them in all modes; return what came of each."""
+        """Run all of them in all modes; return each one's results."""
         found = {entry.name: Measured() for entry in entries}
         for caps in {entry.caps for entry in entries}:
             self._filters[caps] = self._enforced_filter(caps)
@@ -178,7 +178,7 @@ class Bench:
         return bundle
 
     def _enforced_filter(self, caps: str) -> filter_emulation.Filters:
-        """Return what the kernel has of a container in enforce with these capabilities."""
+        """Return the kernel's filters of a container in enforce with these capabilities."""
         held = [f"CAP_{name}" for name in caps.split()]
         bundle = self.node.passing(ENFORCE, Program("filter", ["sleep", "1000"]), capabilities=held)
         try:
@@ -188,7 +188,7 @@ class Bench:
             shutil.rmtree(bundle.path, ignore_errors=True)
 
     def _enforce_suggested(self, found: dict[str, Measured], entries: Sequence[Entry]) -> None:
-        """Enforce what is suggested for each that would be denied anything; others are enforced."""
+        """Enforce the suggestion for each program that would be denied a call; enforce the rest."""
         jobs = [(m, e) for e in entries for m in LOOKING if found[e.name].reports[m]["calls"]]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             profiles = dict(zip(jobs, pool.map(self._suggested, jobs), strict=True))
@@ -225,7 +225,7 @@ class Bench:
 
 
 def _without_comments(text: str) -> str:
-    """Return a profile without what says how often something was seen."""
+    """Return a profile without the counts in its comments."""
     profile = json.loads(text)
     rules = [{k: v for k, v in rule.items() if k != "comment"} for rule in profile["syscalls"]]
     return json.dumps({**profile, "syscalls": rules})

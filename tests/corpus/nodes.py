@@ -1,7 +1,7 @@
-"""A node per runtime: an installation with its agent, and the running of programs in its modes.
+"""A node per runtime: an installation with its agent, which runs programs in its modes.
 
-The bundles lie where containerd's CRI plugin has them, so each program is a workload by name: the
-namespace is the mode, the pod is the program. One policy has a rule for each mode.
+The bundles are in the directories of containerd's CRI plugin, so each program is a workload by
+name: the namespace is the mode, the pod is the program. One policy has a rule for each mode.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Program(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a program did, and what the kernel said of it."""
+    """What a program did, and its kernel records."""
 
     status: int
     output: str
@@ -78,7 +78,7 @@ class Node:
         return made
 
     def passing(self, mode: str, wanted: Program, **changes: Any) -> system_bundles.System:
-        """Make a bundle that whoever asks for it deletes; from any thread."""
+        """Make a bundle that the caller deletes; from any thread."""
         path = self.directory / _TASKS / str(next(self._numbers))
         changes = {"uid": wanted.uid, "files": wanted.files, **changes}
         made = system_bundles.make(path, self.kind, wanted.args, **changes)
@@ -97,7 +97,7 @@ class Node:
         return program(self.kind) if mode == BARE else self.installed.wrapper
 
     def run(self, mode: str, wanted: Program) -> Outcome:
-        """Run to the end; return what the kernel said of exactly this workload."""
+        """Run to the end; return the kernel's records of exactly this workload."""
         bundle = self.bundle(mode, wanted)
         with kernel_log.told() as told:
             done = bundle.call(self.runtime(mode), "run", seconds=240)
@@ -105,10 +105,10 @@ class Node:
         return Outcome(done.returncode, done.stdout, calls, told.overruns)
 
     def report(self) -> dict[Workload, Json]:
-        """Return the report's workloads, once all that has happened until now is in it.
+        """Return the report's workloads, once all events so far are in it.
 
-        A container that comes last makes a call; records are taken in one after the other. Its own
-        call may be nobody's by chance, so there is another one from time to time.
+        A last container makes a call; records are read in order. Its own call may by chance be
+        unattributed, so it is repeated from time to time.
         """
         end = time.monotonic() + _SETTLED
         marks: list[str] = []
@@ -143,7 +143,7 @@ class Node:
         return {(one["namespace"], one["pod"]): one for one in json.loads(done.stdout)}
 
     def close(self) -> None:
-        """Delete what is left of the containers."""
+        """Delete the remaining containers."""
         for bundle in self.made:
             bundle.delete(program(self.kind))
 
@@ -159,7 +159,7 @@ def policy(kind: str) -> str:
 
 @contextlib.contextmanager
 def running(kind: str, installed: Installed, directory: Path) -> Iterator[Node]:
-    """Give a node with its agent running."""
+    """Yield a node with its agent running."""
     installed.configure(policy(kind))
     with agent.running(installed):
         node = Node(kind, installed, directory)

@@ -1,4 +1,4 @@
-"""Many workloads at once, processes of a moment, and more records than anybody reads at leisure."""
+"""Many workloads at once, short-lived processes, and floods of records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(1200)  # a hundred thousand forks take their time
 CHILDREN = 10
-# Of each pair of neighbours one call is shared: a record given to the wrong workload shows.
+# Each pair of neighbours shares one call, so that a wrongly attributed record is noticed.
 CALLS = """
 unshare mount keyctl add_key request_key bpf perf_event_open userfaultfd setns syslog umount2
 swapon swapoff kcmp fanotify_init pidfd_getfd personality get_mempolicy mbind move_pages
@@ -30,7 +30,7 @@ FLOOD = 100_000
 
 
 def _script(*names: str, times: int) -> list[str]:
-    """Return the words that make each call in children of its own, of less than a millisecond."""
+    """Return the words that make each call in separate children of less than a millisecond."""
     numbers = syscalls.numbers(syscalls.native())
     each = [f"/work/short {times} {numbers[name]} 99999999" for name in names]
     return ["sh", "-c", "; ".join(each)]
@@ -95,7 +95,7 @@ def test_none_of_a_hundred_thousand_records_is_lost_unreported(
 
 
 def _strays(node: Node) -> int:
-    """Return how many of these calls the store has as nobody's: they are shown, if not whose."""
+    """Return how many of these calls the store has as unattributed, which are shown too."""
     number = syscalls.numbers(syscalls.native())["keyctl"]
     calls = evidence_files.load(node.installed.prefix / "var/evidence").unattributed.calls
     return sum(tally.count for call, tally in calls.items() if call.number == number)

@@ -1,4 +1,4 @@
-"""An audit.log in which thousands of lines are torn, changed or never were records."""
+"""An audit.log with thousands of lines that are truncated, changed or not records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REAL, TORN, CHANGED, GARBAGE, LONG = 500, 3000, 4000, 2900, 100
 UNSHARE, INIT_MODULE = 272, 175
 NOBODY = 2**22 + 1  # above the largest pid
-SECONDS = 200  # what reads such lines over and over takes far longer
+SECONDS = 200  # a reader that rereads such lines takes far longer
 _SERIAL = 4_000_000_000  # beyond what the agent has counted
 _NAMES = (
     (b"sh", b"/usr/bin/dash"),
@@ -56,7 +56,7 @@ def _record(number: int, pid: int, call: int, names: tuple[bytes, bytes]) -> byt
 
 
 def _changed(chance: random.Random, line: bytes) -> bytes:
-    """Put a few bytes or pieces of records in the place of others."""
+    """Replace some bytes or pieces of records by others."""
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(line))
         piece = chance.choice((*_PIECES, chance.randbytes(chance.randint(1, 5))))
@@ -65,13 +65,13 @@ def _changed(chance: random.Random, line: bytes) -> bytes:
 
 
 def _garbage(chance: random.Random) -> bytes:
-    """Return pieces of records and whatever bytes, not begun as a record is."""
+    """Return pieces of records and random bytes that do not begin like a record."""
     pieces = [chance.choice((*_PIECES, chance.randbytes(20))) for _ in range(chance.randint(0, 30))]
     return b"\x00" + b"".join(pieces).replace(b"\n", b"")
 
 
 def _long(number: int, pid: int) -> bytes:
-    """Return a record that is longer than any, or made to be read over and over."""
+    """Return an overlong record, or one that is made to be reread."""
     whole = _record(number, pid, UNSHARE, _NAMES[0])
     if number % 2:
         return whole.replace(b'exe="', b'exe="' + b"x" * 100_000)

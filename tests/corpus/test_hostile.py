@@ -1,7 +1,7 @@
-"""Names of programs that try to break out: of a record's fields, of a terminal, of the page.
+"""Program names that try to escape from a record's fields, a terminal, the page.
 
-A container program gives itself such names and runs itself from files of such names. Each case
-makes a call of its own, so that a record taken for another shows.
+A container program gives itself such names and runs itself from files with such names. Each case
+makes a different call, so that a confused record is noticed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HOSTILE, QUIET = "hostile", "quiet"
 
 
 class Case(NamedTuple):
-    """The call that is made, under which name and from which file."""
+    """The call, the name under which it is made, and the program's file."""
 
     call: str
     comm: bytes
@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
     @property
     def exe(self) -> str:
-        """The program as the kernel names it, in the text that JSON can hold."""
+        """The kernel's name of the program, as text for JSON."""
         path = f"{DIRECTORY}/".encode() + self.file + b" (deleted)" * self.deleted
         return _text(path)
 
@@ -89,7 +89,7 @@ def _text(text: bytes) -> str:
 
 @dataclass
 class Happened:
-    """All cases have happened on a node, in both modes, while `watch` looked."""
+    """All cases run on a node, in both modes, under `watch`."""
 
     node: Node
     told: kernel_log.Told
@@ -203,7 +203,7 @@ def test_a_terminal_shows_the_report_without_control_characters(
 
 
 def _table(text: bytes) -> list[str]:
-    """Return the lines of the table: what stands around it are sentences, not cut to any width."""
+    """Return the lines of the table, without the sentences around it."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).replace("\r\n", "\n")
     lines = plain.partition("\n\n")[0].split("\n")
     return lines[next(at for at, line in enumerate(lines) if line.startswith("WORKLOAD")) :]

@@ -1,4 +1,4 @@
-"""The corpus' judges judged: a trace is read as it is, a filter answers as it is written."""
+"""Tests of the corpus' ground truth: traces are read and filters evaluated correctly."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Some of the corpus, one of each class at least: what is reported is what the kernel traced.
+"""A sample of the corpus, at least one of each class: the report equals the kernel's trace.
 
-`make corpus-report` does the same with all of it. The judges are the kernel's tracepoints and the
-filter that it gives back, evaluated by harness/kernel/filter_emulation.py.
+`make corpus-report` does the same with the whole corpus. The ground truth comes from the kernel's
+tracepoints and the filter read back, evaluated by harness/kernel/filter_emulation.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""stress-ng's system calls: single stressors that the profile denies something, and whole classes.
+"""stress-ng's system calls: single stressors that the profile denies a call, and whole classes.
 
 The stressors that come to denied calls were found by running the classes os, memory, io and
 scheduler. One run of each is bounded by a number of operations, so that it makes the same calls
@@ -28,7 +28,7 @@ _OPERATIONS = {"cpu-sched": 2000}  # it chooses at random what to do: each in tu
 
 
 class Stressor(NamedTuple):
-    """A stressor, what is denied to it, and what it comes to only when that is not."""
+    """A stressor, the calls denied to it, and those that it makes only if these are allowed."""
 
     name: str
     denied: str
@@ -48,7 +48,7 @@ STRESSORS = [
     Stressor("membarrier", "clone3"),
     Stressor(
         "numa",
-        "get_mempolicy",  # it takes a denial for a machine without NUMA and ends
+        "get_mempolicy",  # it treats a denial as a machine without NUMA and ends
         beyond="mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node",
     ),
     Stressor("personality", "personality"),

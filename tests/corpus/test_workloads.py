@@ -1,4 +1,4 @@
-"""Servers and language runtimes that must run under the default profile as if it were not there.
+"""Servers and language runtimes that must run under the default profile as without it.
 
 Each serves real requests in its own network namespace and ends by itself. `clone3` is the one call
 that the profile answers with ENOSYS, on purpose: glibc then starts the thread by clone(2), so every
@@ -27,7 +27,7 @@ GLIBC_THREADS = "clone3"
 
 
 class Workload(NamedTuple):
-    """A program, the files it gets in /work, and what it prints when all went well."""
+    """A program, its files in /work, and its output on success."""
 
     name: str
     args: str

@@ -1,9 +1,9 @@
-"""The engines of this suite, one of each for all tests: each in its own directories.
+"""The engines of this suite, one of each for all tests, each in its own directories.
 
 Every engine has the same runtimes registered: `runc` and `crun`, the bare ones; `wrapped` and
 `wrapped-crun`, the wrapper before either; `renamed`, a link of another name to the wrapper;
-`recorded`, which notes the config and refuses; `spoiled` and `full`, the wrapper behind a script
-that cuts config.json short or fills the disk.
+`recorded`, which records the config and refuses; `spoiled` and `full`, the wrapper behind a script
+that truncates config.json or fills the disk.
 """
 
 import signal
@@ -30,7 +30,7 @@ Runtimes = dict[str, Path]
 
 @pytest.fixture(scope="session", autouse=True)
 def tidy_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, as a CI's time limit sends it, end the session as Ctrl-C does: tidily."""
+    """Make SIGTERM (a CI's time limit) end the session like Ctrl-C, with cleanup."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -52,7 +52,7 @@ def image(place: Path, built: Callable[[str], Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def recorded(place: Path) -> Recorder:
-    """The runtime `recorded`: notes what the engine wrote, then refuses (but starts sandboxes)."""
+    """The runtime `recorded`: stores what the engine wrote, then refuses (but starts sandboxes)."""
     requires("runc")
     return recording_runtime.refusing_recorder(place, "recorded", program("runc"))
 
@@ -189,7 +189,7 @@ def kubelet(node: Containerd) -> Iterator[Cri]:
 
 @pytest.fixture
 def cri(kubelet: Cri) -> Iterator[Cri]:
-    """The CRI client; afterwards every pod that the test made is gone."""
+    """The CRI client; afterwards every pod of the test is removed."""
     yield kubelet
     kubelet.remove_pods()
 
@@ -205,7 +205,7 @@ def docker_daemon(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Dock
 
 @pytest.fixture
 def docker(docker_daemon: Docker) -> Iterator[Docker]:
-    """The Docker of the session; afterwards every container that the test made is gone."""
+    """The session's Docker; afterwards every container of the test is removed."""
     yield docker_daemon
     docker_daemon.remove_all()
 
@@ -222,13 +222,13 @@ def podman_storage(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Pod
 
 @pytest.fixture(name="podman")
 def podman_engine(podman_storage: Podman) -> Iterator[Podman]:
-    """The Podman of the session; afterwards every container that the test made is gone."""
+    """The session's Podman; afterwards every container of the test is removed."""
     yield podman_storage
     podman_storage.remove_all()
 
 
 @pytest.fixture(name="buildah")
 def buildah_engine() -> Iterator[Buildah]:
-    """A Buildah of this test's own."""
+    """A Buildah for this test."""
     with short_directory("b") as directory, buildah(directory) as engine:
         yield engine

@@ -1,7 +1,7 @@
 """The built-in profiles are what the installed engines themselves generate, rule for rule.
 
 Each engine generates its default for no capability, for each single one, and for all; a recording
-runtime takes down the config.json. Ours is resolved for the very bounding set that it names.
+runtime stores the config.json. Ours is resolved for the bounding set that it names.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ def expected_bounding(case: str) -> frozenset[str]:
 
 
 def check(configs: list[Json], case: str, profile: Profile) -> None:
-    """Compare what an engine wrote for one container with ours, for the set it was asked for.
+    """Compare an engine's profile for one container with ours, for the requested set.
 
     Docker and Podman give no capability that the machine lacks: they write nothing at all then, or
     a container without it.
@@ -164,7 +164,7 @@ def test_podmans_default_from_the_systems_file_is_ours_built_in_or_read_from_it(
 
 @pytest.fixture(scope="module")
 def hidden_system_file(podman_storage: Podman) -> Iterator[None]:
-    """Hide the system's file from Podman, which then falls back to what is compiled into it."""
+    """Hide the system's file from Podman, which then falls back to its compiled-in profile."""
     place = str(Path(SYSTEM_FILE).parent)
     run([*podman_storage.space.prefix, "mount", "-t", "tmpfs", "test", place])
     yield

@@ -1,4 +1,4 @@
-"""Buildah, isolation `oci`: what a build runs is confined too.
+"""Buildah, isolation `oci`: commands of a build are confined too.
 
 Buildah applies its default profile by itself, so `--security-opt seccomp=unconfined` is what makes
 it write no block. It passes on no annotations: a build cannot opt out.

@@ -1,6 +1,6 @@
 """containerd: through CRI as the kubelet speaks it, and through ctr.
 
-Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+Every test shows the opposite first, on the bare runtime or without the tested setting.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Docker: `docker run --runtime`, under a daemon whose own default profile is `unconfined`.
 
-Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+Every test shows the opposite first, on the bare runtime or without the tested setting.
 """
 
 import json

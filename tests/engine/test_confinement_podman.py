@@ -1,6 +1,6 @@
 """Podman: `podman --runtime`, with `seccomp_profile = "unconfined"` in containers.conf.
 
-Every test shows the opposite first, on the bare runtime or without the thing that is asked for.
+Every test shows the opposite first, on the bare runtime or without the tested setting.
 `wrapped` is not in runtime_supports_json, `renamed` is: Podman calls them differently.
 """
 

@@ -1,6 +1,6 @@
-"""The real containerd 1.7, dockerd and Podman read what `engine add` wrote: no daemon is started.
+"""The real containerd 1.7, dockerd and Podman read what `engine add` wrote, without a daemon.
 
-Every file is the test's own; Podman sees it in a mount namespace over /etc/containers.
+Every file belongs to the test; Podman reads it in a mount namespace over /etc/containers.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def test_containerd_shows_the_handler_and_keeps_runc(text: str | None, tmp_path:
 
 
 def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) -> None:
-    """The reason why `add` brings runc along: should this fail, it need not any more."""
+    """The reason why `add` also writes runc: if this fails, that is no longer needed."""
     config = tmp_path / "config.toml"
     config.write_text(f'version = 2\n{CRI}.containerd.runtimes.x]\nruntime_type = "io.x.v1"\n')
     assert list(_containerd(config)["runtimes"]) == ["x"]
@@ -160,7 +160,7 @@ def _validate(dockerd: str, config: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def containers(tmp_path: Path) -> Path:
-    """A copy of /etc/containers, to be seen in its place."""
+    """A copy of /etc/containers, to be mounted over it."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount over /etc/containers")
     copy = tmp_path / "containers"
@@ -224,7 +224,7 @@ def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
 
 
 def _listening(tmp_path: Path, containers: Path) -> tuple[Path, Path]:
-    """Return a wrapper that notes how it is called, and an empty directory of drop-ins."""
+    """Return a wrapper that records its arguments, and an empty directory of drop-ins."""
     wrapper, folder = _node(tmp_path), containers / "containers.conf.d"
     wrapper.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexit 1\n')
     folder.mkdir()

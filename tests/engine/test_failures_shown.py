@@ -1,6 +1,6 @@
-"""A failure of ours is one sentence, and the person at the engine's command line reads it.
+"""Our failures are one sentence, shown to the user of the engine's command.
 
-Each engine's command must print it; each failure is first shown to be ours: the same container
+Each engine's command must print it. Each failure is first shown to be ours: the same container
 starts on the bare runtime.
 """
 

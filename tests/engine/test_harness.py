@@ -1,4 +1,4 @@
-"""The suite's own promises: nothing is left behind, and what is missing is said by name."""
+"""The suite's own guarantees: it leaves nothing behind, and names missing programs."""
 
 import contextlib
 import functools
@@ -46,7 +46,7 @@ def traces(directory: Path, cgroup: str, *pids: int) -> list[str]:
 
 
 def idle_in_containerd(directory: Path, image: Path) -> NoReturn:
-    """Start a container with ctr and fail before anybody removes it."""
+    """Start a container with ctr and fail before it is removed."""
     with containerd(directory, {}) as engine:
         engine.load(image)
         cgroup = ["--cgroup", f"{engine.space.cgroup}/idle"]
@@ -56,7 +56,7 @@ def idle_in_containerd(directory: Path, image: Path) -> NoReturn:
 
 
 def idle_in_a_pod(directory: Path, image: Path) -> NoReturn:
-    """Start a pod through CRI and fail before anybody removes it."""
+    """Start a pod through CRI and fail before it is removed."""
     with containerd(directory, {}) as engine:
         engine.load(image, CRI_NAMESPACE)
         with client(engine.socket, engine.space.cgroup) as cri:
@@ -67,7 +67,7 @@ def idle_in_a_pod(directory: Path, image: Path) -> NoReturn:
 
 
 def idle_in_docker(directory: Path, image: Path) -> NoReturn:
-    """Start a container and fail before anybody removes it."""
+    """Start a container and fail before it is removed."""
     with dockerd(directory, {}) as engine:
         engine.docker("load", "--input", image)
         engine.docker("run", "--detach", "--network", "none", "--name", "idle", REFERENCE)
@@ -75,7 +75,7 @@ def idle_in_docker(directory: Path, image: Path) -> NoReturn:
 
 
 def idle_in_podman(directory: Path, image: Path) -> NoReturn:
-    """Start a container and fail before anybody removes it."""
+    """Start a container and fail before it is removed."""
     with podman(directory, {}) as engine:
         engine.podman("load", "--input", image)
         engine.podman("run", "--detach", "--name", "idle", REFERENCE)

@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
 
 @pytest.fixture
 def own(installed: Installed, place: Path, podman_storage: Podman) -> Iterator[Installed]:
-    """An installation of the test's own; its containers go before it does."""
+    """The test's own installation; its containers are removed first."""
     yield copy_of(installed, place / "hooks")
     podman_storage.remove_all()
     shutil.rmtree(place / "hooks")
@@ -58,14 +58,14 @@ def start(podman: Podman, runtime: str, *options: str | Path, hooks: Path | None
 
 
 def lines(own: Installed, container: str) -> list[Any]:
-    """Return what the ledger says of a container, oldest first."""
+    """Return a container's ledger lines, oldest first."""
     ledger = own.prefix / "var" / "ledger" / "ledger.jsonl"
     every = map(json.loads, ledger.read_text().splitlines() if ledger.exists() else [])
     return [line for line in every if line["id"] == container]
 
 
 def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
-    """Run runc-wrapctl where this Podman's containers are seen."""
+    """Run runc-wrapctl in the mount namespace of this Podman."""
     done = podman.inside([own.ctl, *words])
     return done.returncode, json.loads(done.stdout)
 
@@ -139,7 +139,7 @@ OBSERVE = '[default]\nmode = "observe"\n'
 def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
     podman: Podman, own: Installed, runtime: str
 ) -> None:
-    """With a listener in the config that nobody takes, both runtimes refuse the container."""
+    """Both runtimes refuse a config with a listener path at which no agent listens."""
     own.configure(f'runtime = ["{runtime}"]\n{OBSERVE}')
     container = start(podman, runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
     assert process_status.seccomp(podman.pid(container)) == FILTER
@@ -181,7 +181,7 @@ STRIP = 'sed -i \'s/"seccomp":/"stripped":/\' config.json'
 
 @pytest.fixture
 def stripping(own: Installed) -> dict[str, Path]:
-    """Runtimes which drop the block that was decided, by the name of the runtime behind them."""
+    """Runtimes that drop the decided block, by the name of the runtime behind them."""
     return {
         kind: recording_runtime.in_front(own.prefix / f"strip-{kind}", STRIP, program(kind))
         for kind in ("runc", "crun")

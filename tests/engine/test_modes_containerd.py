@@ -1,4 +1,4 @@
-"""Modes by rule, through CRI: who is confined how follows from the pod's namespace."""
+"""Modes by rule, through CRI: the pod's namespace decides how it is confined."""
 
 from __future__ import annotations
 

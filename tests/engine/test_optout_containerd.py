@@ -1,6 +1,6 @@
 """Opting out through CRI, by a pod's author who may write any annotation at any time.
 
-Every test shows the opposite, too: what the same annotation does where it counts.
+Every test also shows the opposite: the effect of the same annotation where it counts.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
 
 
 def test_a_sandbox_opts_out_if_every_image_may(cri: Cri, tmp_path: Path) -> None:
-    """The opposite of the test before: the annotation does reach the sandbox."""
+    """The opposite of the previous test: the annotation does reach the sandbox."""
     opt_out = {**FORGED, OWN: "unconfined"}
     sandbox = cri.run_pod("open", tmp_path, opt_out, seccomp=UNCONFINED)
     assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
@@ -199,7 +199,7 @@ def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
 def test_a_pod_cannot_overwrite_containerds_annotations_of_a_container(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
-    """With every annotation passed on: those that decide are containerd's, which come last."""
+    """Every annotation is passed on; containerd's own, which decide, come last."""
     pod = cri.run_pod("open", tmp_path, {**FORGED, "io.kubernetes.cri.sandbox-id": "../x"})
     line = _line(installed, cri.run(pod, Ask()))
     assert (line["namespace"], line["container"]) == ("team", "main")

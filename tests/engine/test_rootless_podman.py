@@ -24,7 +24,7 @@ KINDS = ("runc", "crun")
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[dict[str, Installed]]:
-    """An installation for each runtime, where a user may enter, with a ledger of root's."""
+    """An installation for each runtime that a user may enter, with root's ledger."""
     with short_directory("rootless") as place:
         place.chmod(0o755)
         whole = install(place / "whole")

@@ -1,4 +1,4 @@
-"""status and verify on nodes of real engines: every container is found, named, and judged."""
+"""status and verify on nodes of real engines: every container is found, named, and checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 
 
 def shown(installed: Installed, space: MountNamespace) -> dict[str, Any]:
-    """Return {id: what status says} as seen by that engine's node."""
+    """Return {id: status} on that engine's node."""
     done = attempt([*space.prefix, installed.ctl, "status", "--json"])
     assert done.returncode == 0, done.stderr
     return {one["id"]: one for one in json.loads(done.stdout)}

@@ -1,4 +1,4 @@
-"""From a finding to a workload that runs confined, through CRI: what README tells, done."""
+"""From a finding to a workload that runs confined, through CRI: the steps of docs/evidence.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ profile = "localhost/build.json"
 
 
 class Way(NamedTuple):
-    """How it is looked at; each mode and each runtime has its turn."""
+    """The mode in which it is watched; every mode on every runtime."""
 
     kind: str
     mode: str
@@ -64,7 +64,7 @@ def _policy(owned: Installed, kind: str, *rules: str) -> None:
 
 
 def _reported(owned: Installed, pod: str, once_more: Callable[[], bool]) -> dict[str, Any]:
-    """Return the pod's workload of the report, once it has calls: it makes them until then."""
+    """Return the pod's workload from the report, once it has calls; the pod repeats them."""
     end = time.monotonic() + 60
     while True:
         assert once_more()

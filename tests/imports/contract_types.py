@@ -1,7 +1,7 @@
 """Kinds of contracts that import-linter lacks. pyproject.toml has the contracts themselves.
 
-The graph that import-linter hands over has every import, those under TYPE_CHECKING too. What a
-program touches is told by the imports that run: a graph without those others.
+import-linter's graph has every import, including those under TYPE_CHECKING. What a program loads
+follows from the imports that run: a graph without the others.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from grimp import ImportGraph
 
-# What acts, or runs text, without any import
+# Builtins with side effects, or that run text, which need no import
 BUILTINS = frozenset(
     "__import__ breakpoint compile eval exec input open print".split()  # `open` above all
 )
 
 
 class _Findings(Contract):
-    """A contract that finds sentences: it is kept if there are none."""
+    """A contract that yields sentences about violations: it is kept if there are none."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002 - the linter's
         found = sorted(set(self.find(graph)))
@@ -53,10 +53,10 @@ class _Findings(Contract):
 
 
 class NoCircles(_Findings):
-    """No module imports itself by any detour, type-only imports included.
+    """No module imports itself, directly or indirectly, type-only imports included.
 
-    acyclic_siblings sees no circle of a package with its own modules, and this one none of
-    packages whose modules have none: each does what the other leaves out.
+    acyclic_siblings misses a cycle of a package with its own modules, and this one misses cycles
+    of packages whose modules have none: they complement each other.
     """
 
     ignore_imports = fields.SetField(subfield=fields.ImportExpressionField(), required=False)
@@ -78,7 +78,7 @@ class NoCircles(_Findings):
 
 
 class Reaches(_Findings):
-    """What runs of `source_modules`, and all that they import, reaches nothing else than allowed.
+    """The running code of `source_modules`, and all that they import, reaches only what is allowed.
 
     `allowed_modules` are modules not of ours; `allowed_names` MODULE.NAME, of modules of which
     no other name may be used and what they import is not followed. With `builtins` what acts
@@ -121,7 +121,7 @@ class Uses(_Findings):
     allowed_modules = fields.ListField(subfield=fields.StringField())
 
     def find(self, graph: ImportGraph) -> Iterator[str]:
-        """Yield who uses them and may not, and who may and does not."""
+        """Yield modules that use them without permission, and permissions that are not used."""
         patterns, allowed = self.option("names"), set(self.option("allowed_modules"))
         root = self.session_options["root_packages"][0]
         using = set()
@@ -178,7 +178,7 @@ def _way(reached: dict[str, str], module: str, importer: str) -> str:
 
 
 def _uses(module: str, names: dict[str, set[str]], *, acting: bool) -> Iterator[str]:
-    """Yield what a module uses that it may not: builtins that act, and others than these names."""
+    """Yield a module's forbidden uses: builtins with side effects, and names not in this list."""
     for line, name in _used(module):
         owner, _, attribute = name.rpartition(".")
         if (acting and name in BUILTINS) or (owner in names and attribute not in names[owner]):
@@ -201,7 +201,7 @@ class _WithoutTypes(ast.NodeTransformer):
 
 @cache
 def _used(module: str) -> tuple[tuple[int, str], ...]:
-    """Return line and full name of what a module takes from others, and of builtins it names."""
+    """Return line and full name of a module's uses of other modules' names and of builtins."""
     return tuple(_names_in(_WithoutTypes().visit(_tree(module))))
 
 
@@ -224,7 +224,7 @@ def _names_in(ran: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _knots(imports: dict[str, set[str]]) -> Iterator[set[str]]:
-    """Yield the groups of modules that import one another, by whatever detour."""
+    """Yield the groups of modules that import one another, directly or indirectly."""
     reach = {name: _closure(imports, name) for name in imports}
     done: set[str] = set()
     for name in sorted(imports):

@@ -1,4 +1,4 @@
-"""The page in headless Chromium, in a network namespace with nothing in it."""
+"""The page in headless Chromium, in an empty network namespace."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def pairs(
 
 
 def _asked_the_agent(installed: install.Installed) -> bool:
-    """Tell whether some create here was decided by the agent."""
+    """Return whether the agent decided some create here."""
     ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
     return ledger.exists() and '"via":"agent"' in ledger.read_text()
 
@@ -86,7 +86,7 @@ def runc(pairs: dict[str, Pair]) -> Pair:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path, pairs: dict[str, Pair]) -> Iterator[Callable[..., Bundle]]:
-    """Make bundles; their containers are gone when the test ends, however it ends."""
+    """Make bundles; their containers are removed when the test ends, in any case."""
     made: list[Bundle] = []
 
     def make(kind: str, annotations: dict[str, Any] | None = None, **linux: Any) -> Bundle:
@@ -100,7 +100,7 @@ def make_bundle(tmp_path: Path, pairs: dict[str, Pair]) -> Iterator[Callable[...
 
 @pytest.fixture
 def node(installed: install.Installed) -> Iterator[install.Installed]:
-    """An installation of its own, whose path is short enough for sockets."""
+    """A separate installation, whose path is short enough for sockets."""
     requires(root=True)
     with short_directory("agent") as place:
         yield install.copy_of(installed, place / "p")

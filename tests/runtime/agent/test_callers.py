@@ -52,7 +52,7 @@ def test_a_request_that_is_too_long_is_rejected(agent: Agent) -> None:
 
 
 def test_thousands_of_silent_callers_cost_no_more_than_a_wait(agent: Agent) -> None:
-    """More than it holds at once wait to be accepted; none of them is served before its turn."""
+    """Callers beyond its limit wait to be accepted, and are served in order."""
     with contextlib.ExitStack() as stack:
         for _ in range(600):
             stack.enter_context(_connected(agent.prefix))
@@ -75,7 +75,7 @@ except (ConnectionResetError, BrokenPipeError):
 
 
 def test_another_user_is_disconnected(agent: Agent, node: install.Installed) -> None:
-    """Even where the directory let them in."""
+    """Even if the directory lets them in."""
     requires("setpriv")
     path = agents.socket_of(node.prefix)
     for directory in (path.parent, *path.parent.parents):

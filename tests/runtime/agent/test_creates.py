@@ -1,4 +1,4 @@
-"""Creates through the launcher and the agent, on real runtimes, whatever becomes of the agent."""
+"""Creates through the launcher and the agent, on real runtimes, whatever happens to the agent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _via(pair: Pair, bundle: Bundle) -> list[str]:
 
 
 def _mostly_agent(ways: list[list[str]]) -> bool:
-    """Tell whether more than half were decided by the agent alone: it may be late for some."""
+    """Return whether the agent alone decided more than half: it may be late for some."""
     assert all(way in (["agent"], ["cold"], ["agent", "cold"]) for way in ways), ways
     return ways.count(["agent"]) > len(ways) / 2
 
@@ -105,7 +105,7 @@ def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
 def test_a_hundred_creates_at_once_are_all_confined(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
-    """/bin/true is the runtime: what is measured is the way to it."""
+    """/bin/true is the runtime: only the path to it is measured."""
     install.use_runtime(own_installation, "/bin/true")
     made = [bundles.make(tmp_path / f"b{n}", "runc") for n in range(MANY)]
     with agents.running(own_installation), ThreadPoolExecutor(MANY) as pool:
@@ -153,7 +153,7 @@ def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
 def test_an_agent_killed_at_any_step_loses_no_container(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
-    """Each of the worker's system calls in turn is its last one."""
+    """The worker dies at each of its system calls in turn."""
     requires("strace", root=True)
     install.use_runtime(own_installation, "/bin/true")
     with agents.running(own_installation) as agent:
@@ -204,7 +204,7 @@ def test_a_users_own_containers_take_the_cold_path() -> None:
 def test_killing_any_part_of_the_agent_at_any_moment_loses_no_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
-    """Real containers, while the agent's processes die under them; seeded, so that it repeats."""
+    """Real containers, while the agent's processes die; seeded, so that it is repeatable."""
     chance = random.Random(4)  # noqa: S311 - no secret
     over = threading.Event()
 

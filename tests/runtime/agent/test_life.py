@@ -1,4 +1,4 @@
-"""The agent's own life: sockets, cost at rest, deaths."""
+"""The agent's life cycle: sockets, cost at rest, deaths."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_second_agent_is_refused_and_the_first_stays(
 def test_an_agent_whose_directory_was_replaced_keeps_its_successors_sockets(
     agent: Agent, node: install.Installed
 ) -> None:
-    """Neither when it changes to another release nor when it ends."""
+    """Neither when it switches to another release nor when it ends."""
     keeper, _, evidence = agent.three
     directory = node.prefix / "var" / "agent"
     wait_until((directory / "listeners").exists, "the last of what it makes there")
@@ -101,9 +101,9 @@ def test_a_path_too_long_for_a_socket_is_reported(
 
 
 def test_at_rest_the_agent_takes_little_memory_and_no_cpu(agent: Agent) -> None:
-    """In five seconds the keeper looks once at the evidence worker; the other worker does nothing.
+    """In five seconds the keeper checks the evidence worker once; the other worker does nothing.
 
-    The evidence worker hears of every program that starts on the machine.
+    The evidence worker gets an event for every program that starts on the machine.
     """
     time.sleep(4)  # the keeper looks once more, two seconds after a connection
 
@@ -124,7 +124,7 @@ def test_at_rest_the_agent_takes_little_memory_and_no_cpu(agent: Agent) -> None:
 def test_a_config_of_15_mb_is_left_to_the_cold_path_and_takes_no_memory(
     agent: Agent, tmp_path: Path, size: float, answer: bytes
 ) -> None:
-    """The second is the control: it is read, and shows in the most that the worker ever had."""
+    """The second is the control: it is read, and raises the worker's peak memory."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
     entries = int(size * 2**20 / 16)
     padded = f'{{"padding":[{",".join(["[[],{}]"] * (2 * entries))}],'
@@ -136,7 +136,7 @@ def test_a_config_of_15_mb_is_left_to_the_cold_path_and_takes_no_memory(
 
 
 def _peak(pid: int) -> float:
-    """Return the most memory that a process ever had, in MB."""
+    """Return a process' peak memory, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -160,7 +160,7 @@ def test_after_any_process_is_killed_there_are_three_again(
 
 
 def test_a_worker_that_keeps_dying_keeps_no_launcher_waiting(agent: Agent) -> None:
-    """It starts again later and later; meanwhile the keeper hangs up at once."""
+    """It restarts with growing delays; meanwhile the keeper closes connections at once."""
     for _ in range(3):
         wait_until(lambda: agent.decisions != 0, "the worker")
         started, victim = time.monotonic(), agent.decisions
@@ -185,7 +185,7 @@ def _is_gone(agent: Agent, victim: int) -> bool:
 
 
 def test_a_hanging_worker_keeps_launchers_waiting_for_seconds_only(agent: Agent) -> None:
-    """As one does whose file system hangs: it is replaced, and each create is fast again."""
+    """Like a worker whose file system hangs: it is replaced, and creates are fast again."""
     before = agent.decisions
     time.sleep(2.5)  # the keeper has seen the first connection, and that it was accepted
     os.kill(before, signal.SIGSTOP)
@@ -210,12 +210,12 @@ def test_a_busy_worker_is_not_replaced(agent: Agent) -> None:
 
 
 def _watched(seconds: float) -> float:
-    """Return within how many seconds one that stands still is replaced, on a loaded machine too."""
+    """Return the seconds within which a hanging worker is replaced, even on a loaded machine."""
     return 2 * (stall_detection.LOOKS + 1) * (seconds + 0.5) + 10
 
 
 def test_a_stopped_evidence_worker_is_replaced_even_if_no_call_waits(agent: Agent) -> None:
-    """Audit records would be lost, and metrics not be had."""
+    """Otherwise audit records would be lost, and metrics unavailable."""
     wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")
     before = agent.three
     os.kill(before[2], signal.SIGSTOP)

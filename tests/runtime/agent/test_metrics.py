@@ -76,7 +76,7 @@ def scraped(node: install.Installed, port: int) -> Iterator[Agent]:
 
 @contextlib.contextmanager
 def attacking(port: int, how: str) -> Iterator[None]:
-    """Have the attacker's program run, as a user who may do nothing."""
+    """Run the attacker's program as a user without privileges."""
     words = [program("setpriv"), f"--reuid={ATTACKER}", f"--regid={ATTACKER}", "--clear-groups"]
     words += ["--pdeathsig=KILL", "/usr/bin/python3", "-I", "-c", HEAD + ATTACKS[how], str(port)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""What the keeper holds for its workers, and what systemd does for the keeper."""
+"""What the keeper holds for its workers, and systemd for the keeper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def test_a_stored_descriptor_outlives_the_keeper(agent: Agent) -> None:
-    """As the evidence worker stores a container's seccomp listener."""
+    """The evidence worker stores a container's seccomp listener in this way."""
     reader, writer = os.pipe()
     name = "seccomp-7"
     with _as_evidence_worker(agent) as send:
@@ -45,7 +45,7 @@ def test_a_stored_descriptor_outlives_the_keeper(agent: Agent) -> None:
 
 
 def _another_has(agent: Agent, before: int, ours: int) -> bool:
-    """Tell whether another evidence worker than before has a descriptor."""
+    """Return whether another evidence worker than before has a descriptor."""
     workers = agents.processes(agent.prefix, "evidence")
     return before not in workers and any(_inode(pid, ours) for pid in workers)
 
@@ -117,7 +117,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def _told(systemd: socket.socket) -> bytes:
-    """Return what systemd is told next, apart from the memory that is stored at the beginning."""
+    """Return the next message to systemd, except for the memory that is stored at the start."""
     while (told := systemd.recv(99)) == b"FDSTORE=1\nFDNAME=inflight":
         continue
     return told

@@ -1,4 +1,4 @@
-"""An agent goes over to another release, if that works."""
+"""An agent switches to another release if that works."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_relea
 
 
 def _break_a_module(release: Path) -> None:
-    """As a copy does that was cut short."""
+    """Like an incomplete copy."""
     (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/observe/handshake.py")
     module.write_text("raise ImportError('cut short')\n")
 

@@ -1,7 +1,7 @@
-"""A create waits for an agent that hangs for 100 ms at most in all; then the cold path decides.
+"""A create waits at most 100 ms in all for a hanging agent; then the cold path decides.
 
-What the launcher itself waited is read from its system calls, so that what a loaded machine adds
-to the rest of a create does not count.
+The launcher's own waits are read from its system calls, so that a loaded machine's other delays do
+not count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TIMED = re.compile(r"^(?:connect|sendto|recvfrom|poll|ppoll)\(.*<([0-9.]+)>$", 
 
 @pytest.fixture
 def idle(node: install.Installed) -> install.Installed:
-    """An installation whose runtime is /bin/true: what counts is the way to it."""
+    """An installation whose runtime is /bin/true: only the path to it matters."""
     requires("strace", root=True)
     install.use_runtime(node, "/bin/true")
     return node
@@ -83,7 +83,7 @@ def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _stopped(agent: Agent) -> Iterator[None]:
-    """All of the agent is stopped: the keeper cannot replace what hangs."""
+    """The whole agent is stopped: the keeper cannot replace a worker."""
     three = agent.three
     for pid in three:
         os.kill(pid, signal.SIGSTOP)
@@ -102,7 +102,7 @@ def _starved(agent: Agent) -> contextlib.AbstractContextManager[None]:
 
 
 def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
-    """The next page that it touches never comes, as from a swap device that hangs."""
+    """The next page that it touches never arrives, as from a hanging swap device."""
     limits = {"memory.limit_in_bytes": "0", "memory.oom_control": "1"}
     return cgroups.limited(agent.decisions, "memory", limits)
 
@@ -117,7 +117,7 @@ def test_a_stopped_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
 def test_an_agent_without_cpu_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path
 ) -> None:
-    """Some creates are answered meanwhile: the wait counts, and that all are confined once."""
+    """Some creates are answered meanwhile: only the wait counts, and that all are confined once."""
     several = [bundles.make(tmp_path / f"b{number}", "runc") for number in range(12)]
     with agents.running(idle) as agent, _starved(agent):
         waits = [_waited(idle, bundle) for bundle in several]
@@ -150,7 +150,7 @@ def test_a_stuck_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
 def test_connection_and_answer_have_one_deadline(
     idle: install.Installed, tmp_path: Path, accepts_after: float | None
 ) -> None:
-    """The queue is full; then there is room, and no answer."""
+    """The queue is full; then there is room, but no answer."""
     waits = []
     for number in range(3):
         with (
@@ -181,7 +181,7 @@ def _accept(listener: socket.socket, taken: list[socket.socket]) -> None:
 
 @pytest.mark.parametrize("name", ["openat", "write", "recvfrom"])
 def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, name: str) -> None:
-    """The worker stops at each of its calls in turn, the cold path decides, the worker goes on."""
+    """The worker stops at each call in turn, the cold path decides, the worker continues."""
     seen = set()
     with agents.running(idle) as agent:
         for when in range(1, 20):
@@ -205,7 +205,7 @@ def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, 
 
 
 def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
-    """Return who decided, as whoever reads the ledger is told."""
+    """Return who decided, as a reader of the ledger sees it."""
     records = reader.read(installed.prefix / "var" / "ledger").records
     (via,) = [one.via for (_, name), one in records.items() if name == bundle.name]
     return via

@@ -1,6 +1,6 @@
-"""How often news of processes wake the agent: at each only while the kernel logs some container.
+"""How often process events wake the agent: at each only while the kernel logs some container.
 
-And that this is soon enough for whoever joins one that was created just now.
+And that this is early enough for a process that joins a new container.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS, UNSHARE = 8, 272
 
 
 def _waits(pid: int) -> int:
-    """Return how often a process has waited for something and was woken."""
+    """Return how often a process has waited and was woken."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
@@ -70,7 +70,7 @@ def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    """Each create finds no container that is logged, so the news of processes waits."""
+    """At each create no container is logged, so process events wait."""
 
     def joined(runtime: Path | str) -> str:
         bundle = make_bundle(pair.kind)

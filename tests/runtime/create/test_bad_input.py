@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 Spoil = "Callable[[Bundle], object]"
-SECONDS = 20  # far above what any refusal takes; what hangs, hangs for ever
+SECONDS = 20  # far more than any refusal takes; a hang lasts forever
 
 
 def _write(data: bytes) -> Callable[[Bundle], object]:
@@ -129,7 +129,7 @@ def _small_disk(path: Path, size: str, options: str = "") -> Iterator[Path]:
 
 @contextmanager
 def _bundle_on_a_small_disk(bundle: Bundle, tmp_path: Path) -> Iterator[Path]:
-    """The config on a disk of its own, the bundle a link to it."""
+    """The config is on a separate disk, the bundle is a link to it."""
     with _small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "config.json").write_bytes(bundle.config.read_bytes())
         yield disk
@@ -240,7 +240,7 @@ def test_a_temporary_file_of_a_killed_create_does_not_block_another(
 def test_a_config_given_as_a_descriptor_is_refused(
     pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
 ) -> None:
-    """crun would read the old file through it, whatever lies at the path afterwards."""
+    """crun would read the old file through it, whatever is at the path afterwards."""
     bundle = make_bundle("crun")
     before = bundle.config.read_bytes()
     argv = bundle.argv(pairs["crun"].wrapped, "create", "--config", "/dev/fd/0")
@@ -266,7 +266,7 @@ def test_a_nul_in_a_name_is_refused_for_crun(
 def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
     own_installation: install.Installed, tmp_path: Path, built: Callable[[str], Path]
 ) -> None:
-    """A runtime that knows more flags than we do; the installed one would refuse the line."""
+    """A runtime with flags that we do not know; the installed one would refuse the command line."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
     install.use_runtime(own_installation, built("probe"))
     run(bundle.argv(own_installation.wrapper, "create", "--flag-of-tomorrow", "value"))

@@ -1,4 +1,4 @@
-"""What the kernel says of a container, without us and with us."""
+"""A container's state in the kernel, without us and with us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a runtime keeps its state unless told: as runc and crun do it, and as the ledger says."""
+"""A runtime's default state directory: as runc and crun choose it, and as the ledger says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WHO = {
 @pytest.mark.parametrize("kind", ["runc", "crun"])
 @pytest.mark.parametrize("who", WHO)
 def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -> None:
-    """Where it is in XDG_RUNTIME_DIR, each runtime makes the directory whatever it is asked."""
+    """In XDG_RUNTIME_DIR each runtime creates the directory for every command."""
     requires("runc", "crun", "setpriv", "unshare", root=True)
     with short_directory("root") as directory, private_mounts(directory, {}) as space:
         directory.chmod(0o755)
@@ -57,7 +57,7 @@ def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -
 def test_roots_ledger_has_the_default_root_of_a_login_shell(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
-    """As crun takes XDG_RUNTIME_DIR from root, and runc does not."""
+    """crun uses root's XDG_RUNTIME_DIR, and runc does not."""
     bundle = make_bundle(pair.kind)
     with short_directory("login") as directory, private_mounts(directory, {}) as space:
         login = [*space.prefix, "env", f"XDG_RUNTIME_DIR={directory}"]

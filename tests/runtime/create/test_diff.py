@@ -1,4 +1,4 @@
-"""apply --diff: which running containers would be decided otherwise."""
+"""apply --diff: which running containers would be decided differently."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What root's environment and directory hold does not choose what install.sh and runc-wrapctl run.
+"""Root's environment and directory do not choose what install.sh and runc-wrapctl run.
 
-They are a local user's: a `sudo` that keeps variables, a root's shell in a directory of his.
+A local user controls them: a `sudo` that keeps variables, a root shell in the user's directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runc_wrap.node import trial_container
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What Python imports by name on the way, and what it imports unasked.
+# Modules that Python imports by name on the way, and those that it imports by itself.
 MODULES = """
 venv pip ensurepip compileall pathlib sitecustomize usercustomize json setuptools sysconfig
 _distutils_hack site encodings os click runc_wrap struct stat grp pwd startup
@@ -35,7 +35,7 @@ _MARK = "import posix\nposix.write(posix.open({!r}, posix.O_WRONLY | posix.O_CRE
 
 
 class Trap:
-    """A directory of uid 4242's, whose modules and programs write down that they were run."""
+    """A directory of uid 4242's, whose modules and programs record that they were run."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -164,7 +164,7 @@ def test_no_other_user_can_replace_the_trial_containers_config(
 
 
 def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap) -> None:
-    """An index, a mirror or a proxy that hands out something else of the same name and version."""
+    """An index, a mirror or a proxy that delivers other content under the same name and version."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for line in (install.SOURCE / "requirements" / "runtime.txt").read_text().splitlines():

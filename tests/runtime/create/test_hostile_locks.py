@@ -1,4 +1,4 @@
-"""A local user who locks whatever he can open keeps nobody from working."""
+"""A local user who locks every file they can open blocks no command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def node(installed: install.Installed) -> Iterator[install.Installed]:
-    """An installation as everybody can see it."""
+    """An installation that every user can read."""
     requires("setpriv", "flock", root=True)
     with short_directory("locks") as place:
         place.chmod(0o755)
@@ -62,7 +62,7 @@ def test_a_users_locks_do_not_block_an_upgrade() -> None:
 
 
 def test_an_apply_that_waits_for_another_ends_and_names_it(node: install.Installed) -> None:
-    """A holder that is stopped, say: of root's, since nobody else can open the lock."""
+    """A holder that is, for example, stopped: root's, because no other user can open the lock."""
     lock = node.prefix / "var" / "lock" / "policy"
     assert (lock.stat().st_mode & 0o777, lock.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     with lock.open() as file:

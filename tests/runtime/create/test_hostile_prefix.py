@@ -1,4 +1,4 @@
-"""A prefix that somebody else than root can change is refused, and doctor says so."""
+"""A prefix that users other than root can change is refused, and doctor reports it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _everybodys(path: Path) -> None:
 
 
 def _through_his_link(path: Path) -> None:
-    """In a sticky directory, as /tmp: he cannot rename what is root's there, but owns the link."""
+    """In a sticky directory like /tmp: the user cannot rename root's files, but owns the link."""
     path.parent.chmod(0o1777)
     (path.parent / "elsewhere").mkdir()
     path.symlink_to("elsewhere")
@@ -98,7 +98,7 @@ def test_a_users_interpreter_is_refused(place: Path) -> None:
 
 
 def test_a_user_can_install_for_themselves(place: Path) -> None:
-    """All but the containers at the end, which runc does not start for him without namespaces."""
+    """All but the final containers, which runc does not start for a user without namespaces."""
     _his(place / "home")
     prefix = place / "home" / "p"
     done = install.attempted(prefix, before=tuple(hostile_user.AS_USER))

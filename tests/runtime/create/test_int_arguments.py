@@ -27,7 +27,7 @@ EVERYTHING = {UNIX: PASSED, UNIX_HIGH: PASSED, INET: DENIED, INET_X86: DENIED}
 
 
 def denying() -> dict[str, Any]:
-    """Return a profile that denies AF_INET by a rule of its own."""
+    """Return a profile that denies AF_INET by a separate rule."""
     family = {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}
     rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [family]}
     return {

@@ -1,4 +1,4 @@
-"""Modes and ABIs as the kernel sees them: what is denied, what is let through, what is logged."""
+"""Modes and ABIs in the kernel: what is denied, what is let through, what is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overlay on real runtimes: a container tries what is denied."""
+"""The overlay on real runtimes: a container tries denied calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""restore: CRIU brings back the filters of the processes; the config decides about later ones.
+"""restore: CRIU restores the filters of the processes; the config decides about later ones.
 
 So restore is edited like create: otherwise a process that is exec'd into a container restored
 from a config without seccomp would be unconfined, beside confined ones.

@@ -1,4 +1,4 @@
-"""What was called before a report was asked for is in it; it waits for no agent for long."""
+"""A report includes all earlier calls; it does not wait long for an agent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE = 60  # seconds: whoever waits for the agent waits for ever
 
 @dataclass(frozen=True)
 class Asking:
-    """Runs containers that make one call, and asks at once."""
+    """Runs containers that make one call, and reports at once."""
 
     node: Installed
     kind: str
@@ -50,7 +50,7 @@ class Asking:
         return bundle
 
     def report(self, bundle: Bundle) -> tuple[dict[str, Any], str]:
-        """Return the container's workload, and what was said beside the report."""
+        """Return the container's workload, and the notes beside the report."""
         done = self.node.control("report", "--json", ok=False)
         (found,) = [one for one in json.loads(done.stdout) if bundle.name in one["ids"]]
         return dict(found), done.stderr

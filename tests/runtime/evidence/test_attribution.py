@@ -1,6 +1,6 @@
-"""Whose calls they are is proved: what a local user (uid 4242) says of itself proves nothing.
+"""Attribution is proved: what a local user (uid 4242) claims proves nothing.
 
-And nobody waits for what such a user lets nobody read.
+And no call waits for such a user's unreadable memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEYCTL, CALLS = 250, 20
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that everybody may look into."""
+    """A directory that every user may read."""
     with short_directory("forge") as directory:
         directory.chmod(0o777)
         yield directory
@@ -61,7 +61,7 @@ def _key(bundle: Bundle) -> tuple[str, str]:
 
 
 def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
-    """Return how often each call was seen of a container, of nobody known for None."""
+    """Return how often each call of a container was seen; None: unattributed calls."""
     evidence = evidence_files.load(node.prefix / "var" / "evidence")
     seen = evidence.containers.get(_key(bundle)) if bundle else evidence.unattributed
     both = [seen.calls] if seen else []
@@ -73,7 +73,7 @@ def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
 
 
 def _are_strays(node: install.Installed) -> bool:
-    """Tell whether all that the user has logged was seen as nobody's."""
+    """Return whether all of the user's logged calls are unattributed."""
     return _counts(node, None).keys() >= LOGGED
 
 
@@ -187,7 +187,7 @@ def test_a_process_that_joins_without_our_launcher_is_known_by_cgroup_and_namesp
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    """It stays long enough to be looked at."""
+    """It lives long enough to be read."""
     _in_mode(node, pair, "audit")
     bundle = make_bundle(pair.kind)
     shutil.copy(built("short"), bundle.path / "rootfs")
@@ -251,7 +251,7 @@ def test_a_users_own_logged_calls_remove_safe_from_no_workload(
     built: Callable[[str], Path],
     place: Path,
 ) -> None:
-    """Any user may load a filter that logs; however short-lived, it is seen to be in none."""
+    """Any user may load a logging filter; even a short-lived process is known to be outside."""
     _in_mode(node, runc, "audit")
     shutil.copy(built("forger"), place)
     victim = make_bundle("runc")

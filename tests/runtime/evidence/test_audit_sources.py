@@ -68,7 +68,7 @@ def by(pid: int, found: Iterator[Sighting | Lost] | Found) -> list[Sighting]:
 
 
 def heard(live: netlink.Live, pid: int, seconds: float = 20) -> list[Sighting]:
-    """Return what the kernel sends about a process until it has sent one for each name."""
+    """Return the kernel's records of a process until there is one for each name."""
     found: list[Sighting] = []
     deadline = time.monotonic() + seconds
     while len(found) < len(NAMES) and time.monotonic() < deadline:
@@ -104,7 +104,7 @@ def _settle_after(makers: list[Future[int]]) -> None:
 
 
 def test_none_of_many_records_is_missing_unreported(live: netlink.Live) -> None:
-    """Four programs at once, 5,000 records each, faster than any container would for long."""
+    """Four programs at once, 5,000 records each, faster than a container's usual rate."""
     before = netlink.kernel_lost()
     found: Found = []
     with ThreadPoolExecutor(5) as pool:
@@ -148,7 +148,7 @@ def test_a_rule_that_excludes_records_is_read_from_the_kernel() -> None:
 
 
 def printed(read: Callable[[], Found]) -> list[Sighting]:
-    """Return what is printed of a process; others may use up printk's rate: then once more."""
+    """Return the printed records of a process; repeat if others used up printk's rate."""
     found: list[Sighting] = []
     deadline = time.monotonic() + 60
     while len(found) < 2 and time.monotonic() < deadline:
@@ -216,7 +216,7 @@ disk_error_action = IGNORE
 
 @pytest.fixture(params=["RAW", "ENRICHED"])
 def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """The log of an auditd of our own, in the foreground."""
+    """The log of our own auditd, in the foreground."""
     daemon = program("auditd")
     if (other := auditd_pid()) != 0:
         unmet(f"an auditd runs already, pid {other}")
@@ -228,7 +228,7 @@ def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, stderr=output)
     with ended(process):
-        # What comes while it starts, auditd throws away.
+        # auditd discards what arrives while it starts.
         wait_until(lambda: by(provoke(b"early"), written(log)) != [], "auditd to write")
         yield log
 
@@ -302,7 +302,7 @@ exec "$2"
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Path]:
-    """The directory of a journald of our own, which sees no other's sockets."""
+    """The directory of our own journald, which uses no other's sockets."""
     daemon = "/usr/lib/systemd/systemd-journald"
     requires(daemon, "journalctl", "unshare")
     directory = tmp_path / "journal"

@@ -1,4 +1,4 @@
-"""clone3 in audit, whose records are without flags: the processes that it began tell of them."""
+"""clone3 in audit, whose records lack flags: the processes that it started show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that the kernel itself drops: the report says so; what ran then is not called safe."""
+"""Records that the kernel drops: the report says so; workloads that ran then are not safe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROCESSES = 9_000  # more than the process connector queues: 8 MiB, two messages
 
 @contextlib.contextmanager
 def _rate_limit(messages: int) -> Iterator[None]:
-    """Have the kernel log so many records a second at most."""
+    """Limit the kernel to so many records a second."""
     run([program("auditctl"), "-r", str(messages)])
     try:
         yield
@@ -76,7 +76,7 @@ def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_conf
 
 @contextlib.contextmanager
 def _stopped(pid: int) -> Iterator[None]:
-    """Have a process read nothing meanwhile, as one that gets no CPU."""
+    """Keep a process from reading meanwhile, like one without CPU."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -86,7 +86,7 @@ def _stopped(pid: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Running:
-    """Runs containers of one program each, and asks for the report."""
+    """Runs containers of one program each, and returns the report."""
 
     node: Installed
     kind: str
@@ -123,7 +123,7 @@ def containers(
 def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(
     containers: Running, node: Installed
 ) -> None:
-    """The kernel's whole queue is filled; what comes then it drops until the queue is read."""
+    """The kernel's whole queue is full; it drops later records until the queue is read."""
     with agents.running(node) as agent:
         agent.wait_ready()
         before = containers.run("short", 1, GETPID)

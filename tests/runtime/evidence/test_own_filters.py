@@ -1,4 +1,4 @@
-"""Filters of the container's own programs: what they hide from audit is not called safe."""
+"""Filters of the container's own programs: a workload with hidden calls is not safe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def with_program(bundle: Bundle, program: Path, *words: str) -> None:
 
 
 def run(bundle: Bundle, installed: Installed, program: Path, *words: str) -> dict[str, str]:
-    """Run a container of own_filter; return what it said."""
+    """Run a container with own_filter; return its output."""
     with_program(bundle, program, *words)
     done = bundle.call(installed.wrapper, "run")
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""What would break, said before anything is enforced: real containers, real records, one report."""
+"""What would break, before anything is enforced: real containers, real records, one report."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_records_of_running_processes_in_an_audit_log_are_counted_once(
 
 @contextmanager
 def _pids_come_again(first: int) -> Iterator[None]:
-    """Have the kernel give the pids from `first` on, as far as they are free, over and over."""
+    """Make the kernel assign the free pids from `first` on repeatedly."""
     last = Path("/proc/sys/kernel/ns_last_pid")
     stopping = threading.Event()
 

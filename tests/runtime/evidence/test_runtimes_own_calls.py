@@ -1,8 +1,8 @@
-"""runc 1.2 and later make mount calls of their own in an exec, behind the container's filter.
+"""runc 1.2 and later make their own mount calls in an exec, under the container's filter.
 
-With no_new_privs off, as engines have it by default, runc loads the filter first, and then opens a
-/proc of its own: fsopen, fsconfig, fsmount, open_tree. Where they are denied it does without. No
-workload made them, so no verdict and no suggestion is about them.
+With no_new_privs off, the engines' default, runc loads the filter first, and then opens its own
+/proc: fsopen, fsconfig, fsmount, open_tree. If they are denied, it falls back. No workload made
+these calls, so they affect no verdict and no suggestion.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""An agent that cannot see knows it: in another network namespace than the first nothing comes.
+"""An agent that receives no records detects it: only the first network namespace gets any.
 
-Audit's multicast and the process connector are the first network namespace's alone; joining both
-works elsewhere, or fails in silence. What such an agent did not see is never called safe.
+Audit's multicast and the process connector serve only the first network namespace; elsewhere
+joining them works or fails silently. What such an agent did not receive never counts as safe.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 UNSHARE = 272
-LONG = 30  # seconds, of a machine where others work
+LONG = 30  # seconds, on a busy machine
 
 
 def _sight(node: Installed) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""What happens while no agent runs: the kernel's ring has it, of processes that still are.
+"""Calls while no agent runs: the kernel's ring buffer has those of processes that still run.
 
-What belongs to processes that are gone may be anybody's: it takes `safe` from what ran meanwhile.
+Calls of ended processes may be any container's: they remove `safe` from all that ran meanwhile.
 """
 
 from __future__ import annotations

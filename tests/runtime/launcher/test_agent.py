@@ -1,6 +1,6 @@
-"""The launcher and the agent: a clear answer is carried out, any other takes the cold path.
+"""The launcher and the agent: a clear answer is obeyed, any other takes the cold path.
 
-The agent is the test's own. Each test runs with the launcher as installed and with one built with
+The agent belongs to the test. Each test runs with the launcher as installed and with one built with
 AddressSanitizer and UBSan, which end it with a report at the first fault.
 """
 
@@ -72,14 +72,14 @@ def _confined(bundle: Bundle) -> bool:
 
 
 def _deciders(node: install.Installed) -> list[str]:
-    """Return who decided each create so far; a launcher by itself writes no line."""
+    """Return who decided each create so far; the launcher itself writes no line."""
     ledger = node.prefix / "var" / "ledger" / "ledger.jsonl"
     lines = ledger.read_text().splitlines() if ledger.exists() else []
     return [json.loads(line)["via"] for line in lines]
 
 
 def _without_python(node: install.Installed) -> None:
-    """From here on the cold path is a refusal: what succeeds has not started Python."""
+    """From here on the cold path refuses, so a create that succeeds has not started Python."""
     (node.prefix / "lib" / "current").unlink()
 
 
@@ -88,7 +88,7 @@ def _go(config: Path) -> Answer:
 
 
 def _rename(config: Path) -> Answer:
-    """As the agent does: the new config beside the old."""
+    """Write the new config beside the old one, as the agent does."""
     new = config.with_name(".new")
     changed = json.loads(config.read_text())
     changed["linux"]["seccomp"] = BLOCK
@@ -173,7 +173,7 @@ if TYPE_CHECKING:
 
 
 def _edited(change: Callable[[list[bytes]], object], make: Callable[[Path], Answer]) -> Spoil:
-    """A proper answer with one change to its fields."""
+    """A valid answer with one change to its fields."""
 
     def spoil(config: Path) -> Answer:
         fields = make(config)[0].split(b"\0")[:-1]
@@ -295,7 +295,7 @@ def test_stopping_the_agent_in_between_loses_no_create(
 ) -> None:
     """Stopped and continued, a wait with a time limit is not resumed by the kernel (signal(7)).
 
-    tests/runtime/agent/test_waits.py has how long others wait.
+    tests/runtime/agent/test_waits.py checks how long others wait.
     """
     with agent(probed, lambda _: [], hold=True) as asked:
         process = subprocess.Popen([probed.wrapper, *_words(bundle)], stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
 """Generated command lines: the real runtime must open the very config.json that we would edit.
 
 Each config.json here holds one letter, which is no JSON; both runtimes print it when they fail
-to parse the file, and so tell which file they opened. crun built with json-c prints none; then the
-time of the last reading tells (relatime: of a file that had been read before it was written).
+to parse the file, and so show which file they opened. crun built with json-c prints none; then the
+access time shows it (relatime: of a file that had been read before it was written).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def test_the_runtime_opens_the_config_that_we_would_edit(kind: str, place: Path)
 
 
 def test_a_wrong_parse_is_detected(place: Path) -> None:
-    """The control: read as crun would, runc's lines lead to another file."""
+    """The control: parsed as crun would, runc's command lines lead to another file."""
     requires("runc", root=True)
     words = ["create", "create", "--bundle", "b"]
     assert _opened_by(program("runc"), words, place) == "B"

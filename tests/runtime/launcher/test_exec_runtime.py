@@ -1,4 +1,4 @@
-"""Becoming the real runtime: it must see exactly what it would have seen without us.
+"""Executing the real runtime: its process state must be exactly the same as without us.
 
 The real runtime is a probe that prints how it was started.
 """
@@ -37,7 +37,7 @@ def wrapper(
 ) -> install.Installed:
     """An installation whose runtime is the probe, with each of the two launchers.
 
-    "former": the release before's, as for an instant of an upgrade.
+    "former": the previous release's, as at one moment of an upgrade.
     """
     install.use_runtime(own_installation, built("probe"))
     if use := LAUNCHERS[request.param]:
@@ -47,7 +47,7 @@ def wrapper(
 
 @pytest.fixture
 def created(tmp_path: Path) -> Iterator[list[str]]:
-    """The words of a create whose config gets a profile."""
+    """The arguments of a create whose config gets a profile."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
     yield ["create", "--bundle", str(bundle.path), "ID"]
     assert "seccomp" in bundle.read()["linux"]
@@ -64,7 +64,7 @@ def _seen(argv: list[str], **options: object) -> tuple[Seen, int]:
 
 
 def _same(wrapper: install.Installed, words: list[str], **options: object) -> Seen:
-    """Start the probe bare and through the wrapper; return what both saw, if it is the same."""
+    """Start the probe bare and through the wrapper; return their common output."""
     probe = str((wrapper.prefix / "lib/runtime/runc").readlink())
     bare, _ = _seen([probe, *words], **options)
     wrapped, pid = _seen([str(wrapper.wrapper), *words], **options)
@@ -193,7 +193,7 @@ def test_no_arguments_at_all_reach_the_runtime(wrapper: install.Installed) -> No
 def test_a_closed_pipe_kills_the_runtime_as_without_us(
     wrapper: install.Installed, created: list[str]
 ) -> None:
-    """SIGPIPE is back to its default, so a writer whose reader is gone dies of it."""
+    """SIGPIPE has its default action again, so a writer without a reader dies."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([wrapper.wrapper, *created], stdout=writer, check=False, timeout=30)

@@ -1,4 +1,4 @@
-"""The launcher: what it does when something of the installation is broken or changes."""
+"""The launcher's behaviour when a part of the installation is broken or changes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Instal
 def test_if_the_wrapper_replaces_a_moved_runtime_the_next_runtime_is_used(
     broken: install.Installed,
 ) -> None:
-    """As where the owner put it there for whoever calls runc: it would become itself for ever."""
+    """An owner may install it in runc's place; it would then execute itself forever."""
     install.use_runtime(broken, "/where/it/was/runc")
     stand_in = "mount -t tmpfs test /usr/local/sbin && ln -s $0 /usr/local/sbin/runc && exec $0 $1"
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", stand_in]

@@ -1,4 +1,4 @@
-"""A Python that cannot start, or starts and dies before it comes as far as our own code."""
+"""A Python that cannot start, or dies before it reaches our own code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_STARTED = "did not come as far as runc-wrap's own code"
 
 @pytest.fixture
 def own(own_installation: install.Installed, tmp_path: Path) -> install.Installed:
-    """An installation whose release, too, is the test's own."""
+    """An installation with its own copy of the release."""
     release = tmp_path / "release"
     skip = shutil.ignore_patterns("venv")
     shutil.copytree(own_installation.release, release, symlinks=True, ignore=skip)
@@ -61,7 +61,7 @@ def _no_standard_library(own: install.Installed) -> None:
 
 
 def _no_libpython(own: install.Installed) -> None:
-    """The dynamic linker's words and exit status, where a shared library is gone."""
+    """The dynamic linker's message and exit status if a shared library is missing."""
     _script(own, "echo 'error while loading shared libraries' >&2; exit 127")
 
 

@@ -1,4 +1,4 @@
-"""observe on real runtimes: what enforce would deny is seen exactly, and nothing is denied."""
+"""observe on real runtimes: exactly what enforce would deny is recorded, and nothing is denied."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def seen(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[
 
 
 def counted(node: install.Installed) -> tuple[int, int]:
-    """Return how many calls were recorded from listeners, and how many were said to be lost."""
+    """Return how many calls were recorded from listeners, and how many were reported lost."""
     found = evidence(node)
     calls = [
         tally.count
@@ -234,7 +234,7 @@ def _kill_evidence(agent: Agent) -> None:
 
 
 def _to_keeper(agent: Agent, number: signal.Signals) -> None:
-    """Send it a signal while it has its workers: what it holds is nobody's else."""
+    """Send it a signal while it has its workers: only it holds its descriptors."""
     wait_until(lambda: 0 not in agent.three, "three processes", 60)
     if pid := agent.keeper:
         os.kill(pid, number)
@@ -330,7 +330,7 @@ def test_a_restarted_agent_takes_over_from_a_draining_one_and_an_exec_in_between
         recorded, lost = counted(node)
         assert second.evidence
         assert (recorded > 0, lost > 5) == (True, True)
-        # While nobody is there nobody tells runc's own calls apart: they are lost calls as well.
+        # While no agent runs, runc's own calls are not distinguished: they count as lost too.
         own = _runtimes_own(pair, node, make_bundle, built("repeat"))
         assert recorded + lost == calls + 5 + own
 
@@ -338,7 +338,7 @@ def test_a_restarted_agent_takes_over_from_a_draining_one_and_an_exec_in_between
 def _runtimes_own(
     pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle], program: Path
 ) -> int:
-    """Return how many calls the runtime itself makes in an exec, which an agent tells apart.
+    """Return how many calls the runtime itself makes in an exec, which an agent distinguishes.
 
     None in runc 1.1 and crun, eight in runc 1.3: one open_tree, two fsopen, four fsconfig, one
     fsmount (it mounts a /proc of its own twice, with and without options).

@@ -1,4 +1,4 @@
-"""observe beside a container that makes denied calls in a loop: it is slowed, nobody else."""
+"""observe beside a container that makes denied calls in a loop: only that one is slowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container's listener is taken by the agent whatever step of that is its worker's last."""
+"""The agent takes a container's listener even if its worker dies at any step."""
 
 from __future__ import annotations
 

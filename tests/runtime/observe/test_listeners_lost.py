@@ -1,4 +1,4 @@
-"""An agent that dies with its listeners leaves observed containers without: this is said."""
+"""An agent that dies with its listeners leaves observed containers without one: reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def node(pair: Pair) -> Iterator[Installed]:
 
 
 def lose(node: Installed) -> None:
-    """Kill all of the agent at once, as the end of its pod does."""
+    """Kill the whole agent at once, like the end of its pod."""
     pids = [pid for role in ROLES for pid in agents.processes(node.prefix, role)]
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
@@ -47,7 +47,7 @@ def lose(node: Installed) -> None:
 
 
 def found(node: Installed) -> dict[str, list[Any]]:
-    """Return whose listener is said to be lost: by verify, status and doctor."""
+    """Return the containers whose listener verify, status and doctor report lost."""
     told = node.control("verify", "--json", ok=False)
     lost = [one for one in json.loads(told.stdout)["disagreeing"] if "listener" in one["found"]]
     assert told.returncode == bool(lost)
@@ -64,7 +64,7 @@ NOTHING: dict[str, list[Any]] = {"verify": [], "status": [], "doctor": []}
 
 
 def brought(node: Installed, bundle: Bundle) -> int:
-    """Bring another process in, as `kubectl exec` does; return its pid."""
+    """Start another process in the container, as `kubectl exec` does; return its pid."""
     before = {*sleeping(bundle)}
     done = bundle.call(node.wrapper, "exec", "--detach", after=("/bin/sleep", "999"))
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""observe makes no call that a filter of the container's own refuses; all others continue."""
+"""In observe a call that the container's own filter refuses is not made; all others continue."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def said(
     built: Callable[[str], Path],
     pair: Pair,
 ) -> Iterator[Callable[..., dict[str, str]]]:
-    """Run own_filter in a container; return what it said. `bare` is without us."""
+    """Run own_filter in a container; return its output. `bare` is without us."""
 
     def run(*words: str, bare: bool = False) -> dict[str, str]:
         bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
@@ -187,7 +187,7 @@ def test_the_next_agent_knows_the_filters_of_a_killed_or_stopped_one(
 
 
 def _ask_again(bundle: Bundle, output: Path, expected: str) -> None:
-    """Have the container's program make its call once more."""
+    """Make the container's program repeat its call."""
     before = _read(output).count(b"filtered")
     children = _children(bundle.pid)
     os.kill(children[0], signal.SIGUSR1)

@@ -1,4 +1,4 @@
-"""Signals while a call waits for an answer: what the flag WAIT_KILLABLE_RECV is worth."""
+"""Signals while a call waits for an answer: the effect of the flag WAIT_KILLABLE_RECV."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _block(path: Path, *, killable: bool) -> dict[str, object]:
 
 
 def _waits_killable(pid: int) -> bool:
-    """Tell whether the timer's signal waits for a process, which waits for something else."""
+    """Return whether the timer's signal is pending for a process that waits for something else."""
     said = Path(f"/proc/{pid}/status").read_text()
     (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", said, re.MULTILINE)
     is_signalled = int(pending, 16) >> (signal.SIGALRM - 1) & 1
@@ -63,7 +63,7 @@ def _waits_killable(pid: int) -> bool:
 
 
 def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
-    """Tell whether a call that was received is still there though a signal has come."""
+    """Return whether a received call still waits after a signal."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(door))
         listening.listen()
@@ -89,7 +89,7 @@ def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
 def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(
     pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
-    """Were the flag dropped where there is a listener, its presence in a config meant nothing."""
+    """If runtimes dropped the flag for a listener, its presence in a config would mean nothing."""
     with short_directory("signals") as place:
         for killable in (False, True) if _takes_the_flag(pair) else (False,):
             door = place / f"{killable}.sock"

@@ -1,4 +1,4 @@
-"""observe beside a disk that does not answer: calls do not wait for it."""
+"""observe with a disk that does not answer: calls do not wait for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _has(evidence: Path, *bundles: Bundle) -> bool:
 def test_calls_are_answered_while_the_store_cannot_be_written(
     runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
-    """Were it written in the thread that answers, the container would wait for another worker."""
+    """If the answering thread wrote it, the container would wait for another worker."""
     with short_directory("disk") as place:
         node = install.copy_of(runc.installed, place / "p")
         node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')

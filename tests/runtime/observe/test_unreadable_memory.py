@@ -1,4 +1,4 @@
-"""observe beside a container whose memory nobody can read: others wait a moment for that, once."""
+"""observe beside a container with unreadable memory: others wait briefly for it, once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    """Whoever joins its container, and whatever is started anew, it is not read again."""
+    """It is not read again, whichever process joins its container or is restarted."""
     victims = [_with(make_bundle(runc.kind), built("slowest"), "4") for _ in "12"]
     with (
         agents.running(node) as agent,
@@ -147,7 +147,7 @@ def test_a_container_created_while_the_evidence_worker_is_stopped_does_not_hang(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    """The keeper looks though no listener is held yet."""
+    """The keeper checks although no listener is held yet."""
     bundle = _with(make_bundle(runc.kind), built("short"), "20", str(KEYCTL))
     with agents.running(node) as agent:
         wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")

@@ -1,4 +1,4 @@
-"""The filter that the kernel has, read back from containers of real runc and crun."""
+"""The kernel's filters, read back from containers of real runc and crun."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def containerd(bounding: frozenset[str]) -> dict[str, Any]:
 
 
 def give(bundle: Bundle, bounding: frozenset[str]) -> None:
-    """Give a bundle's container these capabilities."""
+    """Give these capabilities to a bundle's container."""
     config = bundle.read()
     kinds = ("bounding", "effective", "permitted")
     config["process"]["capabilities"] = {kind: sorted(bounding) for kind in kinds}
@@ -204,7 +204,7 @@ def test_every_call_in_a_container_gets_the_simulated_answer(
 
 
 def agrees(result: every_call.Result, expectation: Expectation) -> bool:
-    """Tell whether a call got what it must: the errno of its denial, or none of ours."""
+    """Return whether a call got the expected result: the errno of its denial, or none of ours."""
     exempt = result.abi is ABIS["x86_64"] and result.number in EXEMPT.values()
     if result.kind == "skipped" or (exempt and not result.is_denied):
         return True

@@ -1,4 +1,4 @@
-"""Reading filters back leaves the process as it was, and says in a sentence why it cannot."""
+"""Reading filters back does not change the process, and a failure is explained."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[
 def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container that is stopped while verify looks: it must end by the SIGTERM."""
+    """A container that gets SIGTERM while verify reads it must end by that signal."""
     real = ptrace._ptrace  # noqa: SLF001 - between two of its calls the signal comes
 
     def signalled(request: int, pid: int, *rest: object) -> object:

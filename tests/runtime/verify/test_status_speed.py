@@ -1,7 +1,7 @@
 """A thousand containers in under two seconds, with a full ledger: real processes, runc's states.
 
-Judged by the CPU's time, which is what a command takes on a machine that has nothing else to do,
-and by the best of three: what others do at the time only adds.
+The test uses CPU time, which is what a command takes on an idle machine, and the best of three
+runs, because other load only adds time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ for pid in pids:
 
 @pytest.fixture
 def pids() -> Iterator[list[int]]:
-    """A thousand processes, which go when their parent's stdin is closed."""
+    """A thousand processes, which end when their parent's stdin is closed."""
     words = [sys.executable, "-S", "-c", FORKS, str(CONTAINERS)]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as parent:
@@ -81,13 +81,13 @@ def test_status_is_fast_with_a_thousand_containers(
 
 
 def _used() -> float:
-    """Return the seconds of the CPU that our children had which have ended."""
+    """Return the CPU seconds of our ended children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def prepare(installed: Installed, root: Path, state: dict[str, object], pids: list[int]) -> None:
-    """Make a state directory for each process, and a ledger as large as it gets."""
+    """Make a state directory for each process, and a ledger of the maximum size."""
     lines = []
     for number, pid in enumerate(pids):
         own = {"init_process_pid": pid, "init_process_start": started(pid)}

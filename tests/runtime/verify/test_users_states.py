@@ -1,4 +1,4 @@
-"""Any user may write states and a ledger: they are shown apart, and decide nothing of root's."""
+"""Any user may write states and a ledger: they are shown separately, and do not affect root's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def space(tmp_path: Path) -> Iterator[MountNamespace]:
 
 @pytest.fixture
 def victim(runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path) -> Victim:
-    """A node with one good container of root's."""
+    """A node with one correct container of root's."""
     own = install.copy_of(runc.installed, tmp_path / "prefix")
     bundle = make_bundle("runc")
     config = bundle.read()
@@ -72,7 +72,7 @@ def attack(space: MountNamespace, victim: int) -> None:
 
 
 def placed(space: MountNamespace) -> str:
-    """Put the user's program where that user can read it, wherever this checkout lies."""
+    """Put the user's program where that user can read it, wherever this checkout is."""
     place = "/run/users.py"
     run([*space.prefix, "install", "-m", "644", run_directory.__file__, place])
     return place

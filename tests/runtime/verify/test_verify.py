@@ -1,4 +1,4 @@
-"""verify and status on real containers: what was changed behind our back is found."""
+"""verify and status on real containers: later changes are found."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Fresh:
         return self.installed.prefix / "var" / "ledger" / "ledger.jsonl"
 
     def verify(self, *flags: str) -> tuple[int, Any]:
-        """Return the exit status and what disagrees."""
+        """Return the exit status and the disagreeing containers."""
         done = self.installed.control("verify", "--json", *flags, ok=False)
         shown = json.loads(done.stdout)
         assert (shown.pop("unchecked"), shown.pop("users")) == ([], [])
         return done.returncode, shown
 
     def status(self, bundle: Bundle) -> Any:
-        """Return what status shows of one container."""
+        """Return the status of one container."""
         shown = json.loads(self.installed.control("status", "--json").stdout)
         return next((one for one in shown if one["id"] == bundle.name), None)
 
@@ -108,7 +108,7 @@ def test_a_kept_profile_is_also_compared(node: Fresh, make_bundle: Callable[...,
 
 
 def behind_our_back(node: Fresh, bundle: Bundle, block: Any) -> None:
-    """Have the decision recorded, then the container made by the bare runtime with this block."""
+    """Record the decision, then create the container with the bare runtime and this block."""
     bundle.create(node.wrapper)
     bundle.delete(node.bare)
     config = bundle.read()
@@ -265,7 +265,7 @@ def test_a_bare_container_in_a_known_root_has_no_decision(
 
 
 def _runs(bundle: Bundle, program_file: Path, *words: str) -> None:
-    """Have the container run a static program of ours."""
+    """Make the container run our static program."""
     (bundle.path / "rootfs" / program_file.name).write_bytes(program_file.read_bytes())
     (bundle.path / "rootfs" / program_file.name).chmod(0o755)
     config = bundle.read()
@@ -276,7 +276,7 @@ def _runs(bundle: Bundle, program_file: Path, *words: str) -> None:
 
 
 def _end(pid: int) -> None:
-    """Kill what no runtime does: runc takes a process for ended when its first thread has."""
+    """Kill what no runtime does: for runc a process has ended when its first thread has."""
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{pid}/task").exists(), "its end")
 

@@ -1,4 +1,4 @@
-"""verify --deep on processes that cannot be traced: a bounded wait, and none is passed over."""
+"""verify --deep on processes that cannot be traced: a bounded wait, and none is skipped."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked
 def test_a_process_without_its_filter_is_found_beside_them(
     node: Installed, runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
-    """Nobody hides behind processes that cannot be traced."""
+    """No process can hide behind processes that cannot be traced."""
     bundle = make_bundle("runc")
     unstoppable(bundle, built("unstoppable"), PARENTS, 1)
     bundle.create(node.wrapper)

@@ -1,4 +1,4 @@
-"""The systemd units: what they promise is what the agent does."""
+"""The systemd units match what the agent does."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_the_service_stays_in_the_engines_mount_namespace() -> None:
 def test_the_unit_has_a_watchdog_and_raises_no_priority() -> None:
     unit = _settings("runc-wrap-agent.service")
     assert int(unit["WatchdogSec"][0]) <= 60
-    assert unit["WatchdogSignal"] == ["SIGKILL"]  # a stopped process would not heed another
+    assert unit["WatchdogSignal"] == ["SIGKILL"]  # a stopped process reacts to no other signal
     assert unit["Restart"] == ["always"]
-    assert unit["KillMode"] == ["mixed"]  # else it would wait for those that are left
+    assert unit["KillMode"] == ["mixed"]  # otherwise it would wait for the remaining processes
     assert not {"Nice", "CPUSchedulingPolicy", "CPUWeight"} & unit.keys()
 
 

@@ -35,14 +35,14 @@ LISTENER = "anon_inode:seccomp notify"
 
 @dataclass
 class Running:
-    """A worker's process, and where it takes listeners."""
+    """A worker's process, and its socket for listeners."""
 
     pid: int
     path: str
     door: Door
 
     def give(self, sender: Sender) -> None:
-        """Hand over a listener as a runtime does, and keep no copy."""
+        """Send a listener as a runtime does, and keep no copy."""
         with socket.socket(socket.AF_UNIX) as runtime:
             runtime.connect(self.path)
             message = json.dumps({"state": {"id": "c"}}).encode()
@@ -96,7 +96,7 @@ def worker() -> Iterator[Running]:
 def test_an_ended_listener_does_not_remove_another_one_that_the_keeper_holds(
     worker: Running,
 ) -> None:
-    """The kernel tells of it for as long: by its number, which the next one has."""
+    """epoll still reports it, by its number, which the next one has."""
     with listener_process.sender() as first, listener_process.sender() as second:
         copy = os.dup(first.listener)  # the keeper's
         worker.give(first)

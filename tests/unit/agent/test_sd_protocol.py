@@ -1,4 +1,4 @@
-"""systemd's protocol, as the keeper and its workers speak it."""
+"""systemd's protocol between the keeper and its workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def place() -> Iterator[Path]:
 
 
 def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
-    """Among them ones whose numbers are in each other's way."""
+    """Some of them have numbers that collide."""
     pairs = [os.pipe() for _ in range(3)]
     for at, (_, writer) in enumerate(pairs):
         os.write(writer, b"%d" % at)

@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def ready() -> Iterator[int]:
-    """A descriptor that has something to say all the time."""
+    """A descriptor that is always readable."""
     reader, writer = os.pipe()
     os.write(writer, b"x")
     yield reader
@@ -54,7 +54,7 @@ def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pa
     clock.now += wakeup_limit.SECONDS / 2
     quiet.wake_due()
     assert (poll.poll(0), quiet.due()) == ([], [100 + wakeup_limit.SECONDS])
-    quiet.rest(ready, 2)  # no longer for that
+    quiet.rest(ready, 2)  # the pause is not prolonged
     clock.now += wakeup_limit.SECONDS / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])

@@ -1,4 +1,4 @@
-"""Calling runc-wrapctl on an installation of a test's own."""
+"""Calling runc-wrapctl on a test's own installation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Node:
-    """A prefix, and the directory of programs that this machine seems to have."""
+    """A prefix, and the directory with this machine's simulated programs."""
 
     places: Places
     programs: Path
@@ -35,7 +35,7 @@ class Node:
         return json.loads(result.stdout)
 
     def failure(self, *words: str) -> str:
-        """Return the sentence of a command that cannot be carried out."""
+        """Return the error message of a command that cannot run."""
         result = self.ctl(*words)
         assert (result.exit_code, result.stdout) == (2, "")
         assert isinstance(result.exception, SystemExit)

@@ -58,7 +58,7 @@ def test_a_healthy_node_has_no_findings(node: Node) -> None:
 
 @contextlib.contextmanager
 def _listening(node: Node) -> Iterator[socket.socket]:
-    """Listen where the agent does."""
+    """Listen on the agent's socket."""
     node.places.agent.mkdir(parents=True, exist_ok=True)
     path = node.places.agent / "decide.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
@@ -70,7 +70,7 @@ def _listening(node: Node) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _answering(node: Node, *answers: bytes) -> Iterator[None]:
-    """Be an agent: answer each caller in turn, b"" to hang up."""
+    """Simulate an agent: answer each caller in turn; b"" closes the connection."""
     with _listening(node) as listening:
 
         def serve() -> None:

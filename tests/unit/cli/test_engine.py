@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it exits with."""
+"""The command line: its output and exit status."""
 
 from __future__ import annotations
 

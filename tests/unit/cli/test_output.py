@@ -1,4 +1,4 @@
-"""Printing what may hold foreign words, and failing."""
+"""Printing foreign text, and failing."""
 
 from __future__ import annotations
 

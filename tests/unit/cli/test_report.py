@@ -45,7 +45,7 @@ MBIND, BPF, LISTNS = 237, 321, 470
 
 
 class Evidence:
-    """Writes what an agent would have seen."""
+    """Writes the evidence of a simulated agent."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -372,7 +372,7 @@ EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l 
 
 @pytest.fixture
 def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    """A node without an agent, that has an audit.log of a day and no record in it."""
+    """A node without an agent, with a day's audit.log that has no records."""
     monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "audit.log")
     monkeypatch.setattr(node_report, "is_there", lambda _: True)
     begin = time.time() - 86400

@@ -1,4 +1,4 @@
-"""status and verify, on a node of made-up states and this test's own processes."""
+"""status and verify, on a node with simulated states and this test's own processes."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -
 
 
 class _Fake:
-    """Stands in for node.deep_verify.Comparing: what it finds is given."""
+    """Replaces node.deep_verify.Comparing and returns given results."""
 
     results: dict[str, deep_verify.Result]
 

@@ -1,4 +1,4 @@
-"""What documents take from the code is what the code says today; links lead somewhere."""
+"""Generated parts of documents match the code; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_picture_shows_an_additional_import() -> None:
 
 
 def _anchors(text: str) -> set[str]:
-    """Return what a heading is linked by: lower case, blanks as dashes, no other signs."""
+    """Return the anchors of headings: lower case, blanks as dashes, no other signs."""
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -1,4 +1,4 @@
-"""docs/operating.md: every message that it explains is the code's, and every one is explained."""
+"""docs/operating.md: every explained message exists in the code, and every message is explained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "runc_wrap"
 MESSAGES = (ROOT / "docs" / "operating.md").read_text().split("\n## Messages\n")[1]
-VARIES = "\0"  # where the code fills something in
+VARIES = "\0"  # in place of what the code fills in
 _C_TEXT = r'"(?:[^"\\\n]|\\.)*"'
 _C_TEXTS = re.compile(rf"{_C_TEXT}(?:[\s\\]*{_C_TEXT})*")
 _C_CALL = re.compile(rf"\b(?:fail|give_up)\((?:launch, )?({_C_TEXT}(?:\s*{_C_TEXT})*)")
@@ -25,7 +25,7 @@ _SHELL_CALL = re.compile(r'\b(?:fail|give_up) "((?:[^"\\]|\\.|\\\n)*)"')
 
 @cache
 def _rows() -> list[str]:
-    """Return the first cell of each table's rows, what stands within its code quotes."""
+    """Return the code in the first cell of each table's rows."""
     return re.findall(r"^\| `(.*?)` \| \S", MESSAGES, re.MULTILINE)
 
 
@@ -39,7 +39,7 @@ def _python(folder: Path) -> list[ast.Module]:
 
 
 def _template(node: ast.expr, known: dict[str, list[ast.expr]]) -> list[str]:
-    """Return what an expression can be as text, with VARIES for what is not written there."""
+    """Return an expression's possible texts, with VARIES for what is not a literal."""
     match node:
         case ast.Constant(value=str(text)):
             return [text]
@@ -63,7 +63,7 @@ def _joined(parts: list[list[str]]) -> list[str]:
 
 
 def _assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
-    """Return what each name of a function is assigned, or has added: each a text of its own."""
+    """Return the values that each name of a function is assigned."""
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(function):
         match node:
@@ -73,7 +73,7 @@ def _assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
 
 
 def _given(folder: Path, called: str, place: int) -> Iterator[str]:
-    """Yield what calls of a function get as an argument, where any of it is written there."""
+    """Yield the texts that calls of a function get as an argument, if any part is a literal."""
     for tree in _python(folder):
         constants = _assigned(ast.Module([n for n in tree.body if isinstance(n, ast.Assign)], []))
         functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]

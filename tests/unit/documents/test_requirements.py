@@ -1,4 +1,4 @@
-"""What install.sh installs, by its hashes: the same as pyproject.toml and constraints.txt say."""
+"""What install.sh installs by hash equals what pyproject.toml and constraints.txt name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_requirement_has_a_hash_and_the_others_are_pinned(
 
 
 def test_compiled_packages_have_a_wheel_for_every_python_and_machine() -> None:
-    """Four versions of Python, two machines, two C libraries; one for all Pythons is enough."""
+    """Four versions of Python, two machines, two C libraries; one wheel may serve all Pythons."""
     hashes = {each.partition("==")[0]: many for each, many in _locked("runtime.txt").items()}
     assert (hashes["orjson"], hashes["markupsafe"], hashes["psutil"]) == (16, 16, 4)
 

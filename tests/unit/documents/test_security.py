@@ -1,4 +1,4 @@
-"""docs/security.md: what it names is there, and every line on an attacker has a test."""
+"""docs/security.md: everything it names exists, and every item about an attacker has a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATH = re.compile(r"`([\w./-]+)`")
 
 
 def _section(title: str) -> str:
-    """Return what stands beneath a heading of the second level."""
+    """Return the text beneath a heading of the second level."""
     return TEXT.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
@@ -31,13 +31,13 @@ def _tests_of(file: str) -> frozenset[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the items of all lists, each with what is indented beneath."""
+    """Return the items of all lists, each with its indented lines."""
     items = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     return [str(item) for item in items]
 
 
 def _rows(text: str) -> list[list[str]]:
-    """Return the cells of a table's rows, its head left out."""
+    """Return the cells of a table's rows, without its head."""
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
@@ -75,7 +75,7 @@ def test_every_input_says_who_controls_it_and_where_it_is_read(row: list[str]) -
 
 
 def _anchors(text: str) -> set[str]:
-    """Return what a heading is linked by: lower case, blanks as dashes, no other signs."""
+    """Return the anchors of headings: lower case, blanks as dashes, no other signs."""
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -1,4 +1,4 @@
-"""The evaluator: what each instruction does, what is refused, and several filters together."""
+"""The evaluator: each instruction, refused programs, and several filters together."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_of_equal_actions_the_newest_filters_data_applies() -> None:
 
 
 def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
-    """Found by `make campaign-fuzz`: without a branch no argument was said to matter."""
+    """Found by `make campaign-fuzz`: without a branch no argument counted as relevant."""
     word = bpf.argument_word(4, high=True)
     program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))
     assert bpf_paths.interest([program], X86_64, 41).indexes == [4]

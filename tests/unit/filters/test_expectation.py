@@ -1,4 +1,4 @@
-"""Comparing: what counts as a difference, and that nothing is missed for want of trying it."""
+"""Comparing: what counts as a difference, and that no difference is missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulation against what libseccomp makes of the same rules, evaluated."""
+"""The simulation against libseccomp's filter for the same rules."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _args = st.tuples(*[_values] * 6)
 
 
 def compiled(made: Simulation) -> bpf.Program | None:
-    """Return libseccomp's filter, None where it refuses the rules."""
+    """Return libseccomp's filter, None if it refuses the rules."""
     try:
         return bpf.program(libseccomp.filter_bytes(made.load))
     except ProfileError:

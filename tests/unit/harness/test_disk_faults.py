@@ -1,4 +1,4 @@
-"""The control of harness.host.disk_faults: whatever way of writing, it is seen, and may fail."""
+"""The control of harness.host.disk_faults: every way of writing is intercepted and can fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make mutants` plants, and which tests it asks."""
+"""What `make mutants` plants, and which tests it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another Debian is made of: the machine's own sources, with the suite changed."""
+"""The ingredients of another Debian: the machine's own sources, with another suite."""
 
 from __future__ import annotations
 

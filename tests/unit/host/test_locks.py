@@ -1,4 +1,4 @@
-"""Locks: whose they are, how long one waits for them, and who is named."""
+"""Locks: their owner, how long a command waits, and which holder is named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runc_wrap.host import locks
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Takes the lock, says so, and holds it until its stdin ends; argv[2] is the name that it goes by.
+# Takes the lock, reports it, and holds it until its stdin ends; argv[2] is its process name.
 _HOLD = """
 import fcntl, sys
 with open("/proc/self/comm", "w") as file:
@@ -108,7 +108,7 @@ def test_a_process_that_holds_the_lock_too_long_is_named_safely(
 
 
 def test_a_lock_inherited_by_a_dead_process_child_is_reported_so(tmp_path: Path) -> None:
-    """flock belongs to the open file, and /proc/locks has the pid that took it."""
+    """flock belongs to the open file, and /proc/locks shows the pid that took it."""
     file = (tmp_path / "lock").open("w")
     child = "import fcntl, os, sys; fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX)"
     argv = [sys.executable, "-I", "-c", child, str(file.fileno())]

@@ -1,4 +1,4 @@
-"""Who else could change a path or put another in its place: each way, and each way that is safe."""
+"""Ways in which others could change or replace a path, and safe arrangements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER = 4242
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory on the way to which all is well: /tmp is root's and sticky."""
+    """A directory whose path is safe: /tmp is root's and sticky."""
     requires(root=True)
     assert list(ownership.of(str(tmp_path))) == []
     made = tmp_path / "a" / "b"

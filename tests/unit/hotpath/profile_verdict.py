@@ -1,4 +1,4 @@
-"""What a profile says of one call, as runtimes and libseccomp read it: a model to test against."""
+"""A profile's answer to one call, as runtimes and libseccomp read it: a model for tests."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def outcomes(block: Json, name: str, values: dict[int, int]) -> list[str]:
 
 
 def passes(block: Json, name: str, values: dict[int, int]) -> bool:
-    """Tell whether a call is let through.
+    """Return whether a call is let through.
 
-    Rules that do as the default does are dropped first. The first rule that compares nothing beats
-    all that do; of those a denial wins, else the first.
+    Rules with the default action are dropped first. The first unconditional rule beats all
+    conditional ones; of those a denial wins, otherwise the first.
     """
     default = block["defaultAction"], block.get("defaultErrnoRet") or 1
     told = [r for r in block["syscalls"] if (r["action"], r.get("errnoRet") or 1) != default]

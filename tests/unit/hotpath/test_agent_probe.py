@@ -25,10 +25,10 @@ def path() -> Iterator[Path]:
 def test_a_listening_agent_is_found(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
-        assert not hears(str(path))  # bound, but nobody listens
+        assert not hears(str(path))  # bound, but not listening
         agent.listen()
         assert hears(str(path))
-    assert not hears(str(path))  # left behind by one that was killed
+    assert not hears(str(path))  # left by a killed agent
 
 
 def test_a_full_queue_counts_as_absent_because_a_runtime_would_wait(path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_draining_agent_counts_as_absent_although_it_accepts(path: Path) -> No
         path.unlink()
         agent.bind(str(path))
         agent.listen()
-        assert hears(str(path))  # what is left of one that was killed does not count
+        assert hears(str(path))  # the leftover of a killed agent does not count
 
 
 @pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])

@@ -1,4 +1,4 @@
-"""The decision, as a table: what the config and the command line show, and what follows."""
+"""The decision as a table: config and command line, and the result."""
 
 from __future__ import annotations
 

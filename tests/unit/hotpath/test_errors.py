@@ -1,4 +1,4 @@
-"""Saying what went wrong."""
+"""Error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""orjson, its stand-ins, and what takes its place."""
+"""orjson, the modules that replace its imports, and its substitute."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_stand_ins_are_gone_afterwards() -> None:
 def test_invalid_json_is_unreadable_after_orjson_was_loaded_by_path(
     tmp_path: Path,
 ) -> None:
-    """Its error class once lay in freed memory, and a class made later took its place."""
+    """Its error class was once in freed memory, and a later class replaced it."""
     shutil.copytree(Path(json_codec.__file__).parents[1], tmp_path / "runc_wrap")
     shutil.copytree(Path(orjson.__file__).parent, tmp_path / "orjson")
     code = (

@@ -61,7 +61,7 @@ def test_only_root_can_read_it(prefix: str) -> None:
 def test_a_user_who_may_not_write_the_nodes_ledger_has_their_own(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rootless Podman's runtime is uid 0 of a user namespace: who it is tells nothing."""
+    """Rootless Podman's runtime is uid 0 of a user namespace, so the uid shows nothing."""
     real = posix.open
 
     def refusing(path: str, *rest: int) -> int:

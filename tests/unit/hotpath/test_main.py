@@ -1,4 +1,4 @@
-"""What the launcher says before the caller's words, and the log that is given back."""
+"""The launcher's arguments before the caller's, and the log that is restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS = ["--log", "x", "create", "ID"]
 
 
 def _written(log: Path, before: str, line: str, since: str) -> int:
-    """Return the descriptor through which the line was appended, between what others did."""
+    """Return the descriptor through which the line was appended, between others' writes."""
     log.write_text(before)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, line.encode())
@@ -68,7 +68,7 @@ def test_what_is_not_said_is_empty() -> None:
 
 @pytest.mark.parametrize("value", ["--", "--kind", "", "=C"])
 def test_a_value_may_look_like_a_name_or_be_two_dashes(value: str) -> None:
-    """An engine calls us by the name that it likes."""
+    """An engine may call us by any name."""
     launch = Launch([*NAMED[:6], "--called-as", value, *NAMED[8:], "--", *WORDS])
     assert _said(launch) == [*VALUES[:3], value, *VALUES[4:], ""]
     assert launch.arguments == WORDS

@@ -1,4 +1,4 @@
-"""The overlay: whatever the profile, what is denied is denied and the rest is as it was."""
+"""The overlay: whatever the profile, denied calls are denied and the others are unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox's config: whose word it is, and what is read of it."""
+"""The sandbox's config: who must own it, and what is read from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITTEN = {TYPE: "sandbox", ID: "S1", "runc-wrap/seccomp": "unconfined"}
 
 @pytest.fixture(autouse=True)
 def _as_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Take this process's user for root, so that it need not be."""
+    """Treat this process' user as root, so that the test need not run as root."""
     monkeypatch.setattr(sandbox_annotations, "_ROOT", tmp_path.stat().st_uid)
 
 

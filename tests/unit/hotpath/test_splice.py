@@ -1,4 +1,4 @@
-"""The edit: nothing but the block is new."""
+"""The edit: only the block is new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine of a test's own: fake programs in the one directory where they are looked for."""
+"""A simulated machine: fake programs in the only directory that is searched."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fake(directory: Path, name: str, script: str) -> Path:
 
 
 def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Have programs looked for in an empty directory; no system profile."""
+    """Search for programs only in an empty directory; no system profile."""
     directory = tmp_path / "machine"
     directory.mkdir()
     patch.setattr(installed_programs, "FIXED_PATH", (str(directory),))

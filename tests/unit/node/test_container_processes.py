@@ -1,4 +1,4 @@
-"""Who is in which container: a table of processes, no real ones."""
+"""Which process is in which container: a table of simulated processes."""
 
 from __future__ import annotations
 

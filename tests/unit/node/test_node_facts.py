@@ -1,4 +1,4 @@
-"""What a node is, gathered for the compiler."""
+"""A node's facts, gathered for the compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What agrees, as a table; and the joining on a small made-up node."""
+"""What agrees, as a table; and the join of sources on a small simulated node."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def child() -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """This machine's own containers and users are not looked at."""
+    """This machine's own containers and users are ignored."""
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
     monkeypatch.setattr(status, "_PAUSE", 0)

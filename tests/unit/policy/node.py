@@ -1,4 +1,4 @@
-"""A node as policy's compiler sees it, without looking at this machine."""
+"""A simulated node for the policy's compiler, independent of this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compiled(settings: dict[str, Any] | None = None, **changes: Any) -> Compiled
 
 
 def policies(prefix: Path) -> Path:
-    """Return where the compiled policies of one installation lie."""
+    """Return the directory of one installation's compiled policies."""
     return prefix / "var/policy.2"
 
 

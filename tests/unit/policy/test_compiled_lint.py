@@ -1,4 +1,4 @@
-"""Linting at apply: errors refuse, the owner's own warnings are shown, nobody else's are."""
+"""Linting at apply: errors refuse the policy; only warnings on the owner's profiles are shown."""
 
 from __future__ import annotations
 

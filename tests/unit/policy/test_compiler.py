@@ -1,4 +1,4 @@
-"""Compiling the policy: which profile is whose default, and which names are taken."""
+"""Compiling the policy: each engine's default profile, and the accepted names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what is in force is what its sources say."""
+"""Whether the policy in force matches its sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modes, ABIs and overlay as compiling has them: what is asked of the node, what is written."""
+"""Modes, ABIs and overlay in the compiler: what the node must support, what is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways around the overlay: which stay open, for whom, and what is denied because of a ring."""
+"""Bypasses of the overlay: which stay open, for which containers, and denials because of rings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _remarks(**written: Any) -> list[str]:
 
 
 def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
-    """Return what is said where a profile of the owner's own is the only one in force."""
+    """Return the remarks if the owner's own profile is the only one in force."""
     text = json.dumps({"defaultAction": default, "syscalls": list(rules)}).encode()
     changed = {f"overlay.{name}": value for name, value in written.items()}
     made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]

@@ -1,4 +1,4 @@
-"""Putting a policy in force: whole or not at all, one after the other."""
+"""Putting a policy in force: completely or not at all, one at a time."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_nobody_else_can_change_it_whatever_the_umask(tmp_path: Path) -> None:
 
 
 class _Crash(BaseException):
-    """Nothing may catch it."""
+    """An exception that no code may catch."""
 
 
 def _crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:

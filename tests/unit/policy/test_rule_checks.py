@@ -1,4 +1,4 @@
-"""Rules together: what cannot be meant, what is never reached, how they are compiled."""
+"""Combinations of rules: mistakes, unreachable rules, and their compiled form."""
 
 from __future__ import annotations
 

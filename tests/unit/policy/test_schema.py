@@ -1,4 +1,4 @@
-"""Settings: what each takes, and what is said of what it does not take."""
+"""Settings: valid values, and the messages about invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short ways from a spec to what a container gets, shared by the tests of profiles."""
+"""Helpers from a spec to a container's profile, shared by the tests of profiles."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Profiles as hypothesis makes them: OCI blocks, and conditions on capabilities."""
+"""Profiles from hypothesis: OCI blocks, and conditions on capabilities."""
 
 from typing import Any
 

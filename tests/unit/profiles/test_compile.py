@@ -1,4 +1,4 @@
-"""Compiling, and what the hot path makes of the compiled form."""
+"""Compiling, and the hot path's result from the compiled form."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Installations of filters are told: asked of the filters that libseccomp makes of the rules."""
+"""Installations of filters are reported: tested with libseccomp's filters for the rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _registers = st.integers(0, 2**64 - 1) | st.builds(
 
 
 def made(profile: Profile, mode: str, *, told: bool = True) -> dict[str, Any]:
-    """Return the block; without `told` as releases before had it."""
+    """Return the block; without `told` as in previous releases."""
     listener = modes.Listener("/notify.sock")
     compiled = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12), listener=listener)
     if not told:

@@ -1,4 +1,4 @@
-"""Reading profile files: what is understood, and what is refused with which words."""
+"""Reading profile files: what is accepted, and what is refused with which message."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""The checks on a profile: each finds its fault, and stays silent on the engines' own."""
+"""The checks on a profile: each finds its fault, and none in the engines' own profiles."""
 
 import builtins
 import json

@@ -1,4 +1,4 @@
-"""observe sends what enforce denies: asked of the filters that libseccomp makes of both."""
+"""observe sends what enforce denies: tested with libseccomp's filters for both."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Both:
         self.whole = argument_rules.checked(json_codec.loads(told.encode())) if told else {}
 
     def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
-        """Return what a call gets, enforced and observed; what the agent lets pass is allowed."""
+        """Return a call's answer, enforced and observed; what the agent ignores is allowed."""
         call = bpf.Call(abi.audit, number, args)
         enforced, seen = (bpf.evaluate(self.programs[m], call) for m in ("enforce", "observe"))
         groups = self.whole.get((abi.audit, number))
@@ -88,7 +88,7 @@ def both(spec: str, bounding: frozenset[str]) -> Both:
 
 
 def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
-    """Say what is wrong with a call, "" if nothing is."""
+    """Return what is wrong with a call, "" if nothing is."""
     enforced, seen = found.asked(abi, number, args)
     is_allowed = enforced in PASSES
     name = syscalls.table(abi).get(number)
@@ -279,7 +279,7 @@ def test_no_call_that_the_owners_profile_denies_is_missed(
 
 
 def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
-    """Tell whether the agent will find that the profile allows a call by its arguments."""
+    """Return whether the agent will find that the profile allows a call by its arguments."""
     told = observed["listenerMetadata"].partition(" ")[2]
     number = syscalls.numbers(ABIS["x86_64"])[name]
     groups = argument_rules.checked(json_codec.loads(told.encode() or b"{}"))

@@ -1,4 +1,4 @@
-"""What a node is, in the words of profiles."""
+"""The node's platform, in the terms of profiles."""
 
 import pytest
 

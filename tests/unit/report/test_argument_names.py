@@ -91,7 +91,7 @@ def test_newer_calls_have_the_kernels_names() -> None:
 def test_the_table_is_the_kernel_headers_own(
     header: str, prefix: str, names: dict[int, str], tmp_path: Path
 ) -> None:
-    """A compiler says whether each name is that number, by the headers of this machine."""
+    """A compiler checks each name's number with this machine's headers."""
     compiler = shutil.which("cc")
     if compiler is None or not (HEADERS / header).exists():
         pytest.skip("neither compiler nor kernel headers")

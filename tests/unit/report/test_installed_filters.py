@@ -1,4 +1,4 @@
-"""What a workload's own filters do to its verdict."""
+"""The effect of a workload's own filters on its verdict."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def profile() -> Filter:
 def judged(
     profile: Filter, *said: tuple[str, Sighting | None], carried: Carried | None = None
 ) -> dict[str, Any]:
-    """Judge one workload: its containers' modes, the newest last, and what was seen of each."""
+    """Return one workload's verdict for its containers' modes, the newest last, and their calls."""
     evidence = Evidence()
     for mode in (AUDIT, OBSERVE):
         evidence.add_watched(mode, BEGIN, BEGIN + HOUR)

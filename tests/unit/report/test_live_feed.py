@@ -22,7 +22,7 @@ KEY = ("/run/test", "c1")
 
 
 class Kernel:
-    """Stands for the audit multicast: a pipe that is readable while there is something."""
+    """Simulates the audit multicast: a pipe that is readable while there are records."""
 
     def __init__(self) -> None:
         self.given: list[Sighting | Lost] = []
@@ -46,7 +46,7 @@ class Kernel:
 
 
 class Processes:
-    """Stands for the tree: whoever has pid 100 is the container's."""
+    """Simulates the tree: the process with pid 100 is the container's."""
 
     problem = ""
 

@@ -1,4 +1,4 @@
-"""What a report takes from the kernel's ring beside what an agent has."""
+"""What a report takes from the kernel's ring buffer in addition to an agent's evidence."""
 
 from __future__ import annotations
 

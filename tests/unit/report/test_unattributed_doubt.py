@@ -1,4 +1,4 @@
-"""Whose a call of nobody known may be: by time, by the filter's action, by the profile."""
+"""Which workload an unattributed call may belong to: by time, the filter's action, the profile."""
 
 from __future__ import annotations
 

@@ -368,7 +368,7 @@ def test_losses_at_other_times_raise_no_doubt(case: Case) -> None:
 def test_only_losses_of_a_containers_own_source_are_a_doubt(
     case: Case, mode: str, source: str, lost: int
 ) -> None:
-    """Who made a call in observe is told with the call."""
+    """In observe the call itself identifies its container."""
     case.container(mode=mode)
     case.evidence.add_lost(Lost(BEGIN + 9, 1, source, "too fast"))
     assert case.one()["lost"] == lost

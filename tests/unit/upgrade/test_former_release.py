@@ -1,4 +1,4 @@
-"""What the release before has written is read, or rebuilt, without a word lost.
+"""What the previous release has written is read, or rebuilt, without loss.
 
 `data` is what commit 6951fd4 left on a node: its install.sh, launcher, agent and precreate hook,
 with runc and crun, under the configs of configs.json; report.json and metrics.txt are what its
@@ -56,7 +56,7 @@ PREFIX = "/run/upgrade-sample/prefix"  # where it was installed
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """A node's files as the release before left them."""
+    """A node's files as the previous release left them."""
     shutil.copytree(DATA / "var", tmp_path / "prefix/var", symlinks=True)
     shutil.copytree(DATA / "etc", tmp_path / "prefix/etc")
     return Places(tmp_path / "prefix")
@@ -141,7 +141,7 @@ def test_the_report_says_what_the_release_before_said(
 
 
 def _judged(report: list[Json]) -> dict[str, Json]:
-    """Return what was said of workloads, the one apart that still ran then."""
+    """Return the report's workloads, and separately the one that still ran."""
     names = "namespace container image modes profile pods ids verdict".split()
     calls = "abi syscall verdict errno outcome args count programs first last".split()
     return {
@@ -181,7 +181,7 @@ def _all() -> frozenset[str]:
 
 
 def _words(line: Json, found: Outcome) -> None:
-    """Assert that all that is decided is what the line says."""
+    """Assert that the decision equals the line."""
     for name in "action mode profile rule reason declared ignored".split():
         assert getattr(found.decision, name) == line[name]
     for name in "engine namespace pod container image handler".split():
@@ -207,13 +207,13 @@ def test_a_policy_that_the_release_before_compiled_gives_the_same_filter(
 
 @pytest.fixture
 def rebuilt(places: Places) -> Places:
-    """The same node once this release has compiled its policy anew."""
+    """The same node after this release has recompiled its policy."""
     return _rebuilt(places, source.read(places.config, places.config_directory))
 
 
 @pytest.fixture
 def rebuilt_as_written(places: Places) -> Places:
-    """Likewise, with arguments compared as the engine has it, which was the only way before."""
+    """Likewise, with arguments compared as the engine does, which was the only way before."""
     settings = source.read(places.config, places.config_directory)
     settings["default.int_arguments"] = "engine"
     return _rebuilt(places, settings)
@@ -249,7 +249,7 @@ def test_the_policy_that_is_compiled_anew_decides_the_same(
 def test_the_filter_that_a_container_of_before_has_is_known_again(
     line: Json, rebuilt_as_written: Places
 ) -> None:
-    """Audit and observe tell of more since: what they were before can still be made."""
+    """Audit and observe report more since; their previous form can still be made."""
     policy = policy_file.load(str(rebuilt_as_written.prefix))
     made = policy_file.load_profile(policy, line["profile"], line["mode"])
     enforced = policy_file.load_profile(policy, line["profile"], modes.ENFORCE)
@@ -261,7 +261,7 @@ def test_the_filter_that_a_container_of_before_has_is_known_again(
 def test_what_a_container_of_before_was_denied_is_not_let_through_by_the_policy_compiled_anew(
     rebuilt: Places,
 ) -> None:
-    """Its bundle is gone and its digest is of a profile that is another by now."""
+    """Its bundle is deleted, and its digest is of a profile that has changed since."""
     chroot = Call(samples.X86_64, 161, samples.LOG, None, "", "")  # they lack CAP_SYS_CHROOT
     profiles = Profiles(rebuilt.prefix)
     for record in reader.read(rebuilt.ledger).records.values():

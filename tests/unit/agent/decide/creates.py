@@ -1,4 +1,4 @@
-"""Configs and command lines as hypothesis makes them, and what the cold path does with them."""
+"""Configs and command lines from hypothesis, and the cold path's results for them."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ configs = st.fixed_dictionaries(
 
 
 def words(directory: Path, *, flags: tuple[str, ...] = ()) -> list[str]:
-    """Return a create's words behind the runtime's name."""
+    """Return a create's arguments after the runtime's name."""
     pid_file = str(directory / "pid")
     return ["create", "--bundle", str(directory), "--pid-file", pid_file, *flags, "c1"]
 
 
 def cold(prefix: Path, kind: str, called: list[str]) -> str:
-    """Do on the cold path all but the exec; return what it refuses for, "" for nothing."""
+    """Run the cold path without the exec; return the reason of a refusal, "" for none."""
     said = ["--prefix", str(prefix), "--kind", kind, "--called-as", "/x/runc-wrap"]
     launch = Launch([*said, "--", *called])
     invocation = argv.parse(called, kind)

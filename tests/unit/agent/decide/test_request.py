@@ -1,4 +1,4 @@
-"""The agent's answers: the same as the cold path's doing, and never a change of a config."""
+"""The agent's answers: the same as the cold path's results, and never a change of a config."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLAIN: Json = {"process": {}, "linux": {}}
 
 
 class Node:
-    """An installation with an agent that stays warm over all that a test asks it."""
+    """An installation with an agent that stays warm over all of a test's requests."""
 
     def __init__(self, prefix: Path) -> None:
         (prefix / "var").mkdir(parents=True)
@@ -82,7 +82,7 @@ def warm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _by_agent(node: Node, directory: Path, kind: str) -> tuple[bytes, bytes | None]:
-    """Return what the agent answers, and the config that its launcher would leave."""
+    """Return the agent's answer, and the config that its launcher would leave."""
     before = (directory / "config.json").read_bytes()
     fields = node.ask(kind, words(directory))
     assert (directory / "config.json").read_bytes() == before
@@ -100,7 +100,7 @@ def _names(directory: Path) -> list[str]:
 
 
 def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
-    """Have both decide for one config: the config left and the ledger's line are the same."""
+    """Let both decide for one config: the resulting config and the ledger's line are the same."""
     directory = node.bundle(config, place)
     before = len(ledger(node.prefix))
     answer, by_agent = _by_agent(node, directory, kind)
@@ -122,7 +122,7 @@ def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
 def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     warm: Node, config: Json, kind: str, place: str
 ) -> None:
-    """One agent over all examples: what one create left behind would show in the next."""
+    """One agent for all examples, so that leftovers of one create would affect the next."""
     _check_same(warm, config, kind, place)
 
 
@@ -156,7 +156,7 @@ def test_alternating_creates_do_not_change_the_cache(node: Node) -> None:
 
 
 def _kept(node: Node) -> dict[str, bytes]:
-    """Return all that the agent keeps between requests."""
+    """Return everything that the agent caches between requests."""
     rules = node.answerer._rules  # noqa: SLF001 - what must not change is inside
     assert rules
     loaded = {path: json_codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
@@ -164,7 +164,7 @@ def _kept(node: Node) -> dict[str, bytes]:
 
 
 def test_unchanged_files_are_not_read_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control of the tests on staleness: there is something that could be stale."""
+    """The control of the tests on staleness: there is a cache that could be stale."""
     directory = node.bundle(PLAIN)
     assert node.ask("runc", words(directory))[1] == b"rename"
     opened: list[str] = []

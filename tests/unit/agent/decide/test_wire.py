@@ -1,4 +1,4 @@
-"""The words between launcher and agent."""
+"""The messages between launcher and agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scrapes as the evidence worker serves them, in a thread of the test's."""
+"""Scrapes as the evidence worker serves them, in a thread of the test."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_the_owner_of_a_connection_is_known() -> None:
 
 
 def test_the_owner_of_a_closed_connection_is_not_known() -> None:
-    """The kernel tells uid 0 of a socket that nobody has any more."""
+    """The kernel reports uid 0 for a socket that no process has any more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = socket.create_connection(listener.getsockname()[:2])
         closed.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")

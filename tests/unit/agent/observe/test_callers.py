@@ -1,4 +1,4 @@
-"""Who made a call, and what is not looked at when one floods."""
+"""The caller of a call, and what is not read during a flood."""
 
 from __future__ import annotations
 

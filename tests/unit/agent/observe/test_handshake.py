@@ -1,4 +1,4 @@
-"""A runtime's message, whole or in pieces, right or wrong: a listener that came is kept."""
+"""A runtime's message, complete or in pieces, valid or not: a received listener is kept."""
 
 from __future__ import annotations
 

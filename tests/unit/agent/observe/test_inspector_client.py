@@ -1,4 +1,4 @@
-"""Asking the inspector: what it says, and what is done about one that waits."""
+"""Requests to the inspector: its answers, and the handling of one that hangs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_inspector_without_cpu_for_long_is_also_given_up(
 
 
 def test_the_time_of_all_reads_counts_against_one_budget(inspector: Inspector) -> None:
-    """A page that comes after 40 ms each time would else hold up others without end."""
+    """Otherwise a page that arrives after 40 ms each time would delay others without end."""
     container = _about("slow", 0.05)
     assert not container.spend(0.0005)  # as any read
     assert not container.spend(0.04)
@@ -124,7 +124,7 @@ def test_an_inspector_that_ended_is_started_again(
 def test_there_are_at_most_a_few_inspectors_that_cannot_be_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As whoever waits uninterruptibly: here they are not killed."""
+    """Like processes in an uninterruptible wait: here they are not killed."""
     monkeypatch.setattr("posix.kill", lambda *_: None)
     made = Inspector(str(tmp_path))
     before = set(_children())
@@ -172,7 +172,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def test_the_inspector_loads_few_modules(tmp_path: Path) -> None:
-    """What it imports, each observed container's node has in memory once more."""
+    """Each module it imports takes additional memory on a node with observed containers."""
     argv = release_paths.command(str(tmp_path), "inspector")
     loaded = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

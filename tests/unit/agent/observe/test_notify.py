@@ -1,4 +1,4 @@
-"""What the kernel does with calls that are sent; none is lost with the process that answers."""
+"""The kernel's handling of sent calls; none is lost with the answering process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def in_child(do: Callable[[], object]) -> int:
 
 
 def killed_with_a_call(sender: Sender, inflight: Inflight) -> None:
-    """Have a process receive a call and be killed before it has done anything more."""
+    """Let a process receive a call and be killed before it does anything else."""
 
     def receive() -> None:
         inflight.receive(sender.listener, NUMBER)
@@ -136,7 +136,7 @@ def test_a_call_whose_process_died_meanwhile_does_not_count(
 
 
 def test_the_kernel_writes_into_the_memory_itself(sender: Sender, inflight: Inflight) -> None:
-    """A copy made by Python would leave a moment in which a killed process had all."""
+    """A copy made by Python would leave a moment in which only a killed process had the data."""
     pid = in_child(lambda: inflight.receive(sender.listener, NUMBER))
     try:
         wait_until(lambda: _waits_in_ioctl(pid), "the ioctl")
@@ -213,7 +213,7 @@ def test_a_draining_agent_answers_at_a_bounded_rate(
 
 
 def test_a_call_is_counted_by_one_store_or_not_at_all(inflight: Inflight) -> None:
-    """Whatever was written before the last store, a killed process leaves the pair before."""
+    """Whatever was written before the last store, a killed process leaves the previous pair."""
     inflight.count(7)
     before = bytes(inflight.memory)
     inflight.count(8)

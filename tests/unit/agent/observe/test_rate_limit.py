@@ -1,4 +1,4 @@
-"""How fast one container's calls are answered, however many listeners it has."""
+"""The rate at which one container's calls are answered, whatever its number of listeners."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ready(poll: select.epoll) -> Iterator[Callable[[], int]]:
 
 
 def _turns(pace: Pacing, poll: select.epoll, whose: dict[int, tuple[str, str]]) -> dict[int, int]:
-    """Answer whatever is to be answered until nothing is; return how many of each."""
+    """Answer all pending calls; return how many of each."""
     pace.wake_due()
     answered = dict.fromkeys(whose, 0)
     while events := poll.poll(0):

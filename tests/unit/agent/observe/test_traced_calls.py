@@ -1,4 +1,4 @@
-"""Own filters: which are kept, and which calls are not continued for them."""
+"""A program's own filters: which are kept, and which calls they stop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def raw(*instructions: tuple[int, int, int, int]) -> bytes:
 
 
 def answering(number: int, action: int) -> bytes:
-    """Return a filter that answers so to one call and allows all others."""
+    """Return a filter with this answer to one call, which allows all others."""
     return raw((0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, action), (6, 0, 0, ALLOW))
 
 
@@ -55,7 +55,7 @@ def call(number: int = KEYCTL, *args: int, arch: int = X86_64) -> Call:
 
 
 class Fake:
-    """What an inspector says, and how often it was asked; None: nothing."""
+    """An inspector's answers, and how often it was asked; None: no answer."""
 
     def __init__(self, program: bytes | None, filters: int | None, tracer: int = 0) -> None:
         self.read: Any = SimpleNamespace(program=program, filters=filters, tracer=tracer)

@@ -1,4 +1,4 @@
-"""Work that waits for a disk: beside what answers, and told of when it has ended."""
+"""Work that waits for a disk, in a separate thread that reports its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_caller_continues_while_the_work_runs(tmp_path: Path) -> None:
     disk = Disk()
 
     def work() -> list[tuple[float, str]]:
-        os.close(os.open(pipe, os.O_WRONLY))  # until somebody reads
+        os.close(os.open(pipe, os.O_WRONLY))  # until there is a reader
         return [(1.0, "gone")]
 
     disk.begin(work)

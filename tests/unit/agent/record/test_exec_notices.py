@@ -1,4 +1,4 @@
-"""Who may tell the agent of an exec: root alone, as the kernel says who that is."""
+"""Only root may report an exec to the agent; the kernel supplies the sender's uid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PYTHON = "/usr/bin/python3"  # one that every user can run
 WORDS = b"runc-wrap/1\0/usr/bin/runc-wrap\0exec\0ID\0"
-# Sends in a user namespace where it is uid 0, to a socket that everybody may send to
+# Sends from a user namespace where it is uid 0, to a socket that every user may send to
 AS_ROOT_OF_ITS_OWN = ["setpriv", "--reuid=4242", "--clear-groups", "unshare", "-U", "-r"]
 AS_USER = ["setpriv", "--reuid=4242", "--clear-groups"]
 SEND = "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
@@ -70,7 +70,7 @@ def test_notices_of_other_users_are_ignored(place: Path, told: Executions, user:
 
 
 def test_a_user_cannot_claim_to_be_root(place: Path) -> None:
-    """Nor another process: the kernel refuses what is not so (linux:net/core/scm.c)."""
+    """Nor to be another process: the kernel refuses false credentials (linux:net/core/scm.c)."""
     forge = SEND.rpartition("s.sendto")[0] + (
         "s.connect(sys.argv[1]); import struct; s.sendmsg([b'x'], [(socket.SOL_SOCKET, "
         "socket.SCM_CREDENTIALS, struct.pack('=iII', 1, 0, 0))])"

@@ -1,4 +1,4 @@
-"""What the recorder says that it has watched, and in which turns it takes in what comes."""
+"""The intervals that the recorder reports as watched, and the order in which it reads."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def _refused() -> None:
 
 
 class Silent:
-    """Audit's socket where nothing comes."""
+    """Audit's socket without records."""
 
     def fileno(self) -> int:
         return -1
 
 
 class Seeing(SourceCheck):
-    """Something has come of each source at once."""
+    """Each source has delivered something."""
 
     def __init__(self, directory: str, absent: dict[str, str]) -> None:
         super().__init__(directory, absent)
@@ -71,7 +71,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """As `logged`, with a process connector that tells nothing."""
+    """As `logged`, with a silent process connector."""
     ours, other = socket.socketpair()
     ours.setblocking(False)
     monkeypatch.setattr(process_tree, "connector", lambda: ours)
@@ -183,7 +183,7 @@ def test_the_start_of_watching_is_soon_written_if_containers_already_run(
 
 
 class Teller(Silent):
-    """Audit's socket with records to read."""
+    """Audit's socket with pending records."""
 
     def __init__(self) -> None:
         self.records: list[Sighting | Lost] = []
@@ -195,7 +195,7 @@ class Teller(Silent):
 
 @pytest.fixture
 def told(logged: Path, tmp_path: Path) -> Recorder:
-    """A recorder whose tree is told in two turns that process 7 is container c1's."""
+    """A recorder whose tree learns in two turns that process 7 is container c1's."""
     logged.write_text(ALL)
     one = recorder(tmp_path)
     one.live = Teller()  # type: ignore[assignment]  # it has what is asked for
@@ -271,7 +271,7 @@ def test_a_record_that_waits_at_a_flush_is_attributed_after_the_process_events(
 
 
 def test_process_events_are_read_at_each_turn_while_a_record_waits(told: Recorder) -> None:
-    """Its news may be all read, so that nothing but the records would wake the agent."""
+    """All its events may be read, so that only the records would wake the agent."""
     hear(told, sighting(pid=7, time=time.time()))
     hear(told, sighting(pid=7, time=time.time()))
     hear(told)
@@ -281,7 +281,7 @@ def test_process_events_are_read_at_each_turn_while_a_record_waits(told: Recorde
 def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_processes(
     told: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is recorded meanwhile does not begin to take in news within the taking in."""
+    """And a call recorded meanwhile does not start a nested read of events."""
     news = 5
     answered = looked = 0
 
@@ -339,7 +339,7 @@ def _tell(place: Path, *words: str) -> None:
 
 @pytest.fixture
 def joined(connected: Path, tmp_path: Path) -> Iterator[Recorder]:
-    """A recorder that was told at once that we join container c1."""
+    """A recorder that already knows that we join container c1."""
     connected.write_text(ALL)
     write_ledger(tmp_path / "var" / "ledger", line("c1", root="/run/test"))
     with short_directory("told") as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:

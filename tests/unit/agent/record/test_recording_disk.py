@@ -1,4 +1,4 @@
-"""The recorder whose disk is full: it waits, tries again, and loses nothing meanwhile."""
+"""A recorder whose disk is full waits, retries, and loses nothing meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the agent takes for seeing: something that it provoked has come, or anything else since."""
+"""How the agent tests whether a source delivers: by its own test record, or any later one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH = {AUDIT: "", PROCESSES: ""}
 
 
 class Clock:
-    """The monotonic clock, and how often something was provoked."""
+    """The monotonic clock, and how often a test record was caused."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0

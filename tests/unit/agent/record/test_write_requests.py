@@ -1,4 +1,4 @@
-"""Who asks the evidence worker to write: root alone, all at once, and not for ever."""
+"""Requests to the evidence worker to write: only root's, answered together, with a timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keeper's door where there are no descriptors left."""
+"""The keeper's acceptor without free descriptors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking over what lingers; that it works is tests/runtime/test_observe's to show."""
+"""Taking over from a draining agent; tests/runtime/observe shows that it works."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prefix() -> Iterator[Path]:
 
 
 def test_a_connection_closed_by_an_ending_agent_is_not_a_refusal(prefix: Path) -> None:
-    """Its last container ended just now; its socket goes a moment later."""
+    """Its last container has just ended; its socket is removed a moment later."""
     listening = socket.socket(fileno=handoff.listen(str(prefix)))
 
     def end() -> None:

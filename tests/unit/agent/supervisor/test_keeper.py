@@ -1,4 +1,4 @@
-"""What the keeper does about evidence workers that stand still."""
+"""The keeper's handling of hanging evidence workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_the_keeper_leaves_a_few_unkillable_workers_and_pauses_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As where the disk that evidence is written to answers no more."""
+    """As if the evidence's disk no longer answers."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr("posix.kill", lambda *_: None)
@@ -48,11 +48,11 @@ def test_the_keeper_leaves_a_few_unkillable_workers_and_pauses_meanwhile(
 
 
 class _BecomeError(Exception):
-    """In the place of an exec."""
+    """Replaces an exec."""
 
 
 def _worker(address: str) -> int:
-    """Start a process that, told to end, stores a descriptor before it does."""
+    """Start a process that stores a descriptor before it ends on request."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -74,7 +74,7 @@ def _worker(address: str) -> int:
 def test_descriptors_stored_during_an_upgrade_are_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A listener that came with the last create: its container's calls would fail with ENOSYS."""
+    """A listener of the last create: without it, its container's calls would fail with ENOSYS."""
     keeper = Keeper.__new__(Keeper)
     keeper.prefix, keeper.upstream, keeper.bound, keeper.held = str(tmp_path), "", {}, {}
     keeper.taker = sd_protocol.listen(str(tmp_path / "keeper.sock"))

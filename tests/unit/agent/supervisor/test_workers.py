@@ -1,4 +1,4 @@
-"""Starting workers again: at once, then ever later."""
+"""Restarting workers: at once, then with growing delays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_worker_that_keeps_ending_restarts_with_growing_bounded_delays(
 
 
 def test_the_keeper_waits_a_while_for_a_killed_worker_that_does_not_end() -> None:
-    """As one that waits for a device: here one that was not killed at all."""
+    """Like one that waits for a device: this one was not killed at all."""
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeping:
         begun = time.monotonic()
         workers._await(sleeping.pid, begun + 0.2)  # noqa: SLF001 - what stop() does after SIGKILL

@@ -1,4 +1,4 @@
-"""Which namespaces a clone3 made, told by the processes that it began."""
+"""The namespaces that a clone3 created, from the processes that it started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is known to be in no container, and who is not known to be."""
+"""Processes that are known to be in no container, and those that are not."""
 
 from __future__ import annotations
 

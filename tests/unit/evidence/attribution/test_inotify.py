@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_told(one: Appended) -> bool:
-    """Tell whether something came since this was last asked."""
+    """Return whether an event arrived since the last call."""
     ready = bool(select.select([one], [], [], 0)[0])
     one.take()
     return ready

@@ -1,4 +1,4 @@
-"""Whose a process is by where it is: each thing that a user can have looks like a container's."""
+"""A process' container by cgroup and namespace, against everything that a user can imitate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS, PODS, WITHIN, OTHERS = 0xEFFFFFFC, 100, 101, 102
 
 
 class Machine:
-    """A machine's processes and cgroups, as /proc and the hierarchies would tell them."""
+    """A machine's simulated processes and cgroups, in /proc and the hierarchies."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tmp_path = tmp_path
@@ -189,7 +189,7 @@ def test_of_nested_containers_the_inner_one_counts(machine: Machine) -> None:
 
 
 def test_a_containers_cgroup_is_remembered_until_it_is_deleted(machine: Machine) -> None:
-    """Its first process has ended; in the machine's pid namespace others may go on."""
+    """Its first process has ended; in the host's pid namespace others may continue."""
     machine.container(f"/docker/{ID}", OURS)
     machine.process(PID, f"0::/docker/{ID}\n", OURS)
     assert machine.of(PID) == KEY

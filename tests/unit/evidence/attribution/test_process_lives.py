@@ -1,4 +1,4 @@
-"""Whose a process was at a moment: the borders of its life."""
+"""A process' container at a moment, at the borders of its life."""
 
 from __future__ import annotations
 

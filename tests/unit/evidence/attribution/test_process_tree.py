@@ -32,7 +32,7 @@ FORK, EXEC, EXIT = 1, 2, 0x80000000
 
 
 class Kernel:
-    """Tells a tree what a kernel would, at times of its own."""
+    """Sends a tree the kernel's events, at chosen times."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -141,7 +141,7 @@ def test_a_container_already_read_from_the_ledger_still_begins(
 def test_a_container_being_created_at_our_start_is_found_when_it_starts(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger has it, and the runtime has not written down its first process yet."""
+    """The ledger has it, but the runtime has not yet recorded its first process."""
     there = procfs.born(os.getpid())
     assert there is not None
     first = {KEY: (os.getpid(), there[0])}
@@ -156,7 +156,7 @@ def test_a_container_being_created_at_our_start_is_found_when_it_starts(
 def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
     tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: container_index.Key | None
 ) -> None:
-    """Not one that has the pid long afterwards."""
+    """Not a process that gets the pid long afterwards."""
     kernel.now = float(int(kernel.now))
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
     assert tree.container_of(SHIM, kernel.now) is None  # this reads the ledger
@@ -170,7 +170,7 @@ def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
 def test_a_runtime_that_ran_before_our_start_creates_its_container(
     tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one that began after the ledger's line, or long before: the pid was another's then."""
+    """Not a process that began after the ledger's line, or long before: that is another one."""
     kernel.now = float(int(time.time()))
     boot = proc_lookup.began(time.CLOCK_BOOTTIME)
     per_second = os.sysconf("SC_CLK_TCK")
@@ -301,7 +301,7 @@ def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(
 
 
 def test_a_late_start_event_of_a_known_process_ends_nothing(tree: Tree, kernel: Kernel) -> None:
-    """As after a scan: it has found who was begun by a process outside."""
+    """As after a scan, which found the child of a process outside."""
     tree.lives.begin(INIT, kernel.now + 1.005, KEY)
     born = kernel.fork(SHIM, INIT)
     assert tree.container_of(INIT, born + 0.5) == KEY
@@ -321,7 +321,7 @@ def test_a_scan_ends_processes_whose_pid_was_reused(tree: Tree) -> None:
 
 
 class Overrun:
-    """A connector's socket that has lost something before what is queued."""
+    """A connector's socket that lost events before the queued ones."""
 
     def __init__(self, queued: int) -> None:
         self.queued = queued
@@ -340,7 +340,7 @@ class Overrun:
 def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel tells nothing more until then."""
+    """The kernel sends no more events until then."""
     scans: list[int] = []
     monkeypatch.setattr(tree, "_socket", Overrun(100))
     monkeypatch.setattr(tree, "scan", lambda: scans.append(tree.taken))
@@ -413,7 +413,7 @@ def test_without_a_connector_no_process_is_remembered_whose_end_would_not_be_rep
 
 
 class Quiet:
-    """A connector's socket with nothing to read: all news was told already."""
+    """A connector's socket with nothing to read: all events were read already."""
 
     def recv(self, _: int) -> bytes:
         raise BlockingIOError
@@ -428,7 +428,7 @@ def heard(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
 def test_a_process_started_by_the_runtimes_exec_is_the_containers(
     heard: Tree, kernel: Kernel
 ) -> None:
-    """It has come and gone before anybody could look at its cgroup."""
+    """It ended before its cgroup could be read."""
     kernel.fork(1, RUNTIME)
     kernel.execs(RUNTIME)
     heard.join(KEY, RUNTIME, kernel.now + 0.001)
@@ -516,7 +516,7 @@ def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kerne
 def test_a_process_read_before_its_events_is_what_the_events_say(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
-    """The first process is in the runtime's state before the news of its beginning are read."""
+    """The first process is in the runtime's state before its start event is read."""
     kernel.now = float(int(kernel.now))
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
     tree.refresh()

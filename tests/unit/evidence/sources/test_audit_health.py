@@ -1,4 +1,4 @@
-"""The live sources' parts that need no kernel; the rest is in tests/runtime."""
+"""The parts of live sources that need no kernel; the rest is in tests/runtime."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_kernel_without_audit_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Ring:
-    """What reading /dev/kmsg gives, call by call."""
+    """The results of reading /dev/kmsg, call by call."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *results: bytes | OSError) -> None:
         self._results = iter(results)

@@ -33,7 +33,7 @@ SUPPRESSED = {**PRINTED, "MESSAGE": "kauditd_printk_skb: 189 callbacks suppresse
 
 
 class Journalctl:
-    """A shell script in journalctl's place."""
+    """A shell script that replaces journalctl."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

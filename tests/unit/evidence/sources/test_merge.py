@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Fixed:
-    """A source of these items; `reason` makes it one that is not available."""
+    """A source of these items; `reason` makes it unavailable."""
 
     def __init__(self, *items: Sighting | Lost, reason: str = "") -> None:
         self._items = items

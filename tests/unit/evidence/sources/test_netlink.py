@@ -1,4 +1,4 @@
-"""The live audit source, with a socket pair in the kernel's place."""
+"""The live audit source, with a socket pair instead of the kernel."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_p
 def test_files_that_are_being_written_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that came in between would have a container newer than what is said of all."""
+    """A reader in between would have a container newer than the common state."""
     kept = Store(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()

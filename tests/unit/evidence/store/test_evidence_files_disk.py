@@ -1,4 +1,4 @@
-"""The store on a disk that fails or is cut off: what is told is evidence, or that it is lost."""
+"""The store on a failing disk: calls become evidence, or a recorded loss."""
 
 from __future__ import annotations
 

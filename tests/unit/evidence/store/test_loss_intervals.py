@@ -1,4 +1,4 @@
-"""Times in which records were lost: nothing that was lost is ever outside of them."""
+"""Intervals of lost records: they cover every loss."""
 
 from __future__ import annotations
 

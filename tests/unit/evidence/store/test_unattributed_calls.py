@@ -1,4 +1,4 @@
-"""Calls of nobody known are kept in time, and what is kept stays bounded."""
+"""Unattributed calls are kept with their times, in bounded memory."""
 
 from __future__ import annotations
 

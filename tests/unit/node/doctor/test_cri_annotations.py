@@ -27,7 +27,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 
 
 def _containerd(node: ctl.Node, plugin: str, binary: Path, kind: str, given: Sequence[str]) -> None:
-    """Have a containerd on this machine whose configuration in force has one handler."""
+    """Simulate a containerd whose configuration in force has one handler."""
     table = f'plugins."{plugin}".containerd.runtimes.h'
     dumped = (
         f"[{table}]\n{kind} = {json.dumps(given)}\n[{table}.options]\nBinaryName = '{binary}'\n"

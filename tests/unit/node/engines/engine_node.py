@@ -1,4 +1,4 @@
-"""A node of a test's own: an installed wrapper, an engine's configuration, and what is there."""
+"""A simulated node: an installed wrapper, an engine's configuration, and its files."""
 
 from __future__ import annotations
 

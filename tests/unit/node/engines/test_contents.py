@@ -1,6 +1,6 @@
-"""What each engine is given to read, and which configurations are refused.
+"""The configuration written for each engine, and configurations that are refused.
 
-containerd 2.x is tested here only: Debian has no containerd 2 to ask.
+containerd 2.x is tested only here: Debian 13 has no containerd 2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must not happen to an engine's files: half a change, a lost mode, somebody else's change."""
+"""What must not happen to an engine's files: a partial change, a lost mode, an overwritten edit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_error_midway_restores_everything(
 
 
 def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
-    """Add or remove in a process of its own that ends without a word before its write `step`."""
+    """Add or remove in a separate process that dies before its write `step`."""
     if (pid := os.fork()) != 0:
         os.waitpid(pid, 0)
         return

@@ -1,4 +1,4 @@
-"""Text in, text out: what we put into a file comes out again and leaves nothing behind."""
+"""Text in, text out: our edits of a file can be removed completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registering and taking out, whatever the engine: the undo is true, in any order."""
+"""Registering and removing, for every engine: the removal is exact, in any order."""
 
 from __future__ import annotations
 

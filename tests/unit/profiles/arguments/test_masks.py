@@ -1,6 +1,6 @@
-"""A narrowed profile decides by the bits that the kernel takes: asked of libseccomp's own filters.
+"""A narrowed profile decides by the bits that the kernel uses, tested with libseccomp's filters.
 
-The judge is the profile as written, asked with the bits that the kernel does not take cleared.
+The expected answer is that of the profile as written for arguments with the unused bits cleared.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _is_taken(profile: Profile, kind: str) -> bool:
 
 
 def meant(profile: Profile, args: bpf.Args) -> int:
-    """Return what the rules mean; not what libseccomp makes of them, which is at times wrong.
+    """Return what the rules mean, not libseccomp's filter for them, which is sometimes wrong.
 
     Only a denial of one number may contradict another rule here, and wins.
     """

@@ -1,4 +1,4 @@
-"""The tables of what does the same as a call, against the kernel's headers and libseccomp."""
+"""The tables of calls with the same effect, against the kernel's headers and libseccomp."""
 
 from __future__ import annotations
 

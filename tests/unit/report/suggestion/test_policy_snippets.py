@@ -18,7 +18,7 @@ APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "i
 
 
 def _judged(*containers: dict[str, Any]) -> list[Judged]:
-    """Return workloads of containers that called something, in their order."""
+    """Return workloads of containers that made calls, in their order."""
     records = {
         ("/run/test", f"c{place}"): samples.record(id=f"c{place}", **one)
         for place, one in enumerate(containers)

@@ -127,7 +127,7 @@ def test_a_denying_rule_for_the_same_call_does_not_prevent_an_addition() -> None
 
 
 def _open(*args: Any, default: str = "SCMP_ACT_ALLOW", name: str = "mount") -> Enforced:
-    """Return a profile that lets through all but a call with these arguments."""
+    """Return a profile that allows all but a call with these arguments."""
     denied: dict[str, Any] = {"names": ["bpf", name], "action": "SCMP_ACT_ERRNO"}
     if args:
         denied["args"] = [{"index": i, "value": v, "op": f"SCMP_CMP_{op}"} for i, op, v in args]
