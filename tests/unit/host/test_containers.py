@@ -67,7 +67,7 @@ def test_a_running_container(tmp_path: Path, make: Any) -> None:
         (crun, {"pid": -1}),
     ],
 )
-def test_another_process_of_that_pid_is_not_the_containers(
+def test_a_process_with_a_reused_pid_is_not_the_containers(
     tmp_path: Path, make: Any, changes: dict[str, Any]
 ) -> None:
     make(tmp_path, "a", **changes)
@@ -81,7 +81,7 @@ def test_a_created_container_has_its_fifo(tmp_path: Path, make: Any) -> None:
     assert containers.find([str(tmp_path)]).containers[0].state == containers.CREATED
 
 
-def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
+def test_an_invalid_state_is_skipped_or_named(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(runc(tmp_path / "elsewhere", "x"))
@@ -97,14 +97,14 @@ def test_what_is_no_state_is_passed_over_or_named(tmp_path: Path) -> None:
     ]
 
 
-def test_one_root_by_two_names_is_read_once(tmp_path: Path) -> None:
+def test_one_root_with_two_names_is_read_once(tmp_path: Path) -> None:
     runc(tmp_path / "real", "a")
     (tmp_path / "link").symlink_to("real")
     roots = [f"{tmp_path}/real", f"{tmp_path}/link", f"{tmp_path}/none", f"{tmp_path}/real/"]
     assert len(containers.find(roots).containers) == 1
 
 
-def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
+def test_the_existing_known_roots_are_found(tmp_path: Path) -> None:
     made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
     for path in [*made, "run/user/1000/crun", "run/other"]:
         (tmp_path / path).mkdir(parents=True)
@@ -113,7 +113,7 @@ def test_the_known_roots_that_are_there(tmp_path: Path) -> None:
     assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
 
 
-def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
+def test_only_a_regular_state_file_of_bounded_size_is_read(tmp_path: Path) -> None:
     runc(tmp_path, "linked")
     whole = (tmp_path / "linked" / "state.json").rename(tmp_path / "whole")
     (tmp_path / "linked" / "state.json").symlink_to(whole)
@@ -133,14 +133,14 @@ def test_a_state_is_read_only_as_what_a_runtime_makes(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_beyond_the_bounds_is_counted_and_not_read(tmp_path: Path) -> None:
+def test_states_beyond_the_bounds_are_counted_and_not_read(tmp_path: Path) -> None:
     for name in "abc":
         runc(tmp_path, name)
     found = containers.find([str(tmp_path)], (), containers.Bounds(2, 100, 1 << 20))
     assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
 
 
-def test_what_lies_beneath_a_users_directory_is_that_users_whoever_owns_it(tmp_path: Path) -> None:
+def test_everything_beneath_a_users_directory_is_that_users(tmp_path: Path) -> None:
     runc(tmp_path / "home" / "root", "a")
     (one,) = containers.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
     assert one.owner == os.getuid()

@@ -65,5 +65,5 @@ def test_a_state_of_another_user_does_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
-def test_a_name_that_is_no_directory_has_no_state(tmp_path: Path, name: str) -> None:
+def test_an_id_that_is_not_a_directory_name_has_no_state(tmp_path: Path, name: str) -> None:
     assert runtime_state.directory((str(tmp_path), name)) is None
