@@ -1,9 +1,9 @@
 """Evaluating seccomp's classic BPF as the kernel would, in a bounded number of steps.
 
-Facts: struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h; which
-instructions a filter may have is kernel/seccomp.c seccomp_check_filter; that there are at most
-4096 and that jumps lead forward only is net/core/filter.c bpf_check_classic. Several filters:
-kernel/seccomp.c seccomp_run_filters, see `combined`.
+Sources: struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h;
+kernel/seccomp.c seccomp_check_filter for the instructions that a filter may have; net/core/filter.c
+bpf_check_classic for their number, at most 4096, and for jumps, which only lead forward;
+kernel/seccomp.c seccomp_run_filters for several filters, see `combined`.
 """
 
 import struct
@@ -23,10 +23,10 @@ _WORDS = struct.Struct("=16I")
 _MOST = 4096  # BPF_MAXINSNS
 _MASK = 0xFFFFFFFF
 _MEMORY = 16  # BPF_MEMWORDS
-FIRST_ARGUMENT = 4  # the word of seccomp_data at which args begin, two words each
+FIRST_ARGUMENT = 4  # index of the word of seccomp_data at which args begin, two words each
 _LOW = 0 if sys.byteorder == "little" else 1
 
-# Codes that seccomp allows, written out: class | size or operation | source.
+# The codes that seccomp allows: class | size or operation | source.
 LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60
 LDX_LEN, LDX_IMM, LDX_MEM, ST, STX = 0x81, 0x01, 0x61, 0x02, 0x03
 RET_K, RET_A, TAX, TXA, NEG, JA = 0x06, 0x16, 0x07, 0x87, 0x84, 0x05
@@ -45,12 +45,12 @@ Program = tuple[Instruction, ...]
 
 
 class BpfError(ValueError):
-    """Bytes that are no seccomp filter; the text is one sentence."""
+    """Bytes that are not a seccomp filter; the text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call as struct seccomp_data has it; `arch` is AUDIT_ARCH_*, x32 in the number."""
+    """The struct seccomp_data of one call: `arch` is AUDIT_ARCH_*; `number` has x32's bit 30."""
 
     arch: int
     number: int
@@ -63,7 +63,7 @@ class Call:
 
 
 def argument_word(index: int, *, high: bool) -> int:
-    """Return the word of seccomp_data where half of an argument (0 to 5) stands."""
+    """Return the index of the word of seccomp_data that holds half of an argument (0 to 5)."""
     return FIRST_ARGUMENT + 2 * index + (_LOW if not high else 1 - _LOW)
 
 
@@ -74,12 +74,14 @@ def program(data: bytes) -> Program:
     Every instruction is checked as the kernel does at load. Raises BpfError.
     """
     if not data or len(data) % _INSTRUCTION.size or len(data) > _MOST * _INSTRUCTION.size:
-        raise BpfError(f"{len(data)} bytes are no filter of 1 to {_MOST} instructions of 8 bytes")
+        raise BpfError(
+            f"{len(data)} bytes are not a filter of 1 to {_MOST} instructions of 8 bytes"
+        )
     found = tuple(_INSTRUCTION.iter_unpack(data))
     for place, instruction in enumerate(found):
         _check(place, instruction, len(found))
     if found[-1][0] not in (RET_K, RET_A):
-        raise BpfError("the filter's last instruction is no return")
+        raise BpfError("the filter's last instruction is not a return")
     return found
 
 
@@ -90,12 +92,12 @@ def _check(place: int, instruction: Instruction, length: int) -> None:
     if code == LD_ABS and (k % 4 or k >= _DATA.size):
         raise BpfError(f"instruction {place} loads offset {k}, outside struct seccomp_data")
     if code in (LD_MEM, LDX_MEM, ST, STX) and k >= _MEMORY:
-        raise BpfError(f"instruction {place} uses memory word {k}, but there are {_MEMORY}")
+        raise BpfError(f"instruction {place} uses memory word {k}, but there are only {_MEMORY}")
     if code == (ALU | _DIV) and k == 0:
         raise BpfError(f"instruction {place} divides by zero")
     furthest = k if code == JA else max(true, false) if is_branch(code) else 0
     if place + 1 + furthest >= length and code not in (RET_K, RET_A):
-        raise BpfError(f"instruction {place} leads past the end of the filter")
+        raise BpfError(f"instruction {place} jumps past the end of the filter")
 
 
 def _is_allowed(code: int) -> bool:
@@ -110,9 +112,9 @@ def is_branch(code: int) -> bool:
 
 
 def evaluate(instructions: Program, call: Call) -> int:
-    """Return what one filter returns for a call: action and data, SECCOMP_RET_*.
+    """Return one filter's result for a call: action and data, SECCOMP_RET_*.
 
-    Never takes more steps than there are instructions, for jumps lead forward only.
+    Never takes more steps than there are instructions, since jumps only lead forward.
     """
     return _run(instructions, call.words())
 
@@ -123,7 +125,7 @@ def _run(instructions: Program, words: Sequence[int]) -> int:  # noqa: C901, PLR
     while True:
         code, true, false, k = instructions[place]
         place += 1
-        if code == 0x15:  # noqa: PLR2004 (JEQ K: nearly all there is)
+        if code == 0x15:  # noqa: PLR2004 (JEQ K: nearly all instructions)
             place += true if a == k else false
         elif code == LD_ABS:
             a = words[k >> 2]
@@ -169,7 +171,7 @@ def holds(code: int, a: int, operand: int) -> bool:
 
 
 def arithmetic(code: int, a: int, operand: int) -> int:
-    """Return the accumulator after an ALU instruction; shifts take five bits, as the kernel's."""
+    """Return the accumulator after an ALU instruction; shifts use five bits, as in the kernel."""
     shift = operand & 31
     return {
         _ADD: lambda: a + operand,
@@ -185,16 +187,16 @@ def arithmetic(code: int, a: int, operand: int) -> int:
 
 
 def combined(programs: Sequence[Program], call: Call) -> int:
-    """Return what the kernel makes of several filters, oldest first as PTRACE counts them.
+    """Return the kernel's result for several filters, oldest first as ptrace counts them.
 
-    seccomp_run_filters asks the newest first and keeps a later answer only if its action, as a
+    seccomp_run_filters runs the newest first and keeps a later result only if its action, as a
     signed number, is smaller: KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOG,
-    ALLOW. Of equal actions the newest filter's data stays. Without filters all is allowed.
+    ALLOW. Among equal actions, the newest filter's data stays. Without filters, all is allowed.
     """
     words = call.words()
     returned = actions.ALLOW
     for one in reversed(programs):
-        answer = _run(one, words)
-        if actions.restriction(answer) < actions.restriction(returned):
-            returned = answer
+        result = _run(one, words)
+        if actions.restriction(result) < actions.restriction(returned):
+            returned = result
     return returned

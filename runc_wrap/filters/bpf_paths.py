@@ -1,9 +1,9 @@
-"""What a filter can return for one system call number, whatever its arguments.
+"""Which arguments a filter's result for one system call number depends on, and at which values.
 
-A walk through the program with number and architecture given follows both sides of every branch
-that depends on an argument. Where none does, one evaluation holds for all arguments: that is
-proved, not sampled. Else the walk tells which values the arguments are compared with, so that
-calls at, below and above each can be tried.
+A walk through the program, for a given number and architecture, follows both sides of every branch
+that depends on an argument. If there is none, one evaluation holds for all arguments: proved, not
+sampled. Otherwise the walk collects the values that the arguments are compared with, so that calls
+with, below and above each can be tried.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from runc_wrap.filters.runtime_load import MASKED_EQ, Comparison
 _MASK = 0xFFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
 _AND_K = 0x54
-_UNKNOWN = 99  # no word of seccomp_data: the accumulator may hold anything
+_UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
 
 @dataclass(slots=True)
@@ -28,14 +28,14 @@ class Interest:
     high: dict[int, set[int]] = field(default_factory=dict)
 
     def note(self, index: int, value: int, *, high: bool) -> None:
-        """Note a value of half an argument, with its neighbours."""
-        mine, other = (self.high, self.low) if high else (self.low, self.high)
+        """Add a value of half an argument, with its neighbours."""
+        this, other = (self.high, self.low) if high else (self.low, self.high)
         near = {value & _MASK, value - 1 & _MASK, value + 1 & _MASK}
-        mine.setdefault(index, {0, _MASK}).update(near)
+        this.setdefault(index, {0, _MASK}).update(near)
         other.setdefault(index, {0, _MASK})
 
     def note_condition(self, one: Comparison) -> None:
-        """Note what a profile's condition compares with, masks with bits to spare."""
+        """Add the value of a profile's condition; for a mask, also values with other bits set."""
         values = [one.value]
         if one.op == MASKED_EQ:
             wanted = one.value_two & one.value
@@ -46,7 +46,7 @@ class Interest:
 
     @property
     def indexes(self) -> list[int]:
-        """Return the arguments that matter."""
+        """Return the indexes of the compared arguments."""
         return sorted(self.low)
 
     def values(self, index: int) -> list[int]:
@@ -56,7 +56,7 @@ class Interest:
         ]
 
     def calls(self) -> Iterator[bpf.Args]:
-        """Give argument patterns: each value alone, then combinations, at most MOST_CALLS."""
+        """Yield argument patterns: each value alone, then combinations, at most MOST_CALLS."""
         yield bpf.NO_ARGS
         for index in self.indexes:
             for value in self.values(index):
@@ -76,7 +76,7 @@ def _with(chosen: dict[int, int]) -> bpf.Args:
 
 
 def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interest:
-    """Return what the programs compare arguments of this number with; nothing if they do not."""
+    """Return the values that the programs compare arguments of this number with, if any."""
     found = Interest()
     words = bpf.Call(arch, number).words()
     for program in programs:
@@ -85,7 +85,7 @@ def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interes
 
 
 class _State(NamedTuple):
-    """An instruction, and the accumulator there: a word of args, or `value` if `word` is None."""
+    """An instruction and the accumulator before it: a word of args, or `value` if word is None."""
 
     place: int
     word: int | None = None
@@ -93,7 +93,7 @@ class _State(NamedTuple):
 
 
 def _walk(program: bpf.Program, words: Sequence[int], found: Interest) -> None:
-    """Visit every instruction that this number can reach, once for each accumulator."""
+    """Visit every instruction that this number can reach, once for each accumulator state."""
     todo = [_State(0)]
     seen: set[_State] = set()
     while todo:
@@ -106,7 +106,7 @@ def _walk(program: bpf.Program, words: Sequence[int], found: Interest) -> None:
 def _to_branch(
     program: bpf.Program, words: Sequence[int], state: _State, found: Interest
 ) -> _State | None:
-    """Follow the program to where arguments decide, or None to its end."""
+    """Follow the program to the next branch on an argument; return None at its end."""
     place, word, value = state
     while True:
         code, true, false, k = program[place]
@@ -137,8 +137,8 @@ def _sides(instruction: bpf.Instruction, state: _State, found: Interest) -> list
 def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
     """Return the accumulator after an instruction that neither loads from the call nor jumps.
 
-    What is done to an argument is taken for the argument still; what comes from memory or X,
-    which libseccomp and runc never use, for any of them.
+    A value calculated from an argument still counts as that argument. A value from memory or X,
+    which libseccomp and runc never use, counts as any of them.
     """
     if code in (bpf.TXA, bpf.LD_MEM) or (code & 7 == bpf.ALU and code & bpf.FROM_X):
         return state._replace(word=_UNKNOWN)

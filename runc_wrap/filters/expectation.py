@@ -1,7 +1,7 @@
-"""Comparing the filters that a process is under with what its profile says, call by call.
+"""Comparing the filters of a process with its profile, call by call.
 
-Every number of every ABI that this kernel may run is compared, those without a name too, and a
-few far above. The result is kept by the filters' bytes.
+Every number of every ABI that this kernel may run is compared, including those without a name and
+a few far above. Results are cached by the filters' bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ _MOST_PROGRAMS = 32
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One call that gets something else than the profile says.
+    """One call whose result differs from the profile's.
 
-    `expected` and `found` are SECCOMP_RET_* with data. `args` are an example; None where the
+    `expected` and `found` are SECCOMP_RET_* with data. `args` are an example; None if the
     arguments do not matter.
     """
 
@@ -36,11 +36,11 @@ class Difference:
 
     @property
     def is_weaker(self) -> bool:
-        """Tell whether what was found restricts less than what the profile says."""
+        """Tell whether `found` is less restrictive than `expected`."""
         return actions.restriction(self.found) > actions.restriction(self.expected)
 
     def as_json(self) -> dict[str, str]:
-        """Return {abi, syscall, expected, found} as `verify --json` shows it, in words."""
+        """Return {abi, syscall, expected, found} as `verify --json` shows it, actions by name."""
         arguments = "" if self.args is None else f"({', '.join(map(_hex, self.args))})"
         return {
             "abi": self.abi,
@@ -51,15 +51,15 @@ class Difference:
 
 
 def _hex(value: int) -> str:
-    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (digits are alike)
+    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (0 to 9 are the same in both)
 
 
 class Expectation:
-    """What a process must be under: a resolved block, as this runtime loads it.
+    """The filter that a process must have: a resolved block, as this runtime loads it.
 
-    Raises ProfileError where the runtime would refuse the block, or libseccomp is missing.
-    Building one takes some 20 ms, comparing a filter not seen before some 200; both are worth
-    keeping per distinct block. `native` is the machine's ABI.
+    Raises ProfileError if the runtime would refuse the block, or libseccomp is missing.
+    Building one takes some 20 ms, comparing a new filter some 200; so keep one for each distinct
+    block.
     """
 
     def __init__(self, block: Block, loader: Loader) -> None:
@@ -68,17 +68,17 @@ class Expectation:
         self._seen: dict[tuple[bytes, ...], tuple[Difference, ...]] = {}
 
     def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
-        """Return what a call must get; asks libseccomp's own filter where rules leave it open."""
+        """Return a call's expected result, from libseccomp's own filter if rules leave it open."""
         verdict = self.simulation.verdict(abi, number, args)
         if verdict.certain:
             return verdict.code
         return bpf.evaluate(self._reference, bpf.Call(abi.audit, number, args))
 
     def differences(self, filters: Sequence[bytes]) -> tuple[Difference, ...]:
-        """Compare filters (oldest first, as filters.read gives them) with the profile.
+        """Compare filters (oldest first, as ptrace.read returns them) with the profile.
 
-        One difference for each number, the first found. () filters allow everything.
-        Raises BpfError for bytes that are no filter.
+        Returns the first difference found for each number. () filters allow everything.
+        Raises BpfError for bytes that are not a filter.
         """
         key = tuple(filters)
         if key not in self._seen:
@@ -112,9 +112,9 @@ class Expectation:
 
 @lru_cache(maxsize=32)
 def numbers(abi: Abi) -> tuple[int, ...]:
-    """Return the numbers compared: all to some way above the largest named, and a few far ones.
+    """Return the numbers to compare: up to _ROOM above the largest named, and a few far ones.
 
-    -1 is not x86_64's: its bit 30 makes it x32's to whoever tells these apart.
+    -1 is left out for x86_64: its bit 30 makes it a number of x32.
     """
     bit = X32_BIT if abi is ABIS["x32"] else 0
     named = syscalls.table(abi)

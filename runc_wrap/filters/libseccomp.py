@@ -1,8 +1,9 @@
-"""The very filter that a runtime loads for a block, made by this machine's libseccomp.
+"""The exact filter that a runtime loads for a block, made by this machine's libseccomp.
 
 Nothing is loaded. For crun the bytes are those that the kernel has afterwards, if crun uses the
-same libseccomp; runc puts its ENOSYS stub before them. Needed where libseccomp's own compiling
-decides (runc_wrap.filters.simulate), and as the proof that simulating and evaluating are right.
+same libseccomp; runc puts its ENOSYS stub before them. Needed where the result depends on how
+libseccomp compiles (runc_wrap.filters.simulate), and to prove that simulation and evaluation are
+right.
 """
 
 import errno
@@ -17,7 +18,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SECONDS = 10  # far more than the largest profile takes
+SECONDS = 10  # far more than the largest profile needs
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
 
@@ -25,21 +26,22 @@ _BINARY_TREE = 2
 def filter_bytes(load: Load) -> bytes:
     """Return the filter as struct sock_filter[], without runc's stub. Raises ProfileError.
 
-    It is made in a process of its own: libseccomp 2.6.0 never comes to an end with some rules, two
-    on one call for instance that have a SCMP_CMP_NE in common and differ in what they compare
-    before.
+    It is made in a child process, since libseccomp 2.6.0 loops forever on some rules: for instance,
+    on two rules of one call that share a SCMP_CMP_NE and differ in the comparisons before it.
     """
     try:
         import pyseccomp  # noqa: PLC0415 (importing it loads the library)
     except (ImportError, RuntimeError, OSError, AttributeError):
-        raise ProfileError("libseccomp is not there, so no filter can be made") from None
+        raise ProfileError(
+            "libseccomp, which makes filters, is not installed; install libseccomp2"
+        ) from None
     with os.fdopen(os.memfd_create("filter"), "r+b") as file:
         pid = os.fork()
         if not pid:
             os._exit(_made(pyseccomp, load, file))
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if ended == -signal.SIGALRM:
-            raise ProfileError(f"libseccomp does not come to an end with it in {SECONDS} s")
+            raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s")
         if ended:
             why = os.strerror(ended) if ended > 0 else f"it ended by signal {-ended}"
             raise ProfileError(f"libseccomp refuses the profile: {why}")
@@ -55,7 +57,7 @@ def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no 
         _make(library, load).export_bpf(file)
     except OSError as error:
         return error.errno or errno.EINVAL
-    except BaseException:  # noqa: BLE001 - a fork of somebody's process: nothing may go on from here
+    except BaseException:  # noqa: BLE001 - in a fork of the caller, which must not continue as it
         return errno.EINVAL
     return 0
 

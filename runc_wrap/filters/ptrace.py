@@ -1,15 +1,15 @@
 """Reading a live process' seccomp filters back from the kernel.
 
-Facts, kernel/seccomp.c seccomp_get_filter and ptrace(2): PTRACE_SECCOMP_GET_FILTER wants
-CAP_SYS_ADMIN in the initial user namespace and a caller without seccomp of its own (EACCES), a
-stopped tracee, and a kernel with CONFIG_CHECKPOINT_RESTORE (EIO or EINVAL without). Filters
-count from 0, the oldest; ENOENT tells that there are no more.
+By kernel/seccomp.c seccomp_get_filter and ptrace(2), PTRACE_SECCOMP_GET_FILTER requires
+CAP_SYS_ADMIN in the initial user namespace and a caller that is not under seccomp itself (EACCES
+otherwise), a stopped tracee, and a kernel with CONFIG_CHECKPOINT_RESTORE (EIO or EINVAL without).
+Filters are counted from 0, the oldest; ENOENT means that there are no more.
 
-The process is stopped for the reading, about a millisecond. It is attached by PTRACE_SEIZE,
-which sends no signal and leaves a stopped process stopped; a blocking call is restarted, but
-the few that never are (epoll_wait, semop, sigtimedwait, see signal(7)) return EINTR once. The
-tracing is done by a thread of its own: the kernel detaches whatever a thread traces when that
-ends, so that also a process which never stops is left alone after the time is up.
+The process is stopped while it is read, about a millisecond. PTRACE_SEIZE attaches to it, which
+sends no signal and leaves a stopped process stopped. Blocking calls are restarted, except for the
+few that never are (epoll_wait, semop, sigtimedwait, see signal(7)): these return EINTR once. A
+child process does the tracing: the kernel detaches its tracees when it ends, so that even a
+process which never stops is left alone after the deadline.
 
 Filters belong to threads; `read` takes any thread's id. runc and crun load them before there are
 threads, so that all have at least the filters of the first.
@@ -30,11 +30,11 @@ _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _EVENT_STOP = 128
 _WALL = 0x40000000
 _INSTRUCTION = 8  # sizeof(struct sock_filter)
-_MOST = 64  # filters; with the longest there would be 4 * 64 KiB each, the kernel stops far earlier
+_MOST = 64  # filters; the kernel allows 256 KiB of all, which is far fewer of the longest
 SECONDS = 2.0
 _PAUSE = 0.0005
-_SOON = 0.002  # seconds that others wait for one to stop
-_HELD = 0.2  # seconds to begin with a process; more only if it keeps its tracer waiting
+_SOON = 0.002  # seconds that the others wait for one process to stop
+_HELD = 0.2  # seconds for attaching to a process; beyond that, it blocks its tracer
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
@@ -42,7 +42,7 @@ _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 
 
 class FiltersUnreadableError(RuntimeError):
-    """The filters cannot be read; the text is one sentence. `errno` is 0 where none applies."""
+    """The filters cannot be read; the text is one sentence. `errno` is 0 if none applies."""
 
     def __init__(self, sentence: str, number: int = 0) -> None:
         super().__init__(sentence)
@@ -66,7 +66,7 @@ class Status:
 
 
 def status(pid: int) -> Status:
-    """Return what /proc/PID/status says. Raises FiltersUnreadableError."""
+    """Return the fields of /proc/PID/status. Raises FiltersUnreadableError."""
     try:
         fields = procfs.status(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -88,13 +88,13 @@ def status(pid: int) -> Status:
 
 
 def _gone(pid: int) -> FiltersUnreadableError:
-    return FiltersUnreadableError(f"the process {pid} is not there any more", errno.ESRCH)
+    return FiltersUnreadableError(f"the process {pid} has ended", errno.ESRCH)
 
 
 def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
     """Return the filters of a process, oldest first, each as struct sock_filter[] (8 bytes each).
 
-    () for a process without filters, which then is not touched. Takes at most about `seconds`.
+    () for a process without filters, which is not stopped. Takes at most about `seconds`.
     Raises FiltersUnreadableError.
     """
     found = read_all([pid], seconds)[pid]
@@ -104,7 +104,7 @@ def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
 
 
 def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
-    """Return for each process what `read` returns or raises, in `seconds` for all together."""
+    """Return what `read` returns or raises, for each process; takes `seconds` for all together."""
     found: dict[int, Read] = {}
     for pid in pids:
         try:
@@ -115,11 +115,11 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
     deadline = time.monotonic() + seconds
     left = [pid for pid in dict.fromkeys(pids) if pid not in found]
     while left and time.monotonic() < deadline:
-        told, held = _once(left, deadline)
-        found |= told
-        begun = [] if held is None else left[: left.index(held)]
+        now, blocking = _once(left, deadline)
+        found |= now
+        begun = [] if blocking is None else left[: left.index(blocking)]
         left = [pid for pid in (*left[len(begun) :], *begun) if pid not in found]
-        if held is None:
+        if blocking is None:
             break
     return {pid: found.get(pid) or _never(pid, found) for pid in pids}
 
@@ -129,17 +129,17 @@ def _never(pid: int, found: Mapping[int, Read]) -> Read:
 
 
 def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
-    """Have one tracer read; return what it did, and the process that keeps it from going on."""
+    """Read with one tracer; return what it read, and the process that blocks it, if any."""
     tracer = bounded_work.Process(os.geteuid(), lambda: _traced(pids))
     found: dict[int, Read] = {}
     begun: int | None = None
     while not tracer.is_over and (left := deadline - time.monotonic()) > 0:
-        before = tracer.heard  # more than whole lines
-        told = tracer.hear_within(left if begun is None else min(left, _HELD))
+        before = tracer.heard  # bytes, of incomplete lines as well
+        results = tracer.hear_within(left if begun is None else min(left, _HELD))
         if tracer.heard == before and begun is not None:
             found[begun] = _unstopped(begun)
             break
-        for pid, what in told:
+        for pid, what in results:
             begun = (pid or None) if what is None else None
             if what is not None:
                 found[pid] = _value(what)
@@ -147,11 +147,11 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
     return found, begun
 
 
-def _value(told: list[Any]) -> Read:
-    number, said = told
+def _value(result: list[Any]) -> Read:
+    number, value = result
     if number is None:
-        return tuple(map(bytes.fromhex, said))
-    return FiltersUnreadableError(said, number)
+        return tuple(map(bytes.fromhex, value))
+    return FiltersUnreadableError(value, number)
 
 
 def _unstopped(pid: int) -> FiltersUnreadableError:
@@ -163,9 +163,9 @@ def _unstopped(pid: int) -> FiltersUnreadableError:
 
 
 def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    """Yield (pid, None) before a process is touched, and (pid, what was read) as soon as it was.
+    """Yield (pid, None) before attaching to a process, and (pid, result) once it was read.
 
-    (0, None) says that all have been begun.
+    (0, None) follows when the tracer goes on from a process.
     """
     waiting: set[int] = set()
     for pid in pids:
@@ -184,7 +184,7 @@ def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
 
 
 def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
-    """Yield what was read of those that stop until then, and let each go on."""
+    """Yield the results of the processes that stop before `until`, and let each continue."""
     while waiting:
         pid, state = os.waitpid(-1, os.WNOHANG | _WALL)
         if pid:
@@ -197,7 +197,7 @@ def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
 
 
 def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
-    """Read a process that has stopped; it goes on with the signal that was on its way to it."""
+    """Read a stopped process and let it continue, with the signal that was pending for it."""
     if not os.WIFSTOPPED(state):
         return errno.ESRCH, str(_gone(pid))
     try:
@@ -206,7 +206,7 @@ def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
         return error.errno, str(error)
     finally:
         pending = 0 if state >> 16 == _EVENT_STOP else os.WSTOPSIG(state)
-        _libc.ptrace(_DETACH, pid, None, pending)  # fails where it is gone
+        _libc.ptrace(_DETACH, pid, None, pending)  # fails if it has ended
 
 
 def _filters(pid: int) -> Iterator[bytes]:
@@ -221,7 +221,7 @@ def _filters(pid: int) -> Iterator[bytes]:
 
 
 def _get_filter(pid: int, index: int, buffer: "ctypes.Array[ctypes.c_char] | None") -> int | None:
-    """Return a filter's length in instructions, None past the last one."""
+    """Return a filter's length in instructions, None past the last filter."""
     try:
         return _ptrace(_GET_FILTER, pid, index, buffer)
     except FiltersUnreadableError as error:
@@ -247,16 +247,16 @@ def _sentence(request: int, pid: int, number: int) -> str:
         return _refused(pid)
     if number == errno.EACCES:
         return (
-            "the kernel gives filters only to a process with CAP_SYS_ADMIN in the initial user "
-            "namespace which is not under seccomp itself; run this as root, outside containers"
+            "the kernel returns filters only to a process with CAP_SYS_ADMIN in the initial user "
+            "namespace that is not under seccomp itself; run this as root, outside containers"
         )
     if number in (errno.EIO, errno.EINVAL) and request == _GET_FILTER:
-        return "this kernel does not give filters back: it lacks CONFIG_CHECKPOINT_RESTORE"
+        return "this kernel does not return filters: it lacks CONFIG_CHECKPOINT_RESTORE"
     return f"ptrace({request:#x}) of the process {pid}: {os.strerror(number)}"
 
 
 def _refused(pid: int) -> str:
     seen = status(pid)
     if seen.tracer:
-        return f"the process {pid} is traced already, by the process {seen.tracer}"
-    return f"tracing the process {pid} is not permitted; it takes root and CAP_SYS_PTRACE"
+        return f"the process {pid} is already traced, by the process {seen.tracer}"
+    return f"tracing the process {pid} is not permitted; it requires root and CAP_SYS_PTRACE"

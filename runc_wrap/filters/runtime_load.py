@@ -1,4 +1,4 @@
-"""What runc and crun tell libseccomp when they load a resolved linux.seccomp block.
+"""What runc and crun pass to libseccomp when they load a resolved linux.seccomp block.
 
 Sources: runc libcontainer/specconv SetupSeccomp, libcontainer/seccomp/seccomp_linux.go
 (InitSeccomp, matchCall) and patchbpf of 1.1.15 to 1.5.1; crun src/libcrun/seccomp.c
@@ -6,10 +6,10 @@ libcrun_generate_seccomp of 1.21. Both:
 
 * add the listed ABIs to the machine's own, which libseccomp always has;
 * leave the action for other ABIs as libseccomp sets it: KILL_THREAD (src/db.c, act_badarch);
-* drop rules whose action, errno included, is the default's;
-* pass over names that libseccomp does not know;
-* make one rule of each condition (so: or) if one argument is compared more than once,
-  else one rule of all of them (and). crun looks at six conditions only.
+* drop rules whose action, including the errno, is the default's;
+* ignore names that libseccomp does not know;
+* make one rule of each condition (joined by OR) if one argument is compared more than once,
+  otherwise one rule of all of them (AND). crun reads only six conditions.
 """
 
 from collections.abc import Mapping
@@ -27,30 +27,30 @@ Block = Mapping[str, Any]
 MASKED_EQ = "SCMP_CMP_MASKED_EQ"
 # runc patchbpf isAllowAction, since 1.0.0-rc93
 _WITHOUT_STUB = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"})
-# The stub covers the machine's own ABI though it is not listed
+# since these releases the stub covers the machine's own ABI even if it is not listed
 _STUB_NATIVE_SINCE = "1.1.15 1.2.0"
-# defaultErrnoRet is compared with the encoded action, so that plain 38 does not count (runc's slip)
+# runc's bug: it compares defaultErrnoRet with the encoded action, so that plain 38 does not match
 _STUB_SKIPPED_FOR = actions.ERRNO | 38
 
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """The runtime that loads the profile; a `version` of None is taken for a current one."""
+    """The runtime that loads the profile; a `version` of None means a current one."""
 
     kind: Literal["runc", "crun"]
     version: Version | None = None
 
     @classmethod
     def of(cls, kind: str, version: str) -> "Loader":
-        """Return a loader for what `runc --version` or `crun --version` says.
+        """Return a loader for the version that `runc --version` or `crun --version` prints.
 
-        Raises ProfileError for another runtime, or words that are no version.
+        Raises ProfileError for another runtime, or for text that is not a version.
         """
         if kind == "runc":
             return cls("runc", parse(version))
         if kind == "crun":
             return cls("crun", parse(version))
-        raise ProfileError(f"how {kind!r} loads profiles is not known; runc and crun are")
+        raise ProfileError(f"how {kind!r} loads profiles is not known; use runc or crun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """One seccomp_rule_add: `code` is what the filter returns where all conditions hold."""
+    """One seccomp_rule_add: the filter returns `code` if all conditions hold."""
 
     name: str
     code: int
@@ -74,10 +74,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """All that libseccomp is told, and what runc puts before the filter.
+    """Everything passed to libseccomp, and the stub that runc puts before the filter.
 
-    `abis` begins with the machine's own. `stub` is {ABI: largest number named}: runc answers
-    ENOSYS to numbers above; empty without a stub. `optimized` is runc's binary tree (from 1.2).
+    `abis` begins with the machine's own. `stub` is {ABI: largest number named}: runc returns
+    ENOSYS for numbers above; empty without a stub. `optimized` is runc's binary tree (from 1.2).
     """
 
     default: int
@@ -88,12 +88,12 @@ class Load:
 
 
 def load(block: Block, loader: Loader) -> Load:
-    """Return what the runtime tells libseccomp. Raises ProfileError for what it refuses."""
+    """Return what the runtime passes to libseccomp. Raises ProfileError for what it refuses."""
     action = block.get("defaultAction")
     if not isinstance(action, str) or not action:
-        raise ProfileError("the profile has no defaultAction")
+        raise ProfileError("the profile has no defaultAction; write one like SCMP_ACT_ERRNO")
     if loader.kind == "runc" and action == NOTIFY:
-        raise ProfileError("runc refuses SCMP_ACT_NOTIFY as the default action")
+        raise ProfileError("runc refuses SCMP_ACT_NOTIFY as the default action; name calls")
     default = _code(action, block.get("defaultErrnoRet"), loader)
     listed = [abis.of_oci(name) for name in block.get("architectures") or ()]
     entries = list(block.get("syscalls") or ())
@@ -113,7 +113,7 @@ def _is_at_least(loader: Loader, first: str) -> bool:
 
 def _code(action: str, errno_ret: int | None, loader: Loader) -> int:
     if errno_ret is not None and loader.kind == "crun" and action not in ACTIONS_WITH_ERRNO:
-        raise ProfileError(f"crun refuses an errno for the action {action}")
+        raise ProfileError(f"crun refuses an errno for the action {action}; leave it out")
     return actions.code(action, errno_ret)
 
 
@@ -121,7 +121,9 @@ def _with_native(listed: list[Abi]) -> tuple[Abi, ...]:
     native = syscalls.native()
     for abi in listed:
         if abi.little != native.little:
-            raise ProfileError(f"libseccomp refuses {abi.oci} on a machine of other byte order")
+            raise ProfileError(
+                f"libseccomp refuses {abi.oci}: its byte order is not this machine's"
+            )
     return tuple(dict.fromkeys([native, *listed]))
 
 
@@ -149,7 +151,7 @@ def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Compar
 
 
 def comparison(argument: Mapping[str, Any]) -> Comparison:
-    """Return an entry's argument as libseccomp is told it. Raises ProfileError for none."""
+    """Return an entry's argument as libseccomp's comparison. Raises ProfileError if invalid."""
     index, op = argument["index"], argument["op"]
     if not 0 <= index < ARGUMENTS:
         raise ProfileError(f"the argument index {index} is not one of 0 to 5")
@@ -159,7 +161,7 @@ def comparison(argument: Mapping[str, Any]) -> Comparison:
 
 
 def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
-    """Return runc's stub (patchbpf findLastSyscalls): dropped rules' names count too."""
+    """Return runc's stub (patchbpf findLastSyscalls), which counts names of dropped rules, too."""
     skipped = block.get("defaultErrnoRet") == _STUB_SKIPPED_FOR
     if loader.kind != "runc" or block["defaultAction"] in _WITHOUT_STUB or skipped:
         return {}

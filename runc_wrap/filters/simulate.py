@@ -1,28 +1,27 @@
-"""What a resolved linux.seccomp block does for a given call, loaded by runc or by crun.
+"""The result of a resolved linux.seccomp block for a given call, loaded by runc or by crun.
 
-How libseccomp resolves several rules for one call (src/db.c db_rule_add, 2.5.0 to 2.6.1):
+libseccomp resolves several rules for one call as follows (src/db.c db_rule_add, 2.5.0 to 2.6.1):
 
-* An unconditional rule beats every conditional one, wherever it stands; of several unconditional
-  rules the first wins. No action has precedence over another.
-* Conditional rules of one action hold where any of them does.
-* Conditional rules of different actions that overlap are asked in the order of libseccomp's tree
+* An unconditional rule overrides every conditional one, regardless of order; of several
+  unconditional rules the first applies. No action has precedence over another.
+* Conditional rules of one action hold if any of them does.
+* Overlapping conditional rules of different actions are tested in the order of libseccomp's tree
   (by argument, operator and value), not in the profile's.
 * Several rules of which one compares a range, or two arguments, are sometimes compiled wrongly:
-  after a comparison has failed halfway, the next is made with the wrong half or argument
-  (src/gen_bpf.c; tests/unit show a case), and the filter does not do what the rules say.
+  after a comparison has failed halfway, the next uses the wrong half or argument (src/gen_bpf.c;
+  tests/unit has a case), and the filter does not do what the rules say.
+* Names that an ABI lacks stay in its list under their pseudo numbers. If such a name is first in
+  the list, because no call there has an unconditional rule, src/gen_bpf.c forgets to load the
+  number (2.6.0), and every call of that ABI gets the default.
 
-* Names that an ABI lacks stay in its list under their pseudo numbers. Where such a name leads the
-  list, because no call there has an unconditional rule, src/gen_bpf.c forgets to load the number
-  (2.6.0), and the filter lets the default happen to every call of that ABI.
+In the last three cases a verdict is not `certain`; evaluate the filter that libseccomp makes
+(runc_wrap.filters.libseccomp) to be sure.
 
-In the last three cases a verdict is not `certain`: whoever needs the truth asks the filter that
-libseccomp makes (runc_wrap.filters.libseccomp).
-
-Then the ABIs: calls through one that is not listed get KILL_THREAD; x32 counts as one of its own
-where it is listed, else x32 numbers are such calls, but for -1 (seccomp_data.nr of a tracer's
-skipped call), which gets the default. On 32-bit ABIs, x32 included, only the lower half of
-arguments is compared. Where an ABI has socketcall(2) or ipc(2), a rule for socket(2) and its like
-also becomes one for the multiplexer, with the call's number as its first argument
+ABIs: calls through one that is not listed get KILL_THREAD. x32 is an ABI of its own if it is
+listed; otherwise x32 numbers count as calls through an unlisted one, except -1 (seccomp_data.nr of
+a call that a tracer skipped), which gets the default. On 32-bit ABIs, including x32, only the lower
+half of arguments is compared. If an ABI has socketcall(2) or ipc(2), a rule for socket(2) or a
+similar call also becomes one for the multiplexer, with the call's number as its first argument
 (src/syscalls.c).
 """
 
@@ -35,7 +34,7 @@ from runc_wrap.profiles import actions, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 
 _TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
-# libseccomp include/seccomp.h __PNR_*: pseudo numbers of what socketcall(2) and ipc(2) do
+# libseccomp include/seccomp.h __PNR_*: pseudo numbers of the calls of socketcall(2) and ipc(2)
 _SOCKET_CALLS = range(-120, -100)
 _IPC_CALLS = range(-224, -200)
 _S390 = frozenset({ABIS["s390"], ABIS["s390x"]})
@@ -46,7 +45,7 @@ Conditions = tuple[Comparison, ...]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a call gets: SECCOMP_RET_* with data; `certain` is explained above."""
+    """A call's result: SECCOMP_RET_* with data; the module's docstring explains `certain`."""
 
     code: int
     certain: bool = True
@@ -78,11 +77,11 @@ class _Call:
 
 
 _UNNAMED = _Call()
-_ONE_LIST = {ABIS["x86_64"], ABIS["x32"]}  # libseccomp makes one list of these
+_ONE_LIST = {ABIS["x86_64"], ABIS["x32"]}  # libseccomp keeps one list for both
 
 
 class Simulation:
-    """A block as loaded. Building one raises ProfileError where the runtime would refuse."""
+    """A block as loaded. Building one raises ProfileError if the runtime would refuse it."""
 
     def __init__(self, block: Block, loader: Loader) -> None:
         self.load = load(block, loader)
@@ -92,7 +91,7 @@ class Simulation:
             self._led_by_pseudo |= _ONE_LIST
 
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
-        """Return what a call gets; `args` are six unsigned numbers of 64 bits."""
+        """Return a call's result; `args` are six unsigned numbers of 64 bits."""
         if abi not in self._calls:
             return self._unlisted(abi, number)
         if _is_beyond(self.load.stub, abi, number):
@@ -102,12 +101,12 @@ class Simulation:
         return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
 
     def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
-        """Return the same for a name, None where the ABI has no such call."""
+        """Return the verdict of a call by name, None if the ABI has no such call."""
         number = syscalls.numbers(abi).get(name)
         return None if number is None else self.verdict(abi, number, args)
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
-        """Return the conditions that a number's outcome depends on; none if on no argument."""
+        """Return the conditions that decide a number's outcome; [] if no argument matters."""
         call = self._calls.get(abi, {}).get(number)
         return [rule for rule, _ in call.conditional] if call and call.action is None else []
 
@@ -123,7 +122,7 @@ class Simulation:
 
 
 def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
-    """Tell whether runc's stub answers (patchbpf generateEnosysStub): ENOSYS, s390's 0 too."""
+    """Tell whether runc's stub returns ENOSYS (patchbpf generateEnosysStub); for 0 on s390, too."""
     return abi in stub and (number > stub[abi] or (abi in _S390 and number == 0))
 
 
@@ -136,7 +135,7 @@ def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
 
 
 def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Conditions]]:
-    """Return the numbers that a rule is for, with its conditions there (arch_filter_rule_add)."""
+    """Return the numbers that a rule applies to, with its conditions (arch_filter_rule_add)."""
     resolved = syscalls.resolved(abi, _translated(abi, name))
     if resolved >= 0:
         return [(resolved, conditions)]
@@ -162,7 +161,7 @@ def _multiplexes(abi: Abi) -> bool:
 
 
 def _meaningful(conditions: Conditions, abi: Abi) -> Conditions:
-    """Return the conditions without those that always hold: masks without a bit."""
+    """Return the conditions without those that always hold: empty masks."""
     mask = (1 << abi.bits) - 1
     return tuple(one for one in conditions if one.op != MASKED_EQ or one.value & mask)
 

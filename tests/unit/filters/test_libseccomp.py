@@ -37,5 +37,5 @@ def test_what_libseccomp_refuses_is_reported_in_its_words() -> None:
 def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp, "SECONDS", 1)
     shared = (0, "NE", 2**64 - 1)
-    with pytest.raises(ProfileError, match="does not come to an end with it in 1 s"):
+    with pytest.raises(ProfileError, match="did not compile the profile within 1 s"):
         made_of(rule("ALLOW", (1, "GT", 3), shared), rule("LOG", (2, "NE", 3), shared))
