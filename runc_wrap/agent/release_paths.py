@@ -69,6 +69,7 @@ def _words(python: str, start: str, role: str, prefix: str) -> list[str]:
 
 def _real(path: str) -> str:
     try:
-        return posix.readlink(path)  # install.sh made it, absolute and real
+        target = posix.readlink(path)  # absolute and real, or of the release itself
     except OSError:
         return path
+    return target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"

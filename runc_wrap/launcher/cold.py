@@ -27,7 +27,7 @@ if text[:HEAD] == MAGIC_NUMBER + source_hash(0, packed):
     code, entries = loads(packed)
     made = type(sys)("packed")
     exec(code, made.__dict__)
-    made.unpack(entries)
+    made.unpack(entries, directory)
 
 from runc_wrap.hotpath.main import main
 

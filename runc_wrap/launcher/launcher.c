@@ -122,14 +122,45 @@ static void follow(struct launch *launch, const char *directory, const char *nam
         give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
 }
 
-static void find_python(struct launch *launch, char *python, char *script)
+/* The interpreter, and the words that start cold.py with it. */
+struct python {
+    char name[PATH_MAX], loader[PATH_MAX], libraries[PATH_MAX], program[PATH_MAX], script[PATH_MAX];
+    const char *words[16];
+    size_t count; /* of words, without NULL */
+};
+
+/* The release's own interpreter, an archive's: its loader is executed, since a program can name that
+ * only by an absolute path, and told its libraries and the name by which the interpreter finds its
+ * modules. deploy/archive/start.c does so for all others, at the price of one exec more. */
+static void add_loader(struct python *python, const char *release)
 {
-    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX];
+    join(python->loader, release, "venv/lib/private/python");
+    join(python->libraries, release, "venv/lib/private");
+    join(python->program, release, "venv/lib/private/cpython");
+    const char *const words[] = {python->loader, "--inhibit-cache", "--library-path",
+                                 python->libraries, "--argv0", python->name, python->program};
+    memcpy(python->words, words, sizeof words);
+    python->count = COUNT(words);
+}
+
+static void find_python(struct launch *launch, struct python *python)
+{
+    char name[PATH_MAX], library[PATH_MAX], release[PATH_MAX], target[PATH_MAX];
     join(library, launch->prefix, "lib");
     follow(launch, library, "current", name);
     join(release, library, name);
-    follow(launch, release, "python", python);
-    join(script, release, "hotpath/cold.py");
+    follow(launch, release, "python", target);
+    join(python->script, release, "hotpath/cold.py");
+    if (*target == '/') {
+        strcpy(python->name, target);
+        python->words[python->count++] = python->name;
+    } else {
+        join(python->name, release, target);
+        add_loader(python, release);
+    }
+    const char *const words[] = {"-I", "-S", "-B", "-X", "utf8", python->script};
+    memcpy(python->words + python->count, words, sizeof words);
+    python->count += COUNT(words);
 }
 
 #define MOST_SAID 15 /* words of ours for hotpath/exec_runtime.py's Launch */
@@ -149,19 +180,19 @@ static void say(const char ***end, const char *name, const char *value)
 
 static void start_python(struct launch *launch)
 {
-    char python[PATH_MAX], script[PATH_MAX], message[LONGEST_MESSAGE];
-    find_python(launch, python, script);
-    const char *const trial[] = {python, "-I", "-S", "-B", "-X", "utf8", script, NULL};
-    if (runs_unmodified(launch) && !python_starts(trial))
-        give_up(launch, NOT_STARTED, python);
+    static struct python python;
+    char message[LONGEST_MESSAGE];
+    find_python(launch, &python);
+    if (runs_unmodified(launch) && !python_starts(python.words))
+        give_up(launch, NOT_STARTED, python.name);
 
-    snprintf(message, sizeof message, NOT_STARTED " See stderr.", python);
+    snprintf(message, sizeof message, NOT_STARTED " See stderr.", python.name);
     struct ahead ahead = write_log(launch->words + 1, "error", message, true);
-    const char **all = calloc(COUNT(trial) + MOST_SAID + (size_t)launch->count, sizeof *all);
+    const char **all = calloc(python.count + MOST_SAID + 1 + (size_t)launch->count, sizeof *all);
     if (all == NULL)
         fail("no memory for the arguments.\n");
-    memcpy(all, trial, sizeof trial);
-    const char **end = all + COUNT(trial) - 1;
+    memcpy(all, python.words, python.count * sizeof *all);
+    const char **end = all + python.count;
     say(&end, "--prefix", launch->prefix);
     say(&end, "--kind", launch->kind);
     say(&end, "--runtime", launch->runtime);
@@ -171,11 +202,11 @@ static void start_python(struct launch *launch)
     say(&end, "--ahead", ahead.word);
     *end++ = "--";
     memcpy(end, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
-    execv(python, (char **)all);
+    execv(all[0], (char **)all);
     int error = errno;
     take_back(&ahead);
     give_up(launch, "the interpreter %s cannot be executed (errno %d); run install.sh again.",
-            python, error);
+            python.name, error);
 }
 
 int main(int argc, char **argv)

@@ -52,6 +52,7 @@ start_python() {
         give_up "there is no $prefix/lib/current; run install.sh again." "$@"
     python=$(/usr/bin/readlink "$release/python") ||
         give_up "there is no $release/python; run install.sh again." "$@"
+    case $python in /*) ;; *) python=$release/$python ;; esac
     [ -x "$python" ] ||
         give_up "the interpreter $python cannot be executed; run install.sh again." "$@"
     if [ -e "$unmodified" ]; then # a start more, only for those who chose so

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     Entry = tuple[str, str, CodeType]
 
 
-def unpack(entries: "list[Entry]") -> None:
+def unpack(entries: "list[Entry]", directory: str) -> None:
     """Execute the modules in their order; packing.py says what an entry is."""
     for name, package, code in entries:
         module = sys.modules[name] = type(sys)(name)
-        module.__file__ = code.co_filename
+        module.__file__ = f"{directory}/{code.co_filename}"
         module.__package__ = name if package else name.rpartition(".")[0]
         if package:
-            module.__path__ = [package]
+            module.__path__ = [f"{directory}/{package}"]
         exec(code, module.__dict__)

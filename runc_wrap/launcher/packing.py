@@ -8,7 +8,7 @@ takes it only whole and from the same bytecode version, and imports the modules 
 
 The file is that version's magic number, the digest of the rest, then marshal's form of packed.py's
 code and of the list of (module's name, its directory if it is a package, else "", code), in the
-order of their execution.
+order of their execution. Files are named as they lie beneath DIR, so that DIR may be moved.
 """
 
 import sys
@@ -33,7 +33,7 @@ Entry = tuple[str, str, CodeType]
 def main(directory: Path) -> None:
     """Write the packed file; it appears whole."""
     new = directory / "hotpath.packed.new"
-    unpacking = _compiled(Path(__file__).with_name("packed.py"))
+    unpacking = _compiled(Path(__file__).parent, "packed.py")
     packed = dumps((unpacking, entries(directory)))
     new.write_bytes(MAGIC_NUMBER + source_hash(0, packed) + packed)
     new.rename(directory / "hotpath.packed")
@@ -54,17 +54,20 @@ def entries(directory: Path) -> list[Entry]:
     sys.path_hooks.insert(0, finder)
     sys.path.insert(0, str(directory))
     __import__(MAIN)
-    return [_entry(name) for name in ended if f"{name}.".startswith(f"{ROOT}.")]
+    return [_entry(name, directory) for name in ended if f"{name}.".startswith(f"{ROOT}.")]
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str, directory: Path) -> Entry:
     module = sys.modules[name]
-    path = Path(str(module.__file__))
-    return name, str(path.parent) if hasattr(module, "__path__") else "", _compiled(path)
+    path = Path(str(module.__file__)).relative_to(directory)
+    package = str(path.parent) if hasattr(module, "__path__") else ""
+    return name, package, _compiled(directory, str(path))
 
 
-def _compiled(path: Path) -> CodeType:
-    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True, optimize=2)
+def _compiled(directory: Path, name: str) -> CodeType:
+    """Compile a file that is known by its name beneath the directory, wherever that will lie."""
+    source = (directory / name).read_bytes()
+    return compile(source, name, "exec", dont_inherit=True, optimize=2)
 
 
 if __name__ == "__main__":
