@@ -6,7 +6,8 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
-	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap
+	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
+	binutils gcc-aarch64-linux-gnu qemu-user-static
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -23,7 +24,7 @@ WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
 # tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap,$(DEBIAN_PACKAGES)) \
+FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static,$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
@@ -33,7 +34,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture dist docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -107,6 +108,9 @@ bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/ben
 
 picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
+
+dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist
+	.venv/bin/python -m deploy.archive $(MACHINES)
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents

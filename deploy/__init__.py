@@ -1,0 +1,1 @@
+"""What goes to nodes: units, and the release archive's build."""

@@ -1,0 +1,99 @@
+"""The interpreter of a release: Debian's, with libraries, loader and what we use of its modules.
+
+It lies as a virtual environment would: VENV/bin/python, VENV/lib/python3.13 with site-packages.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.archive import programs
+
+if TYPE_CHECKING:
+    from deploy.archive.debian import Package
+    from deploy.archive.machines import Machine
+
+OWN = Path(__file__).parent / "node"
+VERSION = "python3.13"
+LIBRARIES = {  # library -> its package
+    "libc.so.6": "libc6",
+    "libexpat.so.1": "libexpat1",
+    "libffi.so.8": "libffi8",
+    "libgcc_s.so.1": "libgcc-s1",  # glibc loads it when a thread ends before its function
+    "libm.so.6": "libc6",
+    "libpthread.so.0": "libc6",  # wheels name it still; empty since glibc 2.34
+    "libseccomp.so.2": "libseccomp2",
+    "libz.so.1": "zlib1g",
+}
+# Of lib-dynload; the others need libraries that we do not have, or are tests.
+EXTENSIONS = """_asyncio _contextvars _ctypes _decimal _interpchannels _interpqueues _interpreters
+_multiprocessing _posixshmem _queue _zoneinfo mmap resource termios""".split()
+# What neither runc-wrap nor its packages import: other systems, other programs, the network.
+LEFT_OUT = """EXTERNALLY-MANAGED LICENSE.txt __phello__ _aix_support.py _android_support.py
+_apple_support.py _ios_support.py _osx_support.py _pyrepl _sysconfigdata_*.py antigravity.py curses
+dbm encodings ensurepip ftplib.py idlelib imaplib.py lib-dynload lib2to3 mailbox.py poplib.py
+pydoc_data sitecustomize.py smtplib.py sqlite3 ssl.py test this.py tkinter turtle.py turtledemo
+unittest venv webbrowser.py xmlrpc""".split()
+# A directory, where the interpreter looks first. Each start of it needs encodings and nothing else
+# of the library; alone in a directory, without sources, it is found 0.2 ms sooner (performance.md).
+FIRST = "python313.zip"
+PROGRAMS = ("python", "runc-wrapctl")  # each one is start.c under that name
+
+
+def lay(venv: Path, machine: Machine, packages: dict[str, Package], start: Path) -> None:
+    """Lay it out in `venv`; `start` is start.c's program for the machine."""
+    _standard_library(venv / "lib" / VERSION, packages)
+    _encodings(venv / "lib" / FIRST, packages)
+    _private(venv / "lib" / "private", machine, packages)
+    (venv / "bin").mkdir()
+    for name in PROGRAMS:
+        shutil.copy(start, venv / "bin" / name)
+        (venv / "lib" / "private" / name).symlink_to("ld.so")
+    shutil.copy(OWN / "start_command.py", venv / "lib" / "private" / "runc-wrapctl.py")
+    for name in ("python3", VERSION):
+        (venv / "bin" / name).symlink_to("python")
+
+
+def _standard_library(target: Path, packages: dict[str, Package]) -> None:
+    for name in ("libpython3.13-minimal", "libpython3.13-stdlib"):
+        library = packages[name].tree / "usr" / "lib" / VERSION
+        ignored = shutil.ignore_patterns("__pycache__", *LEFT_OUT)
+        shutil.copytree(library, target, ignore=ignored, dirs_exist_ok=True)
+    (target / "lib-dynload").mkdir()
+    for name in EXTENSIONS:
+        (found,) = (library / "lib-dynload").glob(f"{name}.cpython-*.so")
+        shutil.copy(found, target / "lib-dynload")
+    for name in ("sitecustomize.py", "ssl.py"):
+        shutil.copy(OWN / name, target)
+    shutil.copy(OWN / "ctypes_util.py", target / "ctypes" / "util.py")
+
+
+def _encodings(target: Path, packages: dict[str, Package]) -> None:
+    """Copy encodings, but for those whose tables need an extension: East Asian ones."""
+    for name in ("libpython3.13-minimal", "libpython3.13-stdlib"):
+        for source in (packages[name].tree / "usr" / "lib" / VERSION / "encodings").glob("*.py"):
+            if "_codecs_" not in source.read_text():
+                (target / "encodings").mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target / "encodings")
+
+
+def _private(target: Path, machine: Machine, packages: dict[str, Package]) -> None:
+    target.mkdir(parents=True)
+    loader = packages["libc6"].tree / machine.libraries / machine.loader
+    shutil.copy(loader.resolve(), target / "ld.so")
+    (target / machine.loader).symlink_to("ld.so")  # some libraries name it
+    shutil.copy(packages["python3.13-minimal"].tree / "usr" / "bin" / VERSION, target / "cpython")
+    for library, name in LIBRARIES.items():
+        directory = packages[name].tree / machine.libraries
+        shutil.copy((directory / library).resolve(), target / library)
+
+
+def check_libraries(venv: Path) -> None:
+    """Raise SystemExit unless all libraries that something here names are here."""
+    there = {path.name for path in (venv / "lib" / "private").iterdir()}
+    files = [*venv.rglob("*.so"), *venv.rglob("*.so.*"), venv / "lib" / "private" / "cpython"]
+    for file in files:
+        if missing := sorted(set(programs.needed(file)) - there):
+            raise SystemExit(f"{file} needs {', '.join(missing)}: add it to LIBRARIES")

@@ -1,0 +1,1 @@
+"""What of the archive is ours beside runc-wrap itself: each file goes to a node as it is."""

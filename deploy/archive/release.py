@@ -1,0 +1,195 @@
+"""One unpacked archive: an installation without policy, as install.sh would have made it.
+
+TOP/install.sh README.md LICENSE NOTICE CHANGELOG.md SHA256SUMS sbom.cdx.json
+TOP/bin etc hooks lib var          as in PREFIX; lib/releases/VERSION is the release
+RELEASE/hotpath hooks python runc-wrap venv     as install.sh has them
+RELEASE/share/licences/NAME/…      of all that is in it
+RELEASE/share/systemd/…            the units
+RELEASE/share/sbom.cdx.json        what is in it; man pages and completions are to lie beside it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.archive import interpreter, programs, wheels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.archive.debian import Package
+    from deploy.archive.machines import Machine
+
+_DOCUMENTS = ("README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "install.sh")
+
+
+@dataclass(frozen=True)
+class Release:
+    """An unpacked archive of one version at `top`."""
+
+    top: Path
+    version: str
+
+    @property
+    def directory(self) -> Path:
+        """Return what PREFIX/lib/current leads to."""
+        return self.top / "lib" / "releases" / self.version
+
+    @property
+    def venv(self) -> Path:
+        """Return the interpreter's prefix."""
+        return self.directory / "venv"
+
+    @property
+    def packages(self) -> Path:
+        """Return where Python packages lie."""
+        return self.venv / "lib" / interpreter.VERSION / "site-packages"
+
+    @property
+    def share(self) -> Path:
+        """Return what is not for Python: units, licences."""
+        return self.directory / "share"
+
+    @property
+    def packed(self) -> Path:
+        """Return the hot path in one file."""
+        return self.directory / "hotpath" / "hotpath.packed"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a release for one machine is made of; `compiler` is as setup.py takes it from $CC."""
+
+    source: Path
+    machine: Machine
+    debian: dict[str, Package]
+    wheels: list[Path]
+    compiler: str
+
+
+def lay(release: Release, parts: Parts, place: Path) -> None:
+    """Lay out everything but what `compile_all` and `finish` add; `place` is for files between."""
+    start = place / f"start-{parts.machine.debian}"
+    programs.compiled(interpreter.OWN / "start.c", parts.compiler, parts.source / "setup.py", start)
+    interpreter.lay(release.venv, parts.machine, parts.debian, start)
+    own = wheels.own(parts.source, parts.machine, parts.compiler, place)
+    for wheel in (*parts.wheels, own):
+        wheels.unpack(wheel, release.packages)
+    interpreter.check_libraries(release.venv)
+    _take_launcher(release)
+    _copy_hot_path(release)
+    shutil.copytree(
+        parts.source / "hooks", release.directory / "hooks", ignore=shutil.ignore_patterns("__*")
+    )
+    (release.directory / "python").symlink_to("venv/bin/python")
+    _lay_prefix(release, parts.source)
+
+
+def _take_launcher(release: Release) -> None:
+    built = release.packages / "runc_wrap" / "launcher" / "runc-wrap"
+    if not built.is_file():
+        raise SystemExit(f"no launcher: {built.with_name('not-built').read_text()}")
+    programs.check_static(built)
+    shutil.copy(built, release.directory / "runc-wrap")
+
+
+def _copy_hot_path(release: Release) -> None:
+    """Copy what install.sh's copy_hot_path copies."""
+    target = release.directory / "hotpath"
+    package = release.packages / "runc_wrap"
+    (target / "runc_wrap").mkdir(parents=True)
+    shutil.copy(package / "launcher" / "cold.py", target)
+    shutil.copy(package / "__init__.py", target / "runc_wrap")
+    shutil.copytree(package / "hotpath", target / "runc_wrap" / "hotpath")
+    shutil.copytree(release.packages / "orjson", target / "orjson")
+
+
+def _lay_prefix(release: Release, source: Path) -> None:
+    top = release.top
+    for directory in ("bin", "etc/conf.d", "etc/profiles", "var"):
+        (top / directory).mkdir(parents=True)
+    shutil.copy(release.directory / "runc-wrap", top / "bin")
+    (top / "bin" / "runc-wrapctl").symlink_to("../lib/current/venv/bin/runc-wrapctl")
+    (top / "lib" / "current").symlink_to(f"releases/{release.version}")
+    (top / "hooks").symlink_to("lib/current/hooks")
+    for name in _DOCUMENTS:
+        shutil.copy(source / name, top)
+    units = release.share / "systemd"
+    units.mkdir(parents=True)
+    for unit in (source / "deploy").glob("*.s*"):
+        shutil.copy(unit, units)
+
+
+def compile_all(release: Release, native: Release) -> None:
+    """Compile all modules and pack the hot path, by the interpreter of this machine's release.
+
+    Byte code is the same for every kind of machine. A file is known by its source's digest, which
+    nobody compares: an unpacked archive, or a copy of it, has whatever times of files.
+    """
+    words = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
+    directories = [release.venv / "lib" / interpreter.VERSION, release.directory / "hotpath"]
+    first = release.venv / "lib" / interpreter.FIRST
+    _python(native, *words, "-s", release.directory, *directories)
+    _python(native, *words, "-b", "-s", release.directory, first)
+    for source in first.rglob("*.py"):
+        source.unlink()
+    if release is native:
+        script = release.packages / "runc_wrap" / "launcher" / "packing.py"
+        _python(native, "-X", "no_debug_ranges", script, release.directory / "hotpath")
+    else:
+        shutil.copy(native.packed, release.packed)
+
+
+def _python(native: Release, *words: str | Path) -> None:
+    """Run a program; whatever depends on the hash of a string is the same each time."""
+    argv = [native.venv / "bin" / "python", "-s", "-S", "-B", *words]
+    subprocess.run(argv, check=True, env={"PYTHONHASHSEED": "0"})
+
+
+def collect_licences(release: Release, debian: dict[str, Package]) -> None:
+    """Put the licences of all that is in it into one directory, by component."""
+    target = release.share / "licences"
+    for package in debian.values():
+        if package.licence:
+            copyright_file = _copyright(package, debian)
+            (target / package.name).mkdir(parents=True)
+            shutil.copy(copyright_file, target / package.name)
+    for wheel in wheels.installed(release.packages):
+        files = [path for path in wheel.metadata.rglob("*") if _is_licence(path)]
+        if not files:
+            raise SystemExit(f"{wheel.metadata} has no licence")
+        (target / wheel.name.lower()).mkdir()
+        for path in files:
+            shutil.copy(path, target / wheel.name.lower())
+
+
+def _copyright(package: Package, debian: dict[str, Package]) -> Path:
+    """Return its copyright file; the directory may be a link to another package's."""
+    directory = package.documents
+    while directory.is_symlink():
+        directory = debian[os.readlink(directory)].documents  # noqa: PTH115 - a name, no path
+    return directory / "copyright"
+
+
+def _is_licence(path: Path) -> bool:
+    words = ("licen", "copying", "notice", "authors")
+    return path.is_file() and path.name.lower().startswith(words)
+
+
+def write_sums(release: Release) -> None:
+    """Write SHA256SUMS as sha256sum(1) has it: one line for each file, links left out."""
+    files = sorted(path for path in release.top.rglob("*") if _is_file(path))
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(release.top)}\n"
+        for path in files
+    ]
+    (release.top / "SHA256SUMS").write_text("".join(lines))
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
