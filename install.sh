@@ -6,6 +6,7 @@
 #                   [--index-url URL]   the index of Python packages; default: as in /etc/pip.conf
 #                   [--find-links DIR]  take Python packages from a directory, without an index
 # Run it again to upgrade: it installs the new release beside the old one, then switches to it.
+# In an unpacked release archive it needs no Python, compiler or index: it copies the release beside it.
 # It takes only proxies from the caller's environment. It verifies packages by the hashes in requirements/.
 set -eu
 
@@ -27,6 +28,7 @@ source=$(cd -- "$(dirname -- "$0")" && pwd)
 default_prefix=/opt/runc-wrap
 prefix=$default_prefix
 python='' cc='' index_url='' find_links=''
+archive='' # the release that lies beside this script, if this is an unpacked archive
 
 fail() {
     printf 'install.sh: %s\n' "$1" >&2
@@ -77,7 +79,8 @@ absolute() {
 
 # Installs a required Debian package that is missing.
 provide() {
-    command -v apt-get >/dev/null || fail "$1 is missing; install it and run install.sh again"
+    [ -z "$archive" ] && command -v apt-get >/dev/null ||
+        fail "$1 is missing; install it and run install.sh again"
     say "Installing Debian's package $1"
     apt-get update -qq 9>&-
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" 9>&- >/dev/null
@@ -87,8 +90,25 @@ is_usable() {
     "$1" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
+# Refuses a damaged archive, and one for another kind of machine, before anything is changed.
+find_archive() {
+    for archive in "$source"/lib/releases/*; do
+        [ -e "$archive/venv/bin/python" ] || { archive=''; return 0; }
+        [ -z "$python$cc$index_url$find_links" ] ||
+            fail "--python, --cc, --index-url and --find-links are for a checkout; leave them out"
+        say 'Comparing the archive with its SHA256SUMS'
+        (cd "$source" && sha256sum --status -c SHA256SUMS) ||
+            fail "$source is not as it was packed; unpack the archive again"
+        python=$archive/venv/bin/python
+        is_usable "$python" ||
+            fail "the archive's interpreter does not run here ($(uname -m)); take the archive for it"
+        return
+    done
+}
+
 # Prefers the distribution's interpreter, because a developer's own may be removed.
 find_python() {
+    [ -z "$archive" ] || return 0
     if [ -n "$python" ]; then
         named=$python
         python=$(command -v "$named") && is_usable "$python" && return
@@ -104,10 +124,19 @@ find_python() {
 
 # Nobody but root may change what root will run, or the directories above it.
 check_ownership() {
-    told=$("$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" "$python") && return
+    set -- "$prefix"
+    [ -n "$archive" ] || set -- "$prefix" "$python" # an archive's own is only copied
+    told=$(look_at_ownership "$@") && return
     fail "other users can change what would be installed or run:
 $told
 chown and chmod go-w that, or choose another --prefix or --python"
+}
+
+look_at_ownership() {
+    for package in "$source/runc_wrap" "$archive"/venv/lib/python3*/site-packages/runc_wrap; do
+        [ ! -d "$package" ] || break
+    done
+    "$python" -I -S -B "$package/host/ownership.py" "$@"
 }
 
 # Resolves the prefix, and locks it against other installers.
@@ -215,10 +244,9 @@ copy_hot_path() {
         "$release/python"
 }
 
-# Copies the hooks into the release, so that they change together with the code that they import.
+# The hooks lie in the release, so that they change together with the code that they import.
 # PREFIX/hooks is a link.
-copy_hooks() {
-    cp -R "$source/hooks" "$release/hooks"
+name_hooks() {
     own_python - "$prefix" "$release"/hooks/*.d/*.json <<'END'
 import json, pathlib, sys
 for path in map(pathlib.Path, sys.argv[2:]):
@@ -275,7 +303,7 @@ switch_release() {
 link_commands() {
     [ "$prefix" = "$default_prefix" ] || return 0
     mkdir -p /usr/local/bin
-    if "$python" -I -S -B "$source/runc_wrap/host/ownership.py" "$prefix" /usr/local/bin; then
+    if look_at_ownership "$prefix" /usr/local/bin; then
         ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
     else
         printf 'So the commands are not linked there; call them in %s.\n' "$prefix/bin"
@@ -285,6 +313,7 @@ link_commands() {
 parse_arguments "$@"
 umask 022
 leave_directory
+find_archive
 find_python
 take_prefix
 command -v runc >/dev/null || command -v crun >/dev/null || provide runc
@@ -292,11 +321,17 @@ releases=$prefix/lib/releases
 release=$(mktemp -d "$releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 trap '[ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] || rm -rf "$release"' EXIT
-make_venv
-build_package
-copy_hot_path
-copy_hooks
-make_launcher
+if [ -n "$archive" ]; then
+    say 'Copying the release'
+    cp -R "$archive/." "$release"
+else
+    make_venv
+    build_package
+    copy_hot_path
+    cp -R "$source/hooks" "$release/hooks"
+    make_launcher
+fi
+name_hooks
 say 'Compiling the policy'
 "$release/venv/bin/runc-wrapctl" --prefix "$prefix" apply
 say 'Switching to the new release'
