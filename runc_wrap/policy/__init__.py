@@ -1,5 +1,5 @@
-"""What the node's owner writes: its schema, checking it, compiling it for the hot path.
+"""The owner's settings: their schema, checking them, compiling them for the hot path.
 
-source.py reads, schema.py and value_types.py say what may stand there, compiler.py puts it
-together, policy_store.py puts it in force.
+source.py reads them, schema.py and value_types.py define what is valid, compiler.py compiles them,
+policy_store.py puts the result in force.
 """

@@ -1,4 +1,4 @@
-"""Linting the profiles of a compiled policy. Asks libseccomp, which is why compiling does not."""
+"""Linting the profiles of a compiled policy. Uses libseccomp, so that compiling need not."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:
-    """Return what the owner should know of his profiles. Raises PolicyError for what is wrong.
+    """Return warnings and notes on the owner's profiles. Raises PolicyError for errors.
 
-    An error in any profile refuses the policy; warnings and notes of what an engine's authors
-    wrote are not for this node's owner to mend.
+    An error in any profile refuses the policy. Warnings and notes on an engine's own profiles are
+    left out, since this node's owner cannot fix those.
     """
     found = list(_findings(compiled, facts))
-    errors = [_told(name, finding) for name, finding in found if finding.severity == "error"]
-    errors += [line for name in compiled.sources for line in _beyond(name, compiled, facts)]
+    errors = [_line(name, finding) for name, finding in found if finding.severity == "error"]
+    errors += [line for name in compiled.sources for line in _unsupported(name, compiled, facts)]
     if errors:
         raise PolicyError("\n".join(errors))
     default = compiled.policy["default"]["profile"]
     return [
-        f"{finding.severity}: {_told(name, finding)}"
+        f"{finding.severity}: {_line(name, finding)}"
         for name, finding in found
         if _is_own(name, default)
     ]
 
 
-def _beyond(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
-    """Yield what a profile uses and the installed runtime or this kernel does not have."""
+def _unsupported(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
+    """Yield what a profile uses that the installed runtime or this kernel does not support."""
     profile = compiled.sources[name]
     where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel"
     used = {profile.default_action, *(rule.action for rule in profile.rules)}
     for action in sorted(used - facts.actions):
-        yield f"profile {name}: uses {action}, which {where} does not have; use SCMP_ACT_ERRNO."
+        yield f"profile {name}: uses {action}, which {where} does not support; use SCMP_ACT_ERRNO."
     for flag in profile.flags or ():
         if facts.flags and flag not in facts.flags:
-            yield f"profile {name}: flags: {where} does not take {flag}; remove it."
+            yield f"profile {name}: flags: {where} does not support {flag}; remove it."
 
 
 def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, Finding]]:
@@ -57,7 +57,7 @@ def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, Finding]]
 
 
 def _runc(facts: Facts) -> versions.Version | None:
-    """Return the version of runc, None for another runtime or one with a strange version."""
+    """Return the version of runc, None for another runtime or an unreadable version."""
     try:
         return versions.parse(facts.runtime_version) if facts.runtime_kind == "runc" else None
     except ProfileError:
@@ -68,5 +68,5 @@ def _is_own(name: str, default: str) -> bool:
     return name.startswith(LOCALHOST) or name == SYSTEM == default
 
 
-def _told(name: str, finding: Finding) -> str:
+def _line(name: str, finding: Finding) -> str:
     return f"profile {name}: {finding.place}: {finding.sentence}; {finding.remedy}."

@@ -1,4 +1,4 @@
-"""Compiling the policy: settings and the node's facts in, what the hot path reads out."""
+"""Compiling the policy: from settings and facts about the node to what the hot path reads."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Facts:
-    """What this node is: all that compiling needs beside the owner's settings.
+    """Facts about this node: everything that compiling needs apart from the owner's settings.
 
-    `engines` maps an engine to its installed version; `own_profiles` the path beneath the profile
-    directory to a file's bytes; `system_profile` is (path, bytes) of containers-common's
-    seccomp.json, if there is one; `arch` in Go's words; `kernel` (major, minor). `flags` and
-    `actions` are what runtime and kernel both take; `logged` tells whether the kernel logs
-    SCMP_ACT_LOG, `errors_logged` whether it logs errors where a filter's flag asks for that;
-    `abis` are those that the kernel runs, None if that is not known; `listener` is the agent's
-    socket for runtimes; `now` is when.
+    `engines` is {engine: installed version}; `own_profiles` is {path beneath the profile directory:
+    a file's bytes}; `system_profile` is (path, bytes) of containers-common's seccomp.json, if it
+    exists; `arch` is a GOARCH; `kernel` is (major, minor). `flags` and `actions` are those that
+    runtime and kernel both support. `logged`: the kernel logs SCMP_ACT_LOG; `errors_logged`: it
+    logs errors if a filter's flag requests that. `abis` are those that the kernel runs, None if
+    unknown; `listener` is the agent's socket for runtimes; `now` is the time of compiling.
     """
 
     runtime_path: str
@@ -57,11 +56,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What is put in force, and what it comes from.
+    """A policy to put in force, and its sources.
 
-    `profiles` are the compiled ones by (name, mode), `sources` the profiles by name as they were
-    before; `narrowed` tells of each which calls compare as the kernel does and not as written;
-    `as_kernel` whether that was to be; `remarks` are what the owner should know, one line each.
+    `profiles` are the compiled ones by (name, mode), `sources` the profiles by name before that.
+    `narrowed` lists, for each profile, the calls of which only those bits of arguments are compared
+    that the kernel uses, not all as written; `as_kernel`: the settings require that. `remarks` are
+    for the owner, one line each.
     """
 
     policy: Json
@@ -73,7 +73,7 @@ class Compiled:
 
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
-    """Return the compiled form. Raises PolicyError naming every problem there is."""
+    """Return the compiled form. Raises PolicyError, which names every problem."""
     runtime_default, remarks = profile_names.runtime_default(values, facts)
     rules = values[schema.RULES]
     used = _modes(values)
@@ -106,7 +106,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
 
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
-    """Return the modes that a container can get, enforce always among them."""
+    """Return the modes that a container can get, always including enforce."""
     used = {modes.ENFORCE, values["default.mode"]}
     used |= {rule["mode"] for rule in values[schema.RULES] if "mode" in rule}
     if values["default.privileged"] == modes.AUDIT or modes.OBSERVE in used:
@@ -115,7 +115,7 @@ def _modes(values: Mapping[str, Any]) -> list[str]:
 
 
 def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> Json:
-    """Compile one profile for one mode: first the ABIs, then the mode, the overlay on top."""
+    """Compile one profile for one mode: first the ABIs, then the mode, then the overlay."""
     kept = _kept_abis(values["default.abis"], facts)
     source = made.profile
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
@@ -126,7 +126,7 @@ def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts)
 
 
 def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:
-    """Return the ABIs to keep, None for all that a profile lists."""
+    """Return the ABIs to keep, None to keep all that a profile lists."""
     if abis == "native":
         return frozenset()
     return facts.abis if abis == "kernel" else None

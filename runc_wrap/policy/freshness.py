@@ -1,7 +1,7 @@
-"""Whether what is in force still is what its sources say: by content, not by time.
+"""Whether the policy in force still corresponds to its sources: by content, not by time.
 
 var/policy.2/current/sources.json has {name of a source: digest}, taken before the sources were
-read: a file that changes while it is being compiled shows as changed afterwards.
+read: a file that changes during compilation is reported as changed afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNREADABLE = "unreadable"
 def snapshot(etc: Path) -> dict[str, str]:
     """Return the digest of every source: config.toml, conf.d, profiles, the system's file.
 
-    Names are beneath `etc`; what engines share has its whole path.
+    Names are relative to `etc`; the system's file, which engines share, has its full path.
     """
     return {name: _digest(path) for name, path in _sources(etc)}
 
@@ -52,13 +52,13 @@ def _digest(path: Path) -> str:
 
 
 def changes(etc: Path, current: Path) -> list[str]:
-    """Return one sentence for each source that is not as it was when the policy was compiled.
+    """Return one sentence for each source that has changed since the policy was compiled.
 
-    `current` is var/policy.2/current. None at all: what is in force is what the sources say.
+    `current` is var/policy.2/current. [] means that the policy in force is up to date.
     """
     then = _recorded(current)
     if then is None:
-        return ["what the policy in force was compiled from is not recorded"]
+        return ["the sources of the policy in force are not recorded"]
     now = snapshot(etc)
     return [
         f"{name} {_verb(then.get(name), now.get(name))}"
@@ -70,7 +70,7 @@ def changes(etc: Path, current: Path) -> list[str]:
 def _verb(then: str | None, now: str | None) -> str:
     if then is None:
         return "is new"
-    return "is gone" if now is None else "has changed"
+    return "was removed" if now is None else "has changed"
 
 
 def _recorded(current: Path) -> dict[str, str] | None:

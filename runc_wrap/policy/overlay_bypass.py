@@ -1,7 +1,7 @@
-"""What leads around the overlay: calls that do the same and stay open in the compiled profiles.
+"""Ways around the overlay: calls with the same effect that the compiled profiles still permit.
 
-A profile lets a call through to some containers or to all, whatever the arguments or not, through
-some ABIs. What stays open is asked of the profiles as they are put in force, the overlay in them.
+A profile permits a call to some containers or to all, with any or some arguments, through some
+ABIs. This examines the profiles that are put in force, with the overlay applied.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOT
 
 @dataclass(frozen=True, order=True)
 class Opening:
-    """How a profile lets a call through.
+    """How a profile permits a call.
 
-    `capability` is "" for every container, else what a container must have; `abis` is "" where the
-    machine's own programs have the call, else those that have it; `partly` is for some arguments.
+    `capability` is "" for every container, otherwise what a container must have; `abis` is "" if
+    the machine's own ABI has the call, otherwise those that have it; `partly`: only some arguments.
     """
 
     capability: str = ""
@@ -40,7 +40,7 @@ class Opening:
     partly: bool = False
 
     def __str__(self) -> str:
-        """Return for whom it is open, in words that stand before the profiles."""
+        """Return the conditions in words, to be followed by the names of profiles."""
         words = [f"through the ABI {self.abis}"] if self.abis else []
         words += [f"with {self.capability}"] if self.capability else []
         words += ["with some arguments"] if self.partly else []
@@ -48,7 +48,7 @@ class Opening:
 
 
 def rings_denied(values: Mapping[str, Any]) -> list[str]:
-    """Return the denials that a ring would lead around: calls, and the sockets; [] if it may."""
+    """Return the denials that a ring would bypass, calls and sockets; [] if that is allowed."""
     if values[IO_URING] == ALLOW:
         return []
     return _by_ring(values)
@@ -60,14 +60,14 @@ def _by_ring(values: Mapping[str, Any]) -> list[str]:
 
 
 class Profiles:
-    """The compiled profiles in force, asked what they let through. `arch` is a GOARCH."""
+    """The compiled profiles in force, to find what they permit. `arch` is a GOARCH."""
 
     def __init__(self, compiled: Mapping[tuple[str, str], Json], arch: str) -> None:
         self._enforced = {name: one for (name, mode), one in compiled.items() if mode == "enforce"}
         self._native = OCI[arch]
 
     def open(self, call: str) -> dict[Opening, list[str]]:
-        """Return how a call is let through, with the names of the profiles that do so."""
+        """Return how a call is permitted, with the names of the profiles that do so."""
         found: dict[Opening, list[str]] = {}
         for name, compiled in sorted(self._enforced.items()):
             for opening in self._openings(compiled, call):
@@ -78,7 +78,7 @@ class Profiles:
         listed = compiled["block"].get("architectures") or [self._native]
         through = syscalls.having(call, {*listed, self._native})
         if syscalls.known_to_libseccomp([call]) == frozenset():
-            compiled = {**compiled, "rules": []}  # runtimes pass over its name
+            compiled = {**compiled, "rules": []}  # runtimes ignore its name
         if through:
             own = "" if self._native in through else " and ".join(map(_short, sorted(through)))
             for capability, partly in _passed(compiled, call):
@@ -90,21 +90,21 @@ def _short(abi: str) -> str:
 
 
 def _passed(compiled: Json, call: str) -> Iterator[tuple[str, bool]]:
-    """Yield which capabilities open a call ("" if none is needed), and whether only partly.
+    """Yield (capabilities that permit a call, "" if none is needed; whether only partly).
 
-    First what every container may, then what opens it further, if anything does.
+    First comes what every container may do, then what permits more, if anything does.
     """
     base = _verdict(compiled, call, frozenset())
     if base is not None:
         yield "", base
     if base is not False:
-        wider = ((caps, _verdict(compiled, call, caps)) for caps in _asked(compiled, call))
+        wider = ((caps, _verdict(compiled, call, caps)) for caps in _cap_sets(compiled, call))
         found = [(caps, partly) for caps, partly in wider if partly not in (None, base)]
         yield from [(" and ".join(sorted(caps)), partly is True) for caps, partly in found[:1]]
 
 
-def _asked(compiled: Json, call: str) -> list[frozenset[str]]:
-    """Return the sets of capabilities that a profile's rules about a call ask for."""
+def _cap_sets(compiled: Json, call: str) -> list[frozenset[str]]:
+    """Return the sets of capabilities on which a profile's rules about a call depend."""
     about = [entry for entry in compiled["rules"] if call in entry["rule"]["names"]]
     sets = {frozenset(entry["all"]) for entry in about if "all" in entry}
     sets |= {frozenset({cap}) for entry in about for cap in entry.get("none", ())}
@@ -112,10 +112,11 @@ def _asked(compiled: Json, call: str) -> list[frozenset[str]]:
 
 
 def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
-    """Return None if a call is denied to containers with these capabilities, else whether partly.
+    """Return None if a call is denied with these capabilities, else whether it is permitted partly.
 
-    A rule without comparisons beats those with; of several the first holds (filters.simulate).
-    socketcall and ipc that no rule names: libseccomp denies through them what is denied itself.
+    A rule without comparisons overrides those with any; of several the first applies
+    (filters.simulate). If no rule names socketcall or ipc, libseccomp applies the denials of single
+    calls to them.
     """
     block = resolve(compiled, caps)
     rules = [rule for rule in block["syscalls"] if call in rule["names"]]
@@ -129,40 +130,40 @@ def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
 
 
 def ways(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
-    """Yield what stays open beside each denial, and what to write to close it."""
+    """Yield the ways around each denial, and what to write to close them."""
     yield from _rings(values, profiles)
     for call in values[DENY]:
         yield from _beside(call, DENY, sibling_calls.SIBLINGS.get(call, ()), values, profiles)
         if call in sibling_calls.NOT_CALLS:
             yield (
                 f"note: {placing(values)(DENY)}{DENY}: {sibling_calls.NOT_CALLS[call]} can do what "
-                f"{call} does, or part of it, and is no system call that a filter could see; see "
-                "to its permissions."
+                f"{call} does, or part of it, and is not a system call, so that no filter can deny "
+                "it; restrict its permissions."
             )
     if values[SOCKETS]:
         yield from _beside(_DENIED, SOCKETS, ("socketcall",), values, profiles)
     if exempt := sorted(sibling_calls.EXEMPT.intersection(values[DENY])):
         yield (
-            f"warning: {placing(values)(DENY)}{DENY} has {', '.join(exempt)}, which Linux lets "
-            "through every filter (uretprobe since 6.14, 6.13.3 and 6.12.14; uprobe since 6.18 and "
-            "6.12.57): denying it does nothing there; leave it out."
+            f"warning: {placing(values)(DENY)}{DENY} has {', '.join(exempt)}, which Linux exempts "
+            "from every filter (uretprobe since 6.14, 6.13.3 and 6.12.14; uprobe since 6.18 and "
+            "6.12.57): denying it has no effect there; leave it out."
         )
 
 
 def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
-    """Yield what is denied with a call that a ring makes too, or what a ring still does."""
+    """Yield that rings are denied as well, or which denied calls they still can replace."""
     denied, setup = _by_ring(values), profiles.open(io_uring.SETUP)
     beyond = [call for call in denied if call not in io_uring.CALLS]
     if values[IO_URING] != ALLOW and beyond and io_uring.SETUP not in denied:
         place = placing(values)(SOCKETS if beyond == [_DENIED] else DENY)
         yield (
-            f"note: {place}io_uring does {', '.join(beyond)} too, and no filter sees that: "
-            f"{', '.join(io_uring.CALLS)} are denied as well; to keep them and the way around, "
-            f'write io_uring = "{ALLOW}" in [overlay].'
+            f"note: {place}io_uring can replace {', '.join(beyond)}, unseen by filters, so "
+            f"{', '.join(io_uring.CALLS)} are denied as well; to allow them, which leaves this way "
+            f'open, write io_uring = "{ALLOW}" in [overlay].'
         )
     elif values[IO_URING] == ALLOW and setup and beyond:
         yield (
-            f'warning: {placing(values)(IO_URING)}{IO_URING} is "{ALLOW}": programs still have '
+            f'warning: {placing(values)(IO_URING)}{IO_URING} is "{ALLOW}": programs can still do '
             f"{', '.join(beyond)} by io_uring, {_where(setup)}; leave it out to close that."
         )
 
@@ -170,30 +171,30 @@ def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
 def _beside(
     denied: str, setting: str, others: Iterable[str], values: Mapping[str, Any], profiles: Profiles
 ) -> Iterator[str]:
-    """Yield the calls of these that stay open beside what is denied, by whom they are open to."""
+    """Yield those of `others` that stay open, grouped by the containers that may call them."""
     stay: dict[str, list[str]] = {}
     for call in others:
         if call not in values[DENY] and (found := _found(call, values, profiles)):
             stay.setdefault(found, []).append(call)
     if not stay:
         return
-    told = "; ".join(f"{', '.join(calls)} {where}" for where, calls in stay.items())
+    listed = "; ".join(f"{', '.join(calls)} {where}" for where, calls in stay.items())
     adding = [call for calls in stay.values() for call in calls]
     remedy = _remedy(adding, stay)
     severity = "warning" if remedy.startswith(("add", "write")) else "note"
     yield (
-        f"{severity}: {placing(values)(setting)}{setting}: ways around {denied} stay open: {told}; "
-        f"{remedy}."
+        f"{severity}: {placing(values)(setting)}{setting}: ways around {denied} stay open: "
+        f"{listed}; {remedy}."
     )
 
 
 def _found(call: str, values: Mapping[str, Any], profiles: Profiles) -> str:
-    """Return for whom a call stays open, itself or done by a ring; "" if for nobody."""
+    """Return to whom a call stays open, directly or by a ring; "" if to no container."""
     itself = profiles.open(call)
     by_ring = call in io_uring.RINGABLE and not rings_denied(values)
     setup = profiles.open(io_uring.SETUP) if by_ring else {}
-    told = {name for names in itself.values() for name in names}
-    left = {how: [name for name in names if name not in told] for how, names in setup.items()}
+    direct = {name for names in itself.values() for name in names}
+    left = {how: [name for name in names if name not in direct] for how, names in setup.items()}
     rest = _where({how: names for how, names in left.items() if names})
     return " and ".join([_where(itself)] * bool(itself) + [f"by io_uring {rest}"] * bool(rest))
 
@@ -203,7 +204,7 @@ def _where(found: Mapping[Opening, list[str]]) -> str:
 
 
 def _remedy(calls: list[str], stay: Iterable[str]) -> str:
-    """Return what to write, and what cannot be closed by writing it."""
+    """Return what to write in the settings, and what no setting can close."""
     known = syscalls.known_to_libseccomp(calls)
     unknown = [] if known is None else [call for call in calls if call not in known]
     needed = sorted(lint.RUNTIME_CALLS.intersection(calls))
@@ -211,12 +212,12 @@ def _remedy(calls: list[str], stay: Iterable[str]) -> str:
     words = [f"add {', '.join(named)} to deny"] if named else []
     if all(where.startswith("through ") for where in stay):
         words.append('write default.abis = "native"')
-    told = [" or ".join(words)] if words else []
+    parts = [" or ".join(words)] if words else []
     if needed:
-        told.append(f"{', '.join(needed)} cannot be closed: no container starts without")
+        parts.append(f"{', '.join(needed)} cannot be denied: no container starts without")
     if unknown:
-        told.append(
-            f"{', '.join(unknown)} this libseccomp does not know: only a profile that denies by "
+        parts.append(
+            f"this libseccomp does not know {', '.join(unknown)}: only a profile that denies by "
             "default closes that"
         )
-    return ", ".join(told)
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""The overlay as the owner writes it: checking it, and putting it on compiled profiles."""
+"""The overlay in the owner's settings: checking it, and applying it to compiled profiles."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _VITAL = "execve"
 
 
 def overlay(values: Mapping[str, Any]) -> Json | None:
-    """Return the overlay's compiled form, None where it denies nothing.
+    """Return the overlay's compiled form, None if it denies nothing.
 
-    What an io_uring operation does too is denied with the calls that make and use rings: a filter
-    sees no operation.
+    If an io_uring operation can replace a denied call, the calls that make and use rings are denied
+    as well, since filters do not see operations.
     """
     deny, sockets = values[_DENY], values["overlay.deny_sockets"]
     if not deny and not sockets:
@@ -37,21 +37,21 @@ def overlay(values: Mapping[str, Any]) -> Json | None:
 
 
 def put_on(compiled: Json, over: Json | None) -> Json:
-    """Return a compiled profile with the overlay in it: whatever the capabilities, it denies."""
+    """Return a compiled profile with the overlay, which denies regardless of capabilities."""
     if over is None:
         return compiled
     return {**compiled, "rules": hot.overlaid(compiled["rules"], compiled["block"], over)}
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why an overlay would not deny, or would let nothing run."""
+    """Yield why an overlay would deny nothing, or prevent every container from starting."""
     denied, place = values[_DENY], placing(values)(_DENY)
     known = syscalls.known_to_libseccomp(denied)
     for name in denied:
         if known is not None and name not in known:
             yield (
-                f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would pass "
-                f"over it and deny nothing{value_types.near(name, _common())}."
+                f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would ignore "
+                f"it and deny nothing{value_types.near(name, _common())}."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
@@ -80,11 +80,11 @@ def _common() -> set[str]:
 def remarks(
     values: Mapping[str, Any], profiles: Mapping[tuple[str, str], Json], arch: str
 ) -> Iterator[str]:
-    """Yield what the overlay closes to the runtime itself, and what stays open beside it."""
+    """Yield what the overlay denies that the runtime itself needs, and the ways around it."""
     needed = sorted(lint.RUNTIME_CALLS.intersection(values[_DENY]))
     if needed:
         yield (
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "
-            "needs once the filter is loaded; containers may not start."
+            "needs after loading the filter; containers may not start."
         )
     yield from overlay_bypass.ways(values, overlay_bypass.Profiles(profiles, arch))

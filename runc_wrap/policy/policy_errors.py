@@ -1,4 +1,4 @@
-"""What is raised when a policy cannot be put in force."""
+"""The error of a policy that cannot be put in force."""
 
 
 class PolicyError(ValueError):

@@ -1,7 +1,7 @@
-"""Putting a compiled policy in force: a directory of its own, and one link that is switched.
+"""Putting a compiled policy in force: a new directory for each, and one link that is switched.
 
-var/policy.2/N/policy.json  sources.json  profiles/*.json   number: hotpath.policy_file.VERSION
-var/policy.2/N/run-unmodified   for the launcher, which reads no JSON: on_error is that
+var/policy.2/N/policy.json  sources.json  profiles/*.json   2 is hotpath.policy_file.VERSION
+var/policy.2/N/run-unmodified   exists if that is on_error; for the launcher, which reads no JSON
 var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows
 """
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from runc_wrap.policy.compiler import Compiled
 
-_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: rootless engines read it too
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # regardless of umask, since rootless engines read them
 
 
 def put_in_force(
     compiled: Compiled, prefix: Path, sources: Mapping[str, str] | None = None
 ) -> None:
-    """Write the compiled policy and switch to it at once; on any error the old one stays.
+    """Write the compiled policy and switch to it atomically; on any error the old one stays.
 
-    `sources` is what `freshness.snapshot` saw before they were read.
+    `sources` is the result of `freshness.snapshot` from before they were read.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -57,10 +57,10 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
 
 
 def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
-    """Make the launcher's link; it lies apart, so that a lost policy does not change runtimes."""
+    """Make the launcher's link, outside the policy: losing that must not change the runtime."""
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     files.replace_link(directory / runtime["kind"], runtime["path"])
-    sync(directory)  # before the other goes: a power cut must not leave none
+    sync(directory)  # before the other is removed: a power cut must not leave none
     for other in directory.iterdir():
         if other.name != runtime["kind"]:
             other.unlink()
@@ -72,7 +72,7 @@ def _highest(directory: Path) -> int:
 
 
 def _clear(directory: Path, kept: set[str]) -> None:
-    """Remove all but what is in force and what creates under way may still be reading."""
+    """Remove all but the policy in force and the one that creates under way may be reading."""
     for old in directory.iterdir():
         if old.name.isdecimal() and old.name not in kept:
             shutil.rmtree(old, ignore_errors=True)

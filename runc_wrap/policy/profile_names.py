@@ -1,4 +1,4 @@
-"""Which profiles a policy names: whose default is which, and loading each by its name."""
+"""The profiles that a policy names: each engine's default, and loading a profile by its name."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
 
 
 def placing(values: Mapping[str, Any]) -> Callable[..., str]:
-    """Return what tells the place of a setting; settings that were not read have none."""
+    """Return the function that gives a setting's place; settings not read from files have none."""
     place: Callable[..., str] = getattr(values, "place", lambda *_: "")
     return place
 
 
 def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, str], list[str]]:
-    """Return which profile `runtime-default` is, by calling engine, and remarks on that.
+    """Return {calling engine: its profile for `runtime-default`}, and remarks on that.
 
     Raises PolicyError.
     """
@@ -62,7 +62,7 @@ def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[st
 def _nearest(engine: str, installed: str, spec: str, remarks: list[str]) -> str:
     remarks.append(
         f"note: the default profile of the installed {engine} {installed} is not known; "
-        f"{spec}, the nearest that is, stands for it."
+        f"{spec}, the nearest known one, is used."
     )
     return spec
 
@@ -85,7 +85,7 @@ def _containers_common(
 
 
 def _built_with(engine: str, facts: Facts, remarks: list[str]) -> str:
-    """Return the built-in profile of the installed Podman or Buildah, the newest if none is."""
+    """Return the built-in profile of the installed Podman or Buildah, the newest without one."""
     installed = facts.engines.get(engine)
     if installed is None:
         return CONTAINERS_COMMON.name
@@ -100,19 +100,19 @@ def _library_version(wanted: str, place: str) -> str:
     """Return a version of containers/common. Raises PolicyError for what looks like Podman's."""
     newest = max(CONTAINERS_COMMON.known())
     try:
-        strange = versions.parse(wanted).major > newest.major
+        is_podmans = versions.parse(wanted).major > newest.major
     except ProfileError as error:
         raise PolicyError(f"{place}{_CONTAINERS_COMMON_SETTING}: {error}.") from None
-    if strange:
+    if is_podmans:
         raise PolicyError(
             f"{place}{_CONTAINERS_COMMON_SETTING} is {wanted}, but the newest containers/common is "
-            f"{newest}; Podman's and Buildah's own versions are others: write auto for theirs."
+            f"{newest}; Podman and Buildah have version numbers of their own: write auto for those."
         )
     return wanted
 
 
 def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
-    """Return every profile that a container can get, with the place where it is named, or ""."""
+    """Return {every profile that a container can get: the place that names it, or ""}."""
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
     found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
@@ -130,7 +130,7 @@ def _place_of_default(engine: str, place: Callable[..., str]) -> str:
 
 
 def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:
-    """Return the profiles of these names; add what is wrong with any to the problems."""
+    """Return the profiles of these names; append errors to `problems`."""
     found = {}
     for name, place in names.items():
         try:
@@ -142,22 +142,22 @@ def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[st
 
 
 def _check_name(name: str) -> None:
-    """Refuse a name that no create could find again, or no disk keep."""
+    """Refuse a name that no create could find again, or that is too long for a file."""
     if not name.isprintable():
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
     if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
-        raise ProfileError("the name is no plain path beneath the profile directory; rename it.")
+        raise ProfileError("the name is not a plain path beneath the profile directory; rename it.")
     if len(name) > _LONGEST_NAME or len(file_name(name, modes.ENFORCE_LOG).encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
-            "as a file name with its / and % written as three; rename it."
+            "as a file name, in which / and % take three bytes each; rename it."
         )
 
 
 def load(
     name: str, own_profiles: dict[str, bytes], system_profile: tuple[str, bytes] | None
 ) -> Profile:
-    """Return the profile of this name, as policy and annotations name it. Raises ProfileError.
+    """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
     `own_profiles` and `system_profile` are as in Facts.
     """

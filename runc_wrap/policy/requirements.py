@@ -1,4 +1,4 @@
-"""What the installed runtime and this kernel must be able to do for a policy."""
+"""The features of the installed runtime and this kernel that a policy requires."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SUN_PATH = 107  # bytes, unix(7)
 
 
 def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> Iterator[str]:
-    """Yield what a mode needs and is not there, each with what to use instead."""
+    """Yield each feature that a mode needs and this node lacks, with what to use instead."""
     runtime = f"{facts.runtime_kind} {facts.runtime_version}"
     if modes.ENFORCE_LOG in used and modes.LOG_FLAG not in facts.flags:
         yield (
             f"{_where(values, modes.ENFORCE_LOG)}the mode enforce-log needs a runtime and a kernel "
-            f"that take the flag {modes.LOG_FLAG}, and {runtime} with this kernel does not. Use "
+            f"that support the flag {modes.LOG_FLAG}; {runtime} with this kernel does not. Use "
             'audit, or install runc 1.2 or later, or crun (runtime = ["crun"]).'
         )
     if modes.AUDIT in used and LOG not in facts.actions:
         yield (
             f"{_where(values, modes.AUDIT)}the mode audit needs the action {LOG}, which "
-            f"{runtime} or this kernel does not have (Linux 4.14, libseccomp 2.4). Use enforce."
+            f"{runtime} or this kernel does not support (Linux 4.14, libseccomp 2.4). Use enforce."
         )
 
     if modes.OBSERVE in used:
@@ -42,62 +42,62 @@ def _problems_of_observe(values: Mapping[str, Any], runtime: str, facts: Facts) 
     if not {NOTIFY, LOG} <= facts.actions:
         yield (
             f"{where}the mode observe needs the action {NOTIFY}, which {runtime} or this kernel "
-            "does not have (Linux 5.7, libseccomp 2.5). Use audit."
+            "does not support (Linux 5.7, libseccomp 2.5). Use audit."
         )
     if syscalls.known_to_libseccomp([]) is None:
         yield (
-            f"{where}the mode observe lists calls one by one, and their names come from "
-            "libseccomp, which is not there. Install it, or use audit."
+            f"{where}the mode observe lists calls one by one, by their names in libseccomp, "
+            "which is not installed. Install libseccomp2, or use audit."
         )
     if len(facts.listener.encode()) > _SUN_PATH:
         yield (
-            f"{where}the mode observe needs the socket {facts.listener}, whose path is longer than "
-            f"a socket's can be ({_SUN_PATH} bytes). Install to a shorter prefix, or use audit."
+            f"{where}the mode observe needs the socket {facts.listener}, whose path is too long "
+            f"for a socket ({_SUN_PATH} bytes). Install to a shorter prefix, or use audit."
         )
 
 
 def _where(values: Mapping[str, Any], mode: str) -> str:
-    """Return the place of the first setting that asks for a mode."""
+    """Return the place of the first setting that selects a mode."""
     place = placing(values)
     for number, rule in enumerate(values[schema.RULES]):
         if rule.get("mode") == mode:
             return place(schema.RULES, number, "mode")
-    if mode == modes.AUDIT and modes.AUDIT not in _asked(values):  # observe's stand-in
+    if mode == modes.AUDIT and modes.AUDIT not in _defaults(values):  # observe's fallback
         return _where(values, modes.OBSERVE)
-    asked = "default.mode" if values["default.mode"] == mode else "default.privileged"
-    return place(asked)
+    setting = "default.mode" if values["default.mode"] == mode else "default.privileged"
+    return place(setting)
 
 
-def _asked(values: Mapping[str, Any]) -> tuple[Any, Any]:
+def _defaults(values: Mapping[str, Any]) -> tuple[Any, Any]:
     return values["default.mode"], values["default.privileged"]
 
 
 def remarks(
     values: Mapping[str, Any], used: Collection[str], sources: Mapping[str, Profile], facts: Facts
 ) -> Iterator[str]:
-    """Yield what works otherwise here than it reads."""
+    """Yield the settings that have less effect on this node than they appear to."""
     if modes.AUDIT in used and not facts.logged:
         yield (
-            f"warning: {_where(values, modes.AUDIT)}this kernel logs nothing of audit: "
+            f"warning: {_where(values, modes.AUDIT)}this kernel logs nothing in the mode audit: "
             "kernel.seccomp.actions_logged lacks log; add it by sysctl."
         )
     if modes.ENFORCE_LOG in used and not facts.errors_logged:
         yield (
-            f"warning: {_where(values, modes.ENFORCE_LOG)}this kernel logs no denial of "
+            f"warning: {_where(values, modes.ENFORCE_LOG)}this kernel logs no denials in the mode "
             "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
         )
     if modes.OBSERVE in used and modes.KILLABLE_FLAG not in facts.flags:
         yield (
             f"note: {_where(values, modes.OBSERVE)}a signal whose handler lacks SA_RESTART ends a "
             f"call that waits for the agent with EINTR: {facts.runtime_kind} "
-            f"{facts.runtime_version} or this kernel does not take the flag {modes.KILLABLE_FLAG}, "
-            "with which it does so only until the agent has received the call; use audit for "
-            "programs that cannot bear that, or crun, or runc 1.5, on Linux 5.19."
+            f"{facts.runtime_version} or this kernel does not support {modes.KILLABLE_FLAG}, with "
+            "which this can happen only until the agent has received the call; for programs that "
+            "cannot handle that, use audit, or crun, or runc 1.5, on Linux 5.19."
         )
     if values["default.abis"] == "kernel" and facts.abis is None:
         yield (
-            f"warning: {placing(values)('default.abis')}what ABIs this kernel runs could not be "
-            "found out; profiles keep those that they list."
+            f"warning: {placing(values)('default.abis')}could not determine which ABIs this kernel "
+            "runs; profiles keep those that they list."
         )
     if modes.AUDIT in used and facts.abis is not None:
         yield from _unseen(values, sources, facts, facts.abis)
@@ -115,6 +115,6 @@ def _unseen(
         kept = modes.with_abis(profile, facts.arch, ()) if narrow else profile
         if out := modes.left_out(kept, facts.arch, runnable):
             yield (
-                f"note: profile {name}: calls through {', '.join(out)} kill under enforce; audit "
-                "lets them through, and logs only those whose names the profile does not allow."
+                f"note: profile {name}: enforce kills callers through {', '.join(out)}; audit "
+                "permits these calls, and logs only those whose names the profile does not allow."
             )

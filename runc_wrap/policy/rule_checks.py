@@ -1,4 +1,4 @@
-"""The rules together: what cannot be meant, what can never hold, the compiled form."""
+"""The rules as a whole: mistakes, rules that can never apply, the compiled form."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 Rule = dict[str, Any]
 _ALL = 100
 _OF_KUBERNETES = ("namespace", "pod", "container", "image")
-_TELLS_NO_NAMES = frozenset({"docker", "podman", "buildah", "unknown"})
+_WITHOUT_NAMES = frozenset({"docker", "podman", "buildah", "unknown"})
 _ONE_DAY = dt.timedelta(days=1)
 
 
 def problems(rules: list[Rule], place: Place) -> Iterator[str]:
-    """Yield what is wrong with rules whose settings fit or have been told to be wrong."""
+    """Yield what is wrong with rules, apart from invalid settings, which were already reported."""
     fitting = [(number, rule) for number, rule in enumerate(rules) if _fits(rule)]
     for number, rule in fitting:
         for key, wrong in _of_one(rule):
             yield f"{place(schema.RULES, number, key)}{wrong}."
     for at, (number, rule) in enumerate(fitting):
-        found = filter(None, (_after(earlier, rule) for _, earlier in fitting[:at]))
+        found = filter(None, (_conflict(earlier, rule) for _, earlier in fitting[:at]))
         if first := next(found, None):
             yield f"{place(schema.RULES, number)}{first}."
 
@@ -46,39 +46,39 @@ def _of_one(rule: Rule) -> Iterator[tuple[str, str]]:
                 yield key, _OFF[key]
     empty = next((key for key in SELECTORS if rule.get(key) == []), None)
     if empty:
-        yield empty, f"rule.{empty} is an empty list, which selects nothing; leave it out for any"
+        yield empty, f"rule.{empty} is an empty list, which selects nothing; leave it out for all"
     named = next((key for key in _OF_KUBERNETES if ANYTHING not in rule.get(key, [ANYTHING])), None)
-    if named and "engine" in rule and _TELLS_NO_NAMES.issuperset(rule["engine"]):
+    if named and "engine" in rule and _WITHOUT_NAMES.issuperset(rule["engine"]):
         yield (
             named,
             (
-                f"rule.{named} never matches for {', '.join(rule['engine'])}: there anybody can "
-                f"write what a {named} is called, so it does not count; select by engine or handler"
+                f"rule.{named} never matches for {', '.join(rule['engine'])}: there any user can "
+                f"choose the name of a {named}, so it is ignored; select by engine or handler"
             ),
         )
 
 
 _OFF = {
     "profile": "rule.profile has no meaning with mode off; drop one of the two",
-    "percent": "rule.percent with mode off would exempt whom nobody chose; select by name, or "
-    "turn the rule round: the new mode with a percentage, off afterwards",
+    "percent": "rule.percent with mode off would exempt arbitrary containers; select by name, or "
+    "invert the rule: the new mode with a percentage, then a rule with off",
 }
 
 
-def _after(earlier: Rule, later: Rule) -> str | None:
-    """Return why a rule can never hold after another, or cannot be told from it."""
+def _conflict(earlier: Rule, later: Rule) -> str | None:
+    """Return why a rule can never apply after another, or has the same name."""
     if earlier.get("name") == later.get("name") and "name" in later:
-        return f"there is a rule {later['name']!r:.80} already; each has a name of its own"
+        return f"there is already a rule {later['name']!r:.80}; choose another name"
     if earlier.get("percent", _ALL) < _ALL or "until" in earlier or not _covers(earlier, later):
         return None
     return (
-        f"the rule is never reached: {earlier.get('name')!r:.80} before it selects all that it "
-        "does; put it before that one, or drop it"
+        f"the rule is never reached: {earlier.get('name')!r:.80} before it selects everything that "
+        "it selects; put it before that one, or drop it"
     )
 
 
 def _covers(earlier: Rule, later: Rule) -> bool:
-    """Tell whether whatever the later rule selects, the earlier one does (not: if and only if)."""
+    """Tell whether the earlier rule surely selects all that the later one does; may miss cases."""
     return all(
         ANYTHING in earlier[key]
         or (key in later and all(_within(pattern, earlier[key]) for pattern in later[key]))
@@ -93,22 +93,22 @@ def _within(pattern: str, patterns: list[str]) -> bool:
 
 
 def remarks(rules: list[Rule], place: Place, now: dt.datetime) -> Iterator[str]:
-    """Yield what an owner should know of rules that are right."""
+    """Yield warnings and notes for the owner about valid rules."""
     for number, rule in enumerate(rules):
         if "until" in rule and ends(rule["until"]) <= int(now.timestamp()):
             yield (
                 f"warning: {place(schema.RULES, number, 'until')}the rule {rule['name']!r:.80} has "
-                f"ended ({rule['until']}); drop it, or give it a later day."
+                f"ended ({rule['until']}); drop it, or set a later day."
             )
         if rule.get("percent") == 0:
             yield (
                 f"note: {place(schema.RULES, number, 'percent')}the rule {rule['name']!r:.80} "
-                "holds for 0 percent, which is nobody."
+                "applies to 0 percent of the containers, that is, to none."
             )
 
 
 def ends(until: dt.date) -> int:
-    """Return the first second, since the epoch, in which a rule no longer holds."""
+    """Return the first second, since the epoch, in which a rule no longer applies."""
     if isinstance(until, dt.datetime):
         return int(until.timestamp())
     midnight = dt.datetime.combine(until, dt.time(), dt.UTC)

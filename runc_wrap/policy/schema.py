@@ -1,6 +1,6 @@
-"""The settings of config.toml, each declared once: name, what it takes, default, meaning.
+"""The settings of config.toml, each declared once: name, valid values, default, meaning.
 
-Parsing, error messages, `runc-wrapctl policy reference` and the compiled form all come from here.
+Parsing, error messages, `runc-wrapctl policy reference` and the compiled form all use these.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RULES = "rule"
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. `name` is its dotted TOML key; `default` None means that it may be left out."""
+    """One setting. `name` is its dotted TOML key; `default` None means that it can be left out."""
 
     name: str
     default: Any
@@ -33,12 +33,12 @@ class Setting:
 
     @property
     def takes(self) -> str:
-        """What the setting takes, in words."""
+        """The values that the setting takes, in words."""
         return self.kind.takes
 
     @property
     def meaning(self) -> str:
-        """What the setting does, for its reader."""
+        """What the setting does, for the reference."""
         return MEANINGS[self.name]
 
 
@@ -78,7 +78,7 @@ SETTINGS = (
     Setting("overlay.existing", default=False, kind=value_types.FLAG),
 )
 RULE_SETTINGS = (
-    Setting("rule.name", None, value_types.word("a name, each rule its own")),
+    Setting("rule.name", None, value_types.word("a name, different for each rule")),
     *(
         Setting(f"rule.{of}", None, value_types.patterns(of, _LISTS))
         for of in ("namespace", "pod", "container", "image", "engine", "handler")
@@ -93,16 +93,16 @@ SECTIONS = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name) 
 
 
 def defaults() -> dict[str, Any]:
-    """Return {name: value} of a node whose owner wrote nothing; the rules are under RULES."""
+    """Return {name: default} of all settings, and an empty list of rules under RULES."""
     return {setting.name: setting.default for setting in SETTINGS} | {RULES: []}
 
 
 def problem(name: str, value: object) -> str | None:
-    """Return what is wrong with a setting of this name and value, None if nothing is."""
+    """Return what is wrong with a setting of this name and value, None if it is valid."""
     setting = BY_NAME.get(name)
     if setting is None:
         known = ", ".join(sorted(BY_NAME))
-        return f"{name:.80} is no setting{value_types.near(name, BY_NAME)}; there are {known}"
+        return f"{name:.80} is not a setting{value_types.near(name, BY_NAME)}; there are {known}"
     if not setting.kind.fits(value):
         return f"{name} is {_shown(value)}; it takes {setting.takes}"
     wrong = setting.kind.problem(value)

@@ -1,4 +1,4 @@
-"""The documentation of every setting, as Markdown, from their declarations."""
+"""The documentation of all settings, as Markdown, from their declarations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reading what the owner wrote: config.toml, then conf.d/*.toml.
+"""Reading the owner's settings: config.toml, then conf.d/*.toml.
 
-Of a setting the last word holds; rules follow one another in the order of the files.
+The last value of a setting applies; rules are added in the order of the files.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _LARGEST = 1024 * 1024
 class Values(dict[str, Any]):
     """Every setting's value by its name, and the rules as a list of objects under "rule".
 
-    `places` has {name of a setting, ("rule", its number) or ("rule", its number, key): file:line}
-    of what is written.
+    `places` has {name of a setting, ("rule", its number) or ("rule", its number, key): file:line},
+    for what the files contain.
     """
 
     def __init__(self) -> None:
@@ -37,17 +37,17 @@ class Values(dict[str, Any]):
         self.places: dict[Key, str] = {}
 
     def written(self, name: str) -> Any:  # noqa: ANN401 - any TOML value
-        """Return a setting's value if its owner wrote one, None where it is the default."""
+        """Return a setting's value if the owner wrote one, None if it is the default."""
         return self[name] if (name,) in self.places else None
 
     def place(self, *key: str | int) -> str:
-        """Return "file:line: " of a setting, or of a rule if its key is not written; else ""."""
+        """Return "file:line: " of a setting, or of a rule if it lacks the key; otherwise ""."""
         found = self.places.get(key) or self.places.get(key[:2])
         return f"{found}: " if found else ""
 
 
 def read(config: Path, directory: Path) -> Values:
-    """Return every setting's value, defaults where nothing is written. Raises PolicyError."""
+    """Return every setting's value, or its default if no file sets it. Raises PolicyError."""
     values = Values()
     problems = [wrong for file in _sources(config, directory) for wrong in _take(file, values)]
     problems += rule_checks.problems(values[schema.RULES], values.place)
@@ -61,7 +61,7 @@ def _sources(config: Path, directory: Path) -> list[Path]:
 
 
 def _take(file: Path, values: Values) -> Iterator[str]:
-    """Take one file's settings into the values; yield what is wrong."""
+    """Add one file's settings to the values; yield what is wrong with them."""
     text = _text(file)
     parsed = _parsed(file, text)
     numbers = toml_lines.of(text)
@@ -81,7 +81,7 @@ def _take_rules(
 ) -> Iterator[str]:
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         line = toml_lines.line(numbers, (schema.RULES,))
-        yield f"{file}:{line}: a rule is written under [[rule]]."
+        yield f"{file}:{line}: a rule is not a table; write rules under [[rule]]."
         return
     for number, rule in enumerate(rules):
         own = len(values[schema.RULES])
@@ -110,7 +110,7 @@ def _parsed(file: Path, text: str) -> dict[str, object]:
         return tomllib.loads(text)
     except RecursionError:
         raise PolicyError(f"{file}: nested too deeply for a policy.") from None
-    except ValueError as error:  # not TOML (with the line), or a number of thousands of digits
+    except ValueError as error:  # not TOML (names the line), or a number of thousands of digits
         raise PolicyError(f"{file}: {error}.") from None
 
 

@@ -1,8 +1,8 @@
-"""On which line of a TOML document a key stands, for error messages.
+"""The lines of the keys of a TOML document, for error messages.
 
-tomllib tells no lines and tomlkit keeps them to itself. This scan reads documents that tomllib has
-read: headers, and the keys at the beginning of lines, past strings and lists that span lines. What
-it does not find (a key in an inline table) has the line of what holds it.
+tomllib does not report lines and tomlkit does not expose them. This scan is for documents that
+tomllib accepts: it finds headers, and keys at the beginning of lines, and skips strings and lists
+that span lines. A key that it does not find (in an inline table) gets the line of its parent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def of(text: str) -> dict[Key, int]:
 
 
 def line(found: dict[Key, int], path: Key) -> int:
-    """Return the line of a key, or of the nearest that holds it; 1 if there is none."""
+    """Return the line of a key, or of its nearest parent that has one; otherwise 1."""
     return next((found[path[:end]] for end in range(len(path), 0, -1) if path[:end] in found), 1)
 
 

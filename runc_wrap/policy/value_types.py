@@ -1,4 +1,4 @@
-"""What values settings can have: each kind tells what fits, in words what it takes, a near word."""
+"""The kinds of values of settings: each checks a value, and describes in words what is valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_word(value: object) -> bool:
-    """Tell whether a value is a string with something printable in it, and nothing else."""
+    """Tell whether a value is a non-empty string of printable characters."""
     return isinstance(value, str) and bool(value) and value.isprintable()
 
 
@@ -26,7 +26,7 @@ def _fits(_: object) -> str | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of value: `takes` in words; `problem` says what else is wrong with one that fits."""
+    """A kind of value: `takes` in words; `problem` returns what else is wrong if `fits` holds."""
 
     takes: str
     fits: Callable[[object], bool] = is_word
@@ -34,13 +34,13 @@ class Kind:
 
 
 def near(word: object, words: Iterable[str]) -> str:
-    """Return " (did you mean ...?)" for what looks like a misspelling, else nothing."""
+    """Return " (did you mean ...?)" for what looks like a misspelling, otherwise ""."""
     found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
     return f" (did you mean {found[0]}?)" if found else ""
 
 
 def choice(*words: str) -> Kind:
-    """Return the kind of one of these words."""
+    """Return a kind that takes one of these words."""
 
     def problem(value: object) -> str | None:
         if value in words:
@@ -67,24 +67,24 @@ def _is_integer(value: object) -> bool:
 
 
 def word(takes: str) -> Kind:
-    """Return the kind of any word."""
+    """Return a kind that takes any word."""
     return Kind(takes)
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, dt.date)  # a datetime is one too
+    return isinstance(value, dt.date)  # the base class of datetime, too
 
 
-def _untimely(value: object) -> str | None:
+def _time_problem(value: object) -> str | None:
     if isinstance(value, dt.date) and value.year >= dt.MAXYEAR:
-        return "there is no day after it; leave it out for no end"
+        return "the last year has no end; leave until out for a rule without end"
     if isinstance(value, dt.datetime) and value.tzinfo is None:
-        return "a time needs its offset from UTC: write 2027-01-31T18:00:00Z, or the day alone"
+        return "a time needs its offset from UTC: write 2027-01-31T18:00:00Z, or only the day"
     return None
 
 
 UNTIL = Kind(
-    "a day (2027-01-31) or a time with its offset (2027-01-31T18:00:00Z)", _is_time, _untimely
+    "a day (2027-01-31) or a time with its offset (2027-01-31T18:00:00Z)", _is_time, _time_problem
 )
 
 _CALL = re.compile(r"[a-z_][a-z0-9_]*")
@@ -94,16 +94,16 @@ def _list_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
-def _twice(value: object) -> str | None:
+def _duplicate(value: object) -> str | None:
     found = value if isinstance(value, list) else []
     again = next((item for item in found if found.count(item) > 1), None)
-    return None if again is None else f"{again!r:.80} stands twice"
+    return None if again is None else f"{again!r:.80} is listed twice; remove one"
 
 
 CALLS = Kind(
     'a list of system calls (["io_uring_setup"])',
     _list_of(lambda item: isinstance(item, str) and bool(_CALL.fullmatch(item))),
-    _twice,
+    _duplicate,
 )
 
 # linux:include/linux/socket.h, to AF_MAX
@@ -119,7 +119,7 @@ FAMILIES = {
 
 
 def family(value: object) -> int | None:
-    """Return the number of a socket family, None for what is none."""
+    """Return the number of a socket family, None if it is not one."""
     if _is_integer(value) and value in FAMILIES.values():
         return int(value)  # type: ignore[call-overload,no-any-return]
     return FAMILIES.get(value) if isinstance(value, str) else None
@@ -127,10 +127,10 @@ def family(value: object) -> int | None:
 
 def _families(value: object) -> str | None:
     found = value if isinstance(value, list) else []
-    strange = next((item for item in found if family(item) is None), None)
-    if strange is not None:
-        return f"{strange!r:.80} is no socket family{near(strange, FAMILIES)}"
-    return _twice([family(item) for item in found])
+    unknown = next((item for item in found if family(item) is None), None)
+    if unknown is not None:
+        return f"{unknown!r:.80} is not a socket family{near(unknown, FAMILIES)}"
+    return _duplicate([family(item) for item in found])
 
 
 SOCKETS = Kind(
@@ -139,8 +139,8 @@ SOCKETS = Kind(
     _families,
 )
 
-# what a pattern for each can be made of; the rest is in nobody's name (RFC 1123, OCI references)
-_MADE_OF = {
+# the characters of patterns for each; no name has others (RFC 1123, OCI references)
+_CHARACTERS = {
     "namespace": re.compile(r"[a-z0-9*?-]*"),
     "pod": re.compile(r"[a-z0-9.*?-]*"),
     "container": re.compile(r"[a-z0-9*?-]*"),
@@ -151,21 +151,21 @@ _MADE_OF = {
 
 
 def patterns(of: str, takes: str) -> Kind:
-    """Return the kind of a list of patterns for a namespace, pod, ..., `of` being which."""
+    """Return a kind that takes a list of patterns; `of` is what they select: a namespace, ..."""
 
     def problem(value: object) -> str | None:
         items = value if isinstance(value, list) else []
-        return next(filter(None, (_pattern(of, item) for item in items)), None) or _twice(value)
+        return next(filter(None, (_pattern(of, item) for item in items)), None) or _duplicate(value)
 
     return Kind(takes, _list_of(is_word), problem)
 
 
 def _pattern(of: str, pattern: str) -> str | None:
-    begin = _MADE_OF[of].match(pattern)
+    begin = _CHARACTERS[of].match(pattern)
     if begin and begin.end() < len(pattern):
         return (
             f"the pattern {pattern!r:.80} matches nothing: no {of} has {pattern[begin.end()]!a} in "
-            "its name; * is any run of characters, ? is one, all else is itself"
+            "its name; * is any run of characters, ? is any one, others stand for themselves"
         )
     if of == "engine" and not any(matches(pattern, engine) for engine in (*ENGINES, UNKNOWN)):
         known = (*ENGINES, UNKNOWN)

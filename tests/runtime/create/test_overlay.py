@@ -215,4 +215,4 @@ def test_the_doctor_of_a_fresh_installation_finds_nothing_wrong(
     done = own_installation.control("doctor", ok=False)
     assert done.returncode == 1
     assert "config.toml has changed since the policy in force was compiled" in done.stdout
-    assert "on_eror is no setting (did you mean on_error?)" in done.stdout
+    assert "on_eror is not a setting (did you mean on_error?)" in done.stdout

@@ -110,7 +110,7 @@ def test_the_effect_of_signals_in_observe_is_reported_if_the_runtime_lacks_the_f
     findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
     [found] = [one for one in findings if "EINTR" in one["sentence"]]
     assert found["severity"] == "note"
-    assert found["remedy"].startswith("use audit for programs that cannot bear that")
+    assert found["remedy"].startswith("for programs that cannot handle that, use audit")
 
 
 def test_an_agent_that_does_not_answer_is_reported(

@@ -48,7 +48,7 @@ def test_features_that_runtime_or_kernel_lack_are_refused() -> None:
     with pytest.raises(PolicyError, match=r"a\.json: uses SCMP_ACT_LOG, which crun 1\.21 or this"):
         _check(own_profiles={"a.json": logging}, actions=ACTIONS - {"SCMP_ACT_LOG"}, **crun)
     flags = frozenset({"SECCOMP_FILTER_FLAG_TSYNC"})
-    with pytest.raises(PolicyError, match="does not take SECCOMP_FILTER_FLAG_LOG; remove it"):
+    with pytest.raises(PolicyError, match="does not support SECCOMP_FILTER_FLAG_LOG; remove it"):
         _check(own_profiles={"a.json": FLAGGED}, flags=flags, **crun)
 
 

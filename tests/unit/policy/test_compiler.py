@@ -93,7 +93,7 @@ def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
     ("changes", "wanted", "said"),
     [
         ({}, "system", "has no seccomp.json of containers-common; write auto"),
-        ({}, "5.4.2", "Podman's and Buildah's own versions are others: write auto"),
+        ({}, "5.4.2", "Podman and Buildah have version numbers of their own: write"),
         ({}, "new", "'new' is not a version"),
         ({}, "0.40", "older than the built-in profiles"),
     ],
@@ -144,9 +144,9 @@ def test_a_default_that_is_not_a_profile_is_reported() -> None:
         ("\u00e9" * 130, "too long"),
         ("a\nb", "cannot be printed"),
         ("a\udcff", "cannot be printed"),
-        ("a/../../b", "no plain path"),
-        ("..", "no plain path"),
-        ("/etc/passwd", "no plain path"),
+        ("a/../../b", "not a plain path"),
+        ("..", "not a plain path"),
+        ("/etc/passwd", "not a plain path"),
     ],
 )
 def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str) -> None:

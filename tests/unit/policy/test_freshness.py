@@ -48,7 +48,7 @@ def test_every_changed_source_is_named(etc: Path) -> None:
         f"{etc.parent}/seccomp.json is new",
         "conf.d/x.toml is new",
         "config.toml has changed",
-        "profiles/team/a.json is gone",
+        "profiles/team/a.json was removed",
     ]
 
 
@@ -57,4 +57,4 @@ def test_an_unreadable_source_is_not_an_error(etc: Path) -> None:
     (etc / "config.toml").symlink_to("nowhere")
     assert _changes(etc) == ["config.toml has changed"]
     (policies(etc.parent) / "current/sources.json").write_text("{")
-    assert _changes(etc) == ["what the policy in force was compiled from is not recorded"]
+    assert _changes(etc) == ["the sources of the policy in force are not recorded"]

@@ -44,7 +44,7 @@ def test_each_rule_has_a_unique_name() -> None:
     [told] = rule_checks.problems([{"mode": "audit"}], _place)
     assert "the rule has no name" in told
     [told] = _problems({"name": "a", "pod": ["x"]}, {"name": "a", "pod": ["y"]})
-    assert "(1,): there is a rule 'a' already" in told
+    assert "(1,): there is already a rule 'a'" in told
 
 
 @pytest.mark.parametrize(
