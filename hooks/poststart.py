@@ -32,7 +32,7 @@ from runc_wrap.node import container_processes, status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.node.container_processes import Process
 
 _LARGEST = 16 * 1024 * 1024

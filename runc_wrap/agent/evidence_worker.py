@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.observe.handshake import Arrival
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.store.evidence_set import Key
+    from runc_wrap.hotpath.ledger_file import Key
 
 _COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _PAUSE = 0.01

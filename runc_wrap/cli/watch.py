@@ -21,7 +21,7 @@ from runc_wrap.report.live_feed import Watching
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.live_feed import Seen
     from runc_wrap.report.model import Row

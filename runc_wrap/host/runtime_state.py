@@ -14,15 +14,16 @@ from __future__ import annotations
 import posix
 
 from runc_wrap.host import files, root_owned
-from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath import json_codec, ledger_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from runc_wrap.hotpath.ledger_file import Key
+
     Json = dict[str, Any]
-    Key = tuple[str, str]  # the runtime's root ("": its default), the container's id
     First = tuple[int, int]  # pid and start time
 
 KNOWN_ROOTS = (  # of engines and runtimes, beneath /
@@ -31,6 +32,7 @@ KNOWN_ROOTS = (  # of engines and runtimes, beneath /
     "run/containerd/runc/*",  # a directory for each of containerd's namespaces
     "run/docker/runtime-*/*",
 )
+DEFAULT_ROOTS = ledger_file.DEFAULT_ROOTS  # of runtimes that root starts without --root
 USERS_ROOTS = ("runc", "crun", "docker/runtime-*/*", "containerd/runc/*")  # in XDG_RUNTIME_DIR
 RUN_DIRECTORIES = "/run/user/"  # of each user by the uid: XDG_RUNTIME_DIR
 LARGEST = 16 << 20  # bytes of one state
@@ -44,9 +46,6 @@ _FIRST = {
 def default_roots(directory: str) -> tuple[str, ...]:
     """Return where runtimes that were not told keep their states, beneath a run directory."""
     return tuple(f"{directory}/{kind}" for kind in _FILES)
-
-
-DEFAULT_ROOTS = default_roots("/run")
 
 
 class State:

@@ -142,7 +142,7 @@ def dumps(value: "Any") -> bytes:
         raise Unreadable("it is nested too deeply") from None
 
 
-def digest(data: bytes) -> str:
-    """Return BLAKE2b of 256 bits in hexadecimal: hashlib.blake2b(data, digest_size=32)."""
-    text: str = blake2b(data, digest_size=32).hexdigest()
+def digest(data: bytes, size: int = 32) -> str:
+    """Return BLAKE2b of so many bytes in hexadecimal: hashlib.blake2b(data, digest_size=size)."""
+    text: str = blake2b(data, digest_size=size).hexdigest()
     return text

@@ -1,11 +1,11 @@
-"""The record of decisions: one JSON line each, appended in one write.
+"""The record of decisions: one JSON line each, appended in one write, and reading such a line.
 
     DIR/var/ledger/ledger.jsonl     what is written now
     DIR/var/ledger/ledger.1.jsonl   what was, before it grew over LARGEST
     DIR/var/ledger/ledger.2.jsonl   older records, of containers that were still there then
 
 A container is still there while the runtime has <root>/<id>. Nothing here may be a reason for a
-container not to start.
+container not to start. runc_wrap.ledger reads the files.
 """
 
 import posix
@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+Key = tuple[str, str]  # the runtime's root, "" for its default; the container's id
+Origin = tuple[object, int | None]  # who decided, and the runtime's pid, of one line
+
+OLDEST_FIRST = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 LARGEST = 16 * 1024 * 1024  # bytes
+LONGEST_LINE = 64 * 1024  # bytes; what is longer is no line of ours
+DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _CHUNK = 1024 * 1024
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
+_SHORT = 256  # where that makes a line too long: one character takes up to twelve bytes
 _STALE = 60  # seconds after which a rotation that did not end is taken for dead
 
 
@@ -66,7 +73,7 @@ def record(
 
 def append(prefix: str, line: "Json") -> None:
     """Write the line; whatever goes wrong is not the container's problem."""
-    text = json_codec.dumps({key: _plain(value) for key, value in line.items()}) + b"\n"
+    text = _text(line)
     for directory in _directories(prefix):
         try:
             if _write(directory, text) > LARGEST:
@@ -125,28 +132,73 @@ def _rotate(directory: str) -> None:
         posix.unlink(lock)
 
 
-def is_late(line: "Json", before: "Json") -> bool:
-    """Return whether a line is the agent's on a create that the cold path had decided before.
+def lines(descriptor: int, at: int = 0) -> "Iterator[tuple[bytes, int]]":
+    """Yield a file's whole lines from a place on, and where each ends, in bytes.
 
-    The agent hung between its decision and its line; its launcher waited no longer, of one pid
-    throughout, and what the agent wrote was not followed.
+    What is too long to be a line comes in pieces; the last one is left while it has no end.
     """
-    vias = before.get("via"), line.get("via")
-    same = all(line.get(name) == before.get(name) for name in ("root", "id", "pid"))
-    return vias == ("cold", "agent") and same and type(line.get("pid")) is int
+    rest = b""
+    while part := posix.pread(descriptor, _CHUNK, at + len(rest)):
+        *found, rest = (rest + part).split(b"\n")
+        for line in found:
+            at += len(line) + 1
+            yield line, at
+        if len(rest) > LONGEST_LINE:
+            at += len(rest)
+            yield rest, at
+            rest = b""
+
+
+def parsed(line: bytes) -> "Json | None":
+    """Return a line's record, None if it is none. "id" is a string then, "root" one or None."""
+    if len(line) > LONGEST_LINE:
+        return None
+    try:
+        found = json_codec.loads(line)
+    except json_codec.Unreadable:
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        return None
+    root = found.get("root")
+    root = root if isinstance(root, str) else None
+    return None if "\0" in f"{root}{found['id']}" else {**found, "root": root}
+
+
+def key_of(line: "Json") -> Key:
+    """Return which container a record is about."""
+    return line["root"] or "", line["id"]
+
+
+def origin_of(line: "Json") -> Origin:
+    """Return who decided, and the pid of the runtime: its launcher's, too."""
+    pid = line.get("pid")
+    return line.get("via"), pid if type(pid) is int else None
+
+
+def is_late(origin: Origin, before: Origin) -> bool:
+    """Tell whether a line is the agent's on a create that the cold path had decided before.
+
+    `before` is of the line before on the same container. The agent hung between its decision and
+    its line; its launcher waited no longer, and what the agent wrote was not followed.
+    """
+    return before[0] == "cold" and before[1] is not None and origin == ("agent", before[1])
+
+
+def replaces(origin: Origin, before: Origin) -> bool:
+    """Tell whether a line is of the same create as the one before: the agent was not followed."""
+    return is_late(before, origin)
 
 
 def _keep_those_still_there(directory: str) -> None:
-    kept: dict[tuple[str, str], bytes] = {}
-    last: dict[tuple[str, str], Json] = {}
-    for name in ("ledger.2.jsonl", "ledger.1.jsonl"):
-        for line in _lines(f"{directory}/{name}"):
-            found = _container(line)
-            if found and config_file.exists("/".join(found[0])):
-                whose, said = found
-                if not is_late(said, last.get(whose, {})):
-                    kept[whose] = line
-                    last[whose] = {key: said.get(key) for key in ("root", "id", "pid", "via")}
+    kept: dict[Key, bytes] = {}
+    origins: dict[Key, Origin] = {}
+    for name in OLDEST_FIRST[:2]:
+        for line in _whole_lines(f"{directory}/{name}"):
+            found = parsed(line)
+            if found and _is_there(key_of(found)):
+                whose, origin = key_of(found), origin_of(found)
+                if not is_late(origin, origins.get(whose, (None, None))):
+                    kept[whose], origins[whose] = line, origin
     new = f"{directory}/ledger.2.new"
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
@@ -157,26 +209,21 @@ def _keep_those_still_there(directory: str) -> None:
     posix.rename(new, f"{directory}/ledger.2.jsonl")
 
 
-def _container(line: bytes) -> "tuple[tuple[str, str], Json] | None":
-    """Return (root, id) of a record and the record, None if the line is damaged."""
-    try:
-        found = json_codec.loads(line)
-        return (found["root"] + "", found["id"] + ""), found
-    except (json_codec.Unreadable, KeyError, TypeError):
-        return None
+def _is_there(key: Key) -> bool:
+    root, name = key
+    roots = [root] if root else DEFAULT_ROOTS
+    return any(config_file.exists(f"{one}/{name}") for one in roots)
 
 
-def _lines(path: str) -> "Iterator[bytes]":
+def _whole_lines(path: str) -> "Iterator[bytes]":
     """Yield the whole lines of a file of any size."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK)
     except FileNotFoundError:
         return
-    rest = b""
     try:
-        while part := posix.read(descriptor, _CHUNK):
-            *lines, rest = (rest + part).split(b"\n")
-            yield from lines
+        for line, _ in lines(descriptor):
+            yield line
     finally:
         posix.close(descriptor)
 
@@ -185,9 +232,20 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else f"{posix.getcwd()}/{path}".rstrip("/")
 
 
-def _plain(value: object) -> object:
+def _text(line: "Json") -> bytes:
+    """Return the line as it is written, never longer than what is read."""
+    text = b""
+    for longest in (_LONGEST, _SHORT):
+        shown = {name: _plain(value, longest) for name, value in line.items()}
+        text = json_codec.dumps(shown) + b"\n"
+        if len(text) <= LONGEST_LINE:
+            break
+    return text
+
+
+def _plain(value: object, longest: int) -> object:
     """Return text that JSON can hold, what is no UTF-8 escaped, and that fits into a line."""
     if not isinstance(value, str):
         return value
-    shown = value if len(value) <= _LONGEST else value[:_LONGEST] + "..."
+    shown = value if len(value) <= longest else value[:longest] + "..."
     return shown.encode("utf-8", "backslashreplace").decode()

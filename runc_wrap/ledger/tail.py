@@ -1,80 +1,121 @@
-"""Reading from the ledger what was not read before, across its rotation. Writes nothing.
+"""Reading from the ledger what was not read before, across its rotation. Writes nothing. Lean.
 
 A file is known by its first line, not by its inode, which a new file may be given again at once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+import stat
+from typing import TYPE_CHECKING
 
-from runc_wrap.ledger import reader
+from runc_wrap.hotpath import ledger_file
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.ledger_file import LONGEST_LINE
+from runc_wrap.ledger import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-Json = dict[str, Any]
+    from runc_wrap.ledger.record import Record
+
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read
+Stamp = list[tuple[int, int, int] | None]  # each file's device, inode and size
 
-NEWEST_FIRST = ("ledger.jsonl", "ledger.1.jsonl")  # ledger.2 repeats records of older files
-_CHUNK = 1024 * 1024
+LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
 
 
 class Following:
     """One pass over the ledger. Afterwards `positions` is where the next one begins.
 
-    `damaged` lines were none; `gaps` is 1 if a whole file came and went between two passes.
+    `damaged` lines were none; `gaps` is 1 if a whole file came and went between two passes. The
+    `oldest` file repeats records of files that went before it: it is read only if asked for.
     """
 
-    def __init__(self, directory: Path, positions: Positions) -> None:
-        self._directory = directory
+    def __init__(
+        self, directory: str | os.PathLike[str], positions: Positions, *, oldest: bool = False
+    ) -> None:
+        self._directory = os.fspath(directory)
         self._known = positions
+        self._names = ledger_file.OLDEST_FIRST[not oldest :]
         self.positions: Positions = {}
         self.damaged = 0
         self.gaps = 0
 
-    def lines(self) -> Iterator[Json]:
+    def records(self) -> Iterator[Record]:
         """Yield the new records. Raises OSError for a ledger that cannot be read."""
-        for name in NEWEST_FIRST:
-            descriptor = reader.opened(self._directory / name)
-            if descriptor is None:
-                continue
-            try:
+        with Opened(self._directory, self._names) as descriptors:
+            for descriptor in descriptors:
                 yield from self._new(descriptor)
-            finally:
-                os.close(descriptor)
         if self._known and self.positions and not self._known.keys() & self.positions.keys():
             self.gaps = 1
 
-    def _new(self, descriptor: int) -> Iterator[Json]:
-        head, newline, _ = os.pread(descriptor, reader.LONGEST_LINE, 0).partition(b"\n")
-        if not newline and len(head) < reader.LONGEST_LINE:
+    def _new(self, descriptor: int) -> Iterator[Record]:
+        head, newline, _ = os.pread(descriptor, LONGEST_LINE, 0).partition(b"\n")
+        if not newline and len(head) < LONGEST_LINE:
             return  # its first line is being written
-        name = hashlib.blake2b(head, digest_size=16).hexdigest()
+        name = digest(head, 16)
         size = os.fstat(descriptor).st_size
         at = self.positions.get(name, self._known.get(name, 0))
-        at = max(at if at <= size else 0, size - reader.LARGEST)
-        for line, end in _lines(descriptor, at):
-            at = end
-            found = reader.parsed(line)
+        self.positions[name] = at = max(at if at <= size else 0, size - LARGEST)
+        for line, end in ledger_file.lines(descriptor, at):
+            self.positions[name] = end
+            found = ledger_file.parsed(line)
             if found is None:
                 self.damaged += 1
             else:
-                yield found
-        self.positions[name] = at
+                yield record.of(found)
 
 
-def _lines(descriptor: int, at: int) -> Iterator[tuple[bytes, int]]:
-    """Yield whole lines and where they end; what is too long to be one comes in pieces."""
-    rest = b""
-    while part := os.pread(descriptor, _CHUNK, at + len(rest)):
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            at += len(line) + 1
-            yield line, at
-        if len(rest) > reader.LONGEST_LINE:
-            at += len(rest)
-            yield rest, at
-            rest = b""
+def stamp(directory: str) -> Stamp:
+    """Return what tells whether anything was written since."""
+    return [_stamp(f"{directory}/{name}") for name in ledger_file.OLDEST_FIRST]
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size
+
+
+class Opened:
+    """These files of a ledger, those that are there, held open for reading. Raises OSError.
+
+    The last name is the newest file, and opened first: a rotation in between then shows records
+    twice and hides none.
+    """
+
+    def __init__(self, directory: str, names: Sequence[str]) -> None:
+        self._paths = [f"{directory}/{name}" for name in names]
+        self._descriptors: list[int] = []
+
+    def __enter__(self) -> list[int]:
+        """Open them; return the descriptors in the order of the names."""
+        try:
+            for path in reversed(self._paths):
+                descriptor = _opened(path)
+                if descriptor is not None:
+                    self._descriptors.insert(0, descriptor)
+        except OSError:
+            self.__exit__()
+            raise
+        return self._descriptors
+
+    def __exit__(self, *_: object) -> None:
+        """Close them."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _opened(path: str) -> int | None:
+    """Open a regular file, None if there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

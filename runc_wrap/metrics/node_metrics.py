@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources import seen_sources
 from runc_wrap.evidence.store import evidence_files, loss_intervals
-from runc_wrap.hotpath.ledger_file import is_late
+from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import reader, tail
 from runc_wrap.metrics import counter_state, series
 from runc_wrap.metrics.counter_state import OTHER
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.evidence.store.evidence_set import Evidence
-    from runc_wrap.ledger.reader import Json, Ledger, Record
+    from runc_wrap.ledger.reader import Ledger
+    from runc_wrap.ledger.record import Record
     from runc_wrap.metrics.counter_state import Tally
     from runc_wrap.node.paths import Places
 
@@ -66,23 +67,23 @@ def _version() -> str:
 
 def _decisions(places: Places, kept: Tally) -> None:
     ahead = tail.Following(places.ledger, kept.positions)
-    for line in _once(ahead.lines()):
-        series.count_decision(kept, line)
+    for record in _once(ahead.records()):
+        series.count_decision(kept, record)
     kept.positions = ahead.positions or kept.positions
     kept.add(series.DAMAGED, (), ahead.damaged)
     kept.add(series.GAPS, (), ahead.gaps)
 
 
-def _once(lines: Iterable[Json]) -> Iterator[Json]:
+def _once(records: Iterable[Record]) -> Iterator[Record]:
     """Leave out agent's lines that were not followed; not if a scrape comes in between."""
-    waiting: dict[str, Json] = {}
-    for line in lines:
-        whose = repr([line.get(name) for name in ("root", "id", "pid")])
+    waiting: dict[tuple[object, ...], Record] = {}
+    for record in records:
+        whose = (*record.key, record.pid)
         before = waiting.pop(whose, None)
-        late = before is not None and is_late(line, before)
-        if before and not late and not reader.replaces(line, before):
+        late = before is not None and is_late(record.origin, before.origin)
+        if before and not late and not replaces(record.origin, before.origin):
             yield before
-        waiting[whose] = before if before and late else line
+        waiting[whose] = before if before and late else record
         if len(waiting) > _AHEAD:
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()

@@ -5,7 +5,7 @@ Names and labels are for dashboards to rely on: more may be added, none renamed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,9 +17,8 @@ from runc_wrap.metrics.counter_state import OTHER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runc_wrap.ledger.record import Record
     from runc_wrap.metrics.counter_state import Tally
-
-Json = dict[str, Any]
 
 LONGEST_LABEL = 100  # characters
 DENIED_CALLS, LOST, DECISIONS, FALLBACKS = "denied_calls", "lost_records", "decisions", "fallbacks"
@@ -119,17 +118,17 @@ def label(value: object) -> str:
     return text.name(value, LONGEST_LABEL)
 
 
-def count_decision(tally: Tally, line: Json) -> None:
+def count_decision(tally: Tally, record: Record) -> None:
     """Count one line of the ledger."""
-    kind = reason_kind(line)
-    known = {name: _one_of(names, line.get(name)) for name, names in _KNOWN.items()}
+    kind = reason_kind(record)
+    known = {name: _one_of(names, getattr(record, name)) for name, names in _KNOWN.items()}
     labels = (known["mode"], known["action"], kind, known["via"], known["engine"])
     tally.add(DECISIONS, labels)
     if kind == "opted-out":
         tally.add(OPTED_OUT, ())
-    if line.get("declared") == "privileged":
+    if record.declared == "privileged":
         tally.add(PRIVILEGED, ())
-    if line.get("fallback") is True:
+    if record.fallback:
         tally.add(FALLBACKS, ())
 
 
@@ -144,23 +143,22 @@ def _one_of(names: Iterable[str], value: object) -> str:
     return value if isinstance(value, str) and value in names else OTHER
 
 
-def reason_kind(line: Json) -> str:
+def reason_kind(record: Record) -> str:
     """Return which of few reasons decided; hotpath.decision writes the sentence."""
-    action, declared = line.get("action"), line.get("declared")
-    reason = line["reason"] if isinstance(line.get("reason"), str) else ""
+    action, declared = record.action, record.declared
     if action == "keep":
         return {"own profile": "own-profile", "ready-made filter": "ready-made"}.get(
             str(declared), OTHER
         )
     if action == "leave":
-        return _why_left(reason)
+        return _why_left(record.reason or "")
     if action != "inject":
         return OTHER
     if declared == "privileged":
         return "privileged"
     if declared not in (None, "unset"):
         return "annotation"
-    return "rule" if line.get("rule") else "default"
+    return "rule" if record.rule else "default"
 
 
 def _why_left(reason: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.node.status import Entry
     from runc_wrap.policy.compiler import Compiled
 
@@ -93,7 +93,7 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
 
 def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     """Return what would be decided, and the digest of the block that it comes to."""
-    handler = str(record.line.get("handler") or DEFAULT_HANDLER)
+    handler = record.handler or DEFAULT_HANDLER
     path = f"{record.bundle}/config.json"
 
     def profile_of(_: Json, name: str, mode: str) -> Json:

@@ -15,7 +15,7 @@ from runc_wrap.policy.policy_errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.ledger.reader import Key
+    from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.node.paths import Places
 
 _NAMED = 3

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.ledger.reader import Ledger, Record
+    from runc_wrap.ledger.reader import Ledger
+    from runc_wrap.ledger.record import Record
     from runc_wrap.node.container_processes import Process
     from runc_wrap.node.users_containers import User
 

@@ -15,12 +15,14 @@ from runc_wrap.host import bounded_work, containers, runtime_state
 from runc_wrap.host.containers import OF_A_USER, Container
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.ledger import reader
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.node.callers_scope import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from runc_wrap.ledger.reader import Ledger, Record
+    from runc_wrap.ledger.reader import Ledger
+    from runc_wrap.ledger.record import Record
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
@@ -67,7 +69,7 @@ def _user(uid: int, told: bounded_work.Told) -> User:
             user.more, user.unreadable = value["more"], value["unreadable"]
         else:
             line = value.pop("line")
-            record = reader.record(line) if line else None
+            record = ledger_record.of(line) if line else None
             user.found.append((Container(**{**value, "owner": uid}), record))
     if not told.is_whole:
         user.unreadable.insert(0, f"to read its states took longer than {SECONDS:g} s, or failed")

@@ -10,7 +10,7 @@ from runc_wrap.profiles import modes
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
 
 _LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.bpf import Args
     from runc_wrap.filters.runtime_load import Comparison, Loader
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]

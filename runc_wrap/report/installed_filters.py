@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runc_wrap.evidence.store.call_counts import Call, Tallies
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.report.container import Container
     from runc_wrap.report.outcomes import Filter
 

@@ -21,9 +21,9 @@ from runc_wrap.evidence.store.call_counts import Call
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.node.paths import Places
 
-Key = tuple[str, str]
 _USER_NOTIF = 0x7FC00000
 
 

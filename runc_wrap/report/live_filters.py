@@ -17,9 +17,8 @@ from runc_wrap.report.installed_filters import Carried
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.ledger.reader import Record
-
-Key = tuple[str, str]
+    from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.record import Record
 
 
 def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:

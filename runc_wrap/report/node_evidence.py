@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.sources.merge import Source
-    from runc_wrap.ledger.reader import Ledger, Record
+    from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.reader import Ledger
+    from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged, Row
     from runc_wrap.report.outcomes import Filter
 
-Key = tuple[str, str]
 Interval = tuple[float, float]
 _HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
 _BEGINNING = 64 * 1024

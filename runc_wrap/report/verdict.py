@@ -38,9 +38,11 @@ from runc_wrap.report.unattributed_doubt import Suspicion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runc_wrap.evidence.store.evidence_set import Evidence, Key
+    from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.evidence.store.loss_intervals import Hole
-    from runc_wrap.ledger.reader import Ledger, Record
+    from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.reader import Ledger
+    from runc_wrap.ledger.record import Record
     from runc_wrap.report.installed_filters import Carried
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.workloads import Workload
@@ -147,14 +149,14 @@ class Judging:
         )
 
     def _carried(self, one: Container) -> Carried:
-        return self.carried.get(_key(one.record), installed_filters.NONE)
+        return self.carried.get(one.record.key, installed_filters.NONE)
 
     def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
         """Yield why more may have been seen than the evidence says."""
         looking = [one for one in group if one.looks]
         if any(one.seen.dropped for one in looking):
             yield _CROWDED
-        if any(evidence.is_damaged(_key(one.record)) for one in looking):
+        if any(evidence.is_damaged(one.record.key) for one in looking):
             yield _DAMAGED
         if any(one.begin <= self._cleared(one, evidence) for one in looking):
             yield _CLEARED
@@ -204,7 +206,7 @@ class Judging:
         """Return until when evidence of a container is gone; one that still is keeps its own."""
         if one.is_there and not one.restarts:
             return 0.0
-        return evidence.cleared(_key(one.record))
+        return evidence.cleared(one.record.key)
 
     def _tell(self, record: Record, seen: Tallies, rows: dict[tuple[int, int], Row]) -> list[str]:
         """Add a container's calls to the workload's; return why it cannot be told what they get."""
@@ -258,10 +260,6 @@ def _order(one: Judged) -> tuple[bool, int, int, int, str]:
     """
     calls = sum(row.tally.count for row in one.rows)
     return (one.is_calm, _BY_CONSEQUENCE.index(one.verdict), -one.running, -calls, one.name)
-
-
-def _key(record: Record) -> Key:
-    return (record.root or "", record.id)
 
 
 def _verdict(

@@ -18,7 +18,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
 
 # SafeEncodeString of decimal digits has these ten characters alone
 _RANDOM = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}")

@@ -25,10 +25,10 @@ from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.filters import bpf, bpf_paths
-from runc_wrap.hotpath import argv, json_ambiguity, json_codec, splice
+from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.errors import Malformed, Refusal
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles import formats
 from runc_wrap.profiles.model import ProfileError
 
@@ -190,9 +190,9 @@ def notification(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     """Read a line of a ledger."""
-    found = reader.parsed(data)
+    found = ledger_file.parsed(data)
     if found is not None:
-        reader.record(found)
+        ledger_record.of(found)
 
 
 def evidence(data: bytes) -> None:

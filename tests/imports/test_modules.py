@@ -274,7 +274,7 @@ ROLES = {
     "decisions": (31, "__future__ _blake2 _datetime _socket gc select"),
     "lingering": (33, _OBSERVE),
     "evidence": (
-        94,
+        97,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),

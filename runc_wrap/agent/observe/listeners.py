@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.inspector_client import Read
     from runc_wrap.agent.observe.observed_container import Whose
     from runc_wrap.agent.sd_protocol import Named
-    from runc_wrap.evidence.store.evidence_set import Key
+    from runc_wrap.hotpath.ledger_file import Key
 
     Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]

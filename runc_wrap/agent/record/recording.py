@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.observe.notify import Inflight
     from runc_wrap.evidence.sources.netlink import Counted
-    from runc_wrap.evidence.store.evidence_set import Key
+    from runc_wrap.hotpath.ledger_file import Key
 
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that the sources were watched, with containers

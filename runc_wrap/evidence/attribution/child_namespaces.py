@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runc_wrap.evidence.attribution.container_index import Key
     from runc_wrap.evidence.model import Sighting
+    from runc_wrap.hotpath.ledger_file import Key
 
 # linux:include/uapi/linux/sched.h; the last two have separate links for future children
 _FLAGS = {

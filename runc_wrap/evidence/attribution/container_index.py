@@ -16,59 +16,56 @@ from __future__ import annotations
 import os
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.host import runtime_state
-from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath import ledger_file
+from runc_wrap.ledger import tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Json = dict[str, Any]
-Key = tuple[str, str]  # the runtime's root, the container's id
+    from runc_wrap.hotpath.ledger_file import Key, Origin
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.tail import Positions, Stamp
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
 _MOST_ASKED = 500  # containers whose first process is looked for, the newest
 _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
-_FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
-_CHUNK = 1 << 20
-_LONGEST_LINE = 64 * 1024
 
 
 class Entry(NamedTuple):
-    """A container's entry in the ledger; `creator` is the runtime's pid, and when (s)."""
+    """A container's entry in the ledger; `creator` is the runtime's pid, and when (s).
+
+    `origin` is who wrote it.
+    """
 
     creator: tuple[int, float] | None
-    mode: object
-    bundle: object
+    mode: str | None
+    bundle: str | None
+    origin: Origin
 
 
 class Known:
     """The containers in these ledgers; `refresh` reads what was appended since."""
 
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
-        self._directories = [os.fspath(one) for one in directories]
+        self._ledgers = [_Ledger(os.fspath(one)) for one in directories]
         self._keys: dict[str, dict[Key, Entry]] = {}
         self._news: list[Key] = []
-        self._read: dict[
-            tuple[int, int], int
-        ] = {}  # file -> bytes read; it stays through a rotation
         self._firsts = FirstProcesses()
         self.refresh()
 
     def refresh(self) -> list[Key]:
         """Read on; return the containers in new lines. An unreadable file counts as empty."""
         found: dict[Key, None] = {}
-        before, self._read = self._read, {}
-        for directory in self._directories:
-            for name in _FILES:
-                for line in self._appended(f"{directory}/{name}", before):
-                    key = self._note(line)
-                    if key:
-                        found[key] = None
+        for ledger in self._ledgers:
+            for record in ledger.appended():
+                if self._note(record):
+                    found[record.key] = None
         self._news = [*self._news, *found][-MOST:]
         return list(found)
 
@@ -95,7 +92,7 @@ class Known:
     def mode(self, key: Key) -> str | None:
         """Return a container's mode, None if unknown."""
         entry = self._keys.get(key[1], {}).get(key)
-        return entry.mode if entry and isinstance(entry.mode, str) else None
+        return entry and entry.mode
 
     def of_id(self, name: str, bundle_path: str = "") -> Key | None:
         """Return the container of an id, None if several roots have one that could be meant.
@@ -121,49 +118,42 @@ class Known:
         """Return the container whose first process, by the runtime's state, is this one."""
         return self._firsts.of(pid, start)
 
-    def _note(self, line: bytes) -> Key | None:
-        try:
-            fields = json_codec.loads(line)
-            key = ((fields["root"] or "") + "", fields["id"] + "")
-        except (json_codec.Unreadable, KeyError, TypeError):
-            return None
-        if "\0" in "".join(key):
-            return None
+    def _note(self, record: Record) -> bool:
+        """Take a record in; return whether it counts."""
+        key = record.key
+        before = self._keys.get(key[1], {}).get(key)
+        if before and ledger_file.is_late(record.origin, before.origin):
+            return False
         keys = self._keys.pop(key[1], {})
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
-        self._keys[key[1]] = {**dict(newest), key: _entry(fields)}
-        self._firsts.add(key, coverage.epoch(fields.get("time")) or time.time())
+        self._keys[key[1]] = {**dict(newest), key: _entry(record)}
+        self._firsts.add(key, coverage.epoch(record.time) or time.time())
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
-        return key
+        return True
 
-    def _appended(self, path: str, before: dict[tuple[int, int], int]) -> Iterator[bytes]:
-        try:
-            found = os.lstat(path)
-            file = found.st_dev, found.st_ino
-            if before.get(file) == found.st_size:
-                self._read[file] = found.st_size
-                return
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError:
+
+class _Ledger:
+    """One ledger, read on."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._positions: Positions = {}
+        self._stamp: Stamp | None = None
+
+    def appended(self) -> Iterator[Record]:
+        """Yield what is new; nothing is opened where no file has changed."""
+        stamp = tail.stamp(self._directory)
+        if stamp == self._stamp:
             return
+        following = tail.Following(self._directory, self._positions, oldest=True)
         try:
-            found = os.fstat(descriptor)
-            file = found.st_dev, found.st_ino
-            done = before.get(file, 0)
-            done = done if done <= found.st_size else 0
-            rest = b""
-            os.lseek(descriptor, done, os.SEEK_SET)
-            while part := os.read(descriptor, _CHUNK):
-                *lines, rest = (rest + part).split(b"\n")
-                done += sum(map(len, lines)) + len(lines)
-                yield from (line for line in lines if len(line) <= _LONGEST_LINE)
-                if len(rest) > _CHUNK:  # no line of ours
-                    done, rest = done + len(rest), b""
-            self._read[file] = done
-        finally:
-            os.close(descriptor)
+            yield from following.records()
+            self._positions = following.positions or self._positions
+            self._stamp = stamp
+        except OSError:
+            self._positions = {**self._positions, **following.positions}
 
 
 class FirstProcesses:
@@ -195,11 +185,11 @@ class FirstProcesses:
         return self._found.get((pid, start))
 
 
-def _entry(fields: Json) -> Entry:
-    pid, when = fields.get("pid"), coverage.epoch(fields.get("time"))
-    is_creator = isinstance(pid, int) and pid > 0 and when is not None
-    creator = (pid, when) if is_creator else None
-    return Entry(creator, fields.get("mode"), fields.get("bundle"))  # type: ignore[arg-type]  # both are numbers
+def _entry(record: Record) -> Entry:
+    when = coverage.epoch(record.time)
+    is_creator = record.pid is not None and record.pid > 0 and when is not None
+    creator = (record.pid, when) if is_creator else None
+    return Entry(creator, record.mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.host import runtime_state
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
 
 # Options of `exec` that take the next word (runc:exec.go, crun:src/exec.c)
 _TAKE_ONE = frozenset(

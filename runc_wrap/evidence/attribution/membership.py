@@ -23,7 +23,8 @@ from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
 
 MOST = 4096  # containers whose place is remembered, the newest
 _MOST_NAMED = 16  # ids from the ledger in one path

@@ -17,7 +17,8 @@ from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
 
 # Seconds that a record's time, the kernel's coarse clock, can be behind: six ticks of HZ=250, where
 # a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms

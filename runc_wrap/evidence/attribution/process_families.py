@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.attribution.process_lives import ALWAYS
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Key
     from runc_wrap.evidence.attribution.process_lives import Lives
     from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcess
+    from runc_wrap.hotpath.ledger_file import Key
 
 
 def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:

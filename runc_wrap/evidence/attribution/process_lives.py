@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.evidence.attribution.proc_lookup import COARSE, TICK
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Key
+    from runc_wrap.hotpath.ledger_file import Key
 
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 16_384

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from runc_wrap.evidence.attribution.container_index import Key, Known
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
 
 SOURCE = "processes"
 _OVERRUN = "at least one: more processes came and went than fit"

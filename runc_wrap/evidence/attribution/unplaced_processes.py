@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.attribution.container_index import Key
+    from runc_wrap.hotpath.ledger_file import Key
 
 MOST = 8_192
 _MOST_EXPECTED = 64

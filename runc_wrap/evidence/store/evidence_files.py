@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.store.evidence_set import Key
     from runc_wrap.evidence.store.loss_intervals import Holes
+    from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
 File = tuple[str, bytes]  # its path, what is to be in it

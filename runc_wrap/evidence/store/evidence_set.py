@@ -14,8 +14,8 @@ from runc_wrap.hotpath.json_codec import digest
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.store.loss_intervals import Holes
+    from runc_wrap.hotpath.ledger_file import Key
 
-Key = tuple[str, str]  # the runtime's root, the container's id
 Interval = tuple[float, float]
 
 UNATTRIBUTED, ASIDE = "unattributed.json", ".damaged"

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.report.model import Judged
     from runc_wrap.report.workloads import Workload
 

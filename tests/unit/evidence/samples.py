@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.report.enforced_profile import Enforced
@@ -70,8 +70,8 @@ def write_ledger(directory: Path, *lines: dict[str, Any]) -> Path:
     return directory
 
 
-def record(**changes: Any) -> reader.Record:
-    return reader.record(line(**changes))
+def record(**changes: Any) -> ledger_record.Record:
+    return ledger_record.of(line(**changes))
 
 
 def block(name: str = "containerd", caps: frozenset[str] = DEFAULT_CAPS) -> dict[str, Any]:

@@ -80,6 +80,22 @@ def test_invalid_utf_8_is_recorded_as_escapes(prefix: str) -> None:
     assert _read(prefix)[0]["id"] == "x\\udcff"
 
 
+@pytest.mark.parametrize("character", ["\x01", '"', "ä", "\U0001f600", "\udcff"])
+def test_a_line_is_never_longer_than_what_is_read(prefix: str, character: str) -> None:
+    line = {name: character * 5000 if value is None else value for name, value in _line().items()}
+    ledger_file.append(prefix, line | {"id": character * 5000, "bundle": character * 5000})
+    text = (Path(prefix) / "var/ledger/ledger.jsonl").read_bytes()
+    found = ledger_file.parsed(text.removesuffix(b"\n"))
+    assert found is not None
+    assert found.keys() == line.keys()
+    assert found["root"] == "/r"
+
+
+def test_a_path_is_recorded_whole(prefix: str) -> None:
+    ledger_file.append(prefix, _line() | {"bundle": "/" + "b" * 4095})
+    assert _read(prefix)[0]["bundle"] == "/" + "b" * 4095
+
+
 def test_a_line_that_does_not_fit_leaves_no_part(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +143,19 @@ def test_a_rotation_loses_no_existing_container(
     total = sum(path.stat().st_size for path in (tmp_path / "var" / "ledger").iterdir())
     assert total < 3 * 20_000
     assert not (tmp_path / "var" / "ledger" / "lock").exists()
+
+
+def test_a_rotation_keeps_what_the_precreate_hook_wrote_without_a_root(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
+    monkeypatch.setattr(ledger_file, "DEFAULT_ROOTS", (f"{tmp_path}/runc", f"{tmp_path}/crun"))
+    (tmp_path / "crun" / "alive").mkdir(parents=True)
+    for name in ("alive", "gone"):
+        ledger_file.append(prefix, {**_line("", name), "via": "hook"})
+    for n in range(500):
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    assert [one["id"] for one in _read(prefix, "ledger.2.jsonl")] == ["alive"]
 
 
 def test_a_rotation_keeps_the_line_that_was_followed(

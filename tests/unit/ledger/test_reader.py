@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.ledger import reader
+from runc_wrap.ledger import record as ledger_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
     ],
 )
 def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: int) -> None:
-    assert reader.record({"id": "a", **line}).filters == filters
+    assert ledger_record.of({"id": "a", **line}).filters == filters
 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:

@@ -9,15 +9,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.node.requirements import program
 from harness.shown import reports
-from runc_wrap.hotpath import decision
+from runc_wrap.hotpath import decision, ledger_file
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.ledger import tail
 from runc_wrap.metrics import counter_state, series
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.ledger.record import Record
+
 LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
-NEWER, OLDER = tail.NEWEST_FIRST
+_, OLDER, NEWER = ledger_file.OLDEST_FIRST
 
 
 def append(path: Path, *lines: Any) -> None:
@@ -40,7 +43,7 @@ class Passes:
 
     def __call__(self) -> list[str]:
         one = tail.Following(self.directory, self.positions)
-        found = [line["id"] for line in one.lines()]
+        found = [record.id for record in one.records()]
         self.positions = one.positions or self.positions
         self.damaged += one.damaged
         self.gaps += one.gaps
@@ -133,13 +136,17 @@ def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> 
     ids=range(16),
 )
 def test_a_decision_has_one_of_few_reasons(line: dict[str, Any], kind: str) -> None:
-    assert series.reason_kind(line) == kind
+    assert series.reason_kind(_record(line)) == kind
+
+
+def _record(line: dict[str, Any]) -> Record:
+    return ledger_record.of({"id": "c", **line})
 
 
 def counted(*lines: dict[str, Any]) -> counter_state.Tally:
     found = counter_state.Tally()
     for line in lines:
-        series.count_decision(found, line)
+        series.count_decision(found, _record(line))
     return found
 
 
@@ -205,7 +212,7 @@ def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
 
 def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
     with counter_state.kept(tmp_path / "metrics") as kept:
-        series.count_decision(kept, LINE)
+        series.count_decision(kept, _record(LINE))
         kept.positions = {"f": 12}
         kept.add_bounded(series.DENIED_CALLS, ("n", "w", "s", "denied"), 4, 1.5)
     with counter_state.kept(tmp_path / "metrics") as again:
@@ -226,7 +233,7 @@ def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
 def test_a_pass_that_fails_counts_nothing(tmp_path: Path) -> None:
     def one_pass() -> None:
         with counter_state.kept(tmp_path) as kept:
-            series.count_decision(kept, LINE)
+            series.count_decision(kept, _record(LINE))
             raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):

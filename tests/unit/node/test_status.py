@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.host import containers, procfs, runtime_state
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.node import status, users_containers
 from tests.unit.host.test_containers import runc
 from tests.unit.node.test_container_processes import process
@@ -57,7 +57,7 @@ def test_inherited_filters_are_searched_above_the_containers_own_processes() -> 
 
 def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = (
-        reader.record({"id": "a", "action": "inject", "reason": when, "time": when})
+        ledger_record.of({"id": "a", "action": "inject", "reason": when, "time": when})
         for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
     )
     monkeypatch.setattr(users_containers, "record_of", lambda _, one, __: one)
@@ -66,7 +66,7 @@ def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch
     assert status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
 
 
-RECORD = reader.record({"id": "a", "action": "inject"})
+RECORD = ledger_record.of({"id": "a", "action": "inject"})
 ONE = [process(10)]
 
 

@@ -13,6 +13,7 @@ from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.ledger import reader as ledgers
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report import installed_filters
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.installed_filters import Carried
@@ -48,7 +49,7 @@ def judged(
     for at, (mode, one) in enumerate(said):
         key = ("/run/test", f"c{at}")
         time = coverage.rfc3339(BEGIN + at)
-        records[key] = ledgers.record(line(key[1], mode=mode, container="app", time=time))
+        records[key] = ledger_record.of(line(key[1], mode=mode, container="app", time=time))
         starts[key] = (time or "", 1)
         if one:
             evidence.add(key, one)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
 
 KEY = ("/run/test", "c1")
 
@@ -59,7 +60,7 @@ class Processes:
     def read(self) -> list[Lost]:
         return []
 
-    def container_of(self, pid: int, _: float) -> evidence_set.Key | None:
+    def container_of(self, pid: int, _: float) -> Key | None:
         return KEY if pid == 100 else None
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from runc_wrap.evidence.store import coverage, evidence_set
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
 from runc_wrap.ledger import reader as ledgers
+from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
@@ -16,7 +17,7 @@ from tests.unit.evidence.samples import CLONE, CLONE3, GETPID, UNSHARE, line, ob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.ledger.reader import Record
+    from runc_wrap.ledger.record import Record
     from runc_wrap.report.outcomes import Filter
 
 KEY = ("/run/test", "c1")
@@ -48,7 +49,7 @@ class Case:
         records = {}
         for one in self.lines:
             key = (one["root"], one["id"])
-            records[key] = ledgers.record(one)
+            records[key] = ledger_record.of(one)
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
         decided = ledgers.Ledger(records, 0, starts)

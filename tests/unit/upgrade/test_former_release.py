@@ -86,13 +86,13 @@ def test_every_word_of_every_ledger_line_is_read() -> None:
         _key(line): line for line in LINES
     }
     for record in ledger.records.values():
-        for name in record.line.keys() & record.__slots__:
+        for name in record.line.keys() & {*record._fields}:
             assert getattr(record, name) == record.line[name], name
 
 
 def test_who_follows_the_ledger_gets_the_same_lines() -> None:
     following = tail.Following(DATA / "var/ledger", {})
-    found = list(following.lines())
+    found = [record.line for record in following.records()]
     assert (following.damaged, following.gaps) == (0, 0)
     assert sorted(found, key=_key) == sorted(LINES[1:], key=_key)  # but for ledger.2
 

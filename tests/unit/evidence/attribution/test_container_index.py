@@ -15,6 +15,8 @@ from tests.unit.evidence.samples import line, write_ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.hotpath.ledger_file import Key
+
 ID, INNER = "a" * 64, "b" * 64
 POD = "kubepods-besteffort-pod1234.slice"
 
@@ -75,6 +77,30 @@ def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
     assert containers.of_id("half") == ("/r", "half")
 
 
+def test_an_agents_line_that_came_late_does_not_count(ledger: Path) -> None:
+    """The launcher had stopped waiting, and the cold path had decided otherwise."""
+    cold = line("c", mode="audit", via="cold", pid=7)
+    containers = Known(write_ledger(ledger, cold))
+    write_ledger(ledger, line("c", mode="observe", via="agent", pid=7))
+    assert containers.refresh() == []
+    assert containers.mode(("/run/test", "c")) == "audit"
+    write_ledger(ledger, line("c", mode="observe", via="agent", pid=8))
+    assert containers.refresh() == [("/run/test", "c")]
+    assert containers.mode(("/run/test", "c")) == "observe"
+
+
+def test_a_new_file_with_a_former_ones_inode_is_read_from_its_start(
+    ledger: Path, tmp_path: Path
+) -> None:
+    containers = Known(ledger)
+    before = (ledger / "ledger.jsonl").stat()
+    new = write_ledger(tmp_path / "new", line("c" * 64), line("my-pot"), line("later"))
+    with (ledger / "ledger.jsonl").open("w") as file:
+        file.write((new / "ledger.jsonl").read_text())
+    assert (ledger / "ledger.jsonl").stat().st_ino == before.st_ino
+    assert containers.refresh() == [("/run/test", name) for name in ("c" * 64, "my-pot", "later")]
+
+
 def test_the_number_of_remembered_containers_is_bounded(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +153,7 @@ def test_a_runtimes_state_is_read_for_a_first_process_for_at_most_a_minute(
     asked: list[str] = []
     said: dict[str, tuple[int, int]] = {}
 
-    def first(key: container_index.Key) -> tuple[int, int] | None:
+    def first(key: Key) -> tuple[int, int] | None:
         asked.append(key[1])
         return said.get(key[1])
 

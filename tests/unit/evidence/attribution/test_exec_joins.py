@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.attribution import container_index, exec_joins
+from runc_wrap.evidence.attribution import exec_joins
 from runc_wrap.evidence.attribution.container_index import Known
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.hotpath.ledger_file import Key
 
 KEY, DEFAULT = ("/run/test", "c1"), ("/run/runc", "c2")
 
@@ -38,6 +40,6 @@ def containers(tmp_path: Path) -> Known:
     ],
 )
 def test_an_exec_names_its_container_by_root_and_id(
-    containers: Known, words: str, key: container_index.Key | None
+    containers: Known, words: str, key: Key | None
 ) -> None:
     assert exec_joins.named(words.split(), containers) == key

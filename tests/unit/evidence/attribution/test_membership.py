@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.attribution import container_index, membership
+from runc_wrap.evidence.attribution import membership
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import cgroups, procfs, runtime_state
@@ -17,6 +17,8 @@ from tests.unit.evidence.samples import line, write_ledger
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from runc_wrap.hotpath.ledger_file import Key
 
 ID, INNER = "a" * 64, "b" * 64
 KEY, NESTED = ("/run/test", ID), ("/run/test", INNER)
@@ -32,7 +34,7 @@ class Machine:
         self.paths: dict[int, str] = {}
         self.born: dict[int, tuple[int, int]] = {}
         self.spaces: dict[int, list[int]] = {}
-        self.firsts: dict[container_index.Key, tuple[int, int]] = {}
+        self.firsts: dict[Key, tuple[int, int]] = {}
         monkeypatch.setattr(procfs, "read", self._read)
         monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
@@ -57,9 +59,7 @@ class Machine:
         self.born[pid] = (77, 1)
         self.spaces[pid] = [*spaces]
 
-    def container(
-        self, path: str, *spaces: int, key: container_index.Key = KEY, pid: int = FIRST
-    ) -> None:
+    def container(self, path: str, *spaces: int, key: Key = KEY, pid: int = FIRST) -> None:
         self.cgroup(path)
         self.process(pid, f"0::{path}\n", *spaces)
         self.firsts[key] = (pid, 77)
@@ -136,7 +136,7 @@ def test_a_cgroup_path_through_another_users_directory_proves_nothing(
     [((PODS, OURS), KEY), ((WITHIN, PODS, OURS), KEY), ((OTHERS, OURS), None), ((OURS,), None)],
 )
 def test_the_pid_namespace_must_be_the_first_process_or_beneath(
-    machine: Machine, spaces: Sequence[int], key: container_index.Key | None
+    machine: Machine, spaces: Sequence[int], key: Key | None
 ) -> None:
     """The runtime itself enters the cgroup first."""
     machine.container(f"/docker/{ID}", PODS, OURS)
@@ -308,7 +308,7 @@ def test_a_users_cgroup_that_names_many_containers_costs_one_read_of_its_directo
     machine.cgroup("/user", 4242)
     machine.cgroup(f"/user/{ID}/{INNER}", 4242)
     machine.process(PID, f"0::/user/{ID}/{INNER}\n", PODS)
-    asked: list[container_index.Key] = []
+    asked: list[Key] = []
     monkeypatch.setattr(runtime_state, "first_process", asked.append)
     assert machine.of(PID) is None
     assert asked == []

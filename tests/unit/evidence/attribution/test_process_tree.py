@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.attribution import (
-    container_index,
     proc_connector,
     proc_lookup,
     process_lives,
@@ -25,6 +24,8 @@ from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.hotpath.ledger_file import Key
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
@@ -154,7 +155,7 @@ def test_a_container_being_created_at_our_start_is_found_when_it_starts(
 
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
 def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
-    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: container_index.Key | None
+    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: Key | None
 ) -> None:
     """Not a process that gets the pid long afterwards."""
     kernel.now = float(int(kernel.now))

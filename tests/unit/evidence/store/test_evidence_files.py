@@ -16,10 +16,12 @@ from tests.unit.evidence.samples import ERRNO, NOTIFY, START, UNSHARE, observed,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.hotpath.ledger_file import Key
+
 KEY = ("/run/test", "c1")
 
 
-def _counts(found: Evidence, key: evidence_set.Key | None = KEY) -> list[int]:
+def _counts(found: Evidence, key: Key | None = KEY) -> list[int]:
     of = found.unattributed if key is None else found.containers[key]
     return [tally.count for tally in of.calls.values()]
 

@@ -18,11 +18,13 @@ from tests.unit.evidence.samples import sighting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.hotpath.ledger_file import Key
+
 KEYS = [("/run/test", f"c{number}") for number in range(3)]
 DAY = 86400.0
 
 
-def _counts(found: evidence_set.Evidence) -> dict[evidence_set.Key, list[int]]:
+def _counts(found: evidence_set.Evidence) -> dict[Key, list[int]]:
     return {key: [one.count for one in of.calls.values()] for key, of in found.containers.items()}
 
 

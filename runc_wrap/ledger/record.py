@@ -1,0 +1,79 @@
+"""One decision as the ledger tells it: the typed value of a line. Lean: the agent has it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
+
+Json = dict[str, Any]
+
+
+class Record(NamedTuple):
+    """One decision; what the line does not say, or says as another type, is None.
+
+    `pid` is the runtime's, and `fallback` whether an agent's socket was there and was not followed.
+    `filters` is how many seccomp filters the decided config asks for; `mismatch` is what the
+    poststart hook found instead; `line` the whole of it.
+    """
+
+    id: str
+    time: str | None
+    engine: str | None
+    root: str | None
+    bundle: str | None
+    namespace: str | None
+    pod: str | None
+    container: str | None
+    image: str | None
+    action: str | None
+    mode: str | None
+    profile: str | None
+    digest: str | None
+    rule: str | None
+    reason: str | None
+    via: str | None
+    declared: str | None
+    ignored: str | None
+    handler: str | None
+    pid: int | None
+    fallback: bool
+    filters: int
+    mismatch: Json | None
+    line: Json
+
+    @property
+    def key(self) -> Key:
+        """Return which container it is about."""
+        return self.root or "", self.id
+
+    @property
+    def origin(self) -> Origin:
+        """Return who decided, as ledger_file.is_late compares it."""
+        return self.via, self.pid
+
+
+def of(line: Json) -> Record:
+    """Return the record of a line that ledger_file.parsed took for one."""
+    filters, mismatch = line.get("filters"), line.get("mismatch")
+    if type(filters) is not int or filters < 0:
+        filters = int(line.get("action") in ("inject", "keep"))
+    texts = {name: text(line.get(name)) for name in _TEXTS}
+    return Record(
+        id=line["id"],
+        pid=origin_of(line)[1],
+        fallback=line.get("fallback") is True,
+        filters=filters,
+        mismatch=mismatch if isinstance(mismatch, dict) else None,
+        line=line,
+        **texts,
+    )
+
+
+def text(value: object) -> str | None:
+    """Return what is text, None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+_NOT_TEXTS = {"id", "pid", "fallback", "filters", "mismatch", "line"}
+_TEXTS = [name for name in Record._fields if name not in _NOT_TEXTS]
