@@ -110,9 +110,7 @@ def load(directory: Path) -> Tally:
     """Return the tally; a new one if there is none or it is damaged."""
     tally = Tally()
     try:
-        with (directory / _FILE).open("rb") as file:
-            said = json_codec.loads(file.read(LARGEST))
-        _take(tally, said)
+        _take(tally, json_codec.loads(files.read(directory / _FILE, LARGEST)))
     except (OSError, json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
         return Tally()
     return tally

@@ -4,10 +4,10 @@ The package `policy` chooses between a file and a built-in profile.
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from runc_wrap.host import files
 from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.model import Profile, ProfileError
@@ -28,23 +28,13 @@ def read(path: str | Path) -> Profile:
 def read_bytes(path: str | Path, most: int = MAX_BYTES) -> bytes:
     """Return a regular file's content; never wait for a FIFO's writer. Raises ProfileError."""
     try:
-        data = _read_bounded(os.fspath(path), most)
+        return files.read(path, most, follows=True)
+    except files.Irregular:
+        raise ProfileError(f"{path}: not a regular file; name a regular file") from None
+    except files.TooLarge:
+        raise ProfileError(f"{path}: larger than {most} bytes; is it the right file?") from None
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > most:
-        raise ProfileError(f"{path}: larger than {most} bytes; is it the right file?")
-    return data
-
-
-def _read_bounded(path: str, most: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ProfileError(f"{path}: not a regular file; name a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(most + 1)
-    finally:
-        os.close(descriptor)
 
 
 def system() -> tuple[str, bytes] | None:
@@ -58,17 +48,17 @@ def beneath(directory: Path) -> dict[str, bytes]:
 
     Raises ProfileError for a file that cannot be read, or that a symbolic link puts outside.
     """
-    files = [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
-    if len(files) > _MOST_FILES:
+    paths = [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
+    if len(paths) > _MOST_FILES:
         raise ProfileError(
-            f"{directory}: has {len(files)} files; at most {_MOST_FILES} are compiled"
+            f"{directory}: has {len(paths)} files; at most {_MOST_FILES} are compiled"
         )
-    return dict(_read_each(files, directory))
+    return dict(_read_each(paths, directory))
 
 
-def _read_each(files: list[Path], directory: Path) -> Iterator[tuple[str, bytes]]:
+def _read_each(paths: list[Path], directory: Path) -> Iterator[tuple[str, bytes]]:
     root = directory.resolve()
-    for path in files:
+    for path in paths:
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop, before Python 3.13

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import stat
 import time
 import zlib
 from contextlib import ExitStack, suppress
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
+from runc_wrap.host.files import Irregular
+from runc_wrap.host.files import opened as open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ AUDIT_LOG = Path("/var/log/audit/audit.log")
 MOST = 64  # files of one log that are read
 CHUNK = 1024 * 1024
 _ROUNDS = 16  # searches for files that rotation made meanwhile
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,11 @@ def _names(path: Path) -> list[str]:
 
 def _opened(path: Path, stack: ExitStack) -> _Opened | None:
     try:
-        descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError:
+        descriptor = open_regular(path, follows=True)
+    except (FileNotFoundError, Irregular):
         return None
     stack.callback(os.close, descriptor)
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        return None
     return _Opened(descriptor, path.name, (status.st_dev, status.st_ino), status.st_mtime)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
@@ -18,22 +16,19 @@ MAX_BYTES = 4 * 1024 * 1024
 def read(path: Path) -> str | None:
     """Return the text of `path`, line ends kept; None if it does not exist. EngineError else."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO: at once
-        with os.fdopen(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise EngineError(f"{path} is not a file", "a configuration file", "--config FILE")
-            return _text(stream.read(MAX_BYTES + 1), path)
+        data = files.read(path, MAX_BYTES, follows=True)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise EngineError(f"{path}: {error.strerror}", "a readable file", "run as root") from error
-
-
-def _text(data: bytes, path: Path) -> str:
-    if len(data) > MAX_BYTES:
+    except files.Irregular:
+        raise EngineError(
+            f"{path} is not a file", "a configuration file", "--config FILE"
+        ) from None
+    except files.TooLarge:
         raise EngineError(
             f"{path} is over {MAX_BYTES} bytes", "a configuration file", "--config FILE"
-        )
+        ) from None
+    except OSError as error:
+        raise EngineError(f"{path}: {error.strerror}", "a readable file", "run as root") from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -107,3 +107,24 @@ def test_what_is_not_there_yet_is_written_once_and_only_once(tmp_path: Path) -> 
     with pytest.raises(FileExistsError):
         files.write_new(tmp_path / "x", b"other", 0o644)
     assert (tmp_path / "x").read_bytes() == b"text"
+
+
+def test_only_a_regular_file_is_read_and_nobody_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").write_bytes(b"12345")
+    for name in ("fifo", "."):
+        with pytest.raises(files.Irregular, match="no regular file"):
+            files.read(tmp_path / name, 10)
+    with pytest.raises(OSError, match="symbolic links"):
+        files.read(tmp_path / "link", 10)
+    assert files.read(tmp_path / "link", 5, follows=True) == b"12345"
+
+
+def test_more_than_the_bound_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    with pytest.raises(files.TooLarge, match="larger than 4 bytes"):
+        files.read(tmp_path / "file", 4)
+    os.truncate(tmp_path / "file", 1 << 40)
+    with pytest.raises(files.TooLarge):
+        files.read(tmp_path / "file", 1 << 20)
