@@ -116,7 +116,7 @@ def test_at_rest_the_agent_takes_little_memory_and_no_cpu(agent: Agent) -> None:
     assert switches(agent.decisions) == decisions
     assert switches(agent.keeper) <= keeper + 1
     agent.wait_answering()
-    assert switches(agent.decisions) > decisions  # the control
+    wait_until(lambda: switches(agent.decisions) > decisions, "the control: it is counted", 10)
     assert resident(agent.three) < RESIDENT
 
 
