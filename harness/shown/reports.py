@@ -25,7 +25,7 @@ monitoring/node-exporter/exporter|quay.example/node-exporter:1.9
 kube-system/coredns/coredns|coredns:1.13
 """.split()
 MANY = [
-    "mount: it changes what is mounted where",
+    "mount: it changes mounts",
     "unshare: it makes namespaces, and with a user namespace all capabilities within",
 ]
 EXTREMELY = 100_000

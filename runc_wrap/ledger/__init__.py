@@ -1,4 +1,4 @@
-"""What was decided: the ledger's lines, read whole or as they are appended.
+"""Reads the ledger of decisions, as a whole or as lines are appended.
 
 hotpath/ledger_writer.py appends them.
 """

@@ -1,8 +1,8 @@
 """Reading a ledger as a whole, rotated files too. Writes nothing.
 
-A container's last record counts, unless it is the agent's on a create that the cold path had
-decided before. A ledger may be damaged, and a rootless user's is that user's own word: lines that
-are no record are counted and passed over, and nothing is read without a bound.
+A container's last record counts, unless it is the agent's for a create that the cold path had
+already decided. A ledger may be damaged, and a rootless user may write anything into theirs:
+malformed lines are counted and skipped, and every read is bounded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The last record of each container, and how many lines were none.
+    """The last record of each container, and how many lines were malformed.
 
-    `starts` tells when each was first decided and how often: an engine may start it again.
+    `starts`: {container: (time of the first decision, how many)}: engines may start one again.
     """
 
     records: dict[Key, Record]
@@ -40,12 +40,12 @@ class Ledger:
 
     @property
     def roots(self) -> set[str]:
-        """The runtimes' roots that occur."""
+        """The runtimes' roots in the records."""
         return {root for root, _ in self.records if root}
 
 
 def read(directory: Path, largest: int = LARGEST) -> Ledger:
-    """Read one ledger; an absent one is empty. Raises OSError for one that cannot be read.
+    """Read one ledger; a missing one counts as empty. Raises OSError if it cannot be read.
 
     Of each file at most the `largest` last bytes are read.
     """

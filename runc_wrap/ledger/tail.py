@@ -1,6 +1,6 @@
-"""Reading from the ledger what was not read before, across its rotation. Writes nothing. Lean.
+"""Reads new lines of the ledger, across its rotation. Writes nothing.
 
-A file is known by its first line, not by its inode, which a new file may be given again at once.
+A file is identified by its first line, not by its inode, which a new file may reuse at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets i
 
 
 class Following:
-    """One pass over the ledger. Afterwards `positions` is where the next one begins.
+    """One pass over the ledger. Afterwards `positions` says where the next pass begins.
 
     `damaged` lines were none; `gaps` is 1 if a whole file came and went between two passes. The
     `oldest` file repeats records of files that went before it: it is read only if asked for.

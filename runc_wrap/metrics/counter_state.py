@@ -1,10 +1,10 @@
-"""Counts that only grow, kept on the disk between two scrapes.
+"""Counters that only grow, kept on disk between scrapes.
 
-    var/metrics/tally.json    where reading the ledger stopped, the counts, what each container had
+    var/metrics/tally.json    where reading the ledger stopped, the counts, each container's totals
 
-Prometheus wants counters that go back to nothing or not at all, while ledger and store forget what
-is old. So what is new since the last time is added here. A tally that is lost or damaged begins
-anew from what ledger and store still hold: a counter reset, which Prometheus allows for.
+A Prometheus counter may only grow or be reset, while ledger and store drop what is old. So what is
+new since the last scrape is added here. A lost or damaged tally begins anew from what ledger and
+store still hold: a counter reset, which Prometheus handles.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ _FILE = "tally.json"
 
 
 class Tally:
-    """`counts` of one metric are by its label values; `had` are totals seen last, by their name."""
+    """`counts`: {metric: {label values: count}}; `had`: {name: the total at the last scrape}."""
 
     def __init__(self) -> None:
         self.positions: Positions = {}
         self.counts: dict[str, dict[Labels, int]] = {}
-        self.moved: dict[Labels, float] = {}  # when a series of bounded number last grew
+        self.moved: dict[Labels, float] = {}  # when each series of `add_bounded` last grew
         self.had: dict[str, int] = {}
         self._now: dict[str, int] = {}
 
     def add(self, metric: str, labels: Labels, number: int = 1) -> None:
-        """Count in a metric whose labels have few values."""
+        """Count in a metric with few label values."""
         of = self.counts.setdefault(metric, {})
         of[labels] = of.get(labels, 0) + number
 
     def grown(self, name: str, total: int) -> int:
-        """Return by how much a total grew since the last time; all of it if it went back."""
+        """Return by how much a total grew since the last scrape; all of it if it shrank."""
         before = self.had.get(name, 0)
         self._now[name] = total
         return total - before if total >= before else total
 
     def add_bounded(self, metric: str, labels: Labels, number: int, now: float) -> None:
-        """Count in one of at most MOST_SERIES series, those beyond under "other".
+        """Count in one of at most MOST_SERIES series, and beyond that under "other".
 
-        A series keeps its place while it grows; the one that rested longest makes room after REST.
+        A series stays while it grows; the one idle longest, at least for REST, makes room.
         """
         of = self.counts.setdefault(metric, {})
         if labels not in of and len(of) >= MOST_SERIES and not self._made_room(of, now):
@@ -74,15 +74,15 @@ class Tally:
         return True
 
     def close(self) -> None:
-        """Forget totals that were not asked about in this pass: what they counted is gone."""
+        """Forget totals that this pass did not pass to `grown`: their source was removed."""
         self.had = self._now
 
 
 @contextmanager
 def kept(directory: Path) -> Iterator[Tally]:
-    """Load the tally, one program at a time, and save it when the block ends well.
+    """Load the tally, one program at a time, and save it if the block succeeds.
 
-    Where nothing can be written, the next pass counts the same again from where it stood.
+    If it cannot be written, the next pass counts the same again from where it stood.
     """
     with suppress(OSError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _locked(directory: Path) -> Iterator[None]:
             held.enter_context(locks.locked(directory.parent, "metrics"))
         except locks.LockHeldError:
             raise
-        except OSError:  # nor can the tally be written then
+        except OSError:  # then the tally cannot be written either
             pass
         yield
 
@@ -116,14 +116,14 @@ def load(directory: Path) -> Tally:
     return tally
 
 
-def _take(tally: Tally, said: Json) -> None:
-    if said["version"] != VERSION:
+def _take(tally: Tally, state: Json) -> None:
+    if state["version"] != VERSION:
         raise ValueError
-    tally.positions = {str(name): int(at) for name, at in said["positions"].items()}
-    tally.had = {str(name): int(total) for name, total in said["had"].items()}
-    for metric, series in said["counts"].items():
+    tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
+    tally.had = {str(name): int(total) for name, total in state["had"].items()}
+    for metric, series in state["counts"].items():
         tally.counts[str(metric)] = {_labels(one): int(number) for one, number in series}
-    tally.moved = {_labels(one): float(when) for one, when in said["moved"]}
+    tally.moved = {_labels(one): float(when) for one, when in state["moved"]}
 
 
 def _labels(values: Sequence[object]) -> Labels:
@@ -131,11 +131,11 @@ def _labels(values: Sequence[object]) -> Labels:
 
 
 def _save(directory: Path, tally: Tally) -> None:
-    said = {
+    state = {
         "version": VERSION,
         "positions": tally.positions,
         "had": tally.had,
         "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
         "moved": list(tally.moved.items()),
     }
-    files.replace(directory / _FILE, json.dumps(said).encode(), is_synced=False)
+    files.replace(directory / _FILE, json.dumps(state).encode(), is_synced=False)

@@ -1,7 +1,7 @@
-"""This node's metrics: what ledger and store have that was not counted, and the policy's number.
+"""This node's metrics: new lines of the ledger, new calls of the store, the policy's number.
 
-What a call would get is worked out when its kind is new; afterwards the tally knows it, so that a
-scrape loads no profile.
+A call's outcome is determined when its kind is new; afterwards the tally has it, so that a scrape
+loads no profile.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from runc_wrap.metrics.counter_state import Tally
     from runc_wrap.node.paths import Places
 
-MOST_KINDS = 100_000  # of calls that are told apart between two scrapes, on the whole node
+MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on the whole node
 UNKNOWN = "unknown"
 _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at most
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
-def gather(places: Places, now: float | None = None) -> series.Told:
-    """Count what is new and return all. Raises OSError where ledger or store cannot be read."""
+def gather(places: Places, now: float | None = None) -> series.Series:
+    """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
     with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = evidence_files.load(places.evidence)
@@ -46,7 +46,9 @@ def gather(places: Places, now: float | None = None) -> series.Told:
             kept.add(series.LOST, (series.source(source),), new)
         decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
-        return series.Told(kept, generation(places), _version(), seen_sources.read(places.evidence))
+        return series.Series(
+            kept, generation(places), _version(), seen_sources.read(places.evidence)
+        )
 
 
 def generation(places: Places) -> int | None:
@@ -117,9 +119,9 @@ class _Denied:
         for call, total in grouped.items():
             new = self._kept.grown(f"call\0{name}\0{_text(call)}", total)
             if new:
-                self._told(record, call, new)
+                self._count(record, call, new)
 
-    def _told(self, record: Record | None, call: Call, new: int) -> None:
+    def _count(self, record: Record | None, call: Call, new: int) -> None:
         outcome = self._outcome(record, call)
         if outcome == outcomes.SAFE:
             return
@@ -128,7 +130,7 @@ class _Denied:
         self._add((*_whose(record), series.label(syscall), outcome), new)
 
     def _outcome(self, record: Record | None, call: Call) -> str:
-        """Return the outcome in a word; SAFE also where a record is about another filter."""
+        """Return the outcome in a word; SAFE also if a record comes from another filter."""
         if record is None or not record.digest:
             return self._judged(record, call)
         kind = (record.root, record.profile, record.mode, record.digest, call)

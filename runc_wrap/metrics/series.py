@@ -1,6 +1,6 @@
-"""What Prometheus is told, and how decisions become labels of few values.
+"""The series for Prometheus, and how decisions become labels with few values.
 
-Names and labels are for dashboards to rely on: more may be added, none renamed.
+Dashboards rely on names and labels: more may be added, none renamed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OPTED_OUT, PRIVILEGED, DAMAGED, GAPS = "opted_out", "privileged", "damaged", "ga
 COUNTERS = {
     DECISIONS: (
         "runc_wrap_decisions",
-        "Decisions about containers, by what was done and why.",
+        "Decisions about containers, by action and reason.",
         ("mode", "action", "reason_kind", "via", "engine"),
     ),
     OPTED_OUT: ("runc_wrap_opted_out", "Decisions to leave a container that opted out.", ()),
     PRIVILEGED: ("runc_wrap_privileged", "Decisions about privileged containers.", ()),
     FALLBACKS: (
         "runc_wrap_agent_fallbacks",
-        "Decisions of the cold path though the agent's socket was there.",
+        "Decisions of the cold path although the agent's socket existed.",
         (),
     ),
     DENIED_CALLS: (
@@ -44,7 +44,7 @@ COUNTERS = {
         ("namespace", "workload", "syscall", "outcome"),
     ),
     LOST: ("runc_wrap_lost_records", "Records of calls known to be lost.", ("source",)),
-    DAMAGED: ("runc_wrap_damaged_ledger_lines", "Lines of the ledger that are no record.", ()),
+    DAMAGED: ("runc_wrap_damaged_ledger_lines", "Lines of the ledger that are not records.", ()),
     GAPS: (
         "runc_wrap_ledger_gaps",
         "Times that the ledger was rotated twice between two scrapes: decisions were not counted.",
@@ -58,12 +58,12 @@ _KNOWN = {
     "engine": ("containerd", "crio", "docker", "podman", "buildah"),
 }
 SEEING = "runc_wrap_evidence_sources_seeing"
-_SEEING = "1 where the agent sees what it provokes in a source of evidence, 0 where nothing comes."
+_SEEING = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
 _SOURCES = ("audit", "observe", "processes")
 
 
-class Told(Collector):
-    """A tally and what holds now, for any of prometheus_client's ways to put it out."""
+class Series(Collector):
+    """A tally and present values, for any of prometheus_client's formats."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class Told(Collector):
         seen: Mapping[str, str] | None = None,
     ) -> None:
         self._tally = tally
-        self._seen = seen or {}  # by source, why the agent does not see it
+        self._seen = seen or {}  # by source, why it delivers nothing
         self._generation = generation
         self._version = version
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families; counters without labels are there from the start."""
+        """Yield the families; counters without labels start at 0."""
         for metric, (name, what, labels) in COUNTERS.items():
             family = CounterMetricFamily(name, what, labels=labels)
             of = self._tally.counts.get(metric, {} if labels else {(): 0})
@@ -101,20 +101,20 @@ class Told(Collector):
         yield build
 
 
-def registry(told: Told) -> CollectorRegistry:
-    """Return a registry of our metrics alone: none about this short-lived process."""
+def registry(told: Series) -> CollectorRegistry:
+    """Return a registry of our metrics only: none about this short-lived process."""
     made = CollectorRegistry(auto_describe=False)
     made.register(told)
     return made
 
 
-def exposition(told: Told) -> bytes:
+def exposition(told: Series) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
     return generate_latest(registry(told))
 
 
 def label(value: object) -> str:
-    """Return a label's value: shortened, and inert wherever it is shown."""
+    """Return a label's value, shortened and made safe to show."""
     return text.name(value, LONGEST_LABEL)
 
 

@@ -1,4 +1,5 @@
-"""What the evidence means: outcomes and a verdict for each workload, and how they are shown.
+"""Interprets the evidence: outcomes of calls, a verdict for each workload, and their presentation.
 
-node_evidence.py gathers, outcomes.py says what a call would get under enforce, verdict.py judges.
+node_evidence.py gathers it, outcomes.py finds what a call would get under enforce, verdict.py
+decides on the verdicts.
 """

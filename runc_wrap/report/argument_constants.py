@@ -1,9 +1,9 @@
-"""What the numbers in system calls' arguments are called. Data.
+"""Names of the numbers in system calls' arguments. Data.
 
 As of November 2026, from Linux 6.12's uapi headers (linux-libc-dev 6.12: sched.h, bits/socket.h,
 netlink.h, personality.h, keyctl.h, bpf.h, prctl.h, ptrace.h, mount.h, net.h, fcntl.h, io_uring.h,
-asm-generic/ioctls.h). The numbers of ioctl and of socket types are asm-generic's, as x86, arm64,
-riscv64, s390x and loongarch64 have them; mips and powerpc differ.
+asm-generic/ioctls.h). The numbers of ioctl and of socket types are asm-generic's, which x86, arm64,
+riscv64, s390x and loongarch64 use; mips and powerpc differ.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 DETACHED=0x400000 UNTRACED=0x8000
 CHILD_SETTID=0x1000000 IO=0x80000000 CLEAR_SIGHAND=0x100000000 INTO_CGROUP=0x200000000
 """,
 )
-NEWTIME = {0x80: "CLONE_NEWTIME"}  # unshare, setns and clone3; in clone it is of a signal's number
+NEWTIME = {0x80: "CLONE_NEWTIME"}  # unshare, setns, clone3; in clone the bit belongs to a signal
 FAMILIES = _sequence(
     "AF_",
     """
@@ -187,6 +187,6 @@ IO_URING_ENTER = _values(
     "IORING_ENTER_",
     "GETEVENTS=0x1 SQ_WAKEUP=0x2 SQ_WAIT=0x4 EXT_ARG=0x8 REGISTERED_RING=0x10 ABS_TIMER=0x20",
 )
-# linux:scripts/syscall.tbl, arch/x86/entry/syscalls: one number for all ABIs; of Linux 6.15, 6.17
-# (two) and 6.19, which libseccomp 2.6.0 does not know
+# linux:scripts/syscall.tbl, arch/x86/entry/syscalls: one number for all ABIs; new in Linux 6.15,
+# 6.17 (two) and 6.19, and unknown to libseccomp 2.6.0
 NEWER_CALLS = {467: "open_tree_attr", 468: "file_getattr", 469: "file_setattr", 470: "listns"}

@@ -1,7 +1,7 @@
-"""Calls with their arguments by name, as strace shows them: unshare(CLONE_NEWUSER).
+"""Shows calls with their arguments by name, as strace does: unshare(CLONE_NEWUSER).
 
-Arguments that are not known are `…`. Where the kernel takes an int, what is above its bits is shown
-beside the name: a filter compares all 64.
+Unknown arguments are `…`. If the kernel takes an int, higher bits are shown beside the name: a
+filter compares all 64.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNKNOWN = "…"
 
 
 def words(call: str, known: Iterable[Args], limit: int = MOST) -> str:
-    """Return the call, with its arguments where they are known and have names."""
+    """Return the call, with those of its arguments that are known and have names."""
     kinds = shown(call, known)
     name = syscall(call)
     if not kinds:
@@ -40,7 +40,7 @@ def words(call: str, known: Iterable[Args], limit: int = MOST) -> str:
 
 
 def shown(name: str, kinds: Iterable[Args]) -> list[str]:
-    """Return arguments by name, each kind once; [] for a call whose arguments have none."""
+    """Return arguments by name, each kind once; [] for a call whose arguments have no names."""
     if name not in _CALLS:
         return []
     found = (arguments(name, args) for args in kinds)
@@ -48,7 +48,7 @@ def shown(name: str, kinds: Iterable[Args]) -> list[str]:
 
 
 def arguments(name: str, args: Args) -> str:
-    """Return what stands between the brackets, "" where no argument is known or has a name."""
+    """Return the text between the brackets, "" if no argument is known and has a name."""
     worded = _CALLS.get(name, {})
     last = max((at for at, value in enumerate(args) if value is not None), default=-1)
     if not any(at <= last and args[at] is not None for at in worded):
@@ -57,7 +57,7 @@ def arguments(name: str, args: Args) -> str:
 
 
 def syscall(name: str) -> str:
-    """Return a call's name, with what the kernel calls it where libseccomp has but a number."""
+    """Return a call's name, with the kernel's name if libseccomp has only a number."""
     number = name.removeprefix("#")
     known = (
         argument_constants.NEWER_CALLS.get(int(number))
@@ -79,7 +79,7 @@ def _number(value: int) -> str:
 
 
 def _named(value: int, names: Names) -> str:
-    """Return an int's name, its number where it has none."""
+    """Return an int's name, or its number if it has none."""
     high = value & ~_INT
     name = names.get(value & _INT)
     if name is None:
@@ -88,7 +88,7 @@ def _named(value: int, names: Names) -> str:
 
 
 def _flags(value: int, names: Names, first: str = "") -> str:
-    """Return the names of the bits that are set, the number of those without a name."""
+    """Return the names of the set bits, and the number of those without a name."""
     found = [first] if first else []
     found += [name for bit, name in names.items() if value & bit]
     rest = value & ~sum(bit for bit in names if value & bit)
@@ -106,7 +106,7 @@ def _bits(names: Names) -> Worded:
 
 
 def _clone(value: int, _: Args) -> str:
-    """Return clone's flags, whose lowest byte is the signal that tells of the child's end."""
+    """Return clone's flags, whose lowest byte is the signal sent when the child ends."""
     signal = value & _SIGNAL
     flags = value & ~_SIGNAL
     name = Signals(signal).name if signal in set(Signals) else f"{signal:#x}"
@@ -143,7 +143,7 @@ _NAMESPACES = {**argument_constants.CLONE, **argument_constants.NEWTIME}
 _SOCKET = {0: _of(argument_constants.FAMILIES), 1: _socket_type, 2: _protocol}
 _CALLS: dict[str, dict[int, Worded]] = {
     "clone": {0: _clone},
-    "clone3": {0: _bits(_NAMESPACES)},  # its flags, which the listener puts there
+    "clone3": {0: _bits(_NAMESPACES)},  # its flags, which the agent puts there
     "unshare": {0: _bits(_NAMESPACES)},
     "setns": {1: _bits(_NAMESPACES)},
     "socket": _SOCKET,

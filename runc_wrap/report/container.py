@@ -1,4 +1,4 @@
-"""One container as a report sees it: what was decided, what was seen of it, and when it ran."""
+"""One container in a report: its decision, its evidence, and when it ran."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.ledger.record import Record
 
-_LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are seen
+_LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container: decided, and seen. `end` is when it ended or `now`, as far as known.
+    """One container. `end` is when it ended or `now`, as far as known.
 
-    `watched` is for how many seconds its calls would have been seen, `until` how long it may have
-    been there at most.
+    `watched` is for how many seconds its calls would have been recorded, `until` the latest time at
+    which it may have run.
     """
 
     record: Record
@@ -34,5 +34,5 @@ class Container:
 
     @property
     def looks(self) -> bool:
-        """Return whether its mode lets its calls be seen."""
+        """Return whether its calls are recorded in its mode."""
         return self.record.mode in _LOOKING

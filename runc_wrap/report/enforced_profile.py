@@ -1,8 +1,8 @@
-"""What a container's decided profile would do under enforce, as its runtime loads it.
+"""A container's decided profile under enforce, as its runtime would load it.
 
-The ledger has the block's digest and not the bounding capabilities that it was resolved for. They
-are taken from the bundle while that is there; else those are tried that engines give: the digest
-tells which of them it was, be it of this release or of the one before. The block of enforce is then
+The ledger has the block's digest but not the bounding capabilities that it was resolved for. They
+are read from the bundle while it exists; otherwise the sets that engines grant are tried, and the
+digest, of this release or of the previous one, shows which it was. The block of enforce is then
 resolved for the same capabilities.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Capabilities = frozenset[str]
 
-# what containerd and Docker give, and CRI-O and Podman (their defaults of today)
+# granted by containerd and Docker, and by CRI-O and Podman (their present defaults)
 _FOURTEEN = """
 CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
 SYS_CHROOT KILL AUDIT_WRITE
@@ -49,7 +49,7 @@ _USUAL = tuple(
 
 
 class Enforced:
-    """A profile as loaded: an outcomes.Filter. Raises ProfileError where the runtime would not."""
+    """A profile as loaded: an outcomes.Filter. Raises ProfileError if it cannot be loaded."""
 
     def __init__(self, block: Json, loader: Loader) -> None:
         self.block = block
@@ -61,12 +61,12 @@ class Enforced:
         return self._expectation.code(abi, number, args)
 
     def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
-        """Return the conditions that the outcome depends on."""
+        """Return the conditions on which the outcome depends."""
         return self._expectation.simulation.rules(abi, number)
 
 
 class Profiles:
-    """Finds what a record's profile would do; remembers, since a node has few profiles."""
+    """Finds a record's profile under enforce; caches it, since a node has few profiles."""
 
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self._prefix = os.fspath(prefix)
@@ -75,7 +75,7 @@ class Profiles:
         self._loaders: dict[str, Loader] = {}
 
     def of(self, record: Record) -> Enforced | str:
-        """Return the profile under enforce, or a sentence that says why that is not known."""
+        """Return the profile under enforce, or a sentence that says why it is unknown."""
         if not record.profile or not record.mode:
             return "The ledger does not say which profile was decided."
         try:
@@ -100,7 +100,7 @@ class Profiles:
         return self._enforced[key]
 
     def _kind(self, record: Record) -> str:
-        """Return the runtime by the container's state, else the one that policy has now."""
+        """Return the runtime by the container's state, else the policy's present one."""
         place = runtime_state.directory((record.root or "", record.id))
         if place:
             return runtime_state.kind(place) or "crun"
@@ -108,17 +108,17 @@ class Profiles:
 
 
 def _capabilities(policy: Json, record: Record, enforced: Json) -> Capabilities:
-    """Return the capabilities that the recorded digest is of.
+    """Return the capabilities for which the profile has the recorded digest.
 
-    Where no candidate gives it, as the profile is another by now, those of the bundle, else none:
-    what was logged was denied to this container, and would seem to be let through with too many.
+    If no candidate gives it, as the profile has changed, return the bundle's, else none: with too
+    many, calls that were denied to this container would seem to be let through.
     """
     own = _own(record)
     candidates = list(_candidates(own, enforced))
     mode = str(record.mode)
     try:
         compiled = policy_file.load_profile(policy, str(record.profile), mode)
-    except Refusal:  # the mode is no longer used
+    except Refusal:  # the mode is no longer in use
         return own or frozenset()
     found = _matching(compiled, record, candidates)
     if found is None and mode in (modes.AUDIT, modes.OBSERVE):
@@ -130,7 +130,7 @@ def _capabilities(policy: Json, record: Record, enforced: Json) -> Capabilities:
 def _matching(
     compiled: Json, record: Record, candidates: list[Capabilities]
 ) -> Capabilities | None:
-    """Return the capabilities for which a compiled profile has the digest on record."""
+    """Return the capabilities for which a compiled profile has the recorded digest."""
     for one in candidates:
         if digest(json_codec.dumps(resolve(compiled, one))) == record.digest:
             return one
@@ -138,7 +138,7 @@ def _matching(
 
 
 def _candidates(own: Capabilities | None, enforced: Json) -> Iterator[Capabilities]:
-    """Yield capabilities: the bundle's own, usual ones, those with one or two more, all."""
+    """Yield sets of capabilities: the bundle's, usual ones, these with one or two more, all."""
     if own is not None:
         yield own
     yield from _USUAL

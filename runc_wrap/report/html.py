@@ -1,8 +1,8 @@
 """The page of `report --html`: one file for a workload's owner, which needs no network.
 
-All texts in a report may be chosen by whoever runs the workload: they reach the template through
-runc_wrap.text, and there Jinja escapes them. The page's own style and script are let through by
-their hashes; its Content-Security-Policy forbids everything else.
+Workloads may choose all texts in a report: they reach the template through runc_wrap.text, and
+there Jinja escapes them. The page's Content-Security-Policy allows its own style and script by
+their hashes, and forbids everything else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_CALLS = 40  # of one workload
 _MOST_PROGRAMS = 4
 _MOST_ARGS = 3
 _NOTICING = ("denied", "depends", "degrades")
-_OPEN = 20  # so many workloads are shown unfolded
+_OPEN = 20  # up to so many workloads are shown unfolded
 _MOST_WARNINGS = 20
 _LONGEST_SENTENCE = 600
 _LONGEST_ARGUMENT = 600  # an image's name with its digest, after a pod's
@@ -64,20 +64,20 @@ def render(report: Sequence[Json], meta: Json) -> str:
 
 
 def view(report: Sequence[Json], meta: Json) -> Json:
-    """Return what the template shows, every foreign text made inert, the worst first."""
+    """Return the template's data, every foreign text made inert, the worst first."""
     ordered = sorted(report, key=_weight)
     shown = _meta(meta)
     workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
     calm = [one for one in workloads if one["calm"]]
-    told = [one for one in workloads if not one["calm"]]
-    affected = [one for one in told if one["calls"] or one["verdict"] in _NOTICING]
-    quiet = [one for one in told if one not in affected]
+    listed = [one for one in workloads if not one["calm"]]
+    affected = [one for one in listed if one["calls"] or one["verdict"] in _NOTICING]
+    quiet = [one for one in listed if one not in affected]
     untold = [one for one in quiet if one["verdict"] == UNKNOWN]
     others = [one for one in quiet if one["verdict"] != UNKNOWN]
-    counts = Counter(one["verdict"] for one in told)
+    counts = Counter(one["verdict"] for one in listed)
     return {
         "meta": shown,
-        "total": len(told),
+        "total": len(listed),
         "calm": calm[:MOST_WORKLOADS],
         "enforced": len(calm),
         "counts": [(verdict, counts[verdict]) for verdict in ORDER],
@@ -144,14 +144,14 @@ def _warnings(value: object) -> list[str]:
 
 
 def _withheld(value: object) -> list[str]:
-    """Return what `suggest` leaves out, each with its reason."""
+    """Return the calls that `suggest` leaves out, each with its reason."""
     calls = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-    told = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
-    return [text.name(one, _LONGEST_SENTENCE) for one in told]
+    lines = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
+    return [text.name(one, _LONGEST_SENTENCE) for one in lines]
 
 
 def _command(workload: Json, profiles: str) -> str:
-    """Return the command that writes the profile, "" where it could not be pasted unchanged."""
+    """Return the command that writes the profile, "" if it could not be pasted unchanged."""
     name, file = (str(workload.get(key) or "") for key in ("name", "file"))
     shown = text.name(name, _LONGEST_ARGUMENT)
     whole = name and shown == name and text.name(file) == file and "…" not in profiles
@@ -193,13 +193,13 @@ def _call_verdict(call: Json) -> str:
 
 
 def _named(given: object) -> list[str]:
-    """Return the arguments of some calls that have names."""
-    told = [text.name(one) for one in given if one] if isinstance(given, list) else []
-    return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
+    """Return the first arguments that have names."""
+    names = [text.name(one) for one in given if one] if isinstance(given, list) else []
+    return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
 
 
 def _arguments(args: object) -> list[str]:
-    """Return the known arguments of some calls, by the names that audit gives them."""
+    """Return the first known arguments, by audit's names for them."""
     lists = args if isinstance(args, list) else []
     shown = [
         " ".join(
@@ -208,8 +208,8 @@ def _arguments(args: object) -> list[str]:
         for one in lists[: _MOST_ARGS + 1]
         if isinstance(one, list)
     ]
-    told = [text.name(one) for one in shown if one]
-    return [*told[:_MOST_ARGS], "and others"] if len(told) > _MOST_ARGS else told
+    names = [text.name(one) for one in shown if one]
+    return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
 
 
 def _hexadecimal(value: object) -> str:
@@ -231,7 +231,7 @@ def _meta(meta: Json) -> Json:
 
 
 def _counted(value: object) -> int:
-    """Return a number of records, which may be given as the calls themselves."""
+    """Return a number of records, given as a number or as the calls themselves."""
     if isinstance(value, list):
         return sum(_number(one.get("count", 1)) for one in value if isinstance(one, dict))
     return _number(value)
@@ -242,7 +242,7 @@ def _number(value: object) -> int:
 
 
 def _moment(value: object) -> Json | None:
-    """Return a time as machines and as people read it, None for none."""
+    """Return a time as {iso, text}, None for none."""
     if not value:
         return None
     try:

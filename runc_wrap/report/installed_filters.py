@@ -1,10 +1,11 @@
-"""Seccomp filters that a container's own programs install: what audit may not have heard of.
+"""Seccomp filters that a container's own programs install, which may hide calls from audit.
 
-TRACE and USER_NOTIF of such a filter outrank LOG, so audit hears nothing of what it traces or hands
-to a listener, and a record has no arguments that would tell which filter it is. Under observe
-USER_NOTIF outranks TRACE, and no such filter gets a listener; what one hands to a listener that is
-not there gets ENOSYS unheard, so the agent reads each filter and says of its installation whether
-it could (agent.observe.traced_calls). Under enforce-log a denial outranks both.
+TRACE and USER_NOTIF of such a filter outrank LOG, so audit has no record of calls that it traces or
+hands to a listener, and an installation's record has no arguments that would show what the filter
+does. Under observe, USER_NOTIF outranks TRACE, and no such filter gets a listener. Calls that one
+hands to a missing listener get ENOSYS unrecorded, so the agent reads each filter, and its record of
+the installation says whether the filter could (agent.observe.traced_calls). Under enforce-log a
+denial outranks both.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
 _INT = 0xFFFFFFFF
 _WAY_OUT = (
-    "which can hide calls from audit; observe sees what they trace, or where a program needs a "
-    "listener of its own enforce-log."
+    "which can hide calls from audit; use observe, which receives the calls that they trace, or "
+    "enforce-log if a program needs its own listener."
 )
-_HIDES = 1  # in the code of an installation that a listener's agent tells of
+_HIDES = 1  # in the code of an installation that the agent reports
 
 
 class Carried(NamedTuple):
-    """How many of a container's processes carry filters of their own now, and of how many."""
+    """How many of a container's `looked` processes carry their own filters now."""
 
     processes: int
     looked: int
@@ -47,12 +48,12 @@ NONE = Carried(0, 0)
 
 
 class Installed(NamedTuple):
-    """What is known of a workload's own filters.
+    """A workload's own filters, as far as known.
 
-    `programs` are who installed them, in whatever mode; `hiding` those of them in audit; `hidden`
-    are the containers in audit whose calls audit may not have heard of. `is_observed`: the newest
-    container was in observe, and what the others hid was seen there. `unheard` are programs in
-    observe whose filter may hand calls to a listener that is not there.
+    `programs` installed them, in any mode; `hiding` are those in audit; `hidden` are the containers
+    in audit whose calls may lack records. `is_observed`: the newest container was in observe, so
+    what the others hid was recorded there. `unheard` are programs in observe whose filter may hand
+    calls to a listener that does not exist.
     """
 
     programs: Counter[str]
@@ -60,27 +61,27 @@ class Installed(NamedTuple):
     carried: Carried
     hidden: list[Container]
     is_observed: bool
-    unheard: Counter[str] = Counter()  # noqa: RUF012 - nobody changes it
+    unheard: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
 
     @property
     def sentences(self) -> list[str]:
-        """Say why calls may be missing, [] if nothing says so."""
+        """Sentences on why calls may be missing, [] if none may be."""
         found = [f"{self._who()}, {_WAY_OUT}"] if self.hidden and not self.is_observed else []
         if self.unheard:
             found.append(
                 f"its programs installed filters ({_shown(self.unheard)}) that may hand calls to a "
-                "listener which is not there: observe does not hear of those."
+                "listener that does not exist: observe does not receive those; use enforce-log."
             )
         return found
 
     def telling(self, group: list[Container]) -> list[Container]:
-        """Return those of a workload's containers that tell what it calls."""
+        """Return those of a workload's containers whose records show what it calls."""
         return [one for one in group if one not in self.hidden] if self.is_observed else group
 
     def _who(self) -> str:
         if not self.hiding:
             number, looked = self.carried
-            return f"{number} of the {looked} processes there now have filters of their own"
+            return f"{number} of its {looked} running processes have filters of their own"
         return f"its programs installed filters of their own ({_shown(self.hiding)})"
 
     def as_json(self) -> Json:
@@ -94,7 +95,7 @@ class Installed(NamedTuple):
 
 
 def _shown(programs: Counter[str]) -> str:
-    """Return how often and by whom, in words."""
+    """Return how often and by which programs, in words."""
     names = [name for name, _ in programs.most_common()]
     shown = ", ".join(map(text.word, names[:_MOST_SHOWN]))
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
@@ -106,7 +107,7 @@ def of(
     profile_of: Callable[[Record], Filter | str],
     carried: Callable[[Container], Carried],
 ) -> Installed:
-    """Return what is known of the own filters of a workload's containers."""
+    """Return the own filters of a workload's containers."""
     containers = list(group)
     programs: Counter[str] = Counter()
     hiding: Counter[str] = Counter()
@@ -127,13 +128,13 @@ def of(
 
 
 def _is_observed(containers: list[Container]) -> bool:
-    """Return whether the newest container was in observe, which hears of all, and was watched."""
+    """Return whether the newest container was in observe, which receives all, and was watched."""
     newest = max(containers, key=lambda one: one.begin)
     return newest.record.mode == modes.OBSERVE and newest.watched > 0
 
 
 def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[str]:
-    """Return who installed filters; with `only` those whose code has that beside the action."""
+    """Return the programs that installed filters; with `only`, those with that bit in the code."""
     found: Counter[str] = Counter()
     if isinstance(profile, str):
         return found
@@ -146,8 +147,8 @@ def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[st
 def is_one(call: Call, profile: Filter) -> bool:
     """Return whether a call installed a filter, or tried to.
 
-    Without arguments a record tells that of a call which the profile lets through: only this is
-    logged of it. Of a prctl that it denies nobody knows what it was for; seccomp has one purpose.
+    A record has no arguments. If the profile lets the call through, it was logged only because it
+    installs a filter. A denied prctl may have had any purpose; seccomp has only this one.
     """
     name = _name(call)
     if name is None or call.code & actions.ACTION_MASK not in (outcomes.LOG, outcomes.NOTIFY):
@@ -159,7 +160,7 @@ def is_one(call: Call, profile: Filter) -> bool:
 
 
 def _name(call: Call) -> str | None:
-    """Return which of these calls it is, None if it is none."""
+    """Return the call's name if it can install filters, else None."""
     abi = outcomes.abi_of(call.arch, call.number)
     if abi is None:
         return None

@@ -1,7 +1,7 @@
-"""Calls as they happen: from the kernel itself, and from the agent's store what only it is told.
+"""Live calls: from the kernel's audit, and from the agent's store those that only it receives.
 
-The kernel's audit goes to whoever listens, so that an agent beside us takes nothing away. Calls in
-observe mode go to the agent alone: they are read from its store, as soon as it has written them.
+The kernel sends audit records to every listener, so that a running agent takes nothing away. Calls
+in mode observe go to the agent alone: they are read from its store as soon as it has written them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _USER_NOTIF = 0x7FC00000
 
 
 class Seen(NamedTuple):
-    """Calls of one kind since the last look; `key` is None where nobody knows whose."""
+    """Calls of one kind since the last look; `key` is None if their container is unknown."""
 
     time: float
     key: Key | None
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
 
 
 class Watching:
-    """Looks at kernel and store. Raises sources.Unavailable without the kernel's audit."""
+    """Reads kernel and store. Raises sources.Unavailable without the kernel's audit."""
 
     def __init__(self, places: Places) -> None:
         self._live = Live()
@@ -46,15 +46,15 @@ class Watching:
         self._changed: dict[str, float] = {}
         self._counts: dict[str, dict[Call, int]] = {}
         for _ in self._stored():
-            pass  # what was there before is no news
+            pass  # older calls are not news
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the sockets."""
         self._live.close()
         self.tree.close()
 
     def look(self, seconds: float) -> tuple[list[Seen], list[Lost]]:
-        """Wait so long, and return what happened meanwhile, calls of one kind together."""
+        """Wait so long, and return calls and losses meanwhile, calls of one kind together."""
         found: dict[tuple[Key | None, Call], list[float]] = {}
         lost: list[Lost] = []
         end = time.monotonic() + seconds
@@ -69,7 +69,7 @@ class Watching:
 
     def _read(self, found: dict[tuple[Key | None, Call], list[float]], lost: list[Lost]) -> None:
         records = self._live.read()
-        lost += self.tree.read()  # news of processes come before what they did
+        lost += self.tree.read()  # after the records: it must know the processes that made them
         for record in records:
             if isinstance(record, Lost):
                 lost.append(record)
@@ -80,7 +80,7 @@ class Watching:
                 found.setdefault((key, call), []).append(record.time)
 
     def _stored(self) -> Iterator[Seen]:
-        """Yield what the agent has counted since of calls with arguments: the observed ones."""
+        """Yield calls with arguments, the observed ones, that the agent has counted since."""
         try:
             entries = list(os.scandir(f"{self._directory}/containers"))
         except OSError:

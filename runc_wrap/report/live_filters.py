@@ -1,7 +1,7 @@
-"""Live processes that carry more seccomp filters than their container's runtime loaded.
+"""Running processes that carry more seccomp filters than their container's runtime loaded.
 
-For containers whose filter does not tell of installations, as those of releases before, it is all
-there is: a look at what is there now.
+For containers whose filter does not log installations, such as those of earlier releases, this is
+the only evidence: it shows the present processes only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
-    """Return for each of these containers that is there how many of its processes do."""
+    """Return for each of these containers that runs how many of its processes do."""
     there = [(key, record, pid) for key, record in records if (pid := _first(key))]
     if not there:
         return {}

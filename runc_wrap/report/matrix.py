@@ -1,7 +1,7 @@
-"""The picture of workloads against calls: what stands in which cell, and where.
+"""Lays out the picture of workloads against calls: its cells and labels, with their positions.
 
 Lengths are in CSS pixels. Only workloads with calls are drawn. A picture has at most ROWS and
-COLUMNS; one further row or column then stands for all the others and says how many they are.
+COLUMNS; one further row or column then stands for all others and says how many they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-UNKNOWN = "unknown"  # what the call would get is not known
+UNKNOWN = "unknown"  # the call's outcome is not known
 WORST_FIRST = ("denied", "depends", "degrades", UNKNOWN)
 ROWS, COLUMNS = 60, 40
 CELL, ROW, HEADER, SLANT, MARGIN = 30, 36, 132, 84, 8
@@ -27,13 +27,13 @@ _WORDS = {
     "denied": "denied",
     "depends": "depends on arguments",
     "degrades": "degrades",
-    UNKNOWN: "not known what it would get",
+    UNKNOWN: "outcome unknown",
 }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one workload, or the rest of them, met at one call."""
+    """The outcome of one call for one workload, or for the rest of them."""
 
     x: int
     y: int
@@ -65,7 +65,7 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Of the part with cells; the slanted names of the last columns reach beyond them."""
+        """Of the part with cells; the slanted names of the last columns reach beyond it."""
         return len(self.columns) * CELL + SLANT
 
     @property
@@ -75,7 +75,7 @@ class Picture:
 
 
 def picture(workloads: Sequence[Json]) -> Picture:
-    """Lay out workloads, as page.view makes them: worst first, each with its calls."""
+    """Lay out workloads from html.view: worst first, each with its calls."""
     shown = [one for one in workloads if one["calls"]]
     columns = _columns(shown)
     rows, more_rows = shown[:ROWS], len(shown[ROWS:])
@@ -98,7 +98,7 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def _columns(workloads: Sequence[Json]) -> list[tuple[str, str]]:
-    """Return (call, ABI) of the columns, what most workloads met first."""
+    """Return (call, ABI) of the columns, those of most workloads first."""
     met = Counter(key for one in workloads for key in {_key(call) for call in one["calls"]})
     return sorted(met, key=lambda key: (-met[key], key))
 

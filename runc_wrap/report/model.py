@@ -1,4 +1,4 @@
-"""What is known of a workload, and how it is shown: containers, calls, its verdict."""
+"""A workload in a report: its containers, calls and verdict, and their JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 @dataclass(slots=True)
 class Row:
-    """One call of a workload, and what it would get."""
+    """One call of a workload, and its outcome under enforce."""
 
     abi: str
     syscall: str
@@ -43,13 +43,13 @@ class Row:
     has_args: bool = True
 
     def words(self, limit: int = argument_names.MOST) -> str:
-        """Return the call, with so many kinds of arguments where they are known by name."""
+        """Return the call, with up to `limit` kinds of arguments that have names."""
         return argument_names.words(self.syscall, self.args if self.has_args else (), limit)
 
     def as_json(self) -> Json:
-        """Return it as `report --json` shows it; `args` is null where they are not known.
+        """Return it as `report --json` shows it; `args` is null if they are unknown.
 
-        `arguments` are those by name, [] for a call whose arguments have none.
+        `arguments` are those by name, [] for a call whose arguments have no names.
         """
         programs = sorted(self.programs, key=lambda name: (-self.programs[name], name))
         return {
@@ -69,7 +69,7 @@ class Row:
 
 
 class Lost(NamedTuple):
-    """How many records were lost, or that there were so many at least or at most, and when."""
+    """How many records were lost, exactly, at least or at most, and when."""
 
     records: int
     at_least: bool
@@ -86,7 +86,7 @@ class Lost(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Return that and when they were lost, "" where nothing was."""
+        """Return how many were lost and when, "" if none were."""
         if not self.end:
             return ""
         begin, end = (coverage.rfc3339(one) if one else None for one in (self.begin, self.end))
@@ -98,9 +98,9 @@ class Lost(NamedTuple):
 
 
 class Doubts(NamedTuple):
-    """What may be missing: lost records, calls of nobody known, those beyond the kinds kept.
+    """What may be missing: lost records, unattributed calls, calls beyond the kinds kept.
 
-    `flagless`: clone3 was seen without its flags, and so without what it was for.
+    `flagless`: clone3 was recorded without its flags, so its purpose is unknown.
     """
 
     lost: Lost
@@ -118,7 +118,7 @@ class Doubts(NamedTuple):
         if self.dropped:
             found += f"; {coverage.counted(self.dropped, 'call')} beyond the kinds that are kept"
         if self.flagless:
-            found += "; whether clone3 was to make namespaces is not known (observe tells)"
+            found += "; whether clone3 was to make namespaces is unknown (observe shows it)"
         return found
 
 
@@ -126,8 +126,8 @@ class Doubts(NamedTuple):
 class Judged:
     """One workload with its verdict; `filter` is the profile of its newest container.
 
-    `shares_name`: the image alone tells it from another one. `runtimes` are calls of the runtime
-    itself, which are no part of the verdict. `own_filters` are those that its programs installed.
+    `shares_name`: only the image distinguishes it from another. `runtimes` are the runtime's own
+    calls, which do not count for the verdict. `own_filters` are those that its programs installed.
     """
 
     workload: Workload
@@ -146,18 +146,18 @@ class Judged:
 
     @property
     def name(self) -> str:
-        """What `suggest` calls it: by its image too, where that alone tells it from another one."""
+        """Its name for `suggest`, with its image if only that distinguishes it from another."""
         whose = self.workload
         return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
 
     @property
     def running(self) -> int:
-        """How many of its containers still are."""
+        """How many of its containers are running."""
         return sum(one.is_there for one in self.containers)
 
     @property
     def is_calm(self) -> bool:
-        """Return whether it is enforced, and nothing is known that somebody should look at."""
+        """Return whether it is enforced, and nothing known needs attention."""
         enforced = all(one.record.mode in ENFORCED for one in self.containers)
         unseen = self.verdict is None and not any(one.looks for one in self.containers)
         return enforced and (self.verdict == outcomes.SAFE or (unseen and not self.rows))
@@ -195,7 +195,7 @@ class Judged:
 
 
 def add(rows: dict[tuple[int, int], Row], call: Call, tally: Tally, outcome: Outcome) -> None:
-    """Count calls of one kind in the row of their syscall, whose outcome is the worst of them."""
+    """Count calls of one kind in their syscall's row, whose outcome is the worst of all."""
     key = (call.arch, call.number)
     row = rows.get(key)
     counted = Tally(tally.count, tally.first, tally.last)
@@ -229,17 +229,17 @@ def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
 
 
 def name_of(abi: Abi | None, number: int) -> str:
-    """Return a call's name, #number where its architecture is not known."""
+    """Return a call's name, #number if its architecture is unknown."""
     return f"#{number}" if abi is None else syscalls.name_of(abi, number & 0xFFFFFFFF)
 
 
 def place(verdict: str | None) -> int:
-    """Return where a verdict comes among the worst first; none comes last."""
+    """Return a verdict's place, the worst first; None comes last."""
     return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
 
 
 def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade: int) -> str:
-    """Return what a verdict is worth in words."""
+    """Return in words how much a verdict is worth."""
     if not watched:
         looks = any(one.looks for one in group)
         return "Nothing was watching." if looks else "Not watched: it is enforced."

@@ -1,4 +1,4 @@
-"""Evidence of this node: what the agent has stored, what logs hold beyond, and the verdicts."""
+"""This node's evidence: the agent's store, further records from logs, and the verdicts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ AUDIT_LOG, JOURNAL, RING = "audit.log", "journal", "kernel's ring"
 
 @dataclass(frozen=True)
 class Asked:
-    """Which sources to read beside the store; none given means those that this node has."""
+    """Which sources to read beside the store; without any, those that this node has."""
 
     logs: tuple[Path, ...] = ()
     journal: bool = False
@@ -58,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Report:
-    """The verdicts, the calls of nobody known, and sentences about what could not be read."""
+    """The verdicts, the unattributed calls, and sentences about what could not be read."""
 
     judged: list[Judged]
     strays: list[Row]
@@ -68,7 +68,7 @@ class Report:
 
 
 class _Timed:
-    """A source that remembers when its first and last record was."""
+    """A source that remembers the times of its first and last record."""
 
     def __init__(self, source: Source, name: str, begin: float | None, end: float) -> None:
         self._source = source
@@ -77,7 +77,7 @@ class _Timed:
         self.end = end
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield what the source does."""
+        """Yield the source's records and losses."""
         for item in self._source.read(since, until):
             if item.time:
                 self.begin = item.time if self.begin is None else min(self.begin, item.time)
@@ -86,7 +86,7 @@ class _Timed:
 
 
 def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
-    """Read all there is and judge. Raises OSError where ledger or store cannot be read."""
+    """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store."""
     said, notes = callers_scope.read(places.ledger)
     decided = callers_scope.merged(said)
     asked_agent = agent_flush.ask(places)
@@ -102,7 +102,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     obstacles = audit_health.warnings() if relies else []
     notes += obstacles
     silence = [one for one in obstacles if one != audit_health.UNREAD]
-    if not silence:  # else a log without records is no sign that there was nothing to record
+    if not silence:  # else a log without records does not show that there were no calls
         _watch(evidence, read)
     judging = verdict.Judging(
         profiles(places),
@@ -117,13 +117,13 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
 
 
 def _stored(directory: Path, notes: list[str]) -> Evidence:
-    """Return what the agent stored; a user is told that it is root's alone."""
+    """Return what the agent stored; for a user, note that only root may read it."""
     try:
         return evidence_files.load(directory)
     except PermissionError:
         if callers_scope.is_root():
             raise
-        notes.append("what the agent saw is root's to read: ask root for `runc-wrapctl report`")
+        notes.append("only root may read the agent's evidence: ask root for `runc-wrapctl report`")
         return Evidence()
 
 
@@ -135,15 +135,15 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
 
 
 def _seen(places: Places) -> dict[str, str]:
-    """Return why the agent that is there does not see a source, "" for those that it sees."""
+    """Return {source: why it delivers nothing, "" if it does} of the running agent."""
     try:
         return seen_sources.read(places.evidence)
-    except PermissionError:  # told already
+    except PermissionError:  # `_stored` has noted it
         return {}
 
 
 def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
-    """Return when the agent took in audit records: one that is there and sees still does."""
+    """Return when an agent took in audit records; a running one with audit still does."""
     intervals = [*evidence.watched.get(AUDIT, ())]
     if intervals and seen.get(AUDIT) == "":
         intervals.append((max(end for _, end in intervals), inf))
@@ -151,13 +151,13 @@ def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
 
 
 def _first(decided: Ledger) -> float:
-    """Return when the first container began that the ledger knows."""
+    """Return the start of the first container in the ledger."""
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
     return min((coverage.epoch(one) or 0.0 for one in starts), default=inf)
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:
-    """Return what finds the profile of a record under enforce; it remembers."""
+    """Return a caching function that finds a record's profile under enforce."""
     found = Profiles(places.prefix)
     remembered: dict[tuple[str | None, ...], Filter | str] = {}
 
@@ -193,21 +193,21 @@ def take_in(
             else:
                 evidence.add(present.container_of(item.pid, item.time), item)
     except Unavailable:
-        pass  # notes tell of each
+        pass  # `notes` has each
 
 
 def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
-    """Note when these sources would have had what happened."""
+    """Note the intervals that these sources cover."""
     for one in sources:
         if one.begin is not None and one.begin < one.end:
             evidence.add_watched(one.name, one.begin, one.end)
 
 
 class _Unwatched:
-    """What a source has of the times in which no agent took it in.
+    """A source restricted to the times in which no agent took it in.
 
-    `first` is when the first container began that is known: what was lost before is no loss. It is
-    known to the second, so what was lost in the second in which an agent began is none either.
+    `first` is the start of the first known container: earlier losses do not count. It is known to
+    the second, so losses in the second in which an agent started do not count either.
     """
 
     def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
@@ -216,7 +216,7 @@ class _Unwatched:
         self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield records and losses of those times."""
+        """Yield records and losses in those times."""
         for item in self._source.read(since, until):
             if isinstance(item, Lost):
                 if lost := unwatched_part(item, self._no_loss):
@@ -228,8 +228,8 @@ class _Unwatched:
 def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
     """Return a loss without the times at its ends that an agent watched, None if nothing is left.
 
-    What a source lost while an agent watched, the agent has. How much of the rest it was is not
-    known: as much as in all, at most.
+    The agent has what a source lost while it watched. How many of the records were lost in the rest
+    is unknown: at most all of them.
     """
     begin, end = lost.time if lost.begin is None else lost.begin, lost.time
     for a, z in sorted(watched):
@@ -240,10 +240,10 @@ def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
 
 
 def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterator[_Timed]:
-    """Yield what was asked for; else audit.log, without that the kernel's ring.
+    """Yield the sources asked for; else audit.log, or without that the kernel's ring.
 
-    Of the ring only what was while no agent watched: what that has taken in, or is just taking in,
-    it knows better. A syslog must be asked for: any local user writes into it under any name.
+    The ring counts only while no agent watched: the agent knows better what it has taken in or is
+    taking in. A syslog must be asked for: any local user may write into it under any name.
     """
     if asked.logs or asked.journal:
         for path in asked.logs:
@@ -258,7 +258,7 @@ def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterato
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is a file, or may be one: reading says whose it is to read."""
+    """Return whether there is or may be a file; reading it reports a missing permission."""
     try:
         return path.exists()
     except PermissionError:
@@ -266,7 +266,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _log(path: Path, name: str) -> _Timed:
-    """Return a log; it has watched from its oldest record of any kind to its last change."""
+    """Return a log; it covers the time from its oldest record of any kind to its last change."""
     begin, end = None, 0.0
     try:
         end = path.stat().st_mtime
@@ -274,13 +274,13 @@ def _log(path: Path, name: str) -> _Timed:
         with oldest.open("rb") as file:
             first = _HEADER.search(file.read(_BEGINNING))
         begin = float(first[1]) if first else None
-    except OSError:  # reading it says what is wrong
+    except OSError:  # reading it reports what is wrong
         pass
     return _Timed(log_files.Log(path), name, begin, end)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
-    """Yield what auditd's rotation made: audit.log.1 is newer than audit.log.2."""
+    """Yield auditd's rotated files with their numbers: audit.log.1 is newer than audit.log.2."""
     for one in path.parent.glob(f"{path.name}.*"):
         number = one.name.removeprefix(f"{path.name}.")
         if number.isdecimal() and len(number) <= 3:  # noqa: PLR2004 - auditd keeps 999 at most
@@ -290,11 +290,11 @@ def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
 def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
     for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
         if number:
-            yield f"{number} {what} are damaged and were passed over"
+            yield f"{number} {what} are damaged and were skipped"
     lost = sum(map(loss_intervals.total, evidence.lost.values()))
     if lost:
         why = "; ".join(sorted({why for _, why in evidence.lost}))
-        yield f"{lost} records were lost ({why}): what they told is not in this report"
+        yield f"{lost} records were lost ({why}): their calls are not in this report"
     unknown = [key for key in evidence.containers if key not in decided.records]
     if unknown:
         yield f"evidence of {len(unknown)} containers that the ledger no longer knows is left out"

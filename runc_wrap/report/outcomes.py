@@ -1,10 +1,10 @@
-"""What a call that was seen would get under enforce: an error, a signal, or that depends.
+"""What a recorded call would get under enforce: an error, a signal, or it depends.
 
-Audit records have no arguments. Where a profile looks at them, all that it could answer is tried;
-what it lets through needs no record. A call that was logged was not let through, but the record
-does not say with which arguments, and so not whether the profile could be told to allow just those.
+Audit records have no arguments. If a profile compares them, all its possible answers are tried;
+calls that it lets through leave no record. A logged call was not let through, but the record does
+not say with which arguments, and so not whether the profile could allow just those.
 
-Where clone3 gets ENOSYS, C libraries call clone instead: what that gets is what a program gets
+If clone3 gets ENOSYS, C libraries call clone instead: the program gets what clone gets
 (glibc:sysdeps/unix/sysv/linux/clone-internal.c). In observe clone3's first argument is its flags.
 """
 
@@ -28,16 +28,14 @@ WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
 LOG = 0x7FFC0000
 NOTIFY = 0x7FC00000
 _LET_THROUGH = (actions.ALLOW, LOG)
-# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that is clone3's and unshare's alone
+# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that only clone3 and unshare take
 _NEWTIME = 0x80
 NAMESPACES = 0x7E020000 | _NEWTIME
 _NO_FLAGS = (
     "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
     "not for new namespaces"
 )
-_FLAGS_UNKNOWN = (
-    "ENOSYS; flags are not known, and with those for new namespaces clone is denied too"
-)
+_FLAGS_UNKNOWN = "ENOSYS; flags are unknown, and with those for new namespaces clone is denied too"
 _ARGUMENTS = 6
 _MOST_TRIED = 512
 _BITS = 64
@@ -54,20 +52,20 @@ Six = tuple[int, int, int, int, int, int]
 
 
 class Filter(Protocol):
-    """What a profile does once loaded (runc_wrap.filters.expectation.Expectation)."""
+    """A profile's behaviour once loaded (runc_wrap.filters.expectation.Expectation)."""
 
     def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""
 
     def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
-        """Return the conditions that the outcome depends on."""
+        """Return the conditions on which the outcome depends."""
 
 
 class Outcome(NamedTuple):
     """What a call gets; `verdict` SAFE means that it is let through.
 
-    `errno` is a name, None for what is no error, or where several are possible; `how` in words.
-    `codes` are those that it can get, without being let through.
+    `errno` is a name, None if it is no error or if several are possible; `how` in words. `codes`
+    are those that it can get without being let through.
     """
 
     verdict: str
@@ -77,7 +75,7 @@ class Outcome(NamedTuple):
 
 
 def abi_of(arch: int, number: int) -> Abi | None:
-    """Return the ABI that a number is a number of, None for an architecture that is not known."""
+    """Return the ABI of a call's number, None for an unknown architecture."""
     native = next((abi for abi in ABIS.values() if abi.token == abi.audit == arch), None)
     if native is ABIS["x86_64"] and number >= 0 and number & X32_BIT:
         return ABIS["x32"]
@@ -96,7 +94,7 @@ def of(call: Call, profile: Filter) -> Outcome:
 
 
 def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: Outcome) -> Outcome:
-    """Return what a program gets whose clone3 gets ENOSYS."""
+    """Return what a program gets if its clone3 gets ENOSYS."""
     flags = call.args[0] if call.args else None
     if flags is None:
         if call.code & actions.ACTION_MASK == NOTIFY:
@@ -146,7 +144,7 @@ def _how(code: int) -> str:
 
 
 def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[Six]:
-    """Yield arguments that between them meet each condition and do not; known ones stay."""
+    """Yield arguments that together meet and fail each condition; known ones stay."""
     values: list[set[int]] = [{0} for _ in range(_ARGUMENTS)]
     for condition in (one for rule in rules for one in rule):
         values[condition.index] |= _around(condition)

@@ -1,12 +1,12 @@
-"""How many calls of nobody known may be a workload's own: those take `safe` from it.
+"""How many unattributed calls may be a workload's own: with any, it is not `safe`.
 
-A record has no more of its process than a pid. It may be of a container if it was written while
-that ran, if the action in it is one that the container's mode leads to, and if the profile does not
-let the call through: what it lets through, another filter has logged, unless it installs a filter
-(report.installed_filters). Where the end of a container is not known, it may have run until now.
+A record identifies its process only by a pid. It may belong to a container if it was written while
+the container ran, if the container's mode can lead to its action, and if the profile does not let
+the call through: otherwise another filter has logged it, unless it installs a filter
+(report.installed_filters). If the end of a container is unknown, it may have run until now.
 
-What would not be a proof is not looked at: the program's path is as its own root has it, and may
-have been removed; loginuid and session are what any process without them may give itself.
+What proves nothing is ignored: the program's path is relative to its own root and may have been
+removed; any process without a loginuid and session may set them itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (NOTIFY,), modes.ENFORCE_LOG: (L
 
 
 class Suspicion:
-    """Counts them for one workload after the other; calls before `since` are left out."""
+    """Counts such calls for each workload; calls before `since` are left out."""
 
     def __init__(
         self, strays: Strays, profile_of: Callable[[Record], Filter | str], since: float = 0.0
@@ -46,7 +46,7 @@ class Suspicion:
         self._known: dict[tuple[Kind, Kind], bool] = {}
 
     def count(self, group: Iterable[Container]) -> int:
-        """Return how many calls may have been made by one of these containers."""
+        """Return how many calls may be these containers'."""
         lives: dict[Kind, list[Interval]] = defaultdict(list)
         records: dict[Kind, Record] = {}
         for one in group:
@@ -86,10 +86,10 @@ class Suspicion:
 
 
 def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
-    """Return whether a filter of this mode may have led to a record; `outcome` None: not known.
+    """Return whether a filter of this mode may have led to a record; `outcome` None: unknown.
 
-    What `clone3` gets is expected and takes nothing from `safe` where it is known to be the
-    container's: nor does it here.
+    ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,
+    and so not here.
     """
     action = call.code & actions.ACTION_MASK
     known = set() if outcome is None else {code & actions.ACTION_MASK for code in outcome.codes}

@@ -1,23 +1,23 @@
 """The verdict for each workload: what would break if its containers were under enforce.
 
-    denied     a call was seen that would get an error other than ENOSYS, or a signal
-    depends    a call was seen that the profile answers by its arguments, which are not known
-    degrades   calls were seen that would get ENOSYS, which programs fall back from
-    safe       somebody watched, and no such call was seen, clone3 with ENOSYS apart: engines' own
-               defaults answer so for every thread that is begun, and C libraries then use clone.
-               Whether it was to make namespaces, which clone then may not, is known in observe, and
-               in audit by those that it began (evidence.attribution.child_namespaces); else
-               `confidence` says so
-    None       nobody can tell: nothing was watching, records were lost while one of them ran, what
-               was seen has been cleared, or is damaged, more than is kept or of a profile that is
-               gone, may not be all as programs in audit have filters of their own, or calls of
-               nobody known may be its own (report.unattributed_doubt), and the rest no worse than
-               degrades; or they are enforced already
+    denied     a call was made that would get an error other than ENOSYS, or a signal
+    depends    a call was made that the profile answers by its arguments, which are unknown
+    degrades   calls were made that would get ENOSYS, after which programs fall back
+    safe       the containers were watched, and no such call was made, except clone3 with ENOSYS:
+               engines' own defaults answer so to the start of every thread, and C libraries then
+               use clone. Whether clone3 was to make namespaces, for which clone may be denied, is
+               known in observe, and in audit by its children
+               (evidence.attribution.child_namespaces); else `confidence` says so
+    None       unknown: nothing was watching, records were lost while one of them ran, evidence was
+               cleared, is damaged, exceeds what is kept or belongs to a profile that no longer
+               exists, may be incomplete as programs in audit have filters of their own, or
+               unattributed calls may be its own (report.unattributed_doubt), and the rest is no
+               worse than degrades; or all are already enforced
 
-The first of these that holds is the workload's. What the runtime itself called before the
-container's program began has no part in it, and is shown apart. What "safe" is worth is in
-`confidence`: how long one was watched, how many were at all, and whether records were lost
-meanwhile or belong to nobody known.
+The first of these that holds is the workload's. The runtime's own calls before the container's
+program started do not count, and are shown apart. `confidence` says what "safe" is worth: how long
+containers were watched, how many of them, and whether records were lost meanwhile or are
+unattributed.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ if TYPE_CHECKING:
     from runc_wrap.report.workloads import Workload
 
 OBSERVE = "observe"
-_PROCESSES = "processes"  # a source that sees no calls
+_PROCESSES = "processes"  # a source without calls
 UNKNOWN = Outcome("", None, "not known", frozenset())
 _BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _CROWDED = "it made more kinds of calls than are kept."
 _STRAY = "{} of no known container came meanwhile, which may have been its own."
-_SECOND = 1.0  # the ledger's times are whole ones
+_SECOND = 1.0  # the ledger's times are whole seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What judging needs from outside.
+    """The inputs of a verdict beside ledger and evidence.
 
-    `profile_of` returns the decided profile under enforce, or a sentence why it is not known;
-    `is_there` tells whether a container still is; `since` leaves out what was before; `silence`
-    says why audit records do not come; `carried` what live processes have of own filters.
+    `profile_of` returns the decided profile under enforce, or a sentence why it is unknown;
+    `is_there` returns whether a container still runs; evidence before `since` is left out;
+    `silence` says why audit records do not come; `carried` counts processes with own filters.
     """
 
     profile_of: Callable[[Record], Filter | str]
@@ -75,7 +75,7 @@ class Judging:
     carried: Mapping[Key, Carried] = field(default_factory=dict)
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
-        """Return the workloads that we confine, the worst first."""
+        """Return the workloads that are confined, the worst first."""
         groups: dict[Workload, list[Container]] = defaultdict(list)
         suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
         for key, record in ledger.records.items():
@@ -116,8 +116,8 @@ class Judging:
         apart: dict[tuple[int, int], Row] = {}
         problems: list[str] = []
         for one in group:
-            problems += self._tell(one.record, one.seen, rows)
-            self._tell(one.record, one.seen.runtimes, apart)
+            problems += self._add_calls(one.record, one.seen, rows)
+            self._add_calls(one.record, one.seen.runtimes, apart)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
         own = installed_filters.of(group, self.profile_of, self._carried)
         telling = own.telling(group)
@@ -126,7 +126,7 @@ class Judging:
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
         grade = coverage.grade(watched, doubtful=bool(lost.end or stray or dropped))
-        problems += [*self._troubles(group, evidence), *own.sentences]
+        problems += [*self._gaps(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
         problems += [_STRAY.format(coverage.counted(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
@@ -151,8 +151,8 @@ class Judging:
     def _carried(self, one: Container) -> Carried:
         return self.carried.get(one.record.key, installed_filters.NONE)
 
-    def _troubles(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
-        """Yield why more may have been seen than the evidence says."""
+    def _gaps(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
+        """Yield sentences on why the evidence may be incomplete."""
         looking = [one for one in group if one.looks]
         if any(one.seen.dropped for one in looking):
             yield _CROWDED
@@ -167,10 +167,9 @@ class Judging:
         return "nothing was watching while its containers ran."
 
     def _watched(self, one: Container, start: float, evidence: Evidence) -> float:
-        """Return for how long this container's calls would have been seen since its last start.
+        """Return for how long this container's calls would have been recorded since its last start.
 
-        Nobody knows when its former lives ended: rather too little than time in which it did not
-        run.
+        When its earlier runs ended is unknown: better too little than time in which it did not run.
         """
         if not one.looks:
             return 0.0
@@ -184,7 +183,7 @@ class Judging:
         return coverage.length(coverage.overlap(times, begin, one.end))
 
     def _lost(self, group: list[Container], evidence: Evidence) -> Lost:
-        """Return what was lost while one of these ran, or nobody knows when."""
+        """Return what was lost while one of these ran, or at an unknown time."""
         found: dict[tuple[tuple[str, str], Hole], None] = {}
         for one in group:
             begin, end = max(one.begin, self.since), _latest_end(one, evidence)
@@ -203,13 +202,15 @@ class Judging:
         )
 
     def _cleared(self, one: Container, evidence: Evidence) -> float:
-        """Return until when evidence of a container is gone; one that still is keeps its own."""
+        """Return until when a container's evidence was removed; running ones keep theirs."""
         if one.is_there and not one.restarts:
             return 0.0
         return evidence.cleared(one.record.key)
 
-    def _tell(self, record: Record, seen: Tallies, rows: dict[tuple[int, int], Row]) -> list[str]:
-        """Add a container's calls to the workload's; return why it cannot be told what they get."""
+    def _add_calls(
+        self, record: Record, seen: Tallies, rows: dict[tuple[int, int], Row]
+    ) -> list[str]:
+        """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
         calls = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
         if not calls:
             return []
@@ -228,17 +229,17 @@ class Judging:
 
 
 def _is_idle_sandbox(one: Container) -> bool:
-    """Return whether it is a pod's sandbox, of which no call was seen.
+    """Return whether it is a pod's sandbox without any recorded call.
 
-    Engines leave a container of a pod without a name where it is the sandbox, whose program only
-    waits; one of a privileged pod gets a profile as it asks for no privileges itself.
+    Engines give the sandbox of a pod, whose program only waits, no container name; that of a
+    privileged pod gets a profile, as it asks for no privileges itself.
     """
     record = one.record
     return bool(record.pod) and record.container is None and not one.seen.calls
 
 
 def is_ours(call: Call, outcome: Outcome) -> bool:
-    """Return whether a record is about our filter: programs have filters of their own."""
+    """Return whether a record comes from our filter: programs have their own filters."""
     if outcome.verdict == SAFE:
         return False
     action = call.code & actions.ACTION_MASK
@@ -246,7 +247,7 @@ def is_ours(call: Call, outcome: Outcome) -> bool:
 
 
 def strays(seen: Tallies) -> list[Row]:
-    """Return the calls that belong to no known container; what they would get is not known."""
+    """Return the calls of no known container; their outcome is unknown."""
     rows: dict[tuple[int, int], Row] = {}
     for call, tally in seen.calls.items():
         add(rows, call, tally, UNKNOWN)
@@ -254,9 +255,9 @@ def strays(seen: Tallies) -> list[Row]:
 
 
 def _order(one: Judged) -> tuple[bool, int, int, int, str]:
-    """Order by consequence: what breaks, what nobody can tell, what degrades, what is safe.
+    """Order by consequence: what breaks, what is unknown, what degrades, what is safe.
 
-    Among equals what still runs comes first, then what calls most; what is enforced comes last.
+    Among equals, running workloads come first, then those with most calls; enforced ones last.
     """
     calls = sum(row.tally.count for row in one.rows)
     return (one.is_calm, _BY_CONSEQUENCE.index(one.verdict), -one.running, -calls, one.name)
@@ -268,14 +269,14 @@ def _verdict(
     problems: list[str],
     unwatched: str | None,
 ) -> tuple[str | None, str | None]:
-    """Return the verdict, and why there is none."""
+    """Return the verdict, and the reason if there is none."""
     unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
-    told = [row.verdict for row in unexpected if row.verdict]
+    verdicts = [row.verdict for row in unexpected if row.verdict]
     hiding = next((one for one in problems if one != _CLEARED), None)
-    if hiding and not {DENIED, DEPENDS}.intersection(told):
+    if hiding and not {DENIED, DEPENDS}.intersection(verdicts):
         return None, f"Unknown: {hiding}"
-    if told:
-        return min(told, key=place), None
+    if verdicts:
+        return min(verdicts, key=place), None
     if problems and unwatched:
         return None, f"Unknown: {problems[0]}"
     if not any(one.looks for one in group):
@@ -286,17 +287,17 @@ def _verdict(
 
 
 def _concerns(source: str, one: Container) -> bool:
-    """Return whether a source has a container's calls, or says whose they are.
+    """Return whether a source has a container's calls, or attributes them.
 
-    What is sent to a listener never reaches audit, and the other way round.
+    Calls sent to a listener never reach audit, and the other way round.
     """
     return (source == OBSERVE) == (one.record.mode == OBSERVE)
 
 
 def _latest_end(one: Container, evidence: Evidence) -> float:
-    """Return when a container had ended at the latest.
+    """Return the latest time at which a container ended.
 
-    An end that nobody saw was before the next life of who looks, which finds it gone.
+    An end that was not noticed came before the next agent started, which finds it missing.
     """
     if one.is_there or (one.seen.ended or 0.0) > one.end - _SECOND:
         return one.end

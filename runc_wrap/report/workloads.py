@@ -1,15 +1,15 @@
-"""Which containers are one workload: those that somebody wrote down once and that come again.
+"""Groups containers into workloads: instances of the same definition.
 
-In Kubernetes that is (namespace, pod name without what its owner appended, container, image):
+In Kubernetes a workload is (namespace, pod name without its owner's suffix, container, image):
 
     web-7d9c8b5f6-x2k4p         Deployment: a ReplicaSet's hash and five random characters -> web
     agent-x2k4p                 DaemonSet, Job, ReplicaSet of its own                      -> agent
     backup-29384756-x2k4p       CronJob: the minute, then the Job's random characters      -> backup
     db-0                        StatefulSet: an ordinal                                    -> db
 
-Random characters and hashes are from alphabets of their own (apimachinery util/rand), so words are
-rarely taken for them; a pod of one's own called redis-6 is reported as redis. Elsewhere it is the
-container's name with its image; without a name the image alone; without either, the id.
+Random characters and hashes use special alphabets (apimachinery util/rand), so words are rarely
+taken for them; a bare pod called redis-6 is reported as redis. Elsewhere it is the container's name
+with its image; without a name the image alone; without either, the id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from runc_wrap.ledger.record import Record
 
-# SafeEncodeString of decimal digits has these ten characters alone
+# SafeEncodeString maps decimal digits to these ten characters
 _RANDOM = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}")
 _HASH = re.compile(r"(.+)-[bcdf4-9]{5,10}")
 _MINUTE = re.compile(r"(.+)-\d{8}")
@@ -29,7 +29,7 @@ _SHORT = 12  # of an id's characters, as engines show them
 
 
 class Workload(NamedTuple):
-    """Whose containers these are; what is not known is None."""
+    """The names that containers share; None if unknown."""
 
     namespace: str | None
     pod: str | None
@@ -38,7 +38,7 @@ class Workload(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What people call it: namespace/pod/container, or the image."""
+        """The name to show: namespace/pod/container, or the image."""
         parts = [part for part in self[:3] if part]
         return "/".join(parts) or self.image or "-"
 
@@ -53,7 +53,7 @@ def of(record: Record) -> Workload:
 
 
 def without_owner(pod: str) -> str:
-    """Return a pod's name without what its owner appended."""
+    """Return a pod's name without its owner's suffix."""
     random = _RANDOM.fullmatch(pod)
     if random is None:
         ordinal = _ORDINAL.fullmatch(pod)

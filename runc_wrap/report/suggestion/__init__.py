@@ -1,1 +1,1 @@
-"""What to write so that a workload keeps what it uses: a profile, a policy snippet."""
+"""Suggestions that let a workload keep what it uses: a profile, a rule, an annotation."""

@@ -1,15 +1,16 @@
-"""What a profile should not allow because somebody asked for it: calls, and why each. Data.
+"""Calls that a profile should not allow merely because a workload made them, and why. Data.
 
-Evidence is what a workload did, and a workload may have been attacked: a call that leads out of a
-container, or into parts of the kernel with many holes, is no need until somebody says so.
+Evidence shows what a workload did, and a workload may have been attacked: a call that leads out of
+a container, or into parts of the kernel with many vulnerabilities, is not a need until a person
+confirms it.
 
 As of November 2026. Sources: the table of significant calls that Docker's default profile blocks,
 with its reasons (docs.docker.com/engine/security/seccomp); systemd's groups @clock, @debug,
 @keyring, @module, @mount, @obsolete, @raw-io, @reboot and @swap (systemd.exec(5),
 SystemCallFilter=); for io_uring containerd's and moby's removal of it (moby pull request 46762) and
-Google's account of kernel exploits (security.googleblog.com, June 2023); the manual pages, where
-nothing else is named. Left out of those: mbind, move_pages, set_mempolicy and the like, which
-databases need, and which change the caller's own memory; name_to_handle_at, which opens nothing.
+Google's account of kernel exploits (security.googleblog.com, June 2023); otherwise the manual
+pages. Left out of those: mbind, move_pages, set_mempolicy and the like, which databases need, and
+which change the caller's own memory; name_to_handle_at, which opens nothing.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
     from runc_wrap.report.model import Row
 
 _NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
-_MOUNTS = "it changes what is mounted where"
+_MOUNTS = "it changes mounts"
 _MEMORY = "it reads and writes other processes' memory"
 _KERNEL = "it replaces or extends the running kernel"
-_PORTS = "it reaches the machine's hardware past the kernel"
-_IO_URING = "what goes through io_uring is not seen by seccomp, and it had many holes"
-_KEYS = "the kernel's keyrings know no containers"
-_CLOCK = "there is one clock for all containers"
+_PORTS = "it accesses hardware past the kernel"
+_IO_URING = "seccomp does not see io_uring's operations, and io_uring had many vulnerabilities"
+_KEYS = "the kernel's keyrings are not separated by container"
+_CLOCK = "all containers share one clock"
 _SWAP = "it changes the machine's memory"
 _QUOTA = "it changes limits of the whole file system"
 _HANDLES = "it opens files outside of the container"
-_WATCH = "it watches, and may hold up, what others do with files"
-_OLD = "it is obsolete, and nobody looks for holes in it"
-_FAMILIES = "some families are hardly used and had many holes"
+_WATCH = "it watches, and may hold up, other processes' access to files"
+_OLD = "it is obsolete, so its code gets little scrutiny"
+_FAMILIES = "some address families are hardly used and had many vulnerabilities"
 
 CALLS = {
     **dict.fromkeys("clone clone3 unshare".split(), _NAMESPACES),
@@ -71,16 +72,16 @@ CALLS = {
     **dict.fromkeys("fanotify_init fanotify_mark".split(), _WATCH),
     **dict.fromkeys("_sysctl nfsservctl sysfs uselib ustat".split(), _OLD),
     "bpf": "it loads programs into the kernel",
-    "perf_event_open": "it looks into other processes and the kernel",
-    "userfaultfd": "it stops the kernel at a place of the caller's choice, which exploits use",
-    "personality": "it can switch off protections of memory",
+    "perf_event_open": "it inspects other processes and the kernel",
+    "userfaultfd": "it pauses the kernel at a place of the caller's choice, which exploits use",
+    "personality": "it can switch off memory protections",
     "syslog": "it reads the kernel's log",
     "acct": "it has the kernel write a file for all processes",
     **dict.fromkeys(("socket", "socketcall"), _FAMILIES),
 }
 
 # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; and NEWTIME, whose
-# bit is of the signal's number in clone(2)
+# bit belongs to the signal's number in clone(2)
 _NEW = 0x7E020000
 _NEW_TIME = 0x80
 _INT = 0xFFFFFFFF  # the kernel takes a family and a protocol as int
@@ -89,9 +90,9 @@ _NETLINK_AUDIT = 9
 
 
 def why(row: Row) -> str | None:
-    """Return why a call is dangerous, None if it is not; arguments that are not known may be any.
+    """Return why a call is dangerous, None if it is not; unknown arguments may be any.
 
-    All arguments that it was made with must be harmless for it to be so.
+    It is harmless only if it was made with harmless arguments each time.
     """
     reason = CALLS.get(row.syscall)
     is_harmless = _HARMLESS.get(row.syscall)

@@ -1,4 +1,4 @@
-"""How a workload is given the profile that was suggested for it: file, rule, annotation."""
+"""How to give a workload its suggested profile: file name, policy rule, annotation."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ _LONGEST_KEY = 63  # of an annotation, after its prefix (apimachinery IsQualifie
 
 
 def file_name(judged: Judged) -> str:
-    """Return a name for the profile's file, plain as localhost/<file> wants it, and no other's.
+    """Return a unique name for the profile's file, in the plain form that localhost/<file> takes.
 
-    Kubernetes' names are joined by "_", which none of them has. Where that does not tell the
-    workload from every other one, a digest of all that it is called follows.
+    Kubernetes' names are joined by "_", which none of them contains. If that is not unique, a
+    digest of all the workload's names follows.
     """
     whose = judged.workload
     parts = _parts(whose)
     plain = "_".join(re.sub(r"[^a-z0-9-]+", "-", part.lower()).strip("-") for part in parts)
     whole = len(plain) <= _LONGEST_NAME and plain == "_".join(parts)
-    if whole and not judged.shares_name and _is_told(whose):
+    if whole and not judged.shares_name and _is_unique(whose):
         return f"{plain}.json"
     text = "\0".join(part or "" for part in whose)
-    told = digest(text.encode("utf-8", "backslashreplace"))[:_DIGITS]
-    return f"{plain[:_LONGEST_NAME].strip('-_') or 'workload'}.{told}.json"
+    suffix = digest(text.encode("utf-8", "backslashreplace"))[:_DIGITS]
+    return f"{plain[:_LONGEST_NAME].strip('-_') or 'workload'}.{suffix}.json"
 
 
 def _parts(whose: Workload) -> list[str]:
     return [part for part in whose[:3] if part] or [whose.image or ""]
 
 
-def _is_told(whose: Workload) -> bool:
+def _is_unique(whose: Workload) -> bool:
     """Return whether the names are those of a pod's container, or of one without a pod."""
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
 def policy_rule(judged: Judged) -> str:
-    """Return the smallest rule to paste into the policy, in TOML; "" where names do not count.
+    """Return the smallest rule to paste into the policy, in TOML; "" if names do not count.
 
-    Outside of Kubernetes a container's names are anybody's word, so no rule selects by them.
+    Outside Kubernetes any user may choose a container's names, so no rule selects by them.
     """
     selectors = _selectors(judged)
     if not selectors:
@@ -97,9 +97,9 @@ def _is_selected(record: Record, selectors: dict[str, str]) -> bool:
 
 
 def annotation(judged: Judged) -> str:
-    """Return the annotation that asks for the profile; "" where Kubernetes takes no such key.
+    """Return the annotation that asks for the profile; "" if Kubernetes rejects such a key.
 
-    In a pod it is the container's own: the pod's would hold for its sidecars too.
+    In a pod it is for the container only: one for the pod would apply to its sidecars too.
     """
     whose = judged.workload
     key = f"{OWN_KEY}.{whose.container}" if whose.pod and whose.container else OWN_KEY

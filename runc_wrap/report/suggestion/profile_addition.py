@@ -1,16 +1,16 @@
-"""The smallest addition that would let a workload run: the decided profile and what was seen.
+"""The smallest addition to the decided profile that would let a workload run.
 
-Where the arguments of all calls are known and tell something (observe mode: a socket's family,
-clone's flags), the addition allows just those. Names are taken out of rules that deny them, since
-of two rules for a call libseccomp may take either; a call with other arguments then gets the
-profile's default. Where that lets calls through, the denial is narrowed to other arguments; where
-no rule can say that, the call is allowed whole, with a warning.
+If the arguments of all calls are known and meaningful (in observe: a socket's family, clone's
+flags), the addition allows just those. Names are taken out of rules that deny them, since of two
+rules for a call libseccomp may apply either; a call with other arguments then gets the profile's
+default. If the default lets calls through, the denial is narrowed to other arguments; if no rule
+can express that, the call is allowed with any arguments, with a warning.
 
-What would get ENOSYS is left out, and told, unless it is asked for: most programs know another way,
-and no record tells which do not: in audit and observe such calls are let through.
+Calls that would get ENOSYS are left out and listed, unless they are asked for: most programs have a
+fallback, and no record shows which do not, as audit and observe let such calls through.
 
-Evidence may be an attacker's: what is dangerous (report.suggestion.dangerous_calls) is withheld and
-told apart, and added only where that is asked for.
+Evidence may be an attacker's: dangerous calls (report.suggestion.dangerous_calls) are withheld and
+listed apart, and added only if that is asked for.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
-_BLIND = "clone3"  # a filter sees where its flags are, not what they are
-_NOT_ALL_KEPT = "; allowed with any arguments, as not all that it was made with were kept"
+_BLIND = "clone3"  # a filter sees the address of its flags, not the flags
+_NOT_ALL_KEPT = "; allowed with any arguments, as not all of its arguments were kept"
 _STILL_DENIED = (
     "stays denied with other arguments: the rule that denies it is narrowed, for which an entry "
     "added by hand is not enough."
 )
 _ALL_ALLOWED = (
-    "is allowed with any arguments then: the rule that denied it is gone, and this profile lets "
+    "is then allowed with any arguments: the rule that denied it is removed, and this profile lets "
     "through what no rule denies."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A call that is not added, as it is dangerous: `why`; `row` has who called it, and how often.
+    """A call that is not added because it is dangerous: `why`; `row` has its programs and counts.
 
-    `entries` would allow it, as far as it was seen.
+    `entries` would allow it as it was made.
     """
 
     row: Row
@@ -60,20 +60,20 @@ class Withheld:
 
     @property
     def sentence(self) -> str:
-        """Return what was seen and why it is dangerous, in a sentence."""
+        """Return the call, its evidence and why it is dangerous, in a sentence."""
         return f"{self.row.words()} ({_evidence(self.row)}): {self.why}."
 
     def as_json(self) -> Json:
-        """Return it as JSON shows it, all that `report --json` has of the call included."""
+        """Return it as JSON, with all that `report --json` has on the call."""
         return {**self.row.as_json(), "why": self.why, "entries": self.entries}
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A profile in OCI form, the entries that were added to it, and what its reader must know.
+    """A profile in OCI form, the entries that were added to it, and warnings for its reader.
 
-    `withheld` is what was not added, as it is dangerous; `degrading` what was not, as it would get
-    ENOSYS.
+    `withheld` calls were not added because they are dangerous; `degrading` ones because they would
+    get ENOSYS.
     """
 
     profile: Json
@@ -91,9 +91,9 @@ def suggest(
     degrading: bool = False,
     allow_dangerous: bool = False,
 ) -> Suggestion:
-    """Return the block with what the workload was seen to need.
+    """Return the block with the calls that the workload was seen to need.
 
-    `load` makes a Filter of a block, to prove that the addition does what it is for.
+    `load` makes a Filter of a block, to prove that the addition works.
     """
     found = Suggestion(json.loads(json.dumps(block)), [])
     for row in judged.rows:
@@ -114,12 +114,12 @@ def suggest(
 
 
 def _opens(found: Suggestion, row: Row) -> str | None:
-    """Say that a call's ABI is not in the profile: with it all that is allowed comes that way."""
+    """Return why a call's ABI, not in the profile, is dangerous to add; None if it is listed."""
     abi = outcomes.abi_of(row.arch, row.number)
     listed = found.profile.get("architectures", [])
     if abi is None or abi.oci in listed or abi.oci == syscalls.native().oci:
         return None
-    return f"it came by the {row.abi} ABI, by which the profile then lets all its calls through"
+    return f"it used the {row.abi} ABI, through which the profile would then allow all its calls"
 
 
 def _add(
@@ -134,7 +134,7 @@ def _add(
     values = _values(row, asked)
     if values == profile_denials.ANY or not _allow(found, row, values, load):
         whole = dangerous_calls.CALLS.get(row.syscall)
-        if whole and not allow_dangerous:  # harmless only by arguments that cannot be written
+        if whole and not allow_dangerous:  # harmless only with arguments that no rule can express
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
             return
         cut = values == profile_denials.ANY and asked and row.args
@@ -145,21 +145,21 @@ def _add(
 
 
 def _nameless(row: Row) -> str:
-    """Say why a number is left out. runc and crun take names alone, and pass over unknown ones.
+    """Return why a number is left out: runc and crun take only names, and skip unknown ones.
 
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
     (seccomp_syscall_resolve_name).
     """
-    told = argument_names.syscall(row.syscall)
-    what = f"{row.abi} call {told} is left out: this libseccomp knows no name for it"
-    newer = " A newer libseccomp has the name." if told != row.syscall else ""
+    shown = argument_names.syscall(row.syscall)
+    what = f"{row.abi} call {shown} is left out: this libseccomp has no name for it"
+    newer = " A newer libseccomp has the name." if shown != row.syscall else ""
     return f"{what}, and runtimes take no numbers.{newer}"
 
 
 def _allow(
     found: Suggestion, row: Row, values: list[profile_denials.Values], load: Loading
 ) -> bool:
-    """Allow a call with these arguments, if that can be written."""
+    """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
     is_open = profile_denials.is_open(block)
     rest = (
@@ -186,17 +186,17 @@ def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
 
 
 def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
-    """Have the profile list the ABI: calls through one that is not listed are killed."""
+    """Add the ABI to the profile's list: calls through an unlisted one are killed."""
     listed = found.profile.setdefault("architectures", [])
     if oci not in listed and oci != syscalls.native().oci:
         listed.append(oci)
-        found.warnings.append(f"{row.abi} is added to the architectures: {row.syscall} came so.")
+        found.warnings.append(f"{row.abi} is added to the architectures: {row.syscall} used it.")
     if not listed:
         del found.profile["architectures"]
 
 
 def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
-    """Return the indexes of arguments by which it can be told what to allow; () for none."""
+    """Return the indexes of the arguments that decide what to allow; () for none."""
     if row.syscall == _BLIND:
         return ()
     abi = outcomes.abi_of(row.arch, row.number)
@@ -208,7 +208,7 @@ def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
 
 
 def _values(row: Row, asked: tuple[int, ...]) -> list[profile_denials.Values]:
-    """Return the (index, value)s to allow, each its own entry; ANY for whatever arguments."""
+    """Return the (index, value)s to allow, each its own entry; ANY for any arguments."""
     if not asked or not row.has_args or not row.args:
         return profile_denials.ANY
     found: dict[profile_denials.Values, None] = {}
@@ -229,8 +229,8 @@ def _entry(row: Row, values: profile_denials.Values) -> Json:
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
     words = argument_names.arguments(row.syscall, args)
-    said = f"{row.syscall}({words}): " if words else ""
-    return {**entry, "comment": said + _evidence(row)}
+    shown = f"{row.syscall}({words}): " if words else ""
+    return {**entry, "comment": shown + _evidence(row)}
 
 
 def _evidence(row: Row) -> str:

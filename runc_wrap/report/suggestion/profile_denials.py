@@ -1,8 +1,8 @@
-"""Denials of a call, taken out of a profile or narrowed to arguments that were not seen.
+"""Takes denials of a call out of a profile, or narrows them to arguments that were not seen.
 
-A profile whose default lets calls through would let all of a call through without the denial.
-No rule compares one argument twice, since runtimes would take either comparison: so a denial that
-compares an argument already, but for equality, cannot be narrowed by that one.
+Without the denial, a profile whose default lets calls through would allow the call with any
+arguments. No rule compares one argument twice, since runtimes would accept either comparison: a
+denial that already compares an argument cannot be narrowed by it, unless it compares for equality.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMMENT = "denied as before, but for the arguments that it was seen with"
 
 
 def is_open(block: Mapping[str, Any]) -> bool:
-    """Return whether a profile lets through what no rule denies."""
+    """Return whether a profile lets through calls that no rule denies."""
     return block["defaultAction"] in _OPEN
 
 
@@ -46,7 +46,7 @@ def taken_out(block: Mapping[str, Any], name: str) -> list[Json]:
 
 
 def narrowed(block: Mapping[str, Any], name: str, seen: Sequence[Values]) -> list[Json] | None:
-    """Return the entries, a call's denials kept but for what was seen; None if they cannot say."""
+    """Return the entries with a call's denials narrowed by what was seen; None if impossible."""
     found: list[Json] = []
     for entry in block.get("syscalls") or ():
         found += _others(entry, name)
@@ -84,7 +84,7 @@ def _holds(group: Arguments, values: dict[int, int]) -> bool:
 
 
 def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
-    """Return comparisons for what a group holds for and was not seen; None if none can say it."""
+    """Return comparisons for what a group matches and was not seen; None if impossible."""
     if not seen:
         return [group]
     if not all(map(_is_one_number, group)):
@@ -100,7 +100,7 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
 
 
 def _is_one_number(one: Json) -> bool:
-    """Return whether a comparison holds for one number, of a register or of an int."""
+    """Return whether a comparison matches a single number, of a register or of an int."""
     return bool(one["op"] == _EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
 
 

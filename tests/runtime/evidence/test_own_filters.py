@@ -157,7 +157,7 @@ def test_running_processes_reveal_filters_of_a_previous_releases_container(
     assert found[plain.name]["verdict"] == "safe", found[plain.name]["reason"]
     told = found[filtered.name]
     assert told["verdict"] is None
-    assert "1 of the 2 processes there now have filters of their own" in told["reason"]
+    assert "1 of its 2 running processes have filters of their own" in told["reason"]
     assert (told["own_filters"]["processes"], told["own_filters"]["installations"]) == (1, 0)
 
 

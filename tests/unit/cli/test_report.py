@@ -152,7 +152,7 @@ def test_enforced_workloads_without_denials_are_one_line(applied: Node, evidence
     assert shown[-1] == "61 workloads enforced, nothing to report; --all lists them."
     everyone = applied.ctl("report", "--all").stdout
     assert len(everyone.splitlines()) == 1 + 62
-    assert "nothing to tell" not in everyone
+    assert "nothing needs attention" not in everyone
     assert len(_documents(applied, status=1)) == 62
 
 
@@ -475,7 +475,7 @@ def test_suggest_lists_degrading_calls_beside_its_additions(
     assert "#470 (listns): ENOSYS, once by /usr/bin/unshare" in told
     warned = applied.ctl("suggest", "--degrading", "app").stderr
     assert (
-        "warning: x86_64 call #470 (listns) is left out: this libseccomp knows no name for it, and "
+        "warning: x86_64 call #470 (listns) is left out: this libseccomp has no name for it, and "
         "runtimes take no numbers. A newer libseccomp has the name." in warned
     )
 

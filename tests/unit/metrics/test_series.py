@@ -151,7 +151,7 @@ def counted(*lines: dict[str, Any]) -> counter_state.Tally:
 
 
 def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
-    text = series.exposition(series.Told(found, generation, "1.0")).decode()
+    text = series.exposition(series.Series(found, generation, "1.0")).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -256,7 +256,7 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     for text in reports.HOSTILE:
         found.add_bounded(series.DENIED_CALLS, ("n", series.label(text), "s", "denied"), 1, 0.0)
     found.add(series.LOST, (series.source("audit"),), 3)
-    written = series.exposition(series.Told(found, 7, "1.0"))
+    written = series.exposition(series.Series(found, 7, "1.0"))
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 

@@ -102,7 +102,7 @@ def test_the_page_shows_call_program_count_times_and_what_to_paste() -> None:
         "runc-wrap/seccomp.buildkit: localhost/ci_runner-builds_buildkit.json",
         "runc-wrapctl suggest ci/runner-builds/buildkit &gt; /opt/runc-wrap/etc/profiles/ci_",
         "230 records were lost",
-        "14 records could not be given to a container",
+        "14 records could not be attributed to a container",
     ):
         assert wanted in written, wanted
 
@@ -129,11 +129,11 @@ def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "lead", "captions"),
     [
-        ([None, None], "nobody can tell whether 2 workloads would notice.", ["nobody can tell"]),
+        ([None, None], "It is unknown whether 2 workloads would notice", ["have no verdict"]),
         (
             [None, "safe", "safe"],
-            "none of 2 workloads would notice. Of 1 more nobody can tell.",
-            ["nobody can tell", "would not notice"],
+            "none of 2 workloads would notice. For 1 more it is unknown.",
+            ["have no verdict", "would not notice"],
         ),
         (["safe"], "none of 1 workload would notice.", ["would not notice"]),
     ],
@@ -144,7 +144,7 @@ def test_unknown_workloads_are_not_counted_as_unaffected(
     names = enumerate(verdicts)
     written = html.render([reports.workload(f"n/p{at}/c|i", one) for at, one in names], {})
     assert lead in written
-    found = re.findall(r"<caption class=.unseen.>Workloads that ([a-z ]+?)(?: about)?<", written)
+    found = re.findall(r"<caption class=.unseen.>Workloads that ([a-z ]+?)<", written)
     assert found == captions
     tables = [one.count('<tr id="w') for one in written.split("<caption")[1:]]
     assert sum(tables) == len(verdicts)
@@ -153,7 +153,7 @@ def test_unknown_workloads_are_not_counted_as_unaffected(
 
 def test_unknown_workloads_are_counted_separately_from_affected_ones() -> None:
     written = html.render(reports.usual(), reports.META)
-    assert "that it does not let through. Of 1 nobody can tell." in written
+    assert "that it does not let through. For 1 it is unknown." in written
 
 
 def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
@@ -174,9 +174,9 @@ def test_enforced_workloads_without_denials_are_one_line_and_counted_nowhere_els
     shown = html.view([*calm, *reports.usual()], {})
     assert (shown["total"], shown["unknown"], shown["enforced"]) == (13, 1, 61)
     written = html.render([*calm, *reports.usual()], {})
-    assert "<summary>61 workloads enforced, nothing to tell</summary>" in written
+    assert "<summary>61 workloads enforced, nothing needs attention</summary>" in written
     alone = html.render(calm, {})
-    assert "Everything here is enforced, and there is nothing to tell." in alone
+    assert "Everything here is enforced, and nothing needs attention." in alone
 
 
 def test_among_equals_running_workloads_come_first() -> None:

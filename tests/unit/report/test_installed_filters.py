@@ -76,8 +76,8 @@ def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
     assert (found["verdict"], found["calls"]) == (None, [])
     assert found["reason"] == (
         "Unknown: its programs installed filters of their own (once, by /usr/bin/strace), which "
-        "can hide calls from audit; observe sees what they trace, or where a program needs a "
-        "listener of its own enforce-log."
+        "can hide calls from audit; use observe, which receives the calls that they trace, or "
+        "enforce-log if a program needs its own listener."
     )
     assert found["own_filters"] == {
         "installations": 1,
@@ -116,7 +116,7 @@ def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
     assert found["verdict"] is None
     assert found["reason"] == (
         "Unknown: its programs installed filters (once, by /usr/bin/strace) that may hand calls to "
-        "a listener which is not there: observe does not hear of those."
+        "a listener that does not exist: observe does not receive those; use enforce-log."
     )
 
 
@@ -137,7 +137,7 @@ def test_watching_the_newest_container_in_observe_resolves_the_doubt(profile: Fi
 def test_running_processes_reveal_filters_without_a_record(profile: Filter) -> None:
     found = judged(profile, ("audit", None), carried=Carried(2, 3))
     assert found["verdict"] is None
-    assert "2 of the 3 processes there now have filters of their own" in found["reason"]
+    assert "2 of its 3 running processes have filters of their own" in found["reason"]
     assert judged(profile, ("audit", None), carried=Carried(0, 3))["verdict"] == "safe"
 
 

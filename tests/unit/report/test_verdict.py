@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEY = ("/run/test", "c1")
 BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
-UNKNOWN_FLAGS = "ENOSYS; flags are not known, and with those for new namespaces clone is denied too"
+UNKNOWN_FLAGS = "ENOSYS; flags are unknown, and with those for new namespaces clone is denied too"
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
 
 
@@ -125,7 +125,7 @@ def test_without_flags_clone3_is_safe_with_a_reservation(case: Case) -> None:
     case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
     found = case.one()
     assert found["verdict"] == "safe"
-    limit = "whether clone3 was to make namespaces is not known (observe tells)."
+    limit = "whether clone3 was to make namespaces is unknown (observe shows it)."
     assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
     assert found["calls"][0]["outcome"] == (
         "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
