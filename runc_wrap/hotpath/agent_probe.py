@@ -1,4 +1,4 @@
-"""Whether an agent takes seccomp listeners: asked at a create in mode observe, and only there.
+"""Checks whether an agent takes seccomp listeners: at creates in mode observe only.
 
 Without one the runtime would fail the create (runc: "failed to connect with seccomp agent").
 """
@@ -6,15 +6,15 @@ Without one the runtime would fail the create (runc: "failed to connect with sec
 import _socket
 
 _LINGERING = "/lingering.sock"  # beside notify.sock
-_OTHER_TYPE = 91  # EPROTOTYPE; where it has another number, connect() to nobody is an error too
-_NOBODY = " No agent listens, so the mode is audit instead of observe."
+_OTHER_TYPE = 91  # EPROTOTYPE; on ports with another number, connect() to no socket fails as well
+_NO_AGENT = " No agent listens, so the mode is audit instead of observe."
 
 
-def hears(path: str) -> bool:
-    """Return whether somebody accepts connections at this socket, as far as we may connect to it.
+def has_agent(path: str) -> bool:
+    """Return whether a process accepts connections at this socket, if we may connect to it.
 
-    One with a full queue does not: a runtime would wait there. What lingers after an agent accepts,
-    for processes that join its containers, and records nothing: it is nobody.
+    A socket with a full queue does not count: a runtime would wait there. A draining agent accepts,
+    for processes that join its containers, but records nothing: it counts as absent.
     """
     return _accepts(path) and not _is_bound(path.rpartition("/")[0] + _LINGERING)
 
@@ -36,13 +36,13 @@ def _accepts(path: str) -> bool:
     try:
         probe.settimeout(0)
         probe.connect(path)
-    except (OSError, ValueError, TypeError):  # ValueError and TypeError: a path that none can be
+    except (OSError, ValueError, TypeError):  # ValueError and TypeError: an impossible path
         return False
     finally:
         probe.close()
     return True
 
 
-def told(reason: str) -> str:
-    """Return a decision's reason where observe was asked for and nobody listens."""
-    return reason + _NOBODY
+def without_agent(reason: str) -> str:
+    """Return the reason of a decision for observe when no agent listens."""
+    return reason + _NO_AGENT

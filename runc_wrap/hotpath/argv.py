@@ -1,10 +1,10 @@
-"""The command line, read as the real runtime reads it.
+"""Parses the command line as the real runtime does.
 
 Grammars: runc up to 1.5 is urfave/cli v1 over Go's `flag` (runc:main.go, urfave/cli command.go
 reorderArgs); runc's main branch is urfave/cli v3 (command_parse.go); crun is glibc argp with
-ARGP_IN_ORDER (crun:src/crun.c, run_create.c). A line that no grammar accepts is the real
-runtime's to complain about: engines read its own error text. Names without an underscore are also
-what the launcher is built with (launcher/shared_words.py).
+ARGP_IN_ORDER (crun:src/crun.c, run_create.c). A line that no grammar accepts is left to the real
+runtime, whose own error text engines read. The launcher is built with the names that have no
+underscore (launcher/shared_words.py).
 """
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ _GO_COMMANDS = {
 _GO_TRUE = frozenset({"", "1", "t", "T", "true", "TRUE", "True"})
 _GO_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
-# argp: long name -> does it take a value? NEXT: declared without one, consumes the next word.
+# argp: long name -> whether it takes a value. NEXT: declared without one, but takes the next word.
 NEXT = 2
 _ARGP_BUILT_IN = {"help": 0, "usage": 0, "program-name": 1, "HANG": 0}
 ARGP_GLOBAL = _ARGP_BUILT_IN | {
@@ -83,7 +83,7 @@ _ARGP_COMMANDS = {
     "run": {**_ARGP_CREATE, "detach": 0, "keep": 0},
     "restore": _ARGP_RESTORE,
 }
-_NO_FILES = ("journald:", "syslog:")  # other destinations that crun's --log knows
+_NO_FILES = ("journald:", "syslog:")  # other destinations of crun's --log
 _ARGP_SHORT = {"b": "bundle", "f": "config", "d": "detach", "?": "help"}
 ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
 
@@ -100,8 +100,8 @@ class Invocation:
     """A create, run or restore that the runtime will accept.
 
     `bundle`, `config` and `pid_file` are as written, "" when not given; `root`, `log` (a file) and
-    `log_format` are the runtime's own flags; `id` is the container's. `is_guess` tells that a flag
-    is not known to us: a newer runtime may accept the line, or refuse it.
+    `log_format` are the runtime's own flags; `id` is the container's. `is_guess`: we do not know a
+    flag; a newer runtime may accept the line, or refuse it.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class Invocation:
 def parse(arguments: "list[str]", kind: str) -> "Invocation | None":
     """Read the words after argv[0] as a runtime of this kind ("runc" or "crun") would.
 
-    None: not a create, run or restore, or not acceptable; the words go through as they are.
+    None: not a create, run or restore, or not acceptable; the words are passed on unchanged.
     """
     if kind == "crun":
         return _crun(arguments) or _guess(arguments)
@@ -139,7 +139,7 @@ def parse(arguments: "list[str]", kind: str) -> "Invocation | None":
 
 
 def config_path(invocation: Invocation) -> str:
-    """Return the path of the file that the runtime will read, seen from the caller's cwd."""
+    """Return the path of the file that the runtime will read, relative to the caller's cwd."""
     if invocation.config:
         return invocation.config
     return f"{invocation.bundle}/config.json" if invocation.bundle else "config.json"
@@ -168,7 +168,7 @@ def _asks_for_help(flags: "Found") -> bool:
 
 
 def _go_flags(words: "list[str]", values: "frozenset[str]", booleans: "frozenset[str]") -> "Parsed":
-    """Go's flag package: stops at the first word that is no flag (go:src/flag/flag.go)."""
+    """Go's flag package: stops at the first word that is not a flag (go:src/flag/flag.go)."""
     found: Found = {}
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] != "-":
@@ -198,7 +198,7 @@ def _is_boolean(value: str, equals: str) -> bool:
 def _reorder(words: "list[str]", known: "frozenset[str]") -> "list[str]":
     """urfave/cli v1 puts flags in front of positionals (command.go reorderArgs, 1.22.14).
 
-    The word after any known flag without "=" travels with it, even after a boolean.
+    The word after any known flag without "=" moves with it, even after a boolean.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -240,7 +240,7 @@ def _mixed_flags(
 ) -> "Parsed":
     """urfave/cli v3: flags and positionals mixed, until "--" or a command (command_parse.go).
 
-    `tolerant`: a flag that is in neither set is let pass, as UNKNOWN.
+    `tolerant`: a flag in neither set is accepted, as UNKNOWN.
     """
     found: Found = {}
     others: list[str] = []
@@ -276,8 +276,8 @@ def _mixed_flags(
 def _guess(arguments: "list[str]") -> "Invocation | None":
     """Read a line with a flag that we do not know, but a newer runtime might.
 
-    Whether the word behind that flag is its value cannot be told; the id is the last word, and one
-    word may stand before the command.
+    Whether the word after that flag is its value is unknown; the id is the last word, and one word
+    may come before the command.
     """
     parsed = _mixed_flags(arguments, _ANY_VALUES, _ANY_BOOLEANS, frozenset(), tolerant=True)
     if not parsed or UNKNOWN not in parsed[0] or _asks_for_help(parsed[0]):
@@ -297,7 +297,7 @@ def _crun(arguments: "list[str]") -> "Invocation | None":
     if not inner or len(inner[1]) != 1:
         return None
     flags = {**outer[0], **inner[0]}
-    if flags.get("config") == "config.json":  # the bundle's; all others are the caller's
+    if flags.get("config") == "config.json":  # in the bundle; all others are relative to the cwd
         del flags["config"]
     flags["log"] = flags.get("log", "").removeprefix("file:")
     if flags["log"].startswith(_NO_FILES):

@@ -1,4 +1,4 @@
-"""config.json on disk: read whole and bounded, replaced at once."""
+"""config.json on disk: read in full with a bound, replaced atomically."""
 
 import posix
 
@@ -7,12 +7,12 @@ from runc_wrap.hotpath.errors import Refusal, because, quoted
 LARGEST = 16 * 1024 * 1024  # bytes; real configs have 3 KB to 300 KB
 _CHUNK = 1024 * 1024
 _SMALL_CHUNK = 16 * 1024  # files in /proc have no size
-_KIND, _REGULAR, _MODE = 0o170000, 0o100000, 0o7777  # inode(7); a module for it costs 40 µs
+_KIND, _REGULAR, _MODE = 0o170000, 0o100000, 0o7777  # inode(7); importing stat costs 40 µs
 _MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h MAXSYMLINKS)
 
 
 class Found:
-    """A config file as it was: `path` as the runtime opens it, `real` behind symbolic links."""
+    """A config file as read: `path` as the runtime opens it, `real` without symbolic links."""
 
     __slots__ = ("path", "real", "stat", "text")
 
@@ -24,9 +24,9 @@ class Found:
 
 
 def read(path: str, largest: int = LARGEST) -> Found:
-    """Read the file, of so many bytes at most, that the runtime would read. Raises Refusal."""
+    """Read the file that the runtime would read, at most so many bytes. Raises Refusal."""
     if "\0" in path:
-        raise Refusal(f"{quoted(path)} is no path: it has a NUL character.")
+        raise Refusal(f"{quoted(path)} is not a path: it has a NUL character.")
     try:
         real = _behind_links(path)
         descriptor = posix.open(real, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
@@ -42,11 +42,11 @@ def read(path: str, largest: int = LARGEST) -> Found:
 
 
 def _behind_links(path: str) -> str:
-    """Follow a link in the last component: it is the file, not the link, that gets replaced."""
+    """Follow links in the last component: the file gets replaced, not the link."""
     for _ in range(_MOST_LINKS):
         try:
             target = posix.readlink(path)
-        except OSError:  # no link; if nothing is there at all, open says so
+        except OSError:  # not a link; if nothing exists there, open reports it
             return path
         path = target if target.startswith("/") else f"{directory(path)}/{target}"
     return path
@@ -67,7 +67,7 @@ def _read_regular(descriptor: int, stat: posix.stat_result, path: str, largest: 
 
 
 def replace(found: Found, text: bytes) -> None:
-    """Put `text` in the place of what was found; whoever looks sees the old file or the new one.
+    """Replace the file by `text`; every reader gets the old file or the new one.
 
     Not synced to disk: after a power cut every engine writes its bundles anew. Raises Refusal.
     """
@@ -92,11 +92,11 @@ def _rename_over(found: Found, text: bytes) -> None:
 def write_beside(found: Found, text: bytes, name: str) -> "tuple[str, int]":
     """Write `text` to a file beside the config, with its owner and mode; return path and inode.
 
-    `name` is the writer's own, so that no two write to one file. Raises Refusal.
+    `name` is unique to the writer, so that no two write to one file. Raises Refusal.
     """
     temporary = f"{directory(found.real)}/.config.json.runc-wrap.{name}"
     try:
-        remove(temporary)  # of a process with our number that was killed
+        remove(temporary)  # left by a killed process with our pid
         return temporary, _write_new(temporary, text, found.stat)
     except OSError as error:
         remove(temporary)
@@ -131,14 +131,14 @@ def _write_new(path: str, text: bytes, like: posix.stat_result) -> int:
 
 
 def write_whole(descriptor: int, text: bytes) -> None:
-    """Write all of it; one write may take a part, as the last that a disk has room for."""
+    """Write all of it; a single write may take only a part, for example on a nearly full disk."""
     rest = memoryview(text)
     while rest:
         rest = rest[posix.write(descriptor, rest) :]
 
 
 def remove(path: str) -> None:
-    """Remove a file; that there is none is as well."""
+    """Remove a file if it exists."""
     try:
         posix.unlink(path)
     except OSError:
@@ -146,12 +146,12 @@ def remove(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Return whether there is something at a path that can be looked at."""
+    """Return whether a path exists and can be read with stat."""
     return version(path) is not None
 
 
 def version(path: str) -> "tuple[int, ...] | None":
-    """Return what differs once a file was replaced or written to, None if there is none."""
+    """Return a value that changes when a file is replaced or written to, None if it is missing."""
     try:
         stat = posix.stat(path)
     except OSError:

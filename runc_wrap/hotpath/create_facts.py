@@ -1,4 +1,4 @@
-"""What a decision needs to know of one create, taken once from its command line and its config.
+"""The facts about one create that a decision needs, taken once from command line and config.
 
 argv, config -> CreateFacts -> Decision
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """One call of the runtime: its words, the runtime's `kind`, and who calls.
+    """One call of the runtime: its words, the runtime's `kind`, and its caller.
 
     `kind` is "runc", "crun" or a hook's word for both. `called_as` is the path that the engine
-    called; `engine_has` returns the capabilities that the engine itself could give.
+    called; `engine_has` returns the capabilities that the engine itself could grant.
     """
 
     __slots__ = ("called_as", "engine_has", "invocation", "kind")
@@ -41,11 +41,11 @@ class Call:
 class CreateFacts:
     """One container that is to be created.
 
-    `who` is its identity and `annotations` are all that it has. `seccomp` is the block that the
-    config brings, {} for none; `has_linux` is False where the config has no linux section at all.
-    `bounding` is the bounding set that it gets. `sees_all_paths`: no path is masked or read-only;
-    `writes_machine`: sysfs and cgroups are writable, or all devices are allowed. `call` is the call
-    that creates it. `sandboxes` finds a sandbox's annotations.
+    `who` is its identity, `annotations` are all of its annotations. `seccomp` is the config's
+    block, {} for none; `has_linux` is False if the config has no linux section. `bounding` is its
+    bounding set. `sees_all_paths`: no path is masked or read-only; `writes_machine`: sysfs and
+    cgroups are writable, or all devices are allowed. `call` is the call that creates it.
+    `sandboxes` finds a sandbox's annotations.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class CreateFacts:
     )
 
     def __init__(self, config: "Json", call: Call, only: str, sandboxes: "Sandboxes") -> None:
-        """Take them. `only` is the one engine of this node, "" for any. Raises Refusal."""
+        """Extract the facts. `only` is this node's one engine, "" for any. Raises Refusal."""
         linux = _object(config, "linux")
         self.call = call
         self._sandboxes = sandboxes
@@ -78,7 +78,7 @@ class CreateFacts:
         self.writes_machine = _writes_machine(config, linux or {})
 
     def sandbox_annotations(self) -> "Annotations":
-        """Return the annotations that this container's sandbox was made with. Raises Refusal."""
+        """Return the annotations with which this container's sandbox was made. Raises Refusal."""
         return self._sandboxes(self.call.invocation.bundle, self.who.sandbox or "")
 
 
@@ -105,10 +105,10 @@ def bounding(config: "Json") -> "frozenset[str]":
 
 
 def _writes_machine(config: "Json", linux: "Json") -> bool:
-    """Tell by what engines do for privileged containers only: sysfs and cgroups are writable.
+    """Return whether sysfs and cgroups are writable, as engines make them for privileged only.
 
-    A pod may bind something over /sys, which says nothing. Where both are covered, the device rules
-    tell; alone they do not, as with privileged_without_host_devices there are none.
+    A pod may bind something over /sys, which proves nothing. If both are covered, the device rules
+    decide; alone they do not suffice, as with privileged_without_host_devices there are none.
     """
     mounts = [mount for mount in _list(config.get("mounts")) if isinstance(mount, dict)]
     for kinds in (("sysfs",), ("cgroup", "cgroup2")):
@@ -119,7 +119,7 @@ def _writes_machine(config: "Json", linux: "Json") -> bool:
 
 
 def _all_devices(linux: "Json") -> bool:
-    """Return whether the last device rule that speaks of all devices allows them."""
+    """Return whether the last device rule for all devices allows them."""
     resources = linux.get("resources")
     rules = _list(resources.get("devices") if isinstance(resources, dict) else None)
     for rule in reversed(rules):

@@ -1,4 +1,4 @@
-"""The decision for one create: from its facts, the compiled policy and the time alone."""
+"""The decision for one create, from its facts, the compiled policy and the time only."""
 
 from runc_wrap.hotpath import identity, rule_match
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -26,12 +26,12 @@ HONOUR = "honour"
 OWN_PROFILE = "own profile"
 READY_MADE = "ready-made filter"
 AUDIT, OBSERVE = "audit", "observe"
-_LATE = "the pod's annotations were others when its sandbox was made"
+_LATE = "the pod's annotations were different when its sandbox was made"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
 class Decision:
-    """What policy says for one container.
+    """The policy's decision on one container.
 
     `action` is "inject", "keep" or "leave"; `mode` and `profile` are None unless it is "inject";
     `rule` names the policy's rule that decided, None for the default; `reason` is one sentence;
@@ -51,9 +51,9 @@ class Decision:
 
 
 class _Wish:
-    """What annotations ask for: `key` decided, `asked` is its value in our words, both may be "".
+    """The annotations' request: `key` decided, `asked` is its value in our words; both may be "".
 
-    `ignored` is a key that does not count, and `because` half a sentence on that, or "".
+    `ignored` is a key that does not count, `because` half a sentence on the reason, or "".
     """
 
     __slots__ = ("asked", "because", "ignored", "key")
@@ -70,8 +70,8 @@ class _Wish:
 def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
     """Return the decision for one create; `now` is in seconds since the epoch. Raises Refusal.
 
-    `policy` is the compiled policy. The facts are asked for the sandbox's annotations only where a
-    container's would decide that its pod may have got later.
+    `policy` is the compiled policy. The sandbox's annotations are read only if the container's
+    would decide and its pod may have got them later.
     """
     if not facts.has_linux:
         return Decision("leave", "The config has no linux section.", "unset")
@@ -89,18 +89,18 @@ def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
 
 
 def _ready_made(facts: "CreateFacts", policy: "Json", *, counts: bool) -> Decision:
-    """Decide for crun's annotation with a filter, which crun takes before any block."""
+    """Decide on crun's annotation with a filter, which crun prefers to any block."""
     if not counts or policy["overlay"]:
         raise Refusal(
-            f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. Here it "
-            "may not: this container's annotations do not count, or an overlay is in force."
+            f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not allowed "
+            "here: this container's annotations do not count, or an overlay is in force."
         )
     if _may_be_late(facts.who, policy):
         before = facts.sandbox_annotations()
         if before.get(CRUN_BPF_KEY) != facts.annotations[CRUN_BPF_KEY]:
             raise Refusal(
-                f"the annotation {CRUN_BPF_KEY} would void the profile that policy decides on. "
-                f"Here it may not: {_LATE}. Make the pod anew with it."
+                f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not "
+                f"allowed here: {_LATE}. Recreate the pod with it."
             )
     reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
     return Decision("keep", reason, READY_MADE)
@@ -125,16 +125,16 @@ def _by_policy(
     decision.rule = rule.get("name")
     decision.ignored = wish.ignored
     if wish.because:
-        told = f"the annotation {quoted(wish.ignored)} is ignored: {wish.because}"
-        decision.reason = f"{decision.reason.rstrip('.')}; {told}."
+        ignored = f"the annotation {quoted(wish.ignored)} is ignored: {wish.because}"
+        decision.reason = f"{decision.reason.rstrip('.')}; {ignored}."
     return decision
 
 
 def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
-    """Return what counts of what the annotations ask for.
+    """Return the request of those annotations that count.
 
-    Where the pod may have got them after its sandbox was made, the sandbox's count; one taken away
-    since asks for nothing, as what follows then is the policy.
+    If the pod may have got them after its sandbox was made, the sandbox's count; one removed since
+    requests nothing, so the policy applies.
     """
     who, annotations = facts.who, facts.annotations
     key = _deciding_key(annotations, who)
@@ -145,8 +145,8 @@ def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
     try:
         before = facts.sandbox_annotations()
     except Refusal as refusal:
-        told = f"whether the pod's sandbox was made with it cannot be told, as {refusal}"
-        return _Wish("", "", key, told.rstrip("."))
+        because = f"whether the pod's sandbox was made with it is unknown, as {refusal}"
+        return _Wish("", "", key, because.rstrip("."))
     first = _deciding_key(before, who)
     asked = _asked_for(first, before) if first else ""
     if first == key and before[key] == annotations[key]:
@@ -155,13 +155,13 @@ def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
 
 
 def _may_be_late(who: "Identity", policy: "Json") -> bool:
-    """Return whether annotations must have been there first; a policy of before does not say."""
+    """Return whether only the sandbox's annotations count; older policies lack the setting."""
     return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
 
 
 def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
     if privileged:
-        return "The container is privileged, and the policy does not leave those alone."
+        return "The container is privileged, and the policy does not exempt those."
     if key:
         return f"The annotation {quoted(key)} asks for it."
     if rule:
@@ -183,7 +183,7 @@ def _counts(who: "Identity", opt_out: "Json") -> bool:
 
 
 def _asked_for(key: str, annotations: "dict[str, str]") -> str:
-    """Return what the annotation asks for: UNCONFINED, RUNTIME_DEFAULT or LOCALHOST and a file."""
+    """Return the annotation's request: UNCONFINED, RUNTIME_DEFAULT or LOCALHOST and a file."""
     value = annotations[key]
     asked = RUNTIME_DEFAULT if value in _OLD_DEFAULTS and not key.startswith(OWN_KEY) else value
     if asked not in (UNCONFINED, RUNTIME_DEFAULT) and not asked.startswith(LOCALHOST):
@@ -204,7 +204,7 @@ def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
 
 
 def _profile(name: str, who: "Identity", policy: "Json") -> str:
-    """Return the profile's own name: runtime-default is what the engine would apply itself."""
+    """Return the profile's own name: runtime-default is the one that the engine itself applies."""
     if name != RUNTIME_DEFAULT:
         return name
     profile: str = policy["runtime_default"][who.engine]
@@ -212,5 +212,5 @@ def _profile(name: str, who: "Identity", policy: "Json") -> str:
 
 
 def _is_empty(seccomp: "Json") -> bool:
-    """Runc takes a block with neither a default action nor rules for none at all (specconv)."""
+    """Runc treats a block with neither a default action nor rules as no block (specconv)."""
     return not seccomp or not (seccomp.get("defaultAction") or seccomp.get("syscalls"))

@@ -1,4 +1,4 @@
-"""Saying what went wrong: to the engine's log as one line, and to stderr. The only place that does.
+"""Reports errors, and only this module does: one line to the engine's log, and to stderr.
 
 containerd shows the last line of level "error" in --log, and needs a `time` in RFC 3339
 (containerd:pkg/process/utils.go); Podman and CRI-O show stderr, through conmon.
@@ -15,12 +15,12 @@ _LONGEST_QUOTED = 120
 _LONGEST = 4000  # characters; conmon passes on 8191 bytes of stderr (conmon:src/utils.h BUF_SIZE)
 
 # Podman and Docker turn the kernel's wording into exit codes 126 and 127 (a command that could not
-# be run): our sentences must not contain it.
+# be run), so our sentences must not contain it.
 _WORDS = {
     1: "the kernel does not allow it",  # EPERM
     2: "it does not exist",  # ENOENT
     13: "access to it is denied",  # EACCES
-    20: "a part of its path is no directory",  # ENOTDIR
+    20: "a part of its path is not a directory",  # ENOTDIR
     21: "a directory is in its place",  # EISDIR
     28: "no space is left on the device",  # ENOSPC
     30: "the file system is read-only",  # EROFS
@@ -29,11 +29,11 @@ _WORDS = {
 
 
 class Refusal(Exception):
-    """The container must not start; the message says what was found, wanted, and to be tried."""
+    """The container must not start; the message says what was found, wanted, and what to try."""
 
 
 class Malformed(Exception):
-    """The command line is one that only the real runtime can judge; it gets it unchanged."""
+    """Only the real runtime can parse the command line; it gets it unchanged."""
 
 
 def where(error: Exception) -> str:
@@ -47,12 +47,12 @@ def where(error: Exception) -> str:
 
 
 def because(error: OSError) -> str:
-    """Return the reason of a failed system call, in words that no engine takes for its own."""
+    """Return the reason of a failed system call, in words that no engine interprets."""
     return _WORDS.get(error.errno or 0) or f"{error.strerror} (errno {error.errno})"
 
 
 def quoted(foreign: object) -> str:
-    """Return somebody else's text in quotes, short and free of control characters."""
+    """Return foreign text in quotes, short and free of control characters."""
     text = str(foreign)
     shown = text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + "..."
     return '"' + "".join(map(_shown, shown)) + '"'
@@ -65,7 +65,7 @@ def _shown(character: str) -> str:
 
 
 def report(message: str, invocation: "Invocation | None", *, level: str = "error") -> None:
-    """Append one line to the engine's --log; if it is an error, write it to stderr as well."""
+    """Append one line to the engine's --log; write an error to stderr as well."""
     text = f"runc-wrap: {message}"[:_LONGEST]
     if invocation and invocation.log:
         _append(invocation.log, _line(text, level, invocation.log_format))
@@ -84,7 +84,7 @@ def _line(text: str, level: str, log_format: str) -> bytes:
 
 
 def _append(path: str, line: bytes) -> None:
-    """Append if possible: a log that cannot be written must not hide the failure itself."""
+    """Append if possible: an unwritable log must not hide the failure itself."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY
     try:
         descriptor = posix.open(path, flags, 0o644)

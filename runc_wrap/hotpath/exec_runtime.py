@@ -1,4 +1,4 @@
-"""Becoming the real runtime, with nothing of Python left behind."""
+"""Executes the real runtime, after undoing what Python's start changed."""
 
 import posix
 from _signal import (  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
@@ -20,18 +20,19 @@ _NAMES = "--prefix", "--kind", "--runtime", "--called-as", "--ignored", "--local
 
 
 class Launch:
-    """What the launcher says before the caller's own words: names, each with its value, and "--".
+    """The launcher's words before the caller's own: names, each with its value, and "--".
 
     --prefix is the installation's directory; --runtime the real runtime's path and --kind "runc" or
-    "crun", or SELF, or both "" where there is none; --called-as the path that the engine called.
+    "crun", or SELF, or both "" if there is none; --called-as the path that the engine called.
     --ignored ("", "p", "x", "px") says whether SIGPIPE and SIGXFSZ were ignored, --locale what
     LC_CTYPE was ("=value", or "" for unset): Python's own start changes all three. --ahead is
-    "DESCRIPTOR:LENGTH" of an engine's log where the launcher wrote that we did not start, or "".
+    "DESCRIPTOR:LENGTH" of an engine's log to which the launcher wrote that Python did not start, or
+    "".
 
-    What is not said is "". For an instant of an upgrade the launcher is of another release: a name
-    that we do not know is passed over, and a launcher of release 0.1 says the values alone, in that
-    order, of which the first begins as no name does. (install.sh puts a release in place before its
-    launcher, and a launcher that was started before goes on.)
+    A missing name is "". For an instant of an upgrade the launcher is of another release: unknown
+    names are skipped, and a launcher of release 0.1 passes only the values, in that order, of which
+    the first does not look like a name. (install.sh puts a release in place before its launcher,
+    and launchers that were started before go on.)
     """
 
     __slots__ = (
@@ -48,21 +49,21 @@ class Launch:
     def __init__(self, words: "list[str]") -> None:
         if words[0][:2] == "--":
             end = 2 * words[::2].index("--")
-            said = dict(zip(words[:end:2], words[1:end:2], strict=True))
+            given = dict(zip(words[:end:2], words[1:end:2], strict=True))
             self.arguments = words[end + 1 :]
         else:
-            said = dict(zip(_NAMES, words[: len(_NAMES)], strict=True))
+            given = dict(zip(_NAMES, words[: len(_NAMES)], strict=True))
             self.arguments = words[len(_NAMES) :]
-        self.prefix = said.get("--prefix", "")
-        self.kind = said.get("--kind", "")
-        self.runtime = said.get("--runtime", "")
-        self.called_as = said.get("--called-as", "")
-        self.ignored = said.get("--ignored", "")
-        self.locale = said.get("--locale", "")
-        self.ahead = said.get("--ahead", "")
+        self.prefix = given.get("--prefix", "")
+        self.kind = given.get("--kind", "")
+        self.runtime = given.get("--runtime", "")
+        self.called_as = given.get("--called-as", "")
+        self.ignored = given.get("--ignored", "")
+        self.locale = given.get("--locale", "")
+        self.ahead = given.get("--ahead", "")
 
     def take_back(self) -> None:
-        """Take the launcher's line out of the log, nothing that others have written; close it."""
+        """Take only the launcher's line out of the log, and close the log."""
         if self.ahead:
             descriptor, length = map(int, self.ahead.split(":"))
             _erase(descriptor, length)
@@ -84,7 +85,7 @@ def hand_over(launch: Launch) -> "NoReturn":
 
 
 def _erase(descriptor: int, length: int) -> None:
-    """As launcher/log.c does it: the position is the end of that line."""
+    """Erase a line as launcher/log.c does: the position is the end of that line."""
     try:
         end = posix.lseek(descriptor, 0, 1)
         size = posix.fstat(descriptor).st_size
@@ -97,7 +98,7 @@ def _erase(descriptor: int, length: int) -> None:
 
 
 def _blank(descriptor: int, length: int, start: int) -> None:
-    """Write spaces, which are no line of JSON. The descriptor itself only appends."""
+    """Overwrite with spaces, which JSON readers skip. The descriptor itself only appends."""
     anew = posix.open(f"/proc/self/fd/{descriptor}", posix.O_WRONLY | posix.O_CLOEXEC)
     try:
         posix.pwrite(anew, b" " * (length - 1) + b"\n", start)
@@ -116,7 +117,7 @@ def _check_runtime(launch: Launch) -> None:
 
 
 def _restore_signals(ignored: str) -> None:
-    """CPython ignores both from its start (Python/pylifecycle.c init_signals)."""
+    """Undo CPython's ignoring of both at its start (Python/pylifecycle.c init_signals)."""
     if "p" not in ignored:
         signal(SIGPIPE, SIG_DFL)
     if "x" not in ignored:
@@ -124,7 +125,7 @@ def _restore_signals(ignored: str) -> None:
 
 
 def _restore_locale(locale: str) -> None:
-    """CPython sets LC_CTYPE where the locale is "C" (PEP 538)."""
+    """Undo CPython's setting of LC_CTYPE if the locale is "C" (PEP 538)."""
     if locale:
         posix.putenv("LC_CTYPE", locale[1:])
     else:

@@ -1,4 +1,4 @@
-"""Which engine calls, and whose container it is: told by the command line and the config.
+"""Which engine calls, and the container's names, from the command line and the config.
 
 The command line comes first: under containerd and Docker a user can write any annotation.
 """
@@ -15,11 +15,11 @@ UNKNOWN = "unknown"
 _SHIM_DIRECTORY = (
     "io.containerd.runtime.v2.task"  # containerd:runtime/v2/manager.go, all of 1.x, 2.x
 )
-_CRI_NAMESPACE = "k8s.io"  # containerd:pkg/cri/constants, where only its CRI plugin creates
+_CRI_NAMESPACE = "k8s.io"  # containerd:pkg/cri/constants; only its CRI plugin creates there
 _MANAGERS = {"cri-o": "crio", "libpod": "podman"}  # io.container.manager
 
-# containerd:pkg/cri/annotations, written after the pod's own annotations; container and image only
-# for what is no sandbox, so that a sandbox's are its author's
+# containerd:pkg/cri/annotations, written after the pod's own annotations; container and image not
+# for sandboxes, so that the pod's author may set a sandbox's
 _OF_CONTAINERD = {
     "namespace": "io.kubernetes.cri.sandbox-namespace",
     "pod": "io.kubernetes.cri.sandbox-name",
@@ -28,25 +28,25 @@ _OF_CONTAINERD = {
 }
 _CRI_TYPE = "io.kubernetes.cri.container-type"  # "container" or "sandbox"
 _CRI_SANDBOX = "io.kubernetes.cri.sandbox-id"
-# cri-o:server/container_create.go, labels written last. Of a sandbox all that CRI-O itself writes
-# comes before the pod's annotations, but for the labels (cri-o:server/sandbox_run_linux.go)
+# cri-o:server/container_create.go, labels written last. For a sandbox, CRI-O writes everything but
+# the labels before the pod's annotations (cri-o:server/sandbox_run_linux.go)
 _OF_CRIO = {
     "namespace": "io.kubernetes.pod.namespace",
     "pod": "io.kubernetes.pod.name",
     "container": "io.kubernetes.container.name",
     "image": "io.kubernetes.cri-o.ImageName",
 }
-_CRIO_SANDBOX = "POD"  # such a sandbox's container name; no container in Kubernetes can have it
+_CRIO_SANDBOX = "POD"  # a CRI-O sandbox's container name; no container in Kubernetes can have it
 _OF_PODS = ("namespace", "pod")
 
 
 class Identity:
-    """Who a container is. What its pod could forge is None, and so is what is not known.
+    """A container's names; those that are unknown, or that its pod could forge, are None.
 
-    `engine` is one of ENGINES or UNKNOWN, `handler` the name that the runtime was called by.
-    `sandbox` is the id of its pod's sandbox where the engine hands a container the annotations that
-    its pod has now, and so others than the sandbox may have had; None for all else. containerd does
-    so; CRI-O's containers get what their sandbox was made with.
+    `engine` is one of ENGINES or UNKNOWN, `handler` the name by which the runtime was called.
+    `sandbox` is the id of its pod's sandbox if the engine gives containers the pod's present
+    annotations, which may differ from the sandbox's; otherwise None. containerd does so; CRI-O's
+    containers get those with which their sandbox was made.
     """
 
     __slots__ = ("container", "engine", "handler", "id", "image", "namespace", "pod", "sandbox")
@@ -65,10 +65,10 @@ class Identity:
 def identify(
     invocation: "Invocation", annotations: "Annotations", called_as: str, only: str = ""
 ) -> Identity:
-    """Return who is to be created; `called_as` is the path that the engine called.
+    """Return the identity of the new container; `called_as` is the path that the engine called.
 
     CRI-O's command line is like Podman's, whose user could write CRI-O's annotations: a pod's names
-    count only where the owner says that CRI-O is the `only` engine of this node.
+    count only if the node's owner states that CRI-O is its `only` engine.
     """
     calling = engine(invocation, annotations, only)
     keys: dict[str, str] = {}
@@ -81,7 +81,7 @@ def identify(
 
 
 def _keys_of_containerd(annotations: "Annotations") -> "dict[str, str]":
-    """Return the keys that its CRI plugin has written; `ctr` may be told of that namespace, too."""
+    """Return the keys that its CRI plugin has written; `ctr` can use that namespace, too."""
     if annotations.get(_CRI_TYPE) == "container":
         return {**_OF_CONTAINERD, "sandbox": _CRI_SANDBOX}
     return {name: _OF_CONTAINERD[name] for name in _OF_PODS}
@@ -101,8 +101,7 @@ def is_sandbox(annotations: "Annotations", sandbox: str) -> bool:
 def engine(invocation: "Invocation", annotations: "Annotations", only: str = "") -> str:
     """Return one of ENGINES, or UNKNOWN.
 
-    A pod's author can say of a sandbox of CRI-O's that another is its manager; not where it is the
-    `only` engine.
+    A pod's author can claim another manager for a CRI-O sandbox, unless CRI-O is the `only` engine.
     """
     namespace = _shim_namespace(invocation)
     if namespace:
@@ -127,8 +126,8 @@ def _parts(invocation: "Invocation") -> "list[str]":
 def container_name(annotations: "Annotations") -> str:
     """Return the container's name in its pod, "" outside Kubernetes and for containerd's sandbox.
 
-    Only for finding the annotation that is meant for it: whoever could forge the one could write
-    the other.
+    Use it only to find the annotation for this container: a user who could forge the name could
+    also write the annotation.
     """
     if annotations.get(_CRI_TYPE) == "sandbox":
         return ""

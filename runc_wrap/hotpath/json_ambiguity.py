@@ -1,8 +1,8 @@
-"""Names that different JSON decoders read differently.
+"""Refuses configs that JSON decoders read differently.
 
-Go's decoder, and so runc, also takes a name that differs from the one it wants only in case, and
-merges a name given twice; crun takes the exact name and one of the two. Where a name decides about
-confinement, such a config is refused: whatever we read, the runtime might read the other.
+Go's decoder, and so runc, also accepts a name that differs from a known one only in case, and
+merges a name given twice; crun takes the exact name and one of the two. If the name decides on
+confinement, such a config is refused: whichever we read, the runtime might read the other.
 """
 
 from runc_wrap.hotpath import json_codec
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-# path of an object -> the names in it that a decision rests on
+# path of an object -> the names in it on which decisions depend
 DECISIVE = {
     (): ("linux", "annotations", "process", "mounts"),
     ("linux",): ("seccomp", "maskedPaths", "readonlyPaths", "resources"),
@@ -49,16 +49,16 @@ def check_case(config: "Json") -> None:
             meant = folded.get(name.casefold(), name)
             if meant != name:
                 raise Refusal(
-                    f"config.json has {quoted(name)} where {quoted(meant)} is meant: runc takes it "
-                    "for that and crun does not. Write the name as the OCI runtime-spec has it."
+                    f"config.json has {quoted(name)} instead of {quoted(meant)}: runc accepts it "
+                    "and crun does not. Write the name as in the OCI runtime-spec."
                 )
 
 
 def check_twice(text: bytes, config: "Json") -> None:
-    r"""Raise Refusal for a decisive name that stands twice in one object of the text.
+    r"""Raise Refusal for a decisive name that occurs twice in one object of the text.
 
-    A name that was read once but written twice leaves fewer quotes in `config`, serialised again,
-    than in `text`, unless quotes are written as \u0022: such a text is read again, more slowly.
+    If a name was written twice but read once, `config` serialised again has fewer quotes than
+    `text`, unless quotes are written as \u0022: such a text is parsed again, more slowly.
     """
     if b"\\u0022" not in text and text.count(b'"') == _quotes(config):
         return
@@ -70,25 +70,25 @@ def check_twice(text: bytes, config: "Json") -> None:
             if wanted is None or name in wanted:
                 raise Refusal(
                     f"config.json has {quoted(name)} twice in one object, and runtimes differ in "
-                    "which of the two they take. Write it once."
+                    "which of the two they use. Write it once."
                 )
 
 
 def _quotes(config: "Json") -> int:
     try:
         return json_codec.dumps(config).count(b'"')
-    except json_codec.Unreadable:  # it can be read, but is nested too deeply for orjson to write
+    except json_codec.Unreadable:  # it was parsed, but is nested too deeply for orjson to write
         return -1
 
 
 def check_nul(text: bytes) -> None:
-    """Raise Refusal for a NUL: crun compares names as C strings, which end there."""
+    """Raise Refusal for a NUL: crun compares names as C strings, which end at it."""
     if b"\\u0000" in text:
-        raise Refusal("config.json has a NUL character, at which crun would stop reading a name.")
+        raise Refusal("config.json has a NUL character, at which crun would end a name.")
 
 
 class _Repeats(dict):  # type: ignore[type-arg]  # dict[str, Any] cannot be subscripted at no cost
-    """An object that remembers which of its names were written more than once."""
+    """An object that records which of its names occurred more than once."""
 
     def __init__(self, pairs: "list[tuple[str, Any]]") -> None:
         super().__init__(pairs)

@@ -1,10 +1,10 @@
-"""JSON: the one place that imports orjson, what stands in for it, and the digest of a block.
+"""JSON: the only module that imports orjson, its fallback, and the digest of a block.
 
 orjson looks up uuid.UUID, enum.EnumMeta, dataclasses._FIELD and json.JSONDecodeError while it is
-imported (orjson src/typeref.rs); the modules behind them cost more than all the rest of a create.
-We give it nothing but dicts, lists, strings and numbers, so empty stand-ins serve it. Of datetime
-it takes the C half alone, so that stands in for the whole. `hashlib` looks for OpenSSL and costs
-milliseconds; the module behind it does not.
+imported (orjson src/typeref.rs); the modules behind them cost more than the rest of a create. We
+pass it only dicts, lists, strings and numbers, so empty stand-ins suffice. Of datetime it uses only
+the C half, which replaces the whole. `hashlib` looks for OpenSSL and costs milliseconds; the module
+behind it does not.
 """
 
 import sys
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     Codec = tuple[Callable[[bytes], Any], Callable[[Any], bytes]]
 
 
-# What orjson raises lives in its module alone: without it the next text that is no JSON would raise
-# what lies in that memory by then.
+# orjson's exception lives in its module only: if the module were freed, the next text that is not
+# JSON would raise whatever then lies in that memory.
 _kept: "list[Any]" = []
 
 
 class Unreadable(ValueError):
-    """The text is not JSON as RFC 8259 has it; the message says what is wrong and where."""
+    """The text is not JSON by RFC 8259; the message says what is wrong and where."""
 
 
 def _stand_ins() -> "dict[str, Any]":
@@ -65,7 +65,7 @@ def _orjson() -> "Codec":
 
 
 def _beside_us() -> "Any":
-    """Load it from where install.sh puts it, None if it is not there: a search costs 0.2 ms."""
+    """Load orjson from where install.sh puts it, or return None: a search costs 0.2 ms."""
     directory = __file__.rpartition("/runc_wrap/")[0]
     path = f"{directory}/orjson/orjson{extension_suffixes()[0]}"
     try:
@@ -84,7 +84,7 @@ def _imported() -> "Any":
 
 
 def _standard_library() -> "Codec":
-    import json  # noqa: PLC0415 - ten times dearer than orjson; only where orjson does not load
+    import json  # noqa: PLC0415 - ten times as slow as orjson; only if orjson does not load
 
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is not a JSON value")
@@ -117,7 +117,7 @@ def loads(text: bytes) -> "Any":
 
 
 def _without_the_text(error: Exception) -> str:
-    """Return what is wrong and where: both decoders carry the whole text along, secrets and all."""
+    """Return what is wrong and where: both decoders' errors contain the text, secrets included."""
     position = getattr(error, "pos", error.args[2] if len(error.args) > 2 else None)  # noqa: PLR2004 - (message, text, position)
     where = f" at character {position}" if isinstance(position, int) else ""
     message = getattr(error, "msg", error.args[0] if error.args else "")
@@ -127,7 +127,7 @@ def _without_the_text(error: Exception) -> str:
 def loads_with(make_object: "Callable[[list[tuple[str, Any]]], Any]", text: bytes) -> "Any":
     """Parse what `loads` accepted, each object made from its (name, value) pairs as written.
 
-    Only the standard library can do that; no text that an engine writes needs it.
+    Only the standard library can do that; texts that engines write do not need it.
     """
     import json  # noqa: PLC0415 - see above
 

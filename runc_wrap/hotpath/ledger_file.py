@@ -1,8 +1,8 @@
 """The record of decisions: one JSON line each, appended in one write, and reading such a line.
 
-    DIR/var/ledger/ledger.jsonl     what is written now
-    DIR/var/ledger/ledger.1.jsonl   what was, before it grew over LARGEST
-    DIR/var/ledger/ledger.2.jsonl   older records, of containers that were still there then
+    DIR/var/ledger/ledger.jsonl     the present file
+    DIR/var/ledger/ledger.1.jsonl   the previous file, which grew beyond LARGEST
+    DIR/var/ledger/ledger.2.jsonl   older records, of containers that existed at the rotation
 
 A container is still there while the runtime has <root>/<id>. Nothing here may be a reason for a
 container not to start. runc_wrap.ledger reads the files.
@@ -90,7 +90,7 @@ def _directories(prefix: str) -> "list[str]":
 
 
 def _write(directory: str, line: bytes) -> int:
-    """Append in one write; return the file's size. A line that has no room leaves nothing."""
+    """Append in one write; return the file's size. A line written in part is taken back."""
     flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK
     try:
         descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
@@ -116,7 +116,7 @@ def _make(directory: str) -> None:
 
 
 def _rotate(directory: str) -> None:
-    """Begin a new file. Whoever still has the old one open writes to ledger.1, which is read."""
+    """Begin a new file. Writers that still have the old one open write to ledger.1."""
     lock = f"{directory}/lock"
     try:
         posix.close(posix.open(lock, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600))

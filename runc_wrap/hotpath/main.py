@@ -2,7 +2,8 @@
 
     argv -> Invocation -> config -> CreateFacts -> Decision -> block -> new config -> ledger -> exec
 
-Only words with create, run or restore among them come here; all others the launcher passes on.
+Only command lines with the word create, run or restore come here; the launcher passes on all
+others.
 """
 
 import posix
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     ProfileOf = Callable[[Json, str, str], Json]  # compiled policy, name, mode; raises Refusal
 
-INITIAL = [b"0", b"0", b"4294967295"]  # what the first user namespace maps: everybody
+INITIAL = [b"0", b"0", b"4294967295"]  # the first user namespace's uid_map: all users
 
 
 def main() -> "NoReturn":
-    """Confine what is to be created, then become the real runtime; or say why not and exit 1."""
+    """Confine the container, then become the real runtime; or report why not and exit 1."""
     if not sys.argv[1:]:
-        posix._exit(0)  # noqa: SLF001 - the launcher only wants to know whether we start
+        posix._exit(0)  # noqa: SLF001 - the launcher only checks whether Python starts
     launch = Launch(sys.argv[1:])
     launch.take_back()
     invocation = None
@@ -54,13 +55,13 @@ def main() -> "NoReturn":
         hand_over(launch)
     except Refusal as refusal:
         errors.report(str(refusal), invocation)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must be told as any other failure
+    except Exception as error:  # noqa: BLE001 - our own faults must be reported like any failure
         errors.report(f"an error in runc-wrap itself: {described(error)}.", invocation)
     posix._exit(1)  # noqa: SLF001 - os._exit by its own name
 
 
 def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
-    """Confine; where the owner chose on_error = "run-unmodified", a failure is only recorded."""
+    """Confine; with on_error = "run-unmodified" in the policy, only record a failure."""
     started = time.perf_counter()
     rules = policy_file.load(launch.prefix)
     try:
@@ -86,14 +87,14 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         line["fallback"] = config_file.exists(f"{launch.prefix}/var/agent/decide.sock")
         line["seconds"] = round(time.perf_counter() - started, 6)
         ledger_file.append(launch.prefix, line)
-    except Exception:  # noqa: BLE001 - no trouble with the ledger may keep a container from starting
+    except Exception:  # noqa: BLE001 - a failing ledger must not stop a container
         return
 
 
 class Outcome:
-    """What a create comes to: who is created, what is decided and the final block, {} for none.
+    """The outcome of a create: identity, decision and the final block, {} for none.
 
-    `text` is what is to be in the config's place, None to leave it.
+    `text` is the new config, None to leave it unchanged.
     """
 
     __slots__ = ("block", "decision", "text", "who")
@@ -110,10 +111,10 @@ class Outcome:
 def consider(
     text: bytes, call: Call, rules: "Json", profile_of: "ProfileOf" = policy_file.load_profile
 ) -> Outcome:
-    """Decide for one create, whoever asks: a cold start, the agent, a hook, or a report on it.
+    """Decide on one create, for every caller: a cold start, the agent, a hook, or a report.
 
     `text` is the config's, `rules` the compiled policy, and `profile_of` finds its profiles.
-    Nothing is changed. Raises Refusal.
+    Changes nothing. Raises Refusal.
     """
     config = json_ambiguity.parsed(text)
     if call.kind == "crun":
@@ -121,7 +122,7 @@ def consider(
     facts = CreateFacts(config, call, rules["engine"], _sandbox_annotations)
     decision = decide(facts, rules, time.time())
     block = _final_block(facts, rules, decision, profile_of)
-    if decision.mode == OBSERVE and not _is_heard(block):
+    if decision.mode == OBSERVE and not _has_agent(block):
         _audit_instead(decision)
         block = _final_block(facts, rules, decision, profile_of)
     edited = None
@@ -131,32 +132,32 @@ def consider(
 
 
 def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":
-    from runc_wrap.hotpath import sandbox_annotations  # noqa: PLC0415 - only for annotations that ask
+    from runc_wrap.hotpath import sandbox_annotations  # noqa: PLC0415 - only if annotations decide
 
     return sandbox_annotations.annotations(bundle_path, sandbox_id)
 
 
-def _is_heard(block: "Json") -> bool:
-    """Return whether an agent listens where this block of observe has the runtime connect."""
+def _has_agent(block: "Json") -> bool:
+    """Return whether an agent listens at the socket to which this block of observe refers."""
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and for this mode only
 
-    return agent_probe.hears(block.get("listenerPath", ""))
+    return agent_probe.has_agent(block.get("listenerPath", ""))
 
 
 def _audit_instead(decision: Decision) -> None:
-    """Change a decision on observe: no agent listens, and the runtime would fail."""
+    """Change a decision from observe to audit: without an agent the runtime would fail."""
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - see above
 
     decision.mode = AUDIT
-    decision.reason = agent_probe.told(decision.reason)
+    decision.reason = agent_probe.without_agent(decision.reason)
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:
-    """Return where a runtime keeps its state unless told; `process` is to become it.
+    """Return a runtime's default state directory; `process` is to become the runtime.
 
-    crun takes XDG_RUNTIME_DIR from everybody (crun:src/libcrun/status.c, get_run_directory), runc
-    from root only in a user namespace where USER is not root (runc:main.go, rootless_linux.go).
-    Raises Refusal where the process is gone.
+    crun uses XDG_RUNTIME_DIR of any user (crun:src/libcrun/status.c, get_run_directory), runc of
+    root only in a user namespace with USER other than root (runc:main.go, rootless_linux.go).
+    Raises Refusal if the process has ended.
     """
     own = environment.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
     is_taken = own and (kind == "crun" or posix.geteuid() != 0 or _is_as_user(environment, process))
@@ -164,7 +165,7 @@ def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str =
 
 
 def _is_as_user(environment: "Mapping[bytes, bytes]", process: str) -> bool:
-    """Return whether runc takes uid 0 for a user's: rootless Podman runs it in a user namespace."""
+    """Return whether runc treats uid 0 as a user: rootless Podman runs it in a user namespace."""
     mapped = config_file.read(f"/proc/{process}/uid_map").text.split()
     return mapped[:3] != INITIAL and environment.get(b"USER") != b"root"
 
@@ -180,7 +181,7 @@ def read_config(invocation: "Invocation") -> config_file.Found:
 
 
 def described(error: Exception) -> str:
-    """Return an unexpected error in a few words, without anybody's text."""
+    """Return an unexpected error in a few words, without any foreign text."""
     return f"{type(error).__name__} in {errors.where(error)}"
 
 
@@ -195,19 +196,19 @@ def _final_block(
         return {}
     denials = rules["overlay"]
     if facts.seccomp and denials and denials["existing"]:
-        from runc_wrap.hotpath import overlay  # noqa: PLC0415 - rare, and costs at every create
+        from runc_wrap.hotpath import overlay  # noqa: PLC0415 - rarely needed, and it takes time
 
         return overlay.with_overlay(facts.seccomp, denials)
     return facts.seccomp
 
 
 def own_capabilities() -> "frozenset[str]":
-    """Return our bounding set, which is what the engine that called us can give."""
+    """Return our bounding set, which is what the engine that called us can grant."""
     return capabilities_of("self")
 
 
 def capabilities_of(process: str) -> "frozenset[str]":
-    """Return the bounding set of a process, by its name in /proc. Raises Refusal if it is gone."""
+    """Return the bounding set of a process, by its name in /proc. Raises Refusal if it ended."""
     status = config_file.read(f"/proc/{process}/status").text
     mask = int(status.partition(b"\nCapBnd:")[2].split(None, 1)[0], 16)
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)

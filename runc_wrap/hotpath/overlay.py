@@ -1,14 +1,14 @@
-"""The overlay: denying system calls and socket families on top of any profile.
+"""The overlay: denies system calls and socket families on top of any profile.
 
-A denial only denies if nothing else in the profile allows the call: libseccomp takes the first of
-two rules without arguments, and refuses the profile where one of them compares arguments. So a
-denied name leaves every rule that lets it through or compares, and one denial is added; its being
-named also keeps runc's boundary for calls unknown to the profile where it was (runc answers
-ENOSYS above the largest number named).
+A denial works only if nothing else in the profile allows the call: libseccomp uses the first of two
+rules without arguments, and rejects the profile if one of them compares arguments. So a denied name
+is removed from every rule that lets it through or compares, and one denial is added. Naming it
+there also keeps runc's boundary for calls unknown to the profile (runc answers ENOSYS above the
+largest number named).
 
-On x86 libseccomp makes of every rule on socket one on socketcall too, without its arguments, unless
-a rule on socketcall came first; and runtimes drop a rule that does what the default does. So the
-rule on socketcall is put first, and a denial of it differs from the default.
+On x86 libseccomp turns every rule on socket into one on socketcall as well, without its arguments,
+unless a rule on socketcall came first; and runtimes drop a rule that equals the default. So the
+rule on socketcall comes first, and a denial of it differs from the default.
 """
 
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -39,7 +39,7 @@ _ARGUMENT = ("index", "value", "valueTwo", "op")
 
 
 def with_overlay(block: "Json", overlay: "Json") -> "Json":
-    """Return an OCI linux.seccomp object that denies what the overlay does. Raises Refusal.
+    """Return an OCI linux.seccomp object with the overlay's denials. Raises Refusal.
 
     `overlay` is the compiled policy's: "deny" and "deny_sockets".
     """
@@ -87,7 +87,7 @@ def _denial(names: "list[str]", number: int) -> "Json":
 
 
 def _first(entries: "list[Json]", block: "Json", overlay: "Json") -> "Iterator[Json]":
-    """Yield what must stand before all rules on sockets and the like."""
+    """Yield the entries that must precede all rules on sockets and the like."""
     denied = [name for name in _MULTIPLEXED if name in overlay["deny"]]
     if overlay["deny_sockets"] and "socketcall" not in denied:
         of_all = [entry for entry in entries if "socketcall" in calls_of(entry)]
@@ -101,7 +101,7 @@ def _first(entries: "list[Json]", block: "Json", overlay: "Json") -> "Iterator[J
 
 
 def _checked(block: "Json") -> "list[Json]":
-    """Return a foreign profile's rules. Raises Refusal for what runtimes might read otherwise."""
+    """Return a foreign profile's rules. Raises Refusal if runtimes might read them differently."""
     rules = block.get("syscalls") or []
     if not isinstance(rules, list):
         raise Refusal(_not("a list", "syscalls"))
@@ -131,12 +131,12 @@ def _check_names(found: "Any", known: "tuple[str, ...]", what: str) -> None:
         if name not in known and name.casefold() in folded:
             raise Refusal(
                 f"{what} of the container's own seccomp profile has {quoted(name)}, which runtimes "
-                "read differently. Write the name as the OCI runtime-spec has it."
+                "read differently. Write the name as in the OCI runtime-spec."
             )
 
 
 def _not(wanted: str, found: str) -> str:
     return (
-        f"the policy's overlay cannot be put on the container's own seccomp profile: {found} in it "
-        f"is not {wanted}."
+        f"the policy's overlay cannot be applied to the container's own seccomp profile: {found} "
+        f"in it is not {wanted}."
     )

@@ -1,11 +1,11 @@
-"""The compiled policy: what `runc-wrapctl apply` wrote, the only policy that a create reads.
+"""Reads the compiled policy that `runc-wrapctl apply` wrote, the only policy that a create reads.
 
-    DIR/var/policy.2/current -> N           the number is the compiled form's version: while a new
-    DIR/var/policy.2/N/policy.json          release is put in place, the old one still finds its own
-    DIR/var/policy.2/N/profiles/*.json      a compiled profile each, as `hotpath.resolve` has it
+    DIR/var/policy.2/current -> N           2 is the compiled form's version: during an upgrade the
+    DIR/var/policy.2/N/policy.json          old release still finds its own form
+    DIR/var/policy.2/N/profiles/*.json      a compiled profile each, in `hotpath.resolve`'s form
 
-Its text comes from us alone, but a file can be missing or damaged. A create reads each file once;
-the agent keeps what it read, and changes nothing in it, until a file's version is another.
+Only runc-wrap writes these files, but one can be missing or damaged. A create reads each file once;
+the agent caches what it read, without changing it, until a file's version changes.
 """
 
 import posix
@@ -33,16 +33,16 @@ _KEYS = frozenset(
         "overlay",
     }
 )
-_LONGEST_NAME = 200  # with all its slashes quoted still a file name (NAME_MAX is 255 bytes)
+_LONGEST_NAME = 200  # still a file name with its slashes quoted (NAME_MAX is 255 bytes)
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
 def load(prefix: str, known: "Json | None" = None) -> "Json":
-    """Read the compiled policy in force; "directory" is added, where it lies. Raises Refusal.
+    """Read the compiled policy in force, and add its "directory". Raises Refusal.
 
-    The link is read once for each create: `apply` may switch it at any moment. `known` is what was
-    loaded before: it is returned if it is still what would be read, and holds what was read of
-    profiles since ("loaded"); "seen" is its version.
+    The link is read once for each create: `apply` may switch it at any moment. `known` was loaded
+    before: it is returned if it is still current, with the profiles cached since in "loaded";
+    "seen" is its version.
     """
     policies = f"{prefix}/var/policy.{VERSION}"
     try:
@@ -61,11 +61,11 @@ def load(prefix: str, known: "Json | None" = None) -> "Json":
 def load_profile(policy: "Json", name: str, mode: str) -> "Json":
     """Read the profile of this name as compiled for this mode. Raises Refusal.
 
-    A name from an annotation is hostile: it may only lead to a file beneath the profiles.
+    A name from an annotation is hostile: it may only lead to a file in the profile directory.
     """
     if name.startswith(LOCALHOST) and not _is_plain(name):
         raise Refusal(
-            f"the profile {quoted(name)} is not a path beneath the profile directory: "
+            f"the profile {quoted(name)} is not a path within the profile directory: "
             'it may have no "..", no empty part and no control character.'
         )
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
@@ -73,8 +73,8 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
     version = config_file.version(path)
     if not version:
         raise Refusal(
-            f"{what} is not there. A localhost/<file> lies beneath runc-wrap's etc/profiles and is "
-            "found by `runc-wrapctl apply`; `runc-wrapctl profile list` shows all."
+            f"{what} does not exist. Put a localhost/<file> into runc-wrap's etc/profiles and run "
+            "`runc-wrapctl apply`; `runc-wrapctl profile list` shows all profiles."
         )
     before: tuple[object, Json] | None = policy["loaded"].get(path)
     if before and before[0] == version:
@@ -85,7 +85,7 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
 
 
 def file_name(name: str, mode: str) -> str:
-    """Return the compiled profile's file name: one component, so that no name leads elsewhere."""
+    """Return the compiled profile's file name: one component, so that it leads nowhere else."""
     return f"{name.replace('%', '%25').replace('/', '%2F')}+{mode}.json"
 
 
@@ -102,7 +102,7 @@ def _object(path: str, what: str, keys: "frozenset[str]") -> "Json":
     try:
         found = json_codec.loads(config_file.read(path).text)
     except (Refusal, json_codec.Unreadable) as error:
-        raise Refusal(f"{what} is not there or cannot be read ({error}). {_AGAIN}") from None
+        raise Refusal(f"{what} is missing or cannot be read ({error}). {_AGAIN}") from None
     if not isinstance(found, dict) or not keys <= found.keys():
         raise Refusal(f"{what} is damaged. {_AGAIN}")
     return found

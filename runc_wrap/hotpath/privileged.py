@@ -1,8 +1,8 @@
-"""Telling a privileged container by what its config shows.
+"""Recognizes a privileged container by its config.
 
-Podman, and CRI-O for a sandbox, say so in an annotation; but anybody could write it (a pod of
-CRI-O's for its sandbox, too), so it stands only for how the container sees the machine, and only
-where the container's annotations count. Every part of the signature alone also occurs without
+Podman, and CRI-O for a sandbox, state it in an annotation; but any user could write it (with CRI-O
+also a pod for its sandbox). So it replaces only the test of the container's access to the machine,
+and only if the container's annotations count. Every part of the signature alone also occurs without
 privilege (containerd:internal/cri/server/container_create.go, moby:daemon/oci_linux.go).
 """
 
@@ -24,18 +24,18 @@ _CRIO_SANDBOX = {
     "io.kubernetes.cri-o.PrivilegedRuntime": "true",
     "io.kubernetes.cri-o.ContainerType": "sandbox",
 }
-_SAYS_SO = {"crio": _CRIO_SANDBOX, "podman": {"io.podman.annotations.privileged": "TRUE"}}
+_MARKS = {"crio": _CRIO_SANDBOX, "podman": {"io.podman.annotations.privileged": "TRUE"}}
 
 
 def is_privileged(facts: "CreateFacts", counting: "dict[str, str]") -> bool:
     """Return whether the engine made this container privileged.
 
     `counting` are the annotations that count. A privileged container has all capabilities that the
-    engine itself could give, which on some nodes is not all there are.
+    engine itself could grant, which on some nodes are not all that exist.
     """
     if not facts.sees_all_paths or "CAP_SYS_ADMIN" not in facts.bounding:
         return False
     if not facts.bounding >= facts.call.engine_has():
         return False
-    said = _SAYS_SO.get(facts.who.engine)
-    return bool(said and said.items() <= counting.items()) or facts.writes_machine
+    marks = _MARKS.get(facts.who.engine)
+    return bool(marks and marks.items() <= counting.items()) or facts.writes_machine

@@ -1,6 +1,6 @@
-"""Resolving a compiled profile for one container.
+"""Resolves a compiled profile for one container.
 
-A compiled profile is what `runc_wrap.profiles.compile` writes, architecture and kernel already
+`runc_wrap.profiles.compile` writes compiled profiles, with architecture and kernel already
 decided:
 
     {"name": str, "version": str | null,

@@ -1,13 +1,14 @@
-"""Rules that contradict each other, told apart; rules on sockets, family by family.
+"""Makes contradicting rules disjoint, and splits rules on sockets by family.
 
-Two rules of a profile may speak of one call and say different things. libseccomp has its own order
-for that, and refuses what it takes for a conflict; whoever changes rules needs them apart first.
+Two rules of a profile may apply to one call with different actions. libseccomp has its own order
+for that, and refuses what it considers a conflict; rules have to be made disjoint before changing
+them.
 
-The kernel takes the family of socket(2) as an int, a filter sees 64 bits: under "all but 40",
-40 + 2**32 passes and is 40. Family by family the lower 32 bits are compared. No rule compares one
-argument twice: runtimes would take either.
+The kernel takes the family of socket(2) as an int, a filter compares 64 bits: under "all but 40",
+40 + 2**32 passes and is 40. Family by family, the lower 32 bits are compared. No rule compares one
+argument twice: runtimes would accept either comparison.
 
-Rules are handled as entries of a compiled profile (see hotpath.resolve): {"rule", "all", "none"}.
+Rules are entries of a compiled profile (see hotpath.resolve): {"rule", "all", "none"}.
 """
 
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 SOCKETS = ("socket", "socketpair")
-FAMILIES = 46  # AF_MAX of Linux 6.18; from there on the kernel knows no family
+FAMILIES = 46  # AF_MAX of Linux 6.18; the kernel has no families from there on
 EPERM = 1
 DENYING = (
     "SCMP_ACT_ERRNO",
@@ -41,13 +42,13 @@ OPPOSITE = {
 
 
 def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
-    """Return entries that say the same, no two of which contradict each other.
+    """Return equivalent entries, no two of which contradict each other.
 
-    For audit, which makes the default of what was denied: a runtime then drops those rules, and
-    what they took from other rules would be allowed unseen. Denials are one there, whatever their
-    error: none is taken from another.
+    For audit, which turns denials into the default: a runtime then drops those rules, and other
+    rules would allow, without a record, the calls that they had denied. There all denials are
+    equal, whatever their error: none is subtracted from another.
     """
-    entries = [telling(entry) for entry in entries]
+    entries = [meaningful(entry) for entry in entries]
     denied = {name for entry in entries if _denies(entry) for name in calls_of(entry)}
     passed = {name for entry in entries if not _denies(entry) for name in calls_of(entry)}
     disputed = sorted(denied & passed)
@@ -60,15 +61,15 @@ def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
     return [*(entry for entry in rest if calls_of(entry)), *settled]
 
 
-def telling(entry: "Json") -> "Json":
+def meaningful(entry: "Json") -> "Json":
     """Return an entry without comparisons that always hold: masks without a bit."""
-    told = entry["rule"].get("args") or []
-    kept = [one for one in told if one.get("op") != "SCMP_CMP_MASKED_EQ" or one.get("value")]
-    return entry if kept == told else {**entry, "rule": {**entry["rule"], "args": kept}}
+    args = entry["rule"].get("args") or []
+    kept = [one for one in args if one.get("op") != "SCMP_CMP_MASKED_EQ" or one.get("value")]
+    return entry if kept == args else {**entry, "rule": {**entry["rule"], "args": kept}}
 
 
 def _compares(entry: "Json") -> bool:
-    """Return whether a rule looks at arguments."""
+    """Return whether a rule compares arguments."""
     return bool(entry["rule"].get("args"))
 
 
@@ -81,7 +82,7 @@ def _each(entries: "list[Json]") -> "list[Json]":
 
 
 def calls_of(entry: "Json") -> "list[str]":
-    """Return the calls that an entry's rule is about."""
+    """Return the calls of an entry's rule."""
     names: list[str] = entry["rule"].get("names") or []
     return names
 
@@ -94,50 +95,50 @@ def renamed(entry: "Json", names: "list[str]") -> "Json":
 
 
 def is_family(family: int) -> "Json":
-    """Return the comparison that holds for a family as the kernel takes it."""
+    """Return the comparison that matches a family as the kernel reads it."""
     return {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 def by_family(
-    entries: "list[Json]", denied: "list[int]", said: "Callable[[Json], object] | None" = None
+    entries: "list[Json]", denied: "list[int]", action: "Callable[[Json], object] | None" = None
 ) -> "list[Json]":
     """Return the entries of one call on sockets, family by family and free of contradictions."""
     result = []
     for family in range(FAMILIES):
         if family not in denied:
             found = [item for entry in entries for item in _of_family(entry, family)]
-            settled = _settled(found, said or _outcome)
+            settled = _settled(found, action or _outcome)
             result += [_compared(item, family) for item in settled]
     return result
 
 
-def _settled(found: "list[Json]", said: "Callable[[Json], object]") -> "list[Json]":
-    """Return what is decided by items that may contradict each other: the first wins.
+def _settled(found: "list[Json]", action: "Callable[[Json], object]") -> "list[Json]":
+    """Return items without contradictions, of which the first wins.
 
-    `said` returns what two of them must have alike to be no contradiction.
+    Two items do not contradict each other if `action` returns the same for both.
     """
     settled: list[Json] = []
     for item in found:
-        settled += _less(item, [other for other in settled if said(other) != said(item)])
+        settled += _less(item, [other for other in settled if action(other) != action(item)])
     return settled
 
 
 def _kind(entry: "Json") -> str:
-    """Return what matters of an outcome where all denials become one."""
+    """Return an entry's action, with all denials equal."""
     return "" if _denies(entry) else str(entry["rule"]["action"])
 
 
 def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
-    """Return the entries that speak of a call, alone and in the order in which they win.
+    """Return the entries for a call, reduced to it and in the order in which they win.
 
-    Runtimes drop what does as the default does. The first that compares no arguments beats all
-    that do (libseccomp); of those a denial wins, as libseccomp has it for equality; else the first.
+    Runtimes drop entries that equal the default. The first that compares no arguments beats all
+    that do (libseccomp); of those a denial wins, as in libseccomp for equality; else the first.
     """
     default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
     own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
-    told = [entry for entry in own if _outcome(entry) != default]
+    kept = [entry for entry in own if _outcome(entry) != default]
     return sorted(
-        told, key=lambda entry: (_compares(entry), not _denies(entry) and _compares(entry))
+        kept, key=lambda entry: (_compares(entry), not _denies(entry) and _compares(entry))
     )
 
 
@@ -150,7 +151,7 @@ def _compared(item: "Json", family: int) -> "Json":
 
 
 def _of_family(entry: "Json", family: int) -> "Iterator[Json]":
-    """Yield an entry as it is for a family, its comparisons of other arguments left."""
+    """Yield an entry reduced to a family: only comparisons of other arguments are left."""
     for group in alternatives(entry["rule"].get("args") or []):
         first = [argument for argument in group if argument.get("index", 0) == 0]
         if all(_accepts(argument, family) for argument in first):
@@ -159,7 +160,7 @@ def _of_family(entry: "Json", family: int) -> "Iterator[Json]":
 
 
 def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
-    """Return the comparisons of each rule that a runtime makes of one."""
+    """Return the comparisons of each rule that a runtime makes of one entry."""
     indexes = [argument.get("index", 0) for argument in arguments]
     if len(set(indexes)) == len(indexes):
         return [arguments]
@@ -167,7 +168,7 @@ def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
 
 
 def _less(item: "Json", others: "list[Json]") -> "list[Json]":
-    """Return an item without what others decide before it."""
+    """Return an item without the cases that other items decide before it."""
     left = [item]
     for other in others:
         left = [piece for one in left for piece in _without(one, other)]
@@ -179,12 +180,12 @@ def _outcome(item: "Json") -> "tuple[str, int]":
 
 
 def errno_of(errno_ret: "int | None") -> int:
-    """Return the error number that a rule means."""
+    """Return a rule's error number."""
     return EPERM if errno_ret is None else errno_ret
 
 
 def _without(item: "Json", other: "Json") -> "Iterator[Json]":
-    """Yield the pieces of an item where another does not hold; what cannot be said is left out."""
+    """Yield the pieces of an item where another does not hold; inexpressible ones are left out."""
     have, given, refused = item["rule"]["args"], item.get("all") or [], item.get("none") or []
     lacking, barring = other.get("all") or [], other.get("none") or []
     if {*lacking} & {*refused} or {*barring} & {*given} or _exclude(have, other["rule"]["args"]):
@@ -199,7 +200,7 @@ def _without(item: "Json", other: "Json") -> "Iterator[Json]":
 
 
 def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
-    """Return whether two lists of comparisons cannot hold together, where that is easily told."""
+    """Return whether two lists of comparisons are known to exclude each other."""
     return any(
         one.get("index", 0) == another.get("index", 0) and _differ(one, another)
         for one in have
@@ -224,7 +225,7 @@ def _opposite(one: "Json") -> "Json":
 
 
 def _accepts(argument: "Json", family: int) -> bool:
-    """Return whether a comparison holds for a value, of a family or else."""
+    """Return whether a comparison holds for a value, such as a family."""
     value: int = argument.get("value", 0)
     second: int = argument.get("valueTwo", 0)
     accepted = {

@@ -1,6 +1,6 @@
-"""Which rule of the policy speaks of a container.
+"""Finds the policy's rule for a container.
 
-A rule is one object of the compiled policy's "rules"; each selector that it has must match.
+A rule is one object of the compiled policy's "rules"; all of its selectors must match.
 """
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def _selects(rule: "Json", who: "Identity") -> bool:
 
 
 def _drawn(rule: "Json", who: "Identity") -> bool:
-    """Return whether the rule's percentage takes this container: the same after a restart."""
+    """Return whether the rule's percentage includes this container, stable across restarts."""
     percent: int = rule.get("percent", 100)
     if percent >= 100:  # noqa: PLR2004 - all of them
         return True
@@ -37,7 +37,7 @@ def _drawn(rule: "Json", who: "Identity") -> bool:
 
 
 def _spread(text: str) -> int:
-    """Return FNV-1a of the text, 32 bits: stable over releases and interpreters."""
+    """Return FNV-1a of the text, 32 bits: stable across releases and interpreters."""
     value = 0x811C9DC5
     for byte in text.encode("utf-8", "surrogateescape"):
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
@@ -45,14 +45,14 @@ def _spread(text: str) -> int:
 
 
 def matches_any(patterns: "list[str]", text: "str | None") -> bool:
-    """Return whether one of the patterns matches; what is not known only "*" matches."""
+    """Return whether one of the patterns matches; an unknown text is matched only by "*"."""
     if text is None:
         return ANYTHING in patterns
     return any(matches(pattern, text) for pattern in patterns)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Match a glob: "*" is any run of characters, "?" is one, all else is itself."""
+    """Match a glob: "*" is any run of characters, "?" any one, all others are literal."""
     at = position = 0
     star = resume = -1
     while position < len(text):

@@ -1,8 +1,8 @@
-"""Putting the seccomp block into the config's own text.
+"""Puts the seccomp block into the config's own text.
 
-Nothing but the block is new: unknown fields, 64-bit integers, floats, key order, escapes and white
-space stay as they were, byte for byte. Where the block goes is found by looking for the key, and
-proved by parsing the result: it must equal the config with the block in it.
+Only the block is new: unknown fields, 64-bit integers, floats, key order, escapes and white space
+stay as they were, byte for byte. The place is found by searching for the key, and proved by parsing
+the result, which must equal the config with the block in it.
 """
 
 from runc_wrap.hotpath import json_codec
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _SPACE = b" \t\r\n"
-_MOST_CANDIDATES = 32  # a key named like ours at another depth; hostile input must not cost time
+_MOST_CANDIDATES = 32  # keys of this name at other depths; hostile input must not take long
 
 
 def with_seccomp(text: bytes, config: "Json", block: "Json") -> bytes:
     """Return `text`, which parses to `config`, with linux.seccomp set to `block`.
 
-    Raises Refusal if the key cannot be found, which takes a config that writes it with escapes.
+    Raises Refusal if the key is not found, which happens only if it is written with escapes.
     """
     wanted = {**config, "linux": {**config["linux"], "seccomp": block}}
     inserted = json_codec.dumps(block)
@@ -32,12 +32,12 @@ def with_seccomp(text: bytes, config: "Json", block: "Json") -> bytes:
             return edited
     raise Refusal(
         'the place of linux.seccomp in config.json cannot be found: the keys "linux" and "seccomp" '
-        "must be written plainly, without escapes."
+        "must be written without escapes."
     )
 
 
 def _insertions(text: bytes, block: bytes) -> "Iterator[bytes]":
-    """Yield the text with the block as first member of the value of each key "linux"."""
+    """Yield the text with the block as the first member of each key "linux"'s value."""
     for start in _values(text, b'"linux"'):
         if text[start : start + 1] == b"{":
             inside = start + 1
@@ -46,7 +46,7 @@ def _insertions(text: bytes, block: bytes) -> "Iterator[bytes]":
 
 
 def _replacements(text: bytes, block: bytes) -> "Iterator[bytes]":
-    """Yield the text with the block instead of the value of each key "seccomp"."""
+    """Yield the text with the block in place of each key "seccomp"'s value."""
     for start in _values(text, b'"seccomp"'):
         end = _end(text, start)
         if end:

@@ -26,9 +26,9 @@ from runc_wrap.hotpath.rule_algebra import (
     SOCKETS,
     alternatives,
     calls_of,
+    meaningful,
     renamed,
     ruling,
-    telling,
 )
 from runc_wrap.profiles import abis, filter_installation, syscalls
 from runc_wrap.profiles.arguments.complement import complement, index_of
@@ -59,7 +59,7 @@ def observed(
     `entries` are its rules, made free of contradictions; `listed` are the filter's ABIs. Raises
     ProfileError without libseccomp.
     """
-    block, original = profile["block"], [telling(one) for one in profile["rules"]]
+    block, original = profile["block"], [meaningful(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
     asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY) if installing else []
     if installing:

@@ -74,7 +74,7 @@ class Installed(NamedTuple):
             )
         return found
 
-    def telling(self, group: list[Container]) -> list[Container]:
+    def conclusive(self, group: list[Container]) -> list[Container]:
         """Return those of a workload's containers whose records show what it calls."""
         return [one for one in group if one not in self.hidden] if self.is_observed else group
 

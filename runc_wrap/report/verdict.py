@@ -120,8 +120,8 @@ class Judging:
             self._add_calls(one.record, one.seen.runtimes, apart)
         ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
         own = installed_filters.of(group, self.profile_of, self._carried)
-        telling = own.telling(group)
-        watched = max(one.watched for one in telling)
+        conclusive = own.conclusive(group)
+        watched = max(one.watched for one in conclusive)
         lost = self._lost(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
@@ -136,7 +136,7 @@ class Judging:
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(telling, watched, doubts, grade),
+            confidence=confidence(conclusive, watched, doubts, grade),
             grade=grade,
             containers=group,
             rows=ordered,

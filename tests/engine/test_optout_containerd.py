@@ -72,7 +72,7 @@ def test_a_late_opt_out_is_recorded_with_the_reason(
     assert line["reason"] == (
         "The config has no seccomp profile and nobody opted out; the annotation "
         '"runc-wrap/seccomp" is ignored: '
-        "the pod's annotations were others when its sandbox was made."
+        "the pod's annotations were different when its sandbox was made."
     )
 
 
@@ -147,7 +147,7 @@ def test_without_a_usable_sandbox_config_no_opt_out_counts(
     assert process_status.seccomp(cri.pid(container)) == FILTER
     line = _line(installed, container)
     assert line["ignored"] == OWN
-    assert "cannot be told" in line["reason"]
+    assert "was made with it is unknown" in line["reason"]
 
 
 @pytest.mark.parametrize(

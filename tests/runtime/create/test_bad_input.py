@@ -76,7 +76,7 @@ BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     ),
     "a FIFO": (_fifo, "not a regular file"),
     "a directory": (_directory, "not a regular file"),
-    "linux in another case": (_change(lambda c: c.update(LINUX={})), "is meant"),
+    "linux in another case": (_change(lambda c: c.update(LINUX={})), "instead of"),
     "linux twice": (
         lambda bundle: bundle.config.write_text(
             bundle.config.read_text().rstrip()[:-1] + ',"linux":{}}'
@@ -89,7 +89,7 @@ BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     ),
     "a profile that leads out": (
         _change(lambda c: c.update(annotations={"runc-wrap/seccomp": "localhost/../policy"})),
-        "beneath the profile directory",
+        "within the profile directory",
     ),
 }
 

@@ -111,7 +111,7 @@ def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  #
     told = json.loads(node.control("report", "--json", ok=False).stdout)
     (found,) = [one for one in told if bundle.name in one["ids"]]
     assert found["verdict"] == verdict, found["reason"]
-    assert ("a listener which is not there" in str(found["reason"])) is (verdict is None)
+    assert ("a listener that does not exist" in str(found["reason"])) is (verdict is None)
 
 
 @pytest.mark.parametrize("how", HOW)

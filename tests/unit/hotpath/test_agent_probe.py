@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.hotpath.agent_probe import hears
+from runc_wrap.hotpath.agent_probe import has_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +25,17 @@ def path() -> Iterator[Path]:
 def test_a_listening_agent_is_found(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
-        assert not hears(str(path))  # bound, but not listening
+        assert not has_agent(str(path))  # bound, but not listening
         agent.listen()
-        assert hears(str(path))
-    assert not hears(str(path))  # left by a killed agent
+        assert has_agent(str(path))
+    assert not has_agent(str(path))  # left by a killed agent
 
 
 def test_a_full_queue_counts_as_absent_because_a_runtime_would_wait(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))
         agent.listen(1)
-        found = [hears(str(path)) for _ in range(4)]
+        found = [has_agent(str(path)) for _ in range(4)]
         assert (found[0], found[-1]) == (True, False)
 
 
@@ -48,16 +48,16 @@ def test_a_draining_agent_counts_as_absent_although_it_accepts(path: Path) -> No
         agent.bind(str(path))
         agent.listen()
         left.bind(str(lingering))
-        assert not hears(str(path))
+        assert not has_agent(str(path))
     with socket.socket(socket.AF_UNIX) as agent:
         path.unlink()
         agent.bind(str(path))
         agent.listen()
-        assert hears(str(path))  # the leftover of a killed agent does not count
+        assert has_agent(str(path))  # the leftover of a killed agent does not count
 
 
 @pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])
 def test_an_impossible_path_counts_as_absent(odd: str) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
-    assert not hears(odd)
+    assert not has_agent(odd)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count

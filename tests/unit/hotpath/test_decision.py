@@ -293,7 +293,7 @@ def test_the_sandboxs_original_annotations_count(
     decision = _decide(config, IN_CRI, made_with=lambda: first)
     assert (decision.profile, decision.ignored) == (profile, ignored)
     assert decision.action == ("inject" if profile else "leave")
-    assert ("were others when its sandbox was made" in decision.reason) == (ignored is not None)
+    assert ("were different when its sandbox was made" in decision.reason) == (ignored is not None)
 
 
 def _never() -> Json:
@@ -348,7 +348,7 @@ def test_without_a_readable_sandbox_no_annotation_counts() -> None:
     config = _config({**SANDBOXED, OWN: "unconfined"})
     decision = _decide(config, IN_CRI)
     assert (decision.action, decision.ignored) == ("inject", OWN)
-    assert "cannot be told, as nobody looked." in decision.reason
+    assert "is unknown, as nobody looked." in decision.reason
 
 
 def test_a_late_precompiled_filter_is_refused() -> None:
@@ -357,7 +357,7 @@ def test_a_late_precompiled_filter_is_refused() -> None:
     assert _decide(config, IN_CRI, kind="crun", made_with=lambda: first).action == "keep"
     later: list[Json] = [{}, {CRUN_KEY: "y"}]
     for before in later:
-        with pytest.raises(Refusal, match="were others when its sandbox was made"):
+        with pytest.raises(Refusal, match="were different when its sandbox was made"):
             _decide(config, IN_CRI, kind="crun", made_with=before.copy)
     with pytest.raises(Refusal, match="nobody looked"):
         _decide(config, IN_CRI, kind="crun")

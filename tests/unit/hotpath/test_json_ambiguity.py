@@ -28,7 +28,7 @@ from runc_wrap.hotpath.json_ambiguity import parsed
     ],
 )
 def test_a_name_in_another_case_is_refused(text: str) -> None:
-    with pytest.raises(Refusal, match="is meant"):
+    with pytest.raises(Refusal, match="instead of"):
         parsed(text.encode())
 
 

@@ -65,18 +65,22 @@ def test_a_name_that_is_not_an_id_is_refused(
 
     place = _made(tmp_path, {"annotations": {**WRITTEN, ID: name}})
     monkeypatch.setattr(config_file, "read", never)
-    with pytest.raises(Refusal, match="is no name of a directory"):
+    with pytest.raises(Refusal, match="is not the name of a directory"):
         sandbox_annotations.annotations(place, name)
 
 
 @pytest.mark.parametrize(
     ("config", "match"),
     [
-        pytest.param({"annotations": {**WRITTEN, TYPE: "container"}}, "not this", id="no sandbox"),
-        pytest.param({"annotations": {**WRITTEN, ID: "S2"}}, "not this", id="another's"),
-        pytest.param({}, "not this", id="no annotations"),
+        pytest.param(
+            {"annotations": {**WRITTEN, TYPE: "container"}},
+            "does not belong",
+            id="no sandbox",
+        ),
+        pytest.param({"annotations": {**WRITTEN, ID: "S2"}}, "does not belong", id="another's"),
+        pytest.param({}, "does not belong", id="no annotations"),
         pytest.param({"annotations": {**WRITTEN, "x": 1}}, "no.* string", id="a number"),
-        pytest.param({"Annotations": WRITTEN}, "is meant", id="another case"),
+        pytest.param({"Annotations": WRITTEN}, "instead of", id="another case"),
         pytest.param('{"annotations":{},"annotations":{}}', "twice", id="a name twice"),
         pytest.param("{", "not valid JSON", id="half a file"),
         pytest.param("[]", "not a JSON object", id="a list"),
@@ -111,5 +115,5 @@ def test_a_sandbox_config_that_is_not_roots_is_refused(
 ) -> None:
     place = _made(tmp_path, {"annotations": WRITTEN})
     monkeypatch.setattr(sandbox_annotations, "_ROOT", tmp_path.stat().st_uid + 1)
-    with pytest.raises(Refusal, match="not root's"):
+    with pytest.raises(Refusal, match="not owned by root"):
         sandbox_annotations.annotations(place, "S1")

@@ -124,8 +124,8 @@ def test_a_damaged_bundle_counts_as_deleted(node: ctl.Node, tmp_path: Path, text
     ("changes", "sentence"),
     [
         ({"profile": None}, "The ledger does not say which profile was decided."),
-        ({"profile": "localhost/gone.json"}, "is not there"),
-        ({"profile": "localhost/../../etc/passwd"}, "is not a path beneath"),
+        ({"profile": "localhost/gone.json"}, "does not exist"),
+        ({"profile": "localhost/../../etc/passwd"}, "is not a path within"),
     ],
 )
 def test_a_missing_profile_is_reported_in_a_sentence(

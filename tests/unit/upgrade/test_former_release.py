@@ -169,7 +169,7 @@ def _samples(text: str) -> dict[str, str]:
 
 def _again(prefix: Path | str, line: Json, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     """Decide on a container of the sample by the policy in force."""
-    monkeypatch.setattr(agent_probe, "hears", lambda _: line["via"] == "agent")
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: line["via"] == "agent")
     where = {"bundle": line["bundle"], "root": line["root"]}
     call = Created(Invocation("create", where, line["id"]), "runc", line["handler"], _all)
     text = json.dumps(CONFIGS[_name(line)]).encode()
