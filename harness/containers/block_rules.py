@@ -10,8 +10,8 @@ from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import formats, platform
-from runc_wrap.profiles.arguments.masks import narrowed
-from runc_wrap.profiles.compile import compile_profile
+from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import wait_for_next_second
 from harness.kernel import kernel_log
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.attribution.process_history import Tree
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store.evidence_files import Store

@@ -13,7 +13,7 @@ import socket
 import time
 from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import sd_protocol
+from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.log import say
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.agent.observe import handshake
@@ -22,14 +22,14 @@ from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.observe.rate_limit import Pacing
 from runc_wrap.agent.record import exec_notices, write_requests
-from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
-from runc_wrap.agent.sd_protocol import Named
-from runc_wrap.agent.sd_stored_names import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.stall_detection import TICK, TICK_AT_REST, Progress
 from runc_wrap.agent.supervisor import succession
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS
+from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_stored_names import ARRIVING, LISTENER, STOPPED, number_of
 from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described
@@ -51,7 +51,7 @@ _KILLED = "the agent's evidence worker was killed before it had written them"
 
 def main(prefix: str) -> None:
     """Run the evidence worker until the keeper ends it."""
-    handed = sd_protocol.received(os.environb)
+    handed = systemd_protocol.received(os.environb)
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # containers cause its work: it gets no priority
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
@@ -120,7 +120,7 @@ class Worker:
         """Serve until the keeper ends this process, or ends itself."""
         self._watch_all()
         self.inflight.rest()  # the predecessor's work is over
-        sd_protocol.send(self.address, sd_protocol.READY)
+        systemd_protocol.send(self.address, systemd_protocol.READY)
         gc.collect()
         gc.freeze()
         while not self.is_over:

@@ -8,8 +8,8 @@ import fcntl
 import posix
 import time
 
-from runc_wrap.agent import release_paths, sd_protocol
-from runc_wrap.agent.sd_protocol import Named
+from runc_wrap.agent import agent_paths, systemd_protocol
+from runc_wrap.agent.systemd_protocol import Named
 
 # name -> type; each is PREFIX/var/agent/NAME.sock
 KINDS = {
@@ -36,7 +36,7 @@ class Unusable(Exception):
 
 def path(prefix: str, name: str) -> str:
     """Return a socket's path."""
-    return f"{release_paths.directory(prefix)}/{name}.sock"
+    return f"{agent_paths.directory(prefix)}/{name}.sock"
 
 
 def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
@@ -52,16 +52,16 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
             "Install runc-wrap beneath a shorter path."
         )
     try:
-        _make_directory(release_paths.directory(prefix))
+        _make_directory(agent_paths.directory(prefix))
         if LOCK not in held:
-            held[LOCK] = _locked(f"{release_paths.directory(prefix)}/{LOCK}")
+            held[LOCK] = _locked(f"{agent_paths.directory(prefix)}/{LOCK}")
         bound: Bound = {}
         for name in [name for name in KINDS if name not in held]:
             held[name] = _listening(path(prefix, name), KINDS[name])
             bound[name] = _identity(path(prefix, name))
     except OSError as error:
         raise Unusable(
-            f"{release_paths.directory(prefix)}: {error.strerror}. Run it as root."
+            f"{agent_paths.directory(prefix)}: {error.strerror}. Run it as root."
         ) from None
     for name in KINDS:
         posix.set_blocking(held[name], False)
@@ -164,7 +164,7 @@ def take_messages(prefix: str) -> tuple[_socket.socket, str, Bound]:
         name = f"keeper-{posix.getpid()}"
     address = path(prefix, name)
     _clear(address, _socket.SOCK_DGRAM)
-    return sd_protocol.listen(address), address, {name: _identity(address)}
+    return systemd_protocol.listen(address), address, {name: _identity(address)}
 
 
 def remove(prefix: str, bound: Bound) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.agent import release_paths, sd_protocol
+from runc_wrap.agent import agent_paths, systemd_protocol
 from runc_wrap.agent.metrics_http import loopback
 from runc_wrap.cli import output
 
@@ -32,11 +32,11 @@ def agent(places: Places, metrics: str | None) -> None:
         raise output.Failure(
             "The agent does not run as root, whose creates it must answer; run it as root."
         )
-    words = release_paths.command_anew(str(places.prefix), "keeper")
-    handed = sd_protocol.received(os.environb)
+    words = agent_paths.command_anew(str(places.prefix), "keeper")
+    handed = systemd_protocol.received(os.environb)
     try:
         listening = loopback.listen(metrics) if metrics else None
-        handed += [sd_protocol.Named("loopback", listening.fileno())] if listening else []
-        sd_protocol.become(words, handed, os.environb)
+        handed += [systemd_protocol.Named("loopback", listening.fileno())] if listening else []
+        systemd_protocol.become(words, handed, os.environb)
     except (OSError, ValueError) as error:
         output.fail(error)

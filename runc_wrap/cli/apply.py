@@ -9,9 +9,9 @@ import click
 from runc_wrap.cli import output, status
 from runc_wrap.node import node_facts, redecide, runtime_switch
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import compiled_lint, compiler, freshness, policy_store, source
+from runc_wrap.policy import compiled_lint, freshness, policy_compiler, policy_store, source
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles.arguments import masks
+from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.paths import Places
-    from runc_wrap.policy.compiler import Compiled
+    from runc_wrap.policy.policy_compiler import Compiled
 
 
 _NOT_IN_FORCE = "Only checked: nothing was changed."
@@ -64,7 +64,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     """
     values = source.read(places.config, places.config_directory)
     node = node_facts.gather(places, values.written("runtime"))
-    compiled = compiler.compile_policy(values, node)
+    compiled = policy_compiler.compile_policy(values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
 
 
@@ -76,7 +76,7 @@ def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
         now = f"refused ({change.refused})" if then is None else _words(then)
         yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
     for name, calls in compiled.narrowed.items():
-        yield f"profile {name}: {masks.sentence(calls)}"
+        yield f"profile {name}: {narrowed_comparisons.sentence(calls)}"
     yield f"Running containers that would get a different filter or none: {len(changes)}"
 
 

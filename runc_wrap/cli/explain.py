@@ -11,7 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import redecide
-from runc_wrap.profiles.arguments import masks
+from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
@@ -46,7 +46,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         verb = _VERBS[decision.action].format(profile=decision.profile, mode=decision.mode)
         output.say(f"{verb}: {decision.reason}")
         if names := profile.get("narrowed"):
-            output.say(masks.sentence(names))
+            output.say(narrowed_comparisons.sentence(names))
 
 
 def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[str, Any]]:

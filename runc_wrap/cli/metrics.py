@@ -9,7 +9,7 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.host import files
-from runc_wrap.metrics import node_metrics, series
+from runc_wrap.metrics import node_metrics, prometheus_text
 from runc_wrap.node import agent_flush
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
     if asked.why and not asked.is_nobody:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     try:
-        text = series.exposition(node_metrics.gather(places))
+        text = prometheus_text.exposition(node_metrics.gather(places))
         if textfile:
             files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.policy import settings_reference as written
+from runc_wrap.policy import reference_markdown as written
 
 
 @click.group()

@@ -13,10 +13,10 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import compiler
+from runc_wrap.policy import policy_compiler
 from runc_wrap.profiles import builtin, platform, profile_files
-from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -56,7 +56,7 @@ def _rows(places: Places) -> list[dict[str, Any]]:
 
 
 def _source(name: str) -> str:
-    return "this node's seccomp.json" if name == compiler.SYSTEM else "built in"
+    return "this node's seccomp.json" if name == policy_compiler.SYSTEM else "built in"
 
 
 def _engines(in_force: dict[str, str], name: str) -> list[str]:
@@ -103,7 +103,9 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     try:
         if name == RUNTIME_DEFAULT:
             name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
-        loaded = compiler.load(name, profile_files.beneath(places.profiles), profile_files.system())
+        loaded = policy_compiler.load(
+            name, profile_files.beneath(places.profiles), profile_files.system()
+        )
         compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
     except (ProfileError, Refusal) as error:
         output.fail(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.sources import source_status
 from runc_wrap.node import lost_listeners
 from runc_wrap.node import status as node_status
 from runc_wrap.policy import freshness
@@ -67,7 +67,7 @@ def look(places: Places) -> Node:
 
 def _of_sight(places: Places) -> Iterable[str]:
     try:
-        return seen_sources.sentences(seen_sources.read(places.evidence)).values()
+        return source_status.sentences(source_status.read(places.evidence)).values()
     except PermissionError:  # it is root's
         return ()
 

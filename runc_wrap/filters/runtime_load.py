@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import Abi
-from runc_wrap.profiles.arguments.widths import ARGUMENTS
+from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
+from runc_wrap.profiles.engine_versions import Version, parse, reached
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.spec_names import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
-from runc_wrap.profiles.versions import Version, parse, reached
+from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]
 MASKED_EQ = "SCMP_CMP_MASKED_EQ"

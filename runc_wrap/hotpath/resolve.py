@@ -1,6 +1,6 @@
 """Resolves a compiled profile for one container.
 
-`runc_wrap.profiles.compile` writes compiled profiles, with architecture and kernel already
+`runc_wrap.profiles.profile_compiler` writes compiled profiles, with architecture and kernel already
 decided:
 
     {"name": str, "version": str | null,

@@ -11,11 +11,11 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import reader, tail
-from runc_wrap.metrics import counter_state, series
+from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
 from runc_wrap.report import model, outcomes, verdict, workloads
 from runc_wrap.report.enforced_profile import Profiles
@@ -36,18 +36,18 @@ _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at mo
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
-def gather(places: Places, now: float | None = None) -> series.Series:
+def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
     with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = evidence_files.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
-            kept.add(series.LOST, (series.source(source),), new)
+            kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
         decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
         _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
-        return series.Series(
-            kept, generation(places), _version(), seen_sources.read(places.evidence)
+        return prometheus_text.Series(
+            kept, generation(places), _version(), source_status.read(places.evidence)
         )
 
 
@@ -70,10 +70,10 @@ def _version() -> str:
 def _decisions(places: Places, kept: Tally) -> None:
     ahead = tail.Following(places.ledger, kept.positions)
     for record in _once(ahead.records()):
-        series.count_decision(kept, record)
+        prometheus_text.count_decision(kept, record)
     kept.positions = ahead.positions or kept.positions
-    kept.add(series.DAMAGED, (), ahead.damaged)
-    kept.add(series.GAPS, (), ahead.gaps)
+    kept.add(prometheus_text.DAMAGED, (), ahead.damaged)
+    kept.add(prometheus_text.GAPS, (), ahead.gaps)
 
 
 def _once(records: Iterable[Record]) -> Iterator[Record]:
@@ -127,7 +127,7 @@ class _Denied:
             return
         abi = outcomes.abi_of(call.arch, call.number)
         syscall = model.name_of(abi, call.number)
-        self._add((*_whose(record), series.label(syscall), outcome), new)
+        self._add((*_whose(record), prometheus_text.label(syscall), outcome), new)
 
     def _outcome(self, record: Record | None, call: Call) -> str:
         """Return the outcome in a word; SAFE also if a record comes from another filter."""
@@ -146,7 +146,7 @@ class _Denied:
         return found.verdict if verdict.is_ours(call, found) else outcomes.SAFE
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
-        self._kept.add_bounded(series.DENIED_CALLS, labels, number, self._now)
+        self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number, self._now)
 
 
 def _whose(record: Record | None) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def _whose(record: Record | None) -> tuple[str, str]:
         return "", UNKNOWN
     found = workloads.of(record)
     name = "/".join(part for part in (found.pod, found.container) if part) or found.image
-    return series.label(found.namespace), series.label(name or UNKNOWN)
+    return prometheus_text.label(found.namespace), prometheus_text.label(name or UNKNOWN)
 
 
 def _text(call: Call) -> str:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runc_wrap.filters import ptrace
 from runc_wrap.filters.bpf import BpfError
-from runc_wrap.filters.expectation import Difference, Expectation
+from runc_wrap.filters.filter_comparison import Difference, Expectation
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import versions
+from runc_wrap.profiles import engine_versions
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -166,6 +166,6 @@ def loader(kind: str) -> Loader:
     """Return how the installed runtime of this kind loads a block; its version may be unknown."""
     name: Literal["runc", "crun"] = "crun" if kind == "crun" else "runc"
     try:
-        return Loader(name, versions.parse(installed_programs.find_runtime([name]).version))
+        return Loader(name, engine_versions.parse(installed_programs.find_runtime([name]).version))
     except (installed_programs.RuntimeNotUsable, OSError, ValueError):
         return Loader(name)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import syscalls, versions
+from runc_wrap.profiles import engine_versions, syscalls
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.spec_names import ACTIONS
+from runc_wrap.profiles.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def _flags(runtime: Runtime, said: dict[str, Any]) -> frozenset[str]:
     if runtime.kind == "crun":
         return every
     try:
-        takes = versions.reached(versions.parse(runtime.version), _RUNC_TAKES_FLAGS)
+        takes = engine_versions.reached(engine_versions.parse(runtime.version), _RUNC_TAKES_FLAGS)
     except ProfileError:
         takes = False
     return every - {_KILLABLE} if takes else frozenset()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.status import Entry
-    from runc_wrap.policy.compiler import Compiled
+    from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
 DEFAULT_HANDLER = "runc-wrap"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, containers, runtime_state
 from runc_wrap.host.containers import Container, Found
-from runc_wrap.node import callers_scope, container_processes, users_containers
+from runc_wrap.node import container_processes, users_containers, visible_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -109,7 +109,7 @@ def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
 def gather(prefix_ledger: Path) -> Node:
     """Look at the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
-    said, notes = callers_scope.read(prefix_ledger)
+    said, notes = visible_containers.read(prefix_ledger)
     found, real = _found(said, trusted)
     others = users_containers.read(trusted)
     decided = [users_containers.canonical(one, real) for one in said]
@@ -119,7 +119,7 @@ def gather(prefix_ledger: Path) -> Node:
     running = container_processes.snapshot()
     entries = settled(_entries(joined, running), running)
     shown = [_apart(user, running) for user in others]
-    return Node(entries, callers_scope.merged(decided).damaged, found.unreadable, shown, notes)
+    return Node(entries, visible_containers.merged(decided).damaged, found.unreadable, shown, notes)
 
 
 def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
@@ -130,8 +130,8 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
     named = dict.fromkeys(root for one in said for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = callers_scope.visible(containers.known_roots())
-        for directory in callers_scope.directories():
+        known = visible_containers.visible(containers.known_roots())
+        for directory in visible_containers.directories():
             known += containers.known_roots(directory, runtime_state.USERS_ROOTS)
         found = containers.find([*known, *named], trusted)
         yield from map(asdict, found.containers)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.decision import LOCALHOST
-from runc_wrap.policy.compiler import SYSTEM
+from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles import lint, versions
-from runc_wrap.profiles.finding import Context, Finding
+from runc_wrap.profiles import engine_versions, lint
+from runc_wrap.profiles.lint_finding import Context, Finding
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.compiler import Compiled, Facts
+    from runc_wrap.policy.policy_compiler import Compiled, Facts
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:
@@ -56,10 +56,12 @@ def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, Finding]]
                 yield name, finding
 
 
-def _runc(facts: Facts) -> versions.Version | None:
+def _runc(facts: Facts) -> engine_versions.Version | None:
     """Return the version of runc, None for another runtime or an unreadable version."""
     try:
-        return versions.parse(facts.runtime_version) if facts.runtime_kind == "runc" else None
+        return (
+            engine_versions.parse(facts.runtime_version) if facts.runtime_kind == "runc" else None
+        )
     except ProfileError:
         return None
 

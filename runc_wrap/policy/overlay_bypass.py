@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.profile_names import placing
+from runc_wrap.policy.named_profiles import placing
 from runc_wrap.profiles import abis, lint, syscalls
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
-from runc_wrap.profiles.spec_names import OCI
+from runc_wrap.profiles.vocabulary import OCI
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

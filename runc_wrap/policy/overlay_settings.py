@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass, value_types
-from runc_wrap.policy.profile_names import placing
+from runc_wrap.policy.named_profiles import placing
 from runc_wrap.profiles import lint, syscalls
 from runc_wrap.profiles.bypass import io_uring
 

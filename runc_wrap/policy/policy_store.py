@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runc_wrap.policy.compiler import Compiled
+    from runc_wrap.policy.policy_compiler import Compiled
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # regardless of umask, since rootless engines read them
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy import schema
-from runc_wrap.policy.profile_names import placing
+from runc_wrap.policy.named_profiles import placing
 from runc_wrap.profiles import modes, syscalls
-from runc_wrap.profiles.spec_names import LOG, NOTIFY
+from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from runc_wrap.policy.compiler import Facts
+    from runc_wrap.policy.policy_compiler import Facts
     from runc_wrap.profiles.model import Profile
 
 _SUN_PATH = 107  # bytes, unix(7)

@@ -8,7 +8,7 @@ libseccomp's SCMP_ACT_ERRNO by a mask.
 from errno import EPERM, errorcode
 
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.spec_names import ACTIONS_WITH_ERRNO
+from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
 
 ACTION_MASK = 0xFFFF0000
 DATA_MASK = 0xFFFF

@@ -9,13 +9,13 @@ A name without a version means the newest known one, which is also used for ever
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runc_wrap.profiles.engines import crio
-from runc_wrap.profiles.engines.containerd import CONTAINERD
-from runc_wrap.profiles.engines.containers_common import CONTAINERS_COMMON
-from runc_wrap.profiles.engines.dated import Engine
-from runc_wrap.profiles.engines.moby import MOBY
+from runc_wrap.profiles.engine_defaults import crio
+from runc_wrap.profiles.engine_defaults.containerd import CONTAINERD
+from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.engine_defaults.moby import MOBY
+from runc_wrap.profiles.engine_defaults.version_notation import Engine
+from runc_wrap.profiles.engine_versions import Version, parse
 from runc_wrap.profiles.model import Profile, ProfileError
-from runc_wrap.profiles.versions import Version, parse
 
 
 class _Source(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from runc_wrap.profiles.json_fields import UINT64_MAX, Fields, decode
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, Rule
-from runc_wrap.profiles.spec_names import (
+from runc_wrap.profiles.vocabulary import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
     ARCHITECTURES,

@@ -7,13 +7,13 @@ change or refuse a profile: `formats` refuses invalid ones, and the operator dec
 from collections.abc import Iterator
 from errno import EPERM
 
-from runc_wrap.profiles.arguments.masks import is_wide
+from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import profile_bypass
-from runc_wrap.profiles.finding import PERMISSIVE, Check, Context, Finding, architectures, may
+from runc_wrap.profiles.engine_versions import Version, reached
+from runc_wrap.profiles.lint_finding import PERMISSIVE, Check, Context, Finding, architectures, may
 from runc_wrap.profiles.model import Argument, Profile, Rule
-from runc_wrap.profiles.spec_names import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 from runc_wrap.profiles.syscalls import known_to_libseccomp
-from runc_wrap.profiles.versions import Version, reached
+from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})

@@ -9,9 +9,9 @@ from typing import Any
 
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles import filter_installation, observe_mode
-from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Kernel, Profile
-from runc_wrap.profiles.spec_names import ALLOW, LOG, OCI
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
 
 Json = dict[str, Any]
 

@@ -33,7 +33,7 @@ from runc_wrap.hotpath.rule_algebra import (
 from runc_wrap.profiles import abis, filter_installation, syscalls
 from runc_wrap.profiles.arguments.complement import complement, index_of
 from runc_wrap.profiles.lint import RUNTIME_CALLS
-from runc_wrap.profiles.spec_names import ALLOW, LOG, NOTIFY
+from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters.expectation import Expectation
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding

@@ -20,15 +20,15 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from runc_wrap import text
-from runc_wrap.report import matrix
+from runc_wrap.report import matrix_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Json = dict[str, Any]
 
-UNKNOWN = matrix.UNKNOWN  # the report's null
-ORDER = (*matrix.WORST_FIRST, "safe")
+UNKNOWN = matrix_picture.UNKNOWN  # the report's null
+ORDER = (*matrix_picture.WORST_FIRST, "safe")
 MOST_WORKLOADS = 500  # shown one by one; the page says how many more there are
 MOST_CALLS = 40  # of one workload
 _MOST_PROGRAMS = 4
@@ -92,8 +92,8 @@ def view(report: Sequence[Json], meta: Json) -> Json:
         ),
         "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
         "open": len(affected) <= _OPEN,
-        "picture": matrix.picture(affected),
-        "cell": matrix,
+        "picture": matrix_picture.picture(affected),
+        "cell": matrix_picture,
     }
 
 
@@ -184,12 +184,12 @@ def _call(call: Json) -> Json:
 
 
 def _call_weight(call: Json) -> tuple[int, int, str]:
-    return matrix.WORST_FIRST.index(call["verdict"]), -call["count"], call["syscall"]
+    return matrix_picture.WORST_FIRST.index(call["verdict"]), -call["count"], call["syscall"]
 
 
 def _call_verdict(call: Json) -> str:
     found = call.get("verdict")
-    return found if found in matrix.WORST_FIRST else UNKNOWN
+    return found if found in matrix_picture.WORST_FIRST else UNKNOWN
 
 
 def _named(given: object) -> list[str]:

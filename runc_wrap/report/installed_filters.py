@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.ledger.record import Record
-    from runc_wrap.report.container import Container
+    from runc_wrap.report.container_evidence import Container
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]

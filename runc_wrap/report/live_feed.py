@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.attribution.process_history import Tree
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_files

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import Call
     from runc_wrap.profiles.abis import Abi
-    from runc_wrap.report.container import Container
+    from runc_wrap.report.container_evidence import Container
     from runc_wrap.report.installed_filters import Installed
     from runc_wrap.report.outcomes import Filter, Outcome
     from runc_wrap.report.workloads import Workload

@@ -9,7 +9,7 @@ from math import floor, inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.proc_lookup import Present
+from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.model import AUDIT, LOGGED_MODES, Lost
 from runc_wrap.evidence.sources import (
     Unavailable,
@@ -17,15 +17,15 @@ from runc_wrap.evidence.sources import (
     journald,
     kmsg,
     log_files,
-    seen_sources,
+    source_status,
 )
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.node import agent_flush, callers_scope
+from runc_wrap.node import agent_flush, visible_containers
 from runc_wrap.profiles import modes
-from runc_wrap.report import live_filters, verdict
+from runc_wrap.report import extra_filters, verdict
 from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
@@ -87,16 +87,16 @@ class _Timed:
 
 def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store."""
-    said, notes = callers_scope.read(places.ledger)
-    decided = callers_scope.merged(said)
+    said, notes = visible_containers.read(places.ledger)
+    decided = visible_containers.merged(said)
     asked_agent = agent_flush.ask(places)
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = _seen(places)
     read = list(_sources(asked, _watched(evidence, seen), _first(decided)))
-    take_in(evidence, read, Known(*callers_scope.ledgers(places.ledger)), asked.since, notes)
-    notes += seen_sources.sentences(seen).values()
+    take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
+    notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.mode in LOGGED_MODES for one in decided.records.values())
     obstacles = audit_health.warnings() if relies else []
@@ -110,7 +110,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
         moment,
         asked.since,
         "; ".join(silence) or None,
-        live_filters.carried(_in_audit(decided)),
+        extra_filters.carried(_in_audit(decided)),
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
@@ -121,7 +121,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
     try:
         return evidence_files.load(directory)
     except PermissionError:
-        if callers_scope.is_root():
+        if visible_containers.is_root():
             raise
         notes.append("only root may read the agent's evidence: ask root for `runc-wrapctl report`")
         return Evidence()
@@ -137,7 +137,7 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
 def _seen(places: Places) -> dict[str, str]:
     """Return {source: why it delivers nothing, "" if it does} of the running agent."""
     try:
-        return seen_sources.read(places.evidence)
+        return source_status.read(places.evidence)
     except PermissionError:  # `_stored` has noted it
         return {}
 

@@ -52,7 +52,7 @@ Six = tuple[int, int, int, int, int, int]
 
 
 class Filter(Protocol):
-    """A profile's behaviour once loaded (runc_wrap.filters.expectation.Expectation)."""
+    """A profile's behaviour once loaded (runc_wrap.filters.filter_comparison.Expectation)."""
 
     def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""

@@ -30,7 +30,7 @@ from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Call, Tallies
 from runc_wrap.profiles import actions, modes
 from runc_wrap.report import installed_filters, outcomes, workloads
-from runc_wrap.report.container import Container
+from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, LOG, NOTIFY, SAFE, Outcome
 from runc_wrap.report.unattributed_doubt import Suspicion

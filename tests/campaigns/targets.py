@@ -24,7 +24,7 @@ from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
 from runc_wrap.evidence.store import evidence_files
-from runc_wrap.filters import bpf, bpf_paths
+from runc_wrap.filters import bpf, bpf_outcomes
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.errors import Malformed, Refusal
@@ -221,7 +221,7 @@ def program(data: bytes) -> None:
     returned = bpf.evaluate(found, call)
     if not 0 <= returned <= 0xFFFFFFFF:
         raise Defect(f"a filter returned {returned}")
-    told = bpf_paths.interest([found], call.arch, call.number)
+    told = bpf_outcomes.interest([found], call.arch, call.number)
     if not told.indexes and returned != bpf.evaluate(found, bpf.Call(call.arch, call.number)):
         raise Defect("no argument is said to matter, and one does")
 

@@ -24,8 +24,8 @@ from harness.node.versions import installed_version
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, formats, platform
-from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.model import Profile
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 Json = dict[str, Any]
 NONE, ALL = "no capability", "ALL"

@@ -18,7 +18,7 @@ import select
 import time
 from _signal import SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import sd_protocol
+from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answer, Answerer
 from runc_wrap.agent.log import say
@@ -61,7 +61,7 @@ class Connection:
 
 def main(prefix: str) -> None:
     """Run the decisions worker until the keeper ends it, or ends itself."""
-    handed = {each.name: each.fd for each in sd_protocol.received(posix.environ)}
+    handed = {each.name: each.fd for each in systemd_protocol.received(posix.environ)}
     _come_first()
     signals = Signals(SIGTERM)
     address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
@@ -70,7 +70,7 @@ def main(prefix: str) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    sd_protocol.send(address, sd_protocol.READY)
+    systemd_protocol.send(address, systemd_protocol.READY)
     server.serve({handed["keeper"], signals.fd})
 
 
@@ -191,7 +191,7 @@ class Server:
         now = time.monotonic()
         if now - self._asked >= _COMPLAINT_SECONDS:
             self._asked = now
-            sd_protocol.send(self.address, sd_protocol.CHANGED)
+            systemd_protocol.send(self.address, systemd_protocol.CHANGED)
 
     def _complain(self, what: str) -> None:
         now = time.monotonic()

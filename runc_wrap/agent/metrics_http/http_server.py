@@ -3,7 +3,7 @@
 Each listening socket has its own limit, and on loopback each uid: a client that connects and sends
 nothing, or reads nothing, takes room only from itself. Nothing is started before a request is
 complete and valid (agent.metrics_http.request_head), and then once for all clients
-(agent.metrics_http.exposition).
+(agent.metrics_http.scrape_cache).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import select
 import time
 
 from runc_wrap.agent.metrics_http import request_head
-from runc_wrap.agent.metrics_http.exposition import Exposition
+from runc_wrap.agent.metrics_http.scrape_cache import Exposition
 from runc_wrap.host import socket_peers
 
 HEAD_SECONDS = 2.0  # from the connection to a complete request

@@ -14,7 +14,7 @@ import struct
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
-from runc_wrap.agent import release_paths
+from runc_wrap.agent import agent_paths
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.host.procfs import is_runnable
@@ -205,7 +205,7 @@ class Inspector:
 
 
 def _spawned(prefix: str, channel: int) -> int:
-    argv = release_paths.command(prefix, "inspector")
+    argv = agent_paths.command(prefix, "inspector")
     return posix.posix_spawn(
         argv[0],
         argv,

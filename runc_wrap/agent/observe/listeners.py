@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent import sd_protocol, stall_detection
+from runc_wrap.agent import stall_detection, systemd_protocol
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import allows, bits
@@ -22,7 +22,7 @@ from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
-from runc_wrap.agent.sd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
+from runc_wrap.agent.systemd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.observe.inspector_client import Read
     from runc_wrap.agent.observe.observed_container import Whose
-    from runc_wrap.agent.sd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import Named
     from runc_wrap.hotpath.ledger_file import Key
 
     Json = dict[str, Any]
@@ -204,13 +204,13 @@ class Listeners:
 
     def _store(self, name: str, fd: int) -> None:
         message = f"FDSTORE=1\nFDNAME={name}".encode()
-        if self.address and not sd_protocol.send(self.address, message, [fd], _KEEPER_SECONDS):
+        if self.address and not systemd_protocol.send(self.address, message, [fd], _KEEPER_SECONDS):
             say(f"the keeper did not take {name}: if this process is killed, its calls fail.")
 
     def let_go(self, name: str) -> None:
         """Have the keeper close what it holds by a name; if it is busy, at the next call."""
         self._ended.append(name)
-        while self._ended and sd_protocol.send(
+        while self._ended and systemd_protocol.send(
             self.address, f"FDSTOREREMOVE=1\nFDNAME={self._ended[0]}".encode()
         ):
             del self._ended[0]

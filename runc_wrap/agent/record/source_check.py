@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say
 from runc_wrap.evidence.attribution import proc_connector
-from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.sources import source_status
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
@@ -61,7 +61,7 @@ class SourceCheck:
         self.due = 0.0
         self._until: float | None = None
         for name, why in self.blind.items():
-            say(seen_sources.sentences({name: why})[name])
+            say(source_status.sentences({name: why})[name])
         self._is_published = False
 
     def is_own(self, one: Sighting) -> bool:
@@ -116,7 +116,7 @@ class SourceCheck:
             self.due = now
             return self._take(missing)
         self._tries = 0
-        self.due = now + (AGAIN if missing else seen_sources.EVERY)
+        self.due = now + (AGAIN if missing else source_status.EVERY)
         return self._take(missing, are_blind=True)
 
     def _provoke(self, now: float) -> None:
@@ -146,7 +146,7 @@ class SourceCheck:
                 self.blind[name] = self._why(name)
         for name, why in self.blind.items():
             if name not in before[0]:
-                say(seen_sources.sentences({name: why})[name])
+                say(source_status.sentences({name: why})[name])
         for name in before[0].keys() - self.blind.keys():
             say(f"{name}: records arrive again")
         if before != (self.blind, set(self.begun)):
@@ -157,7 +157,7 @@ class SourceCheck:
         """Write the results for other programs; each time, as the file's age is the results'."""
         is_new, self._is_published = not self._is_published, True
         try:
-            seen_sources.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
+            source_status.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
         except OSError as error:
             say(f"the results of the sources' check cannot be written: {error.strerror}")
         return is_new
@@ -183,7 +183,7 @@ class SourceCheck:
     def close(self) -> None:
         """End the probe, and remove the results."""
         self._kill()
-        seen_sources.remove(self._directory)
+        source_status.remove(self._directory)
 
 
 def absent(audit: str, processes: str) -> dict[str, str]:

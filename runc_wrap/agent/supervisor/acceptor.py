@@ -13,7 +13,7 @@ import errno
 import posix
 import time
 
-from runc_wrap.agent.sd_stored_names import ARRIVING, LISTENER, number_of
+from runc_wrap.agent.systemd_stored_names import ARRIVING, LISTENER, number_of
 
 ARRIVALS = "arrivals"  # the worker's end of what connections are given by
 _SHUT = 0.5  # seconds without accepting where there is no descriptor left

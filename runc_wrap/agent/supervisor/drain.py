@@ -15,7 +15,7 @@ import select
 import time
 from _signal import SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import sd_protocol, signals, sockets
+from runc_wrap.agent import signals, sockets, systemd_protocol
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import handshake, notify, observed_container
 from runc_wrap.agent.observe.handshake import Arrivals
@@ -24,8 +24,9 @@ from runc_wrap.agent.observe.listeners import read_state, write_state
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.rate_limit import Pacing
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
-from runc_wrap.agent.sd_protocol import Named
-from runc_wrap.agent.sd_stored_names import (
+from runc_wrap.agent.supervisor import handoff
+from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_stored_names import (
     ARRIVING,
     INFLIGHT,
     LINGERING,
@@ -33,7 +34,6 @@ from runc_wrap.agent.sd_stored_names import (
     STOPPED,
     number_of,
 )
-from runc_wrap.agent.supervisor import handoff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _BOUND = b"RUNC_WRAP_BOUND"  # as the keeper has it
 
 def main(prefix: str) -> None:
     """Let calls continue until the last listener is gone."""
-    handed = sd_protocol.received(posix.environ)
+    handed = systemd_protocol.received(posix.environ)
     signals.fresh()
     bound = posix.environ.get(_BOUND, b"").decode()
     if linger(handed, prefix, bound):

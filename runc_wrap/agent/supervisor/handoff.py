@@ -13,9 +13,9 @@ import _socket
 import posix
 import time
 
-from runc_wrap.agent import release_paths, sd_protocol
-from runc_wrap.agent.sd_protocol import Named
-from runc_wrap.agent.sd_stored_names import LINGERING
+from runc_wrap.agent import agent_paths, systemd_protocol
+from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_stored_names import LINGERING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 def _path(prefix: str) -> str:
-    return f"{release_paths.directory(prefix)}/{LINGERING}.sock"
+    return f"{agent_paths.directory(prefix)}/{LINGERING}.sock"
 
 
 def listen(prefix: str) -> int:
@@ -91,7 +91,7 @@ _REFUSED = (
 def _received(caller: _socket.socket) -> tuple[list[Named], str]:
     found: list[Named] = []
     for _ in range(_MOST):
-        message = sd_protocol.receive(caller)
+        message = systemd_protocol.receive(caller)
         if message is None or message.lines == [b""]:
             break
         if _END in message.lines:

@@ -15,22 +15,22 @@ import sys
 import time
 from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import release_paths, sd_protocol, signals, sockets
+from runc_wrap.agent import agent_paths, signals, sockets, systemd_protocol
 from runc_wrap.agent.log import say
-from runc_wrap.agent.sd_protocol import Named
-from runc_wrap.agent.sd_stored_names import ARRIVING, LINGERING, needed_to_linger, number_of
 from runc_wrap.agent.stall_detection import Pulse, Watch
 from runc_wrap.agent.supervisor import handoff, workers
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
-from runc_wrap.agent.supervisor.sd_watchdog import Watchdog
+from runc_wrap.agent.supervisor.systemd_watchdog import Watchdog
 from runc_wrap.agent.supervisor.upgrade_check import Trial
 from runc_wrap.agent.supervisor.workers import Worker
+from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_stored_names import ARRIVING, LINGERING, needed_to_linger, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.agent.sd_protocol import Message
+    from runc_wrap.agent.systemd_protocol import Message
 
 BOUND = b"RUNC_WRAP_BOUND"  # the sockets that are ours to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
@@ -52,7 +52,7 @@ def main(prefix: str) -> None:
     """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
     _raise_limit()
-    given = sd_protocol.received(posix.environ)
+    given = systemd_protocol.received(posix.environ)
     before = sockets.from_text(posix.environ.get(BOUND, b"").decode())
     try:
         left, inherited = handoff.take(prefix, {each.name for each in given})
@@ -157,7 +157,7 @@ class Keeper:
             self._listen()  # what one that was killed has stored is handed to its successor
             self._follow_upgrade()
         for worker in due:
-            argv = release_paths.command(self.prefix, worker.role)
+            argv = agent_paths.command(self.prefix, worker.role)
             if worker is self.evidence:
                 self.pulse.begin()
             worker.start(argv, self._handed(worker), self._environment())
@@ -198,7 +198,7 @@ class Keeper:
         if numbers & {SIGTERM, SIGINT}:
             self._end()
         if SIGHUP in numbers:
-            self._try(release_paths.command_anew(self.prefix, "keeper"))
+            self._try(agent_paths.command_anew(self.prefix, "keeper"))
         elif tried:
             self._begin_anew(self.trial.argv)
 
@@ -219,7 +219,7 @@ class Keeper:
         return went_well
 
     def _end(self) -> None:
-        sd_protocol.send(self.upstream, sd_protocol.STOPPING)
+        systemd_protocol.send(self.upstream, systemd_protocol.STOPPING)
         is_needed = self._is_needed()
         if is_needed:  # first: from now on creates do without, and those beneath go on
             self.held[LINGERING] = handoff.listen(self.prefix)
@@ -252,12 +252,14 @@ class Keeper:
         )
         signals.hold()
         kept = [each for each in self._kept() if each.name in needed]
-        sd_protocol.become(release_paths.command(self.prefix, "lingering"), kept, self._inherited())
+        systemd_protocol.become(
+            agent_paths.command(self.prefix, "lingering"), kept, self._inherited()
+        )
 
     def _follow_upgrade(self) -> None:
         """Begin anew soon if another release is installed, and has an agent that works."""
-        installed = release_paths.command_anew(self.prefix, "keeper")
-        if installed != release_paths.command(self.prefix, "keeper") and self.trial.is_due():
+        installed = agent_paths.command_anew(self.prefix, "keeper")
+        if installed != agent_paths.command(self.prefix, "keeper") and self.trial.is_due():
             self._try(installed)
 
     def _try(self, argv: list[str]) -> None:
@@ -274,14 +276,14 @@ class Keeper:
             workers.stop([worker], _GRACE, self._listen)
         kept = self._kept()
         try:
-            sd_protocol.become(argv, kept, self._inherited())
+            systemd_protocol.become(argv, kept, self._inherited())
         except OSError as error:
             say(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
-        own = release_paths.command(self.prefix, "keeper")
-        sd_protocol.become(own, sd_protocol.arranged(kept), self._inherited())
+        own = agent_paths.command(self.prefix, "keeper")
+        systemd_protocol.become(own, systemd_protocol.arranged(kept), self._inherited())
 
     def _listen(self) -> None:
-        while message := sd_protocol.receive(self.taker):
+        while message := systemd_protocol.receive(self.taker):
             sender = [worker for worker in self.workers if worker.latest == message.pid]
             if message.uid == posix.getuid() and sender:
                 self._heed(message, sender[0])
@@ -289,12 +291,12 @@ class Keeper:
                 _close(message.fds)
 
     def _heed(self, message: Message, sender: Worker) -> None:
-        if sd_protocol.READY in message.lines:
+        if systemd_protocol.READY in message.lines:
             sender.is_ready = True
             if all(worker.is_ready for worker in self.workers):
-                sd_protocol.send(self.upstream, sd_protocol.READY)
+                systemd_protocol.send(self.upstream, systemd_protocol.READY)
                 say(f"ready: pid {posix.getpid()}, sockets in {self.prefix}/var/agent.")
-        if sd_protocol.CHANGED in message.lines:
+        if systemd_protocol.CHANGED in message.lines:
             self._follow_upgrade()
         if sender is self.evidence and b"FDSTORE=1" in message.lines:
             self._store(message.value(b"FDNAME"), message.fds)
@@ -312,7 +314,7 @@ class Keeper:
             return
         self._drop(name)
         self.held[name] = fds[0]
-        sd_protocol.send(self.upstream, f"FDSTORE=1\nFDNAME={name}".encode(), fds)
+        systemd_protocol.send(self.upstream, f"FDSTORE=1\nFDNAME={name}".encode(), fds)
 
     def _is_full(self) -> bool:
         return len(self.held) >= MOST_STORED + len(sockets.KINDS) + 1
@@ -321,7 +323,7 @@ class Keeper:
         if _is_storable(name) and name in self.held:
             posix.close(self.held.pop(name))
             if not number_of(name, ARRIVING):
-                sd_protocol.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+                systemd_protocol.send(self.upstream, f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
 
 
 def _raise_limit() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from runc_wrap.agent import release_paths, sd_protocol, signals
+from runc_wrap.agent import agent_paths, signals, systemd_protocol
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS
 from runc_wrap.agent.supervisor.keeper import BOUND, UPSTREAM
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from runc_wrap.agent.sd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import Named
 
 
 def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
@@ -24,4 +24,4 @@ def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
         BOUND: posix.environ.get(BOUND, b""),
     }
     kept = [each for each in held if each.name not in ("keeper", "progress", ARRIVALS)]
-    sd_protocol.become(release_paths.command(prefix, "keeper"), kept, environment)
+    systemd_protocol.become(agent_paths.command(prefix, "keeper"), kept, environment)

@@ -13,13 +13,13 @@ from _signal import (  # type: ignore[import-not-found]
     signal,
 )
 
-from runc_wrap.agent import sd_protocol, signals
+from runc_wrap.agent import signals, systemd_protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runc_wrap.agent.sd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import Named
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds, before a worker that ended soon starts again
 _SOON = 10.0  # seconds
@@ -94,7 +94,7 @@ def spawn(
             signals.fresh()
             signal(SIGALRM, SIG_DFL)
             alarm(seconds)
-            sd_protocol.become(argv, handed, environment)
+            systemd_protocol.become(argv, handed, environment)
         finally:
             posix._exit(127)  # noqa: SLF001 - os._exit by its own name
     signals.release()

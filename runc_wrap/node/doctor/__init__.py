@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node.doctor import (
     agent_answers,
+    agent_sources,
     cri_annotations,
     installation_owner,
     kernel_filtering,
@@ -18,11 +19,10 @@ from runc_wrap.node.doctor import (
     policy_freshness,
     policy_in_force,
     real_runtime,
-    sources_seen,
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.node.doctor.finding import Finding
+    from runc_wrap.node.doctor.check_finding import Finding
     from runc_wrap.node.paths import Places
 
 CHECKS = (
@@ -33,7 +33,7 @@ CHECKS = (
     launcher_runs,
     installation_owner,
     agent_answers,
-    sources_seen,
+    agent_sources,
     listeners_held,
     cri_annotations,
 )

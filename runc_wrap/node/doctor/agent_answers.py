@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.doctor import modes_available
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import ownership
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.sources.audit_health import warnings
 from runc_wrap.node import features
 from runc_wrap.node.doctor import modes_available
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

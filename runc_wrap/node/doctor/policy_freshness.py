@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import node_facts
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import compiled_lint, compiler, freshness, source
+from runc_wrap.policy import compiled_lint, freshness, policy_compiler, source
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.model import ProfileError
 
@@ -29,7 +29,7 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         values = source.read(places.config, places.config_directory)
         node = node_facts.gather(places, values.written("runtime"))
-        compiled = compiler.compile_policy(values, node)
+        compiled = policy_compiler.compile_policy(values, node)
         remarks = [*compiled.remarks, *compiled_lint.check(compiled, node)]
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         for line in str(error).splitlines():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
-from runc_wrap.node.doctor.finding import Finding
+from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import source
 from runc_wrap.policy.source import PolicyError

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from errno import ENOSYS
 
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
-from runc_wrap.profiles.finding import (
+from runc_wrap.profiles.lint_finding import (
     PERMISSIVE,
     Check,
     Context,
@@ -14,8 +14,8 @@ from runc_wrap.profiles.finding import (
     may,
 )
 from runc_wrap.profiles.model import Profile, Rule
-from runc_wrap.profiles.spec_names import OCI
 from runc_wrap.profiles.syscalls import having
+from runc_wrap.profiles.vocabulary import OCI
 
 
 def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:

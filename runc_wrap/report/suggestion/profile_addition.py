@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import text
 from runc_wrap.evidence.store import call_counts, coverage
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.spec_names import ALLOW
+from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.report.suggestion import dangerous_calls, profile_denials

@@ -13,7 +13,7 @@ from runc_wrap.filters.runtime_load import MASKED_EQ, comparison
 from runc_wrap.filters.simulate import compares
 from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments.complement import complement
-from runc_wrap.profiles.spec_names import ALLOW, LOG, TRACE
+from runc_wrap.profiles.vocabulary import ALLOW, LOG, TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ from harness.host.processes import attempt, wait_until
 from harness.measure.agents import resident
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent import sd_protocol, stall_detection
+from runc_wrap.agent import stall_detection, systemd_protocol
 
 if TYPE_CHECKING:
     from harness.node.agent import Agent
@@ -232,14 +232,14 @@ def test_a_stopped_evidence_worker_is_replaced_even_if_no_call_waits(agent: Agen
 def test_systemd_is_notified_while_the_keeper_runs_and_not_when_it_hangs(
     node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taker = sd_protocol.listen(str(tmp_path / "n"))
+    taker = systemd_protocol.listen(str(tmp_path / "n"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
 
     def told(seconds: float) -> int:
         found, until = 0, time.monotonic() + seconds
         while time.monotonic() < until:
-            while message := sd_protocol.receive(taker):
+            while message := systemd_protocol.receive(taker):
                 found += b"WATCHDOG=1" in message.lines
             time.sleep(0.05)
         return found

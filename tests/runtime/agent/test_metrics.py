@@ -116,7 +116,7 @@ def programs(agent: Agent) -> list[int]:
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if (
-                    b"agent.metrics_http.scrape" in b" ".join(words)
+                    b"agent.metrics_http.scrape_program" in b" ".join(words)
                     and os.fsencode(agent.prefix) in words
                 ):
                     found.append(int(entry.name))

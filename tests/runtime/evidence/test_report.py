@@ -17,9 +17,9 @@ import pytest
 
 from harness.host.processes import CommandError, wait_until
 from harness.kernel import evidence_thread, process_status
-from runc_wrap.evidence.attribution import proc_connector, process_tree
+from runc_wrap.evidence.attribution import proc_connector, process_history
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_tree import Tree
+from runc_wrap.evidence.attribution.process_history import Tree
 from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_without_the_process_connector_short_lived_children_are_unattributed(
     def refused() -> None:
         raise proc_connector.Unavailable(1, "not for this test")
 
-    monkeypatch.setattr(process_tree, "connector", refused)
+    monkeypatch.setattr(process_history, "connector", refused)
     bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))
     with evidence_thread.collecting(auditing.prefix):
         bundle.call(auditing.wrapper, "run")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node.requirements import program
-from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.sources import seen_sources
+from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LONG = 30  # seconds, on a busy machine
 
 
 def _sight(node: Installed) -> dict[str, str]:
-    return seen_sources.read(node.prefix / "var" / "evidence")
+    return source_status.read(node.prefix / "var" / "evidence")
 
 
 def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:

@@ -11,7 +11,7 @@ from harness.host.frozen_disk import frozen, own_disk
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent.record.recording import WRITE_AFTER
+from runc_wrap.agent.record.recorder import WRITE_AFTER
 from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:

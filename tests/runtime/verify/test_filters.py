@@ -11,7 +11,7 @@ import pytest
 from harness.containers import every_call
 from harness.node.requirements import requires
 from runc_wrap.filters import libseccomp, ptrace
-from runc_wrap.filters.expectation import Expectation
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
@@ -19,8 +19,8 @@ from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
-from runc_wrap.profiles.compile import compile_profile
 from runc_wrap.profiles.platform import goarch, kernel
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ import pytest
 from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import evidence_worker
 from runc_wrap.agent.evidence_worker import Worker
-from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
+from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:

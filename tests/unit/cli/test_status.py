@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.expectation import Difference
+from runc_wrap.filters.filter_comparison import Difference
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import deep_verify, status, users_containers
 from tests.unit.host.test_containers import runc

@@ -10,7 +10,7 @@ from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.compile import compile_profile
+from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report.enforced_profile import Enforced
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.filters import bpf, bpf_paths
+from runc_wrap.filters import bpf, bpf_outcomes
 from runc_wrap.profiles import actions
 
 X86_64 = 0xC000003E
@@ -139,6 +139,6 @@ def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
     """Found by `make campaign-fuzz`: without a branch no argument counted as relevant."""
     word = bpf.argument_word(4, high=True)
     program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))
-    assert bpf_paths.interest([program], X86_64, 41).indexes == [4]
+    assert bpf_outcomes.interest([program], X86_64, 41).indexes == [4]
     constant = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), (bpf.RET_A, 0, 0, 0)))
-    assert bpf_paths.interest([constant], X86_64, 41).indexes == []
+    assert bpf_outcomes.interest([constant], X86_64, 41).indexes == []

@@ -13,8 +13,8 @@ from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.filters.simulate import Simulation
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT
+from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.versions import parse
 from tests.unit.profiles.resolving import block_of
 
 pytestmark = pytest.mark.skipif(

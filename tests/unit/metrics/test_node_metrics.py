@@ -8,7 +8,7 @@ import pytest
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.ledger import reader
-from runc_wrap.metrics import node_metrics, series
+from runc_wrap.metrics import node_metrics, prometheus_text
 from runc_wrap.node.paths import Places
 from tests.unit.cli import ctl
 
@@ -115,8 +115,8 @@ def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
 
 def test_a_node_without_anything_has_metrics(tmp_path: Path) -> None:
     found = node_metrics.gather(Places(tmp_path / "nothing"))
-    assert b"runc_wrap_opted_out_total 0.0" in series.exposition(found)
-    assert b"policy_generation" not in series.exposition(found)
+    assert b"runc_wrap_opted_out_total 0.0" in prometheus_text.exposition(found)
+    assert b"policy_generation" not in prometheus_text.exposition(found)
 
 
 def test_the_command_prints_and_writes_a_file_for_node_exporter(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from runc_wrap.policy import compiled_lint
-from runc_wrap.policy.compiler import SYSTEM
+from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.source import PolicyError
-from runc_wrap.profiles.spec_names import ACTIONS
+from runc_wrap.profiles.vocabulary import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
 
 FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])

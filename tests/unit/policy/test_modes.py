@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.policy import policy_store, schema, settings_reference, value_types
+from runc_wrap.policy import policy_store, reference_markdown, schema, value_types
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.spec_names import ACTIONS, FLAGS
+from runc_wrap.profiles.vocabulary import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
 if TYPE_CHECKING:
-    from runc_wrap.policy.compiler import Compiled
+    from runc_wrap.policy.policy_compiler import Compiled
 
 LOG = "SCMP_ACT_LOG"
 AUDIT = {"default.mode": "audit"}
@@ -154,7 +154,7 @@ def test_an_overlay_that_denies_nothing_is_none() -> None:
 
 
 def test_the_reference_names_every_setting_and_choice() -> None:
-    text = settings_reference.markdown()
+    text = reference_markdown.markdown()
     assert text.count("\n### `") == len(schema.BY_NAME)
     assert 'Takes engine, kernel or native. Default: `"engine"`.' in text
 

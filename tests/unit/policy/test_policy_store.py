@@ -22,7 +22,7 @@ from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, po
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.policy.compiler import Compiled
+    from runc_wrap.policy.policy_compiler import Compiled
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})

@@ -8,9 +8,9 @@ import pytest
 
 from runc_wrap.profiles import builtin, lint
 from runc_wrap.profiles.bypass import io_uring
-from runc_wrap.profiles.finding import Context, Finding
+from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.formats import parse
-from runc_wrap.profiles.versions import Version
+from runc_wrap.profiles.lint_finding import Context, Finding
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
 RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import builtin, modes
 from runc_wrap.profiles.formats import parse
-from runc_wrap.profiles.spec_names import NATIVE
+from runc_wrap.profiles.vocabulary import NATIVE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import block_of, rules_on

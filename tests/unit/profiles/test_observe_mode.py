@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
-from runc_wrap.filters import bpf, bpf_paths, libseccomp
+from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
 from runc_wrap.filters.runtime_load import Loader, load
 from runc_wrap.filters.simulate import Simulation
 from runc_wrap.hotpath import json_codec
@@ -73,7 +73,7 @@ class Both:
 
     def classes(self, abi: abis.Abi, number: int) -> list[bpf.Args]:
         """Return arguments that reach every outcome of either filter."""
-        return list(bpf_paths.interest(self.programs.values(), abi.audit, number).calls())
+        return list(bpf_outcomes.interest(self.programs.values(), abi.audit, number).calls())
 
 
 def block(profile: Any, mode: str, bounding: frozenset[str]) -> dict[str, Any]:

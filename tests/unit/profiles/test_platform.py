@@ -4,7 +4,7 @@ import pytest
 
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.model import ProfileError
-from runc_wrap.profiles.spec_names import NATIVE, OCI
+from runc_wrap.profiles.vocabulary import NATIVE, OCI
 
 
 @pytest.mark.parametrize(

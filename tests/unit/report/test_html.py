@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.shown import reports
 from runc_wrap import text
-from runc_wrap.report import html, matrix
+from runc_wrap.report import html, matrix_picture
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
@@ -194,25 +194,27 @@ def test_the_picture_is_bounded_and_says_how_many_more_there_are(
     workloads: int, calls: int, rows: int, columns: int
 ) -> None:
     shown = html.view(reports.large(workloads, calls), {})
-    drawn: matrix.Picture = shown["picture"]
+    drawn: matrix_picture.Picture = shown["picture"]
     with_calls = sum(1 for one in shown["affected"] if one["calls"])
     assert len(drawn.rows) == min(with_calls, rows)
     assert len(drawn.columns) == columns
-    assert drawn.hidden_rows == max(0, with_calls - matrix.ROWS)
-    assert drawn.hidden_columns == max(0, calls - matrix.COLUMNS)
+    assert drawn.hidden_rows == max(0, with_calls - matrix_picture.ROWS)
+    assert drawn.hidden_columns == max(0, calls - matrix_picture.COLUMNS)
     if drawn.hidden_columns:
         assert drawn.columns[-1].text == f"{drawn.hidden_columns} more"
     places = {(cell.x, cell.y) for cell in drawn.cells}
     assert len(places) == len(drawn.cells)
-    assert max(x for x, _ in places) < len(drawn.columns) * matrix.CELL
+    assert max(x for x, _ in places) < len(drawn.columns) * matrix_picture.CELL
 
 
 def test_a_cell_for_several_has_the_worst_of_them() -> None:
     several = [
         reports.workload(f"n/p{at}/c|i", kind, reports.call("mount", kind, 1))
-        for at, kind in enumerate(["denied"] * matrix.ROWS + ["degrades", "depends"])
+        for at, kind in enumerate(["denied"] * matrix_picture.ROWS + ["degrades", "depends"])
     ]
-    (last,) = [one for one in html.view(several, {})["picture"].cells if one.y == 60 * matrix.ROW]
+    (last,) = [
+        one for one in html.view(several, {})["picture"].cells if one.y == 60 * matrix_picture.ROW
+    ]
     assert (last.verdict, last.title) == ("depends", "2 more, at worst: depends on arguments")
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from harness.node.requirements import program
-from runc_wrap.agent.metrics_http import exposition, http_server, loopback
+from runc_wrap.agent.metrics_http import http_server, loopback, scrape_cache
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.host import socket_peers
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OURS = "exposition http_server request_head".split()
+OURS = "http_server request_head scrape_cache".split()
 LOADED = ["__future__", "_socket", "runc_wrap", "runc_wrap.agent", "runc_wrap.agent.metrics_http"]
 LOADED += [*(f"runc_wrap.agent.metrics_http.{name}" for name in OURS)]
 LOADED += ["runc_wrap.host", "runc_wrap.host.socket_peers", "select"]
@@ -45,14 +45,14 @@ class Serving:
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> Self:
-        started = exposition.Exposition.start
+        started = scrape_cache.Exposition.start
 
-        def start(one: exposition.Exposition) -> None:
+        def start(one: scrape_cache.Exposition) -> None:
             self.starts += 1
             started(one)
 
         self._patch = pytest.MonkeyPatch()
-        self._patch.setattr(exposition.Exposition, "start", start)
+        self._patch.setattr(scrape_cache.Exposition, "start", start)
         self._thread.start()
         return self
 
@@ -201,7 +201,7 @@ def test_one_answer_serves_all_requests_for_a_second(serving: Serving, path: Pat
     answers = {answer(client) for client in clients}
     assert len(answers) == 1
     assert serving.starts == 1
-    time.sleep(exposition.KEPT + 0.2)
+    time.sleep(scrape_cache.KEPT + 0.2)
     assert b" 200 " in first_line(ask(path))
     assert serving.starts == 2
     for client in clients:
@@ -319,9 +319,9 @@ def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = "import os; print(os.getpriority(0, 0), *os.listdir('/proc/self/fd'))"
-    monkeypatch.setattr(exposition, "_PROGRAM", shown)
+    monkeypatch.setattr(scrape_cache, "_PROGRAM", shown)
     ours = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 200)
-    one = exposition.Exposition(str(tmp_path), "")
+    one = scrape_cache.Exposition(str(tmp_path), "")
     try:
         one.start()
         wait_until(one.reap, "the program's end")
@@ -337,8 +337,8 @@ def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
 def test_a_program_that_hangs_is_killed_and_its_clients_get_an_error(
     serving: Serving, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exposition, "_PROGRAM", "import time; time.sleep(60)")
-    monkeypatch.setattr(exposition, "LONGEST", 0.5)
+    monkeypatch.setattr(scrape_cache, "_PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr(scrape_cache, "LONGEST", 0.5)
     assert b" 500 " in first_line(ask(path))
     assert serving.starts == 1
 
@@ -347,7 +347,7 @@ def test_a_client_that_does_not_read_is_disconnected(
     path: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = "import sys; sys.stdout.write('text/plain' + chr(10) + 'x' * 8_000_000)"
-    monkeypatch.setattr(exposition, "_PROGRAM", large)
+    monkeypatch.setattr(scrape_cache, "_PROGRAM", large)
     monkeypatch.setattr(http_server, "ANSWER_SECONDS", 6.0)
     with closing(connected(path)) as deaf:
         deaf.sendall(GET)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent import release_paths
+from runc_wrap.agent import agent_paths
 from runc_wrap.agent.observe import inspector_client
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
@@ -173,7 +173,7 @@ def _is_zombie(pid: int) -> bool:
 
 def test_the_inspector_loads_few_modules(tmp_path: Path) -> None:
     """Each module it imports takes additional memory on a node with observed containers."""
-    argv = release_paths.command(str(tmp_path), "inspector")
+    argv = agent_paths.command(str(tmp_path), "inspector")
     loaded = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from runc_wrap.agent.observe import inspector; "

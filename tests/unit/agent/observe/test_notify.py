@@ -13,8 +13,8 @@ import pytest
 from harness.host.processes import wait_until
 from runc_wrap.agent.observe import notify, rate_limit
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.sd_protocol import Named
 from runc_wrap.agent.supervisor import drain
+from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:

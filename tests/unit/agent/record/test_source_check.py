@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.record import recording, source_check
-from runc_wrap.agent.record.recording import Recorder
+from runc_wrap.agent.record import recorder, source_check
+from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.evidence.attribution.process_tree import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.sources import seen_sources as told
+from runc_wrap.evidence.sources import source_status as told
 from runc_wrap.evidence.store import evidence_files, evidence_set
-from tests.unit.agent.record import test_recording
-from tests.unit.agent.record.test_recording import ALL
+from tests.unit.agent.record import test_recorder
+from tests.unit.agent.record.test_recorder import ALL
 from tests.unit.evidence.samples import KILL, LOG, sighting
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.model import Sighting
 
-connected, logged = test_recording.connected, test_recording.logged  # fixtures
+connected, logged = test_recorder.connected, test_recorder.logged  # fixtures
 BOTH = {AUDIT: "", PROCESSES: ""}
 
 
@@ -158,7 +158,7 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
 ) -> None:
     """Until then it counted as watched."""
     connected.write_text(ALL)
-    monkeypatch.setattr(recording, "SourceCheck", SourceCheck)
+    monkeypatch.setattr(recorder, "SourceCheck", SourceCheck)
     clock = Clock(monkeypatch)
     one = Recorder(str(tmp_path), Inflight.new())
     one.write_due()

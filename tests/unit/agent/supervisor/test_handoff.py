@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.agent import release_paths
+from runc_wrap.agent import agent_paths
 from runc_wrap.agent.supervisor import handoff
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def prefix() -> Iterator[Path]:
     with short_directory("inherit") as place:
         (place / "var" / "agent").mkdir(parents=True)
-        assert release_paths.directory(str(place)) == str(place / "var" / "agent")
+        assert agent_paths.directory(str(place)) == str(place / "var" / "agent")
         yield place
 
 

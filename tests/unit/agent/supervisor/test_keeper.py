@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent import sd_protocol, signals, stall_detection
+from runc_wrap.agent import signals, stall_detection, systemd_protocol
 from runc_wrap.agent.stall_detection import LOOKS, Pulse
 from runc_wrap.agent.supervisor.keeper import MOST_ABANDONED, Keeper
 from runc_wrap.agent.supervisor.workers import Worker
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from runc_wrap.agent.sd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import Named
 
 
 def test_the_keeper_leaves_a_few_unkillable_workers_and_pauses_meanwhile(
@@ -58,7 +58,9 @@ def _worker(address: str) -> int:
     if pid == 0:
 
         def store(_number: int, _frame: object) -> None:
-            sent = sd_protocol.send(address, b"FDSTORE=1\nFDNAME=seccomp-7", [write], seconds=10)
+            sent = systemd_protocol.send(
+                address, b"FDSTORE=1\nFDNAME=seccomp-7", [write], seconds=10
+            )
             os._exit(0 if sent else 1)
 
         signal.signal(signal.SIGTERM, store)
@@ -77,7 +79,7 @@ def test_descriptors_stored_during_an_upgrade_are_passed_on(
     """A listener of the last create: without it, its container's calls would fail with ENOSYS."""
     keeper = Keeper.__new__(Keeper)
     keeper.prefix, keeper.upstream, keeper.bound, keeper.held = str(tmp_path), "", {}, {}
-    keeper.taker = sd_protocol.listen(str(tmp_path / "keeper.sock"))
+    keeper.taker = systemd_protocol.listen(str(tmp_path / "keeper.sock"))
     keeper.decisions, keeper.evidence = keeper.workers = [Worker("decisions"), Worker("evidence")]
     keeper.evidence.pid = keeper.evidence.latest = _worker(str(tmp_path / "keeper.sock"))
     handed: list[str] = []
@@ -86,7 +88,7 @@ def test_descriptors_stored_during_an_upgrade_are_passed_on(
         handed.extend(each.name for each in kept)
         raise _BecomeError
 
-    monkeypatch.setattr(sd_protocol, "become", become)
+    monkeypatch.setattr(systemd_protocol, "become", become)
     monkeypatch.setattr(signals, "hold", lambda: None)
     try:
         keeper._begin_anew(["/bin/true"])  # noqa: SLF001 - what its loop does after a trial

@@ -1,0 +1,422 @@
+"""Takes in audit records, news of processes and listeners' calls, and writes them as evidence.
+
+Changes are written a few seconds after the first one, and at the end. Calls of observe that are not
+yet on disk are counted in memory that outlives the process.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+from runc_wrap.agent.log import say
+from runc_wrap.agent.record.exec_notices import Executions
+from runc_wrap.agent.record.source_check import SourceCheck, absent
+from runc_wrap.agent.record.store_writer import EvidenceWriter
+from runc_wrap.evidence.attribution import exec_joins
+from runc_wrap.evidence.attribution.child_namespaces import Clones
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.inotify import Appended
+from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_history import Tree
+from runc_wrap.evidence.attribution.runtime_programs import Runtimes
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable, audit_health, netlink
+from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.store.evidence_files import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.agent.observe.notify import Inflight
+    from runc_wrap.evidence.sources.netlink import Counted
+    from runc_wrap.hotpath.ledger_file import Key
+
+WRITE_AFTER = 3.0  # seconds from a change
+WATCHED_EVERY = 60.0  # seconds between notes that the sources were watched, with containers
+TRY_AGAIN = 30.0  # seconds after a write that failed
+_LAST_LOOK = 0.5  # seconds
+_NEWS_AT_ONCE = 64  # news of processes: a fork storm must not keep calls waiting
+_MOST_TURNS = 200
+_SLICE = 5  # milliseconds of waiting for the disk
+_ASKED_SECONDS = 2.0  # for a command that asks for all to be written
+_MOST_DOUBTFUL = 256  # calls that wait for news of processes
+_UNTOLD = "new ledger lines cannot be watched; the start of every process is followed instead"
+_DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
+_SETTLED = 0.02  # seconds in which the kernel passes on a logged call
+_AT_ONCE = 1024  # audit records before other work gets its turn
+
+
+class Recorder:
+    """Takes in evidence and writes it; `seconds` says when `write_due` has something to do.
+
+    `memory` outlives the process and counts what was taken in and is not on disk. `notices` is the
+    socket of exec notices, -1 for none. `meanwhile` is called now and then during longer work, as
+    calls may wait for an answer. Raises OSError if nothing can be stored.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        memory: Inflight,
+        notices: int = -1,
+        meanwhile: Callable[[], object] = bool,
+    ) -> None:
+        self._memory = memory
+        self._meanwhile = meanwhile
+        self._is_reading = False
+        self._store = Store(f"{prefix}/var/evidence")
+        self._writer = EvidenceWriter(self._store, memory)
+        self._ledger = _ledger(f"{prefix}/var/ledger")
+        self.known = Known(f"{prefix}/var/ledger")
+        self._executions = None if notices < 0 else Executions(notices)
+        self._runtimes = Runtimes(prefix)
+        self.tree = Tree(self.known)
+        self.tree.meanwhile = meanwhile
+        self.live, why = _audit()
+        self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.problem))
+        self._begun = self._audit_begun = time.time()
+        self.written_until = self._writing_until = 0.0
+        self.looked_until = min(self._store.looked_until, self._begun)  # by predecessors
+        self._obstacles: list[str] = []
+        self._dropped = netlink.kernel_lost() if self.live else None
+        self._dropped_until = self._begun
+        if self.live:
+            self._complain(audit_health.warnings())
+        self._containers = self.tree.lives.begun
+        self._pending: list[Counted] = []  # of processes that the tree may not know yet
+        self._doubtful: list[tuple[Key, Sighting]] = []  # likewise; perhaps the runtime's own
+        self._clones = Clones(self.tree.namespaces, self._store.add)
+        self._due: float | None = None
+        self._noted = time.monotonic()
+        if self.tree.has_containers:
+            self._change()
+
+    def _complain(self, obstacles: list[str]) -> None:
+        """Log each new obstacle to audit records once, and check the sources anew."""
+        if obstacles != self._obstacles:
+            self.check.look()
+        for why in obstacles:
+            if why not in self._obstacles:
+                say(f"audit records may not come: {why}")
+        self._obstacles = obstacles
+
+    def filenos(self) -> list[int]:
+        """Return the descriptors to wait on, the most urgent first."""
+        all_of_them = (self._ledger, self._executions, self.tree, self.live)
+        return [
+            *(one.fileno() for one in all_of_them if one and one.fileno() >= 0),
+            self._writer.fd,
+        ]
+
+    @property
+    def may_wait(self) -> bool:
+        """Return whether news of processes may be read late: no record waits for them.
+
+        Only if the ledger is watched is it known early enough which containers are logged.
+        """
+        is_waiting = self._pending or self._doubtful
+        return self._ledger is not None and not is_waiting and self.tree.may_wait
+
+    def read(self, fd: int) -> None:
+        """Take in a part of what has come at a descriptor of `filenos`."""
+        if fd == self.tree.fileno():
+            self._read_tree()
+        elif self._ledger and fd == self._ledger.fileno():
+            self._read_ledger(self._ledger)
+        elif self._executions and fd == self._executions.fileno():
+            self._read_tree()
+        elif fd == self._writer.fd:
+            self._end_write()
+        elif self.live:
+            self._read_audit(self.live)
+
+    def _read_exec_notices(self) -> None:
+        """Take in processes that join a container, before news of what may be their children."""
+        for pid, when, words in self._executions.take() if self._executions else ():
+            key = exec_joins.named(words, self.known)
+            if key is None:
+                self.tree.refresh()
+                key = exec_joins.named(words, self.known)
+            if key:
+                self.tree.join(key, pid, when)
+
+    def _read_ledger(self, ledger: Appended) -> None:
+        try:
+            ledger.take()
+        except OSError as error:
+            self._ledger = None
+            say(f"{_UNTOLD}: {error.strerror}.")
+        self.tree.refresh()
+
+    def _read_tree(self) -> None:
+        if self._is_reading:  # called for a call that was answered meanwhile
+            return
+        self._is_reading = True
+        try:
+            self._read_news()
+        finally:
+            self._is_reading = False
+
+    def _read_news(self) -> None:
+        self._read_exec_notices()
+        for lost in self.tree.read(_NEWS_AT_ONCE):
+            self.lost(lost)
+        for key, when in self.tree.ended():
+            self._store.ended(key, when)
+            self._change()
+        begun = self.tree.lives.begun
+        if self._containers != begun:  # a command may soon ask whether they are watched
+            self._containers = begun
+            self._change()
+        self._attribute()
+
+    def _read_audit(self, live: Live) -> None:
+        if self._pending:
+            self._read_tree()  # it may already have all the news, and then nothing else wakes us
+            return
+        records = live.counts(_AT_ONCE)
+        self._memory.read(sum(map(self._counts, records)))
+        for one in records:
+            if isinstance(one, Lost):
+                self._read_all()
+                self._settle()
+                self.lost(one)
+            else:
+                self._pending.append(one)
+        self._read_tree()  # afterwards: it must know every process that made these calls
+
+    def _counts(self, record: Counted | Lost) -> int:
+        """Return how many calls would be lost with a record; the probe's own do not count."""
+        if isinstance(record, Lost) or self.check.is_own(record.one):
+            return 0
+        return record.times
+
+    def _read_all(self) -> None:
+        """Take in all news of processes, within bounds."""
+        for _ in range(_MOST_TURNS):
+            self._read_tree()
+            if self.tree.is_dry:
+                break
+            self._meanwhile()
+
+    def _attribute(self) -> None:
+        """Count pending records once the tree knows every process that may have made the calls."""
+        waiting = [one.one.time for one in self._pending[-1:]]
+        waiting += [one.time for _, one in self._doubtful[-1:]]
+        if waiting and self.tree.has_told(max(waiting)):
+            self._settle()
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, []
+        doubtful, self._doubtful = self._doubtful, []
+        for one, times, last in pending:
+            self.tree.namespaces.note(one)
+            self._add(self.tree.container_of(one.pid, one.time), one, times, last)
+        for key, one in doubtful:
+            self._add(key, one)
+
+    def _add(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> None:
+        """Count a call; apart, if the runtime made it to create the container."""
+        if one.source == AUDIT and self.check.is_own(one):
+            self._store.cover(one, last)
+            return
+        if key is None and one.source == AUDIT and self.tree.is_elsewhere(one.pid, one.time):
+            self._store.add_elsewhere(one, times, last)
+            self._change()
+            return
+        is_runtimes = (
+            key is not None
+            and self._runtimes.has(one.exe)
+            and self.tree.is_runtimes(one.pid, one.time)
+        )
+        self._clones.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
+        self._change()
+
+    def record(self, key: Key | None, sighting: Sighting) -> None:
+        """Take a call that a listener sent."""
+        if key is None or not self._runtimes.has(sighting.exe):
+            self._store.add(key, sighting)
+            self._change()
+            return
+        self._doubtful.append((key, sighting))
+        self._change()
+        self._read_tree()
+        if len(self._doubtful) > _MOST_DOUBTFUL and not self._is_reading:
+            self._settle()
+
+    def lost(self, one: Lost) -> None:
+        """Note a known loss."""
+        self._store.lost(one)
+        self._change()
+
+    def root_of(self, name: str, bundle: str) -> str | None:
+        """Return the runtime's state directory of a container, None if the ledger lacks it."""
+        self.known.refresh()
+        key = self.known.of_id(name, bundle)
+        return key[0] if key else None
+
+    def _change(self) -> None:
+        if self._due is None:
+            self._due = time.monotonic() + WRITE_AFTER
+
+    def seconds(self) -> float:
+        """Return in how many seconds `write_due` has something to do."""
+        due = [*self._writes(), *([] if self.tree.due is None else [self.tree.due])]
+        return max(min([*due, self.check.due]) - time.monotonic(), 0.0)
+
+    def _writes(self) -> list[float]:
+        if self._writer.is_busy:
+            return self._writer.due()
+        due = [] if self._due is None else [self._due]
+        return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
+
+    def write_due(self) -> None:
+        """If it is time, find ended processes, check the sources, and write."""
+        self._look()
+        now = time.monotonic()
+        if self.tree.due is not None and self.tree.due <= now:
+            self._read_tree()
+        if not any(due <= now for due in self._writes()):
+            return
+        if self._writer.is_busy:
+            self._writer.complain()
+            return
+        self._read_all()  # or pending calls would count as of no container
+        self._begin_to_write()
+
+    def has_all(self, when: float) -> bool:
+        """Take in a part of the calls made by then; return whether there are no more of them.
+
+        False until it is known whether audit records arrive at all: it takes a moment at the start.
+        """
+        if self.check.is_new:
+            return False
+        if not self.live:
+            return True
+        is_settled = time.time() >= when + _SETTLED  # before what is read now
+        self._read_audit(self.live)
+        return is_settled and not self._pending and self.live.has_told(when)
+
+    @property
+    def has_until(self) -> float:
+        """Until when all was taken in, if more comes than can be taken in."""
+        return min(self.written_until, self.live.last if self.live else self.written_until)
+
+    def write_all(self) -> float:
+        """Write all that was taken in, and return until when everything is written."""
+        begun = time.time()
+        self.tree.ask_soon()
+        self._read_all()
+        is_written = self.write(_ASKED_SECONDS)
+        return begun if is_written and self._due is None else self.written_until
+
+    def _look(self) -> None:
+        """Check that the sources deliver; note which do not."""
+        if self.check.is_waiting and self.check.due <= time.monotonic():
+            self._read_all()
+        self.check.saw(PROCESSES, self.tree.latest)
+        if not self.check.turn():
+            return
+        self._change()
+        for source in self.check.blind:
+            self._store.unwatched(source, self.check.last_proof(source))
+        self.tree.is_blind = self.tree.fileno() >= 0 and PROCESSES in self.check.blind
+
+    def _await_check(self) -> None:
+        """Wait for the first check of the sources, if not over: it proves what was recorded."""
+        until = time.monotonic() + _LAST_LOOK
+        while self.check.is_new and time.monotonic() < until:
+            time.sleep(_LAST_LOOK / 50)
+            self._read_all()
+            if self.live:
+                self._read_audit(self.live)
+            self._look()
+
+    def finish(self) -> None:
+        """Take in what has come, and write: no successor can get it again."""
+        self._read_all()
+        self._await_check()
+        self.write()
+        self.check.close()
+        if self._executions:
+            self._executions.close()
+            self._executions = None
+
+    def write(self, seconds: float | None = None) -> bool:
+        """Write changes and what was watched; return whether that was done within so long."""
+        until = None if seconds is None else time.monotonic() + seconds
+        if not self._is_written(until):
+            return False
+        self._begin_to_write()
+        return self._is_written(until)
+
+    def _is_written(self, until: float | None) -> bool:
+        """Wait until what is being written is on disk; calls are answered meanwhile."""
+        waiting = select.poll()
+        waiting.register(self._writer.fd, select.POLLIN)
+        while self._writer.is_busy:
+            if waiting.poll(_SLICE):
+                self._end_write()
+            elif until is not None and time.monotonic() > until:
+                return False
+            else:
+                self._meanwhile()
+        return True
+
+    def _end_write(self) -> None:
+        if self._writer.ended():
+            self.written_until = self._writing_until
+        else:
+            self._due = self._noted + TRY_AGAIN
+
+    def _begin_to_write(self) -> None:
+        """Begin to write changes and what was watched."""
+        self._settle()
+        self._clones.settle()
+        now = time.time()
+        self._noted = time.monotonic()
+        self._store.watched(OBSERVE, self._begun, now)
+        if PROCESSES in self.check.begun:
+            self._store.watched(PROCESSES, self.check.begun[PROCESSES], now)
+        self._note_audit(now)
+        self._writing_until = now
+        self._due = None if self._writer.begin() else self._noted + TRY_AGAIN
+
+    def _note_audit(self, now: float) -> None:
+        """Note audit as watched if every logged call could arrive; note the losses."""
+        if not self.live:
+            return
+        obstacles = audit_health.warnings()
+        self._complain(obstacles)
+        if [why for why in obstacles if why != audit_health.UNREAD]:
+            self._audit_begun = now
+        elif AUDIT in self.check.begun:
+            self._store.watched(AUDIT, max(self._audit_begun, self.check.begun[AUDIT]), now)
+        self._note_dropped(now)
+
+    def _note_dropped(self, now: float) -> None:
+        """Note how many records the kernel has dropped since the last note."""
+        dropped = netlink.kernel_lost()
+        before, self._dropped = self._dropped, dropped
+        since, self._dropped_until = self._dropped_until, now
+        is_more = dropped and before is not None and dropped > before
+        if is_more and not audit_health.counts_what_came():
+            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+
+
+def _audit() -> tuple[Live | None, str]:
+    """Return audit's socket, or the reason why there is none."""
+    try:
+        return Live(), ""
+    except (Unavailable, OSError) as error:
+        return None, str(error)
+
+
+def _ledger(directory: str) -> Appended | None:
+    try:
+        return Appended(directory)
+    except OSError as error:
+        say(f"{_UNTOLD}: {error.strerror}.")
+        return None

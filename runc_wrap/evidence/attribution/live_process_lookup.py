@@ -1,0 +1,98 @@
+"""The container of a record's process, looked up in /proc afterwards, while the process runs.
+
+A pid by itself says nothing, since pids are reused: the process that has it now must have started
+before the record was written. It belongs to a container if its cgroup and pid namespace prove it
+(evidence.attribution.membership), if the runtime's state names it, or if an ancestor belongs to it.
+Records of processes that have ended count as unattributed. The agent's process tree
+(evidence.attribution.process_history) knows those too, and falls back to this.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.attribution.membership import Membership
+from runc_wrap.host import procfs
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
+
+# Seconds that a record's time, the kernel's coarse clock, can be behind: six ticks of HZ=250, where
+# a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms
+COARSE = 0.03
+TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
+_AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
+_MOST_ANCESTORS = 64
+_MOST_REMEMBERED = 4096
+
+
+class Present:
+    """Reads /proc: `of` each time, `container_of`, for reports, once for each pid."""
+
+    def __init__(self, known_containers: Known) -> None:
+        self._known = known_containers
+        self.membership = Membership(known_containers)
+        self._outside: dict[int, int] = {}
+        self._asked: dict[int, tuple[float, Key] | None] = {}
+
+    def container_of(self, pid: int, when: float) -> Key | None:
+        """Return the container of a pid at a time (seconds since the epoch), None if unknown.
+
+        Each pid is looked up once, as there may be millions of records.
+        """
+        if pid not in self._asked:
+            if len(self._asked) >= 16 * _MOST_REMEMBERED:
+                self._asked.clear()
+            self._asked[pid] = self.of(pid, time.time())
+        found = self._asked[pid]
+        return found[1] if found and found[0] <= when + COARSE + TICK else None
+
+    def of(self, pid: int, when: float) -> tuple[float, Key] | None:
+        """Return a process' start and container, if it was running at `when`; None if unknown."""
+        there = procfs.born(pid)
+        if not there or epoch(there[0]) > when + COARSE + TICK:
+            return None
+        if self._outside.get(pid) == there[0]:
+            return None
+        key = self.membership.of(pid) or self._by_relation(pid, there)
+        if procfs.born(pid) != there:
+            return None
+        if key is None:
+            self._remember_outside(pid, there[0])
+            return None
+        return epoch(there[0]), key
+
+    def _by_relation(self, pid: int, there: tuple[int, int]) -> Key | None:
+        """Look for a process in the runtimes' state, then for its ancestors."""
+        key = self._known.of_first_process(pid, there[0])
+        for _ in range(_MOST_ANCESTORS):
+            parent = there[1]
+            above = procfs.born(parent) if parent > 1 and not key else None
+            if above is None:
+                break
+            key = self.membership.of(parent)
+            there = above
+        return key
+
+    def _remember_outside(self, pid: int, start: int) -> None:
+        """Remember a process in no container: services have their own filters that log."""
+        if len(self._outside) >= _MOST_REMEMBERED:
+            self._outside.clear()
+        self._outside[pid] = start
+
+
+def epoch(ticks: int) -> float:
+    """Return a start time of /proc, in clock ticks since boot, as seconds since the epoch."""
+    return began(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def began(clock: int) -> float:
+    """Return when a clock began, as seconds since the epoch, from readings without a pause."""
+    for _ in range(_MOST_LOOKS):
+        before, now, after = time.clock_gettime(clock), time.time(), time.clock_gettime(clock)
+        if after - before < _AT_ONCE:
+            break
+    return now - (before + after) / 2

@@ -1,0 +1,427 @@
+"""The container of each process, present or past, followed by the kernel's news of processes.
+
+The process connector (linux/cn_proc.h) reports each fork, exec and exit with its time: a child that
+lived for a millisecond is known by its parent, though it could not have been read in /proc in time.
+It takes CAP_NET_ADMIN in the initial namespaces. Without it, /proc is read at once, while the
+process may still be running.
+
+A container begins with the runtime's process, whose pid the ledger has: its descendants are the
+container's. So are those of a runtime that starts another process in a container (`runc exec`), of
+which our launcher sends a notice (`join`). Processes that join otherwise are read in /proc when
+they exec, and found by their place (evidence.attribution.membership). Until it execs, a process is
+the runtime; from then on it is a program of the container.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.attribution import runtime_descendants
+from runc_wrap.evidence.attribution.child_namespaces import Namespaces
+from runc_wrap.evidence.attribution.host_processes import Hosts
+from runc_wrap.evidence.attribution.live_process_lookup import COARSE, TICK, Present, began, epoch
+from runc_wrap.evidence.attribution.proc_connector import (
+    BODY,
+    EVENT,
+    EXEC,
+    EXIT,
+    FORK,
+    FOUR,
+    TWO,
+    WHAT,
+    Unavailable,
+    connector,
+)
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Lives
+from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
+from runc_wrap.evidence.model import Lost
+from runc_wrap.host import procfs, runtime_state
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.hotpath.ledger_file import Key
+
+SOURCE = "processes"
+_OVERRUN = "at least one: more processes came and went than fit"
+_MOST_ANCESTORS = 64
+_MOST_LEADERLESS = 4096
+_MOST_AWAITED = 64
+_MOST_JOINING = 256
+_ASK_EVERY = 1.0  # seconds between checks of processes whose first thread has ended
+_OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
+_LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
+_AWAITED = 60.0  # seconds from a decision to the container's first process
+
+
+class Tree:
+    """The processes of containers. `fileno` is readable when there is something to `read`.
+
+    `problem` says why there is no process connector, "" if there is one. Without one `fileno` is
+    -1, and `container_of` reads /proc, as it does while the connector delivers nothing
+    (`is_blind`). `meanwhile` is called now and then in a `scan`.
+    """
+
+    def __init__(self, known_containers: Known) -> None:
+        self.known = known_containers
+        self.lives = Lives()
+        self._leaderless: set[int] = set()
+        self._asked = -_ASK_EVERY
+        self.due: float | None = None  # when `ended` may have more, on the monotonic clock
+        self._latest = 0.0  # the time of the latest news
+        self.is_dry = True  # all news was read
+        self.taken = 0  # messages
+        self._hole_since = 0.0  # the time of the last news before a loss; 0.0: none was lost
+        self._began = time.time()
+        self._awaited: dict[Key, float] = {}
+        self._decided: set[str | None] = set()
+        self._joining: list[tuple[Key, int, float]] = []
+        self._present = Present(known_containers)
+        self._unplaced = UnplacedProcesses()
+        self.namespaces = Namespaces()
+        self.meanwhile: Callable[[], object] = bool
+        self._hosts = Hosts()
+        self._mounts = procfs.namespace_inode("self", "mnt") or -1
+        self.problem = ""
+        self.is_blind = False
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = connector()
+        except Unavailable as error:
+            self.problem = error.strerror or str(error)
+        if self._socket:  # without it ends would not be noticed
+            self.scan()
+
+    @property
+    def remembered(self) -> int:
+        """How many processes are in memory, ended and unplaced ones included."""
+        return len(self.lives) + len(self._unplaced) + len(self._hosts)
+
+    def fileno(self) -> int:
+        """Return the connector's descriptor, -1 if there is none."""
+        return self._socket.fileno() if self._socket else -1
+
+    @property
+    def has_containers(self) -> bool:
+        """Return whether a process of a container is running, or may be."""
+        return self._socket is None or bool(self.lives.alive)
+
+    @property
+    def may_wait(self) -> bool:
+        """Return whether hardly anything is lost if news are read a little later.
+
+        More is lost if the kernel logs a container's calls: a process that joins it for a moment is
+        found only if it is read in that moment. (In other containers the kernel logs only killed
+        processes, which is hardly anything.)
+        """
+        now = time.time()
+        awaited = (key for key, until in self._awaited.items() if until > now)
+        there = (*self.lives.running, *awaited)
+        return self.is_dry and not any(map(self.known.is_recorded, there))
+
+    def decided(self) -> set[str | None]:
+        """Return the modes of containers that were decided since the last call."""
+        found, self._decided = self._decided, set()
+        return found
+
+    def close(self) -> None:
+        """Close the connector."""
+        if self._socket:
+            self._socket.close()
+
+    def read(self, most: int = 1 << 30) -> list[Lost]:
+        """Take in the kernel's news; return the losses for want of room in the socket.
+
+        At most so many messages: `is_dry` says whether those were all. After a loss /proc is
+        scanned, but only once everything queued was read: until then the kernel queues nothing
+        more. The loss lasts from the last news before it to the end of the scan: processes that
+        started and ended meanwhile are unknown, and so are their children.
+        """
+        lost: list[Lost] = []
+        self.is_dry = self._socket is None
+        for _ in range(most if self._socket else 0):
+            try:
+                message = self._socket.recv(4096)  # type: ignore[union-attr]  # not in this loop
+            except BlockingIOError:
+                self.is_dry = True
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                begin = self._latest or self._began
+                lost.append(Lost(time.time(), 1, SOURCE, _OVERRUN, begin))
+                self._hole_since = self._hole_since or begin
+                continue
+            self.taken += 1
+            self.take(message)
+        if self._hole_since and self.is_dry:
+            begin, self._hole_since = self._hole_since, 0.0
+            self.scan()
+            lost.append(Lost(time.time(), 0, SOURCE, _OVERRUN, begin))
+        self._have_joined()
+        return lost
+
+    def join(self, key: Key, pid: int, when: float) -> None:
+        """Note a runtime that root started to join a container: its children are the container's.
+
+        It takes effect with the next `read`, which knows the process and its children.
+        """
+        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
+
+    def refresh(self) -> None:
+        """Take in new lines of the ledger, ahead of the news of their processes."""
+        self._refresh(time.time())
+
+    def ended(self) -> list[tuple[Key, float]]:
+        """Return the containers whose last process has ended since the last call."""
+        now, self.due = time.monotonic(), None
+        if self._leaderless and now - self._asked < _ASK_EVERY:
+            self.due = self._asked + _ASK_EVERY
+        elif self._leaderless:
+            self._asked = now
+            for pid in [pid for pid in self._leaderless if not len(procfs.threads(pid))]:
+                self._end(pid, time.time())
+        return self.lives.over()
+
+    def ask_soon(self) -> None:
+        """Make the next `ended` check all processes that it otherwise checks now and then."""
+        self._asked = -_ASK_EVERY
+
+    @property
+    def latest(self) -> float:
+        """The time of the latest news, 0.0 for none."""
+        return self._latest
+
+    def has_told(self, when: float) -> bool:
+        """Return whether all news up to then was read."""
+        return self.is_dry or self._latest > when + COARSE
+
+    def container_of(self, pid: int, when: float) -> Key | None:
+        """Return the container of a pid at that time (seconds since the epoch), None if unknown.
+
+        Call `read` first: a record may arrive before the news of its process.
+        """
+        if self.is_blind:  # ends are not reported
+            return self._ask(pid, when)
+        keys = self.lives.of(pid, when)
+        if not keys:
+            self._refresh(when)
+            keys = self.lives.of(pid, when)
+        if keys:
+            return keys.pop() if len(keys) == 1 else None
+        return self._ask(pid, when)
+
+    def is_elsewhere(self, pid: int, when: float) -> bool:
+        """Return whether a process of no known container is known to be in none at all."""
+        return not self.is_blind and not self.lives.of(pid, when) and self._hosts.had(pid, when)
+
+    def is_runtimes(self, pid: int, when: float) -> bool:
+        """Return whether a container's process was still the runtime then, before its first exec.
+
+        If news were missed it may already be the program: compare the program's path as well.
+        """
+        lives = self.lives.lived(pid, when)
+        if not lives:  # the ledger may have more
+            self._refresh(when)
+            lives = self.lives.lived(pid, when)
+        return any(life.is_runtimes(when) for life in lives)
+
+    def scan(self) -> None:
+        """Read all processes in /proc; known ones stay."""
+        self._refresh(time.time())
+        found: dict[int, tuple[int, int]] = {}
+        for pid in procfs.pids():
+            self.meanwhile()
+            there = procfs.born(pid)
+            if there:
+                found[pid] = there
+        firsts = runtime_state.first_processes(self.known.newest())
+        for key in firsts.values():
+            self._present.membership.learn(key)
+        for pid, life in list(self.lives.alive.items()):
+            if pid not in found or abs(epoch(found[pid][0]) - life.start) > _OTHER:
+                self._end(pid, time.time())
+        for pid, (start, _) in found.items():
+            self.meanwhile()
+            whose = self._present.membership.of(pid) or firsts.get((pid, start))
+            if whose:
+                self.lives.begin(pid, epoch(start), whose)
+        for pid in found:
+            self._inherit(pid, found)
+        self._hosts.forget_all()
+        for pid in found.keys() - self.lives.alive.keys():
+            self._look_elsewhere(pid, time.time())
+
+    def take(self, message: bytes) -> None:
+        """Take in one message of the connector."""
+        if len(message) < BODY + FOUR.size:
+            return
+        what, _, ticks = WHAT.unpack_from(message, EVENT)
+        when = self._latest = ticks / 1e9 + _offset()
+        if what == FORK:
+            _, parent, child, process = FOUR.unpack_from(message, BODY)
+            if child == process:
+                self._forked(parent, child, when)
+        elif what == EXEC:
+            _, process = TWO.unpack_from(message, BODY)
+            self._executed(process, when)
+        elif what == EXIT:
+            thread, process = TWO.unpack_from(message, BODY)
+            if thread == process:
+                self._exited(process, when)
+
+    def _forked(self, parent: int, child: int, when: float) -> None:
+        life = self.lives.alive.get(parent)
+        if life is None or self.known.is_recorded(life.key):  # its container may be known later
+            self.namespaces.forked(parent, child, when)
+        self._end_former(child, when)
+        self._hosts.forked(parent, child, when)
+        if life:
+            self.lives.begin(child, when, life.key, life.child(when))
+        elif key := self._unplaced.forked(parent, child, when):
+            self.lives.begin(child, when, key, ALWAYS)
+
+    def _executed(self, pid: int, when: float) -> None:
+        if pid in self.lives.alive:
+            self.lives.executed(pid, when)
+        else:
+            self._unplaced.executed(pid, when)
+            self._look(pid, when)
+
+    def _exited(self, pid: int, when: float) -> None:
+        if pid in self.lives.alive:
+            self._leader_ended(pid, when)
+        else:
+            self._unplaced.exited(pid, when)
+            self._hosts.exited(pid, when)
+
+    def _leader_ended(self, pid: int, when: float) -> None:
+        """Note the end of a process, unless it has other threads that run on."""
+        if len(procfs.threads(pid)) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
+            self._leaderless.add(pid)
+        else:
+            self._end(pid, when)
+
+    def _look(self, pid: int, when: float) -> None:
+        """Read the place of a process that execs: a container may begin with it."""
+        self._refresh(when)
+        key = self._present.membership.of(pid)
+        if key:
+            there = procfs.born(pid)
+            self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
+            self._hosts.joined(pid, when)
+        elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
+            self._hosts.executed(pid, when)
+        for waiting in list(self._awaited):
+            self._look_for_first(waiting, when)
+
+    def _look_elsewhere(self, pid: int, when: float) -> bool:
+        """Note a process as outside all containers if that is certain; return whether it is.
+
+        It may be in a container whose place is unknown (as it shares its cgroup), but then it does
+        not have our mounts.
+        """
+        exe = procfs.program(pid)
+        if exe is None:
+            return False
+        are_known = all(map(self._present.membership.has_place, self.lives.running))
+        if not are_known and procfs.namespace_inode(pid, "mnt") != self._mounts:
+            return False
+        self._hosts.looked(pid, when, exe)
+        return True
+
+    def _refresh(self, when: float) -> None:
+        """Take in new containers; wait for the first process of each, which may already run."""
+        for key in self.known.news():
+            pid, created = self.known.creator(key) or (0, when)
+            if created + _AWAITED > when:  # else a scan has found it, or it has ended
+                self._awaited[key] = created + _AWAITED
+                self._decided.add(self.known.mode(key))
+                if pid:
+                    self._adopt(key, pid, created)
+        while len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    def _adopt(self, key: Key, pid: int, second: float) -> None:
+        """Attribute to a container the runtime's process that created it, and all descendants."""
+        there = procfs.born(pid)  # it may have started before the agent
+        if there and second - _AWAITED < epoch(there[0]) < second + _OTHER:
+            self._unplaced.begun(pid, epoch(there[0]))
+        family = list(self._unplaced.created(pid, second))
+        if family:
+            runtime_descendants.take_in(self.lives, key, pid, family)
+        else:
+            self._unplaced.expect(key, pid, second)
+
+    def _have_joined(self) -> None:
+        """Attribute to containers the runtimes that joined them, once the news of then is read."""
+        waiting = [one for one in self._joining if not self.has_told(one[2])]
+        ready = [one for one in self._joining if self.has_told(one[2])]
+        self._joining = waiting
+        for key, pid, when in ready:
+            there = procfs.born(pid)
+            if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
+                self._unplaced.begun(pid, epoch(there[0]))
+            if pid not in self.lives.alive:
+                runtime_descendants.take_in(
+                    self.lives, key, pid, list(self._unplaced.created(pid, when, TICK))
+                )
+
+    def _look_for_first(self, key: Key, when: float) -> None:
+        first = runtime_state.first_process(key)
+        there = procfs.born(first[0]) if first else None
+        if first and there and there[0] == first[1]:
+            life = self.lives.alive.get(first[0])
+            if life is None or life.key != key:
+                self.lives.begin(first[0], epoch(there[0]), key)
+            self._present.membership.learn(key)
+        if self._awaited[key] < when or first:
+            del self._awaited[key]
+
+    def _ask(self, pid: int, when: float) -> Key | None:
+        """Look up an unknown process in /proc; it must have been running then."""
+        found = self._present.of(pid, when)
+        if found is None:
+            return None
+        start, key = found
+        if self._socket and not self.is_blind:  # else its end would not be noticed
+            self.lives.begin(pid, start, key, self._program(pid))
+        return key
+
+    def _program(self, pid: int) -> float | None:
+        """Return since when a process found in /proc runs a program: it may be the runtime's.
+
+        The runtime's parent is outside the container, and so is that of its child.
+        """
+        there = procfs.born(pid)
+        return 0.0 if there and there[1] in self.lives.alive else None
+
+    def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
+        """Attribute a process to the container of the nearest ancestor that has one."""
+        path: list[int] = []
+        while pid in found and pid not in self.lives.alive and len(path) < _MOST_ANCESTORS:
+            path.append(pid)
+            pid = found[pid][1]
+        life = self.lives.alive.get(pid)
+        for child in reversed(path) if life else ():
+            start = epoch(found[child][0])
+            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
+            # loop runs for a life only
+
+    def _end_former(self, pid: int, begun: float) -> None:
+        """End the former process of a new process' pid, if its end was not reported."""
+        former = self.lives.alive.get(pid)
+        if former and begun - former.start > TICK + COARSE:
+            self._end(pid, begun)
+
+    def _end(self, pid: int, when: float) -> None:
+        self._leaderless.discard(pid)
+        self.lives.end(pid, when)
+
+
+def _offset() -> float:
+    return began(time.CLOCK_MONOTONIC)

@@ -1,0 +1,137 @@
+"""Which processes containers had, and when: the memory of the process tree. Reads no files.
+
+A pid by itself says nothing, as it is reused: each process has its start, end and container. Ended
+ones are remembered for a time, up to a bounded number.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.evidence.attribution.live_process_lookup import COARSE, TICK
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.ledger_file import Key
+
+REMEMBERED = 60.0  # seconds after the end of a process
+MOST_ENDED = 16_384
+_END_SLACK = 0.001  # seconds
+
+
+ALWAYS = inf  # `program` of the runtime itself, which never becomes the container's program
+
+
+class Life(NamedTuple):
+    """One process of a container, from `start` to `end`, None while it runs.
+
+    `program` is since when it runs the container's own program; before that it is the runtime's,
+    which makes the container. None: not yet.
+    """
+
+    start: float
+    end: float | None
+    key: Key
+    program: float | None = 0.0
+
+    def child(self, when: float) -> float | None:
+        """Return `program` of a child that starts then: children of a program are programs."""
+        return 0.0 if self.program is not None and self.program <= when else None
+
+    def is_runtimes(self, when: float) -> bool:
+        """Return whether a call at this time was the runtime's own."""
+        return self.program is None or when <= self.program
+
+
+class Lives:
+    """`alive`: the running processes by pid; `running`: how many of them each container has."""
+
+    def __init__(self) -> None:
+        self.alive: dict[int, Life] = {}
+        self.running: dict[Key, int] = {}
+        self.begun = 0  # containers
+        self._ended: dict[int, list[Life]] = {}
+        self._order: list[tuple[float, int]] = []
+        self._over: list[tuple[Key, float]] = []
+
+    def __len__(self) -> int:
+        return len(self.alive) + len(self._order)
+
+    def of(self, pid: int, when: float) -> set[Key]:
+        """Return the containers that a process of this pid may have been in then."""
+        return {life.key for life in self.lived(pid, when)}
+
+    def lived(self, pid: int, when: float) -> list[Life]:
+        """Return the processes that may have had this pid then."""
+        lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
+        return [life for life in lives if _lived(life, when)]
+
+    def begin(self, pid: int, when: float, key: Key, program: float | None = 0.0) -> None:
+        """Note a process of a container.
+
+        If it is already known, it was perhaps read from /proc before the news of it, which also
+        say what it ran.
+        """
+        before = self.alive.get(pid)
+        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
+            if before.program == 0.0:
+                self.alive[pid] = before._replace(program=program)
+            return
+        if before:
+            self.end(pid, when)
+        self.alive[pid] = Life(when, None, key, program)
+        self.hold(key)
+
+    def executed(self, pid: int, when: float) -> None:
+        """Note that a container's process executed a program: it is no longer the runtime."""
+        life = self.alive[pid]
+        if life.program is None:
+            self.alive[pid] = life._replace(program=when)
+
+    def end(self, pid: int, when: float) -> None:
+        """Note the end of a process, if it was a container's."""
+        life = self.alive.pop(pid, None)
+        if life is None:
+            return
+        self._ended.setdefault(pid, []).append(life._replace(end=when))
+        self._order.append((when, pid))
+        self.release(life.key, when)
+        self._forget(when)
+
+    def hold(self, key: Key) -> None:
+        """Count one more process of a container."""
+        self.begun += key not in self.running
+        self.running[key] = self.running.get(key, 0) + 1
+
+    def release(self, key: Key, when: float) -> None:
+        """Count one less; with the last process the container has ended."""
+        self.running[key] -= 1
+        if not self.running[key]:
+            del self.running[key]
+            self._over = [*self._over[-MOST_ENDED:], (key, when)]
+
+    def over(self) -> list[tuple[Key, float]]:
+        """Return the containers whose last process has ended since the last call."""
+        found, self._over = self._over, []
+        return found
+
+    def _forget(self, now: float) -> None:
+        """Forget processes that ended long ago, in batches."""
+        if len(self._order) < MOST_ENDED and (
+            not self._order or self._order[0][0] > now - 2 * REMEMBERED
+        ):
+            return
+        kept = [one for one in self._order if one[0] > now - REMEMBERED][-MOST_ENDED // 2 :]
+        oldest = kept[0][0] if kept else now
+        self._order = kept
+        lives = (
+            (pid, [life for life in lives if life.end is not None and life.end >= oldest])
+            for pid, lives in self._ended.items()
+        )
+        self._ended = {pid: left for pid, left in lives if left}
+
+
+def _lived(life: Life, when: float) -> bool:
+    """Return whether a process ran at a record's time, which may be a little early."""
+    began = life.start - COARSE <= when
+    return began and (life.end is None or when <= life.end + _END_SLACK)

@@ -1,0 +1,129 @@
+"""Comparing the filters of a process with its profile, call by call.
+
+Every number of every ABI that this kernel may run is compared, including those without a name and
+a few far above. Results are cached by the filters' bytes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
+from runc_wrap.filters.runtime_load import Block, Loader
+from runc_wrap.filters.simulate import Simulation
+from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+
+_ROOM = 64  # unnamed numbers tried above the largest named
+_FAR = (0xFFF, 0xFFFF, 0x3FFFFFFF)
+_MOST_PROGRAMS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One call whose result differs from the profile's.
+
+    `expected` and `found` are SECCOMP_RET_* with data. `args` are an example; None if the
+    arguments do not matter.
+    """
+
+    abi: str
+    syscall: str
+    number: int
+    expected: int
+    found: int
+    args: bpf.Args | None = None
+
+    @property
+    def is_weaker(self) -> bool:
+        """Tell whether `found` is less restrictive than `expected`."""
+        return actions.restriction(self.found) > actions.restriction(self.expected)
+
+    def as_json(self) -> dict[str, str]:
+        """Return {abi, syscall, expected, found} as `verify --json` shows it, actions by name."""
+        arguments = "" if self.args is None else f"({', '.join(map(_hex, self.args))})"
+        return {
+            "abi": self.abi,
+            "syscall": self.syscall + arguments,
+            "expected": actions.describe(self.expected),
+            "found": actions.describe(self.found),
+        }
+
+
+def _hex(value: int) -> str:
+    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (0 to 9 are the same in both)
+
+
+class Expectation:
+    """The filter that a process must have: a resolved block, as this runtime loads it.
+
+    Raises ProfileError if the runtime would refuse the block, or libseccomp is missing.
+    Building one takes some 20 ms, comparing a new filter some 200; so keep one for each distinct
+    block.
+    """
+
+    def __init__(self, block: Block, loader: Loader) -> None:
+        self.simulation = Simulation(block, loader)
+        self._reference = bpf.program(libseccomp.filter_bytes(self.simulation.load))
+        self._seen: dict[tuple[bytes, ...], tuple[Difference, ...]] = {}
+
+    def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
+        """Return a call's expected result, from libseccomp's own filter if rules leave it open."""
+        verdict = self.simulation.verdict(abi, number, args)
+        if verdict.certain:
+            return verdict.code
+        return bpf.evaluate(self._reference, bpf.Call(abi.audit, number, args))
+
+    def differences(self, filters: Sequence[bytes]) -> tuple[Difference, ...]:
+        """Compare filters (oldest first, as ptrace.read returns them) with the profile.
+
+        Returns the first difference found for each number. () filters allow everything.
+        Raises BpfError for bytes that are not a filter.
+        """
+        key = tuple(filters)
+        if key not in self._seen:
+            if len(self._seen) >= _MOST_PROGRAMS:
+                self._seen.clear()
+            programs = tuple(bpf.program(one) for one in key)
+            self._seen[key] = tuple(self._compared(programs))
+        return self._seen[key]
+
+    def _compared(self, programs: tuple[bpf.Program, ...]) -> Iterator[Difference]:
+        for abi in abis.runnable(syscalls.native()):
+            for number in numbers(abi):
+                found = self._one(programs, abi, number)
+                if found is not None:
+                    yield found
+
+    def _one(self, programs: tuple[bpf.Program, ...], abi: Abi, number: int) -> Difference | None:
+        interest = bpf_outcomes.interest(programs, abi.audit, number)
+        for rule in self.simulation.rules(abi, number):
+            for condition in rule:
+                interest.note_condition(condition)
+        for args in interest.calls():
+            found = bpf.combined(programs, bpf.Call(abi.audit, number, args))
+            expected = self.code(abi, number, args)
+            if found != expected:
+                shown = args if interest.indexes else None
+                name = syscalls.name_of(abi, number)
+                return Difference(abi.name, name, number, expected, found, shown)
+        return None
+
+
+@lru_cache(maxsize=32)
+def numbers(abi: Abi) -> tuple[int, ...]:
+    """Return the numbers to compare: up to _ROOM above the largest named, and a few far ones.
+
+    -1 is left out for x86_64: its bit 30 makes it a number of x32.
+    """
+    bit = X32_BIT if abi is ABIS["x32"] else 0
+    named = syscalls.table(abi)
+    kept = [number | bit for part in syscalls.ranges(abi) for number in _dense(part, named, bit)]
+    far = [number | bit for number in _FAR]
+    skipped = [] if abi is ABIS["x86_64"] else [syscalls.SKIPPED]
+    return tuple(dict.fromkeys([*kept, *far, *skipped]))
+
+
+def _dense(part: range, named: Mapping[int, str], bit: int) -> range:
+    top = max((number for number in part if number | bit in named), default=part.start)
+    return range(part.start, min(top + _ROOM, part.stop))

@@ -1,0 +1,32 @@
+"""Whether the agent that is there sees what its evidence comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.model import LOGGED_MODES
+from runc_wrap.evidence.sources import source_status
+from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor.check_finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "sight"
+_REMEDY = (
+    "run it as root in the machine's own namespaces: as a unit of systemd, or in a pod with "
+    "hostNetwork: true, hostPID: true and privileged: true"
+)
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find an agent to which nothing comes; only root can ask."""
+    try:
+        seen = source_status.read(places.evidence)
+    except PermissionError:
+        return
+    relies = bool(modes_available.used(places) & set(LOGGED_MODES))
+    for sentence in source_status.sentences(seen).values():
+        yield Finding(NAME, "warning" if relies else "note", sentence, _REMEDY)

@@ -1,0 +1,174 @@
+"""The profiles that a policy names: each engine's default, and loading a profile by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.policy_file import file_name
+from runc_wrap.policy import schema
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles import builtin, engine_versions, formats, modes
+from runc_wrap.profiles.engine_defaults import podman
+from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runc_wrap.policy.policy_compiler import Facts
+    from runc_wrap.profiles.model import Profile
+
+SYSTEM = "containers-common@system"
+_BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
+_LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
+_NAME_MAX = 255  # bytes
+_CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
+
+
+def placing(values: Mapping[str, Any]) -> Callable[..., str]:
+    """Return the function that gives a setting's place; settings not read from files have none."""
+    place: Callable[..., str] = getattr(values, "place", lambda *_: "")
+    return place
+
+
+def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, str], list[str]]:
+    """Return {calling engine: its profile for `runtime-default`}, and remarks on that.
+
+    Raises PolicyError.
+    """
+    remarks: list[str] = []
+    own = {engine: _spec(engine, values, facts, remarks) for engine in _BUILT_IN_OF}
+    own |= {engine: _containers_common(engine, values, facts, remarks) for engine in podman.ENGINES}
+    always = str(values["runtime_default.engine"])
+    chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
+    return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
+
+
+def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
+    wanted = str(values[f"runtime_default.{engine}"])
+    name = _BUILT_IN_OF[engine]
+    if wanted != schema.AUTO:
+        return f"{name}@{wanted}"
+    installed = facts.engines.get(engine)
+    if installed is None:
+        return name
+    if engine_versions.parse(installed) >= engine_versions.parse(builtin.oldest(name)):
+        return f"{name}@{installed}"
+    return _nearest(engine, installed, f"{name}@{builtin.oldest(name)}", remarks)
+
+
+def _nearest(engine: str, installed: str, spec: str, remarks: list[str]) -> str:
+    remarks.append(
+        f"note: the default profile of the installed {engine} {installed} is not known; "
+        f"{spec}, the nearest known one, is used."
+    )
+    return spec
+
+
+def _containers_common(
+    engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]
+) -> str:
+    wanted = str(values[_CONTAINERS_COMMON_SETTING])
+    place = placing(values)(_CONTAINERS_COMMON_SETTING)
+    if wanted == schema.SYSTEM and facts.system_profile is None:
+        raise PolicyError(
+            f"{place}{_CONTAINERS_COMMON_SETTING} is system, but this node has no seccomp.json of "
+            "containers-common; write auto, builtin or a version."
+        )
+    if wanted in (schema.AUTO, schema.SYSTEM) and facts.system_profile is not None:
+        return SYSTEM
+    if wanted in (schema.AUTO, schema.BUILTIN):
+        return _built_with(engine, facts, remarks)
+    return f"{CONTAINERS_COMMON.name}@{_library_version(wanted, place)}"
+
+
+def _built_with(engine: str, facts: Facts, remarks: list[str]) -> str:
+    """Return the built-in profile of the installed Podman or Buildah, the newest without one."""
+    installed = facts.engines.get(engine)
+    if installed is None:
+        return CONTAINERS_COMMON.name
+    version = podman.built_with(engine, installed)
+    oldest = f"{CONTAINERS_COMMON.name}@{CONTAINERS_COMMON.oldest}"
+    if version is None:
+        return _nearest(engine, installed, oldest, remarks)
+    return f"{CONTAINERS_COMMON.name}@{version}"
+
+
+def _library_version(wanted: str, place: str) -> str:
+    """Return a version of containers/common. Raises PolicyError for what looks like Podman's."""
+    newest = max(CONTAINERS_COMMON.known())
+    try:
+        is_podmans = engine_versions.parse(wanted).major > newest.major
+    except ProfileError as error:
+        raise PolicyError(f"{place}{_CONTAINERS_COMMON_SETTING}: {error}.") from None
+    if is_podmans:
+        raise PolicyError(
+            f"{place}{_CONTAINERS_COMMON_SETTING} is {wanted}, but the newest containers/common is "
+            f"{newest}; Podman and Buildah have version numbers of their own: write auto for those."
+        )
+    return wanted
+
+
+def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
+    """Return {every profile that a container can get: the place that names it, or ""}."""
+    place = placing(values)
+    found = {LOCALHOST + path: "" for path in facts.own_profiles}
+    found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
+    found.setdefault(str(values["default.profile"]), place("default.profile"))
+    for number, rule in enumerate(values[schema.RULES]):
+        if "profile" in rule:
+            found.setdefault(str(rule["profile"]), place(schema.RULES, number, "profile"))
+    found.pop(RUNTIME_DEFAULT, None)
+    return dict(sorted(found.items()))
+
+
+def _place_of_default(engine: str, place: Callable[..., str]) -> str:
+    setting = f"runtime_default.{engine}"
+    return place(setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING)
+
+
+def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:
+    """Return the profiles of these names; append errors to `problems`."""
+    found = {}
+    for name, place in names.items():
+        try:
+            _check_name(name)
+            found[name] = load(name, facts.own_profiles, facts.system_profile)
+        except ProfileError as error:
+            problems.append(f"{place}profile {name}: {error}")
+    return found
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that no create could find again, or that is too long for a file."""
+    if not name.isprintable():
+        raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
+    if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ProfileError("the name is not a plain path beneath the profile directory; rename it.")
+    if len(name) > _LONGEST_NAME or len(file_name(name, modes.ENFORCE_LOG).encode()) > _NAME_MAX:
+        raise ProfileError(
+            f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
+            "as a file name, in which / and % take three bytes each; rename it."
+        )
+
+
+def load(
+    name: str, own_profiles: dict[str, bytes], system_profile: tuple[str, bytes] | None
+) -> Profile:
+    """Return the profile that policy and annotations call by this name. Raises ProfileError.
+
+    `own_profiles` and `system_profile` are as in Facts.
+    """
+    if name == SYSTEM and system_profile is not None:
+        return formats.parse(system_profile[1], system_profile[0])
+    if not name.startswith(LOCALHOST):
+        return builtin.load(name)
+    path = name.removeprefix(LOCALHOST)
+    if path not in own_profiles:
+        raise ProfileError(
+            f"there is no file {path} in the profile directory; it has "
+            f"{', '.join(sorted(own_profiles)) or 'no files'}."
+        )
+    return formats.parse(own_profiles[path], path)

@@ -1,0 +1,157 @@
+"""Compiling the policy: from settings and facts about the node to what the hot path reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath.policy_file import VERSION
+from runc_wrap.policy import named_profiles, overlay_settings, requirements, rule_checks, schema
+from runc_wrap.policy.named_profiles import SYSTEM, load
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles import modes
+from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.vocabulary import ACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
+    from runc_wrap.profiles.model import Profile
+
+__all__ = ["SYSTEM", "Compiled", "Facts", "compile_policy", "load"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about this node: everything that compiling needs apart from the owner's settings.
+
+    `engines` is {engine: installed version}; `own_profiles` is {path beneath the profile directory:
+    a file's bytes}; `system_profile` is (path, bytes) of containers-common's seccomp.json, if it
+    exists; `arch` is a GOARCH; `kernel` is (major, minor). `flags` and `actions` are those that
+    runtime and kernel both support. `logged`: the kernel logs SCMP_ACT_LOG; `errors_logged`: it
+    logs errors if a filter's flag requests that. `abis` are those that the kernel runs, None if
+    unknown; `listener` is the agent's socket for runtimes; `now` is the time of compiling.
+    """
+
+    runtime_path: str
+    runtime_kind: str
+    runtime_version: str
+    arch: str
+    kernel: tuple[int, int]
+    engines: dict[str, str] = field(default_factory=dict)
+    own_profiles: dict[str, bytes] = field(default_factory=dict)
+    system_profile: tuple[str, bytes] | None = None
+    flags: frozenset[str] = frozenset()
+    actions: frozenset[str] = ACTIONS
+    logged: bool = True
+    errors_logged: bool = True
+    abis: frozenset[str] | None = None
+    listener: str = ""
+    now: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A policy to put in force, and its sources.
+
+    `profiles` are the compiled ones by (name, mode), `sources` the profiles by name before that.
+    `narrowed` lists, for each profile, the calls of which only those bits of arguments are compared
+    that the kernel uses, not all as written; `as_kernel`: the settings require that. `remarks` are
+    for the owner, one line each.
+    """
+
+    policy: Json
+    profiles: dict[tuple[str, str], Json]
+    sources: dict[str, Profile]
+    remarks: tuple[str, ...] = ()
+    narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    as_kernel: bool = True
+
+
+def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
+    """Return the compiled form. Raises PolicyError, which names every problem."""
+    runtime_default, remarks = named_profiles.runtime_default(values, facts)
+    rules = values[schema.RULES]
+    used = _modes(values)
+    problems = [*requirements.problems(values, used, facts), *overlay_settings.problems(values)]
+    sources = named_profiles.sources(
+        named_profiles.named(values, runtime_default, facts), facts, problems
+    )
+    if problems:
+        raise PolicyError("\n".join(problems))
+    as_kernel = values["default.int_arguments"] == narrowed_comparisons.KERNEL
+    made = {
+        name: narrowed_comparisons.narrowed(source)
+        if as_kernel
+        else narrowed_comparisons.as_written(source)
+        for name, source in sources.items()
+    }
+    profiles = {
+        (name, mode): _profile(one, mode, values, facts)
+        for name, one in made.items()
+        for mode in used
+    }
+    place = named_profiles.placing(values)
+    remarks += [
+        *rule_checks.remarks(rules, place, facts.now),
+        *requirements.remarks(values, used, sources, facts),
+        *overlay_settings.remarks(values, profiles, facts.arch),
+        *(line for name, one in made.items() for line in narrowed_comparisons.remarks(name, one)),
+    ]
+    narrowed = {name: one.calls for name, one in made.items() if one.calls}
+    policy = _policy(values, runtime_default, facts)
+    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, as_kernel)
+
+
+def _modes(values: Mapping[str, Any]) -> list[str]:
+    """Return the modes that a container can get, always including enforce."""
+    used = {modes.ENFORCE, values["default.mode"]}
+    used |= {rule["mode"] for rule in values[schema.RULES] if "mode" in rule}
+    if values["default.privileged"] == modes.AUDIT or modes.OBSERVE in used:
+        used.add(modes.AUDIT)
+    return sorted(used - {modes.OFF})
+
+
+def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> Json:
+    """Compile one profile for one mode: first the ABIs, then the mode, then the overlay."""
+    kept = _kept_abis(values["default.abis"], facts)
+    source = made.profile
+    chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
+    listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
+    compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
+    overlaid = overlay_settings.put_on(compiled, overlay_settings.overlay(values))
+    return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid
+
+
+def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:
+    """Return the ABIs to keep, None to keep all that a profile lists."""
+    if abis == "native":
+        return frozenset()
+    return facts.abis if abis == "kernel" else None
+
+
+def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: Facts) -> Json:
+    return {
+        "version": VERSION,
+        "compiled": facts.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "runtime": {
+            "path": facts.runtime_path,
+            "kind": facts.runtime_kind,
+            "version": facts.runtime_version,
+        },
+        "on_error": values["on_error"],
+        "default": {"profile": values["default.profile"], "mode": values["default.mode"]},
+        "privileged": values["default.privileged"],
+        "engine": values["runtime_default.engine"],
+        "runtime_default": runtime_default,
+        "opt_out": {
+            name: values[f"opt_out.{name}"]
+            for name in ("annotations", "namespaces", "images", "late")
+        },
+        "rules": rule_checks.compiled(values[schema.RULES]),
+        "overlay": overlay_settings.overlay(values),
+    }

@@ -1,0 +1,256 @@
+"""A profile that compares only those bits of arguments that the kernel uses.
+
+A comparison of an `int` means its 32 bits, unsigned (libseccomp knows no signed ones). A program
+may set the upper half of the register, which a comparison of 64 bits includes and the kernel
+ignores (runc_wrap.profiles.arguments.parameter_widths). Here each such comparison becomes masked
+ones that hold for the same numbers, one rule for each. Nothing changes for arguments whose upper
+bits are clear; a call with upper bits set has the same outcome as without them. Nothing changes on
+32-bit ABIs either: there libseccomp compares only the lower half.
+
+A call keeps its rules, and is listed in `left`, where that cannot be expressed exactly: rules that
+contradict each other (libseccomp's order of them depends on the operators), numbers that the
+parameter cannot have, or more rules than fit into a filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.rule_algebra import DENYING
+from runc_wrap.profiles import actions
+from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
+from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, Block, blocks, meet, rest, spans
+from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KERNEL = "kernel"
+MOST_RULES = 192  # added to a profile: three instructions each, for each ABI, of a filter's 4096
+_SIGNED = frozenset({EQ, "SCMP_CMP_NE"})
+_LARGEST = (1 << WHOLE) - 1
+_BITS_OF_INT = 32
+
+Group = tuple[Argument, ...]
+Holds = dict[int, list[Block]]
+_Wide = tuple[Rule, int, list[Holds]]  # a rule, the code of its outcome, its groups
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A profile; `calls` compare only the bits that the kernel uses, `left` stay as written."""
+
+    profile: Profile
+    calls: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def as_written(profile: Profile) -> Narrowed:
+    """Return the profile as its authors wrote it."""
+    return Narrowed(profile)
+
+
+def narrowed(profile: Profile) -> Narrowed:
+    """Return the profile that compares only the bits that the kernel uses."""
+    names = sorted({name for rule in profile.rules for name in rule.names if _is_wide(rule, name)})
+    left: list[str] = []
+    room = MOST_RULES
+    for name in names:
+        more = _added(profile, name)
+        if more is None or more > room:
+            left.append(name)
+        else:
+            room -= more
+    chosen = frozenset(names) - frozenset(left)
+    if not chosen:
+        return Narrowed(profile, (), tuple(left))
+    rules = tuple(new for rule in profile.rules for new in _rules(profile, rule, chosen))
+    return Narrowed(replace(profile, rules=rules), tuple(sorted(chosen)), tuple(left))
+
+
+def sentence(calls: Iterable[str]) -> str:
+    """Return how the block of a profile differs from the one that its authors wrote."""
+    return (
+        f"compares only those bits of the arguments of {', '.join(calls)} that the kernel uses, "
+        "not all as written (default.int_arguments)"
+    )
+
+
+def remarks(name: str, made: Narrowed) -> Iterator[str]:
+    """Yield a warning for the owner about calls whose comparisons could not be narrowed."""
+    if made.left:
+        yield (
+            f"warning: profile {name}: {', '.join(made.left)}: compared as written, including the "
+            "upper bits of the register, since the rules contradict each other, name numbers that "
+            "the argument cannot have, or would be too many; write them with SCMP_CMP_MASKED_EQ."
+        )
+
+
+def groups(rule: Rule) -> list[Group]:
+    """Return the comparisons of each rule that runtimes make of one: repeated indexes split it."""
+    indexes = [one.index for one in rule.args]
+    if len(set(indexes)) == len(indexes):
+        return [rule.args]
+    return [(one,) for one in rule.args]
+
+
+def is_wide(one: Argument, name: str) -> bool:
+    """Tell whether a comparison includes bits of the register that the kernel drops."""
+    taken = bits(name, one.index)
+    return taken < WHOLE and (one.op != MASKED_EQ or bool(one.value >> taken))
+
+
+def _is_wide(rule: Rule, name: str) -> bool:
+    return name in rule.names and any(is_wide(one, name) for one in rule.args)
+
+
+def _added(profile: Profile, name: str) -> int | None:
+    """Return how many more rules a call has when narrowed, None if it cannot be narrowed."""
+    default = _outcome(profile.default_action, profile.default_errno_ret)
+    found: list[_Wide] = []
+    more = 0
+    for rule in profile.rules:
+        outcome = _outcome(rule.action, rule.errno_ret)
+        if name not in rule.names or not rule.args or outcome == default:
+            continue
+        all_groups = [_group(profile, rule, group, name) for group in groups(rule)]
+        known = [one for one in all_groups if one is not None]
+        if len(rule.args) > ARGUMENTS or len(known) < len(all_groups):
+            return None
+        found.append((rule, outcome, known))
+        more += sum(prod(map(len, one.values())) - 1 for one in known)
+    return None if _contradict(found) else more
+
+
+def _group(profile: Profile, rule: Rule, group: Group, name: str) -> Holds | None:
+    """Return the numbers for which each comparison holds, None if one cannot occur there."""
+    denied = _denied(profile, rule, name)
+    by_index = {one.index: numbers(one, name, denied) for one in group}
+    known = {index: found for index, found in by_index.items() if found is not None}
+    return known if len(known) == len(by_index) else None
+
+
+def _denied(profile: Profile, rule: Rule, name: str) -> frozenset[int]:
+    """Return the single numbers that other rules deny, and that this rule therefore cannot permit.
+
+    libseccomp tests for equality first. So this is exact for rules on one argument only.
+    """
+    if len(rule.args) != 1 or rule.action in DENYING:
+        return frozenset()
+    default = _outcome(profile.default_action, profile.default_errno_ret)
+    return frozenset(
+        other.args[0].value
+        for other in profile.rules
+        if name in other.names and other.action in DENYING and _is_before(other, rule)
+        if _outcome(other.action, other.errno_ret) != default  # runtimes drop it
+    )
+
+
+def _is_before(other: Rule, rule: Rule) -> bool:
+    """Tell whether a denial of one number always applies where a rule on its argument does."""
+    is_one = [(one.index, one.op) for one in other.args] == [(rule.args[0].index, EQ)]
+    conditions = (other.includes, other.excludes)
+    return is_one and conditions in {(ANYWHERE, ANYWHERE), (rule.includes, rule.excludes)}
+
+
+def _outcome(action: str, errno_ret: int | None) -> int:
+    return actions.code(action, errno_ret)
+
+
+def _contradict(found: list[_Wide]) -> bool:
+    """Tell whether two rules of different outcomes may hold for one call."""
+    return any(
+        _overlap(this, that)
+        for place, (rule, outcome, own) in enumerate(found)
+        for other, another, others in found[:place]
+        if another != outcome and not (_excludes(rule, other) or _excludes(other, rule))
+        for this in own
+        for that in others
+    )
+
+
+def _excludes(rule: Rule, other: Rule) -> bool:
+    """Tell whether a container to which one rule applies cannot have the other."""
+    return not set(rule.includes.caps).isdisjoint(other.excludes.caps)
+
+
+def _overlap(this: Holds, that: Holds) -> bool:
+    return all(
+        any(meet(one, other) for one in this[index] for other in that[index])
+        for index in this.keys() & that.keys()
+    )
+
+
+def _rules(profile: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rule]:
+    """Yield the rules that a rule becomes; names with the same comparisons share a rule.
+
+    A rule with the default's outcome stays unchanged, since runtimes drop it.
+    """
+    default = _outcome(profile.default_action, profile.default_errno_ret)
+    if chosen.isdisjoint(rule.names) or _outcome(rule.action, rule.errno_ret) == default:
+        yield rule
+        return
+    kinds: dict[tuple[Group, ...], list[str]] = {}
+    for name in rule.names:
+        kinds.setdefault(_written(profile, rule, name, chosen), []).append(name)
+    for written, names in kinds.items():
+        yield from (replace(rule, names=tuple(names), args=args) for args in written)
+
+
+def _written(profile: Profile, rule: Rule, name: str, chosen: frozenset[str]) -> tuple[Group, ...]:
+    """Return, for one call, the comparisons of each rule that a rule becomes."""
+    if name not in chosen:
+        return (rule.args,)
+    denied = _denied(profile, rule, name)
+    return tuple(
+        args
+        for group in groups(rule)
+        for args in product(*(_comparisons(one, name, denied) for one in group))
+    )
+
+
+def _comparisons(one: Argument, name: str, denied: frozenset[int]) -> list[Argument]:
+    """Return comparisons of which one holds if the value that the kernel uses satisfies `one`."""
+    if not is_wide(one, name):
+        return [one]
+    found = numbers(one, name, denied)
+    if not found:
+        return [Argument(one.index, 0, "SCMP_CMP_LT")]  # never; the call stays a named one
+    return [Argument(one.index, mask, MASKED_EQ, datum) for mask, datum in found]
+
+
+def numbers(one: Argument, name: str, denied: frozenset[int] = frozenset()) -> list[Block] | None:
+    """Return the numbers for which a comparison holds, None if the parameter cannot have them.
+
+    A comparison for equality may give a negative number sign-extended to the register.
+    """
+    taken = bits(name, one.index)
+    top = (1 << taken) - 1
+    if one.op == MASKED_EQ:
+        return _masked(one, taken)
+    value = one.value
+    if value > top:
+        if one.op not in _SIGNED or not _is_negative(value, taken):
+            return None
+        value &= top
+    others = rest(spans(one.op, value, top), top)
+    points = [(number & top, number & top) for number in denied]
+    held = rest([*others, *points], top)
+    return [block for first, last in held for block in blocks(first, last, taken)]
+
+
+def _is_negative(value: int, taken: int) -> bool:
+    return taken == _BITS_OF_INT and value > _LARGEST - (1 << taken - 1)
+
+
+def _masked(one: Argument, taken: int) -> list[Block] | None:
+    top = (1 << taken) - 1
+    mask, datum = one.value, one.value & one.value_two
+    if datum > top and not (mask == _LARGEST and _is_negative(datum, taken)):
+        return None
+    if not mask & top and mask:
+        return blocks(0, top, taken)
+    return [(mask & top, datum & top)]

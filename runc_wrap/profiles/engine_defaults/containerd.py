@@ -1,0 +1,134 @@
+"""containerd's default profile, 1.6.0 and later.
+
+Source: contrib/seccomp/seccomp_default.go, every release tag from v1.6.0 to v2.3.4, and main of
+August 2026, which equals v2.3.4. It has no defaultErrnoRet: the runtime's default, EPERM, applies.
+"""
+
+from runc_wrap.profiles.engine_defaults.shared import (
+    ADMIN,
+    AF_VSOCK,
+    CORE,
+    IO_URING,
+    KERNEL_6_7,
+    KERNEL_6_13,
+    LSM,
+    MOUNTING,
+    ON_ARM,
+    ON_S390,
+    PKEY,
+    clone3_unknown,
+    clones_without_namespaces,
+    personalities,
+    socket,
+    sockets_without_alg_and_vsock,
+)
+from runc_wrap.profiles.engine_defaults.version_notation import (
+    Architectures,
+    DatedRule,
+    Engine,
+    calls,
+    on,
+    with_caps,
+)
+from runc_wrap.profiles.model import Condition
+from runc_wrap.profiles.vocabulary import ERRNO
+
+_ALG_BLOCKED = "1.7.32 2.0.9 2.2.4 2.3.1"
+_HANDLES_FREE = "1.6.22 1.7.3"
+
+_BASE = DatedRule(
+    calls(CORE)
+    + calls("socket", until="1.7.0")
+    + calls(IO_URING, until="2.0.0")
+    + calls(PKEY, since="1.6.16")
+    + calls("name_to_handle_at", since=_HANDLES_FREE)
+    + calls(KERNEL_6_7, since="1.6.28 1.7.13")
+    + calls(KERNEL_6_13, since="2.2.0")
+    + calls(LSM, since="2.2.0"),
+)
+
+_SOCKETS = (
+    socket(AF_VSOCK, "SCMP_CMP_NE", since="1.7.0", until=_ALG_BLOCKED),
+    *sockets_without_alg_and_vsock(_ALG_BLOCKED),
+)
+
+_KERNEL = DatedRule(
+    calls("ptrace", since="1.6.7") + calls("process_vm_readv process_vm_writev", since="1.7.0"),
+    includes=Condition(min_kernel=(4, 8)),
+)
+
+_BY_ARCH = (
+    DatedRule(calls("swapcontext sync_file_range2"), includes=on("ppc64le")),
+    ON_ARM,
+    DatedRule(calls("arch_prctl modify_ldt"), includes=on("amd64")),
+    DatedRule(calls("modify_ldt"), includes=on("x86")),
+    ON_S390,
+    DatedRule(
+        calls("riscv_flush_icache", since="1.6.7") + calls("riscv_hwprobe", since="2.2.0"),
+        includes=on("riscv64"),
+    ),
+)
+
+_BY_CAPABILITY = (
+    DatedRule(calls("open_by_handle_at"), includes=with_caps("CAP_DAC_READ_SEARCH")),
+    DatedRule(
+        calls(MOUNTING)
+        + calls("bpf clone clone3 fanotify_init lookup_dcookie perf_event_open quotactl")
+        + calls("quotactl_fd setdomainname sethostname setns syslog unshare")
+        + calls("name_to_handle_at", until=_HANDLES_FREE),
+        includes=ADMIN,
+    ),
+    DatedRule(calls("reboot"), includes=with_caps("CAP_SYS_BOOT")),
+    DatedRule(calls("chroot"), includes=with_caps("CAP_SYS_CHROOT")),
+    DatedRule(
+        calls("delete_module finit_module init_module"), includes=with_caps("CAP_SYS_MODULE")
+    ),
+    DatedRule(calls("acct"), includes=with_caps("CAP_SYS_PACCT")),
+    DatedRule(
+        calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
+        includes=with_caps("CAP_SYS_PTRACE"),
+    ),
+    DatedRule(calls("ioperm iopl"), includes=with_caps("CAP_SYS_RAWIO")),
+    DatedRule(
+        calls("clock_settime settimeofday stime") + calls("clock_settime64", since="1.6.7"),
+        includes=with_caps("CAP_SYS_TIME"),
+    ),
+    DatedRule(calls("vhangup"), includes=with_caps("CAP_SYS_TTY_CONFIG")),
+    DatedRule(
+        calls("get_mempolicy mbind set_mempolicy", since="1.6.16")
+        + calls("set_mempolicy_home_node", since="1.6.28 1.7.13"),
+        includes=with_caps("CAP_SYS_NICE"),
+    ),
+    DatedRule(calls("syslog"), includes=with_caps("CAP_SYSLOG")),
+    DatedRule(calls("bpf"), includes=with_caps("CAP_BPF"), since="1.6.9"),
+    DatedRule(calls("perf_event_open"), includes=with_caps("CAP_PERFMON"), since="1.6.9"),
+)
+
+# By GOARCH, in Go's spelling, which containerd's cases for little-endian MIPS never match.
+_ARCHITECTURES = (
+    Architectures("amd64", "X86_64 X86 X32"),
+    Architectures("arm64", "ARM AARCH64"),
+    Architectures("mips64", "MIPS MIPS64 MIPS64N32"),
+    Architectures("s390x", "S390 S390X"),
+    Architectures("riscv64", "RISCV64", since="1.6.7"),
+    Architectures("loong64", "LOONGARCH64", since="2.1.0"),
+)
+
+CONTAINERD = Engine(
+    name="containerd",
+    oldest="1.6.0",
+    releases="1.6.39 1.7.34 2.0.11 2.1.9 2.2.7 2.3.4",
+    default_action=ERRNO,
+    default_errno_ret=None,
+    architectures=_ARCHITECTURES,
+    rules=(
+        _BASE,
+        *_SOCKETS,
+        *personalities(),
+        _KERNEL,
+        *_BY_ARCH,
+        *_BY_CAPABILITY,
+        *clones_without_namespaces(),
+        clone3_unknown(),
+    ),
+)

@@ -1,0 +1,198 @@
+"""The default profile of Podman, Buildah and CRI-O: containers/common 0.49.0 and later.
+
+Versions are those of containers/common (go.podman.io/common since 0.65). Source: its
+pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main between two releases:
+0.67.2, which was never released, stands for its state before all futex calls were allowed
+(commit 8840603a87). Calls that no rule names fail with ENOSYS, not EPERM.
+"""
+
+import errno
+
+from runc_wrap.profiles.engine_defaults.shared import (
+    AF_VSOCK,
+    ARCHITECTURES,
+    CORE,
+    MOUNTING,
+    ON_ARM,
+    ON_S390,
+    ON_X86,
+    PKEY,
+    personalities,
+)
+from runc_wrap.profiles.engine_defaults.version_notation import (
+    Calls,
+    DatedRule,
+    Engine,
+    calls,
+    on,
+    with_caps,
+)
+from runc_wrap.profiles.model import Argument
+from runc_wrap.profiles.vocabulary import ERRNO
+
+_AF_NETLINK, _NETLINK_AUDIT = 16, 9
+_FUTEX2 = "futex_requeue futex_wait futex_waitv futex_wake"
+_NOT_ALLOWED = {"futex_waitv", "io_pgetevents", "io_pgetevents_time64", "vmsplice"}
+_VSOCK_BLOCKED = "0.67.0"
+_PERFMON_FIXED = "0.67.2"
+
+_DENIED = DatedRule(
+    calls("bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl")
+    + calls("nice oldfstat oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read")
+    + calls("pciconfig_write sgetmask ssetmask swapoff swapon sysfs uselib userfaultfd ustat vm86")
+    + calls("vm86old vmsplice")
+    + calls("swapcontext", until="0.60.0")
+    + calls("cachestat io_pgetevents_time64 map_shadow_stack syscall", since="0.60.0")
+    + calls(_FUTEX2, since="0.60.0", until="0.68.0"),
+    action=ERRNO,
+    errno_ret=errno.EPERM,
+)
+
+_BASE = DatedRule(
+    calls(" ".join(name for name in CORE.split() if name not in _NOT_ALLOWED))
+    + calls(MOUNTING)
+    + calls(PKEY)
+    + calls("clone clone3 get_mempolicy keyctl mbind name_to_handle_at pidfd_getfd pivot_root")
+    + calls("process_vm_readv process_vm_writev ptrace reboot set_mempolicy setns signal syslog")
+    + calls("unshare")
+    + calls("readdir sigaction sigpending sigsuspend syscall timerfd", until="0.60.0")
+    + calls("fchmodat2", since="0.58.0")
+    + calls("fanotify_init", since="0.63.0")
+    + calls(_FUTEX2, since="0.68.0"),
+)
+
+_BY_ARCH = (
+    DatedRule(
+        calls("sync_file_range2") + calls("swapcontext", since="0.60.0"), includes=on("ppc64le")
+    ),
+    ON_ARM,
+    *ON_X86,
+    ON_S390,
+    DatedRule(calls("riscv_flush_icache"), includes=on("riscv64"), since="0.60.0"),
+)
+
+
+def _allowed(names: tuple[Calls, ...], *caps: str, since: str = "") -> DatedRule:
+    return DatedRule(names, includes=with_caps(*caps), since=since)
+
+
+def _denied(names: tuple[Calls, ...], *caps: str, since: str = "", until: str = "") -> DatedRule:
+    """Deny with EPERM, as the kernel would, containers that have no capability of `caps`."""
+    return DatedRule(
+        names,
+        action=ERRNO,
+        errno_ret=errno.EPERM,
+        excludes=with_caps(*caps),
+        since=since,
+        until=until,
+    )
+
+
+def _gated(names: str, cap: str) -> tuple[DatedRule, DatedRule]:
+    return _allowed(calls(names), cap), _denied(calls(names), cap)
+
+
+_ADMIN_EITHER_WAY = (
+    calls("lookup_dcookie quotactl setdomainname sethostname setns")
+    + calls("quotactl_fd", since="0.60.0")
+    + calls("fanotify_init", until="0.63.0")
+)
+
+_BY_CAPABILITY = (
+    *_gated("open_by_handle_at", "CAP_DAC_READ_SEARCH"),
+    _allowed(
+        _ADMIN_EITHER_WAY
+        + calls("bpf")
+        + calls("perf_event_open", until="0.60.0")
+        + calls("perf_event_open", since=_PERFMON_FIXED),
+        "CAP_SYS_ADMIN",
+    ),
+    _denied(
+        _ADMIN_EITHER_WAY
+        + calls("bpf", until="0.60.0")
+        + calls("perf_event_open", until=_PERFMON_FIXED),
+        "CAP_SYS_ADMIN",
+    ),
+    *_gated("chroot", "CAP_SYS_CHROOT"),
+    *_gated("delete_module finit_module init_module query_module", "CAP_SYS_MODULE"),
+    *_gated("acct", "CAP_SYS_PACCT"),
+    *_gated("kcmp process_madvise", "CAP_SYS_PTRACE"),
+    *_gated("ioperm iopl", "CAP_SYS_RAWIO"),
+    *_gated("clock_settime clock_settime64 settimeofday stime", "CAP_SYS_TIME"),
+    *_gated("vhangup", "CAP_SYS_TTY_CONFIG"),
+)
+
+
+def _socket(*args: Argument, since: str = "", until: str = "") -> DatedRule:
+    """Allow a kind of socket to containers that may not write audit records."""
+    excludes = with_caps("CAP_AUDIT_WRITE")
+    return DatedRule(calls("socket"), args=args, excludes=excludes, since=since, until=until)
+
+
+_IS_NETLINK = Argument(0, _AF_NETLINK, "SCMP_CMP_EQ")
+_NO_NETLINK = Argument(0, _AF_NETLINK, "SCMP_CMP_NE")
+_IS_AUDIT = Argument(2, _NETLINK_AUDIT, "SCMP_CMP_EQ")
+_NO_AUDIT = Argument(2, _NETLINK_AUDIT, "SCMP_CMP_NE")
+
+_SOCKETS = (
+    DatedRule(
+        calls("socket"),
+        action=ERRNO,
+        errno_ret=errno.EPERM,
+        args=(Argument(0, AF_VSOCK, "SCMP_CMP_EQ"),),
+        since=_VSOCK_BLOCKED,
+    ),
+    DatedRule(
+        calls("socket"),
+        action=ERRNO,
+        errno_ret=errno.EINVAL,
+        args=(_IS_NETLINK, _IS_AUDIT),
+        excludes=with_caps("CAP_AUDIT_WRITE"),
+    ),
+    _socket(_NO_AUDIT, until=_VSOCK_BLOCKED),
+    _socket(_IS_NETLINK, _NO_AUDIT, since=_VSOCK_BLOCKED),
+    _socket(_NO_NETLINK),
+    _socket(_NO_AUDIT, until=_VSOCK_BLOCKED),
+    DatedRule(calls("socket"), includes=with_caps("CAP_AUDIT_WRITE"), until=_VSOCK_BLOCKED),
+    DatedRule(
+        calls("socket"),
+        args=(Argument(0, AF_VSOCK, "SCMP_CMP_NE"),),
+        includes=with_caps("CAP_AUDIT_WRITE"),
+        since=_VSOCK_BLOCKED,
+    ),
+)
+
+# From 0.60.0 until the fix, upstream has CAP_BPF where it meant CAP_PERFMON.
+_BPF_AND_PERF = (
+    _denied(calls("bpf"), "CAP_SYS_ADMIN", "CAP_BPF", since="0.60.0"),
+    _allowed(calls("bpf"), "CAP_BPF", since="0.60.0"),
+    _denied(
+        calls("perf_event_open"),
+        "CAP_SYS_ADMIN",
+        "CAP_BPF",
+        since="0.60.0",
+        until=_PERFMON_FIXED,
+    ),
+    _denied(calls("perf_event_open"), "CAP_SYS_ADMIN", "CAP_PERFMON", since=_PERFMON_FIXED),
+    _allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
+)
+
+_ARCHITECTURES = (*ARCHITECTURES,)
+
+CONTAINERS_COMMON = Engine(
+    name="containers-common",
+    oldest="0.49.0",
+    releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.1 0.68.0",
+    default_action=ERRNO,
+    default_errno_ret=errno.ENOSYS,
+    architectures=_ARCHITECTURES,
+    rules=(
+        _DENIED,
+        _BASE,
+        *personalities(),
+        *_BY_ARCH,
+        *_BY_CAPABILITY,
+        *_SOCKETS,
+        *_BPF_AND_PERF,
+    ),
+)

@@ -1,0 +1,92 @@
+"""CRI-O's stricter version of the containers/common profile, 1.25 and later.
+
+Source: internal/config/seccomp/seccomp.go and go.mod at every release tag from v1.25.0 to
+v1.36.3 (0.64.1 stands for the containers/common 0.64.2 of 1.34, which was not available).
+`unshare` needs CAP_SYS_ADMIN in all of them; `clone` with namespace flags and `clone3` since
+1.29.9, 1.30.6 and 1.31.0.
+"""
+
+import errno
+from dataclasses import replace
+
+from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.engine_defaults.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
+from runc_wrap.profiles.engine_defaults.version_notation import DatedRule, calls, on
+from runc_wrap.profiles.engine_versions import Version, listed, parse, reached
+from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, Rule
+from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
+
+NAME = "crio"
+OLDEST = "1.25.0"
+RELEASES = "1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13 1.34.11 1.36.3"
+
+# first CRI-O release -> the containers/common it is built with; only where the profile changed
+_BUILT_WITH = {
+    "1.35.1": "0.67.2",
+    "1.33.0": "0.63.0",
+    "1.31.0": "0.60.2",
+    "1.25.0": "0.57.1",
+}
+_CLONE_GUARDED = "1.29.9 1.30.6 1.31.0"
+
+
+def known() -> tuple[Version, ...]:
+    """Return the last release read of each series, oldest first."""
+    return listed(RELEASES)
+
+
+def at(version: Version) -> Profile:
+    """Return the profile that a release of CRI-O applies."""
+    common = CONTAINERS_COMMON.at(parse(_built_with(version)))
+    guarded = reached(version, _CLONE_GUARDED)
+    moved = ("clone", "clone3", "unshare") if guarded else ("unshare",)
+    rules = (
+        *(_without(rule, moved) for rule in common.rules),
+        Rule(moved, ALLOW, includes=ADMIN),
+        *(_guards(version) if guarded else ()),
+    )
+    return replace(common, name=NAME, version=str(version), rules=rules)
+
+
+def _built_with(version: Version) -> str:
+    return next(common for first, common in _BUILT_WITH.items() if version >= parse(first))
+
+
+def _without(rule: Rule, moved: tuple[str, ...]) -> Rule:
+    """Remove the moved calls from the rule that allows them unconditionally."""
+    if rule.action != ALLOW or rule.includes != ANYWHERE or rule.args:
+        return rule
+    return replace(rule, names=tuple(name for name in rule.names if name not in moved))
+
+
+def _guards(version: Version) -> list[Rule]:
+    """Return CRI-O's rules for clone and clone3, one set for each position of the flags.
+
+    The seven comparisons of the second rule share an argument, so runtimes join them by OR.
+    """
+    dated = (
+        *_clone(0, Condition(arches=S390), ANYWHERE),
+        *_clone(1, ANYWHERE, on(*S390)),
+        clone3_unknown(),
+    )
+    return [rule for rule in (entry.at(version) for entry in dated) if rule is not None]
+
+
+def _clone(index: int, excludes: Condition, includes: Condition) -> tuple[DatedRule, DatedRule]:
+    masked = "SCMP_CMP_MASKED_EQ"
+    return (
+        DatedRule(
+            calls("clone"),
+            args=(Argument(index, sum(NAMESPACE_FLAGS), masked),),
+            includes=includes,
+            excludes=excludes,
+        ),
+        DatedRule(
+            calls("clone"),
+            action=ERRNO,
+            errno_ret=errno.EPERM,
+            args=tuple(Argument(index, flag, masked, flag) for flag in NAMESPACE_FLAGS),
+            includes=includes,
+            excludes=replace(excludes, caps=ADMIN.caps),
+        ),
+    )

@@ -1,0 +1,58 @@
+"""The type of a profile check, its findings, and questions about a profile that checks share."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from runc_wrap.profiles.engine_versions import Version
+from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.vocabulary import NOTIFY
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the profile will be used: GOARCH, and the version of runc if that is the runtime."""
+
+    arch: str
+    runc: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding: its place in the profile, its consequence, and what to do.
+
+    error: no container starts with the profile. warning: containers start, but their confinement
+    differs from what the profile appears to say. note: the profile works as it reads.
+    """
+
+    check: str
+    severity: Severity
+    place: str
+    sentence: str
+    remedy: str
+
+
+Check = Callable[[Profile, Context], Iterator[Finding]]
+
+PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
+
+
+def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
+    """Return the ABIs that a profile lists; () means only the machine's native one."""
+    return profile.architectures or profile.arch_map.get(context.arch, ())
+
+
+def may(profile: Profile, name: str) -> bool:
+    """Tell whether any form of a call passes in a container without capabilities."""
+    rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]
+    if any(is_plain_denial(rule) for rule in rules):
+        return False
+    allowed = any(rule.action in PERMISSIVE for rule in rules)
+    return allowed or profile.default_action in PERMISSIVE
+
+
+def is_plain_denial(rule: Rule) -> bool:
+    """Tell whether a rule denies a call regardless of its arguments."""
+    return rule.action not in PERMISSIVE and not rule.args

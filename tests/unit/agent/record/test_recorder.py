@@ -1,0 +1,410 @@
+"""The intervals that the recorder reports as watched, and the order in which it reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.record import exec_notices
+from runc_wrap.agent.record import recorder as recorder_module
+from runc_wrap.agent.record.recorder import Recorder
+from runc_wrap.agent.record.source_check import SourceCheck
+from runc_wrap.evidence.attribution import proc_connector, process_history
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sources import audit_health, netlink
+from runc_wrap.evidence.sources.netlink import Counted
+from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store.loss_intervals import Hole
+from runc_wrap.host import procfs, runtime_state
+from tests.unit.evidence.samples import line, observed, sighting, write_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.evidence.model import Sighting
+
+KEY = ("/run/test", "c1")
+ALL = "log errno"
+
+
+def _refused() -> None:
+    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
+
+
+class Silent:
+    """Audit's socket without records."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class Seeing(SourceCheck):
+    """Each source has delivered something."""
+
+    def __init__(self, directory: str, absent: dict[str, str]) -> None:
+        super().__init__(directory, absent)
+        self.begun = dict.fromkeys(self._asked, 1.0)
+
+    def turn(self) -> bool:
+        self.due = time.monotonic() + 600
+        return False
+
+
+@pytest.fixture
+def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(recording, "Live", Silent)
+    monkeypatch.setattr(recording, "SourceCheck", Seeing)
+    monkeypatch.setattr(process_history, "connector", _refused)
+    monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
+    monkeypatch.setattr(audit_health, "_switched_off", list)
+    monkeypatch.setattr(netlink, "asked", lambda _kind: [])
+    return tmp_path / "logged"
+
+
+@pytest.fixture
+def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As `logged`, with a silent process connector."""
+    ours, other = socket.socketpair()
+    ours.setblocking(False)
+    monkeypatch.setattr(process_history, "connector", lambda: ours)
+    yield logged
+    ours.close()
+    other.close()
+
+
+def watched(prefix: Path) -> set[str]:
+    return set(evidence_files.load(prefix / "var" / "evidence").watched) & {AUDIT, OBSERVE}
+
+
+def recorder(prefix: Path) -> Recorder:
+    return Recorder(str(prefix), Inflight.new())
+
+
+@pytest.mark.parametrize(("words", "is_watched"), [(ALL, True), ("errno", False), ("log", False)])
+def test_audit_counts_as_watched_only_while_the_kernel_logs_filters_calls(
+    logged: Path, tmp_path: Path, words: str, is_watched: bool
+) -> None:
+    logged.write_text(words)
+    recorder(tmp_path).write()
+    assert watched(tmp_path) == ({AUDIT, OBSERVE} if is_watched else {OBSERVE})
+
+
+def test_the_logged_actions_are_checked_each_time_and_earlier_time_stays_unwatched(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    logged.write_text("errno")
+    one = recorder(tmp_path)
+    now += 100
+    one.write()
+    logged.write_text(ALL)
+    now += 100
+    one.write()
+    found = evidence_files.load(tmp_path / "var" / "evidence").watched
+    assert found[AUDIT] == [(now - 100, now)]
+    assert found[OBSERVE] == [(now - 200, now)]
+
+
+@pytest.mark.parametrize(("rules", "is_watched"), [(None, True), ("excluded", False)])
+def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched(
+    logged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rules: str | None,
+    is_watched: bool,
+) -> None:
+    logged.write_text(ALL)
+    answer = None if rules is None else [(1013, b"rule")]
+    monkeypatch.setattr(netlink, "asked", lambda _kind: answer)
+    monkeypatch.setattr(audit_health, "excludes", lambda _rule: rules)
+    recorder(tmp_path).write()
+    assert (AUDIT in watched(tmp_path)) == is_watched
+
+
+def test_a_rule_that_comes_later_keeps_audit_unwatched_from_then_on(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    monkeypatch.setattr(netlink, "asked", lambda _kind: [(1013, b"rule")])
+    monkeypatch.setattr(audit_health, "excludes", lambda _rule: "an audit rule excludes them")
+    for _ in range(3):
+        now += 100
+        one.write()
+    assert watched(tmp_path) == {OBSERVE}
+    assert capfd.readouterr().err.count("an audit rule excludes them") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"), [([5, 5], 0), ([5, 8], 3), ([5, None], 0), ([None, 8], 0), ([9, 2], 0)]
+)
+def test_records_that_the_kernel_dropped_are_lost(
+    logged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[int | None],
+    lost: int,
+) -> None:
+    logged.write_text(ALL)
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(netlink, "kernel_lost", lambda: said.pop(0))
+    one = recorder(tmp_path)
+    now += 60
+    one.write()
+    found = [*evidence_files.load(tmp_path / "var" / "evidence").lost.values()]
+    assert found == ([[Hole(lost, now - 60, now)]] if lost else [])  # while one ran that is gone
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_start_of_watching_is_soon_written_if_containers_already_run(
+    connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    connected.write_text(ALL)
+    born = procfs.born(os.getpid())
+    assert born is not None
+    first = {(os.getpid(), born[0]): KEY} if is_there else {}
+    monkeypatch.setattr(runtime_state, "first_processes", lambda _: first)
+    one = recorder(tmp_path)
+    assert one.tree.has_containers == is_there
+    one.write_due()
+    assert (one.seconds() <= recorder_module.WRITE_AFTER) == is_there
+
+
+class Teller(Silent):
+    """Audit's socket with pending records."""
+
+    def __init__(self) -> None:
+        self.records: list[Sighting | Lost] = []
+
+    def counts(self, _: int) -> list[Counted | Lost]:
+        found, self.records = self.records, []
+        return [one if isinstance(one, Lost) else Counted(one, 1, one.serial) for one in found]
+
+
+@pytest.fixture
+def told(logged: Path, tmp_path: Path) -> Recorder:
+    """A recorder whose tree learns in two turns that process 7 is container c1's."""
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    one.live = Teller()  # type: ignore[assignment]  # it has what is asked for
+    turns = [False, True]
+    one.tree.is_dry = False
+
+    def read(most: int = 0) -> list[Lost]:  # noqa: ARG001 - as the tree calls it
+        one.tree.is_dry = turns.pop(0) if turns else True
+        if one.tree.is_dry:
+            one.tree.lives.begin(7, 0.0, KEY)
+        return []
+
+    one.tree.read = read  # type: ignore[method-assign]
+    one.tree.container_of = lambda pid, when: next(iter(one.tree.lives.of(pid, when)), None)  # type: ignore[method-assign]
+    return one
+
+
+def hear(one: Recorder, *records: Sighting | Lost) -> None:
+    one.live.records = list(records)  # type: ignore[union-attr]
+    one._read_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `read` calls
+
+
+def counts(prefix: Path) -> tuple[int, int]:
+    found = evidence_files.load(prefix / "var" / "evidence")
+    whose = sum(len(one.calls) for one in found.containers.values())
+    return whose, len(found.unattributed.calls)
+
+
+def test_process_events_are_not_delayed_while_a_record_waits(told: Recorder) -> None:
+    told.tree.is_dry = True
+    found = [told.may_wait]
+    told.tree.is_dry = False
+    hear(told, sighting(pid=7, time=time.time()))
+    told.tree.is_dry = True
+    found.append(told.may_wait)
+    told._read_tree()  # noqa: SLF001 - as above
+    assert [*found, told.may_wait] == [True, False, True]
+
+
+def _not_told(_: str) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_process_events_are_not_delayed_without_inotify_on_the_ledger(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logged.write_text(ALL)
+    assert recorder(tmp_path).may_wait
+    monkeypatch.setattr(recording, "Appended", _not_told)
+    assert not recorder(tmp_path).may_wait
+    assert "new ledger lines cannot be watched" in capfd.readouterr().err
+
+
+def test_a_ledger_line_is_read_before_any_process_event(logged: Path, tmp_path: Path) -> None:
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    told, _ = one.filenos()
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_ledger(tmp_path / "var" / "ledger", line("c1", mode="audit", pid=2**22 + 1, time=now))
+    assert select.select([told], [], [], 0)[0]
+    one.read(told)
+    assert not one.may_wait
+
+
+def test_a_record_that_waits_at_a_flush_is_attributed_after_the_process_events(
+    told: Recorder, tmp_path: Path
+) -> None:
+    hear(told, sighting(pid=7, time=time.time()))
+    told._due = 0.0  # noqa: SLF001 - the time to write has come
+    told.write_due()
+    assert told._is_written(None)  # noqa: SLF001 - it does not wait itself
+    assert counts(tmp_path) == (1, 0)
+
+
+def test_process_events_are_read_at_each_turn_while_a_record_waits(told: Recorder) -> None:
+    """All its events may be read, so that only the records would wake the agent."""
+    hear(told, sighting(pid=7, time=time.time()))
+    hear(told, sighting(pid=7, time=time.time()))
+    hear(told)
+    assert told.may_wait
+
+
+def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_processes(
+    told: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a call recorded meanwhile does not start a nested read of events."""
+    news = 5
+    answered = looked = 0
+
+    def read(_most: int) -> list[Lost]:
+        nonlocal news, looked
+        news -= 1
+        told.tree.is_dry = news == 0
+        if news == 2:
+            told.tree.scan()
+        return []
+
+    def answer() -> None:
+        nonlocal answered
+        answered += 1
+        before = news
+        told.record(KEY, sighting(exe="/usr/sbin/runc"))
+        within.append(news == before)
+
+    within: list[bool] = []
+    monkeypatch.setattr(told.tree, "read", read)
+    monkeypatch.setattr(told._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
+    told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the worker gives it
+    told._read_all()  # noqa: SLF001 - as when it writes
+    processes_there = len([*Path("/proc").glob("[0-9]*")])
+    assert answered >= processes_there // 2
+    assert within.count(True) >= processes_there // 2
+
+
+def test_a_record_before_a_loss_waits_for_the_process_events(
+    told: Recorder, tmp_path: Path
+) -> None:
+    hear(told, sighting(pid=7, time=time.time()), Lost(time.time(), 1, AUDIT, "too fast"))
+    told.write()
+    assert counts(tmp_path) == (1, 0)
+
+
+def test_at_the_end_all_pending_events_are_read(told: Recorder, tmp_path: Path) -> None:
+    told.tree.lives.begin(8, 0.0, KEY)
+    told.tree.lives.end(8, 5.0)
+    hear(told, sighting(pid=7, time=time.time()))
+    told.finish()
+    assert counts(tmp_path) == (1, 0)
+    (seen,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
+    assert seen.ended == 5.0
+
+
+RUNTIME = 2**22 + 1
+
+
+def _tell(place: Path, *words: str) -> None:
+    text = b"".join(word.encode() + b"\0" for word in (exec_notices.VERSION, "runc-wrap", *words))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, str(place))
+
+
+@pytest.fixture
+def joined(connected: Path, tmp_path: Path) -> Iterator[Recorder]:
+    """A recorder that already knows that we join container c1."""
+    connected.write_text(ALL)
+    write_ledger(tmp_path / "var" / "ledger", line("c1", root="/run/test"))
+    with short_directory("told") as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(place / "exec.sock"))
+        one = Recorder(str(tmp_path), Inflight.new(), told.fileno())
+        _tell(place / "exec.sock", "--root", "/run/test", "exec", "c1", "true")
+        ready = select.select(one.filenos(), [], [], 0)[0]
+        yield one
+        assert ready
+        one.finish()
+
+
+def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
+    joined: Recorder, tmp_path: Path
+) -> None:
+    (told,) = select.select(joined.filenos(), [], [], 0)[0]
+    joined.read(told)
+    assert joined.tree.container_of(os.getpid(), time.time()) == KEY
+    assert joined.tree.is_runtimes(os.getpid(), time.time())
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
+    joined.write()
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
+    assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
+
+
+def hear_of(one: Recorder, *records: Sighting) -> None:
+    one.live = Teller()  # type: ignore[assignment]  # as above
+    hear(one, *records)
+
+
+def test_a_record_is_not_counted_before_the_join_notices_are_read(joined: Recorder) -> None:
+    hear_of(joined, sighting(pid=os.getpid(), time=time.time()))
+    joined.write()
+    assert joined.tree.lives.running == {KEY: 1}
+
+
+@pytest.mark.parametrize(("exe", "are_runtimes"), [("/usr/bin/crun", True), ("/bin/sh", False)])
+def test_an_observed_call_of_the_runtime_is_counted_separately(
+    joined: Recorder, tmp_path: Path, exe: str, *, are_runtimes: bool
+) -> None:
+    call = observed(272, 0, pid=os.getpid(), time=time.time(), exe=exe)
+    joined.record(KEY, call)
+    joined.write()
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert bool(seen.runtimes.calls) == are_runtimes
+    assert bool(seen.calls) != are_runtimes
+
+
+def test_a_program_named_like_a_runtime_counts_as_the_containers(
+    joined: Recorder, tmp_path: Path
+) -> None:
+    joined.tree.lives.begin(RUNTIME, 0.0, KEY)
+    many = recorder_module._MOST_DOUBTFUL + 5  # noqa: SLF001 - the bound
+    for _ in range(many):
+        joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))
+    joined.write()
+    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    assert [tally.count for tally in seen.calls.values()] == [many]
+
+
+def test_filtering_out_the_agents_own_record_loses_no_other(told: Recorder) -> None:
+    own, other = sighting(serial=1), sighting(serial=2)
+    told.check.is_own = lambda one: one is own  # type: ignore[method-assign]
+    hear(told, own, other)
+    assert told._memory.records == 1  # noqa: SLF001 - what the next worker tells of

@@ -1,0 +1,51 @@
+"""A recorder whose disk is full waits, retries, and loses nothing meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from harness.host import disk_faults
+from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
+from runc_wrap.agent.record.source_check import SourceCheck
+from runc_wrap.evidence.store import evidence_files
+from tests.unit.agent.record.test_recorder import KEY, logged, recorder
+from tests.unit.evidence.samples import UNSHARE, observed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+__all__ = ["logged"]
+
+
+def test_after_a_failed_write_the_worker_pauses_and_then_writes_everything(
+    logged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logged.write_text("errno")
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    never = property(lambda _: math.inf, lambda *_: None)
+    monkeypatch.setattr(
+        SourceCheck, "due", never, raising=False
+    )  # whether it sees is looked at in another test
+    one = recorder(tmp_path)
+    one.record(KEY, observed(UNSHARE))
+    for _ in range(3):
+        now[0] += one.seconds() or 0.0
+        with disk_faults.failing(1, disk_faults.FULL, lasting=True) as told:
+            one.write()
+        assert told.failed
+        assert one.seconds() == TRY_AGAIN
+    assert capfd.readouterr().err.count("evidence cannot be written") == 3
+    one.record(KEY, observed(UNSHARE))
+    assert one.seconds() == TRY_AGAIN > WRITE_AFTER  # what comes meanwhile waits as well
+    now[0] += TRY_AGAIN
+    one.write()
+    (calls,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
+    assert [tally.count for tally in calls.calls.values()] == [2]

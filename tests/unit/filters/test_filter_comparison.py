@@ -1,0 +1,145 @@
+"""Comparing: what counts as a difference, and that no difference is missed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
+from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.simulate import Simulation
+from runc_wrap.profiles import actions, syscalls
+from runc_wrap.profiles.abis import ABIS
+from tests.unit.profiles.resolving import ADMIN, block_of
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+CRUN, RUNC = Loader("crun"), Loader("runc")
+ENGINES = ["containerd", "moby", "containers-common", "crio"]
+
+
+def loaded(block: Any, loader: Loader = CRUN) -> bytes:
+    return libseccomp.filter_bytes(Simulation(block, loader).load)
+
+
+@pytest.mark.parametrize("spec", ENGINES)
+def test_an_engines_profile_does_not_differ_from_itself_and_takes_under_a_second(spec: str) -> None:
+    block = block_of(spec)
+    expectation = Expectation(block, CRUN)
+    filters = [loaded(block)]
+    begun = time.process_time()
+    assert expectation.differences(filters) == ()
+    assert time.process_time() - begun < 1
+
+
+def with_rule(block: Any, *names: str, **fields: Any) -> Any:
+    rule = {"names": list(names), "action": "SCMP_ACT_ALLOW", **fields}
+    return {**block, "syscalls": [*block["syscalls"], rule]}
+
+
+def names_of(differences: tuple[Difference, ...], abi: str = "x86_64") -> set[str]:
+    return {one.syscall for one in differences if one.abi == abi}
+
+
+def test_an_additional_rule_is_found_on_every_abi() -> None:
+    block = block_of("containerd")
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount"))])
+    for abi in ("x86_64", "x86", "x32"):
+        assert names_of(found, abi) == {"mount"}
+    assert all(one.is_weaker and one.args is None for one in found)
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "two"),
+    [
+        ("EQ", 0x123456789ABCDEF0, 0),
+        ("NE", 0, 0),
+        ("GT", 0xFFFFFFFE, 0),
+        ("LT", 1, 0),
+        ("MASKED_EQ", 0x40000000, 0x40000000),
+        ("MASKED_EQ", 1 << 63, 1 << 63),
+        ("MASKED_EQ", 0xFF00, 0x1200),
+    ],
+)
+def test_a_condition_that_only_the_filter_has_is_found(op: str, value: int, two: int) -> None:
+    block = block_of("containerd")
+    args = [{"index": 4, "value": value, "valueTwo": two, "op": f"SCMP_CMP_{op}"}]
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
+    assert names_of(found) == {"mount"}
+    assert found[0].args is not None
+
+
+def test_conditions_on_two_arguments_are_found_together() -> None:
+    block = block_of("containerd")
+    args = [{"index": index, "value": 77 + index, "op": "SCMP_CMP_EQ"} for index in (1, 3)]
+    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
+    assert names_of(found) == {"mount"}
+
+
+def test_a_missing_condition_is_found() -> None:
+    block = block_of("containerd")
+    lost = [{key: rule[key] for key in rule if key != "args"} for rule in block["syscalls"]]
+    found = Expectation(block, CRUN).differences([loaded({**block, "syscalls": lost})])
+    assert {"socket", "clone", "personality"} <= names_of(found)
+
+
+def test_another_errno_is_a_difference() -> None:
+    block = block_of("containerd")
+    other = loaded({**block, "defaultErrnoRet": 111})
+    found = Expectation(block, CRUN).differences([other])
+    assert "mount" in names_of(found)
+    assert not any(one.is_weaker for one in found)
+
+
+def test_a_filter_on_top_makes_stricter_not_weaker() -> None:
+    block = block_of("containerd")
+    deny = {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}
+    top = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [deny], "architectures": ALL_X86}
+    found = Expectation(block, CRUN).differences([loaded(block), loaded(top)])
+    assert names_of(found) == {"mkdir"}
+    assert not any(one.is_weaker for one in found)
+
+
+ALL_X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+
+
+def test_other_capabilities_are_named() -> None:
+    found = Expectation(block_of("containerd"), CRUN).differences(
+        [loaded(block_of("containerd", ADMIN))]
+    )
+    assert {"mount", "umount2", "bpf"} <= names_of(found)
+    assert all(one.is_weaker or one.syscall == "clone3" for one in found)
+
+
+def test_without_filters_all_denied_calls_differ() -> None:
+    found = Expectation(block_of("containerd"), CRUN).differences(())
+    assert "mount" in names_of(found)
+    assert "read" not in names_of(found)
+
+
+def test_a_difference_shows_the_call_with_its_arguments_and_both_answers() -> None:
+    one = Difference("x86_64", "socket", 41, actions.ERRNO | 1, actions.ALLOW, (40, 1, 0, 0, 0, 0))
+    assert one.as_json() == {
+        "abi": "x86_64",
+        "syscall": "socket(0x28, 1, 0, 0, 0, 0)",
+        "expected": "SCMP_ACT_ERRNO(EPERM)",
+        "found": "SCMP_ACT_ALLOW",
+    }
+
+
+def test_bytes_that_are_not_a_filter_are_an_error() -> None:
+    with pytest.raises(bpf.BpfError):
+        Expectation(block_of("containerd"), CRUN).differences([b"nonsense"])
+
+
+def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
+    program = bpf.program(loaded(block_of("containerd")))
+    audit = ABIS["x86_64"].audit
+    number = syscalls.numbers(ABIS["x86_64"])
+    assert bpf_outcomes.interest([program], audit, number["read"]).indexes == []
+    assert bpf_outcomes.interest([program], audit, number["socket"]).indexes == [0]

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.node.requirements import program
+from harness.shown import reports
+from runc_wrap.hotpath import decision, ledger_file
+from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import tail
+from runc_wrap.metrics import counter_state, prometheus_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.ledger.record import Record
+
+LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
+_, OLDER, NEWER = ledger_file.OLDEST_FIRST
+
+
+def append(path: Path, *lines: Any) -> None:
+    with path.open("ab") as file:
+        for line in lines:
+            file.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
+
+
+def numbered(first: int, last: int) -> list[dict[str, Any]]:
+    return [{**LINE, "id": f"c{n}"} for n in range(first, last)]
+
+
+class Passes:
+    """Passes over one ledger; each returns the ids that are new."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.positions: tail.Positions = {}
+        self.damaged = self.gaps = 0
+
+    def __call__(self) -> list[str]:
+        one = tail.Following(self.directory, self.positions)
+        found = [record.id for record in one.records()]
+        self.positions = one.positions or self.positions
+        self.damaged += one.damaged
+        self.gaps += one.gaps
+        return found
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Passes:
+    return Passes(tmp_path)
+
+
+def test_each_line_is_read_once(tmp_path: Path, new: Passes) -> None:
+    assert new() == []
+    append(tmp_path / NEWER, *numbered(0, 3))
+    assert new() == ["c0", "c1", "c2"]
+    assert new() == []
+    append(tmp_path / NEWER, *numbered(3, 4), b'{"id": "c4", "act')
+    assert new() == ["c3"]
+    append(tmp_path / NEWER, b'ion": "keep"}\n')
+    assert new() == ["c4"]
+
+
+def test_a_rotation_loses_and_repeats_nothing(tmp_path: Path, new: Passes) -> None:
+    append(tmp_path / NEWER, *numbered(0, 3))
+    assert len(new()) == 3
+    append(tmp_path / NEWER, *numbered(3, 5))
+    (tmp_path / NEWER).rename(tmp_path / OLDER)
+    append(tmp_path / NEWER, *numbered(5, 6))
+    append(tmp_path / OLDER, *numbered(6, 7))  # by one who had it open
+    assert sorted(new()) == ["c3", "c4", "c5", "c6"]
+    append(tmp_path / OLDER, *numbered(7, 8))
+    assert new() == ["c7"]
+    assert (new.damaged, new.gaps) == (0, 0)
+
+
+def test_two_rotations_between_two_passes_are_detected(tmp_path: Path, new: Passes) -> None:
+    append(tmp_path / NEWER, *numbered(0, 3))
+    new()
+    (tmp_path / NEWER).unlink()
+    append(tmp_path / OLDER, *numbered(10, 12))
+    append(tmp_path / NEWER, *numbered(12, 13))
+    assert sorted(new()) == ["c10", "c11", "c12"]
+    assert new.gaps == 1
+    new()
+    assert new.gaps == 1
+
+
+def test_a_truncated_file_is_read_from_the_start(tmp_path: Path, new: Passes) -> None:
+    append(tmp_path / NEWER, *numbered(0, 3))
+    new()
+    (tmp_path / NEWER).write_bytes(b"")
+    append(tmp_path / NEWER, *numbered(0, 1))
+    assert new() == ["c0"]
+
+
+@pytest.mark.parametrize("damaged", [b"{\n", b"[]\n", b"\n", b"\xff\n", b"x" * 3_000_000 + b"\n"])
+def test_damaged_lines_are_counted(tmp_path: Path, new: Passes, damaged: bytes) -> None:
+    append(tmp_path / NEWER, LINE, damaged, {**LINE, "id": "b"})
+    assert new() == ["a", "b"]
+    assert new.damaged >= 1
+
+
+def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> None:
+    append(tmp_path / "elsewhere", LINE)
+    (tmp_path / NEWER).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        new()
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ({"action": "inject", "declared": "unset"}, "default"),
+        ({"action": "inject", "declared": "unset", "rule": "r"}, "rule"),
+        ({"action": "inject", "declared": "runtime-default", "rule": "r"}, "annotation"),
+        ({"action": "inject", "declared": "localhost/x.json"}, "annotation"),
+        ({"action": "inject", "declared": "privileged"}, "privileged"),
+        ({"action": "keep", "declared": decision.OWN_PROFILE}, "own-profile"),
+        ({"action": "keep", "declared": decision.READY_MADE}, "ready-made"),
+        ({"action": "leave", "reason": "The container is privileged."}, "privileged"),
+        ({"action": "leave", "reason": 'The annotation "a" opts out.'}, "opted-out"),
+        ({"action": "leave", "reason": 'The rule "x" turns it off.'}, "off"),
+        ({"action": "leave", "reason": "The policy's default turns it off."}, "off"),
+        ({"action": "leave", "reason": "Started unmodified: disk"}, "failed-open"),
+        ({"action": "leave", "reason": "The config has no linux section."}, "no-linux"),
+        ({"action": "leave", "reason": ["a", "list"]}, "other"),
+        ({"action": "hop"}, "other"),
+        ({}, "other"),
+    ],
+    ids=range(16),
+)
+def test_a_decision_has_one_of_few_reasons(line: dict[str, Any], kind: str) -> None:
+    assert prometheus_text.reason_kind(_record(line)) == kind
+
+
+def _record(line: dict[str, Any]) -> Record:
+    return ledger_record.of({"id": "c", **line})
+
+
+def counted(*lines: dict[str, Any]) -> counter_state.Tally:
+    found = counter_state.Tally()
+    for line in lines:
+        prometheus_text.count_decision(found, _record(line))
+    return found
+
+
+def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
+    text = prometheus_text.exposition(prometheus_text.Series(found, generation, "1.0")).decode()
+    return {
+        family.name: {
+            tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_decisions_are_counted_by_mode_action_reason_way_and_engine() -> None:
+    opted = {"action": "leave", "reason": 'The annotation "a" opts out.', "via": "agent"}
+    lines = (LINE, LINE, opted, {**LINE, "fallback": True, "declared": "privileged"})
+    found = families(counted(*lines))
+    labels = {"action": "inject", "engine": "podman", "mode": "audit"}
+    labels |= {"reason_kind": "default", "via": "cold"}
+    assert found["runc_wrap_decisions"][tuple(labels.items())] == 2
+    assert found["runc_wrap_opted_out"] == {(): 1}
+    assert found["runc_wrap_privileged"] == {(): 1}
+    assert found["runc_wrap_agent_fallbacks"] == {(): 1}
+    assert found["runc_wrap_policy_generation"] == {(): 7}
+    assert found["runc_wrap_build_info"] == {(("version", "1.0"),): 1}
+
+
+def test_invented_values_create_no_series() -> None:
+    lines = [
+        {"action": f"a{n}", "mode": f"m{n}", "via": ["x"], "engine": {}, "fallback": f"f{n}"}
+        for n in range(100)
+    ]
+    assert {len(one) for one in counted(*lines).counts.values()} == {1}
+
+
+def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
+    found = counter_state.Tally()
+    for n in range(counter_state.MOST_SERIES + 50):
+        for _ in range(2):
+            found.add_bounded("m", (f"ns{n}", "w"), 1, now=float(n))
+    assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
+    assert found.counts["m"]["ns0", "w"] == 2
+    assert found.counts["m"]["other", "other"] == 100
+
+
+def test_an_old_series_makes_room() -> None:
+    found = counter_state.Tally()
+    for n in range(counter_state.MOST_SERIES):
+        found.add_bounded("m", (f"ns{n}",), 1, now=float(n))
+    found.add_bounded("m", ("new",), 1, now=counter_state.REST + 0.5)
+    assert found.counts["m"]["new",] == 1
+    assert ("ns0",) not in found.counts["m"]
+    assert ("ns1",) in found.counts["m"]
+
+
+def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
+    grown = []
+    for total in (5, 5, 9, 2, 3):
+        with counter_state.kept(tmp_path) as kept:
+            grown.append(kept.grown("x", total))
+    assert grown == [5, 0, 4, 2, 1]
+
+
+def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
+    with counter_state.kept(tmp_path / "metrics") as kept:
+        prometheus_text.count_decision(kept, _record(LINE))
+        kept.positions = {"f": 12}
+        kept.add_bounded(prometheus_text.DENIED_CALLS, ("n", "w", "s", "denied"), 4, 1.5)
+    with counter_state.kept(tmp_path / "metrics") as again:
+        assert again.counts == kept.counts
+        assert again.positions == {"f": 12}
+        assert again.moved == kept.moved
+    assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["tally.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
+def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tally.json").write_text(text)
+    with counter_state.kept(tmp_path) as kept:
+        assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})
+
+
+def test_a_pass_that_fails_counts_nothing(tmp_path: Path) -> None:
+    def one_pass() -> None:
+        with counter_state.kept(tmp_path) as kept:
+            prometheus_text.count_decision(kept, _record(LINE))
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        one_pass()
+    assert counter_state.load(tmp_path).counts == {}
+
+
+@pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
+def test_hostile_names_become_labels_that_parse(text: str) -> None:
+    found = counter_state.Tally()
+    labels = (*(prometheus_text.label(text) for _ in range(3)), "denied")
+    found.add_bounded(prometheus_text.DENIED_CALLS, labels, 1, 0.0)
+    told = families(found)["runc_wrap_denied_calls"]
+    assert [dict(key)["workload"] for key in told] == [prometheus_text.label(text)]
+    assert len(prometheus_text.label(text)) < 800
+
+
+def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
+    found = counted(LINE, {**LINE, "fallback": True})
+    for text in reports.HOSTILE:
+        found.add_bounded(
+            prometheus_text.DENIED_CALLS, ("n", prometheus_text.label(text), "s", "denied"), 1, 0.0
+        )
+    found.add(prometheus_text.LOST, (prometheus_text.source("audit"),), 3)
+    written = prometheus_text.exposition(prometheus_text.Series(found, 7, "1.0"))
+    assert promtool(written) == (0, "")
+    assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
+
+
+def promtool(text: bytes) -> tuple[int, str]:
+    ended = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=text,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode, (ended.stdout + ended.stderr).decode()

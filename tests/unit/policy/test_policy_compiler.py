@@ -1,0 +1,249 @@
+"""Compiling the policy: each engine's default profile, and the accepted names."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.policy import compiled_lint, policy_store
+from runc_wrap.policy.policy_compiler import SYSTEM
+from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles import builtin, formats
+from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
+from tests.unit.profiles.strategies import moby_profiles, oci_blocks
+
+if TYPE_CHECKING:
+    from runc_wrap.policy.policy_compiler import Compiled
+
+COMMON = "runtime_default.containers_common"
+HERE = ("/usr/share/containers/seccomp.json", PROFILE)
+
+
+def _defaults(settings: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]:
+    return dict(compiled(settings, **changes).policy["runtime_default"])
+
+
+def test_with_nothing_installed_every_default_is_the_newest() -> None:
+    assert _defaults() == {
+        "containerd": "containerd",
+        "docker": "moby",
+        "crio": "crio",
+        "podman": "containers-common",
+        "buildah": "containers-common",
+        UNKNOWN: "containerd",
+    }
+
+
+def test_the_installed_engine_decides_the_version() -> None:
+    engines = {"containerd": "1.7.24", "docker": "26.1.5", "crio": "1.30.1"}
+    found = _defaults(engines=engines)
+    assert [found[engine] for engine in (*engines, UNKNOWN)] == [
+        "containerd@1.7.24",
+        "moby@26.1.5",
+        "crio@1.30.1",
+        "containerd@1.7.24",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "installed", "common"),
+    [
+        ("podman", "4.2.0", "0.49.1"),
+        ("podman", "4.9.5", "0.49.1"),
+        ("podman", "5.4.2", "0.60.0"),
+        ("podman", "5.5.0", "0.63.0"),
+        ("podman", "5.8.2", "0.67.0"),
+        ("podman", "6.1.0", "0.68.0"),
+        ("buildah", "1.39.3", "0.60.0"),
+        ("buildah", "1.43.1", "0.67.0"),
+        ("buildah", "1.44.0", "0.68.0"),
+    ],
+)
+def test_podman_and_buildah_have_the_profile_of_the_library_they_are_built_with(
+    engine: str, installed: str, common: str
+) -> None:
+    found = _defaults(engines={engine: installed})
+    assert found[engine] == f"containers-common@{common}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "system", "profile_name"),
+    [
+        ("auto", HERE, SYSTEM),
+        ("system", HERE, SYSTEM),
+        ("builtin", HERE, "containers-common@0.60.0"),
+        ("auto", None, "containers-common@0.60.0"),
+        ("0.62.3", HERE, "containers-common@0.62.3"),
+    ],
+)
+def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
+    wanted: str, system: tuple[str, bytes] | None, profile_name: str
+) -> None:
+    found = _defaults({COMMON: wanted}, engines={"podman": "5.4.2"}, system_profile=system)
+    assert found["podman"] == profile_name
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "said"),
+    [
+        ({}, "system", "has no seccomp.json of containers-common; write auto"),
+        ({}, "5.4.2", "Podman and Buildah have version numbers of their own: write"),
+        ({}, "new", "'new' is not a version"),
+        ({}, "0.40", "older than the built-in profiles"),
+    ],
+)
+def test_an_impossible_podman_default_is_reported_with_what_to_write(
+    changes: Any, wanted: str, said: str
+) -> None:
+    with pytest.raises(PolicyError) as told:
+        compiled({COMMON: wanted}, **changes)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_engines_default_can_apply_to_all(engine: str) -> None:
+    found = _defaults({"runtime_default.engine": engine})
+    assert set(found.values()) == {_defaults()[engine]}
+
+
+def test_every_profile_that_policy_names_is_compiled() -> None:
+    found = compiled({"default.profile": "moby@26"}, own_profiles={"a/b.json": PROFILE})
+    named = {*found.policy["runtime_default"].values(), "moby@26", "localhost/a/b.json"}
+    assert set(found.sources) == named
+    assert set(found.profiles) == {(name, "enforce") for name in named}
+
+
+def test_all_broken_profiles_are_named_at_once() -> None:
+    own = {"a.json": b"{", "b.json": profile(defualt=1), "c.json": PROFILE}
+    with pytest.raises(PolicyError) as told:
+        compiled(own_profiles=own)
+    assert [line.split(": ")[0] for line in str(told.value).splitlines()] == [
+        "profile localhost/a.json",
+        "profile localhost/b.json",
+    ]
+
+
+def test_a_default_that_is_not_a_profile_is_reported() -> None:
+    with pytest.raises(PolicyError, match=r"no file x\.json in the profile directory; it has no"):
+        compiled({"default.profile": "localhost/x.json"})
+    with pytest.raises(PolicyError, match="no built-in profile is called 'dokcer'"):
+        compiled({"default.profile": "dokcer"})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("n" * 191, "too long"),
+        ("%" * 90, "too long"),
+        ("\u00e9" * 130, "too long"),
+        ("a\nb", "cannot be printed"),
+        ("a\udcff", "cannot be printed"),
+        ("a/../../b", "not a plain path"),
+        ("..", "not a plain path"),
+        ("/etc/passwd", "not a plain path"),
+    ],
+)
+def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str) -> None:
+    with pytest.raises(PolicyError, match=said):
+        compiled(own_profiles={path: PROFILE})
+
+
+def _read_back(found: Compiled, prefix: Any) -> None:
+    policy_store.put_in_force(found, prefix)
+    assert in_force(prefix) == found.policy
+    for (name, mode), one in found.profiles.items():
+        assert load_profile(prefix, name, mode) == one
+
+
+documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(document).encode())
+
+
+@given(own=st.dictionaries(st.sampled_from(["a", "b/c.json", "%2F"]), documents, max_size=2))
+@settings(max_examples=30)
+def test_what_is_compiled_reads_back_equal(
+    own: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        found = compiled(own_profiles=own)
+    except PolicyError:
+        return
+    _read_back(found, tmp_path_factory.mktemp("prefix"))
+
+
+hostile = st.text("a/.%\u00e9\u4e2d\n\\ ", max_size=12) | st.builds(
+    lambda part, times: part * times,
+    st.sampled_from(["a/", "%", "ab", "\u4e2d"]),
+    st.integers(1, 130),
+)
+
+
+@given(name=hostile)
+@settings(max_examples=60)
+def test_a_name_is_accepted_only_if_every_create_finds_it(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    prefix = tmp_path_factory.mktemp("prefix")
+    policy_store.put_in_force(compiled(), prefix)
+    try:
+        found = compiled(own_profiles={name: PROFILE})
+    except PolicyError:
+        with pytest.raises(Refusal):
+            load_profile(prefix, f"localhost/{name}", "enforce")
+    else:
+        _read_back(found, prefix)
+
+
+def test_compiling_is_a_function_of_its_input() -> None:
+    own = {"b": PROFILE, "a": PROFILE}
+    assert compiled(own_profiles=own) == compiled(own_profiles=dict(reversed(own.items())))
+    assert facts() == facts()
+
+
+def test_a_built_in_source_is_what_builtin_loads() -> None:
+    found = compiled(own_profiles={"a": PROFILE})
+    assert found.sources["moby"] == builtin.load("moby")
+    assert found.sources["localhost/a"] == formats.parse(PROFILE, "a")
+
+
+def _all_but_one(**first: Any) -> dict[str, bytes]:
+    args = [{"index": 0, "value": 5, "op": "SCMP_CMP_NE"}]
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args}
+    allowing = {"names": ["execve"], "action": "SCMP_ACT_ALLOW"}
+    rules = [allowing, rule, *([first] if first else [])]
+    return {"own.json": profile(defaultAction="SCMP_ACT_ERRNO", syscalls=rules)}
+
+
+def _said(setting: str, own: dict[str, bytes]) -> list[str]:
+    settings = {"default.profile": "localhost/own.json", "default.int_arguments": setting}
+    found = compiled(settings, own_profiles=own)
+    lines = [*found.remarks, *compiled_lint.check(found, facts(own_profiles=own))]
+    return [line for line in lines if "64 bits" in line or "upper bits" in line]
+
+
+def test_int_arguments_are_compared_as_the_kernel_does_unless_told_otherwise() -> None:
+    settings = {"default.profile": "localhost/own.json"}
+    own = _all_but_one()
+    key = ("localhost/own.json", "enforce")
+    made = compiled(settings, own_profiles=own)
+    written = compiled({**settings, "default.int_arguments": "engine"}, own_profiles=own)
+    assert len(made.profiles[key]["rules"]) == 1 + 32
+    assert made.profiles[key]["narrowed"] == list(made.narrowed[key[0]]) == ["socket"]
+    assert len(written.profiles[key]["rules"]) == 2
+    assert "narrowed" not in written.profiles[key]
+    assert written.narrowed == {}
+
+
+def test_a_remaining_rule_that_upper_bits_bypass_is_reported() -> None:
+    assert _said("kernel", _all_but_one()) == []
+    [line] = _said("engine", _all_but_one())
+    assert "by setting upper bits (socket;" in line
+    below = [{"index": 0, "value": 9, "op": "SCMP_CMP_LT"}]
+    denial = {"names": ["socket"], "action": "SCMP_ACT_KILL", "args": below}
+    [line] = _said("kernel", _all_but_one(**denial))
+    assert "socket: compared as written" in line

@@ -1,0 +1,345 @@
+"""A narrowed profile decides by the bits that the kernel uses, tested with libseccomp's filters.
+
+The expected answer is that of the profile as written for arguments with the unused bits cleared.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.filters import bpf, libseccomp
+from runc_wrap.filters.bpf_outcomes import Interest
+from runc_wrap.filters.runtime_load import Load, Loader, load
+from runc_wrap.filters.simulate import Simulation, compares
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import actions, builtin, modes, syscalls
+from runc_wrap.profiles.abis import ABIS, Abi
+from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
+from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
+from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.profiles.model import Profile
+
+needs_libseccomp = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
+EPERM = actions.ERRNO | 1
+HIGH = [0, 1, 1 << 31, (1 << 32) - 1]
+OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+Json = dict[str, Any]
+
+
+def compare(op: str, value: int, index: int = 0, two: int = 0) -> Json:
+    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
+
+
+def rule(*args: Json, name: str = "socket", action: str = "ALLOW", number: int = 0) -> Json:
+    told: Json = {"names": [name], "action": f"SCMP_ACT_{action}", "args": list(args)}
+    return {**told, "errnoRet": number} if number else told
+
+
+def own(*rules: Json, default: str = "ERRNO") -> Profile:
+    document = {
+        "defaultAction": f"SCMP_ACT_{default}",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        # else libseccomp makes rules on it of those on socket, and some contradict each other
+        "syscalls": [{"names": ["socketcall"], "action": "SCMP_ACT_LOG"}, *rules],
+    }
+    return parse(json.dumps(document).encode(), "own")
+
+
+class Asked:
+    """A profile as a filter that libseccomp makes, asked call by call."""
+
+    def __init__(
+        self, profile: Profile, mode: str = "enforce", *caps: str, kind: str = "runc"
+    ) -> None:
+        self.block = self.resolved(profile, mode, *caps)
+        loader = Loader("crun" if kind == "crun" else "runc")
+        self.load: Load = load(self.block, loader)
+        self.simulation = Simulation(self.block, loader)
+        self._program = bpf.program(libseccomp.filter_bytes(self.load))
+
+    @staticmethod
+    def resolved(profile: Profile, mode: str, *caps: str) -> Json:
+        made = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12))
+        return resolve(made, frozenset(caps))
+
+    @classmethod
+    def loaded(cls, profile: Profile) -> Load:
+        return load(cls.resolved(profile, "enforce"), Loader("crun"))
+
+    def __call__(self, *args: int, name: str = "socket", abi: Abi = X86_64) -> int:
+        a, b, c, d, e, f = (*args, *(0,) * (6 - len(args)))
+        call = bpf.Call(abi.audit, syscalls.numbers(abi)[name], (a, b, c, d, e, f))
+        return bpf.evaluate(self._program, call)
+
+
+ALL_BUT_INET = own(rule(compare("NE", 2)))
+
+
+@needs_libseccomp
+def test_a_family_left_out_of_a_rule_passes_as_written_and_not_when_narrowed() -> None:
+    written, made = Asked(ALL_BUT_INET), Asked(narrowed_comparisons.narrowed(ALL_BUT_INET).profile)
+    assert written(2) == made(2) == EPERM
+    assert written(1) == made(1) == actions.ALLOW
+    assert written(2 + (1 << 32)) == actions.ALLOW
+    assert made(2 + (1 << 32)) == EPERM
+    assert made(1 + (1 << 32)) == actions.ALLOW
+
+
+@needs_libseccomp
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        (["NE 5"], [5]),
+        (["LT 38", "EQ 39", "GT 40"], [38, 40]),
+        (["GE 3"], [0, 1, 2]),
+        (["LE 0xfffffffe"], [0xFFFFFFFF]),
+        (["MASKED_EQ 0x1 0x1"], [0, 2]),
+        (["EQ 0xffffffffffffff9c"], [0, 0xFFFFFF9B]),  # AT_FDCWD as a register may have it
+        (["GT 0xffffffff"], [0, 1, 0xFFFFFFFF]),  # holds for no int
+    ],
+)
+def test_upper_bits_change_nothing(allowed: list[str], refused: list[int]) -> None:
+    told = [(op, [int(one, 0) for one in rest]) for op, *rest in map(str.split, allowed)]
+    profile = own(*(rule(compare(op, value, 0, *two)) for op, (value, *two) in told))
+    made = Asked(narrowed_comparisons.narrowed(profile).profile)
+    for number in refused:
+        assert {made(high << 32 | number) for high in HIGH} == {EPERM}
+    assert "socket" in {name for one in made.block["syscalls"] for name in one["names"]}
+
+
+def test_the_register_of_a_negative_number_is_that_number() -> None:
+    [_, one] = narrowed_comparisons.narrowed(
+        own(rule(compare("EQ", (1 << 64) - 100)))
+    ).profile.rules
+    assert [(a.op, a.value, a.value_two) for a in one.args] == [
+        ("SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, 0xFFFFFF9C)
+    ]
+
+
+_number = st.sampled_from([0, 1, 5, 38, 40, 1 << 31, (1 << 32) - 1]) | st.integers(0, (1 << 32) - 1)
+_compared = st.builds(compare, st.sampled_from(OPS), _number, st.just(0), _number)
+_args = st.lists(_compared, min_size=1, max_size=2).map(
+    lambda found: [{**one, "index": place} for place, one in enumerate(found)]
+)
+_outcomes = st.sampled_from([("ALLOW", 0), ("ERRNO", 5), ("ERRNO", 7)])
+_rules = st.lists(
+    st.builds(
+        lambda args, outcome: rule(*args, action=outcome[0], number=outcome[1]), _args, _outcomes
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def calls(profile: Profile, name: str) -> list[bpf.Args]:
+    """Return arguments around everything that a profile compares, upper halves set and not."""
+    found = Interest()
+    for one in Asked.loaded(profile).rules:
+        for condition in one.conditions if one.name == name else ():
+            found.note_condition(condition)
+    return list(islice(found.calls(), 400))
+
+
+def low(args: bpf.Args, name: str) -> bpf.Args:
+    a, b, c, d, e, f = (
+        one & (1 << parameter_widths.bits(name, place)) - 1 for place, one in enumerate(args)
+    )
+    return a, b, c, d, e, f
+
+
+@needs_libseccomp
+@given(_rules, st.sampled_from(["runc", "crun"]), st.sampled_from(["ALLOW", "ERRNO"]))
+@settings(max_examples=60)
+def test_a_narrowed_profile_compiled_by_libseccomp_decides_by_the_lower_bits(
+    rules: list[Json], kind: str, default: str
+) -> None:
+    profile = own(*rules, default=default)
+    found = narrowed_comparisons.narrowed(profile)
+    assume(found.calls == ("socket",))
+    assume(_is_taken(profile, kind))  # rules that contradict each other are refused as written
+    made = Asked(found.profile, kind=kind)
+    for args in calls(profile, "socket"):
+        wanted = meant(profile, low(args, "socket"))
+        assert made(*args) == wanted, args
+        simulated = made.simulation.named(X86_64, "socket", args)
+        assert simulated is not None
+        assert simulated.code == wanted
+
+
+def _is_taken(profile: Profile, kind: str) -> bool:
+    try:
+        Asked(profile, kind=kind)
+    except ProfileError:
+        return False
+    return True
+
+
+def meant(profile: Profile, args: bpf.Args) -> int:
+    """Return what the rules mean, not libseccomp's filter for them, which is sometimes wrong.
+
+    Only a denial of one number may contradict another rule here, and wins.
+    """
+    written = Asked.loaded(profile)
+    codes = {
+        one.code
+        for one in written.rules
+        if one.name == "socket"
+        and all(compares(c, args[c.index], (1 << 64) - 1) for c in one.conditions)
+    }
+    return min(codes, key=actions.restriction) if codes else written.default
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("caps", [(), ("CAP_AUDIT_WRITE",), ("CAP_SYS_ADMIN", "CAP_AUDIT_WRITE")])
+@pytest.mark.parametrize("spec", sorted(builtin.names()))
+def test_built_in_profiles_decide_the_same_for_arguments_without_upper_bits(
+    spec: str, caps: tuple[str, ...]
+) -> None:
+    profile = builtin.load(spec)
+    found = narrowed_comparisons.narrowed(profile)
+    written, made = Asked(profile, "enforce", *caps), Asked(found.profile, "enforce", *caps)
+    assert found.calls
+    assert not found.left
+    for name in found.calls:
+        for args in calls(profile, name):
+            wanted = written(*low(args, name), name=name)
+            assert made(*args, name=name) == wanted, (name, args)
+            x86 = made(*args, name=name, abi=X86), written(*args, name=name, abi=X86)
+            assert x86[0] == x86[1]
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("spec", sorted(builtin.names()))
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_the_other_modes_record_what_enforce_denies_by_the_lower_bits(spec: str, mode: str) -> None:
+    made = narrowed_comparisons.narrowed(builtin.load(spec)).profile
+    enforced, seen = Asked(made), Asked(made, mode)
+    for args in ((40, 1, 0), (40 + (1 << 32), 1, 0), (1, 1, 0), (1 + (1 << 32), 1, 0)):
+        passes = enforced(*args) == actions.ALLOW
+        assert (seen(*args) == actions.ALLOW) == passes
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        # which of two wins where both hold is libseccomp's to say, and depends on the operators
+        [rule(compare("NE", 5)), rule(compare("LT", 9), action="ERRNO", number=7)],
+        [rule(compare("GT", 1 << 40))],  # no int is that
+        [rule(compare("NE", 5), compare("NE", 6, 1))],  # 1024 rules
+    ],
+)
+def test_a_rule_that_cannot_be_narrowed_exactly_stays_and_is_named(rules: list[Json]) -> None:
+    profile = own(*rules)
+    found = narrowed_comparisons.narrowed(profile)
+    assert found == narrowed_comparisons.Narrowed(profile, (), ("socket",))
+    [line] = narrowed_comparisons.remarks("localhost/a.json", found)
+    assert line.startswith("warning: profile localhost/a.json: socket: compared as written")
+
+
+def test_a_profile_gets_a_bounded_number_of_rules() -> None:
+    names = "socket socketpair fcntl ioctl flock listen shutdown".split()
+    found = narrowed_comparisons.narrowed(
+        own(*(rule(compare("NE", 2), name=name) for name in names))
+    )
+    assert (len(found.calls), len(found.left)) == (6, 1)
+    assert len(found.profile.rules) <= 1 + len(names) + narrowed_comparisons.MOST_RULES
+
+
+def test_parameters_as_wide_as_the_register_stay_as_written() -> None:
+    profile = own(rule(compare("NE", 5), name="clone"), rule(compare("NE", 5, 1), name="keyctl"))
+    assert narrowed_comparisons.narrowed(profile) == narrowed_comparisons.Narrowed(profile)
+
+
+@needs_libseccomp
+def test_a_denial_of_one_number_wins_over_a_rule_that_allows_all_but_another() -> None:
+    denial = rule(compare("EQ", 40), action="ERRNO", number=7)
+    profile = own(denial, rule(compare("NE", 16)))
+    written, made = Asked(profile), Asked(narrowed_comparisons.narrowed(profile).profile)
+    wanted = [(1, actions.ALLOW), (16, EPERM), (40, actions.ERRNO | 7)]
+    assert [(one, written(one)) for one, _ in wanted] == wanted
+    assert [(one, made((1 << 32) + one)) for one, _ in wanted] == wanted
+
+
+@needs_libseccomp
+def test_a_denial_that_runtimes_drop_does_not_restrict_allowed_calls() -> None:
+    profile = own(rule(compare("EQ", 40), action="ERRNO", number=1), rule(compare("NE", 16)))
+    written, made = Asked(profile), Asked(narrowed_comparisons.narrowed(profile).profile)
+    assert written(40) == made(40) == actions.ALLOW
+
+
+def test_calls_of_one_rule_are_distinguished_by_their_parameters() -> None:
+    both = {**rule(compare("NE", 5)), "names": ["clone", "socket", "socketpair"]}
+    [_, first, *others] = narrowed_comparisons.narrowed(own(both)).profile.rules
+    assert (first.names, first.args[0].op) == (("clone",), "SCMP_CMP_NE")
+    assert {one.names for one in others} == {("socket", "socketpair")}
+    assert len(others) == 32
+
+
+def test_two_comparisons_of_one_argument_are_alternatives_as_in_runtimes() -> None:
+    made = narrowed_comparisons.narrowed(own(rule(compare("EQ", 5), compare("EQ", 6)))).profile
+    assert [[a.value_two for a in one.args] for one in made.rules] == [[], [5], [6]]
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_blocks_cover_a_span_without_overlap(one: int, other: int) -> None:
+    first, last = sorted((one, other))
+    found = blocks(first, last, 8)
+    held = [n for n in range(256) for mask, datum in found if n & mask == datum]
+    assert sorted(held) == list(range(first, last + 1))
+    assert all(mask for mask, _ in found)
+    assert not any(meet(a, b) for place, a in enumerate(found) for b in found[:place])
+    assert [span_of(*block, 8) for block in found] == [
+        (min(n), max(n)) for n in ([n for n in range(256) if n & m == d] for m, d in found)
+    ]
+
+
+@given(st.sampled_from(OPS[:-1]), st.integers(0, 15))
+def test_spans_and_their_complement_cover_everything(op: str, value: int) -> None:
+    held = spans(f"SCMP_CMP_{op}", value, 15)
+    both = [n for first, last in [*held, *rest(held, 15)] for n in range(first, last + 1)]
+    assert sorted(both) == list(range(16))
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ([(0, 100), (3, 3)], [(101, 255)]),
+        ([(3, 3), (0, 100)], [(101, 255)]),
+        ([(5, 9), (5, 9), (7, 20), (21, 21)], [(0, 4), (22, 255)]),
+        ([(0, 255), (4, 4)], []),
+    ],
+)
+def test_the_complement_of_overlapping_spans_is_what_none_contains(
+    taken: list[tuple[int, int]], left: list[tuple[int, int]]
+) -> None:
+    assert rest(taken, 255) == left
+
+
+def test_parameter_types_match_the_kernels_prototypes() -> None:
+    assert [parameter_widths.bits("socket", place) for place in range(4)] == [32, 32, 32, 64]
+    assert [parameter_widths.bits("openat", place) for place in range(4)] == [32, 64, 32, 16]
+    assert [parameter_widths.bits("ioctl", place) for place in range(3)] == [32, 32, 64]
+    assert [parameter_widths.bits(name, 0) for name in ("clone", "unshare", "ptrace")] == [
+        64,
+        64,
+        64,
+    ]
+
+
+@needs_libseccomp
+def test_libseccomp_knows_every_call_of_the_table() -> None:
+    names = parameter_widths.names()
+    assert syscalls.known_to_libseccomp(names) == names

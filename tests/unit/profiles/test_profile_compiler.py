@@ -1,0 +1,151 @@
+"""Compiling, and the hot path's result from the compiled form."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.model import Profile, ProfileError
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.vocabulary import NATIVE
+from tests.unit.profiles import strategies
+from tests.unit.profiles.resolving import allowed, block_of
+
+ENGINES = ["containerd", "containerd@1.6.0", "moby", "containers-common", "crio"]
+
+
+def _read(document: dict[str, Any]) -> Profile:
+    return parse(json.dumps(document).encode(), "test")
+
+
+@given(strategies.oci_blocks(), strategies.bounding, st.sampled_from(sorted(NATIVE)))
+def test_a_plain_oci_profile_is_compiled_unchanged(
+    block: dict[str, Any], bounding: frozenset[str], arch: str
+) -> None:
+    resolved = block_of(_read(block), bounding, arch=arch)
+    assert resolved == block
+    assert next(iter(resolved)) == "defaultAction"
+
+
+@given(st.sampled_from(ENGINES), strategies.bounding, strategies.bounding)
+def test_more_capabilities_never_allow_fewer_names(
+    spec: str, bounding: frozenset[str], more: frozenset[str]
+) -> None:
+    assert allowed(block_of(spec, bounding)) <= allowed(block_of(spec, bounding | more))
+
+
+@given(strategies.moby_profiles(), strategies.bounding, strategies.bounding)
+def test_without_excludes_more_capabilities_never_allow_less(
+    document: dict[str, Any], bounding: frozenset[str], more: frozenset[str]
+) -> None:
+    for rule in document["syscalls"]:
+        del rule["excludes"]
+    profile = _read(document)
+    assert allowed(block_of(profile, bounding)) <= allowed(block_of(profile, bounding | more))
+
+
+@given(strategies.moby_profiles(), strategies.bounding)
+def test_a_rule_applies_with_all_included_and_no_excluded_capability(
+    document: dict[str, Any], bounding: frozenset[str]
+) -> None:
+    expected = [
+        rule["names"]
+        for rule in document["syscalls"]
+        if bounding >= set(rule["includes"]["caps"])
+        and not bounding & set(rule["excludes"]["caps"])
+    ]
+    resolved = block_of(_read(document), bounding)
+    assert [rule["names"] for rule in resolved["syscalls"]] == expected
+
+
+@given(strategies.moby_profiles(), st.sampled_from(sorted(NATIVE)))
+def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: str) -> None:
+    first, second = (
+        json_codec.dumps(compile_profile(_read(document), arch=arch, kernel=(6, 12)))
+        for _ in range(2)
+    )
+    assert first == second
+    assert json.loads(first) == compile_profile(_read(document), arch=arch, kernel=(6, 12))
+
+
+def test_built_in_profiles_compile_to_equal_bytes_each_time() -> None:
+    for spec in ENGINES:
+        first, second = (
+            json_codec.dumps(compile_profile(builtin.load(spec), arch="amd64", kernel=(6, 12)))
+            for _ in range(2)
+        )
+        assert first == second
+
+
+def test_the_compiled_form_has_the_shape_that_the_hot_path_reads() -> None:
+    compiled = compile_profile(builtin.load("moby@26.1.5"), arch="amd64", kernel=(6, 12))
+    assert list(compiled) == ["name", "version", "block", "rules"]
+    assert (compiled["name"], compiled["version"]) == ("moby", "26.1.5")
+    assert compiled["block"] == {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+    }
+    assert {key for entry in compiled["rules"] for key in entry} == {"rule", "all", "none"}
+    assert {"rule": {"names": ["reboot"], "action": "SCMP_ACT_ALLOW"}, "all": ["CAP_SYS_BOOT"]} in (
+        compiled["rules"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "arch", "kernel", "holds"),
+    [
+        ({"includes": {"arches": ["amd64", "x32"]}}, "amd64", (6, 12), True),
+        ({"includes": {"arches": ["amd64", "x32"]}}, "arm64", (6, 12), False),
+        ({"excludes": {"arches": ["x86"]}}, "386", (6, 12), False),
+        ({"excludes": {"arches": ["x86"]}}, "amd64", (6, 12), True),
+        ({"includes": {"arches": ["loongarch64"]}}, "loong64", (6, 12), True),
+        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 7), False),
+        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 8), True),
+        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 10), True),
+        ({"excludes": {"minKernel": "5.0"}}, "amd64", (4, 19), True),
+        ({"excludes": {"minKernel": "5.0"}}, "amd64", (5, 0), False),
+        ({"includes": {}, "excludes": None}, "amd64", (6, 12), True),
+    ],
+)
+def test_architecture_and_kernel_are_decided_when_compiling(
+    condition: dict[str, Any], arch: str, kernel: tuple[int, int], holds: bool
+) -> None:
+    rule = {"names": ["read"], "action": "SCMP_ACT_ALLOW", **condition}
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
+    compiled = compile_profile(_read(document), arch=arch, kernel=kernel)
+    assert bool(compiled["rules"]) is holds
+    assert all(set(entry) == {"rule"} for entry in compiled["rules"])
+
+
+def test_arch_map_lists_the_machine_and_its_compatible_abis() -> None:
+    document = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "archMap": [
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
+            {"architecture": "SCMP_ARCH_RISCV64", "subArchitectures": None},
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X32"]},  # not this
+        ],
+    }
+    profile = _read(document)
+    assert block_of(profile)["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    assert block_of(profile, arch="riscv64")["architectures"] == ["SCMP_ARCH_RISCV64"]
+    assert "architectures" not in block_of(profile, arch="arm64")
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ProfileError, match="the architecture 'x86_64' is not known"):
+        compile_profile(builtin.load("moby"), arch="x86_64", kernel=(6, 12))
+
+
+def test_resolving_does_not_change_the_compiled_form() -> None:
+    compiled = compile_profile(builtin.load("moby"), arch="amd64", kernel=(6, 12))
+    before = json_codec.dumps(compiled)
+    resolve(compiled, frozenset({"CAP_SYS_ADMIN"}))
+    assert json_codec.dumps(compiled) == before
