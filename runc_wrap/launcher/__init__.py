@@ -1,1 +1,1 @@
-"""What the engine executes. Nothing here is imported; install.sh puts it in place."""
+"""The programs that engines execute. Nothing here is imported; install.sh installs them."""

@@ -1,5 +1,5 @@
-/* The caller's words: which of them is the command, and which belong to a flag. No more is read than
- * tells what to do; hotpath/argv.py reads the whole line. */
+/* The caller's words: finds the command among them, and which belong to a flag. It reads no more
+ * than it needs to choose the path; hotpath/argv.py parses the whole line. */
 #include "launcher.h"
 #include "shared_words.h"
 
@@ -7,7 +7,7 @@
 
 static const char *const EDITED[] = {EDITED_COMMANDS};
 static const char *const OTHERS[] = {OTHER_COMMANDS};
-/* Of both runtimes, before the command; the names without dashes. */
+/* Flags of both runtimes before the command; names without dashes. */
 static const char *const WITHOUT_VALUE[] = {FLAGS_WITHOUT_VALUE};
 
 bool is_one_of(const char *word, const char *const *names, size_t count)
@@ -28,8 +28,8 @@ const char *flag_name(const char *word)
     return *word != '-' ? NULL : word + (word[1] == '-' ? 2 : 1);
 }
 
-/* A word behind a flag may be the flag's value: only one that cannot be is another command. Return
- * NULL where there is none that we know. */
+/* A word after a flag may be the flag's value: another command counts only where it cannot be one.
+ * Return NULL if there is no known command. */
 const char *command_of(char **words)
 {
     bool may_be_value = false;

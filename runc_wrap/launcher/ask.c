@@ -1,13 +1,13 @@
-/* Asking the agent, which decides as cold.py would but need not be started for it; and telling it.
+/* Asks the agent, which decides as cold.py does but is already running; and sends it exec notices.
  *
- * One connection, one message each way (SOCK_SEQPACKET), fields ended by NUL:
+ * One connection, one message each way (SOCK_SEQPACKET), NUL-terminated fields:
  *   runc-wrap/1 KIND RUNTIME ARGV0 WORD...
- *   runc-wrap/1 go PATH DEVICE INODE                            nothing is to be changed
- *   runc-wrap/1 rename PATH DEVICE INODE TEMPORARY REAL INODE   the new config lies in TEMPORARY
+ *   runc-wrap/1 go PATH DEVICE INODE                            leave the config as it is
+ *   runc-wrap/1 rename PATH DEVICE INODE TEMPORARY REAL INODE   the new config is in TEMPORARY
  *   runc-wrap/1 cold
- * The agent changes no config: it is renamed here, once it is known that both saw the same file.
- * Whatever is not clearly "go" or "rename" ends on the cold path, which decides anew; up to the
- * rename nothing has happened, and after it the config is whole.
+ * The agent changes no config: the launcher renames the new one, once it is certain that both read
+ * the same file. Any answer but a valid "go" or "rename" leads to the cold path, which decides
+ * anew; until the rename nothing has changed, and after it the config is complete.
  */
 #include "launcher.h"
 
@@ -22,14 +22,15 @@
 
 #define VERSION "runc-wrap/1"
 #define LARGEST (64 * 1024)
-#define LONGEST_TOLD 4096 /* agent/record/exec_notices.py: LONGEST */
+#define LONGEST_NOTICE 4096 /* agent/record/exec_notices.py: LONGEST */
 #define MOST_FIELDS 8
 /* Microseconds for the connection and the answer together, whatever the agent does: containerd's
- * shim before 2.3.2 gives a container's state two seconds, and a create has a tenth of one for an
- * agent that hangs. The kernel counts in ticks of up to 10 ms and rounds up, once for each wait. */
+ * shim before 2.3.2 allows two seconds for a container's state, and a create loses at most a tenth
+ * of a second to an agent that hangs. The kernel counts in ticks of up to 10 ms and rounds up, once
+ * for each wait. */
 #define LONGEST_WAIT 80000
 
-/* A message that does not end in NUL, or has too many fields, has none. */
+/* Return the number of fields; 0 if the message does not end in NUL or has too many. */
 static size_t split(const char *text, size_t length, const char **fields)
 {
     size_t count = 0;
@@ -98,7 +99,7 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
 
-/* A signal ends a wait, too (EINTR). No time left is no wait: a limit of zero would be none. */
+/* A signal ends a wait as well (EINTR). Without time left do not wait: a limit of 0 means none. */
 static bool limit_wait(int agent, int direction, int64_t until)
 {
     int64_t left = until - now();
@@ -118,8 +119,8 @@ static bool connect_to_agent(int agent, const char *prefix)
            getsockopt(agent, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
 }
 
-/* Return the answer's length, 0 for none in time. A request that does not fit into an empty queue
- * is not waited for. */
+/* Return the answer's length, 0 for none in time. Do not wait to send a request that does not fit
+ * into an empty queue. */
 static size_t ask(int agent, const char *prefix, char *message, size_t length)
 {
     int64_t until = now() + LONGEST_WAIT;
@@ -137,7 +138,7 @@ static bool is_file(const char *path, uint64_t device, uint64_t inode)
     return stat(path, &found) == 0 && found.st_dev == device && found.st_ino == inode;
 }
 
-/* What the agent saw may lie elsewhere for us (another mount namespace), or have changed since. */
+/* The agent's file may be elsewhere for us (another mount namespace), or may have changed since. */
 static bool carry_out(enum verdict verdict, const struct answer *answer)
 {
     if (verdict == COLD || !is_file(answer->path, answer->device, answer->inode))
@@ -147,7 +148,7 @@ static bool carry_out(enum verdict verdict, const struct answer *answer)
             is_file(answer->path, answer->device, answer->new_inode));
 }
 
-/* The agent takes the temporary file away when the connection ends: not before it is renamed. */
+/* The agent removes the temporary file when the connection ends, so rename it before closing. */
 bool agent_agrees(const struct launch *launch)
 {
     static char message[LARGEST];
@@ -162,12 +163,12 @@ bool agent_agrees(const struct launch *launch)
     return agreed;
 }
 
-/* An exec is told of in one datagram, "runc-wrap/1 ARGV0 WORD...", fields ended by NUL, as many as
- * fit: by that the agent knows whose the processes are that the runtime will start. Nothing is
- * waited for, and nothing that goes wrong matters. The exec closes the socket. */
+/* The notice of an exec is one datagram, "runc-wrap/1 ARGV0 WORD...", NUL-terminated fields, as
+ * many as fit: it tells the agent to which container the processes belong that the runtime will
+ * start. We wait for nothing, and ignore errors. The exec closes the socket. */
 void tell_agent(const struct launch *launch)
 {
-    char message[LONGEST_TOLD] = VERSION;
+    char message[LONGEST_NOTICE] = VERSION;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = sizeof VERSION, size;
     for (char **word = launch->words; *word != NULL; word++, length += size) {

@@ -1,9 +1,9 @@
-"""Starts the hot path. Launched by path and so compiled at every start: the work is in modules.
+"""Starts the hot path. Started by path and so compiled at every start: the work is in modules.
 
-Those lie packed in one file (packing.py), which takes less time than to find each of them. Where
-it is missing, damaged, or written for another version of Python, they are imported as they lie
-there.
-Without any words it ends well once all is imported: the launcher's question whether we start.
+They are packed in one file (packing.py), which takes less time than finding each of them. If it is
+missing, damaged, or written for another version of Python, the modules themselves are imported.
+Without arguments it exits with 0 once everything is imported: the launcher's check whether Python
+starts.
 """
 
 import gc
@@ -12,9 +12,9 @@ from _frozen_importlib_external import MAGIC_NUMBER
 from _imp import source_hash
 from marshal import loads
 
-HEAD = 12  # bytes: the magic number, and what the interpreter knows a source by (PEP 552)
+HEAD = 12  # bytes: the magic number, and the interpreter's hash of a source (PEP 552)
 
-gc.disable()  # nothing is long-lived here, and a profile's parsing alone would start it
+gc.disable()  # nothing here lives long, and parsing a profile would already trigger it
 directory = __file__.rpartition("/")[0]
 sys.path.insert(0, directory)
 try:

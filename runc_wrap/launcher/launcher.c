@@ -1,16 +1,16 @@
-/* What the engine executes. It knows one thing: is one of the words create, run, restore among
- * the arguments? If not, it becomes the real runtime at once: kill, delete, exec and state need
- * neither Python nor policy. (Of an exec it tells the agent, if one listens, and waits for nothing.)
- * If so (a mistaken yes only costs time), it asks the agent (ask.c);
- * and where there is none, or no clear answer, it becomes Python with cold.py, which decides.
- * Nothing about policy is decided here.
+/* The program that engines execute. It checks one thing: whether one of the words create, run,
+ * restore is among the arguments. If not, it becomes the real runtime at once: kill, delete, exec
+ * and state need neither Python nor policy. (It sends the agent a notice of an exec, without
+ * waiting.) If so (a mistaken yes only costs time), it asks the agent (ask.c); without an agent, or
+ * without a clear answer, it becomes Python with cold.py, which decides. Nothing about policy is
+ * decided here.
  *
- * PREFIX is the directory above the one that this program lies in:
+ * PREFIX is the parent of this program's directory:
  *   PREFIX/lib/runtime/runc or .../crun   symbolic link to the real runtime, made by `apply`
  *   PREFIX/lib/current                    symbolic link to the release in PREFIX/lib, which has
  *                                         python (a symbolic link) and hotpath/cold.py
- *   PREFIX/var/policy.N/current/          the policy in force; a file run-unmodified is in it
- *                                         where its owner chose that a failure stops no container
+ *   PREFIX/var/policy.N/current/          the policy in force; it has a file run-unmodified if its
+ *                                         owner chose that failures do not stop containers
  */
 #include "launcher.h"
 #include "shared_words.h"
@@ -56,7 +56,7 @@ static bool runs_unmodified(const struct launch *launch)
     return has_runtime(launch) && access(marker, F_OK) == 0;
 }
 
-/* A create that cannot be decided is refused, in the log as on stderr; or started as it is. */
+/* Refuse a create that cannot be decided, in the log and on stderr; or start it unmodified. */
 __attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launch *launch,
                                                                  const char *format, ...)
 {
@@ -84,16 +84,16 @@ __attribute__((noreturn)) static void try_python(const char *const *words, pid_t
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
     sigprocmask(SIG_UNBLOCK, &alarms, NULL);
-    alarm(PATIENCE); /* stays through the exec, as does the next */
+    alarm(PATIENCE); /* it survives the exec, as does the next setting */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == launcher)
         execv(words[0], (char **)words);
     _exit(1);
 }
 
-/* Whether the interpreter comes as far as our code: without the caller's words cold.py ends there,
- * with status 0. It is a start more, and only those pay for it who chose run-unmodified: once we
- * have become Python it is too late to become the runtime. */
+/* Whether the interpreter gets as far as our code: without the caller's words cold.py ends there,
+ * with status 0. This costs one more start, only with run-unmodified: once we have become Python it
+ * is too late to become the runtime. */
 static bool python_starts(const char *const *words)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
@@ -102,7 +102,7 @@ static bool python_starts(const char *const *words)
     int status = 1;
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
-    sigaction(SIGCHLD, &usual, &before); /* one that ignores its children learns no status */
+    sigaction(SIGCHLD, &usual, &before); /* with SIG_IGN there would be no exit status */
     sigprocmask(SIG_UNBLOCK, &children, &mask);
     pid_t launcher = getpid(), child = fork();
     if (child == 0)
@@ -129,9 +129,10 @@ struct python {
     size_t count; /* of words, without NULL */
 };
 
-/* The release's own interpreter, an archive's: its loader is executed, since a program can name that
- * only by an absolute path, and told its libraries and the name by which the interpreter finds its
- * modules. deploy/archive/start.c does so for all others, at the price of one exec more. */
+/* The release's own interpreter, from an archive: execute its loader, since a program can name that
+ * only by an absolute path, and pass it the libraries and the name by which the interpreter finds
+ * its modules. deploy/archive/start.c does so for all other programs, at the price of one more
+ * exec. */
 static void add_loader(struct python *python, const char *release)
 {
     join(python->loader, release, "venv/lib/private/python");
@@ -163,10 +164,10 @@ static void find_python(struct launch *launch, struct python *python)
     python->count += COUNT(words);
 }
 
-#define MOST_SAID 15 /* words of ours for hotpath/exec_runtime.py's Launch */
+#define MOST_WORDS 15 /* for hotpath/exec_runtime.py's Launch */
 
-/* What is empty need not be said. */
-static void say(const char ***end, const char *name, const char *value)
+/* Empty values are left out. */
+static void add_word(const char ***end, const char *name, const char *value)
 {
     if (*value != '\0') {
         *(*end)++ = name;
@@ -188,18 +189,18 @@ static void start_python(struct launch *launch)
 
     snprintf(message, sizeof message, NOT_STARTED " See stderr.", python.name);
     struct ahead ahead = write_log(launch->words + 1, "error", message, true);
-    const char **all = calloc(python.count + MOST_SAID + 1 + (size_t)launch->count, sizeof *all);
+    const char **all = calloc(python.count + MOST_WORDS + 1 + (size_t)launch->count, sizeof *all);
     if (all == NULL)
         fail("no memory for the arguments.\n");
     memcpy(all, python.words, python.count * sizeof *all);
     const char **end = all + python.count;
-    say(&end, "--prefix", launch->prefix);
-    say(&end, "--kind", launch->kind);
-    say(&end, "--runtime", launch->runtime);
-    say(&end, "--called-as", launch->words[0]);
-    say(&end, "--ignored", ignored_signals());
-    say(&end, "--locale", locale_given());
-    say(&end, "--ahead", ahead.word);
+    add_word(&end, "--prefix", launch->prefix);
+    add_word(&end, "--kind", launch->kind);
+    add_word(&end, "--runtime", launch->runtime);
+    add_word(&end, "--called-as", launch->words[0]);
+    add_word(&end, "--ignored", ignored_signals());
+    add_word(&end, "--locale", locale_given());
+    add_word(&end, "--ahead", ahead.word);
     *end++ = "--";
     memcpy(end, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
     execv(all[0], (char **)all);

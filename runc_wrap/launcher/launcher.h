@@ -1,4 +1,4 @@
-/* What the launcher's parts share. Read launcher.c first. */
+/* Declarations shared by the launcher's parts. Read launcher.c first. */
 #ifndef RUNC_WRAP_LAUNCHER_H
 #define RUNC_WRAP_LAUNCHER_H
 
@@ -22,7 +22,7 @@ struct launch {
 /* args.c: `words` are the caller's without argv[0]. */
 bool is_one_of(const char *word, const char *const *names, size_t count);
 bool is_edited(const char *word);        /* create, run or restore */
-const char *flag_name(const char *word); /* without dashes; NULL if it is no flag */
+const char *flag_name(const char *word); /* without dashes; NULL if it is not a flag */
 const char *command_of(char **words);
 
 /* real_runtime.c */
@@ -31,13 +31,13 @@ void join(char *path, const char *directory, const char *name);
 void find_prefix(char *prefix);
 void find_runtime(struct launch *found);
 bool has_runtime(const struct launch *launch);
-/* Returns only if that is impossible, with errno; argv[0] is then as it was. */
+/* Returns only if that is impossible, with errno set and argv[0] unchanged. */
 void become_runtime(struct launch *launch);
 
-/* ask.c: true if the agent has decided, and the config now is as it says. */
+/* ask.c: true if the agent has decided, and the config is now as it decided. */
 bool agent_agrees(const struct launch *launch);
 
-/* ask.c: let the agent know of an exec. */
+/* ask.c: send the agent a notice of an exec. */
 void tell_agent(const struct launch *launch);
 
 enum verdict { COLD, GO, RENAME };
@@ -50,7 +50,7 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
 /* log.c: `words` as for args.c. */
 #define LONGEST_MESSAGE (PATH_MAX + 300)
 struct ahead {
-    int descriptor; /* -1: nothing is to be taken back */
+    int descriptor; /* -1: there is nothing to take back */
     off_t length;
     char word[64]; /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
 };

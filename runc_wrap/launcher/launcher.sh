@@ -1,9 +1,9 @@
-# What the engine executes where launcher.c could not be compiled: the same in words of POSIX sh.
-# install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'; the build has filled in each @NAME@
-# (shared_words.py).
-# Differences to launcher.c: it costs some milliseconds more, it does not ask the agent, so that
-# every create starts Python, nor tell it of an exec, it writes nothing to the engine's log, the shell adds PWD to the
-# environment and drops variables whose names are no identifiers.
+# The program that engines execute if launcher.c could not be compiled: the same in POSIX sh.
+# install.sh writes the first lines: "#!/bin/sh" and prefix='DIR'; the build has filled in each
+# @NAME@ (shared_words.py).
+# Differences to launcher.c: it takes some milliseconds more; it neither asks the agent, so that
+# every create starts Python, nor sends it a notice of an exec; it writes nothing to the engine's
+# log; the shell adds PWD to the environment and drops variables whose names are not identifiers.
 
 fail() {
     printf 'runc-wrap: %s\n' "$1" >&2
@@ -37,7 +37,7 @@ find_runtime() {
     search runc || search crun || :
 }
 
-# A create that cannot be decided is refused, or started as it is where the owner chose so.
+# Refuse a create that cannot be decided, or start it unmodified if the owner chose so.
 give_up() {
     reason=$1
     shift
@@ -55,7 +55,7 @@ start_python() {
     case $python in /*) ;; *) python=$release/$python ;; esac
     [ -x "$python" ] ||
         give_up "the interpreter $python cannot be executed; run install.sh again." "$@"
-    if [ -e "$unmodified" ]; then # a start more, only for those who chose so
+    if [ -e "$unmodified" ]; then # one more start, only if the owner chose so
         "$python" -I -S -B -X utf8 "$release/hotpath/cold.py" < /dev/null > /dev/null 2>&1 ||
             give_up "the interpreter $python does not start; run install.sh again." "$@"
     fi
@@ -77,7 +77,7 @@ for word in "$@"; do
     case $word in
         @EDITED_COMMANDS@) start_python "$@" ;;
         @OTHER_COMMANDS@)
-            # behind a flag it may be the flag's value, unless that flag has none
+            # after a flag it may be the flag's value, unless that flag takes none
             name=${before#-}
             case ${name#-} in
                 @FLAGS_WITHOUT_VALUE@) break ;;

@@ -1,6 +1,6 @@
-/* What went wrong, told in the engine's log and on stderr: what the hot path's errors.py does, where
- * it cannot. The log is the file behind --log; containerd shows its last line of level error, which
- * must be JSON with a time. */
+/* Reports errors in the engine's log and on stderr, where the hot path's errors.py cannot. The log
+ * is the file given by --log; containerd shows its last line of level error, which must be JSON
+ * with a time. */
 #include "launcher.h"
 #include "shared_words.h"
 
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct log {
-    const char *path; /* NULL: none, or no file */
+    const char *path; /* NULL: no log, or not a file */
     bool json;
 };
 
@@ -24,8 +24,8 @@ struct log {
 
 static const char *const WITH_VALUE[] = {FLAGS_WITH_VALUE};
 
-/* If the word is `name`, return its value, which stands behind "=" or is the next word, stepped
- * over then; else NULL. */
+/* If the word is the flag `name`, return its value, after "=" or in the next word, which is then
+ * skipped; else NULL. */
 static const char *value_of(char ***word, const char *name)
 {
     const char *flag = flag_name(**word);
@@ -37,7 +37,7 @@ static const char *value_of(char ***word, const char *name)
     return flag[length] == '\0' && (*word)[1] != NULL ? *++*word : NULL;
 }
 
-/* The runtime's own flags stand before the command; a value may be called as one is. */
+/* The runtime's own flags precede the command; a value may look like a command. */
 static struct log find_log(char **words)
 {
     struct log log = {.path = NULL, .json = false};
@@ -66,7 +66,7 @@ static int open_log(const struct log *log)
     return open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
 }
 
-/* Return how much of the line is in the log. Paths are in messages: none may spoil the line. */
+/* Return how much of the line is in the log. Paths in messages must not break it. */
 static size_t write_line(int descriptor, bool json, const char *level, const char *message)
 {
     char clean[LONGEST_MESSAGE], line[LONGEST_MESSAGE + 128], now[32];
@@ -85,10 +85,9 @@ static size_t write_line(int descriptor, bool json, const char *level, const cha
     return written < 0 ? 0 : (size_t)written;
 }
 
-/* `ahead`: what an interpreter that dies before our code cannot say any more is written before it
- * starts, and the first thing that our code does is to take it back. A log that has something in it
- * is left alone then: it may be shared. The lock is for creates with the same log: only one has such
- * a line. */
+/* `ahead`: written before Python starts, because Python could not report its own failure to start;
+ * cold.py takes it back first of all. Only in an empty log: one with content may be shared. The
+ * lock is for creates with the same log: only one of them has such a line. */
 struct ahead write_log(char **words, const char *level, const char *message, bool ahead)
 {
     struct ahead written = {.descriptor = -1};
@@ -98,7 +97,7 @@ struct ahead write_log(char **words, const char *level, const char *message, boo
     if (descriptor >= 0 && ahead) {
         if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &found) == 0 &&
             S_ISREG(found.st_mode) && found.st_size == 0)
-            written.descriptor = fcntl(descriptor, F_DUPFD, 3); /* Python's: not CLOEXEC, nor stdio */
+            written.descriptor = fcntl(descriptor, F_DUPFD, 3); /* not CLOEXEC, not stdio */
         close(descriptor);
         descriptor = written.descriptor;
     }
@@ -113,8 +112,9 @@ struct ahead write_log(char **words, const char *level, const char *message, boo
     return (struct ahead){.descriptor = -1};
 }
 
-/* Others' lines stay whole: where one follows, ours becomes spaces, which are no line of JSON. The
- * descriptor's position is the end of ours. It appends, so another one is opened to write there. */
+/* Other writers' lines stay intact: if one follows, ours becomes spaces, which are not JSON.
+ * The descriptor's position is the end of our line. It only appends, so another one is opened to
+ * write. */
 static bool erase(const struct ahead *ahead)
 {
     char itself[64], spaces[LONGEST_MESSAGE + 128];
@@ -125,7 +125,7 @@ static bool erase(const struct ahead *ahead)
     if (found.st_size == end)
         return ftruncate(ahead->descriptor, start) == 0;
     if (found.st_size < end)
-        return true; /* somebody has cut it off already */
+        return true; /* another program has truncated it already */
     memset(spaces, ' ', sizeof spaces);
     spaces[ahead->length - 1] = '\n';
     snprintf(itself, sizeof itself, "/proc/self/fd/%d", ahead->descriptor);
@@ -146,7 +146,7 @@ void take_back(const struct ahead *ahead)
 
 void fail(const char *format, ...)
 {
-    char line[3 * PATH_MAX] = "runc-wrap: "; /* in one write: others that fail write there, too */
+    char line[3 * PATH_MAX] = "runc-wrap: "; /* one write: other failing creates may share stderr */
     va_list values;
     va_start(values, format);
     vsnprintf(line + strlen(line), sizeof line - strlen(line), format, values);

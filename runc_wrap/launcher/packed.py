@@ -1,4 +1,4 @@
-"""Makes modules of what is packed. Compiled by packing.py, once and not at every start."""
+"""Makes modules of the packed code. Compiled by packing.py, once and not at every start."""
 
 import sys
 

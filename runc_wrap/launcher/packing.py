@@ -1,14 +1,14 @@
-"""Packs the hot path's modules into one file, which cold.py runs instead of finding each.
+"""Packs the hot path's modules into one file, which cold.py executes instead of finding each.
 
     python packing.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
 
 Finding, opening, checking and reading each module costs a create 1.5 ms more than one file does
-(docs/performance.md). Run by install.sh, with the interpreter that will run the result: cold.py
-takes it only whole and from the same bytecode version, and imports the modules themselves else.
+(docs/performance.md). install.sh runs it with the interpreter that will run the result: cold.py
+accepts it only undamaged and of the same bytecode version, else it imports the modules themselves.
 
 The file is that version's magic number, the digest of the rest, then marshal's form of packed.py's
 code and of the list of (module's name, its directory if it is a package, else "", code), in the
-order of their execution. Files are named as they lie beneath DIR, so that DIR may be moved.
+order of their execution. Files have names relative to DIR, so that DIR may be moved.
 """
 
 import sys
@@ -31,7 +31,7 @@ Entry = tuple[str, str, CodeType]
 
 
 def main(directory: Path) -> None:
-    """Write the packed file; it appears whole."""
+    """Write the packed file, atomically."""
     new = directory / "hotpath.packed.new"
     unpacking = _compiled(Path(__file__).parent, "packed.py")
     packed = dumps((unpacking, entries(directory)))
@@ -40,7 +40,7 @@ def main(directory: Path) -> None:
 
 
 def entries(directory: Path) -> list[Entry]:
-    """Return what a create imports, each module behind those that it imports itself."""
+    """Return the modules that a create imports, each after those that it imports itself."""
     ended = []
 
     class Recording(SourceFileLoader):
@@ -65,7 +65,7 @@ def _entry(name: str, directory: Path) -> Entry:
 
 
 def _compiled(directory: Path, name: str) -> CodeType:
-    """Compile a file that is known by its name beneath the directory, wherever that will lie."""
+    """Compile a file under its name relative to the directory, which may be moved later."""
     source = (directory / name).read_bytes()
     return compile(source, name, "exec", dont_inherit=True, optimize=2)
 

@@ -1,4 +1,4 @@
-/* The installation that this program is of, and the real runtime: where it is, and becoming it. */
+/* Finds this program's installation and the real runtime, and executes it. */
 #include "launcher.h"
 
 #include <errno.h>
@@ -45,8 +45,8 @@ static bool is_self(const char *path)
            self.st_dev == other.st_dev && self.st_ino == other.st_ino;
 }
 
-/* A runtime that was moved, by an upgrade say, is looked for under its own name only: another kind
- * does not know the containers of this one. */
+/* A runtime that was moved, for example by an upgrade, is searched under its own name only: another
+ * kind does not know this one's containers. */
 static bool search(struct launch *found, const char *kind)
 {
     for (size_t i = 0; i < COUNT(FIXED_PATH); i++) {

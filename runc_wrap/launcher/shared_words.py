@@ -1,10 +1,10 @@
 """The words and the number that C, sh and Python share: the build puts them into C and sh.
 
-Change them where Python has them: the commands that read a config and the runtimes' own flags in
+Change them in Python: the commands that read a config and the runtimes' own flags in
 hotpath/argv.py, the version of the compiled policy's form in hotpath/policy_file.py. The other
-commands, which no create needs, stand here. setup.py runs this before runc_wrap and its
-dependencies are installed: it imports the standard library only, and policy_file.py is parsed, not
-imported.
+commands, which no create needs, are here. setup.py runs this before runc_wrap and its dependencies
+are installed: it imports the standard library only, and parses policy_file.py instead of importing
+it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def script() -> str:
 
 
 def _lists() -> dict[str, list[str]]:
-    """Return the words by the name that C and sh know them by; flags are without dashes."""
+    """Return {name in C and sh: words}; flags are without dashes."""
     argv = runpy.run_path(str(HOTPATH / "argv.py"))
     valued = {name for name, takes_value in argv["ARGP_GLOBAL"].items() if takes_value}
     alone = argv["ARGP_GLOBAL"].keys() - valued | argv["ARGP_GLOBAL_SHORT"].keys()
