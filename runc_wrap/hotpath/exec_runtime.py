@@ -98,7 +98,7 @@ def _erase(descriptor: int, length: int) -> None:
 
 
 def _blank(descriptor: int, length: int, start: int) -> None:
-    """Overwrite with spaces, which JSON readers skip. The descriptor itself only appends."""
+    """Overwrite with spaces, which are not JSON. The descriptor itself only appends."""
     anew = posix.open(f"/proc/self/fd/{descriptor}", posix.O_WRONLY | posix.O_CLOEXEC)
     try:
         posix.pwrite(anew, b" " * (length - 1) + b"\n", start)

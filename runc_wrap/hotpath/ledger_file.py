@@ -1,11 +1,11 @@
-"""The record of decisions: one JSON line each, appended in one write, and reading such a line.
+"""The ledger of decisions: appends one JSON line for each in one write, and parses such lines.
 
     DIR/var/ledger/ledger.jsonl     the present file
     DIR/var/ledger/ledger.1.jsonl   the previous file, which grew beyond LARGEST
     DIR/var/ledger/ledger.2.jsonl   older records, of containers that existed at the rotation
 
-A container is still there while the runtime has <root>/<id>. Nothing here may be a reason for a
-container not to start. runc_wrap.ledger reads the files.
+A container exists while the runtime has <root>/<id>. Nothing here may stop a container from
+starting. runc_wrap.ledger reads the files.
 """
 
 import posix
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 Key = tuple[str, str]  # the runtime's root, "" for its default; the container's id
-Origin = tuple[object, int | None]  # who decided, and the runtime's pid, of one line
+Origin = tuple[object, int | None]  # a line's `via` and the runtime's pid
 
 OLDEST_FIRST = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 LARGEST = 16 * 1024 * 1024  # bytes
-LONGEST_LINE = 64 * 1024  # bytes; what is longer is no line of ours
+LONGEST_LINE = 64 * 1024  # bytes; a longer line is not ours
 DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _CHUNK = 1024 * 1024
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
-_SHORT = 256  # where that makes a line too long: one character takes up to twelve bytes
-_STALE = 60  # seconds after which a rotation that did not end is taken for dead
+_SHORT = 256  # if that makes a line too long: a character takes up to twelve bytes
+_STALE = 60  # seconds after which an unfinished rotation counts as dead
 
 
 def record(
@@ -72,7 +72,7 @@ def record(
 
 
 def append(prefix: str, line: "Json") -> None:
-    """Write the line; whatever goes wrong is not the container's problem."""
+    """Append the line to the node's ledger, or to a user's if that is not permitted."""
     text = _text(line)
     for directory in _directories(prefix):
         try:
@@ -126,16 +126,16 @@ def _rotate(directory: str) -> None:
         return
     try:
         if posix.stat(f"{directory}/ledger.jsonl").st_size > LARGEST:
-            _keep_those_still_there(directory)
+            _keep_existing(directory)
             posix.rename(f"{directory}/ledger.jsonl", f"{directory}/ledger.1.jsonl")
     finally:
         posix.unlink(lock)
 
 
 def lines(descriptor: int, at: int = 0) -> "Iterator[tuple[bytes, int]]":
-    """Yield a file's whole lines from a place on, and where each ends, in bytes.
+    """Yield a file's complete lines from an offset on, and where each ends, in bytes.
 
-    What is too long to be a line comes in pieces; the last one is left while it has no end.
+    A line that is too long comes in pieces; an unfinished last line is left out.
     """
     rest = b""
     while part := posix.pread(descriptor, _CHUNK, at + len(rest)):
@@ -150,7 +150,7 @@ def lines(descriptor: int, at: int = 0) -> "Iterator[tuple[bytes, int]]":
 
 
 def parsed(line: bytes) -> "Json | None":
-    """Return a line's record, None if it is none. "id" is a string then, "root" one or None."""
+    """Return a line's record, None if malformed. "id" is a string, "root" a string or None."""
     if len(line) > LONGEST_LINE:
         return None
     try:
@@ -165,37 +165,37 @@ def parsed(line: bytes) -> "Json | None":
 
 
 def key_of(line: "Json") -> Key:
-    """Return which container a record is about."""
+    """Return the key of a record's container."""
     return line["root"] or "", line["id"]
 
 
 def origin_of(line: "Json") -> Origin:
-    """Return who decided, and the pid of the runtime: its launcher's, too."""
+    """Return a line's `via` and the pid of the runtime, which is also its launcher's."""
     pid = line.get("pid")
     return line.get("via"), pid if type(pid) is int else None
 
 
 def is_late(origin: Origin, before: Origin) -> bool:
-    """Tell whether a line is the agent's on a create that the cold path had decided before.
+    """Return whether a line is the agent's for a create that the cold path had already decided.
 
-    `before` is of the line before on the same container. The agent hung between its decision and
-    its line; its launcher waited no longer, and what the agent wrote was not followed.
+    `before` is the origin of the container's previous line. The agent hung between its decision and
+    its line; its launcher gave up waiting, and did not follow the agent's answer.
     """
     return before[0] == "cold" and before[1] is not None and origin == ("agent", before[1])
 
 
 def replaces(origin: Origin, before: Origin) -> bool:
-    """Tell whether a line is of the same create as the one before: the agent was not followed."""
+    """Return whether a line replaces the agent's previous one, which was not followed."""
     return is_late(before, origin)
 
 
-def _keep_those_still_there(directory: str) -> None:
+def _keep_existing(directory: str) -> None:
     kept: dict[Key, bytes] = {}
     origins: dict[Key, Origin] = {}
     for name in OLDEST_FIRST[:2]:
         for line in _whole_lines(f"{directory}/{name}"):
             found = parsed(line)
-            if found and _is_there(key_of(found)):
+            if found and _exists(key_of(found)):
                 whose, origin = key_of(found), origin_of(found)
                 if not is_late(origin, origins.get(whose, (None, None))):
                     kept[whose], origins[whose] = line, origin
@@ -209,14 +209,14 @@ def _keep_those_still_there(directory: str) -> None:
     posix.rename(new, f"{directory}/ledger.2.jsonl")
 
 
-def _is_there(key: Key) -> bool:
+def _exists(key: Key) -> bool:
     root, name = key
     roots = [root] if root else DEFAULT_ROOTS
     return any(config_file.exists(f"{one}/{name}") for one in roots)
 
 
 def _whole_lines(path: str) -> "Iterator[bytes]":
-    """Yield the whole lines of a file of any size."""
+    """Yield the complete lines of a file of any size."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK)
     except FileNotFoundError:
@@ -233,7 +233,7 @@ def _absolute(path: str) -> str:
 
 
 def _text(line: "Json") -> bytes:
-    """Return the line as it is written, never longer than what is read."""
+    """Return the line as JSON, never longer than LONGEST_LINE."""
     text = b""
     for longest in (_LONGEST, _SHORT):
         shown = {name: _plain(value, longest) for name, value in line.items()}
@@ -244,7 +244,7 @@ def _text(line: "Json") -> bytes:
 
 
 def _plain(value: object, longest: int) -> object:
-    """Return text that JSON can hold, what is no UTF-8 escaped, and that fits into a line."""
+    """Return a value that JSON can hold, shortened; invalid UTF-8 is escaped."""
     if not isinstance(value, str):
         return value
     shown = value if len(value) <= longest else value[:longest] + "..."

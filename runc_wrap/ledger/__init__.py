@@ -1,4 +1,4 @@
 """Reads the ledger of decisions, as a whole or as lines are appended.
 
-hotpath/ledger_writer.py appends them.
+hotpath/ledger_file.py appends them.
 """

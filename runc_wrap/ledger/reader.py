@@ -1,4 +1,4 @@
-"""Reading a ledger as a whole, rotated files too. Writes nothing.
+"""Reads a whole ledger, rotated files included. Writes nothing.
 
 A container's last record counts, unless it is the agent's for a create that the cold path had
 already decided. A ledger may be damaged, and a rootless user may write anything into theirs:
@@ -47,7 +47,7 @@ class Ledger:
 def read(directory: Path, largest: int = LARGEST) -> Ledger:
     """Read one ledger; a missing one counts as empty. Raises OSError if it cannot be read.
 
-    Of each file at most the `largest` last bytes are read.
+    Reads at most the `largest` last bytes of each file.
     """
     last: dict[Key, Json] = {}
     starts: dict[Key, tuple[str | None, int]] = {}
@@ -68,7 +68,7 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
 
 
 def _lines(directory: Path, largest: int) -> Iterator[bytes]:
-    """Yield all lines, the oldest first, one that is cut short among them."""
+    """Yield all lines, the oldest first, and b"" for one that is cut short."""
     with Opened(str(directory), ledger_file.OLDEST_FIRST) as descriptors:
         for descriptor in descriptors:
             yield from _last_lines(descriptor, largest)

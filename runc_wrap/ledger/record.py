@@ -1,4 +1,4 @@
-"""One decision as the ledger tells it: the typed value of a line. Lean: the agent has it."""
+"""One decision in the ledger: the typed value of a line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Json = dict[str, Any]
 
 
 class Record(NamedTuple):
-    """One decision; what the line does not say, or says as another type, is None.
+    """One decision; a field that is missing or has another type is None.
 
-    `pid` is the runtime's, and `fallback` whether an agent's socket was there and was not followed.
+    `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
     `filters` is how many seccomp filters the decided config asks for; `mismatch` is what the
-    poststart hook found instead; `line` the whole of it.
+    poststart hook found instead; `line` is the whole line.
     """
 
     id: str
@@ -44,17 +44,17 @@ class Record(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return which container it is about."""
+        """Return the container's key."""
         return self.root or "", self.id
 
     @property
     def origin(self) -> Origin:
-        """Return who decided, as ledger_file.is_late compares it."""
+        """Return the origin, as ledger_file.is_late compares it."""
         return self.via, self.pid
 
 
 def of(line: Json) -> Record:
-    """Return the record of a line that ledger_file.parsed took for one."""
+    """Return the record of a line that ledger_file.parsed accepted."""
     filters, mismatch = line.get("filters"), line.get("mismatch")
     if type(filters) is not int or filters < 0:
         filters = int(line.get("action") in ("inject", "keep"))
@@ -71,7 +71,7 @@ def of(line: Json) -> Record:
 
 
 def text(value: object) -> str | None:
-    """Return what is text, None for anything else."""
+    """Return a string unchanged, None for anything else."""
     return value if isinstance(value, str) else None
 
 

@@ -28,8 +28,8 @@ LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets i
 class Following:
     """One pass over the ledger. Afterwards `positions` says where the next pass begins.
 
-    `damaged` lines were none; `gaps` is 1 if a whole file came and went between two passes. The
-    `oldest` file repeats records of files that went before it: it is read only if asked for.
+    `damaged` lines were malformed; `gaps` is 1 if a whole file was missed between two passes. The
+    oldest file repeats records of removed files: it is read only with `oldest`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Following:
         self.gaps = 0
 
     def records(self) -> Iterator[Record]:
-        """Yield the new records. Raises OSError for a ledger that cannot be read."""
+        """Yield the new records. Raises OSError if the ledger cannot be read."""
         with Opened(self._directory, self._names) as descriptors:
             for descriptor in descriptors:
                 yield from self._new(descriptor)
@@ -68,7 +68,7 @@ class Following:
 
 
 def stamp(directory: str) -> Stamp:
-    """Return what tells whether anything was written since."""
+    """Return a value that changes when anything is written."""
     return [_stamp(f"{directory}/{name}") for name in ledger_file.OLDEST_FIRST]
 
 
@@ -81,10 +81,10 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 class Opened:
-    """These files of a ledger, those that are there, held open for reading. Raises OSError.
+    """The existing ones of these files of a ledger, held open for reading. Raises OSError.
 
-    The last name is the newest file, and opened first: a rotation in between then shows records
-    twice and hides none.
+    The last name is the newest file, which is opened first: a rotation in between may then show
+    records twice but hides none.
     """
 
     def __init__(self, directory: str, names: Sequence[str]) -> None:

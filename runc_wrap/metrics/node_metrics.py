@@ -77,7 +77,7 @@ def _decisions(places: Places, kept: Tally) -> None:
 
 
 def _once(records: Iterable[Record]) -> Iterator[Record]:
-    """Leave out agent's lines that were not followed; not if a scrape comes in between."""
+    """Leave out the agent's lines that were not followed, unless a scrape came in between."""
     waiting: dict[tuple[object, ...], Record] = {}
     for record in records:
         whose = (*record.key, record.pid)

@@ -144,7 +144,7 @@ def _one_of(names: Iterable[str], value: object) -> str:
 
 
 def reason_kind(record: Record) -> str:
-    """Return which of few reasons decided; hotpath.decision writes the sentence."""
+    """Return the kind of reason, one of few; hotpath.decision writes the sentence."""
     action, declared = record.action, record.declared
     if action == "keep":
         return {"own profile": "own-profile", "ready-made filter": "ready-made"}.get(

@@ -113,10 +113,10 @@ class Arrival:
 
 
 class Arrivals:
-    """The connections whose message is not whole yet, watched by `poll`.
+    """The connections whose message is incomplete, watched by `poll`.
 
-    `take` is called with each that is over, once its connection is closed. `keep` is called once
-    with each whose listener has come, before anything else is done with it.
+    `take` is called with each finished one after its connection is closed; `keep` once with each
+    whose listener has come, before anything else is done with it.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Arrivals:
         return iter([*self._by_fd.items()])
 
     def add(self, arrival: Arrival, listener: int | None = None) -> None:
-        """Read a connection from now on; `listener` came over it before, and is kept already."""
+        """Read a connection from now on; `listener` came through it before and is already kept."""
         if listener is not None:
             arrival.fds, arrival.is_kept = [listener], True
         fd = arrival.connection.fileno()
@@ -151,7 +151,7 @@ class Arrivals:
             self._settle(next(iter(self._by_fd)))
 
     def read(self, fd: int) -> None:
-        """Read what has come over a connection."""
+        """Read what has come through a connection."""
         arrival = self._by_fd[fd]
         arrival.read()
         if arrival.listener is not None and not arrival.is_kept:
@@ -162,7 +162,7 @@ class Arrivals:
             self._settle(fd)
 
     def give_up_late_ones(self) -> None:
-        """Take the connections whose time is over, whole or not."""
+        """Take the connections whose time is up, complete or not."""
         now = time.monotonic() if self._by_fd else 0.0
         for fd, arrival in self:
             if arrival.until <= now:

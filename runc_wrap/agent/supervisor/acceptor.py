@@ -1,9 +1,9 @@
 """Runtimes' connections at notify.sock: the keeper accepts and holds them.
 
-A connection brings a container's seccomp listener, once. Were it accepted by the evidence worker,
-it would end with that, and the container's calls would fail with ENOSYS. So it is held here under
-the name arriving-N until the worker has taken all that it brings, and says so; a worker that comes
-after one that was killed is handed it again. Nothing is read here.
+A connection brings a container's seccomp listener, once. If the evidence worker accepted it, it
+would end with that worker, and the container's calls would fail with ENOSYS. So the keeper holds it
+under the name arriving-N until the worker reports that it has taken everything; the successor of a
+killed worker gets it again. Nothing is read here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import time
 
 from runc_wrap.agent.systemd_stored_names import ARRIVING, LISTENER, number_of
 
-ARRIVALS = "arrivals"  # the worker's end of what connections are given by
-_SHUT = 0.5  # seconds without accepting where there is no descriptor left
+ARRIVALS = "arrivals"  # the worker's end of the socket through which it gets connections
+_SHUT = 0.5  # seconds without accepting after descriptors have run out
 MOST = 96  # connections held; others wait in the socket's queue
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
 
 
-class Door:
-    """`held` is every descriptor of the keeper's by its name; connections are put there."""
+class Acceptor:
+    """`held` are all of the keeper's descriptors by name; connections are added there."""
 
     def __init__(self, held: dict[str, int]) -> None:
         self.held = held
@@ -44,24 +44,24 @@ class Door:
         return sum(bool(number_of(name, ARRIVING)) for name in self.held) < MOST
 
     def close(self) -> None:
-        """Close what is the door's own; what it holds stays."""
+        """Close its own sockets; the held connections stay open."""
         for one in (self._listening, *(self._ends or ())):
             one.close()
 
     def worker_end(self) -> int:
-        """Return the end for a worker to come; it is handed by name what is held already."""
+        """Return the end for the next worker, which gets the held connections by name."""
         for end in self._ends or ():
             end.close()
         self._ends = _socket.socketpair(_socket.AF_UNIX, _KIND)
         return self._ends[1].fileno()
 
     def admit(self) -> None:
-        """Accept who waits, and give each connection to the worker."""
+        """Accept waiting connections, and pass each to the worker."""
         while self.has_room:
             try:
                 fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):  # whoever waits keeps it readable
+                if error.errno in (errno.EMFILE, errno.ENFILE):  # the socket stays readable
                     self.shut_until = time.monotonic() + _SHUT
                 return
             number, self._next = self._next, self._next + 1
@@ -74,4 +74,4 @@ class Door:
             if self._ends:
                 self._ends[0].sendmsg([b"%d" % number], rights, _socket.MSG_DONTWAIT)
         except OSError:
-            return  # the next worker is handed it
+            return  # the next worker gets it

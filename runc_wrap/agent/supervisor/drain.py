@@ -1,10 +1,10 @@
-"""What a keeper becomes that is told to stop while containers still send calls.
+"""The process that a stopped keeper becomes while containers still send calls.
 
-The calls continue, but those that a filter of the container's own refuses
-(agent.observe.traced_calls). Nothing is recorded but how many there were. Processes that join one
-of these containers bring their listener as before; containers are created without. It ends with the
-last of the listeners, when a new keeper takes them over (agent.supervisor.handoff), or at the next
-SIGTERM: from then on calls fail with ENOSYS, as the kernel has it.
+It lets calls continue, except those that a container's own filter refuses
+(agent.observe.traced_calls), and records only how many there were. Processes that join one of these
+containers bring their listener as before; new containers are created without the agent. It ends
+with the last listener, when a new keeper takes over (agent.supervisor.handoff), or at the next
+SIGTERM: from then on the kernel fails the calls with ENOSYS.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.handshake import Arrival
     from runc_wrap.agent.observe.observed_container import Whose
 
-_BOUND = b"RUNC_WRAP_BOUND"  # as the keeper has it
+_BOUND = b"RUNC_WRAP_BOUND"  # as in the keeper
 
 
 def main(prefix: str) -> None:
-    """Let calls continue until the last listener is gone."""
+    """Let calls continue until the last listener has ended."""
     handed = systemd_protocol.received(posix.environ)
     signals.fresh()
     bound = posix.environ.get(_BOUND, b"").decode()
@@ -57,9 +57,9 @@ def main(prefix: str) -> None:
 
 
 def linger(handed: list[Named], prefix: str = "", bound: str = "") -> bool:
-    """Let calls continue, also the one that a killed process had received.
+    """Let calls continue, including the one that a killed process had received.
 
-    Return whether another keeper has taken all over; else it is over.
+    Return whether another keeper has taken over.
     """
     one = Lingering(handed, prefix, bound)
     while one.listeners and not one.is_over:
@@ -71,7 +71,7 @@ def linger(handed: list[Named], prefix: str = "", bound: str = "") -> bool:
 
 
 class Lingering:
-    """`handed` are the descriptors of the keeper that was; `bound` the names it had bound."""
+    """`handed` are the former keeper's descriptors; `bound` the sockets that it had bound."""
 
     def __init__(self, handed: list[Named], prefix: str, bound: str) -> None:
         self.prefix = prefix
@@ -110,7 +110,7 @@ class Lingering:
             self.poll.register(fd, select.EPOLLIN)
 
     def turn(self) -> None:
-        """Wait for something; calls are answered first."""
+        """Wait for events and handle them, calls first."""
         others = []
         for fd, event in self.poll.poll(self._seconds()):
             if fd not in self.listeners:
@@ -138,7 +138,7 @@ class Lingering:
             self.pacing.answered(self.whose[fd])
 
     def _error(self, fd: int, call: notify.Call) -> int:
-        """Return what a call gets that is not to continue, 0 for all others."""
+        """Return the error of a call that must not continue, 0 for all others."""
         container = self.containers.setdefault(self.whose[fd], Container(self.whose[fd]))
         return self.checks.error(self.own[fd], container, call, lambda: self._keep_own(fd))
 
@@ -201,7 +201,7 @@ class Lingering:
         if arrival is None:
             return
         known = next((each for each, other in self.listeners.items() if other == number), None)
-        if known is not None:  # what it brought was kept before it was whole
+        if known is not None:  # its listener was kept before the message was complete
             del self.listeners[known], self.whose[known], self.own[known]
             self.poll.unregister(known)
         self.arriving.add(arrival, known)
@@ -227,7 +227,7 @@ class Lingering:
         return read_state(self._directory(), f"{LISTENER}{number}")
 
     def tell_losses(self) -> None:
-        """Write down how many calls nobody has recorded."""
+        """Note in the store how many calls were not recorded."""
         from runc_wrap.evidence.model import OBSERVE, Lost  # noqa: PLC0415 - at the end only
         from runc_wrap.evidence.store.evidence_files import Store  # noqa: PLC0415 - as above
 
@@ -239,7 +239,7 @@ class Lingering:
             store.lost(Lost(time.time(), records, OBSERVE, STOPPED, store.looked_until))
             store.flush()
         except OSError as error:
-            say(f"{records} calls were not recorded, which cannot be written: {error}.")
+            say(f"{records} calls were not recorded, and noting that failed: {error}.")
 
 
 def _read_no_more(container: Container) -> None:

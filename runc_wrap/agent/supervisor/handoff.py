@@ -1,10 +1,10 @@
-"""How a new keeper takes over what lingers after an agent that was stopped.
+"""How a new keeper takes over from the draining process of an agent that was stopped.
 
-    PREFIX/var/agent/lingering.sock    SOCK_SEQPACKET, root's alone
+    PREFIX/var/agent/lingering.sock    SOCK_SEQPACKET, for root only
 
-The keeper asks; what lingers sends each descriptor by its name (as to a NOTIFY_SOCKET), the names
-of the sockets that are the agent's to remove, and an end. It is over once the keeper says that it
-has all; without that word it goes on.
+The keeper asks; the draining process sends each descriptor by name (as to a NOTIFY_SOCKET), the
+names of the sockets that the agent has to remove, and an end. It ends once the keeper confirms that
+it has everything; without the confirmation it goes on.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ASKED, _END, _TAKEN = b"X_HAND_OVER", b"X_END", b"X_TAKEN"
-_PATIENCE = 2.0  # seconds for the other side to say the next thing
+_PATIENCE = 2.0  # seconds for the other side's next message
 _PAUSE = 0.02  # seconds between asking twice
 _MOST = 2048  # messages
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
 class Refused(Exception):
-    """Something lingers and hands nothing over; the message is for the administrator."""
+    """A draining process hands nothing over; the message is for the administrator."""
 
 
 def _path(prefix: str) -> str:
@@ -37,7 +37,7 @@ def _path(prefix: str) -> str:
 
 
 def listen(prefix: str) -> int:
-    """Return a listening socket; while it is there, creates do without the agent."""
+    """Return a listening socket; while it exists, creates do without the agent."""
     remove(prefix)
     made = _socket.socket(_socket.AF_UNIX, _KIND)
     before = posix.umask(0o177)
@@ -50,10 +50,10 @@ def listen(prefix: str) -> int:
 
 
 def take(prefix: str, known: set[str]) -> tuple[list[Named], str]:
-    """Return what lingered, but for names that are known, and its sockets (sockets.as_text).
+    """Return a draining process' descriptors, except known names, and its sockets as text.
 
-    Nothing where nothing lingers, or what does is about to end: then it says nothing, and soon is
-    not there to be asked. Raises Refused.
+    Nothing if there is no such process, or it is about to end: then it does not answer, and soon
+    no longer accepts. Raises Refused.
     """
     until = time.monotonic() + _PATIENCE
     while True:
@@ -61,7 +61,7 @@ def take(prefix: str, known: set[str]) -> tuple[list[Named], str]:
         caller.settimeout(_PATIENCE)
         try:
             caller.connect(_path(prefix))
-        except OSError:  # nobody: the lock says the rest
+        except OSError:  # none: the lock shows whether an agent runs
             caller.close()
             return [], ""
         try:
@@ -83,8 +83,9 @@ def take(prefix: str, known: set[str]) -> tuple[list[Named], str]:
 
 
 _REFUSED = (
-    "what lingers after the last agent, for containers in mode observe, hands their listeners not "
-    "over. End it with SIGTERM: their calls that a profile denies fail with ENOSYS from then on."
+    "the draining process of the last agent, for containers in mode observe, does not hand over "
+    "their listeners. End it with SIGTERM: from then on their calls that a profile denies fail "
+    "with ENOSYS."
 )
 
 
@@ -97,11 +98,11 @@ def _received(caller: _socket.socket) -> tuple[list[Named], str]:
         if _END in message.lines:
             return found, message.value(b"X_BOUND")
         found += [Named(message.value(b"FDNAME"), fd) for fd in message.fds[:1]]
-    raise OSError("it said nothing more")
+    raise OSError("it sent nothing more")
 
 
 def give(listening: int, held: Sequence[Named], bound: str) -> bool:
-    """Hand all over to a keeper that asks; return whether it has taken it. Waits a little."""
+    """Hand everything over to a keeper that asks; return whether it confirmed. Waits briefly."""
     door = _socket.socket(fileno=posix.dup(listening))
     try:
         door.settimeout(0)
@@ -129,7 +130,7 @@ def _given(asker: _socket.socket, held: Sequence[Named], bound: str) -> bool:
 
 
 def remove(prefix: str) -> None:
-    """Remove the socket of what lingers."""
+    """Remove the draining process' socket."""
     try:
         posix.unlink(_path(prefix))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """The keeper: holds what must outlive a worker, starts the workers, and does nothing else.
 
-It can be replaced in its place: at SIGHUP by the installed release's keeper, and once it was killed
-by the evidence worker (agent.supervisor.succession). Sockets and stored descriptors stay open over
-both.
+It can be replaced: at SIGHUP by the installed release's keeper, and after it was killed by the
+evidence worker (agent.supervisor.succession). Sockets and stored descriptors stay open in both
+cases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runc_wrap.agent import agent_paths, signals, sockets, systemd_protocol
 from runc_wrap.agent.log import say
 from runc_wrap.agent.stall_detection import Pulse, Watch
 from runc_wrap.agent.supervisor import handoff, workers
-from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
+from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Acceptor
 from runc_wrap.agent.supervisor.systemd_watchdog import Watchdog
 from runc_wrap.agent.supervisor.upgrade_check import Trial
 from runc_wrap.agent.supervisor.workers import Worker
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.systemd_protocol import Message
 
-BOUND = b"RUNC_WRAP_BOUND"  # the sockets that are ours to remove
+BOUND = b"RUNC_WRAP_BOUND"  # the sockets that this agent has to remove
 UPSTREAM = b"RUNC_WRAP_NOTIFY"  # in a worker's environment: the keeper's own NOTIFY_SOCKET
 MOST_STORED = 512
 _LONGEST_NAME = 64
-_CALLS_WAIT = 1.0  # seconds at most for calls that nobody answers
+_CALLS_WAIT = 1.0  # seconds at most that calls wait without an evidence worker
 _GRACE = 2.0  # seconds for workers to end
 MOST_ABANDONED = 4  # evidence workers that cannot even be killed
-# glibc keeps what it once needed for a large config unless its thresholds are fixed (mallopt(3));
-# a usual request takes some 140 KB, which given back each time costs it 0.05 ms
+# glibc keeps the memory that a large config needed unless its thresholds are fixed (mallopt(3)). A
+# usual request takes some 140 KB; returning that each time would cost it 0.05 ms.
 _FRUGAL = {
     b"MALLOC_ARENA_MAX": b"1",
     b"MALLOC_TRIM_THRESHOLD_": b"524288",
@@ -49,7 +49,7 @@ _FRUGAL = {
 
 
 def main(prefix: str) -> None:
-    """Be the keeper, until a signal ends it. Exits with 2 if the agent cannot start."""
+    """Run the keeper until a signal ends it. Exits with 2 if the agent cannot start."""
     posix.umask(0o077)
     _raise_limit()
     given = systemd_protocol.received(posix.environ)
@@ -65,7 +65,7 @@ def main(prefix: str) -> None:
 
 
 class Keeper:
-    """`held` is every descriptor by its name; `bound` the sockets bound by us."""
+    """`held` are all descriptors by name; `bound` are the sockets that it bound."""
 
     def __init__(self, prefix: str, held: dict[str, int], bound: sockets.Bound) -> None:
         self.prefix = prefix
@@ -73,7 +73,7 @@ class Keeper:
         self.bound = bound
         self.upstream = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
         self.taker, self.address, self._own = sockets.take_messages(prefix)
-        self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its end is how ours is seen
+        self.alive, self._writer = posix.pipe2(posix.O_CLOEXEC)  # its closing shows that we ended
         self.decisions, self.evidence = self.workers = [
             Worker("decisions"),
             Worker("evidence", _CALLS_WAIT),
@@ -85,8 +85,8 @@ class Keeper:
         self.poll = select.epoll()
         self.watch = Watch(self.poll, held["decide"])
         self.turned_away: _socket.socket | None = None
-        self.door, self._is_open = Door(held), True
-        for fd in (self.signals.fd, self.taker.fileno(), self.door.fd):
+        self.acceptor, self._is_open = Acceptor(held), True
+        for fd in (self.signals.fd, self.taker.fileno(), self.acceptor.fd):
             self.poll.register(fd, select.EPOLLIN)
 
     def run(self) -> None:
@@ -101,35 +101,35 @@ class Keeper:
                     self._obey(self.signals.take())
                 elif fd == self.taker.fileno():
                     self._listen()
-                elif fd == self.door.fd:
-                    self.door.admit()
+                elif fd == self.acceptor.fd:
+                    self.acceptor.admit()
                 elif fd == self.watch.fd:
                     self.watch.begin()
                 elif self.turned_away:
                     _turn_away(self.turned_away)
-            self._mind_door()
+            self._toggle_acceptor()
 
-    def _mind_door(self) -> None:
-        """Look at who waits only while there is room."""
-        if self._is_open != self.door.has_room:
+    def _toggle_acceptor(self) -> None:
+        """Wait for connections only while there is room."""
+        if self._is_open != self.acceptor.has_room:
             self._is_open = not self._is_open
-            self.poll.modify(self.door.fd, select.EPOLLIN if self._is_open else 0)
+            self.poll.modify(self.acceptor.fd, select.EPOLLIN if self._is_open else 0)
 
     def _seconds(self) -> float | None:
-        """Return how long there is nothing to do; None: until something happens."""
+        """Return how long to wait; None: until an event."""
         now = time.monotonic()
         due = [worker.due - now for worker in self.workers if not worker.pid]
         due += self.watch.seconds(is_ready=self.decisions.is_ready)
-        due += [self.door.shut_until - now] if self.door.shut_until else []
+        due += [self.acceptor.shut_until - now] if self.acceptor.shut_until else []
         due += [self._until_look()] if self.evidence.pid else []
         due += self.watchdog.seconds()
         return max(min(due), 0.0) if due else None
 
     def _end_stalled(self) -> None:
-        """End a decisions worker that hangs; until it is gone launchers are turned away."""
+        """Kill a decisions worker that hangs; until it has ended, launchers are turned away."""
         worker = self.decisions
         if self.watch.is_stalled(is_ready=worker.is_ready) and worker.pid and not self.turned_away:
-            say("the decisions worker accepts nobody; it is killed.")
+            say("the decisions worker accepts no connections; it is killed.")
             worker.give_up()
 
     def _until_look(self) -> float:
@@ -137,15 +137,15 @@ class Keeper:
         return self.pulse.seconds(has_listeners=bool(brought))
 
     def _end_stuck(self) -> None:
-        """Have a successor for an evidence worker that hangs: that answers the call it was at.
+        """Replace an evidence worker that hangs; the successor answers the call in which it hung.
 
-        It is not waited for: what it waits for may keep even SIGKILL from ending it. There is a
-        bound on how many are left so.
+        It is not waited for: it may be blocked so that even SIGKILL does not end it. The number of
+        abandoned workers is bounded.
         """
         worker = self.evidence
         is_lost = worker.pid and self.pulse.is_lost(worker.pid, is_ready=worker.is_ready)
         if is_lost and len(self.abandoned) < MOST_ABANDONED:
-            say("the evidence worker stands still; another takes its place.")
+            say("the evidence worker hangs; another takes its place.")
             self.abandoned.add(worker.pid)
             worker.give_up()
             worker.ended()
@@ -154,7 +154,7 @@ class Keeper:
         waiting = [worker for worker in self.workers if not worker.pid]
         due = [worker for worker in waiting if worker.due <= time.monotonic()]
         if due:
-            self._listen()  # what one that was killed has stored is handed to its successor
+            self._listen()  # descriptors stored by a killed worker go to its successor
             self._follow_upgrade()
         for worker in due:
             argv = agent_paths.command(self.prefix, worker.role)
@@ -166,24 +166,24 @@ class Keeper:
     def _handed(self, worker: Worker) -> list[Named]:
         everything = [*self._kept(), Named("keeper", self.alive)]
         if worker is self.evidence:
-            given = Named(ARRIVALS, self.door.worker_end())
+            given = Named(ARRIVALS, self.acceptor.worker_end())
             return [*everything, given, Named("progress", self.pulse.memory)]
-        told = [each for each in everything if each.name in ("decide", "keeper")]
-        return [*told, Named("progress", self.watch.progress)]
+        chosen = [each for each in everything if each.name in ("decide", "keeper")]
+        return [*chosen, Named("progress", self.watch.progress)]
 
     def _kept(self) -> list[Named]:
         return [Named(name, fd) for name, fd in self.held.items()]
 
     def _environment(self) -> dict[bytes, bytes]:
-        told = {
+        variables = {
             b"NOTIFY_SOCKET": self.address,
             UPSTREAM: self.upstream,
             BOUND: sockets.as_text(self.bound),
         }
-        return _FRUGAL | {key: _bytes(value) for key, value in told.items()}
+        return _FRUGAL | {key: _bytes(value) for key, value in variables.items()}
 
     def _stand_in(self, *, missing: bool) -> None:
-        """While nobody decides, launchers must learn so at once instead of waiting."""
+        """Turn launchers away at once while there is no decisions worker."""
         if missing and not self.turned_away:
             self.turned_away = _socket.socket(fileno=posix.dup(self.held["decide"]))
             self.turned_away.settimeout(0)
@@ -203,7 +203,7 @@ class Keeper:
             self._begin_anew(self.trial.argv)
 
     def _bury(self) -> bool:
-        """Take note of children that ended; return whether one was a trial that went well."""
+        """Note children that have ended; return whether one was a successful trial."""
         gone = workers.gone()
         self.abandoned -= gone.keys()
         for worker in self.workers:
@@ -215,18 +215,18 @@ class Keeper:
         went_well = gone[self.trial.pid]
         self.trial.pid = 0
         if not went_well:
-            say("the installed release cannot be started as agent; it goes on as it is.")
+            say("the installed release cannot be started as agent; the running one continues.")
         return went_well
 
     def _end(self) -> None:
         systemd_protocol.send(self.upstream, systemd_protocol.STOPPING)
         is_needed = self._is_needed()
-        if is_needed:  # first: from now on creates do without, and those beneath go on
+        if is_needed:  # first: from now on creates do without the agent
             self.held[LINGERING] = handoff.listen(self.prefix)
         kept = ["notify"] if is_needed else []
         going = {name: own for name, own in self.bound.items() if name not in kept}
         sockets.remove(self.prefix, going)
-        self.door.admit()
+        self.acceptor.admit()
         workers.stop(self.workers, _GRACE, self._listen)
         self.trial.end()
         sockets.remove(self.prefix, self._own)
@@ -237,18 +237,18 @@ class Keeper:
         sys.exit(0)
 
     def _is_needed(self) -> bool:
-        """Return whether containers' calls would fail; systemd may keep their listeners."""
+        """Return whether containers' calls would fail, unless systemd keeps their listeners."""
         return bool(needed_to_linger(self.held)) and not posix.environ.get(b"FDSTORE")
 
     def _linger(self) -> None:
-        """Go on for containers whose calls would fail."""
+        """Keep running, as the draining process, for containers whose calls would fail."""
         if not self._is_needed():
             return
         needed = needed_to_linger(self.held)
         say(
             f"{sum(map(bool, map(number_of, needed)))} processes started in mode observe still "
-            "send calls. These are let continue, unrecorded, until the last has ended or an agent "
-            "is started; SIGTERM again ends that."
+            "send calls. These continue, unrecorded, until the last process has ended or an agent "
+            "is started; another SIGTERM ends that."
         )
         signals.hold()
         kept = [each for each in self._kept() if each.name in needed]
@@ -257,28 +257,28 @@ class Keeper:
         )
 
     def _follow_upgrade(self) -> None:
-        """Begin anew soon if another release is installed, and has an agent that works."""
+        """Start a trial if another release with an agent is installed."""
         installed = agent_paths.command_anew(self.prefix, "keeper")
         if installed != agent_paths.command(self.prefix, "keeper") and self.trial.is_due():
             self._try(installed)
 
     def _try(self, argv: list[str]) -> None:
-        """Have another process find out whether this can be the keeper, before anything stops."""
+        """Have a trial process find out whether this can be the keeper, before anything stops."""
         self.trial.begin(argv, self._inherited())
 
     def _inherited(self) -> dict[bytes, bytes]:
         return {**posix.environ, BOUND: _bytes(sockets.as_text(self.bound))}
 
     def _begin_anew(self, argv: Sequence[str]) -> None:
-        """Become the installed release's keeper; launchers wait in the sockets meanwhile."""
+        """Become the installed release's keeper; launchers wait in the queues meanwhile."""
         signals.hold()
-        for worker in (self.evidence, self.decisions):  # launchers wait for what comes last
+        for worker in (self.evidence, self.decisions):  # in this order launchers wait least
             workers.stop([worker], _GRACE, self._listen)
         kept = self._kept()
         try:
             systemd_protocol.become(argv, kept, self._inherited())
         except OSError as error:
-            say(f"{argv[0]}: {error.strerror}; it begins anew as it was.")
+            say(f"{argv[0]}: {error.strerror}; the running release starts again.")
         own = agent_paths.command(self.prefix, "keeper")
         systemd_protocol.become(own, systemd_protocol.arranged(kept), self._inherited())
 
@@ -309,7 +309,7 @@ class Keeper:
     def _store(self, name: str, fds: list[int]) -> None:
         known = name in self.held
         if len(fds) != 1 or not _is_storable(name) or (not known and self._is_full()):
-            say("a descriptor was not stored: too many, or a name that none can have.")
+            say("a descriptor was not stored: there are too many, or its name is invalid.")
             _close(fds)
             return
         self._drop(name)
@@ -327,7 +327,7 @@ class Keeper:
 
 
 def _raise_limit() -> None:
-    """Take as many descriptors as there may be; workers inherit that."""
+    """Raise the limit of descriptors to the hard limit; workers inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,4 +1,4 @@
-"""What happens when the keeper was killed: the evidence worker, which has all, takes its place."""
+"""After the keeper was killed, the evidence worker, which has all descriptors, takes its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def take_over(prefix: str, held: Sequence[Named]) -> NoReturn:
-    """Become the keeper; `held` is what this worker was handed, and what it stored since."""
+    """Become the keeper; `held` are this worker's descriptors and those that it stored since."""
     signals.hold()
     environment = {
         b"NOTIFY_SOCKET": posix.environ.get(UPSTREAM, b""),

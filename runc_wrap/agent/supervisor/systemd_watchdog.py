@@ -1,4 +1,4 @@
-"""Telling systemd that the keeper goes on: sd_watchdog_enabled(3), WatchdogSec=."""
+"""Notifies systemd that the keeper is alive: sd_watchdog_enabled(3), WatchdogSec=."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALIVE = b"WATCHDOG=1"
 
 
 class Watchdog:
-    """Tells it twice in the time that systemd waits; nothing where systemd does not wait."""
+    """Notifies twice within systemd's timeout; never if there is no timeout."""
 
     def __init__(self, upstream: str, environment: Mapping[bytes, bytes]) -> None:
         waits = environment.get(b"WATCHDOG_USEC", b"")
@@ -26,11 +26,11 @@ class Watchdog:
         self._due = time.monotonic()
 
     def seconds(self) -> list[float]:
-        """Return in how many seconds to tell it again, [] for never."""
+        """Return in how many seconds to notify again, [] for never."""
         return [self._due - time.monotonic()] if self._every else []
 
     def tell_due(self) -> None:
-        """Tell it, if it is time."""
+        """Notify systemd, if it is time."""
         if self._every and self._due <= time.monotonic():
             systemd_protocol.send(self._upstream, _ALIVE)
             self._due = time.monotonic() + self._every

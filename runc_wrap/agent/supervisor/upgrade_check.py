@@ -1,6 +1,6 @@
-"""Whether a release's agent can be started: one process that loads all it would run, and ends.
+"""Checks whether a release's agent can start: a process loads all of its modules and ends.
 
-A keeper that became a broken release would take the containers' listeners with it.
+A keeper that became a broken release would lose the containers' listeners.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REST = 60.0  # seconds from one to the next, unless it is asked for
 
 
 def main(_prefix: str) -> None:
-    """Load everything. Raises what that raises."""
+    """Load all modules. Raises what that raises."""
     from importlib import import_module  # noqa: PLC0415 - the keeper does without
 
     for name in import_module("runc_wrap.agent.start").ROLES.values():
@@ -28,7 +28,7 @@ def main(_prefix: str) -> None:
 
 
 class Trial:
-    """At most one at a time: `pid` is 0 while there is none, `argv` the keeper that is tried."""
+    """At most one trial at a time: `pid` is 0 while there is none, `argv` is the keeper to try."""
 
     def __init__(self) -> None:
         self.pid = 0
@@ -36,11 +36,11 @@ class Trial:
         self._due = 0.0
 
     def is_due(self) -> bool:
-        """Return whether one may begin unasked."""
+        """Return whether a trial may begin without a request."""
         return time.monotonic() >= self._due
 
     def begin(self, argv: Sequence[str], environment: Mapping[bytes, bytes]) -> None:
-        """Try, in a child that ends by itself, what these words start as the keeper."""
+        """Try, in a child that ends by itself, the keeper that these words start."""
         if self.pid:
             return
         self.argv = argv
@@ -48,6 +48,6 @@ class Trial:
         self.pid = workers.spawn([*argv[:-2], "trial", argv[-1]], [], environment, _LONGEST)
 
     def end(self) -> None:
-        """Kill it, if there is one."""
+        """Kill the trial, if there is one."""
         if self.pid:
             posix.kill(self.pid, SIGKILL)

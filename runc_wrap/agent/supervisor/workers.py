@@ -1,4 +1,4 @@
-"""The keeper's workers: starting them, and starting them again at a bounded rate."""
+"""The keeper's workers: starts them, and restarts them at a bounded rate."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _KILLED = 2.0  # seconds for a worker that was killed to end
 class Worker:
     """One role's process: `pid` is 0 while there is none, `due` says when one is to be started.
 
-    `longest` is the longest pause in seconds before one that ended soon is started again. `latest`
-    is the pid of the last process, which may be gone and have said something all the same.
+    `longest` is the longest pause in seconds before restarting one that ended soon. `latest` is the
+    pid of the last process, which may have ended while a message of its is still to be read.
     """
 
     def __init__(self, role: str, longest: float = _LONGEST_PAUSE) -> None:
@@ -46,7 +46,7 @@ class Worker:
     def start(
         self, argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
     ) -> None:
-        """Start the process; where there is no room for one, it is due again later."""
+        """Start the process; if that is impossible now, it is due again later."""
         self._started = time.monotonic()
         self.pid = spawn(argv, handed, environment)
         if self.pid:
@@ -55,7 +55,7 @@ class Worker:
             self.ended()
 
     def ended(self) -> None:
-        """Take note that the process is gone: it is due again, later if it lived shortly."""
+        """Note that the process has ended: it is due again, after a pause if it ended soon."""
         now = time.monotonic()
         if now - self._started > _SOON:
             self._pause = 0.0
@@ -64,12 +64,12 @@ class Worker:
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), self.longest)
 
     def give_up(self) -> None:
-        """Kill a process that hangs, which may take as long as what it hangs in."""
+        """Kill a process that hangs, which may take as long as what blocks it."""
         self.is_given_up = True
         self.tell(SIGKILL)
 
     def tell(self, number: int) -> None:
-        """Send the process a signal, if there is one."""
+        """Send a signal to the process, if there is one."""
         if self.pid:
             posix.kill(self.pid, number)
 
@@ -80,7 +80,7 @@ def spawn(
     environment: Mapping[bytes, bytes],
     seconds: int = 0,
 ) -> int:
-    """Start a process, and return its pid; 0 where there is no room for one.
+    """Start a process, and return its pid; 0 if that is impossible now.
 
     A signal ends it after so many seconds, 0 for never. It ends with 127 if it cannot be executed.
     """
@@ -102,7 +102,7 @@ def spawn(
 
 
 def stop(workers: Sequence[Worker], seconds: float, meanwhile: Callable[[], None]) -> None:
-    """End all of them, and wait for that; what they still say is heard by `meanwhile`."""
+    """End all of them, and wait for that; `meanwhile` reads what they still send."""
     for worker in workers:
         worker.tell(SIGTERM)
     until = time.monotonic() + seconds
@@ -119,7 +119,7 @@ def stop(workers: Sequence[Worker], seconds: float, meanwhile: Callable[[], None
 
 
 def _await(pid: int, until: float) -> None:
-    """Wait for a process that was killed; one that waits for a device may never end."""
+    """Wait for a killed process; one that is blocked by a device may never end."""
     while not _is_over(pid) and time.monotonic() < until:
         time.sleep(0.005)
 
@@ -129,7 +129,7 @@ def _is_over(pid: int) -> bool:
 
 
 def gone() -> dict[int, bool]:
-    """Return the children that have ended, each once, and whether each ended well."""
+    """Return {pid: whether it succeeded} of the children that have ended, each once."""
     found: dict[int, bool] = {}
     while True:
         try:

@@ -119,7 +119,7 @@ class Known:
         return self._firsts.of(pid, start)
 
     def _note(self, record: Record) -> bool:
-        """Take a record in; return whether it counts."""
+        """Take in a record; return whether it counts."""
         key = record.key
         before = self._keys.get(key[1], {}).get(key)
         if before and ledger_file.is_late(record.origin, before.origin):
@@ -135,7 +135,7 @@ class Known:
 
 
 class _Ledger:
-    """One ledger, read on."""
+    """One ledger, of which each pass reads new lines."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -143,7 +143,7 @@ class _Ledger:
         self._stamp: Stamp | None = None
 
     def appended(self) -> Iterator[Record]:
-        """Yield what is new; nothing is opened where no file has changed."""
+        """Yield new records; opens nothing if no file has changed."""
         stamp = tail.stamp(self._directory)
         if stamp == self._stamp:
             return

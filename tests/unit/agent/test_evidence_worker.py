@@ -16,7 +16,7 @@ import pytest
 from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import evidence_worker
 from runc_wrap.agent.evidence_worker import Worker
-from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Door
+from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Acceptor
 from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
@@ -39,7 +39,7 @@ class Running:
 
     pid: int
     path: str
-    door: Door
+    door: Acceptor
 
     def give(self, sender: Sender) -> None:
         """Send a listener as a runtime does, and keep no copy."""
@@ -68,7 +68,7 @@ def running(place: Path) -> Iterator[Running]:
         listening.bind(path)
         listening.listen()
         listening.setblocking(False)
-        door = Door({"notify": listening.fileno()})
+        door = Acceptor({"notify": listening.fileno()})
         end = Named(ARRIVALS, door.worker_end())
         pid = os.fork()
         if pid == 0:

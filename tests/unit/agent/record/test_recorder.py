@@ -61,8 +61,8 @@ class Seeing(SourceCheck):
 
 @pytest.fixture
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(recording, "Live", Silent)
-    monkeypatch.setattr(recording, "SourceCheck", Seeing)
+    monkeypatch.setattr(recorder_module, "Live", Silent)
+    monkeypatch.setattr(recorder_module, "SourceCheck", Seeing)
     monkeypatch.setattr(process_history, "connector", _refused)
     monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_health, "_switched_off", list)
@@ -245,7 +245,7 @@ def test_process_events_are_not_delayed_without_inotify_on_the_ledger(
 ) -> None:
     logged.write_text(ALL)
     assert recorder(tmp_path).may_wait
-    monkeypatch.setattr(recording, "Appended", _not_told)
+    monkeypatch.setattr(recorder_module, "Appended", _not_told)
     assert not recorder(tmp_path).may_wait
     assert "new ledger lines cannot be watched" in capfd.readouterr().err
 

@@ -9,7 +9,7 @@ import time
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.supervisor import acceptor
-from runc_wrap.agent.supervisor.acceptor import Door
+from runc_wrap.agent.supervisor.acceptor import Acceptor
 
 
 def test_without_free_descriptors_the_acceptor_pauses_and_then_accepts_waiting_callers() -> None:
@@ -17,7 +17,7 @@ def test_without_free_descriptors_the_acceptor_pauses_and_then_accepts_waiting_c
     with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "notify"))
         listening.listen()
-        one = Door({"notify": listening.fileno()})
+        one = Acceptor({"notify": listening.fileno()})
         with socket.socket(socket.AF_UNIX) as runtime:
             runtime.connect(str(place / "notify"))
             free = os.dup(0)

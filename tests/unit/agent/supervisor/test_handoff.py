@@ -55,7 +55,7 @@ def test_repeatedly_closed_connections_are_a_refusal(
 
     hanging_up = threading.Thread(target=hang_up)
     hanging_up.start()
-    with pytest.raises(handoff.Refused, match="hands their listeners not over"):
+    with pytest.raises(handoff.Refused, match="does not hand over their listeners"):
         handoff.take(str(prefix), set())
     listening.shutdown(socket.SHUT_RDWR)
     hanging_up.join()
