@@ -87,7 +87,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
             registration.carry_out(plan)
     except (EngineError, OSError) as error:
         output.fail(error)
-    wrong = [*plan.notes, *(_left(where, handler) if plan.nothing else ())]
+    wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
     _print(_document(plan, handler, wrong, dry_run=dry_run, added=False), plan, as_json=as_json)
     _end(wrong=bool(wrong))
 
@@ -160,7 +160,7 @@ def _document(
         "handler": handler,
         "path": str(where.bin_dir / handler),
         "dry_run": dry_run,
-        "nothing": ("already there" if added else "not registered") if plan.nothing else None,
+        "nothing": ("already there" if added else "not registered") if plan.is_empty else None,
         "changed": [str(change.path) for change in plan.changes],
         "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
         "diff": "".join(map(diff, plan.changes)),
@@ -191,7 +191,7 @@ def _print(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
     if as_json:
         output.document(document)
         return
-    if plan.nothing:
+    if plan.is_empty:
         output.say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
     elif document["dry_run"]:
         output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))

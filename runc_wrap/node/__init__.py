@@ -1,1 +1,1 @@
-"""This machine: its runtimes and engines, its containers, and whether what was installed works."""
+"""This node: its runtimes and engines, its containers, and whether the installation works."""

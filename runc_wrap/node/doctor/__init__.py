@@ -1,7 +1,7 @@
-"""What `runc-wrapctl doctor` looks at: one module for each check, entered in CHECKS.
+"""The checks of `runc-wrapctl doctor`: one module for each, entered in CHECKS.
 
-A check has a NAME and `find(places)`, which returns Findings: none where all is well. It changes
-nothing, and says for everything that it finds what to do.
+A check has a NAME and `find(places)`, which returns Findings: none if all is well. It changes
+nothing, and every finding says what to do.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ CHECKS = (
 
 
 def run(places: Places) -> list[Finding]:
-    """Return what all checks find, in the order of CHECKS."""
+    """Return the findings of all checks, in the order of CHECKS."""
     return [finding for check in CHECKS for finding in check.find(places)]
 
 
 def names() -> list[str]:
-    """Return what the checks are called."""
+    """Return the names of the checks."""
     return [check.NAME for check in CHECKS]

@@ -1,4 +1,4 @@
-"""Whether an agent answers, and whether the policy in force wants one."""
+"""Whether an agent answers, and whether the policy in force needs one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "agent"
 _SECONDS = 3.0  # the keeper replaces a worker that has hung for two
-_PAUSE = 1.0  # seconds: meanwhile it hangs up on everybody
+_PAUSE = 1.0  # seconds, in which the keeper replaces it and closes all connections
 _RESTART = "see its log, and restart it"
 _START = (
     "systemctl enable --now runc-wrap-agent.socket runc-wrap-agent.service, or without systemd "
@@ -26,7 +26,7 @@ _START = (
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find an agent that does not answer or is not there; only its user can ask."""
+    """Find an agent that does not answer or does not run; only its user can connect."""
     path = places.agent / "decide.sock"
     try:
         answers = _answers(path) or _answers_later(path)
@@ -35,21 +35,21 @@ def find(places: Places) -> Iterator[Finding]:
     except (FileNotFoundError, ConnectionRefusedError):
         yield _without(places, "no agent runs", _START)
     except (TimeoutError, BlockingIOError):  # of a full backlog
-        sentence = f"the agent behind {path} says nothing: each create waits a second for it"
+        sentence = f"the agent behind {path} does not answer: each create waits a second for it"
         yield Finding(NAME, "warning", sentence, _RESTART)
     except OSError as error:
-        why = f"no agent can be asked at {path} ({error.strerror or error})"
-        yield _without(places, why, "install beneath a shorter path, if that is it")
+        why = f"no agent can be reached at {path} ({error.strerror or error})"
+        yield _without(places, why, "install beneath a shorter path, if the path is too long")
     else:
         if not answers:
-            sentence = f"the agent behind {path} hangs up: creates are decided without it"
+            sentence = f"the agent behind {path} closes connections: creates are decided without it"
             yield Finding(NAME, "warning", sentence, _RESTART)
 
 
 def _without(places: Places, why: str, remedy: str) -> Finding:
     cost = f"{why}: each create starts Python and takes some milliseconds longer"
     if "observe" in modes_available.used(places):
-        sentence = f"{cost}, and the mode observe, which is in force, is audit"
+        sentence = f"{cost}, and the mode observe, which is in force, becomes audit"
         return Finding(NAME, "warning", sentence, remedy)
     return Finding(NAME, "note", cost, f"{remedy}; or nothing, since it is optional")
 
@@ -60,7 +60,7 @@ def _answers_later(path: Path) -> bool:
 
 
 def _answers(path: Path) -> bool:
-    """Ask as a launcher does, if nonsense: any answer will do. Raises OSError."""
+    """Send a meaningless request as a launcher would; any answer suffices. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(_SECONDS)
         caller.connect(str(path))

@@ -1,4 +1,4 @@
-"""Whether the agent that is there sees what its evidence comes from."""
+"""Whether the running agent receives anything from the sources of its evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEDY = (
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find an agent to which nothing comes; only root can ask."""
+    """Find an agent that receives nothing; only root can check that."""
     try:
         seen = source_status.read(places.evidence)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""A finding of a check."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 class Finding:
     """One thing that is not as it should be.
 
-    error: containers do not start, or start unconfined. warning: something holds otherwise than
-    its owner thinks. note: good to know.
+    error: containers do not start, or start unconfined. warning: something differs from what the
+    owner expects. note: for information.
     """
 
     check: str

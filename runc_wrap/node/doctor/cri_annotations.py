@@ -1,7 +1,8 @@
-"""Whether containerd lets pods write the annotations that are its CRI plugin's own.
+"""Whether containerd lets pods write the annotations of its CRI plugin.
 
-Of a container it writes them last, of a sandbox not all of them: what a pod's author wrote there
-then stands. We take none of those for the engine's word, but an OCI hook or an NRI plugin may.
+For a container, the plugin writes all of them last. For a sandbox it does not write all, so that
+those from the pod's author stay. runc-wrap trusts none of these, but an OCI hook or an NRI plugin
+may.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find handlers of ours whose patterns pass on what containerd's CRI plugin writes itself."""
+    """Find handlers of ours whose patterns pass on annotations of containerd's CRI plugin."""
     for config in _configs(places):
         document = engine_query.dump(config) or {}
         for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
@@ -44,17 +45,17 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _configs(places: Places) -> list[Path]:
-    """Return containerd's usual configuration, and those that a handler was registered in."""
+    """Return containerd's usual configuration, and those with a registered handler."""
     try:
         states = registration.states(places.engines)
-    except EngineError:  # `engine list` says so
+    except EngineError:  # `engine list` reports it
         states = []
     own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
     return list(dict.fromkeys([containerd_config.CONFIG, *own]))
 
 
 def _is_ours(handler: dict[str, Any], places: Places) -> bool:
-    """Tell whether a handler calls the wrapper, by whatever link."""
+    """Tell whether a handler calls the wrapper, directly or by a link."""
     options = handler.get("options")
     binary = options.get("BinaryName") if isinstance(options, dict) else None
     return bool(binary) and Path(str(binary)).resolve() == places.wrapper.resolve()
@@ -73,17 +74,17 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
     return Finding(
         NAME,
         "warning",
-        f"{config}: {where} have {pattern!r}, which also passes on what containerd writes itself "
-        f"({key}): of its sandbox a pod can then write it as it likes",
+        f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
+        f"itself writes ({key}): a pod can then choose their values for its sandbox",
         f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
     )
 
 
 def matches(pattern: str, key: str) -> bool:
-    """Match as Go's path.Match does, by which containerd selects: * and ? leave out slashes."""
+    """Match like Go's path.Match, which containerd uses: * and ? do not match slashes."""
     try:
         return re.fullmatch(_TOKEN.sub(_translated, pattern), key) is not None
-    except re.error:  # a range that runs backwards; Go takes no key for it
+    except re.error:  # a reversed range, which matches nothing in Go
         return False
 
 

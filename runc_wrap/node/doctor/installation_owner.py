@@ -1,4 +1,4 @@
-"""Whether anybody but root can change what runs as root, or put something else in its place."""
+"""Whether any user except root can change or replace programs that run as root."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ NAME = "ownership"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find what others can change in the installation, and on the way to it."""
+    """Find what others can change in the installation, or in the directories above it."""
     try:
         for path, how in ownership.installation(str(places.prefix)):
             yield Finding(
                 NAME,
                 "error",
-                f"{path} {how}, who could then run programs as the engine",
-                f"make it root's alone (chown root, chmod go-w, setfacl -b {path}), or install "
-                "beneath a directory that is",
+                f"{path} {how}, which lets others run programs as the engine",
+                f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
+                "install beneath a directory of which that is true",
             )
     except OSError as error:
         sentence = f"{error.filename}: {error.strerror}"

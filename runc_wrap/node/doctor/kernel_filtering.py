@@ -1,4 +1,4 @@
-"""Whether the kernel can filter, and whether it would say what a filter denied or let through."""
+"""Whether the kernel can filter, and whether it would log what a filter denies or permits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WANTED_BY = {"audit": "log", "enforce-log": "errno"}
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a kernel without filters, and one whose log lacks what a mode is for."""
+    """Find a kernel without filters, or one that does not log what a mode in force needs."""
     available = features.of_kernel("actions_avail")
     if "errno" not in available:
-        sentence = "this kernel does not say that it can filter (CONFIG_SECCOMP_FILTER)"
+        sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
         yield Finding(NAME, "error", sentence, "boot a kernel with CONFIG_SECCOMP_FILTER=y")
         return
     logged = features.of_kernel("actions_logged")
@@ -33,10 +33,10 @@ def find(places: Places) -> Iterator[Finding]:
                 NAME,
                 "warning",
                 f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
-                f"{_WANTED_BY[mode]}: the kernel logs nothing of it",
+                f"{_WANTED_BY[mode]}: the kernel logs nothing in this mode",
                 f"sysctl -w kernel.seccomp.actions_logged='{words}'",
             )
     if modes_available.used(places) & set(_WANTED_BY):
         for sentence in warnings():
-            if not sentence.startswith("kernel.seccomp.actions_logged"):  # told above, by mode
-                yield Finding(NAME, "warning", sentence, "mend it, or use the mode observe")
+            if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
+                yield Finding(NAME, "warning", sentence, "fix it, or use the mode observe")

@@ -1,4 +1,4 @@
-"""Whether what engines call is there and can be run."""
+"""Whether the launcher, which engines call, exists and can be executed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ NAME = "launcher"
 _SHELL_SCRIPT = (
     b"# What the engine executes where launcher.c could not be compiled"  # launcher.sh, line 1
 )
-_BEGINNING = 16 * 1024  # bytes, in which that line lies however long the prefix is
-_FEW = 200  # characters of a sentence
+_BEGINNING = 16 * 1024  # bytes, which contain that line even with the longest prefix
+_FEW = 200  # characters of a reason
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a launcher that cannot be run, or that is the shell script."""
+    """Find a launcher that cannot be executed, or that is the shell script."""
     path = places.wrapper
     if not os.access(path, os.X_OK) or not path.is_file():
-        sentence = f"{path}, which engines call, is not there or is no program"
+        sentence = f"{path}, which engines call, does not exist or cannot be executed"
         yield Finding(NAME, "error", sentence, "run install.sh again")
         return
     if _is_shell_script(path):
@@ -33,7 +33,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _shell_script(reason: Path) -> Finding:
-    """Return what it costs, and why it is there: the reason, then the compiler's words."""
+    """Return what the script costs, and why it is installed; `reason` holds that and the log."""
     try:
         with reason.open(errors="replace") as file:
             why = file.readline(_FEW).rstrip("\n")
@@ -45,9 +45,9 @@ def _shell_script(reason: Path) -> Finding:
         NAME,
         "note",
         f"the launcher is a shell script, as {why}: it adds 1.6 ms to each call of the runtime, "
-        "exec probes too, where the compiled one adds 0.4 ms, and with musl 0.1 ms (medians of "
-        "1000 calls); and it never asks the agent",
-        f"see the compiler's own words in {reason}, then run install.sh again" if words else remedy,
+        "including exec probes, while the compiled one adds 0.4 ms, and with musl 0.1 ms (medians "
+        "of 1000 calls); and it never asks the agent",
+        f"read the compiler's messages in {reason}, then run install.sh again" if words else remedy,
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def used(places: Places) -> set[str]:
-    """Return them; none without a policy."""
+    """Return the modes; an empty set without a policy."""
     try:
         compiled = policy_file.load(str(places.prefix))
     except Refusal:

@@ -1,4 +1,4 @@
-"""Whether what is in force is still what its sources and this node would compile to."""
+"""Whether the policy in force is still what its sources would compile to on this node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _APPLY = "run runc-wrapctl apply"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find sources that changed, that are broken, and a node that is not what it was."""
+    """Find changed and invalid sources, and changes of the node since the policy was compiled."""
     for change in freshness.changes(places.etc, places.current):
         yield Finding(NAME, "warning", f"{change} since the policy in force was compiled", _APPLY)
     try:
@@ -33,18 +33,19 @@ def find(places: Places) -> Iterator[Finding]:
         remarks = [*compiled.remarks, *compiled_lint.check(compiled, node)]
     except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
         for line in str(error).splitlines():
-            yield Finding(NAME, "error", line, f"mend it, then {_APPLY}; what is in force stays")
+            remedy = f"fix it, then {_APPLY}; until then the policy in force stays"
+            yield Finding(NAME, "error", line, remedy)
         return
     yield from _moved(places, compiled.policy)
     for remark in remarks:
-        yield _told(remark)
+        yield _finding(remark)
 
 
-def _told(remark: str) -> Finding:
+def _finding(remark: str) -> Finding:
     severity, _, text = remark.partition(": ")
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Literal["warning", "note"] = "warning" if severity == "warning" else "note"
-    return Finding(NAME, kind, sentence or text, remedy if sentence else "nothing need be done")
+    return Finding(NAME, kind, sentence or text, remedy if sentence else "do nothing")
 
 
 def _moved(places: Places, fresh: dict[str, Any]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Whether there is a compiled policy, whole, as this release reads it."""
+"""Whether there is a complete compiled policy that this release can read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEDY = "run runc-wrapctl apply"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a policy that no create could read, and profiles that it names and are not there."""
+    """Find a policy that creates cannot read, and profiles that it names but that are missing."""
     prefix = str(places.prefix)
     try:
         compiled = policy_file.load(prefix)
@@ -36,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _reached(compiled: dict[str, Any]) -> set[tuple[str, str]]:
-    """Return (profile, mode) of whatever policy alone, without annotations, can decide."""
+    """Return each (profile, mode) that the policy can decide without annotations."""
     rules = compiled["rules"]
     modes = {ENFORCE, compiled["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
     modes |= {AUDIT} if compiled["privileged"] == AUDIT else set()

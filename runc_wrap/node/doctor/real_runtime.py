@@ -1,4 +1,4 @@
-"""Whether the real runtime is there, and which other ones its name could mean."""
+"""Whether the real runtime is installed, and which others have the same name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NAME = "runtime"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a runtime that is gone or is no runtime, and others of its name."""
+    """Find a runtime that is missing or is not a runtime, and others of its name."""
     try:
         named = policy_file.load(str(places.prefix))["runtime"]
     except Refusal:
-        return  # in-force tells
+        return  # policy_in_force reports it
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
@@ -37,17 +37,17 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(
             NAME,
             "note",
-            f"beside {named['path']} there are {', '.join(others)}",
-            "name the one you mean by its whole path in config.toml, and remove the others",
+            f"besides {named['path']} there are {', '.join(others)}",
+            "name the one to use by its full path in config.toml, and remove the others",
         )
 
 
 def _is_meant(places: Places, used: str) -> bool:
-    """Tell whether the policy's owner wrote this runtime's whole path, by which it was found."""
+    """Tell whether the runtime was found by a full path that the policy's owner wrote."""
     try:
         names = source.read(places.config, places.config_directory).written("runtime") or []
     except (PolicyError, OSError):
-        return False  # sources tells
+        return False  # policy_freshness reports it
     found = next((name for name in names if installed_programs.locate(name)), "")
     return "/" in found and Path(found).resolve() == Path(used).resolve()
 

@@ -1,12 +1,12 @@
 """containerd: the CRI plugin's runtime handlers.
 
-1.x (config version 2): in the main file itself, since an imported file that holds the CRI
-plugin's key replaces the whole section there. As soon as a file defines one handler, the built-in
-`runc` is gone (seen with `containerd config dump` of 1.7), so the first of ours brings `runc`
-along if the owner defines none. 2.x: a drop-in, merged key by key, at the main file's version;
-the main file must import it (containerd 2.2's own default of conf.d is not followed for a
-hand-written file). Built-in handlers stay there. Sources: containerd
-cmd/containerd/server/config/config.go and internal/cri/config; go-toml's handling of maps.
+1.x (config version 2): in the main file itself, since an imported file with the CRI plugin's key
+replaces the whole section. If a file defines any handler, the built-in `runc` no longer exists
+(shown by `containerd config dump` of 1.7), so our first one also adds `runc` if the owner does not
+define it. 2.x: a drop-in, merged key by key, at the main file's version; the main file must import
+it (containerd 2.2's default import of conf.d does not apply to a hand-written file). Built-in
+handlers stay there. Sources: containerd cmd/containerd/server/config/config.go and
+internal/cri/config; go-toml's handling of maps.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _NOT_INHERITED = frozenset(
 
 
 def reload_command() -> str:
-    """Return what has containerd read its configuration again; containers keep running."""
+    """Return the command that makes containerd read its configuration; containers keep running."""
     return "systemctl restart containerd"
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
-    """Put `handlers` into the drafts of `tree`. Facts: {major: 1 | 2}. Return what is wrong."""
+    """Put `handlers` into the drafts of `tree`. Facts: {major: 1 | 2}. Return warnings."""
     if not handlers:
         return []
     _refuse_generated(config, handlers, facts)
@@ -99,8 +99,8 @@ def _whole_file(tree: Tree, path: Path, title: str, body: str) -> None:
     draft = tree.draft(path)
     if draft.text:
         raise EngineError(
-            f"{path} is there, and not as runc-wrapctl wrote it",
-            "a name of our own",
+            f"{path} exists, and not as runc-wrapctl wrote it",
+            "an unused name",
             "move that file away, or choose another --handler",
         )
     draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
@@ -112,7 +112,7 @@ def drop_in(config: Path, handler: Handler) -> Path:
 
 
 def tables(handler: Handler, document: Table, plugin: str) -> str:
-    """Return the handler's tables, repeating what the owner's runc (or default) handler sets."""
+    """Return the handler's tables, with the settings of the owner's runc (or default) handler."""
     base = _base(document, plugin)
     path = [*_runtimes(plugin), handler.name]
     own: Table = {"runtime_type": RUNTIME_TYPE}
@@ -158,7 +158,7 @@ def _check_version(document: Table, where: str, wanted: tuple[int, ...]) -> int:
         f"{where}: config version {version!r}"
         + ("" if "version" in document else " (no `version` line means 1)"),
         f"version {' or '.join(map(str, wanted))}",
-        f"`containerd -c {where} config dump` prints it at the version of the containerd installed",
+        f"`containerd -c {where} config dump` prints it in the installed containerd's version",
     )
 
 
@@ -168,8 +168,8 @@ def _refuse_taken(document: Table, plugin: str, handlers: list[Handler], where: 
         if handler.name in runtimes:
             raise EngineError(
                 f'{where}: a handler "{handler.name}" of which runc-wrapctl has no record',
-                "a name that is free",
-                "another --handler, or take that handler out first",
+                "an unused name",
+                "another --handler, or remove that handler first",
             )
 
 
@@ -182,7 +182,7 @@ def _patterns(config: Path, document: Table) -> list[str]:
 
 
 def _imported(config: Path, document: Table) -> list[tuple[Path, Table]]:
-    """Return the files imported, theirs included, in the order in which containerd reads them."""
+    """Return the imported files, recursively, in the order in which containerd reads them."""
     found: dict[Path, Table] = {}
     pending = [(config, document)]
     while pending:
@@ -202,12 +202,12 @@ def _with_imports(config: Path, document: Table, ours: set[Path]) -> Table:
 
 
 def _refuse_imported(config: Path, document: Table) -> None:
-    """1.x: an imported file that holds the CRI plugin's key replaces the section, ours too."""
+    """Refuse, for 1.x, an imported file with the CRI plugin's key: it would replace our section."""
     for path, found in reversed(_imported(config, document)):
         if {OLD_CRI, "cri"} & set(toml_text.lookup(found, ["plugins"])):
             raise EngineError(
-                f"{config} imports {path}, whose CRI section replaces the whole of {config.name}'s",
-                "one file with the CRI section",
+                f"{config} imports {path}, whose CRI section replaces that of {config.name}",
+                "the CRI section in only one file",
                 f"--config {path}, or move its section into {config} and run this again",
             )
 
@@ -221,16 +221,16 @@ def _disabled(document: Table, where: str) -> list[str]:
 
 
 def _refuse_generated(config: Path, handlers: list[Handler], facts: dict[str, Any]) -> None:
-    """K3s, RKE2 and k0s write config.toml anew at each start, from a template."""
+    """Refuse a config.toml that K3s, RKE2 or k0s generates from a template at each start."""
     owner = next((o for o, folder in GENERATED.items() if config.is_relative_to(folder)), None)
     if owner is None:
         return
     plugin = OLD_CRI if facts["major"] == 1 else NEW_CRI
     body = "\n".join(tables(handler, {}, plugin) for handler in handlers)
     raise EngineError(
-        f"{config} is written anew by {owner} at each start",
-        f"{_template(owner, facts['major'])} to hold:\n{body}",
-        "put this there (and SystemdCgroup as runc has it), then restart it",
+        f"{owner} generates {config} at each start",
+        f"{_template(owner, facts['major'])} to contain:\n{body}",
+        f"add this there (and SystemdCgroup as for runc), then restart {owner}",
     )
 
 
@@ -242,7 +242,7 @@ def _template(owner: str, major: int) -> str:
 
 
 def generated_here(root: Path = Path("/")) -> str | None:
-    """Return the config.toml of the distribution on this node that generates one, if any."""
+    """Return the config.toml that a distribution on this node generates, if any."""
     for folder in GENERATED.values():
         if (root / folder.lstrip("/")).is_dir():
             return f"{folder}/{'containerd.toml' if folder == GENERATED['k0s'] else 'config.toml'}"

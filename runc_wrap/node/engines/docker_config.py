@@ -1,8 +1,7 @@
 """Docker: `runtimes` in daemon.json.
 
-dockerd refuses to start when `--add-runtime` on its command line and `runtimes` in the file are
-both given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-file` judges
-a file.
+dockerd refuses to start if both `--add-runtime` on its command line and `runtimes` in the file are
+given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-file` checks a file.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ CONFIG = Path("/etc/docker/daemon.json")
 
 
 def reload_command() -> str:
-    """Return what has dockerd read its runtimes again, which it does without a restart."""
+    """Return the command that makes dockerd read its runtimes again, without a restart."""
     return "systemctl reload docker"
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
-    """Put `handlers` into the draft of daemon.json. Facts: none. Return what is wrong."""
+    """Put `handlers` into the draft of daemon.json; needs no facts. Return notes: none."""
     del facts
     if not handlers:
         return []
@@ -46,11 +45,13 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
 def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:
     runtimes = document.get("runtimes", {})
     if not isinstance(runtimes, dict):
-        raise EngineError(f"{where}: runtimes is no object", "an object", "correct the file first")
+        raise EngineError(
+            f"{where}: runtimes is not an object", "an object", "correct the file first"
+        )
     for handler in handlers:
         if handler.name in runtimes:
             raise EngineError(
                 f'{where}: a runtime "{handler.name}" of which runc-wrapctl has no record',
-                "a name that is free",
-                "another --handler, or take that runtime out first",
+                "an unused name",
+                "another --handler, or remove that runtime first",
             )

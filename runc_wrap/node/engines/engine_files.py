@@ -14,7 +14,10 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 def read(path: Path) -> str | None:
-    """Return the text of `path`, line ends kept; None if it does not exist. EngineError else."""
+    """Return the text of `path` with its line ends, None if it does not exist.
+
+    Raises EngineError.
+    """
     try:
         data = files.read(path, MAX_BYTES, follows=True)
     except FileNotFoundError:
@@ -25,7 +28,7 @@ def read(path: Path) -> str | None:
         ) from None
     except files.TooLarge:
         raise EngineError(
-            f"{path} is over {MAX_BYTES} bytes", "a configuration file", "--config FILE"
+            f"{path} is larger than {MAX_BYTES} bytes", "a configuration file", "--config FILE"
         ) from None
     except OSError as error:
         raise EngineError(f"{path}: {error.strerror}", "a readable file", "run as root") from error
@@ -36,7 +39,7 @@ def read(path: Path) -> str | None:
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put `text` in place of `path` at once; a crash leaves the old file or the new one."""
+    """Replace `path` by `text` atomically: a crash leaves the old file or the new one."""
     files.replace(path, text.encode(), mode, keeps=True)
 
 

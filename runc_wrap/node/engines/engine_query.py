@@ -1,4 +1,4 @@
-"""Asking the engines themselves: their generation, and whether they know a handler."""
+"""Querying the engines: their versions, and whether they know a handler."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONFIGS = {
 
 
 def major(text: str | None) -> int:
-    """Return containerd's generation, 1 or 2, from its version. EngineError: unknown."""
+    """Return containerd's generation, 1 or 2, from its version. Raises EngineError."""
     found = re.match(r"v?(\d+)\.", text or "")
     if found is None:
         raise EngineError(
-            "containerd's version is not known: no containerd that answers to --version",
+            "containerd's version is unknown: no containerd answers to --version",
             "1.x or 2.x, which are configured differently",
             "--containerd-version 2.1",
         )
@@ -32,14 +32,14 @@ def major(text: str | None) -> int:
 
 
 def facts(engine: str, containerd_version: str | None, prefix: Path) -> dict[str, Any]:
-    """Return what rendering for `engine` depends on: {major} for containerd, {crun} for Podman."""
+    """Return the facts that `render` needs: {major} for containerd, {crun} for Podman."""
     if engine == "containerd":
         return {"major": major(containerd_version or installed_programs.version(engine))}
     return {"crun": installed_programs.runtime_kind(prefix) == "crun"} if engine == "podman" else {}
 
 
 def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
-    """Return whether the engine, asked itself, shows the handler; None: it cannot be asked."""
+    """Return whether the engine itself shows the handler, None if it cannot be queried."""
     if engine == "containerd":
         return _containerd_shows(config, handler)
     if config != CONFIGS[engine]:
@@ -48,7 +48,7 @@ def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
 
 
 def dump(config: Path) -> dict[str, Any] | None:
-    """Return containerd's configuration in force, with all that it imports; None: it says none."""
+    """Return containerd's configuration in force, including imports; None if it prints none."""
     printed = installed_programs.output("containerd", "-c", str(config), "config", "dump")
     try:
         return None if printed is None else tomllib.loads(printed)
@@ -82,8 +82,8 @@ def _docker_shows(handler: Handler) -> bool | None:
 
 
 def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) -> str | None:
-    """Return in one sentence what is wrong with a new registration; None: nothing known."""
-    if not _can_judge(engine, config, facts):
+    """Return one sentence on what is wrong with a new registration, None if nothing is known."""
+    if not _can_check(engine, config, facts):
         return None
     if engine == "docker":
         if installed_programs.output("dockerd", "--validate", f"--config-file={config}") is None:
@@ -94,8 +94,8 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
     return f"{engine} does not show the handler {handler.name} in its configuration in force"
 
 
-def _can_judge(engine: str, config: Path, facts: dict[str, Any]) -> bool:
-    """Return whether the engine is here, of the generation meant, and reads this very file."""
+def _can_check(engine: str, config: Path, facts: dict[str, Any]) -> bool:
+    """Return whether the engine is installed, of the expected generation, and reads this file."""
     if installed_programs.locate(installed_programs.PROGRAMS[engine]) is None:
         return False
     if engine == "containerd":

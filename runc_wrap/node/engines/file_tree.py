@@ -1,8 +1,8 @@
-"""The files of one registration as their owner has them, ready to be rendered anew.
+"""The files of one registration without our parts, ready to be rendered again.
 
-Adding, changing and removing are the same act: take out everything of ours, then put in what the
-handlers that remain need. So the undo is exercised by every command, and no order of adds and
-removes is special.
+Adding, changing and removing are the same operation: remove everything of ours, then insert what
+the remaining handlers need. So every command exercises the undo, and the order of additions and
+removals does not matter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runc_wrap.node.engines.marked_text import Draft, Edit, Member, parts, undo
 
 @dataclass(frozen=True)
 class Change:
-    """One file before and after; None: it does not exist."""
+    """One file's text before and after; None if it does not exist."""
 
     path: Path
     before: str | None
@@ -27,7 +27,7 @@ class Change:
 
 @dataclass
 class Opened:
-    """A file: what it holds now, whether it was there before us, and its draft."""
+    """A file: its text now, whether it existed before our first change, and its draft."""
 
     now: str | None
     existed: bool
@@ -36,13 +36,13 @@ class Opened:
 
 @dataclass
 class Tree:
-    """`records`: per path {existed, versions: [record, ...]}, as `Tree.records_after` made them."""
+    """`records`: {path: {existed, versions: [record, ...]}}, from `Tree.records_after`."""
 
     records: dict[str, dict[str, Any]]
     opened: dict[Path, Opened] = field(default_factory=dict)
 
     def draft(self, path: Path) -> Draft:
-        """Return the draft for `path` (links followed), beginning with its owner's text."""
+        """Return the draft for `path` (links are followed), which begins as its owner's text."""
         path = path.resolve()
         if path not in self.opened:
             self.opened[path] = self._open(path)
@@ -55,17 +55,17 @@ class Tree:
         return Opened(now, existed, Draft(_stripped(now or "", versions, str(path))))
 
     def open_recorded(self) -> None:
-        """Open every file that we wrote to: none may keep a part that is no longer wanted."""
+        """Open every file that we wrote to, so that none keeps a part that is no longer needed."""
         for path in self.records:
             self.draft(Path(path))
 
     def changes(self) -> list[Change]:
-        """Return what differs from what is on disk."""
+        """Return the changes from the files on disk."""
         found = [Change(path, each.now, _after(each)) for path, each in self.opened.items()]
         return [change for change in found if change.before != change.after]
 
     def records_after(self) -> dict[str, dict[str, Any]]:
-        """Return the records of what the files hold once `changes` are made."""
+        """Return the records of the files after `changes` are made."""
         return {
             str(path): {"existed": each.existed, "versions": [each.draft.record()]}
             for path, each in self.opened.items()
@@ -79,7 +79,7 @@ def _after(each: Opened) -> str | None:
 
 
 def _stripped(text: str, versions: list[dict[str, Any]], where: str) -> str:
-    """Return `text` without the first of `versions` that fits: two, if a command was cut short."""
+    """Return `text` without the first of `versions` that fits; an interrupted command left two."""
     refusal: EngineError | None = None
     for version in versions:
         try:

@@ -1,4 +1,4 @@
-"""What is registered: a handler's name, the path behind it, and the errors of this package."""
+"""A registered handler: its name and path; and the errors of this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class EngineError(Exception):
-    """It could not be done, nothing was changed: what was found, wanted, and what to try."""
+    """The command failed and changed nothing: what was found, what was wanted, what to try."""
 
     def __init__(self, found: str, wanted: str, advice: str) -> None:
         super().__init__(f"{found}; wanted {wanted}; try: {advice}")
@@ -24,7 +24,7 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Handler:
-    """One registration. `path` is absolute; `default`: the engine uses it when none is named."""
+    """One registration. `path` is absolute; `default`: the engine uses it if none is named."""
 
     name: str
     path: str
@@ -32,11 +32,11 @@ class Handler:
 
 
 def check_name(name: str) -> str:
-    """Return `name`, a label (RFC 1123) as RuntimeClass wants it; EngineError if it is not."""
+    """Return `name` if it is a label (RFC 1123), as RuntimeClass requires. Raises EngineError."""
     if name in RESERVED:
         raise EngineError(
-            f'handler name "{name}" is the real runtime\'s own',
-            "a name of its own",
+            f'handler name "{name}" is the real runtime\'s',
+            "a different name",
             f"--handler {DEFAULT_NAME}",
         )
     if not _LABEL.fullmatch(name):

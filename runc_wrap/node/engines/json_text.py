@@ -1,7 +1,7 @@
-"""Changing one member of a JSON file by its text: all else keeps its bytes and order.
+"""Changing one member of a JSON file in its text: the rest keeps its bytes and order.
 
-Undoing tries the text first (byte for byte) and, where the owner reformatted the file since, the
-member itself.
+Undoing first tries the exact text and, if the owner has reformatted the file since, the member
+itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INDENT = re.compile(r"\n([ \t]+)\"")
 
 @dataclass(frozen=True)
 class Span:
-    """Where a member stands: text[start:end] is `"key": value`, text[value:end] its value."""
+    """The place of a member: text[start:end] is `"key": value`, text[value:end] its value."""
 
     key: str
     start: int
@@ -33,7 +33,7 @@ class Span:
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Return the object, or raise EngineError: not JSON, not an object, or a key given twice."""
+    """Return the object. Raises EngineError if the text is not one, or has a key twice."""
     try:
         document = json.loads(
             text, object_pairs_hook=unique_members, parse_constant=refuse_constant
@@ -46,7 +46,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def members(text: str, start: int) -> list[Span]:
-    """Return the members of the object that opens at text[start]; the text is known to be valid."""
+    """Return the members of the object that opens at text[start]; `text` must be valid JSON."""
     spans, at, decoder = [], _skip(text, start + 1), json.JSONDecoder()
     while text[at] != "}":
         key, colon = decoder.raw_decode(text, at)
@@ -64,7 +64,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def find(text: str, keys: Sequence[str]) -> tuple[int, Span | None]:
-    """Return where the object holding keys[-1] opens (-1: nowhere), and that member or None."""
+    """Return where the object of keys[-1] opens (-1 if missing), and that member or None."""
     opens = _skip(text, 0)
     for depth, key in enumerate(keys):
         span = next((span for span in members(text, opens) if span.key == key), None)
@@ -75,7 +75,7 @@ def find(text: str, keys: Sequence[str]) -> tuple[int, Span | None]:
 
 
 def set_member(draft: Draft, keys: Sequence[str], value: object) -> None:
-    """Set the member at `keys` (its parents exist); a new one comes first in its object."""
+    """Set the member at `keys`, whose parents exist; a new member comes first in its object."""
     opens, span = find(draft.text, keys)
     new = json.dumps(value, indent=_indent(draft.text))
     new = new.replace("\n", "\n" + (_indent(draft.text) or "") * len(keys))
@@ -108,7 +108,7 @@ def _indent(text: str) -> str | None:
 
 
 def strip(text: str, edits: list[Edit], ours: list[Member], where: str) -> str:
-    """Return `text` without our members, or raise EngineError if one was changed since."""
+    """Return `text` without our members. Raises EngineError if one has been changed since."""
     parse(text, where)
     wanted = text
     for member in reversed(ours):
@@ -140,7 +140,7 @@ def _without(text: str, member: Member, where: str) -> str:
     if span is None:
         return text
     found, ours = json.loads(text[span.value : span.end]), json.loads(member.new)
-    if ours == {} and found != {}:  # our object, in which the owner keeps something now
+    if ours == {} and found != {}:  # our object, to which the owner has added members
         return text
     if found != ours:
         name = ".".join(member.keys)
@@ -160,7 +160,7 @@ def _parents(text: str, keys: Sequence[str]) -> bool:
 
 
 def _cut(text: str, keys: Sequence[str]) -> str:
-    """Return `text` without the member and the one comma that goes with it."""
+    """Return `text` without the member and its comma."""
     opens, span = find(text, keys)
     if span is None:
         return text

@@ -1,8 +1,8 @@
-"""A file's text, what we put into it, and taking exactly that out again.
+"""A file's text, our insertions in it, and removing exactly these.
 
-An `Edit` is one replacement (`old` is empty for an insertion). Edits are undone last first, each
-at the offset where it was made, so an untouched file comes back byte for byte; elsewhere in a
-changed file by its text, which must then occur once.
+An `Edit` is one replacement (`old` is empty for an insertion). Edits are undone in reverse order,
+each at its offset, so that an unchanged file is restored byte for byte. In a changed file an edit
+is found by its text, which must then occur once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Kind = Literal["text", "tables", "base", "whole"]
 
 @dataclass(frozen=True)
 class Edit:
-    """`new` stands where `old` stood, at `offset`. No `mark` in the text: its owner took it out.
+    """`new` replaces `old` at `offset`. If the text lacks `mark`, its owner removed the edit.
 
-    `kind` tables: `new` is whole TOML tables. base: what a file we created begins with; it stays
-    once the file holds anything of its owner's. whole: a file of our own, nobody else's.
+    `kind` tables: `new` is whole TOML tables. base: the beginning of a file that we created, which
+    stays once the file has text of its owner's. whole: a file that is entirely ours.
     """
 
     offset: int
@@ -32,7 +32,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Member:
-    """A JSON member that we set: its keys, its value's text and that of the one before."""
+    """A JSON member that we set: its keys, its value's text and that of its former value."""
 
     keys: tuple[str, ...]
     new: str
@@ -41,23 +41,23 @@ class Member:
 
 @dataclass
 class Draft:
-    """The owner's text on its way to ours: `text` as it is now, and what we did to it."""
+    """A file's text while we change it, and our changes so far."""
 
     text: str
     edits: list[Edit] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
 
     def replace(self, start: int, end: int, new: str, mark: str, kind: Kind = "text") -> None:
-        """Put `new` in place of text[start:end] and remember it."""
+        """Replace text[start:end] by `new` and record that."""
         self.edits.append(Edit(start, self.text[start:end], new, mark, kind))
         self.text = self.text[:start] + new + self.text[end:]
 
     def begin(self, base: str) -> None:
-        """Begin a file that holds nothing (white space at most) with `base`."""
+        """Begin an empty file, which may have white space, with `base`."""
         self.replace(0, len(self.text), base, base, "base")
 
     def record(self) -> dict[str, Any]:
-        """Return what `parts` reads back."""
+        """Return the edits and members in the form that `parts` reads."""
         edits = [asdict(edit) for edit in self.edits]
         return {
             "edits": edits,
@@ -72,7 +72,7 @@ def parts(record: dict[str, Any]) -> tuple[list[Edit], list[Member]]:
 
 
 def undo(text: str, edit: Edit, where: str) -> str:
-    """Return `text` without `edit`, or raise EngineError when our part was changed since."""
+    """Return `text` without `edit`. Raises EngineError if our part has been changed since."""
     if edit.kind == "base" and text != edit.new:
         return text
     if edit.kind == "whole" and text != edit.new and edit.mark in text:
@@ -97,9 +97,9 @@ def _near(text: str, mark: str) -> str:
 
 
 def changed(where: str, ours: str, found: str) -> EngineError:
-    """Return the error for a part of ours that somebody edited."""
+    """Return the error for a part of ours that was edited."""
     return EngineError(
-        f"{where}: what runc-wrapctl wrote there was changed since, to:\n{found.strip()}\n",
-        f"it as it was written:\n{ours.strip()}\n",
-        "put it back as it was, or take the whole of it out, then run this again",
+        f"{where}: the text that runc-wrapctl wrote was changed since, to:\n{found.strip()}\n",
+        f"the text as it was written:\n{ours.strip()}\n",
+        "restore it, or remove all of it, then run this again",
     )

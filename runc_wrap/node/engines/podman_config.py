@@ -1,10 +1,10 @@
-"""Podman: a drop-in of containers.conf.d per handler.
+"""Podman: a drop-in in containers.conf.d for each handler.
 
-`runtime_supports_json` and `runtime_supports_nocgroup` replace the list before them
-(`{append=true}` is newer than Podman 4.x), so each drop-in repeats the list in force and adds
-ours. The key is read as `runtime_supports_nocgroup`; the plural of the manual is ignored (seen
-with Podman 5.4: `podman create --cgroups=disabled` refuses the runtime with the one and takes it
-with the other). Source: containers/common pkg/config (config.go, default.go).
+`runtime_supports_json` and `runtime_supports_nocgroup` replace earlier lists (`{append=true}` is
+newer than Podman 4.x), so each drop-in repeats the list in force and adds our handlers. Podman
+reads the key `runtime_supports_nocgroup` and ignores the plural of its manual (tried with 5.4:
+`podman create --cgroups=disabled` accepts the runtime only with the former). Source:
+containers/common pkg/config (config.go, default.go).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ BUILT_IN = {
 
 
 def reload_command() -> str:
-    """Return what has Podman read it: the next command does; only its API service is long-lived."""
+    """Return the command that makes Podman read it; only its API service needs one."""
     return "nothing to restart (the API service: systemctl restart podman.service)"
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
-    """Put `handlers` into the drafts of `tree`. Facts: {crun: bool}: who works behind us."""
+    """Put `handlers` into the drafts of `tree`. Facts: {crun: whether it is the real runtime}."""
     ours = {drop_in(config, handler) for handler in handlers}
     ours |= {Path(path) for path in tree.records}
     engines = _in_force(config, ours) if handlers else []
@@ -52,8 +52,8 @@ def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
     draft, title = tree.draft(path), f"runc-wrap: runtime {handler.name}"
     if draft.text:
         raise EngineError(
-            f"{path} is there, and not as runc-wrapctl wrote it",
-            "a name of our own",
+            f"{path} exists, and not as runc-wrapctl wrote it",
+            "an unused name",
             "move that file away, or choose another --handler",
         )
     engine = ({"runtime": handler.name} if handler.default else {}) | lists
@@ -73,16 +73,16 @@ def _with(listed: list[str], ours: list[str]) -> list[str]:
 
 
 def _list(engines: list[Table], name: str) -> list[str]:
-    """Return the list in force: a file's replaces the one before, or is appended if told so.
+    """Return the list in force: each file's list replaces the one before, or is appended to it.
 
-    `{append = true}` holds for the files that follow as well, until one says false.
+    `{append = true}` also applies to later files, until one has `{append = false}`.
     """
     result, appending = BUILT_IN[name], False
     for found in (engine.get(name) for engine in engines):
         if isinstance(found, list):
             words = [each for each in found if isinstance(each, str)]
-            told = [each["append"] for each in found if isinstance(each, dict) and "append" in each]
-            appending = bool(told[-1]) if told else appending
+            flags = [one["append"] for one in found if isinstance(one, dict) and "append" in one]
+            appending = bool(flags[-1]) if flags else appending
             result = _with(result, words) if appending else words
     return result
 
@@ -101,6 +101,6 @@ def _refuse_taken(engines: list[Table], handler: Handler, config: Path) -> None:
     if any(handler.name in toml_text.lookup(engine, ["runtimes"]) for engine in engines):
         raise EngineError(
             f'{config} or its drop-ins: a runtime "{handler.name}" that is not ours',
-            "a name that is free",
-            "another --handler, or take that runtime out first",
+            "an unused name",
+            "another --handler, or remove that runtime first",
         )

@@ -1,9 +1,9 @@
-"""Registering a handler with an engine and taking it out: a plan first, then the act.
+"""Registering a handler with an engine and removing it: first a plan, then its execution.
 
-What the undo needs lies in the state directory: per engine and configuration the handlers, our
-own text in each file (never the owner's beyond what we replaced), and the directories we made.
-Written before the files are touched, and again after, so that a command cut short can be run
-again.
+The state directory holds what the undo needs, for each engine and configuration: the handlers, our
+own text in each file (of the owner's only what we replaced), and the directories that we made. It
+is written before the files are changed, and again afterwards, so that an interrupted command can be
+run again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Where:
-    """One engine's one configuration, and our own directories: bin (the wrapper) and state."""
+    """One configuration of one engine, and our own directories: bin (the wrapper) and state."""
 
     engine: str
     config: Path
@@ -37,14 +37,14 @@ class Where:
 
     @property
     def state_file(self) -> Path:
-        """Where this registration's state is kept."""
+        """The file with this registration's state."""
         digest = hashlib.sha256(os.fsencode(self.config)).hexdigest()[:12]
         return self.state_dir / f"{self.engine}-{digest}.json"
 
 
 @dataclass
 class Plan:
-    """What a command will do. `changes` and `link_*` empty: nothing is left to do."""
+    """What a command will do; with no `changes` and `link_*`, nothing is left to do."""
 
     where: Where
     changes: list[Change]
@@ -55,8 +55,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def nothing(self) -> bool:
-        """Whether all is as wanted already."""
+    def is_empty(self) -> bool:
+        """Tell whether nothing needs to be done."""
         return not (self.changes or self.link_new or self.link_gone or self.before != self.after)
 
 
@@ -74,7 +74,7 @@ def _load(path: Path) -> dict[str, Any]:
         known = state["format"] == FORMAT
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(
-            f"{path}: {error!r}", "our own state", "restore it from a backup"
+            f"{path}: {error!r}", "a registration's state", "restore it from a backup"
         ) from error
     if not known:
         raise EngineError(
@@ -89,7 +89,7 @@ def handlers_of(state: dict[str, Any]) -> list[Handler]:
 
 
 def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = False) -> Plan:
-    """Plan the registration of handler `name`. EngineError: it cannot be done, and why."""
+    """Plan the registration of handler `name`. Raises EngineError if it is impossible."""
     state = _load(where.state_file)
     link = _link_wanted(where.bin_dir, name)
     old = {handler.name: handler for handler in handlers_of(state)}
@@ -103,7 +103,7 @@ def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = 
 
 
 def plan_remove(where: Where, name: str) -> Plan:
-    """Plan taking handler `name` out. Not registered: a plan with nothing to do."""
+    """Plan the removal of handler `name`; if it is not registered, return an empty plan."""
     state = _load(where.state_file)
     rest = [handler for handler in handlers_of(state) if handler.name != name]
     if len(rest) == len(state["handlers"]):
@@ -132,16 +132,18 @@ def _plan(
 
 
 def _link_wanted(bin_dir: Path, name: str) -> Path | None:
-    """Return the link to make for `name`, None if it is there. EngineError: another file is."""
+    """Return the link to make for `name`, None if it exists. Raises EngineError for other files."""
     if not (bin_dir / DEFAULT_NAME).exists():
         raise EngineError(
-            f"{bin_dir / DEFAULT_NAME} is not there", "the installed runtime", "install.sh"
+            f"{bin_dir / DEFAULT_NAME} does not exist", "the installed runtime", "install.sh"
         )
     link = bin_dir / name
     if name == DEFAULT_NAME or _our_link(link):
         return None
     if link.is_symlink() or link.exists():
-        raise EngineError(f"{link} is there", f"a link to {DEFAULT_NAME}", "another --handler")
+        raise EngineError(
+            f"{link} exists already", f"a link to {DEFAULT_NAME}", "another --handler"
+        )
     return link
 
 
@@ -155,13 +157,17 @@ def _used_elsewhere(where: Where, name: str) -> bool:
 
 
 def carry_out(plan: Plan) -> None:
-    """Do what the plan says, all of it or, on OSError or EngineError, nothing."""
-    if plan.nothing:
+    """Execute the plan completely or, on OSError or EngineError, not at all."""
+    if plan.is_empty:
         return
     plan.where.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(plan.where.state_dir.parent, "engines"):
         if _load(plan.where.state_file) != plan.before:
-            raise EngineError("another runc-wrapctl was faster", "no other", "run this again")
+            raise EngineError(
+                "another runc-wrapctl changed this registration meanwhile",
+                "no other at the same time",
+                "run this again",
+            )
         _write_all(plan)
         if plan.link_gone:
             plan.link_gone.unlink(missing_ok=True)
@@ -173,7 +179,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 def _both(plan: Plan) -> dict[str, Any]:
-    """Return the state in which each file may hold what it held or what it shall hold."""
+    """Return the state in which each file may have its old or its new content."""
     both = {**plan.after, "files": dict(plan.after["files"])}
     for path, old in plan.before["files"].items():
         new = plan.after["files"].get(path, {"versions": []})
@@ -216,7 +222,7 @@ def _roll_back(plan: Plan, begun: list[Change]) -> None:
 
 def _check(change: Change) -> None:
     if engine_files.read(change.path) != change.before:
-        raise EngineError(f"{change.path} changed just now", "it at rest", "run this again")
+        raise EngineError(f"{change.path} changed meanwhile", "an unchanged file", "run this again")
 
 
 def _put(path: Path, text: str | None) -> None:
@@ -229,7 +235,7 @@ def _put(path: Path, text: str | None) -> None:
 
 def _drop_dirs(made: list[str]) -> None:
     for path in reversed(made):
-        with contextlib.suppress(OSError):  # not empty, or gone: not ours to take
+        with contextlib.suppress(OSError):  # not empty, or removed by others: not ours to remove
             Path(path).rmdir()
 
 

@@ -1,9 +1,8 @@
-"""Changing TOML by its text, each change proved by parsing the result.
+"""Changing TOML in its text, each change verified by parsing the result.
 
-The owner's text is never serialised again: a change is an insertion at a place that looks right,
-kept only if the whole file then parses to exactly the wanted document. A library that edits TOML
-losslessly (tomlkit) would find the places for us; it would not tell which bytes are ours, which
-the undo needs.
+The owner's text is never serialised again: a change is an insertion at a likely place, kept only if
+the whole file then parses to exactly the wanted document. A library that edits TOML losslessly
+(tomlkit) would find the places; but it would not record which bytes are ours, which the undo needs.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _HEADER = re.compile(r"^[ \t]*\[[^\n]*(?:\n|\Z)", re.MULTILINE)
 
 
 def parse(text: str, where: str) -> Table:
-    """Return the document, or raise EngineError naming the file `where`."""
+    """Return the document. Raises EngineError, which names the file `where`."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -47,7 +46,7 @@ def value(item: object) -> str:
 
 
 def key(name: str) -> str:
-    """Return `name` as a TOML key, quoted if need be."""
+    """Return `name` as a TOML key, quoted if necessary."""
     return name if _BARE.fullmatch(name) else value(name)
 
 
@@ -59,7 +58,7 @@ def table(path: Sequence[str], settings: Table) -> str:
 
 
 def block(title: str, body: str) -> str:
-    """Return `body` between the marks by which a reader, and `remove`, knows it as ours."""
+    """Return `body` between the marks by which a reader, and `remove`, recognizes it as ours."""
     begin = f"# BEGIN {title}, written by `runc-wrapctl engine add`, taken out by `engine remove`\n"
     return begin + body + f"# END {title}\n"
 
@@ -83,22 +82,22 @@ def merged(base: Table, over: Table) -> Table:
 
 
 def append(draft: Draft, title: str, body: str, where: str) -> None:
-    """Append the tables in `body` as a marked block; EngineError if the file forbids it."""
+    """Append the tables in `body` as a marked block. Raises EngineError if that is impossible."""
     glue = "" if not draft.text else "\n" if draft.text.endswith("\n") else "\n\n"
     new = glue + block(title, body)
     wanted = merged(parse(draft.text, where), tomllib.loads(body))
     if not _gives(draft.text + new, wanted):
         raise EngineError(
-            f"{where}: its tables are written inline or closed, so none can be added behind them",
-            "tables written under [headers]",
-            f"put this in by hand:\n{body}",
+            f"{where}: its tables are inline or complete, so that none can be appended",
+            "tables under [headers]",
+            f"add this by hand:\n{body}",
         )
     end = len(draft.text)
     draft.replace(end, end, new, f"# BEGIN {title},", "tables")
 
 
 def add_import(draft: Draft, pattern: str, where: str) -> None:
-    """Have the root key `imports` list `pattern` too."""
+    """Add `pattern` to the list of the root key `imports`."""
     wanted = parse(draft.text, where)
     listed = wanted.get("imports", [])
     wanted["imports"] = [pattern, *(listed if isinstance(listed, list) else [listed])]
@@ -107,14 +106,14 @@ def add_import(draft: Draft, pattern: str, where: str) -> None:
     candidates.append((0, 0, f"imports = [{value(pattern)}]\n"))
     if not _first_good(draft, candidates, wanted, value(pattern)):
         raise EngineError(
-            f"{where}: no `imports = [` that can be added to",
+            f"{where}: no `imports = [` to which a pattern can be added",
             f"imports to list {pattern}",
             f"add {value(pattern)} to imports by hand, then run this again",
         )
 
 
 def set_value(draft: Draft, path: Sequence[str], name: str, item: str, where: str) -> None:
-    """Set `name` in the table at `path`: over the line that sets it, or as a new one."""
+    """Set `name` in the table at `path`: replace the line that sets it, or add a new one."""
     wanted = deepcopy(parse(draft.text, where))
     inner: Table = {name: item}
     for part in reversed(path):
@@ -128,7 +127,7 @@ def set_value(draft: Draft, path: Sequence[str], name: str, item: str, where: st
         raise EngineError(
             f"{where}: no place found to set {name}",
             f"{name} = {value(item)} in [{'.'.join(key(part) for part in path)}]",
-            "set it by hand, and leave --default out",
+            "set it by hand, and omit --default",
         )
 
 
@@ -161,7 +160,7 @@ def _gives(text: str, wanted: Table) -> bool:
 
 
 def check_undone(before: str, after: str, edit: Edit, where: str) -> None:
-    """Raise EngineError if taking `edit` out moved an owner's setting to another table."""
+    """Raise EngineError if removing `edit` moved an owner's setting to another table."""
     if edit.kind != "tables" or before == after:
         return
     if merged(parse(after, where), tomllib.loads(edit.new)) != parse(before, where):

@@ -119,12 +119,12 @@ def test_an_agent_that_does_not_answer_is_reported(
     _well(node)
     monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._PAUSE", 0.05)
     with _answering(node, b"", b""):
-        assert "hangs up" in node.ctl("doctor").stdout
+        assert "closes connections" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
         assert node.ctl("doctor").stdout == "10 checks, 0 findings\n"
     monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._SECONDS", 0.05)
     with _listening(node):
-        assert "says nothing" in node.ctl("doctor").stdout
+        assert "does not answer" in node.ctl("doctor").stdout
 
 
 def test_an_agent_that_cannot_exist_is_only_a_note(
@@ -148,7 +148,7 @@ def test_newer_and_broken_sources_are_reported(node: Node) -> None:
     assert changed["sentence"] == "config.toml is new since the policy in force was compiled"
     assert changed["remedy"] == "run runc-wrapctl apply"
     assert broken["sentence"].startswith(f"{node.places.config}:1: on_error is 'no'")
-    assert "what is in force stays" in broken["remedy"]
+    assert "the policy in force stays" in broken["remedy"]
 
 
 def test_an_upgraded_engine_or_runtime_is_reported(node: Node) -> None:
@@ -170,7 +170,7 @@ def test_other_runtimes_are_a_note_unless_the_config_has_the_full_path(
     used = node.programs / "runc"
     node.configure(f'runtime = ["{used if is_whole else "runc"}"]\n')
     said = [each["sentence"] for each in _findings(_well(node)) if each["check"] == "runtime"]
-    assert said == ([] if is_whole else [f"beside {used} there are {other / 'runc'}"])
+    assert said == ([] if is_whole else [f"besides {used} there are {other / 'runc'}"])
 
 
 def test_a_missing_runtime_is_an_error(node: Node) -> None:
@@ -194,14 +194,14 @@ def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("ownership", "error")
     assert f"{wrapper} can be written by everybody (mode 0777)" in found["sentence"]
-    assert "who could then run programs as the engine" in found["sentence"]
+    assert "which lets others run programs as the engine" in found["sentence"]
     assert "chmod go-w" in found["remedy"]
 
 
 NOT_BUILT = [
     ("", "as it could not be compiled:", "install a C compiler"),
     ("there is no C compiler (cc or gcc)\n", "as there is no C compiler (cc or gcc):", "install"),
-    ("cc failed\nlog.c: error\n", "as cc failed:", "see the compiler's own words in "),
+    ("cc failed\nlog.c: error\n", "as cc failed:", "read the compiler's messages in "),
 ]
 
 

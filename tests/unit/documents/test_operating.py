@@ -144,6 +144,6 @@ def test_messages_are_found_at_all() -> None:
     said = _said()
     assert "config.json is not a JSON object." in said
     assert "it was called without a name." in said
-    assert f"no agent can be asked at {VARIES} ({VARIES})" not in said  # a helper's argument
+    assert f"no agent can be reached at {VARIES} ({VARIES})" not in said  # a helper's argument
     assert len(said) > 70
     assert len(_rows()) > 70

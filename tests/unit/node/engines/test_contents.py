@@ -96,7 +96,7 @@ def test_containerd_2_that_already_imports_conf_d_is_not_changed(
         ("version = 3\n", 1, "config version 3; wanted version 2"),
         ("version =\n", 1, "wanted valid TOML"),
         (f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n", 1, "has no record"),
-        (f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n", 1, "put this in by hand"),
+        (f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n", 1, "add this by hand"),
     ],
 )
 def test_a_containerd_config_that_cannot_be_added_to_is_refused(

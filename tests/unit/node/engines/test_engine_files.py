@@ -154,7 +154,7 @@ def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -
     write(where.config, "{}")
     plan = registration.plan_add(where, "runc-wrap", {})
     where.config.write_text('{"theirs": 1}')
-    with pytest.raises(EngineError, match="changed just now"):
+    with pytest.raises(EngineError, match="changed meanwhile"):
         registration.carry_out(plan)
     assert json.loads(where.config.read_text()) == {"theirs": 1}
 

@@ -84,7 +84,7 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
         write(where.config, text)
     add(where, "x", default=True)
     once = snapshot(tmp_path)
-    assert registration.plan_add(where, "x", FACTS[engine]).nothing
+    assert registration.plan_add(where, "x", FACTS[engine]).is_empty
     add(where, "x")
     assert snapshot(tmp_path) == once
 
