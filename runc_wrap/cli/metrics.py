@@ -35,7 +35,7 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
             f"{textfile} does not end in .prom, so node_exporter would not read it; rename it"
         )
     asked = agent_flush.ask(places)
-    if asked.why and not asked.is_nobody:
+    if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     try:
         text = prometheus_text.exposition(node_metrics.gather(places))

@@ -134,16 +134,16 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
     found: dict[int, Read] = {}
     begun: int | None = None
     while not tracer.is_over and (left := deadline - time.monotonic()) > 0:
-        before = tracer.heard  # bytes, of incomplete lines as well
-        results = tracer.hear_within(left if begun is None else min(left, _HELD))
-        if tracer.heard == before and begun is not None:
+        before = tracer.received  # bytes, of incomplete lines as well
+        results = tracer.read_within(left if begun is None else min(left, _HELD))
+        if tracer.received == before and begun is not None:
             found[begun] = _unstopped(begun)
             break
         for pid, what in results:
             begun = (pid or None) if what is None else None
             if what is not None:
                 found[pid] = _value(what)
-    tracer.leave()
+    tracer.end()
     return found, begun
 
 

@@ -1,9 +1,9 @@
-"""Work that somebody else can make wait: done by processes of their own, until a deadline.
+"""Work that another user can delay, done by child processes with a deadline.
 
-What reads another user's files may wait for that user's file system (FUSE), and the kernel then
-keeps it from ending even by SIGKILL. So it is a process that nobody waits for, with nothing of ours
-open: neither a terminal nor a pipe that whoever called us reads to its end. It runs as that user,
-and so sees nothing that the user does not; who changes his uid is not for others to trace or dump.
+A process that reads another user's files may wait for that user's file system (FUSE), in a state in
+which even SIGKILL does not end it. So this is a child that we need not wait for, with none of our
+files open: neither a terminal nor a pipe that our caller reads until its end. It runs as that user,
+and so can read only what the user can; since it changed its uid, others cannot trace or dump it.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_LARGEST = 64 << 20  # bytes of what one process tells
-_ENDING_BY_ITSELF = 2.0  # seconds for one that has said all; its files may be a user's own
-_ENDING = 0.2  # seconds for one that was killed to be gone
-_NOBODYS = 65534  # a group that owns nothing
-_DONE, _NOT_OURS = 0, 77
+_LARGEST = 64 << 20  # bytes of one process' output
+_ENDING_BY_ITSELF = 2.0  # seconds after the end of its output; its files may be a user's
+_ENDING = 0.2  # seconds to end after SIGKILL
+_NOGROUP = 65534  # a group that owns nothing
+_DONE, _NOT_PERMITTED = 0, 77
 
 
 @dataclass(slots=True)
-class Told:
-    """What one process told, each a JSON value; `is_whole` says that it came to its end.
+class Output:
+    """One process' output, a list of JSON values; `is_complete`: it finished its work.
 
-    `is_ours` is False where we may not become that user.
+    `is_permitted` is False if we may not become that user.
     """
 
     values: list[Any] = field(default_factory=list)
-    is_whole: bool = False
-    is_ours: bool = True
+    is_complete: bool = False
+    is_permitted: bool = True
 
 
-def run(work: Mapping[int, Callable[[], Iterable[Any]]], seconds: float) -> dict[int, Told]:
-    """Do the work of each user in a process of that user's, all at once and with one deadline.
+def run(work: Mapping[int, Callable[[], Iterable[Any]]], seconds: float) -> dict[int, Output]:
+    """Do each user's work in a process of that user, all in parallel and with one deadline.
 
-    What a piece of work yields are JSON values; it may import nothing.
+    Work yields JSON values; it may import nothing.
     """
     processes = [Process(uid, what) for uid, what in work.items()]
-    told = {one.uid: Told() for one in processes}
+    outputs = {one.uid: Output() for one in processes}
     deadline = time.monotonic() + seconds
     waiting = {one.fd: one for one in processes}
     poll = select.poll()
@@ -53,44 +53,44 @@ def run(work: Mapping[int, Callable[[], Iterable[Any]]], seconds: float) -> dict
     while waiting and (left := deadline - time.monotonic()) > 0:
         for fd, _ in poll.poll(left * 1000):
             one = waiting[fd]
-            told[one.uid].values += one.hear()
-            if one.is_over or one.heard > _LARGEST:
+            outputs[one.uid].values += one.read()
+            if one.is_over or one.received > _LARGEST:
                 poll.unregister(fd)
                 del waiting[fd]
     for one in processes:
-        code = one.leave()
-        told[one.uid].is_whole, told[one.uid].is_ours = code == _DONE, code != _NOT_OURS
-    return told
+        code, output = one.end(), outputs[one.uid]
+        output.is_complete, output.is_permitted = code == _DONE, code != _NOT_PERMITTED
+    return outputs
 
 
 class Process:
-    """One of a user's; `is_over` says that nothing more is to be heard."""
+    """A process of a user; `is_over`: its output has ended; `received`: bytes of it so far."""
 
     def __init__(self, uid: int, work: Callable[[], Iterable[Any]]) -> None:
-        self.uid, self.is_over, self.heard = uid, False, 0
+        self.uid, self.is_over, self.received = uid, False, 0
         self._rest = b""
         self.fd, writer = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
         if not self.pid:
-            _be(uid, work, writer)
+            _run_as(uid, work, writer)
         os.close(writer)
 
-    def hear(self) -> list[Any]:
-        """Return what it has told; wait for that."""
+    def read(self) -> list[Any]:
+        """Wait for output; return its values."""
         part = os.read(self.fd, 1 << 20)
-        self.heard += len(part)
+        self.received += len(part)
         self.is_over = not part
         *lines, self._rest = (self._rest + part).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def hear_within(self, seconds: float) -> list[Any]:
-        """Return what it tells, nothing if that takes longer."""
+    def read_within(self, seconds: float) -> list[Any]:
+        """Return its values, [] if there are none in time."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        return self.hear() if poll.poll(max(seconds, 0) * 1000) else []
+        return self.read() if poll.poll(max(seconds, 0) * 1000) else []
 
-    def leave(self) -> int | None:
-        """Return how it ended; None for one that went on: it is killed, and may never end."""
+    def end(self) -> int | None:
+        """Return its exit status; kill it if it still runs: None if it did not end in time."""
         os.close(self.fd)
         if not self.is_over:
             os.kill(self.pid, signal.SIGKILL)
@@ -103,11 +103,11 @@ class Process:
         return None
 
 
-def _be(uid: int, work: Callable[[], Iterable[Any]], writer: int) -> NoReturn:
+def _run_as(uid: int, work: Callable[[], Iterable[Any]], writer: int) -> NoReturn:
     code = 1
     try:
-        _leave_all_but(writer)
-        code = _done(work, writer) if _is_now(uid) else _NOT_OURS
+        _close_all_but(writer)
+        code = _done(work, writer) if _is_now(uid) else _NOT_PERMITTED
     finally:
         os._exit(code)
 
@@ -120,7 +120,7 @@ def _done(work: Callable[[], Iterable[Any]], writer: int) -> int:
     return _DONE
 
 
-def _leave_all_but(writer: int) -> None:
+def _close_all_but(writer: int) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)
@@ -129,12 +129,12 @@ def _leave_all_but(writer: int) -> None:
 
 
 def _is_now(uid: int) -> bool:
-    """Become a user; tell whether we may."""
+    """Become a user; tell whether that was permitted."""
     if uid == os.geteuid():
         return True
     try:
         os.setgroups([])
-        os.setresgid(_NOBODYS, _NOBODYS, _NOBODYS)
+        os.setresgid(_NOGROUP, _NOGROUP, _NOGROUP)
         os.setresuid(uid, uid, uid)
     except PermissionError:
         return False

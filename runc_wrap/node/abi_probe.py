@@ -1,7 +1,7 @@
-"""Which ABIs this kernel runs, found by running the smallest program of each.
+"""Which ABIs this kernel runs, found by running a minimal program of each.
 
-The configuration of a kernel does not tell: 32-bit programs can be switched off at boot, and a CPU
-may lack them. The programs are images in memory that do nothing but exit.
+A kernel's configuration is not sufficient: 32-bit programs can be disabled at boot, and a CPU may
+not support them. The programs are images in memory that only exit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROGRAMS = {
 
 
 def runnable(arch: str) -> frozenset[str] | None:
-    """Return the ABIs that run on this machine, its own among them; None if it cannot be told."""
+    """Return the ABIs that run on this machine, including its own; None if that is unknown."""
     programs = _PROGRAMS.get(arch)
     if programs is None:
         return None
@@ -59,7 +59,7 @@ def _elf32(machine: int, flags: int, code: bytes) -> bytes:
 
 
 def _runs(program: bytes) -> bool | None:
-    """Tell whether a program runs; None if something else than the kernel's ABIs decides it."""
+    """Tell whether a program runs; None if it failed for other reasons than its ABI."""
     image = os.memfd_create("runc-wrap-abi")
     try:
         os.write(image, program)
@@ -69,7 +69,7 @@ def _runs(program: bytes) -> bool | None:
 
 
 def _ended(become: Callable[[], object]) -> bool | None:
-    """Run this in a child; tell by its end, or by why it could not begin."""
+    """Execute the program in a child; decide by its exit status, or by why execve failed."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

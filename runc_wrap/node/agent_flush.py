@@ -1,7 +1,7 @@
-"""Until when the agent's store tells what was called: it is asked to write before it is read.
+"""Requesting the agent to write its evidence before it is read, and until when that is complete.
 
 A command waits for SECONDS at most, whatever the agent does: it may be stopped, hang, be replaced
-in that very moment, or not be there.
+at that moment, or not run.
 """
 
 from __future__ import annotations
@@ -17,57 +17,57 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0
 _SOCKET, _VERSION = "evidence.sock", "runc-wrap/1"  # as agent.record.write_requests has them
-_AGAIN = 0.05  # seconds after a worker that was replaced
+_AGAIN = 0.05  # seconds until the next attempt, if a worker is being replaced
 _SILENT = "the agent did not answer"
 _LARGEST = 256
 
 
 class Answer(NamedTuple):
-    """`why` says why not all is written that was called before the question, "" if all is.
+    """`why`: the reason why not all earlier calls are written, "" if all are.
 
-    `until` is when it was written, None where that is not known.
+    `until` is the time up to which they are, None if unknown.
     """
 
     why: str
     until: float | None = None
-    is_nobody: bool = False  # no agent listens, or none that may be asked
+    is_absent: bool = False  # no agent listens, or we may not connect to it
 
     def note(self, looked_until: float) -> str:
-        """Return until when the store knows, "" where it knows all or nobody ever looked."""
+        """Return a note on until when the store is complete, "" if it is or was never written."""
         until = coverage.rfc3339(self.until or looked_until) if looked_until else None
         return f"as of {until}: {self.why}" if self.why and until else ""
 
 
 def ask(places: Places, seconds: float = SECONDS) -> Answer:
-    """Have the agent write what was called by now, and wait for that."""
+    """Make the agent write all calls up to now, and wait for that."""
     asked = time.time()
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         try:
-            said = _said(str(places.agent / _SOCKET), left)
+            received = _received(str(places.agent / _SOCKET), left)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            return Answer("no agent runs", is_nobody=True)
+            return Answer("no agent runs", is_absent=True)
         except PermissionError:
-            return Answer("", is_nobody=True)  # it is root's to ask
-        except OSError:  # TimeoutError among them
-            said = b""
-        until = _until(said)
+            return Answer("", is_absent=True)  # only root may connect
+        except OSError:  # including TimeoutError
+            received = b""
+        until = _until(received)
         if until is not None:
-            is_whole = until >= asked
-            return Answer("" if is_whole else "the agent could not write all in time", until)
+            is_complete = until >= asked
+            return Answer("" if is_complete else "the agent could not write all in time", until)
         time.sleep(max(min(_AGAIN, end - time.monotonic()), 0.0))
     return Answer(f"{_SILENT} within {seconds:g} seconds")
 
 
-def _said(path: str, seconds: float) -> bytes:
+def _received(path: str, seconds: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
         asking.settimeout(seconds)
         asking.connect(path)
         return asking.recv(_LARGEST)
 
 
-def _until(said: bytes) -> float | None:
-    fields = said.decode("ascii", "replace").split("\0")
+def _until(received: bytes) -> float | None:
+    fields = received.decode("ascii", "replace").split("\0")
     try:
         return float(fields[1]) if fields[0] == _VERSION else None
     except (IndexError, ValueError):

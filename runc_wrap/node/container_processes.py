@@ -1,9 +1,9 @@
-"""Which processes are in which container, and what the kernel says of each.
+"""Which processes are in which container, and what the kernel reports of each.
 
-A process is in a container if it is in the container's cgroup or beneath, or in its pid namespace,
-or descends from its first process. It may be in several: what runs in a container's container is in
-both, and filters are inherited, so it owes both what they promise. Not seen: a process that was
-brought into a container's other namespaces only.
+A process is in a container if it is in the container's cgroup or one beneath, or in its pid
+namespace, or descends from its first process. It may be in several: a process of a nested container
+is in both and, since filters are inherited, must have the filters of both. A process that only
+joined a container's other namespaces is not found.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process; `filters` is None where the kernel does not count them (before Linux 5.9).
+    """One process; `filters` is None if the kernel does not count them (before Linux 5.9).
 
-    `cgroups` are "HIERARCHY:PATH"; `handle` tells whether the pid is still this process'.
+    `cgroups` are "HIERARCHY:PATH"; `handle` can tell whether the pid is still this process'.
     """
 
     pid: int
@@ -54,35 +54,35 @@ def snapshot() -> dict[int, Process]:
 
 
 def look(handle: psutil.Process) -> Process | None:
-    """Return what the kernel says of a process now, None if it is gone or not ours to see."""
+    """Return a process as it is now, None if it has ended or we may not read it."""
     pid = handle.pid
     try:
-        said = procfs.status(pid)
-        parent = int(said[b"PPid"])
+        status = procfs.status(pid)
+        parent = int(status[b"PPid"])
         if parent == _KERNEL_THREADS:
             return None
-        if procfs.has_ended(said[b"State"]):  # perhaps only its first thread
-            said = _living_thread(pid)
-        return _process(pid, parent, said, handle)
+        if procfs.has_ended(status[b"State"]):  # perhaps only its first thread
+            status = _living_thread(pid)
+        return _process(pid, parent, status, handle)
     except (OSError, KeyError, ValueError):
         return None
 
 
 def _process(
-    pid: int, parent: int, said: dict[bytes, bytes], handle: psutil.Process
+    pid: int, parent: int, status: dict[bytes, bytes], handle: psutil.Process
 ) -> Process | None:
     namespace, cgroups = procfs.namespace(pid, "pid"), procfs.cgroups(pid)
     if namespace is None or cgroups is None:
         return None
-    counted = said.get(b"Seccomp_filters")
+    counted = status.get(b"Seccomp_filters")
     return Process(
         pid=pid,
         parent=parent,
-        name=said.get(b"Name", b"").decode("utf-8", "replace"),
-        user=int(said.get(b"Uid", b"0").split()[0]),
-        seccomp=int(said[b"Seccomp"]),
+        name=status.get(b"Name", b"").decode("utf-8", "replace"),
+        user=int(status.get(b"Uid", b"0").split()[0]),
+        seccomp=int(status[b"Seccomp"]),
         filters=None if counted is None else int(counted),
-        first=said.get(b"NSpid", b"").split()[-1:] == [b"1"],
+        first=status.get(b"NSpid", b"").split()[-1:] == [b"1"],
         namespace=namespace,
         cgroups=frozenset(f"{one}:{path}" for one, _, path in cgroups if path not in ("/", "")),
         handle=handle,
@@ -90,16 +90,16 @@ def _process(
 
 
 def _living_thread(pid: int) -> dict[bytes, bytes]:
-    """Return the status of a thread that goes on; raise KeyError if none does."""
+    """Return the status of a thread that has not ended; raise KeyError if there is none."""
     for thread in procfs.threads(pid):
-        said = procfs.status(thread)
-        if not procfs.has_ended(said[b"State"]):
-            return said
+        status = procfs.status(thread)
+        if not procfs.has_ended(status[b"State"]):
+            return status
     raise KeyError(pid)
 
 
 class Membership:
-    """The processes of each container with a first process, by its place in `containers`."""
+    """The processes of each container with a first process, by its index in `containers`."""
 
     def __init__(self, containers: Sequence[Container], processes: Mapping[int, Process]) -> None:
         self._processes = processes
@@ -117,7 +117,7 @@ class Membership:
         self._add_namespaces()
 
     def of(self, place: int) -> list[Process]:
-        """Return the processes of a container, its first process first; [] if that is not there."""
+        """Return a container's processes, beginning with its first; [] if that has ended."""
         return list(self._members.get(place, {}).values())
 
     def _add_cgroups(self) -> None:
@@ -134,7 +134,7 @@ class Membership:
                     self._members[place].setdefault(process.pid, process)
 
     def _own_cgroups(self, place: int) -> frozenset[str]:
-        """Return the cgroups made for a container: not those that it shares with who started it."""
+        """Return the cgroups made for a container, without those of the process that started it."""
         init = self._inits[place]
         starter = self._processes.get(init.parent)
         ours = self._processes.get(os.getpid())
@@ -153,7 +153,7 @@ class Membership:
                         waiting.append(child)
 
     def _add_namespaces(self) -> None:
-        """Add by pid namespace; one that a pod's containers share says nothing of who is placed."""
+        """Add by pid namespace; a pod's shared one says nothing about processes already placed."""
         outside = self._outer_namespaces()
         sharing: dict[str, list[int]] = defaultdict(list)
         for place, init in self._inits.items():
@@ -181,23 +181,23 @@ class Membership:
 
 
 def _is_believable(container: Container, init: Process) -> bool:
-    """Tell whether a state may name this process: a user's own names only that user's.
+    """Tell whether a state may name this process: a user's state may name only the user's own.
 
-    That is one of the user's uid, or in a user namespace that is the user's.
+    Such a process has the user's uid, or is in a user namespace that the user owns.
     """
     owner = container.owner
     return not owner or init.user == owner or _namespace_owner(init.pid) == owner
 
 
 def _namespace_owner(pid: int) -> int:
-    """Return whose user namespace a process is in; root's, 0, also where that cannot be told."""
+    """Return the owner of a process' user namespace; 0, root, also if that is unknown."""
     try:
         descriptor = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
     except OSError:
         return 0
     try:
-        said = fcntl.ioctl(descriptor, _GET_OWNER_UID, bytes(4))
-        return int.from_bytes(said, sys.byteorder)
+        owner = fcntl.ioctl(descriptor, _GET_OWNER_UID, bytes(4))
+        return int.from_bytes(owner, sys.byteorder)
     except OSError:
         return 0
     finally:
@@ -207,7 +207,7 @@ def _namespace_owner(pid: int) -> int:
 def _unshared(
     pairs: Iterable[tuple[str, int]], owners: Mapping[int, int]
 ) -> dict[str, Collection[int]]:
-    """Return {cgroup: containers}, without those that two containers of one owner are in."""
+    """Return {cgroup: containers}, without the cgroups that containers of one owner share."""
     found: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for cgroup, place in pairs:
         found[cgroup][owners[place]].append(place)

@@ -1,8 +1,8 @@
-"""The filters in the kernel against the block that was decided, call by call, for every process.
+"""Comparing the filters in the kernel with the decided block, call by call, for every process.
 
-The block is the bundle's config.json's, as long as its digest is the ledger's. A process is under
-the decided filter if one of its filters does exactly what the block says: it may have inherited
-others before and installed more since, which only take away.
+The block comes from the bundle's config.json, if its digest is the ledger's. A process is under the
+decided filter if one of its filters does exactly what the block says: it may have inherited others
+before and installed more since, which can only restrict further.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_FILTERS = 16  # of one process that are compared, the oldest: programs add
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One process whose filter is not what was decided, or (pid None) a block that is not."""
+    """A process whose filter is not the decided one, or (pid None) a block that is not."""
 
     pid: int | None
     expected: Json
@@ -45,9 +45,9 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was found in one container; `unknown` is a sentence where nothing could be compared.
+    """The result for one container; `unknown` has a sentence if nothing could be compared.
 
-    `unchecked` are the processes whose filters could not be read, each with a sentence: they may be
+    `unchecked` has the processes whose filters could not be read, each with a sentence: they may be
     confined or not.
     """
 
@@ -56,10 +56,11 @@ class Result:
     unchecked: dict[int, str] = field(default_factory=dict)
 
 
-class Patience:
-    """How long processes may make us wait: at first a container's time, once all is used up little.
+class WaitBudget:
+    """How long processes may make us wait: ptrace.SECONDS a container until `seconds` are used up.
 
-    A process that can stop does so at once, so that others' containers are still compared then.
+    Then it is _LITTLE a container: a process that can stop does so at once, so that the remaining
+    containers can still be compared.
     """
 
     def __init__(self, seconds: float = 20.0) -> None:
@@ -79,21 +80,23 @@ def _is_late(one: ptrace.Read) -> bool:
 
 
 class Comparing:
-    """Remembers what blocks mean and what filters do: a node's containers have few of each."""
+    """Caches the results for blocks and filters: a node's containers have few different ones."""
 
     def __init__(self) -> None:
         self._loaders: dict[str, Loader] = {}
         self._expectations: dict[tuple[str, str], Expectation] = {}
-        self._patience = Patience()
+        self._budget = WaitBudget()
 
     def compare(self, entry: Entry) -> Result:
-        """Compare all processes of a container; one that needs no filter has nothing to compare."""
+        """Compare all processes of a container; the result is empty if it needs no filter."""
         result = Result()
         record = entry.record
         if record is None or not record.filters or entry.agrees is None:
             return result
         if record.digest is None:
-            result.unknown.append("the record has no digest: the filter is not one of a profile's")
+            result.unknown.append(
+                "the record has no digest: the filter does not come from a profile"
+            )
             return result
         try:
             expectation = self._expected(entry, record.digest, result)
@@ -101,7 +104,7 @@ class Comparing:
             result.unknown.append(str(error))
             return result
         if expectation:
-            read = self._patience.read([one.pid for one in entry.members])
+            read = self._budget.read([one.pid for one in entry.members])
             for process in entry.members:
                 _process(process, read[process.pid], expectation, result)
         return result
@@ -138,10 +141,10 @@ def _process(process: Process, read: ptrace.Read, expectation: Expectation, resu
 
 
 def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[Difference, ...]:
-    """Return in what the filter differs that differs least; () if one of them is the decided.
+    """Return the differences of the most similar filter; () if one is the decided one.
 
-    The decided one is among the oldest, and none after it is looked at: a program may have loaded
-    any number of its own, and each takes time.
+    The decided filter is among the oldest, and none after it is compared: a program may have loaded
+    any number of its own, and each comparison takes time.
     """
     closest = None if read else expectation.differences([])
     for one in read[:_MOST_FILTERS]:
@@ -153,9 +156,9 @@ def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[Differe
 
 
 def block_of(directory: str | None) -> Json | None:
-    """Return linux.seccomp of the bundle's config.json, None for none. Raises Refusal."""
+    """Return linux.seccomp of the bundle's config.json, None if absent. Raises Refusal."""
     if directory is None:
-        raise Refusal("the runtime does not say where the container's bundle is")
+        raise Refusal("the runtime's state does not name the container's bundle")
     config = json_codec.loads(config_file.read(f"{directory}/config.json").text)
     linux = config.get("linux") if isinstance(config, dict) else None
     block = linux.get("seccomp") if isinstance(linux, dict) else None
@@ -163,7 +166,7 @@ def block_of(directory: str | None) -> Json | None:
 
 
 def loader(kind: str) -> Loader:
-    """Return how the installed runtime of this kind loads a block; its version may be unknown."""
+    """Return the loader of the installed runtime of this kind; its version may be unknown."""
     name: Literal["runc", "crun"] = "crun" if kind == "crun" else "runc"
     try:
         return Loader(name, engine_versions.parse(installed_programs.find_runtime([name]).version))

@@ -1,8 +1,8 @@
-"""What the installed runtime and this kernel can do for a seccomp profile.
+"""Which features of seccomp profiles the installed runtime and this kernel support.
 
-runc 1.1 knows `features` but refuses any flag in a profile; 1.2 lists the flags that it supports.
-crun takes flags in every release that has `features`, and lists none. The kernel is asked by
-seccomp(2) itself: with flags that it knows it looks for a filter, and there is none (EFAULT).
+runc 1.1 has `features` but refuses any flag in a profile; 1.2 lists the flags that it supports.
+crun accepts flags in every release that has `features`, and lists none. The kernel is probed by
+seccomp(2): with flags that it knows, it fails only for want of a filter (EFAULT).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _FLAGS_SINCE = {
     "TSYNC": (3, 17),
     "WAIT_KILLABLE_RECV": (5, 19),
 }
-# linux:include/uapi/linux/seccomp.h; WAIT_KILLABLE_RECV is taken with NEW_LISTENER (8) only
+# linux:include/uapi/linux/seccomp.h; WAIT_KILLABLE_RECV is accepted only with NEW_LISTENER (8)
 _BITS = {"TSYNC": 1, "LOG": 2, "SPEC_ALLOW": 4, "WAIT_KILLABLE_RECV": 32 | 8}
 _SET_MODE_FILTER = 1
 _RUNC_TAKES_FLAGS = "1.2.0"
 _KILLABLE = _PREFIX + "WAIT_KILLABLE_RECV"
 
-# the kernel's words for what profiles write
+# the action in profiles -> the kernel's name
 _WORDS = {
     "SCMP_ACT_KILL": "kill_thread",
     "SCMP_ACT_KILL_THREAD": "kill_thread",
@@ -55,7 +55,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Features:
-    """What can be used: flags and actions in the runtime-spec's words; what the kernel logs."""
+    """The usable flags and actions, by the runtime-spec's names; the actions that are logged."""
 
     flags: frozenset[str]
     actions: frozenset[str]
@@ -63,7 +63,7 @@ class Features:
 
 
 def takes(bits: int) -> bool | None:
-    """Ask the kernel whether it takes these flags of seccomp(2); None if it does not say."""
+    """Probe whether the kernel accepts these flags of seccomp(2); None if that is unknown."""
     try:
         number = syscalls.numbers(syscalls.native())["seccomp"]
         libc = ctypes.CDLL(None, use_errno=True)
@@ -74,21 +74,21 @@ def takes(bits: int) -> bool | None:
 
 
 def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = takes) -> Features:
-    """Ask the runtime and the kernel; `kernel` counts where that does not say."""
-    said = _said(runtime)
+    """Query the runtime and the kernel; the release `kernel` decides what probing cannot."""
+    seccomp = _runtimes_seccomp(runtime)
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}
-    listed = said.get("actions")
+    listed = seccomp.get("actions")
     of_runtime = frozenset(listed) if isinstance(listed, list) else ACTIONS
     return Features(
-        flags=_flags(runtime, said) & _kernels_flags(kernel, ask),
+        flags=_flags(runtime, seccomp) & _kernels_flags(kernel, ask),
         actions=of_runtime & kernels,
         logged=of_kernel("actions_logged") or frozenset(_WORDS.values()),
     )
 
 
-def _said(runtime: Runtime) -> dict[str, Any]:
-    """Return linux.seccomp of `runtime features`, {} where it says nothing."""
+def _runtimes_seccomp(runtime: Runtime) -> dict[str, Any]:
+    """Return linux.seccomp of `runtime features`, {} if it prints none."""
     try:
         found = json.loads(installed_programs.output(str(runtime.path), "features") or "{}")
         seccomp = found["linux"]["seccomp"]
@@ -97,8 +97,8 @@ def _said(runtime: Runtime) -> dict[str, Any]:
     return seccomp if isinstance(seccomp, dict) else {}
 
 
-def _flags(runtime: Runtime, said: dict[str, Any]) -> frozenset[str]:
-    listed = said.get("supportedFlags", said.get("knownFlags"))
+def _flags(runtime: Runtime, seccomp: dict[str, Any]) -> frozenset[str]:
+    listed = seccomp.get("supportedFlags", seccomp.get("knownFlags"))
     if isinstance(listed, list):
         return frozenset(listed)
     every = frozenset(_PREFIX + name for name in _FLAGS_SINCE)
@@ -112,14 +112,14 @@ def _flags(runtime: Runtime, said: dict[str, Any]) -> frozenset[str]:
 
 
 def _kernels_flags(kernel: Kernel, ask: Callable[[int], bool | None]) -> frozenset[str]:
-    said = {name: ask(bits) for name, bits in _BITS.items()}
+    probed = {name: ask(bits) for name, bits in _BITS.items()}
     by_release = {name for name, since in _FLAGS_SINCE.items() if kernel >= since}
-    taken = (name for name, yes in said.items() if yes or (yes is None and name in by_release))
+    taken = (name for name, yes in probed.items() if yes or (yes is None and name in by_release))
     return frozenset(_PREFIX + name for name in taken)
 
 
 def of_kernel(name: str) -> frozenset[str]:
-    """Return the words of actions_avail or actions_logged; none where the kernel has neither."""
+    """Return the words of actions_avail or actions_logged; none if the kernel lacks the file."""
     try:
         return frozenset((_KERNEL / name).read_text().split())
     except OSError:

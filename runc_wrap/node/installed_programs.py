@@ -1,4 +1,4 @@
-"""The runtimes and engines installed on this node: where they are, and what they say."""
+"""The runtimes and engines installed on this node: their paths, and what they print."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _SECONDS = 20
-_MARK = b"runc-wrapctl apply"  # stands in every launcher of ours, compiled or shell
+_MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
 
 class RuntimeNotUsable(ValueError):
-    """No real runtime under the names that policy gives; the message says what was found."""
+    """There is no real runtime by the names in the policy; the message says what was found."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Runtime:
 
 
 def locate(name: str) -> Path | None:
-    """Return a program's path, None if it is not there; without a slash: from FIXED_PATH."""
+    """Return a program's path, None if missing; names without a slash are found in FIXED_PATH."""
     candidates = [Path(name)] if "/" in name else [Path(place) / name for place in FIXED_PATH]
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
 
 
 def output(name: str, *arguments: str) -> str | None:
-    """Return what a program printed, None if it failed, hung or is not there."""
+    """Return what a program printed, None if it failed, hung or is missing."""
     path = locate(name)
     if path is None:
         return None
@@ -69,14 +69,14 @@ def output(name: str, *arguments: str) -> str | None:
 
 
 def find_runtime(names: list[str]) -> Runtime:
-    """Return the first that exists; a name without a slash is looked up in FIXED_PATH.
+    """Return the first runtime that exists; a name without a slash is looked up in FIXED_PATH.
 
     Raises RuntimeNotUsable.
     """
     path = next((path for path in map(locate, names) if path), None)
     if path is None:
         raise RuntimeNotUsable(
-            f"none of the runtimes {', '.join(names)} is found; names are looked up in "
+            f"none of the runtimes {', '.join(names)} was found; names are looked up in "
             f"{':'.join(FIXED_PATH)}. Install one, or name another in config.toml."
         )
     return _identified(path)
@@ -87,11 +87,12 @@ def _identified(path: Path) -> Runtime:
         raise RuntimeNotUsable(
             f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
         )
-    said = output(str(path.absolute()), "--version") or ""
-    found = _RUNTIME.match(said)
+    printed = output(str(path.absolute()), "--version") or ""
+    found = _RUNTIME.match(printed)
     if not found:
         raise RuntimeNotUsable(
-            f"{path} --version said {said[:80]!r}, not `runc version ...` or `crun version ...`."
+            f"{path} --version printed {printed[:80]!r}, not `runc version ...` or "
+            "`crun version ...`. Name another runtime in config.toml."
         )
     return Runtime(path.resolve(), found[1], found[2])
 
@@ -102,7 +103,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def kind_in_force(links: Path) -> str | None:
-    """Return "runc" or "crun", whose link the launcher follows, None before the first `apply`.
+    """Return "runc" or "crun": the link that the launcher follows; None before the first `apply`.
 
     `links` is PREFIX/lib/runtime.
     """
@@ -110,9 +111,10 @@ def kind_in_force(links: Path) -> str | None:
 
 
 def default_runtimes(links: Path) -> list[str]:
-    """Return the names to look up where the owner wrote none: first the kind in force.
+    """Return the names to look up if the owner wrote none: the kind in force comes first.
 
-    So installing another runtime does not switch. One whose program is gone has no preference.
+    So installing another runtime does not switch to it. A kind whose program was removed does not
+    come first.
     """
     names = list(schema.defaults()["runtime"])
     kind = kind_in_force(links)
@@ -122,9 +124,9 @@ def default_runtimes(links: Path) -> list[str]:
 
 
 def runtime_kind(prefix: Path) -> str | None:
-    """Return "runc" or "crun": the one in force, else the one that no policy would give.
+    """Return "runc" or "crun": the one in force, otherwise the one that the defaults select.
 
-    None: there is neither.
+    None if there is neither.
     """
     try:
         return str(policy_file.load(str(prefix))["runtime"]["kind"])
@@ -138,15 +140,15 @@ def runtime_kind(prefix: Path) -> str | None:
 
 def version(engine: str) -> str | None:
     """Return the installed engine's version as it prints it, None if it is not found."""
-    found = _asked(engine)
+    found = _printed(engine)
     return found[1] if found else None
 
 
 def engine_versions() -> dict[str, str]:
-    """Return {engine of PROGRAMS: the numbers of its version} of what is installed."""
-    asked = {engine: _asked(engine) for engine in PROGRAMS}
-    return {engine: found[2] for engine, found in asked.items() if found}
+    """Return {installed engine of PROGRAMS: the numbers of its version}."""
+    printed = {engine: _printed(engine) for engine in PROGRAMS}
+    return {engine: found[2] for engine, found in printed.items() if found}
 
 
-def _asked(engine: str) -> re.Match[str] | None:
+def _printed(engine: str) -> re.Match[str] | None:
     return _VERSION.search(output(PROGRAMS[engine], "--version") or "")

@@ -1,14 +1,15 @@
-"""Containers in observe whose seccomp listener nobody holds any more.
+"""Containers in observe whose seccomp listener was closed.
 
 The kernel fails each call that such a container's filter watches, with ENOSYS, until its processes
-end: a listener that was closed cannot be had back. The kernel shows nobody which filter a listener
-is of. So it is told by what the agent writes down of each that it holds,
+end: a closed listener cannot be reopened. The kernel does not show to which filter a listener
+belongs. So this relies on the agent's record of each listener that it holds,
 
     PREFIX/var/agent/listeners/seccomp-N.json    {id, root, pid, ...}; removed with its listener
 
-and by who has listeners open beside the agent's lock, a file that root alone can open: the agent's
-processes, or what lingers after them. If nobody has, what was written down is about an agent that
-is gone. Each process that a runtime brought into a container has a listener of its own.
+and on which processes have open both listeners and the agent's lock, a file that only root can
+open: the agent's processes, or the lingering one after them. If there are none, the records are
+those of an agent that has ended. Each process that a runtime brought into a container has its own
+listener.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.node.status import Entry, Node
 
-REMEDY = "restart the container: a listener that was closed cannot be had back"
+REMEDY = "restart the container: a closed listener cannot be reopened"
 _LISTENER = "anon_inode:seccomp notify"
-_SYSTEMD = 1  # its store holds them while no agent runs
-_ARRIVING = 15.0  # seconds for a listener to arrive with an agent that is busy, and be written down
-_LOOKS, _PAUSE = 4, 0.5  # at what may be between two keepers; and seconds
+_SYSTEMD = 1  # its file descriptor store holds listeners while no agent runs
+_ARRIVING = 15.0  # seconds in which a busy agent receives and records a listener
+_LOOKS, _PAUSE = 4, 0.5  # repetitions, as one keeper may just be replacing another; and seconds
 _FILTERED = 2
 
 
 def mark(node: Node, places: Places) -> Node:
-    """Return the node with each container's processes whose listener nobody holds."""
+    """Return the node with each container's processes whose listener was closed."""
     observed = [entry for entry in node.entries if _is_observed(entry)]
     unheard = _unheard(observed, places)
     for _ in range(_LOOKS):
@@ -62,25 +63,25 @@ def _is_observed(entry: Entry) -> bool:
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:
-    """Return the processes of each container, by its place, whose listener is nowhere."""
-    if not observed or os.geteuid():  # only root sees who has what open
+    """Return the processes without an open listener, by their container's index."""
+    if not observed or os.geteuid():  # only root can read which files processes have open
         return {}
     holders = _holders(places)
     if not holders and _has_listeners(_SYSTEMD):
         return {}
     known = _written(places) if holders else []
-    patience = _ARRIVING if holders else 0.0
-    found = {at: _lost(entry, known, patience) for at, entry in enumerate(observed)}
+    grace = _ARRIVING if holders else 0.0
+    found = {at: _lost(entry, known, grace) for at, entry in enumerate(observed)}
     return {at: lost for at, lost in found.items() if lost and _can_notify(observed[at])}
 
 
-def _lost(entry: Entry, known: Sequence[dict[str, Any]], patience: float) -> list[Process]:
-    """Return the processes that a runtime started, and that no listener known is of.
+def _lost(entry: Entry, known: Sequence[dict[str, Any]], grace: float) -> list[Process]:
+    """Return the processes that a runtime started and that have no recorded listener.
 
-    crun says the pid of a first process only; of others so many are lost, the oldest, as there are
-    more of them than such listeners.
+    crun reports the pid of a first process only. Of the others, the oldest count as lost, as many
+    as exceed the number of listeners without a pid.
     """
-    if any(not one.get("id") for one in known):  # it was not said whose: perhaps this container's
+    if any(not one.get("id") for one in known):  # of an unknown container, perhaps of this one
         return []
     own = [one.get("pid") for one in known if one["id"] == entry.container.id]
     found = [
@@ -92,15 +93,15 @@ def _lost(entry: Entry, known: Sequence[dict[str, Any]], patience: float) -> lis
     others = sorted((one for one in found if one not in first), key=lambda one: -_age(one.pid))
     nameless = sum(not pid for pid in own)
     lost = first + others[: max(len(others) - nameless, 0)]
-    return [process for process in lost if _age(process.pid) > patience]
+    return [process for process in lost if _age(process.pid) > grace]
 
 
 def _brought(entry: Entry) -> Iterator[Process]:
-    """Yield the processes that a runtime brought in: the first, and what it was told to exec.
+    """Yield the processes that a runtime brought in: the first, and those of each exec.
 
-    The latter's parent is outside of the container and of its pid namespace. Who was left behind
-    by a parent that ended has a new one within the namespace (pid_namespaces(7)), and the listener
-    of whoever started it.
+    The latter's parent is outside the container and its pid namespace. An orphaned process gets a
+    new parent within the namespace (pid_namespaces(7)), and keeps the listener of the process that
+    started it.
     """
     inside = {process.pid for process in entry.members}
     for process in entry.members:
@@ -111,7 +112,7 @@ def _brought(entry: Entry) -> Iterator[Process]:
 
 
 def _age(pid: int) -> float:
-    """Return for how many seconds there has been a process, 0.0 for one that is gone."""
+    """Return the age of a process in seconds, 0.0 if it has ended."""
     born = started(pid)
     if born is None:
         return 0.0
@@ -119,7 +120,7 @@ def _age(pid: int) -> float:
 
 
 def _can_notify(entry: Entry) -> bool:
-    """Tell whether the decided filter watches any call; without, there never was a listener."""
+    """Tell whether the decided filter watches any call; otherwise there never was a listener."""
     try:
         block = deep_verify.block_of(entry.container.bundle)
     except (Refusal, json_codec.Unreadable):
@@ -128,20 +129,20 @@ def _can_notify(entry: Entry) -> bool:
 
 
 def _written(places: Places) -> list[dict[str, Any]]:
-    """Return what the agent wrote down of the listeners that it holds."""
+    """Return the agent's records of the listeners that it holds."""
     found = []
     for path in places.listeners.glob("*.json"):
         try:
-            said = json_codec.loads(config_file.read(str(path)).text)
-        except (Refusal, json_codec.Unreadable):  # gone meanwhile
+            record = json_codec.loads(config_file.read(str(path)).text)
+        except (Refusal, json_codec.Unreadable):  # removed meanwhile
             continue
-        if isinstance(said, dict):
-            found.append(said)
+        if isinstance(record, dict):
+            found.append(record)
     return found
 
 
 def _holders(places: Places) -> list[int]:
-    """Return the processes that have the agent's lock open, and a listener."""
+    """Return the processes that have both the agent's lock and a listener open."""
     lock = os.path.realpath(places.agent / "lock")
     return [pid for pid in procfs.pids() if lock in procfs.open_files(pid) and _has_listeners(pid)]
 

@@ -1,4 +1,4 @@
-"""Finding out what this node is, for the policy's compiler."""
+"""Collecting the facts about this node that the policy's compiler needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def gather(places: Places, runtimes: list[str] | None) -> Facts:
-    """Look at the node; `runtimes` are those that the owner wrote, None if nothing is written.
+    """Return the facts; `runtimes` are those that the owner wrote, None if nothing is written.
 
     Raises ProfileError, RuntimeNotUsable.
     """

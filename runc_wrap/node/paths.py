@@ -1,4 +1,4 @@
-"""Where things are on a node: one installation beneath one directory."""
+"""The paths of an installation, which is beneath one directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_PREFIX = Path("/opt/runc-wrap")
 
 @dataclass(frozen=True)
 class Places:
-    """The paths of one installation; `prefix` is what `install.sh --prefix` was given."""
+    """The paths of one installation; `prefix` is that of `install.sh --prefix`."""
 
     prefix: Path
 
@@ -24,27 +24,27 @@ class Places:
 
     @property
     def etc(self) -> Path:
-        """What the owner writes: all that is compiled comes from beneath it."""
+        """The owner's settings and profiles: everything that `apply` compiles."""
         return self.prefix / "etc"
 
     @property
     def config(self) -> Path:
-        """The owner's policy; need not exist."""
+        """The owner's policy; may be missing."""
         return self.prefix / "etc" / "config.toml"
 
     @property
     def config_directory(self) -> Path:
-        """Holds *.toml files that are read after `config`, in the order of their names."""
+        """The directory of *.toml files that are read after `config`, in the order of names."""
         return self.prefix / "etc" / "conf.d"
 
     @property
     def profiles(self) -> Path:
-        """The owner's own profiles, which annotations name as localhost/<path beneath>."""
+        """The owner's own profiles; annotations name them as localhost/<path in here>."""
         return self.prefix / "etc" / "profiles"
 
     @property
     def var(self) -> Path:
-        """What we write: the compiled policy, the record of engine changes."""
+        """What runc-wrap writes: the compiled policy, the ledger, evidence and the like."""
         return self.prefix / "var"
 
     @property
@@ -54,7 +54,7 @@ class Places:
 
     @property
     def runtime(self) -> Path:
-        """Holds one symbolic link, runc or crun, to the real runtime: made by `apply`."""
+        """The directory of one symbolic link, runc or crun, to the real runtime, by `apply`."""
         return self.prefix / "lib" / "runtime"
 
     @property
@@ -64,27 +64,27 @@ class Places:
 
     @property
     def agent(self) -> Path:
-        """The agent's sockets, root's alone: decide, notify, metrics, exec and evidence.sock."""
+        """The agent's sockets, for root only: decide, notify, metrics, exec and evidence.sock."""
         return self.var / "agent"
 
     @property
     def notify(self) -> Path:
-        """Where the agent takes runtimes' seccomp listeners; as hotpath.agent_probe has it."""
+        """The socket to which runtimes send seccomp listeners; also in hotpath.agent_probe."""
         return self.agent / "notify.sock"
 
     @property
     def listeners(self) -> Path:
-        """What the agent wrote down of each seccomp listener that it holds."""
+        """The agent's record of each seccomp listener that it holds."""
         return self.agent / "listeners"
 
     @property
     def evidence(self) -> Path:
-        """What the agent saw of each container's calls."""
+        """The agent's record of each container's calls."""
         return self.var / "evidence"
 
     @property
     def engines(self) -> Path:
-        """What `engine add` changed, and how to undo it."""
+        """The records of what `engine add` changed, and how to undo it."""
         return self.var / "engines"
 
 

@@ -1,4 +1,4 @@
-"""Deciding again for a container that was decided before: by its bundle, as the engine wrote it."""
+"""Deciding again for an existing container, by its config.json as the engine wrote it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ DEFAULT_HANDLER = "runc-wrap"
 
 @dataclass(frozen=True)
 class Change:
-    """A running container that a policy would decide otherwise than it was decided.
+    """A running container about which a policy would decide differently.
 
-    `then` is None where the policy would refuse it, and `refused` says why. Where the words are
-    the same, it is the filter that would be another.
+    `then` is None if the policy would refuse it, and `refused` says why. If action, mode and
+    profile are the same, only the filter would differ.
     """
 
     entry: Entry
@@ -46,9 +46,9 @@ def last_of(directory: Path, place: str) -> Record | None:
 
 
 def decide_again(rules: Json, path: str, record: Record | None, handler: str) -> Decision:
-    """Decide by this compiled policy for a config.json as it was before us. Raises Refusal.
+    """Decide by this compiled policy for a config.json without our changes. Raises Refusal.
 
-    Without a record the config is taken as it is.
+    Without a record, the config is used unchanged.
     """
     return _considered(rules, path, record, handler, policy_file.load_profile).decision
 
@@ -65,7 +65,7 @@ def _considered(
 
 
 def as_it_came(text: bytes, record: Record | None) -> bytes:
-    """Return a config's text without the block, if it is the one that we put in."""
+    """Return a config's text without its seccomp block, if that is the one that we injected."""
     if record is None or record.action != "inject":
         return text
     config = json_ambiguity.parsed(text)
@@ -76,7 +76,7 @@ def as_it_came(text: bytes, record: Record | None) -> bytes:
 
 
 def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
-    """Yield the running containers that this compiled policy would decide otherwise."""
+    """Yield the running containers about which this compiled policy would decide differently."""
     for entry in entries:
         record = entry.record
         if record is None or not record.bundle:
@@ -92,7 +92,7 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
 
 
 def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
-    """Return what would be decided, and the digest of the block that it comes to."""
+    """Return the new decision, and the digest of the resulting block."""
     handler = record.handler or DEFAULT_HANDLER
     path = f"{record.bundle}/config.json"
 

@@ -1,6 +1,6 @@
-"""Whether the runtime's kind may change: neither runc nor crun manages what the other made.
+"""Whether the runtime's kind may change: runc and crun cannot manage each other's containers.
 
-A container made before would go on running, and no engine could stop, exec into or delete it.
+An existing container would continue to run, and no engine could stop, exec into or delete it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _NAMED = 3
-_LONGEST = 200  # characters of a name shown: whoever writes a ledger chooses it
+_LONGEST = 200  # characters of a name shown: callers choose the names in the ledger
 
 
 def check(places: Places, kind: str) -> None:
-    """Refuse another kind than the one in force while containers of the ledger are there.
+    """Refuse another kind than the one in force while containers of the ledger exist.
 
     Raises PolicyError, and OSError for a ledger that cannot be read.
     """
     before = installed_programs.kind_in_force(places.runtime)
     if before in (None, kind):
         return
-    if there := sorted(_still_there(reader.read(places.ledger).records)):
+    if existing := sorted(_existing(reader.read(places.ledger).records)):
         raise PolicyError(
-            f"the runtime would change from {before} to {kind}, which cannot manage what {before} "
-            f"made: {_named(there)} would be orphaned. Stop and delete these first, or keep "
-            f'{before} (runtime = ["{before}"] in config.toml), or change it all the same with '
-            f"--force."
+            f"the runtime would change from {before} to {kind}, which cannot manage containers of "
+            f"{before}: {_named(existing)} would be orphaned. Stop and delete these first, or keep "
+            f'{before} (runtime = ["{before}"] in config.toml), or change it anyway with --force.'
         )
 
 
-def _still_there(keys: Iterable[Key]) -> Iterator[str]:
+def _existing(keys: Iterable[Key]) -> Iterator[str]:
     """Yield <root>/<id> of those that their runtime has not deleted."""
     for root, name in keys:
         path = f"{root}/{name}"

@@ -1,10 +1,10 @@
-"""What was decided for each container, joined with what the kernel says of its processes.
+"""The decision about each container, joined with what the kernel reports of its processes.
 
-`agrees` is about filters in force, told by /proc/PID/status alone: every process has as many as the
-decided config asks for, on top of those that it got from whoever started the container. A process
-may have more: programs confine themselves. Which calls a filter denies is
-`runc_wrap.node.deep_verify`'s. Where whoever started it was itself filtered and is gone, a filter
-that was inherited looks like the decided one; `runc_wrap.node.deep_verify` tells these apart too.
+`agrees` is about the number of filters, from /proc/PID/status only: every process has as many as
+the decided config requires, in addition to those of the process that started the container. A
+process may have more, since programs confine themselves. `runc_wrap.node.deep_verify` checks which
+calls a filter denies. If the process that started the container was itself filtered and has ended,
+an inherited filter looks like the decided one; deep_verify distinguishes these as well.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from runc_wrap.node.users_containers import User
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
-_SECONDS = 120.0  # for the states of root, in whose roots nobody else should have a say
-# Looks at a process that does not agree: it may be the runtime's, about to become one. More of them
-# as long as it says so by its name, which on a busy node takes its time.
+_SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
+# How often to look at a process that does not agree: it may still be the runtime, about to become
+# the container's. It is looked at more often as long as it has the runtime's name, on a busy node.
 _LOOKS, _MOST_LOOKS = 6, 50
-RUNTIMES_OWN = ("runc:[", "crun")  # names of a process that still is the runtime
+RUNTIMES_OWN = ("runc:[", "crun")  # names of a process that is still the runtime
 _PAUSE = 0.1  # seconds
 
 
@@ -41,8 +41,8 @@ class Entry:
     """One container.
 
     `members` begin with its first process; `deviating` are those of them that have fewer filters
-    than they should; `record` is None where nothing was decided by us. `unheard` are those whose
-    watched calls fail, as nobody holds their seccomp listener (runc_wrap.node.lost_listeners).
+    than they should; `record` is None if we decided nothing. `unheard` are those whose watched
+    calls fail, since their seccomp listener was closed (runc_wrap.node.lost_listeners).
     """
 
     container: Container
@@ -53,12 +53,12 @@ class Entry:
 
     @property
     def needed(self) -> int:
-        """How many filters the decision asks for."""
+        """The number of filters that the decision requires."""
         return self.record.filters if self.record else 0
 
     @property
     def agrees(self) -> bool | None:
-        """Tell whether the kernel does what was decided; None where that cannot be told."""
+        """Tell whether the kernel does what was decided; None if that is unknown."""
         if self.unheard:
             return False
         return agrees(self.container.state, self.record, self.members, self.deviating)
@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """One user's own containers, as that user says; nothing of root's is decided by them."""
+    """One user's own containers, from that user's data, which affect nothing of root's."""
 
     uid: int
     entries: list[Entry]
@@ -76,9 +76,9 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The containers of root, or of who asks, and a sentence for whatever could not be read.
+    """The containers of root, or of the caller, and a sentence for each that could not be read.
 
-    `users` are those of others, `notes` sentences about what is not for who asks to see.
+    `users` are those of other users, `notes` sentences about what the caller may not read.
     """
 
     entries: list[Entry]
@@ -91,7 +91,7 @@ class Node:
 def agrees(
     state: str, record: Record | None, members: Sequence[Process], deviating: Sequence[Process]
 ) -> bool | None:
-    """Decide. A container that is not started may still get its filter."""
+    """Return `Entry.agrees`; a container that is not started may still get its filter."""
     if record is None or not members or state == containers.STOPPED:
         return None
     if deviating:
@@ -100,19 +100,19 @@ def agrees(
 
 
 def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
-    """Tell whether a process has the filters that were decided, above those it had before."""
+    """Tell whether a process has the decided filters in addition to those that it `had`."""
     if not needed:
         return True
     return seccomp == FILTERED and (filters is None or filters >= needed + had)
 
 
 def gather(prefix_ledger: Path) -> Node:
-    """Look at the whole node. Raises OSError for a ledger that cannot be read."""
+    """Return the state of the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
-    said, notes = visible_containers.read(prefix_ledger)
-    found, real = _found(said, trusted)
+    ledgers, notes = visible_containers.read(prefix_ledger)
+    found, real = _found(ledgers, trusted)
     others = users_containers.read(trusted)
-    decided = [users_containers.canonical(one, real) for one in said]
+    decided = [users_containers.canonical(one, real) for one in ledgers]
     joined = [(one, _record_of(one, decided, real)) for one in found.containers]
     _hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
@@ -122,12 +122,12 @@ def gather(prefix_ledger: Path) -> Node:
     return Node(entries, visible_containers.merged(decided).damaged, found.unreadable, shown, notes)
 
 
-def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
-    """Look into the roots, and tell what places they are.
+def _found(ledgers: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
+    """Return the containers in the roots, and {root: its real path}.
 
-    It is done by a process of its own: a user may have a say on the way to one.
+    A child process reads them, since a user may control part of a path and make it hang.
     """
-    named = dict.fromkeys(root for one in said for root in sorted(one.roots))
+    named = dict.fromkeys(root for one in ledgers for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
         known = visible_containers.visible(containers.known_roots())
@@ -137,13 +137,13 @@ def _found(said: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dic
         yield from map(asdict, found.containers)
         yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
 
-    told = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
+    output = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
     rest: dict[str, Any] = {"places": {}, "unreadable": []}
-    if told.is_whole:
-        rest = told.values.pop()
+    if output.is_complete:
+        rest = output.values.pop()
     else:
-        rest["unreadable"] = [f"to read the states took longer than {_SECONDS:g} s, or failed"]
-    return Found([Container(**one) for one in told.values], rest["unreadable"]), rest["places"]
+        rest["unreadable"] = [f"reading the states took longer than {_SECONDS:g} s, or failed"]
+    return Found([Container(**one) for one in output.values], rest["unreadable"]), rest["places"]
 
 
 def _record_of(
@@ -154,7 +154,7 @@ def _record_of(
 
 
 def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[User]) -> None:
-    """Put what users have a say in, in roots that root's ledger names, with the users'."""
+    """Move containers that users control, in roots that root's ledger names, to the users'."""
     known = {user.uid: user for user in others}
     for container, record in joined:
         if container.owner not in known:
@@ -178,7 +178,7 @@ def _entries(
 
 
 def _apart(user: User, running: Mapping[int, Process]) -> Apart:
-    """Join a user's own: the processes of other users' containers are none of these."""
+    """Join a user's own containers, to which no process of other users' containers belongs."""
     return Apart(user.uid, _entries(user.found, running), user.unreadable, user.more)
 
 
@@ -209,7 +209,7 @@ def _deviating(
 
 
 def inherited(process: Process, inside: set[int], running: Mapping[int, Process]) -> int:
-    """Return how many filters whoever brought this process into the container has itself."""
+    """Return the number of filters of the process that brought this one into the container."""
     parent = running.get(process.parent)
     while parent and parent.pid in inside:
         parent = running.get(parent.parent)
@@ -217,9 +217,9 @@ def inherited(process: Process, inside: set[int], running: Mapping[int, Process]
 
 
 def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]:
-    """Look again at what deviates: an exec'd process is the runtime's own until it has its filter.
+    """Look again at deviating processes: an exec'd one is the runtime until it has its filter.
 
-    What is gone by then, or confined, was no deviation.
+    A process that has ended by then, or is confined, was not a deviation.
     """
     for look in range(_MOST_LOOKS):
         waiting = [

@@ -1,4 +1,4 @@
-"""A real container, from a rootfs made on the spot, to see what the kernel confines it by."""
+"""Running a real container, with a rootfs made for it, to find out how the kernel confines it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 _SECONDS = 60
 # runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else
-# holds one of its pages (linux:mm/memfd.c). Nothing has been started then.
+# holds one of its pages (linux:mm/memfd.c). Then no container was started, and a retry is safe.
 _NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
 _ID = "runc-wrap-selftest"  # one in each root, so that reports show one workload
-# Whoever owns the directory above can put another bundle in the place of ours: sticky, not TMPDIR.
+# Not TMPDIR: the owner of the directory above could replace our bundle, unless it is sticky.
 _TEMPORARY = "/tmp"  # noqa: S108
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 
 
 class TrialFailed(RuntimeError):
-    """The container did not run; the message is the runtime's own."""
+    """The container did not run; the message is the runtime's."""
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What /proc/self/status said inside: `seccomp` is 0 (none) or 2 (filter)."""
+    """Values of /proc/self/status inside: `seccomp` is 0 (none) or 2 (filter)."""
 
     seccomp: int
     filters: int
@@ -43,7 +43,7 @@ def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement
     if done.returncode and _NOT_SEALED in done.stderr:
         done = _run(runtime, annotations or {})
     if done.returncode:
-        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with {done.returncode}")
+        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with status {done.returncode}")
     return _parsed(done.stdout)
 
 

@@ -1,7 +1,7 @@
 """Users' own containers: their states and ledgers, read as each of those users, within bounds.
 
-A user may write there whatever he likes. So it is told apart from root's, by the user: how many are
-shown has a bound, and none of it decides anything about root's containers.
+A user may write anything there. So these containers are listed by user, apart from root's; their
+number is limited, and they affect nothing about root's containers.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LARGEST_LEDGER = 2 << 20  # bytes of each file, the newest
 
 @dataclass(slots=True)
 class User:
-    """What a user says: containers with their records, and what could not be read.
+    """A user's own data: containers with their records, and what could not be read.
 
-    `more` counts directories that nobody has looked into.
+    `more` counts directories that were not read.
     """
 
     uid: int
@@ -45,46 +45,46 @@ class User:
 
 
 def read(trusted: Collection[int]) -> list[User]:
-    """Return all users but the trusted, as far as we may see what is theirs."""
+    """Return all users except the trusted, as far as we may read what is theirs."""
     uids = [uid for uid in _uids() if uid not in trusted]
-    told = bounded_work.run({uid: lambda uid=uid: _said(uid) for uid in uids[:_AT_ONCE]}, SECONDS)  # type: ignore[misc]  # the default is the uid
-    found = [_user(uid, one) for uid, one in told.items() if one.is_ours]
-    left = "not looked at: there are too many users"
+    done = bounded_work.run({uid: lambda uid=uid: _read(uid) for uid in uids[:_AT_ONCE]}, SECONDS)  # type: ignore[misc]  # the default is the uid
+    found = [_user(uid, one) for uid, one in done.items() if one.is_permitted]
+    left = "not read: there are too many users"
     found += [User(uid, unreadable=[left]) for uid in uids[_AT_ONCE:]]
     return [user for user in found if user.found or user.unreadable or user.more]
 
 
 def _uids() -> list[int]:
-    """Return whose directories there are: by their names, as it may take for ever to ask them."""
+    """Return the users with a run directory, by its name: accessing one may never return."""
     try:
         return sorted(int(name) for name in os.listdir(RUN_DIRECTORIES) if name.isdecimal())  # noqa: PTH208 - names
     except OSError:
         return []
 
 
-def _user(uid: int, told: bounded_work.Told) -> User:
+def _user(uid: int, output: bounded_work.Output) -> User:
     user = User(uid)
-    for value in told.values:
+    for value in output.values:
         if "more" in value:
             user.more, user.unreadable = value["more"], value["unreadable"]
         else:
             line = value.pop("line")
             record = ledger_record.of(line) if line else None
             user.found.append((Container(**{**value, "owner": uid}), record))
-    if not told.is_whole:
-        user.unreadable.insert(0, f"to read its states took longer than {SECONDS:g} s, or failed")
+    if not output.is_complete:
+        user.unreadable.insert(0, f"reading its states took longer than {SECONDS:g} s, or failed")
     return user
 
 
-def _said(uid: int) -> Iterator[dict[str, Any]]:
-    """Yield what there is, as that user: each container, and at last what is left out."""
+def _read(uid: int) -> Iterator[dict[str, Any]]:
+    """Yield, running as that user, each container, and finally what was left out."""
     own = Path(f"{RUN_DIRECTORIES}{uid}")
-    said = reader.read(own / LEDGER, _LARGEST_LEDGER)
-    named = sorted(said.roots)[:_MOST_ROOTS]
+    ledger = reader.read(own / LEDGER, _LARGEST_LEDGER)
+    named = sorted(ledger.roots)[:_MOST_ROOTS]
     roots = dict.fromkeys([*containers.known_roots(own, runtime_state.USERS_ROOTS), *named])
     found = containers.find(roots, (), OF_A_USER)
     real = places(roots)
-    decided = canonical(said, real)
+    decided = canonical(ledger, real)
     for one in found.containers:
         record = record_of(one, decided, real)
         yield {**asdict(one), "line": record and record.line}
@@ -93,20 +93,20 @@ def _said(uid: int) -> Iterator[dict[str, Any]]:
 
 
 def places(roots: Iterable[str]) -> dict[str, str]:
-    """Return {root: the place that it is}; whoever has a say in one may let this take for ever."""
+    """Return {root: its real path}; a user who controls part of a path can make this hang."""
     return {root: os.path.realpath(root) for root in roots if root}
 
 
-def canonical(said: Ledger, real: Mapping[str, str]) -> Ledger:
-    """Return a ledger with each root as the place that it is."""
-    records = {(real.get(root, root), name): one for (root, name), one in said.records.items()}
-    return reader.Ledger(records, said.damaged)
+def canonical(ledger: Ledger, real: Mapping[str, str]) -> Ledger:
+    """Return a ledger in which each root is a real path."""
+    records = {(real.get(root, root), name): one for (root, name), one in ledger.records.items()}
+    return reader.Ledger(records, ledger.damaged)
 
 
-def record_of(container: Container, said: Ledger, real: Mapping[str, str]) -> Record | None:
-    """Return the record that counts: without --root, the runtime took its own default."""
+def record_of(container: Container, ledger: Ledger, real: Mapping[str, str]) -> Record | None:
+    """Return a container's last record; one without --root means the runtime's default root."""
     root = real.get(container.root, container.root)
     own = f"{RUN_DIRECTORIES}{container.owner}"
     is_default = root in (*runtime_state.DEFAULT_ROOTS, *runtime_state.default_roots(own))
-    found = [said.of(name, container.id) for name in ([root, ""] if is_default else [root])]
+    found = [ledger.of(name, container.id) for name in ([root, ""] if is_default else [root])]
     return max((one for one in found if one), key=lambda one: one.time or "", default=None)

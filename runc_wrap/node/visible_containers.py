@@ -1,7 +1,7 @@
-"""What belongs to whoever asks: all of the node for root, a user's own containers for a user.
+"""What the caller may see: the whole node for root, a user's own containers for a user.
 
-A user's ledger is beneath the user's run directory, as the hot path has it. Of what is root's alone
-(the node's ledger, other states, the agent's evidence) a user is told that it is not known.
+A user's ledger is beneath the user's run directory, as in the hot path. Of what only root may read
+(the node's ledger, other states, the agent's evidence), a user is told that it is unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEDGER = "runc-wrap/ledger"
 
 
 def is_root() -> bool:
-    """Tell whether the node's root asks: uid 0 of a user namespace is a user."""
+    """Tell whether the caller is the node's root; uid 0 of a user namespace counts as a user."""
     if os.geteuid():
         return False
     try:
@@ -32,26 +32,26 @@ def is_root() -> bool:
 
 
 def directories() -> list[Path]:
-    """Return the run directories of the user who asks; root has none that it takes for its own.
+    """Return the run directories of the calling user; none for root.
 
-    XDG_RUNTIME_DIR of root may be another user's (sudo, su).
+    Root's XDG_RUNTIME_DIR may be another user's (sudo, su).
     """
     if is_root():
         return []
-    said = os.environ.get("XDG_RUNTIME_DIR", "")
-    named = [f"{RUN_DIRECTORIES}{os.geteuid()}", *([said] if said.startswith("/") else [])]
+    xdg = os.environ.get("XDG_RUNTIME_DIR", "")
+    named = [f"{RUN_DIRECTORIES}{os.geteuid()}", *([xdg] if xdg.startswith("/") else [])]
     return [Path(one) for one in dict.fromkeys(named)]
 
 
 def ledgers(node: Path) -> list[Path]:
-    """Return where what was decided for this user, or for the whole node, may be read."""
+    """Return the ledgers of the node and of this user, which may not be readable."""
     return [node, *(directory / LEDGER for directory in directories())]
 
 
 def read(node: Path) -> tuple[list[Ledger], list[str]]:
-    """Return the ledgers, the node's first, and a sentence for what is root's alone.
+    """Return the ledgers, the node's first, and a sentence if only root may read that.
 
-    Raises OSError for one that cannot be read.
+    Raises OSError for any other that cannot be read.
     """
     found, notes = [], []
     for directory in ledgers(node):
@@ -63,13 +63,13 @@ def read(node: Path) -> tuple[list[Ledger], list[str]]:
             found.append(Ledger({}))
             uid = os.geteuid()
             notes.append(
-                f"this tells of what uid {uid} started; what root decided is root's to see"
+                f"this shows only what uid {uid} started; run it as root to see root's decisions"
             )
     return found, notes
 
 
 def merged(ledgers: Iterable[Ledger]) -> Ledger:
-    """Return one ledger of several, each of roots of its own."""
+    """Return one ledger made of several, which have different roots."""
     whole = Ledger({})
     for one in ledgers:
         starts = {**whole.starts, **one.starts}
@@ -78,7 +78,7 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
 
 
 def visible(roots: Iterable[str]) -> list[str]:
-    """Return those of the known roots that are for whoever asks to see; root is to see all."""
+    """Return those of the known roots that the caller may read; root may read all."""
     if is_root():
         return [*roots]
     return [root for root in roots if os.access(root, os.R_OK | os.X_OK, effective_ids=True)]

@@ -74,7 +74,7 @@ def test_remarks_on_own_profiles_are_printed_and_do_not_fail(node: Node) -> None
             {},
             "config.toml:1: runtim is not a setting (did you mean runtime?); there are default",
         ),
-        ("runtime = ['none']", {}, "none of the runtimes none is found"),
+        ("runtime = ['none']", {}, "none of the runtimes none was found"),
         ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
         ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON at line 1"),
         ("", {"a": profile(flags=["SECCOMP_FILTER_FLAG_LOG"])}, "runc 1.1.15 refuses every"),
@@ -141,7 +141,10 @@ def test_the_runtimes_kind_does_not_change_while_containers_exist(
     with_container.configure("runtime = ['crun']")
     for words in (["apply"], ["apply", "--check"]):
         said = with_container.failure(*words)
-        assert f"from runc to crun, which cannot manage what runc made: {tmp_path}/root/abc" in said
+        assert (
+            f"from runc to crun, which cannot manage containers of runc: {tmp_path}/root/abc"
+            in said
+        )
         assert "Stop and delete these first" in said
     assert _kinds(with_container) == ["runc"]
     assert with_container.places.current.resolve() == before

@@ -59,9 +59,9 @@ def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:
     ("script", "said"),
     [
         ("exec real # runc-wrapctl apply", "is runc-wrap itself"),
-        ("exit 1", "--version said ''"),
-        (f"{RUNC}; exit 1", "--version said ''"),
-        ("echo 'youki version 0.5.0'", "said 'youki version 0.5.0.n'"),
+        ("exit 1", "--version printed ''"),
+        (f"{RUNC}; exit 1", "--version printed ''"),
+        ("echo 'youki version 0.5.0'", "printed 'youki version 0.5.0.n'"),
         ("printf 'runc version'", "not `runc version ...` or `crun version ...`"),
     ],
 )

@@ -45,7 +45,7 @@ def _refusal(places: Places, kind: str = "crun") -> str:
 def test_an_existing_container_is_named_with_what_to_do(places: Places, tmp_path: Path) -> None:
     made = _made(places, tmp_path / "root", "a")
     said = _refusal(places)
-    assert f"from runc to crun, which cannot manage what runc made: {made} would be" in said
+    assert f"from runc to crun, which cannot manage containers of runc: {made} would be" in said
     assert "Stop and delete these first" in said
     assert "--force" in said
 
@@ -64,7 +64,7 @@ def test_a_container_counts_once_however_often_its_id_was_used(
 ) -> None:
     made = _made(places, tmp_path / "root", "a")
     _decided(places, str(tmp_path / "root"), "a")
-    assert f"made: {made} would" in _refusal(places)
+    assert f"of runc: {made} would" in _refusal(places)
 
 
 def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_kind_whose_program_is_missing_still_has_its_containers(
     made = _made(places, tmp_path / "root", "a")
     (places.runtime / "runc").unlink()
     (places.runtime / "crun").symlink_to(tmp_path / "gone")
-    assert f"from crun to runc, which cannot manage what crun made: {made}" in _refusal(
+    assert f"from crun to runc, which cannot manage containers of crun: {made}" in _refusal(
         places, "runc"
     )
 

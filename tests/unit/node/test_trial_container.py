@@ -32,7 +32,7 @@ def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
     ("script", "said"),
     [
         ("echo no such thing >&2; exit 1", "^no such thing$"),
-        ("exit 7", "runc ended with 7"),
+        ("exit 7", "runc ended with status 7"),
         ("echo hello", "printed no Seccomp line: 'hello"),
         ("echo Seccomp: x", "printed no Seccomp line"),
     ],

@@ -132,7 +132,7 @@ def test_after_a_workers_replacement_the_request_is_repeated(place: Path) -> Non
 
 def test_without_an_agent_a_command_does_not_wait(place: Path) -> None:
     begin = time.monotonic()
-    assert agent_flush.ask(Places(place)).is_nobody
+    assert agent_flush.ask(Places(place)).is_absent
     assert time.monotonic() - begin < 1
 
 
