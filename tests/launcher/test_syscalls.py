@@ -157,6 +157,26 @@ def test_without_an_agent_a_create_takes_these_calls(node: install.Installed) ->
     assert _calls(node, "create", "ID") == COLD
 
 
+def test_an_archives_own_interpreter_is_started_with_the_same_calls(
+    node: install.Installed,
+) -> None:
+    """Its link is relative; what it leads to is executed by its own loader."""
+    library = node.prefix / "lib"
+    (library / "venv/lib/private").mkdir(parents=True)
+    (library / "venv/lib/private/python").symlink_to("/bin/true")
+    (library / "python").unlink()
+    (library / "python").symlink_to("venv/bin/python")
+    (node.prefix / "var" / "agent").mkdir()
+    assert _calls(node, "create", "ID") == COLD
+    private = f"{library}/./venv/lib/private"
+    words = [f"{private}/python", "--inhibit-cache", "--library-path", private]
+    words += ["--argv0", f"{library}/./venv/bin/python", f"{private}/cpython", "-I", "-S", "-B"]
+    started = ", ".join(f'"{word}"' for word in words)
+    traced = [program("strace"), "-s", "1000", "-e", "execve"]
+    done = attempt([*traced, node.wrapper, "create", "ID"])
+    assert f'execve("{private}/python", [{started}' in done.stderr
+
+
 def test_the_line_written_in_advance_takes_these_additional_calls(node: install.Installed) -> None:
     calls = _calls(node, "--log", node.prefix / "log", "create", "ID")
     assert calls == COLD_LOG
