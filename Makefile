@@ -34,7 +34,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-page test-perf test-corpus corpus-report test-forky forky bench picture dist docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-runtime test-engine test-archive test-page test-perf test-corpus corpus-report test-forky forky bench picture dist docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -49,7 +49,7 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 
 test: packages check   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(if $(OTHER_PYTHON),$(MAKE) .venv-other/ready && .venv-other/bin/pytest tests/unit)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/page tests/runtime tests/engine tests/archive tests/corpus tests/campaigns
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
@@ -77,6 +77,9 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
+
+test-archive: packages .venv/ready   ## the release archives: built twice, run with nothing else there, installed, on arm64; root, three minutes
+	.venv/bin/pytest tests/archive
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.archive import debian, programs, release, sbom, tarball, wheels
@@ -44,7 +45,8 @@ def build(wanted: list[Machine], parts: Path, to: Path) -> list[Path]:
         for machine in dict.fromkeys([here(), *wanted]):
             made[machine] = _laid(machine, version, parts, place)
             release.compile_all(made[machine], made[here()])
-        archives = [_packed(made[machine], to) for machine in wanted]
+        with ThreadPoolExecutor() as several:
+            archives = list(several.map(lambda machine: _packed(made[machine], to), wanted))
     _write_sums(to, archives)
     return archives
 

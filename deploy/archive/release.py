@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from deploy.archive.debian import Package
     from deploy.archive.machines import Machine
 
+# rich takes Pygments for source code, which nothing of ours shows; they are a fifth of all files.
+_UNUSED = "pygments/lexers/[a-z]*.py"
 _DOCUMENTS = ("README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "install.sh")
 
 
@@ -80,6 +82,8 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
     own = wheels.own(parts.source, parts.machine, parts.compiler, place)
     for wheel in (*parts.wheels, own):
         wheels.unpack(wheel, release.packages)
+    for lexer in release.packages.glob(_UNUSED):
+        lexer.unlink()
     interpreter.check_libraries(release.venv)
     _take_launcher(release)
     _copy_hot_path(release)

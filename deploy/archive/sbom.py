@@ -61,12 +61,11 @@ def _of_debian(package: Package) -> Component:
 
 def _of_wheel(wheel: Wheel, kind: ComponentType) -> Component:
     purl = PackageURL("pypi", None, wheel.name.lower(), wheel.version)
-    licences = [LicenseFactory().make_from_string(wheel.licence)] if wheel.licence else []
     return Component(
         name=wheel.name,
         version=wheel.version,
         type=kind,
         bom_ref=purl.to_string(),
         purl=purl,
-        licenses=licences,
+        licenses=[LicenseFactory().make_from_string(wheel.licence)],
     )

@@ -1,0 +1,72 @@
+"""Release archives for tests: built from this checkout, unpacked, and places with nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.processes import attempt, run
+from harness.node.install import SOURCE, Installed
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from harness.host.processes import Run
+
+PARTS = SOURCE / "build" / "archive-parts"  # what was fetched; kept from one run to the next
+WHEN = "1750000000"  # SOURCE_DATE_EPOCH
+_CHROOT = """
+root=$1; shift
+mount --bind "$root" "$root" || exit
+for name in proc sys dev; do mount --rbind "/$name" "$root/$name" || exit; done
+exec chroot "$root" "$@"
+"""
+
+
+def build(to: Path, *machines: str, source: Path = SOURCE, parts: Path = PARTS) -> dict[str, Path]:
+    """Build archives, by architecture."""
+    words: list[str | Path] = ["-m", "deploy.archive", "--parts", parts, "--to", to, *machines]
+    run(["env", "-C", source, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
+    found = {name: list(to.glob(f"*-linux-{name}.tar.xz")) for name in machines}
+    return {name: path for name, (path,) in found.items()}
+
+
+def unpacked(archive: Path, place: Path) -> Installed:
+    """Unpack one as its user would: it is an installation then, without a policy."""
+    place.mkdir(parents=True)
+    run(["tar", "-C", place, "-xf", archive])
+    (top,) = place.iterdir()
+    return Installed(top)
+
+
+@dataclass(frozen=True)
+class EmptyRoot:
+    """A root directory with an unpacked archive in /opt, runc with its libraries, and no more."""
+
+    path: Path
+
+    def run(self, *words: str | Path) -> Run:
+        """Run a program in it, as root, in a mount namespace of its own."""
+        inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _CHROOT, "sh"]
+        return attempt([*inside, self.path, *words])
+
+
+def empty_root(archive: Path, path: Path) -> EmptyRoot:
+    """Make one; the archive lies in /opt/runc-wrap."""
+    for name in ("proc", "sys", "dev", "tmp", "run", "usr/sbin", "usr/lib", "usr/lib64"):
+        (path / name).mkdir(parents=True)
+    for name in ("lib", "lib64"):
+        (path / name).symlink_to(f"usr/{name}")
+    runc = Path(program("runc")).resolve()
+    for file in [runc, *_libraries(runc)]:
+        (path / "usr" / file.relative_to("/").parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, f"{path}{file}")
+    unpacked(archive, path / "opt").prefix.rename(path / "opt" / "runc-wrap")
+    return EmptyRoot(path)
+
+
+def _libraries(file: Path) -> list[Path]:
+    words = run(["ldd", file]).stdout.split()
+    return [Path(word) for word in words if word.startswith("/")]

@@ -1,0 +1,35 @@
+"""Both archives, built once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.archive.machines import here
+from harness.node import archive
+from harness.node.requirements import requires
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.node.install import Installed
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The archives by architecture."""
+    requires("apt-get", "dpkg-deb", "readelf", "x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc")
+    return archive.build(tmp_path_factory.mktemp("dist"), "amd64", "arm64")
+
+
+@pytest.fixture(scope="session")
+def native(archives: dict[str, Path]) -> Path:
+    """This machine's."""
+    return archives[here().debian]
+
+
+@pytest.fixture
+def unpacked(native: Path, tmp_path: Path) -> Installed:
+    """This machine's, unpacked for the test alone."""
+    return archive.unpacked(native, tmp_path / "unpacked")

@@ -1,0 +1,261 @@
+"""The release archive at work: with nothing else there, moved, read-only, installed, on arm64."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.containers import bundles
+from harness.host.processes import attempt, environment, run, short_directory
+from harness.kernel import process_status
+from harness.node import agent, archive, install
+from harness.node.install import Installed
+from harness.node.requirements import program, requires, unmet
+
+if TYPE_CHECKING:
+    from harness.containers.bundles import Bundle
+    from harness.host.processes import Run
+    from harness.node.archive import EmptyRoot
+
+CTL, WRAPPER = "/opt/runc-wrap/bin/runc-wrapctl", "/opt/runc-wrap/bin/runc-wrap"
+SHOW = ["/bin/cat", "/proc/self/status"]
+# Imports whatever there is of runc-wrap, and what its packages import but may never use.
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.path.append(sys.prefix + "/lib/python3.13/site-packages")
+import runc_wrap
+skipped = ("runc_wrap.launcher", "runc_wrap.agent.start")
+for found in pkgutil.walk_packages(runc_wrap.__path__, "runc_wrap."):
+    if not found.name.startswith(skipped):
+        importlib.import_module(found.name)
+for name in "asyncio hashlib rich.markdown rich.syntax tarfile urllib.request".split():
+    importlib.import_module(name)
+import pyseccomp
+print(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "read") >= 0)
+"""
+
+
+def _bundle(path: Path, kind: str = "runc") -> Bundle:
+    made = bundles.make(path, kind)
+    config = made.read()
+    config["process"]["args"] = SHOW
+    made.config.write_text(json.dumps(config))
+    return made
+
+
+def _seccomp(done: Run) -> int:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return process_status.seccomp_in(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def root(native: Path, tmp_path_factory: pytest.TempPathFactory) -> EmptyRoot:
+    requires("runc", "unshare", root=True)
+    return archive.empty_root(native, tmp_path_factory.mktemp("empty") / "root")
+
+
+def test_with_nothing_but_runc_beside_it_a_policy_is_applied_and_a_container_confined(
+    root: EmptyRoot,
+) -> None:
+    assert root.run("/usr/bin/python3").returncode == 127  # chroot: there is none
+    bundle = _bundle(root.path / "bundle")
+    applied = root.run(CTL, "apply")
+    assert applied.returncode == 0, applied.stderr
+    explained = root.run(CTL, "explain", "/bundle/config.json", "--json")
+    assert json.loads(explained.stdout)["action"] == "inject"
+    words = ["--root", "/tmp/state", "run", "--bundle", "/bundle", bundle.name]
+    assert _seccomp(root.run("/usr/sbin/runc", *words)) == 0
+    assert _seccomp(root.run(WRAPPER, *words)) == 2
+
+
+def test_with_nothing_beside_it_every_module_can_be_imported(root: EmptyRoot) -> None:
+    python = "/opt/runc-wrap/lib/current/python"
+    done = root.run(python, "-I", "-S", "-c", IMPORT_ALL)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_its_interpreter_finds_packages_with_site_too(root: EmptyRoot) -> None:
+    """So hooks start it."""
+    code = "import psutil, runc_wrap, sys; print(sys.prefix, sys.executable)"
+    done = root.run("/opt/runc-wrap/lib/current/venv/bin/python", "-I", "-c", code)
+    venv = "/opt/runc-wrap/lib/releases/0.2.0/venv"
+    assert done.stdout == f"{venv} {venv}/bin/python\n", done.stderr
+
+
+def test_it_may_be_moved_even_to_a_path_with_blanks(unpacked: Installed, tmp_path: Path) -> None:
+    requires("runc", root=True)
+    unpacked.control("apply")
+    moved = Installed(unpacked.prefix.rename(tmp_path / "another place"))
+    bundle = _bundle(tmp_path / "bundle")
+    assert _seccomp(bundle.call(moved.wrapper, "run")) == 2
+    moved.control("apply")
+
+
+def test_an_agent_of_the_archive_decides(native: Path) -> None:
+    requires("runc", root=True)
+    with short_directory("archive") as place:
+        node = archive.unpacked(native, place / "p")
+        node.control("apply")
+        bundle = _bundle(place / "bundle")
+        with agent.running(node):
+            assert _seccomp(bundle.call(node.wrapper, "run")) == 2
+            ledger = (node.prefix / "var" / "ledger" / "ledger.jsonl").read_text()
+            assert json.loads(ledger)["via"] == "agent"
+            metrics = node.control("metrics").stdout
+        assert 'runc_wrap_decisions_total{action="inject"' in metrics
+
+
+def test_the_real_runtime_gets_the_environment_as_it_was(
+    unpacked: Installed, tmp_path: Path
+) -> None:
+    requires("runc", root=True)
+    unpacked.control("apply")
+    shown = tmp_path / "shown"
+    runtime = tmp_path / "runtime"
+    runtime.write_text(f"#!/bin/sh\n/usr/bin/env -0 | /usr/bin/sort -z > {shown}\n")
+    runtime.chmod(0o755)
+    install.use_runtime(unpacked, runtime)
+    bundle = _bundle(tmp_path / "bundle")
+    given = {"PATH": "/usr/bin", "A": "b c"}
+    argv = bundle.argv(unpacked.wrapper, "create")
+    subprocess.run(argv, env=given, check=True)
+    told = dict(item.split("=", 1) for item in shown.read_text().split("\0")[:-1])
+    assert {name: told[name] for name in told if name not in ("PWD", "_", "OLDPWD")} == given
+    assert bundle.read()["linux"]["seccomp"]
+
+
+def test_from_a_read_only_mount_it_works_with_etc_and_var_elsewhere(
+    unpacked: Installed, tmp_path: Path
+) -> None:
+    requires("runc", "unshare", root=True)
+    for name in ("etc", "var"):
+        (unpacked.prefix / name).rename(tmp_path / name)
+        (unpacked.prefix / name).symlink_to(tmp_path / name)
+    (tmp_path / "var" / "runtime").mkdir()
+    (unpacked.prefix / "lib" / "runtime").symlink_to(tmp_path / "var" / "runtime")
+    bundle = _bundle(tmp_path / "bundle")
+    read_only = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", read_only, "sh"]
+    inside.append(str(unpacked.prefix))
+    assert attempt([*inside, "touch", unpacked.prefix / "x"]).returncode == 1
+    run([*inside, unpacked.ctl, "apply"])
+    assert _seccomp(bundle.call(unpacked.wrapper, "run", before=inside)) == 2
+
+
+@pytest.fixture
+def without_python() -> list[str]:
+    """The words that run a program where install.sh finds neither Python nor a compiler."""
+    requires("unshare", root=True)
+    names = ("python3", "python3.13", "cc", "gcc", "musl-gcc")
+    found = {Path(path).resolve() for name in names if (path := shutil.which(name, path=_FIXED))}
+    hide = " && ".join(f"mount --bind /bin/false {path}" for path in sorted(found))
+    return [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        f'{hide} && exec "$@"',
+        "sh",
+    ]
+
+
+_FIXED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) -> Run:
+    offline = ["unshare", "--net"]
+    return attempt(
+        [*offline, *before, unpacked.prefix / "install.sh", "--prefix", prefix, *words], seconds=120
+    )
+
+
+def test_install_sh_needs_no_python_no_compiler_and_no_network(
+    unpacked: Installed, tmp_path: Path, without_python: list[str]
+) -> None:
+    requires("runc", root=True)
+    fixed = environment(PATH=_FIXED)
+    assert attempt([*without_python, "python3", "-c", ""], env=fixed).returncode == 1
+    prefix = tmp_path / "p"
+    done = _install(unpacked, prefix, without_python)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Seccomp: 2   with runc-wrap" in done.stdout
+    first = Installed(prefix).release
+    shutil.rmtree(unpacked.prefix.rename(tmp_path / "gone"))
+    bundle = _bundle(tmp_path / "bundle")
+    assert _seccomp(bundle.call(prefix / "bin" / "runc-wrap", "run")) == 2
+    assert first.parent == prefix / "lib" / "releases"
+    for definition in prefix.glob("hooks/*.d/*.json"):
+        assert json.loads(definition.read_text())["hook"]["path"].startswith(f"{prefix}/hooks/")
+
+
+def test_install_sh_upgrades_and_a_failure_leaves_the_old_release_in_force(
+    unpacked: Installed, tmp_path: Path
+) -> None:
+    requires("runc", root=True)
+    prefix = tmp_path / "p"
+    assert _install(unpacked, prefix, []).returncode == 0
+    first = Installed(prefix).release
+    assert _install(unpacked, prefix, []).returncode == 0
+    second = Installed(prefix).release
+    assert second != first
+    assert first.is_dir()
+    (prefix / "etc" / "config.toml").write_text("nonsense\n")
+    assert _install(unpacked, prefix, []).returncode != 0
+    (unpacked.release / "hotpath" / "cold.py").write_text("nonsense\n")
+    damaged = _install(unpacked, prefix, [])
+    assert damaged.returncode == 1
+    assert "is not as it was packed; unpack the archive again" in damaged.stderr
+    assert Installed(prefix).release == second
+    assert {path.name for path in second.parent.iterdir()} == {first.name, second.name}
+
+
+def test_install_sh_refuses_what_is_for_a_checkout(unpacked: Installed, tmp_path: Path) -> None:
+    done = _install(unpacked, tmp_path / "p", [], "--python", "/usr/bin/python3")
+    assert done.returncode == 1
+    assert "are for a checkout" in done.stderr
+    assert not (tmp_path / "p").exists()
+
+
+# Linux 6.7 has handlers of foreign programs for each user namespace: the machine gets none.
+FOREIGN = r"""
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 3
+printf '%s' ':arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'\
+':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'\
+":$1:FP" > /proc/sys/fs/binfmt_misc/register
+shift
+exec "$@"
+"""
+
+
+@pytest.fixture
+def arm64() -> list[str]:
+    """The words that run a program where arm64's are run by qemu."""
+    emulator = program("qemu-aarch64-static")
+    user = ["unshare", "--user", "--map-root-user", "--mount"]
+    words = [*user, "sh", "-c", FOREIGN, "sh", emulator]
+    if attempt([*words, "true"]).returncode == 3:
+        unmet("needs Linux 6.7: handlers of foreign programs for each user namespace")
+    return words
+
+
+def test_on_arm64_a_create_is_confined_by_that_machines_profile(
+    archives: dict[str, Path], arm64: list[str], tmp_path: Path
+) -> None:
+    requires("runc", root=True)
+    node = archive.unpacked(archives["arm64"], tmp_path / "p")
+    run([*arm64, node.ctl, "apply"], seconds=120)
+    bundle = _bundle(tmp_path / "bundle")
+    explained = run([*arm64, node.ctl, "explain", bundle.config, "--json"])
+    assert json.loads(explained.stdout)["action"] == "inject"
+    install.use_runtime(node, "/bin/true")
+    run([*arm64, node.wrapper, "create", "--bundle", bundle.path, bundle.name])
+    block = bundle.read()["linux"]["seccomp"]
+    assert set(block["architectures"]) == {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"}
+    assert str((node.release / "python").readlink()) == "venv/bin/python"
