@@ -14,7 +14,7 @@ from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.ledger import reader
-from runc_wrap.report import argument_names, model, outcomes, verdict, workloads
+from runc_wrap.report import argument_names, model, outcomes, workloads
 from runc_wrap.report import node_evidence as node_report
 from runc_wrap.report.live_feed import Watching
 
@@ -100,13 +100,13 @@ class _Teller:
         return self._ledger.records.get(one.key)
 
     def _row(self, one: Seen, record: Record | None) -> Row | None:
-        profile = self._profile_of(record) if record else ""
-        tally = Tally(one.times, one.time, one.time)
-        if isinstance(profile, str):
-            return model.row_of(one.call, tally, verdict.UNKNOWN)
-        outcome = outcomes.of(one.call, profile)
-        ours = verdict.is_ours(one.call, outcome)
-        return model.row_of(one.call, tally, outcome) if ours else None
+        """Return what is told of a call, None where it is not stopped by a profile of ours."""
+        if record and not record.is_injected:
+            return None
+        outcome = outcomes.of_record(one.call, self._profile_of(record) if record else "")
+        if outcome.verdict == outcomes.SAFE:
+            return None
+        return model.row_of(one.call, Tally(one.times, one.time, one.time), outcome)
 
 
 def _document(one: Seen, record: Record | None, row: Row) -> Json:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from runc_wrap.profiles import actions
+from runc_wrap.profiles import actions, return_codes
 
 Args = tuple[int, int, int, int, int, int]
 NO_ARGS: Args = (0, 0, 0, 0, 0, 0)
@@ -194,7 +194,7 @@ def combined(programs: Sequence[Program], call: Call) -> int:
     ALLOW. Among equal actions, the newest filter's data stays. Without filters, all is allowed.
     """
     words = call.words()
-    returned = actions.ALLOW
+    returned = return_codes.ALLOW
     for one in reversed(programs):
         result = _run(one, words)
         if actions.restriction(result) < actions.restriction(returned):

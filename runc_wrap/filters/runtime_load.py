@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
@@ -30,7 +30,7 @@ _WITHOUT_STUB = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"})
 # since these releases the stub covers the machine's own ABI even if it is not listed
 _STUB_NATIVE_SINCE = "1.1.15 1.2.0"
 # runc's bug: it compares defaultErrnoRet with the encoded action, so that plain 38 does not match
-_STUB_SKIPPED_FOR = actions.ERRNO | 38
+_STUB_SKIPPED_FOR = return_codes.ERRNO | 38
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
 from runc_wrap.filters.runtime_load import MASKED_EQ, Block, Comparison, Load, Loader, load
-from runc_wrap.profiles import actions, syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 
 _TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
@@ -38,7 +38,7 @@ _TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
 _SOCKET_CALLS = range(-120, -100)
 _IPC_CALLS = range(-224, -200)
 _S390 = frozenset({ABIS["s390"], ABIS["s390x"]})
-_ENOSYS = actions.ERRNO | ENOSYS
+_ENOSYS = return_codes.ERRNO | ENOSYS
 
 Conditions = tuple[Comparison, ...]
 
@@ -118,7 +118,7 @@ class Simulation:
     def _unlisted(self, abi: Abi, number: int) -> Verdict:
         if abi is ABIS["x32"] and number == syscalls.SKIPPED and ABIS["x86_64"] in self._calls:
             return Verdict(self.load.default)
-        return Verdict(actions.KILL_THREAD)
+        return Verdict(return_codes.KILL_THREAD)
 
 
 def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:

@@ -48,6 +48,11 @@ class Record(NamedTuple):
         return self.root or "", self.id
 
     @property
+    def is_injected(self) -> bool:
+        """Whether it has a profile of ours."""
+        return self.action == "inject" and self.mode != "off"
+
+    @property
     def origin(self) -> Origin:
         """Return the origin, as ledger_file.is_late compares it."""
         return self.via, self.pid

@@ -17,7 +17,7 @@ from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import reader, tail
 from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
-from runc_wrap.report import model, outcomes, verdict, workloads
+from runc_wrap.report import model, outcomes, workloads
 from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ class _Denied:
         return self._known[kind]
 
     def _judged(self, record: Record | None, call: Call) -> str:
+        if record and not record.is_injected:
+            return outcomes.SAFE
         profile = self._profiles.of(record) if record else ""
-        if isinstance(profile, str):
-            return UNKNOWN
-        found = outcomes.of(call, profile)
-        return found.verdict if verdict.is_ours(call, found) else outcomes.SAFE
+        return outcomes.of_record(call, profile).verdict or UNKNOWN
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
         self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number, self._now)

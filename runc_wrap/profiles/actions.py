@@ -1,32 +1,26 @@
-"""A filter's return values: the kernel's codes (linux/seccomp.h) and the runtime-spec's names.
+"""A filter's return codes by the runtime-spec's names of their actions.
 
-A code is SECCOMP_RET_* in the upper half of 32 bits, and data in the lower: the errno of ERRNO,
-the tracer's message of TRACE. Runtimes truncate the errno to 16 bits: runc by int16, crun and
-libseccomp's SCMP_ACT_ERRNO by a mask.
+Runtimes truncate the errno to 16 bits: runc by int16, crun and libseccomp's SCMP_ACT_ERRNO by a
+mask.
 """
 
 from errno import EPERM, errorcode
 
+from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.return_codes import ACTION_MASK, DATA_MASK
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
 
-ACTION_MASK = 0xFFFF0000
-DATA_MASK = 0xFFFF
-KILL_PROCESS = 0x80000000
-KILL_THREAD = 0
-ERRNO = 0x50000
-ALLOW = 0x7FFF0000
-
 _CODES = {
-    "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
-    "SCMP_ACT_KILL_THREAD": KILL_THREAD,
-    "SCMP_ACT_KILL": KILL_THREAD,
-    "SCMP_ACT_TRAP": 0x30000,
-    "SCMP_ACT_ERRNO": ERRNO,
-    "SCMP_ACT_NOTIFY": 0x7FC00000,
-    "SCMP_ACT_TRACE": 0x7FF00000,
-    "SCMP_ACT_LOG": 0x7FFC0000,
-    "SCMP_ACT_ALLOW": ALLOW,
+    "SCMP_ACT_KILL_PROCESS": return_codes.KILL_PROCESS,
+    "SCMP_ACT_KILL_THREAD": return_codes.KILL_THREAD,
+    "SCMP_ACT_KILL": return_codes.KILL_THREAD,
+    "SCMP_ACT_TRAP": return_codes.TRAP,
+    "SCMP_ACT_ERRNO": return_codes.ERRNO,
+    "SCMP_ACT_NOTIFY": return_codes.USER_NOTIF,
+    "SCMP_ACT_TRACE": return_codes.TRACE,
+    "SCMP_ACT_LOG": return_codes.LOG,
+    "SCMP_ACT_ALLOW": return_codes.ALLOW,
 }
 _NAMES = {code: name for name, code in _CODES.items() if name != "SCMP_ACT_KILL"}
 # kernel/seccomp.c compares actions as signed numbers: smaller is more restrictive.

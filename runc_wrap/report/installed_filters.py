@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.profiles import actions, modes, syscalls
+from runc_wrap.profiles import modes, return_codes, syscalls
 from runc_wrap.profiles.filter_installation import NUMBERS
 from runc_wrap.report import outcomes
 
@@ -151,7 +151,10 @@ def is_one(call: Call, profile: Filter) -> bool:
     installs a filter. A denied prctl may have had any purpose; seccomp has only this one.
     """
     name = _name(call)
-    if name is None or call.code & actions.ACTION_MASK not in (outcomes.LOG, outcomes.NOTIFY):
+    if name is None or call.code & return_codes.ACTION_MASK not in (
+        return_codes.LOG,
+        return_codes.USER_NOTIF,
+    ):
         return False
     first = call.args[0] if call.args else None
     if first is not None:

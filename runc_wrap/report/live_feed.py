@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_files
 from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.evidence_set import is_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.node.paths import Places
-
-_USER_NOTIF = 0x7FC00000
 
 
 class Seen(NamedTuple):
@@ -73,7 +72,7 @@ class Watching:
         for record in records:
             if isinstance(record, Lost):
                 lost.append(record)
-            elif record.source != AUDIT or record.code != _USER_NOTIF:
+            elif not is_repeated(record):
                 key = self.tree.container_of(record.pid, record.time)
                 comm, exe = call_counts.text(record.comm), call_counts.text(record.exe)
                 call = Call(record.arch, record.number, record.code, None, comm, exe)

@@ -14,8 +14,9 @@ from errno import ENOSYS, errorcode
 from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from runc_wrap.profiles import actions, syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from runc_wrap.profiles.return_codes import ACTION_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
-LOG = 0x7FFC0000
-NOTIFY = 0x7FC00000
-_LET_THROUGH = (actions.ALLOW, LOG)
-# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that only clone3 and unshare take
+_LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
+# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that is clone3's and unshare's alone
 _NEWTIME = 0x80
 NAMESPACES = 0x7E020000 | _NEWTIME
 _NO_FLAGS = (
@@ -40,11 +39,11 @@ _ARGUMENTS = 6
 _MOST_TRIED = 512
 _BITS = 64
 _KILLS = {
-    actions.KILL_PROCESS: "the process is killed",
-    actions.KILL_THREAD: "the thread is killed",
-    0x30000: "SIGSYS",
-    0x7FF00000: "a tracer decides",
-    NOTIFY: "an agent decides",
+    return_codes.KILL_PROCESS: "the process is killed",
+    return_codes.KILL_THREAD: "the thread is killed",
+    return_codes.TRAP: "SIGSYS",
+    return_codes.TRACE: "a tracer decides",
+    return_codes.USER_NOTIF: "an agent decides",
 }
 
 
@@ -74,6 +73,28 @@ class Outcome(NamedTuple):
     codes: frozenset[int]
 
 
+UNKNOWN = Outcome("", None, "not known", frozenset())
+LET_THROUGH = Outcome(SAFE, None, "let through", frozenset())
+
+
+def of_record(call: Call, profile: Filter | str) -> Outcome:
+    """Return what a call that was seen in a container would get from its profile.
+
+    `profile` may be a sentence why that is not known: UNKNOWN. A record that is about another
+    filter says nothing: LET_THROUGH. Programs have filters of their own.
+    """
+    if isinstance(profile, str):
+        return UNKNOWN
+    found = of(call, profile)
+    return found if _is_ours(call, found) else LET_THROUGH
+
+
+def _is_ours(call: Call, outcome: Outcome) -> bool:
+    action = call.code & ACTION_MASK
+    known = {code & ACTION_MASK for code in outcome.codes}
+    return action in (return_codes.LOG, return_codes.USER_NOTIF) or action in known
+
+
 def abi_of(arch: int, number: int) -> Abi | None:
     """Return the ABI of a call's number, None for an unknown architecture."""
     native = next((abi for abi in ABIS.values() if abi.token == abi.audit == arch), None)
@@ -97,7 +118,7 @@ def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: Outcome) -> O
     """Return what a program gets if its clone3 gets ENOSYS."""
     flags = call.args[0] if call.args else None
     if flags is None:
-        if call.code & actions.ACTION_MASK == NOTIFY:
+        if call.code & ACTION_MASK == return_codes.USER_NOTIF:
             return found._replace(verdict=DEPENDS, errno=None, how=_FLAGS_UNKNOWN)
         return found._replace(how=_NO_FLAGS)
     if not flags & NAMESPACES:
@@ -116,9 +137,9 @@ def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:
     number = call.number & 0xFFFFFFFF
     rules = profile.rules(abi, number)
     codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}
-    stopped = frozenset(code for code in codes if code & actions.ACTION_MASK not in _LET_THROUGH)
+    stopped = frozenset(code for code in codes if code & ACTION_MASK not in _LET_THROUGH)
     if not stopped:
-        return Outcome(SAFE, None, "let through", stopped)
+        return LET_THROUGH
     if codes == stopped and len(codes) == 1:
         (code,) = codes
         return Outcome(_verdict(code), _errno(code), _how(code), stopped)
@@ -129,18 +150,18 @@ def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:
 
 
 def _verdict(code: int) -> str:
-    return DEGRADES if code == actions.ERRNO | ENOSYS else DENIED
+    return DEGRADES if code == return_codes.ERRNO | ENOSYS else DENIED
 
 
 def _errno(code: int) -> str | None:
-    if code & actions.ACTION_MASK != actions.ERRNO:
+    if code & ACTION_MASK != return_codes.ERRNO:
         return None
-    data = code & actions.DATA_MASK
+    data = code & return_codes.DATA_MASK
     return errorcode.get(data, str(data))
 
 
 def _how(code: int) -> str:
-    return _errno(code) or _KILLS.get(code & actions.ACTION_MASK, f"{code:#x}")
+    return _errno(code) or _KILLS.get(code & ACTION_MASK, f"{code:#x}")
 
 
 def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[Six]:

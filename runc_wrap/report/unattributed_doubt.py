@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles import actions, modes
+from runc_wrap.profiles import modes
+from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import installed_filters, model, outcomes
-from runc_wrap.report.outcomes import DEGRADES, LOG, NOTIFY, SAFE
+from runc_wrap.report.outcomes import DEGRADES, SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ Interval = tuple[float, float]
 Kind = tuple[object, ...]
 
 _EXPECTED = ("clone3", DEGRADES)
-_ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (NOTIFY,), modes.ENFORCE_LOG: (LOG,)}
+_ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (USER_NOTIF,), modes.ENFORCE_LOG: (LOG,)}
 
 
 class Suspicion:
@@ -91,8 +92,8 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
     ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,
     and so not here.
     """
-    action = call.code & actions.ACTION_MASK
-    known = set() if outcome is None else {code & actions.ACTION_MASK for code in outcome.codes}
+    action = call.code & ACTION_MASK
+    known = set() if outcome is None else {code & ACTION_MASK for code in outcome.codes}
     fits = action in _ACTIONS.get(mode, ())
     if mode == modes.ENFORCE_LOG:
         fits = fits or outcome is None or action in known

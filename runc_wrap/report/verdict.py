@@ -27,12 +27,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.store import coverage, loss_intervals
-from runc_wrap.evidence.store.call_counts import Call, Tallies
-from runc_wrap.profiles import actions, modes
+from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.report import installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
-from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, LOG, NOTIFY, SAFE, Outcome
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE, UNKNOWN, Outcome
 from runc_wrap.report.unattributed_doubt import Suspicion
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.workloads import Workload
 
 OBSERVE = "observe"
-_PROCESSES = "processes"  # a source without calls
-UNKNOWN = Outcome("", None, "not known", frozenset())
+_PROCESSES = "processes"  # a source that sees no calls
 _BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
@@ -79,7 +77,7 @@ class Judging:
         groups: dict[Workload, list[Container]] = defaultdict(list)
         suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
         for key, record in ledger.records.items():
-            if record.action == "inject" and record.mode != modes.OFF:
+            if record.is_injected:
                 container = self._container(key, record, ledger, evidence)
                 if container.end >= self.since and not _is_idle_sandbox(container):
                     groups[workloads.of(record)].append(container)
@@ -217,13 +215,10 @@ class Judging:
         profile = self.profile_of(record)
         known: dict[tuple[object, ...], Outcome] = {}
         for call, tally in calls:
-            if isinstance(profile, str):
-                add(rows, call, tally, UNKNOWN)
-                continue
             key = call[:4]
             if key not in known:
-                known[key] = outcomes.of(call, profile)
-            if is_ours(call, known[key]):
+                known[key] = outcomes.of_record(call, profile)
+            if known[key].verdict != SAFE:
                 add(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []
 
@@ -236,14 +231,6 @@ def _is_idle_sandbox(one: Container) -> bool:
     """
     record = one.record
     return bool(record.pod) and record.container is None and not one.seen.calls
-
-
-def is_ours(call: Call, outcome: Outcome) -> bool:
-    """Return whether a record comes from our filter: programs have their own filters."""
-    if outcome.verdict == SAFE:
-        return False
-    action = call.code & actions.ACTION_MASK
-    return action in (LOG, NOTIFY) or action in {c & actions.ACTION_MASK for c in outcome.codes}
 
 
 def strays(seen: Tallies) -> list[Row]:

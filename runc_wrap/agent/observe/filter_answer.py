@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 
+from runc_wrap.profiles.return_codes import ACTION_MASK, TRACE
+
 INSTRUCTION = 8  # sizeof(struct sock_filter)
 MOST = 4096  # BPF_MAXINSNS
-TRACE, NOTIFY = 0x7FF00000, 0x7FC00000  # SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF
-_ACTION = 0xFFFF0000
 _MASK = 0xFFFFFFFF
 _FORM = struct.Struct("=HBBI")  # code, jt, jf, k
 _RET_K, _RET_A = 0x06, 0x16
@@ -21,7 +21,7 @@ _LENGTH = 64  # of struct seccomp_data
 def may_answer(program: bytes, action: int) -> bool:
     """Return whether any instruction could return this action."""
     return any(
-        code == _RET_A or (code == _RET_K and k & _ACTION == action)
+        code == _RET_A or (code == _RET_K and k & ACTION_MASK == action)
         for code, _, _, k in _FORM.iter_unpack(program)
     )
 
@@ -32,7 +32,7 @@ def traces(program: bytes, words: tuple[int, ...]) -> bool:
     Raises IndexError or KeyError if it is not a valid filter. Jumps lead forward only, so it takes
     no more steps than there are instructions.
     """
-    return _run([*_FORM.iter_unpack(program)], words) & _ACTION == TRACE
+    return _run([*_FORM.iter_unpack(program)], words) & ACTION_MASK == TRACE
 
 
 def _run(  # noqa: C901 - a machine

@@ -27,6 +27,7 @@ from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.profiles.return_codes import USER_NOTIF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]
 
-_USER_NOTIF = 0x7FC00000
 _UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
 _EXPECTED = 10.0  # seconds from a decision to its listener; without one the inspector ends
 _KEEPER_SECONDS = 1.0  # for the keeper to have room for a listener, which else may be lost
@@ -323,7 +323,7 @@ def _sighting(call: notify.Call, caller: Caller, args: tuple[int, ...] | None) -
         exe=caller.exe,
         arch=call.arch,
         number=call.number,
-        code=_USER_NOTIF | call.hides,  # see report.installed_filters
+        code=USER_NOTIF | call.hides,  # see report.installed_filters
         args=args,
         source=OBSERVE,
     )

@@ -28,6 +28,7 @@ from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import filter_answer
 from runc_wrap.agent.observe.argument_rules import bits
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
+from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,9 +183,9 @@ class Checks:
         read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
         program = read.program if read else None
         call.hides = not _asks_for_listener(call) and (
-            program is None or filter_answer.may_answer(program, filter_answer.NOTIFY)
+            program is None or filter_answer.may_answer(program, USER_NOTIF)
         )
-        if program is not None and not filter_answer.may_answer(program, filter_answer.TRACE):
+        if program is not None and not filter_answer.may_answer(program, TRACE):
             return 0
         count = (read.filters if read else None) or 0
         return 0 if not own.add(count, program) or keep() else ENOMEM

@@ -20,6 +20,7 @@ from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import source_status
+from runc_wrap.profiles.return_codes import LOG
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
@@ -28,7 +29,6 @@ PATIENCE = 3.0  # seconds for the probe to show up
 AGAIN = 120.0  # seconds from a failed check to the next
 _TRIES = 2
 _NAME = "rw-look-"
-_LOG = 0x7FFC0000
 _MOST_NAMES = 8
 _ELSEWHERE = "this is not the first network namespace, which alone has it (in a pod: hostNetwork)"
 _FIRST_ALONE = "/proc/sys/net/core/netdev_max_backlog"  # linux:net/core/sysctl_net_core.c
@@ -67,7 +67,7 @@ class SourceCheck:
     def is_own(self, one: Sighting) -> bool:
         """Return whether a record is of the probe's call; any record proves the source."""
         self.saw(AUDIT, one.time)
-        return bool(one.code == _LOG and one.comm in self._names and one.comm.startswith(_NAME))
+        return bool(one.code == LOG and one.comm in self._names and one.comm.startswith(_NAME))
 
     def saw(self, source: str, when: float) -> None:
         """Note that something came from a source."""

@@ -10,6 +10,7 @@ from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
@@ -22,7 +23,6 @@ UNATTRIBUTED, ASIDE = "unattributed.json", ".damaged"
 MOST_INTERVALS = 1000
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
-_USER_NOTIF = 0x7FC00000
 _HEX = 64
 
 
@@ -107,8 +107,13 @@ def file_name(key: Key | None) -> str:
 
 def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False, times: int = 1) -> None:
     """Count a call, but not the audit record of a call that was also sent to the agent."""
-    if s.source != AUDIT or s.code != _USER_NOTIF:
+    if not is_repeated(s):
         (of.runtimes if is_runtimes else of).add(s, times)
+
+
+def is_repeated(s: Sighting) -> bool:
+    """Return whether an audit record is of a call that was sent to the agent as well."""
+    return s.source == AUDIT and s.code == USER_NOTIF
 
 
 def watch(intervals: list[Interval], begin: float, end: float) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.evidence.store import call_counts, coverage
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
@@ -245,7 +245,7 @@ def _evidence(row: Row) -> str:
 def _lets_through(profile: Filter, row: Row) -> bool:
     return all(
         outcomes.of(
-            call_counts.Call(row.arch, row.number, outcomes.LOG, args, "", ""), profile
+            call_counts.Call(row.arch, row.number, return_codes.LOG, args, "", ""), profile
         ).verdict
         == outcomes.SAFE
         for args in row.args

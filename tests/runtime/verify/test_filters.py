@@ -16,7 +16,7 @@ from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
 from runc_wrap.profiles.platform import goarch, kernel
@@ -115,7 +115,7 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
         assert set(calls) == {"mkdir", "getpid", "socket", "mount"}
         assert {name for name, one in calls.items() if one.is_weaker} == {"mount"}
         assert calls["socket"].args is not None
-        assert calls["mkdir"].expected == actions.ALLOW
+        assert calls["mkdir"].expected == return_codes.ALLOW
 
 
 def test_a_stripped_filter_differs_in_everything_denied(
@@ -211,7 +211,7 @@ def agrees(result: every_call.Result, expectation: Expectation) -> bool:
     minus = (1 << (32 if result.abi is ABIS["x86"] else 64)) - 1
     args = (minus, minus, minus, minus, minus, minus)
     code = expectation.code(result.abi, result.number, args)
-    if code == actions.ALLOW:
+    if code == return_codes.ALLOW:
         return not result.is_denied
-    assert code & actions.ACTION_MASK == actions.ERRNO
-    return (result.kind, result.value) == ("errno", code & actions.DATA_MASK)
+    assert code & return_codes.ACTION_MASK == return_codes.ERRNO
+    return (result.kind, result.value) == ("errno", code & return_codes.DATA_MASK)

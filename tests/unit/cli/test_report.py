@@ -17,7 +17,7 @@ from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.host import procfs
 from runc_wrap.report import node_evidence as node_report
 from runc_wrap.report.model import row_of
-from runc_wrap.report.verdict import UNKNOWN
+from runc_wrap.report.outcomes import UNKNOWN
 from tests.unit.evidence.samples import (
     CLONE3,
     MOUNT,

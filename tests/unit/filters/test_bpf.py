@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.filters import bpf, bpf_outcomes
-from runc_wrap.profiles import actions
+from runc_wrap.profiles import actions, return_codes
 
 X86_64 = 0xC000003E
 _u32 = st.integers(0, 2**32 - 1)
@@ -131,8 +131,8 @@ def test_the_most_restrictive_answer_of_several_filters_applies(names: list[str]
 
 
 def test_of_equal_actions_the_newest_filters_data_applies() -> None:
-    programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.ERRNO | data))) for data in (1, 2)]
-    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.ERRNO | 2
+    programs = [bpf.program(raw((bpf.RET_K, 0, 0, return_codes.ERRNO | data))) for data in (1, 2)]
+    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == return_codes.ERRNO | 2
 
 
 def test_a_filter_that_returns_an_argument_depends_on_it() -> None:

@@ -11,7 +11,7 @@ from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
 from runc_wrap.filters.filter_comparison import Difference, Expectation
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.filters.simulate import Simulation
-from runc_wrap.profiles import actions, syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.profiles.resolving import ADMIN, block_of
 
@@ -123,7 +123,9 @@ def test_without_filters_all_denied_calls_differ() -> None:
 
 
 def test_a_difference_shows_the_call_with_its_arguments_and_both_answers() -> None:
-    one = Difference("x86_64", "socket", 41, actions.ERRNO | 1, actions.ALLOW, (40, 1, 0, 0, 0, 0))
+    one = Difference(
+        "x86_64", "socket", 41, return_codes.ERRNO | 1, return_codes.ALLOW, (40, 1, 0, 0, 0, 0)
+    )
     assert one.as_json() == {
         "abi": "x86_64",
         "syscall": "socket(0x28, 1, 0, 0, 0, 0)",

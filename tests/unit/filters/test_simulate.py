@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters import bpf, libseccomp
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.filters.simulate import Simulation
-from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.model import ProfileError
@@ -118,7 +118,7 @@ def code_of(made: Simulation, name: str, *first: int) -> int:
 def test_an_unconditional_rule_beats_conditional_ones_in_any_order(turned: bool) -> None:
     rules = [rule("getpid", "SCMP_ACT_KILL", argument(0, "EQ", 1)), rule("getpid", ALLOW)]
     made = Simulation(block(*(reversed(rules) if turned else rules)), CRUN)
-    assert code_of(made, "getpid", 1) == actions.ALLOW
+    assert code_of(made, "getpid", 1) == return_codes.ALLOW
 
 
 def test_of_two_unconditional_rules_the_first_wins_not_the_stricter() -> None:
@@ -131,28 +131,30 @@ def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
     six = [argument(place, "EQ", place + 1) for place in range(6)]
     of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
     assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
-        actions.ALLOW,
+        return_codes.ALLOW,
         actions.code(DENY, 1),
     ]
     more = block(rule("getpid", ALLOW, *six, argument(0, "EQ", 9)))
-    assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == actions.ALLOW
+    assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == return_codes.ALLOW
     assert code_of(Simulation(more, CRUN), "getpid", 9) == actions.code(DENY, 1)
-    assert code_of(Simulation(more, RUNC), "getpid", 9) == actions.ALLOW  # an index twice: either
+    assert (
+        code_of(Simulation(more, RUNC), "getpid", 9) == return_codes.ALLOW
+    )  # an index twice: either
 
 
 def test_a_repeated_index_means_either() -> None:
     both = rule("getpid", ALLOW, argument(0, "GE", 5), argument(0, "LE", 3))
     made = Simulation(block(both), RUNC)
     assert [code_of(made, "getpid", value) for value in (3, 4, 5)] == [
-        actions.ALLOW,
+        return_codes.ALLOW,
         actions.code(DENY),
-        actions.ALLOW,
+        return_codes.ALLOW,
     ]
 
 
 def test_rules_equal_to_the_default_are_dropped_so_an_allow_elsewhere_stands() -> None:
     made = Simulation(block(rule("getpid", DENY), rule("getpid", ALLOW)), RUNC)
-    assert code_of(made, "getpid") == actions.ALLOW
+    assert code_of(made, "getpid") == return_codes.ALLOW
     other = Simulation(block(rule("getpid", DENY, errno=38), rule("getpid", ALLOW)), RUNC)
     assert code_of(other, "getpid") == actions.code(DENY, 38)
 
@@ -179,17 +181,17 @@ def test_older_runc_leaves_the_stub_out_where_no_architecture_is_listed() -> Non
 
 def test_calls_through_an_abi_that_is_not_listed_kill_the_thread() -> None:
     made = Simulation(block(default=ALLOW), RUNC)
-    assert made.verdict(X86, 20).code == actions.KILL_THREAD
-    assert made.verdict(X32, 39 | X32_BIT).code == actions.KILL_THREAD
-    assert made.verdict(X32, syscalls.SKIPPED).code == actions.ALLOW
+    assert made.verdict(X86, 20).code == return_codes.KILL_THREAD
+    assert made.verdict(X32, 39 | X32_BIT).code == return_codes.KILL_THREAD
+    assert made.verdict(X32, syscalls.SKIPPED).code == return_codes.ALLOW
 
 
 def test_a_rule_for_socket_also_applies_to_socketcall() -> None:
     made = Simulation(block(rule("socket", ALLOW), abis=("SCMP_ARCH_X86",)), CRUN)
     numbers = syscalls.numbers(X86)
-    assert made.verdict(X86, numbers["socketcall"], (1, 0, 0, 0, 0, 0)).code == actions.ALLOW
+    assert made.verdict(X86, numbers["socketcall"], (1, 0, 0, 0, 0, 0)).code == return_codes.ALLOW
     assert made.verdict(X86, numbers["socketcall"], (2, 0, 0, 0, 0, 0)).code == actions.code(DENY)
-    assert made.verdict(X86, numbers["socket"]).code == actions.ALLOW
+    assert made.verdict(X86, numbers["socket"]).code == return_codes.ALLOW
 
 
 def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncertain() -> None:
@@ -198,7 +200,7 @@ def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncer
     program = compiled(made)
     assert program is not None
     args = (0, 2, 0, 0, 0, 0)  # below 2**32 + 1, so that the second rule holds
-    assert bpf.evaluate(program, bpf.Call(NATIVE.audit, 39, args)) == actions.ALLOW
+    assert bpf.evaluate(program, bpf.Call(NATIVE.audit, 39, args)) == return_codes.ALLOW
     assert not made.verdict(NATIVE, 39, args).certain
 
 

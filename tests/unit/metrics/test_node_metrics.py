@@ -75,6 +75,18 @@ def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -
     assert samples(node, "denied_calls")["shop", "web/nginx", "mount", "denied"] == 3
 
 
+@pytest.mark.parametrize("action", ["keep", "leave"])
+def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
+    node: ctl.Node, action: str
+) -> None:
+    """The report does not judge it: its own filter, or its program's, wrote the record."""
+    decided(node, {**LINE, "action": action, "mode": None, "profile": None})
+    store = Store(node.places.evidence)
+    store.add(("/run/runc", "c1"), seen(MOUNT))
+    store.flush()
+    assert samples(node, "denied_calls") == {}
+
+
 def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
     decided(node, LINE)
     store = Store(node.places.evidence)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters import bpf, libseccomp
 from runc_wrap.filters.runtime_load import Loader, load
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, modes, syscalls
+from runc_wrap.profiles import actions, builtin, modes, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.filter_installation import NUMBERS
 from runc_wrap.profiles.formats import parse
@@ -79,14 +79,14 @@ def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_re
     spec: str, mode: str, kind: str, abi: str, name: str, given: int
 ) -> None:
     found = answer(program(spec, mode, kind), abi, name, given, 0, SOMEWHERE)
-    assert found == (TOLD[mode] if given & INT == NUMBERS[name] else actions.ALLOW)
+    assert found == (TOLD[mode] if given & INT == NUMBERS[name] else return_codes.ALLOW)
 
 
 @pytest.mark.parametrize("abi", ["x86_64", "x86", "x32"])
 @pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_audit_does_not_report_a_probe_without_a_filter(abi: str, name: str) -> None:
     found = answer(program("containerd", "audit", "runc"), abi, name, NUMBERS[name], 0, 0)
-    assert found == actions.ALLOW
+    assert found == return_codes.ALLOW
 
 
 @pytest.mark.parametrize("mode", sorted(TOLD))
@@ -95,14 +95,14 @@ def test_without_the_rule_an_installation_is_not_reported(spec: str, mode: str) 
     block = made(builtin.load(spec), mode, told=False)
     filtered = bpf.program(libseccomp.filter_bytes(load(block, Loader("runc"))))
     for name, number in NUMBERS.items():
-        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == actions.ALLOW
+        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
 
 
 @pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
 def test_enforce_has_no_such_rule(mode: str) -> None:
     filtered = loaded(builtin.load("containerd"), mode)
     for name, number in NUMBERS.items():
-        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == actions.ALLOW
+        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
 
 
 def _rule(name: str, action: str, *args: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         assert found in (LOG, NOTIFY)
     elif len(allowed) > 1:
         return  # of several comparisons libseccomp makes not always what they say
-    elif before not in (actions.ALLOW, LOG):
+    elif before not in (return_codes.ALLOW, LOG):
         assert found in (LOG, NOTIFY)
     elif first <= INT:  # upper bits that no int has are told as well
         assert found in (before, NOTIFY if name == "seccomp" else before)

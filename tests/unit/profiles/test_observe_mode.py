@@ -17,7 +17,16 @@ from runc_wrap.filters.simulate import Simulation
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.profiles import abis, actions, builtin, filter_installation, lint, modes, syscalls
+from runc_wrap.profiles import (
+    abis,
+    actions,
+    builtin,
+    filter_installation,
+    lint,
+    modes,
+    return_codes,
+    syscalls,
+)
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.complement import complement
 from runc_wrap.profiles.formats import parse
@@ -35,7 +44,7 @@ CAPS = [
 ]
 PATH = "/var/agent/notify.sock"
 NOTIFY, LOG = (actions.code(f"SCMP_ACT_{word}") for word in ("NOTIFY", "LOG"))
-PASSES = {actions.ALLOW, LOG}
+PASSES = {return_codes.ALLOW, LOG}
 VALUES = [0, 1, 8, 9, 16, 37, 38, 39, 40, 41, 45, 0x20008, 0x10000000, 2**32 - 1, 2**32 + 40]
 _args = st.tuples(*[st.sampled_from(VALUES) | st.integers(0, 2**64 - 1)] * 6)
 
@@ -65,7 +74,7 @@ class Both:
         groups = self.whole.get((abi.audit, number))
         if seen == NOTIFY and groups is not None:
             mask = argument_rules.bits(abi.audit, number)
-            seen = actions.ALLOW if argument_rules.allows(groups, args, mask) else seen
+            seen = return_codes.ALLOW if argument_rules.allows(groups, args, mask) else seen
         return enforced, seen
 
     def listed(self) -> list[abis.Abi]:

@@ -24,7 +24,7 @@ from runc_wrap.agent.observe.notify import Call
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
 from runc_wrap.filters import bpf as careful
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.filter_installation import NUMBERS
 
@@ -208,7 +208,7 @@ def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args
     words = careful.Call(one.arch, one.number, args).words()
     found = careful.evaluate(program, careful.Call(one.arch, one.number, args))
     assert filter_answer.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
-    assert filter_answer.may_answer(data, filter_answer.TRACE)
+    assert filter_answer.may_answer(data, return_codes.TRACE)
 
 
 def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:

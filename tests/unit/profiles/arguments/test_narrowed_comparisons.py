@@ -18,7 +18,7 @@ from runc_wrap.filters.bpf_outcomes import Interest
 from runc_wrap.filters.runtime_load import Load, Loader, load
 from runc_wrap.filters.simulate import Simulation, compares
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, modes, syscalls
+from runc_wrap.profiles import actions, builtin, modes, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
@@ -33,7 +33,7 @@ needs_libseccomp = pytest.mark.skipif(
     reason="expectations are written for x86_64 with libseccomp",
 )
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
-EPERM = actions.ERRNO | 1
+EPERM = return_codes.ERRNO | 1
 HIGH = [0, 1, 1 << 31, (1 << 32) - 1]
 OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 Json = dict[str, Any]
@@ -92,10 +92,10 @@ ALL_BUT_INET = own(rule(compare("NE", 2)))
 def test_a_family_left_out_of_a_rule_passes_as_written_and_not_when_narrowed() -> None:
     written, made = Asked(ALL_BUT_INET), Asked(narrowed_comparisons.narrowed(ALL_BUT_INET).profile)
     assert written(2) == made(2) == EPERM
-    assert written(1) == made(1) == actions.ALLOW
-    assert written(2 + (1 << 32)) == actions.ALLOW
+    assert written(1) == made(1) == return_codes.ALLOW
+    assert written(2 + (1 << 32)) == return_codes.ALLOW
     assert made(2 + (1 << 32)) == EPERM
-    assert made(1 + (1 << 32)) == actions.ALLOW
+    assert made(1 + (1 << 32)) == return_codes.ALLOW
 
 
 @needs_libseccomp
@@ -228,8 +228,8 @@ def test_the_other_modes_record_what_enforce_denies_by_the_lower_bits(spec: str,
     made = narrowed_comparisons.narrowed(builtin.load(spec)).profile
     enforced, seen = Asked(made), Asked(made, mode)
     for args in ((40, 1, 0), (40 + (1 << 32), 1, 0), (1, 1, 0), (1 + (1 << 32), 1, 0)):
-        passes = enforced(*args) == actions.ALLOW
-        assert (seen(*args) == actions.ALLOW) == passes
+        passes = enforced(*args) == return_codes.ALLOW
+        assert (seen(*args) == return_codes.ALLOW) == passes
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_denial_of_one_number_wins_over_a_rule_that_allows_all_but_another() -
     denial = rule(compare("EQ", 40), action="ERRNO", number=7)
     profile = own(denial, rule(compare("NE", 16)))
     written, made = Asked(profile), Asked(narrowed_comparisons.narrowed(profile).profile)
-    wanted = [(1, actions.ALLOW), (16, EPERM), (40, actions.ERRNO | 7)]
+    wanted = [(1, return_codes.ALLOW), (16, EPERM), (40, return_codes.ERRNO | 7)]
     assert [(one, written(one)) for one, _ in wanted] == wanted
     assert [(one, made((1 << 32) + one)) for one, _ in wanted] == wanted
 
@@ -277,7 +277,7 @@ def test_a_denial_of_one_number_wins_over_a_rule_that_allows_all_but_another() -
 def test_a_denial_that_runtimes_drop_does_not_restrict_allowed_calls() -> None:
     profile = own(rule(compare("EQ", 40), action="ERRNO", number=1), rule(compare("NE", 16)))
     written, made = Asked(profile), Asked(narrowed_comparisons.narrowed(profile).profile)
-    assert written(40) == made(40) == actions.ALLOW
+    assert written(40) == made(40) == return_codes.ALLOW
 
 
 def test_calls_of_one_rule_are_distinguished_by_their_parameters() -> None:
