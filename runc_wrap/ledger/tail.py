@@ -6,9 +6,9 @@ A file is identified by its first line, not by its inode, which a new file may r
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import files
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
@@ -112,10 +112,6 @@ class Opened:
 def _opened(path: str) -> int | None:
     """Open a regular file, None if there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
+        return files.opened(path)
+    except (FileNotFoundError, NotADirectoryError, files.Irregular):
         return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    return None
