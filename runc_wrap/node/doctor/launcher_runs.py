@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "launcher"
-_SHELL_SCRIPT = (
-    b"# What the engine executes where launcher.c could not be compiled"  # launcher.sh, line 1
-)
+# launcher.sh, line 1
+_SHELL_SCRIPT = b"# The program that engines execute if launcher.c could not be compiled"
 _BEGINNING = 16 * 1024  # bytes, which contain that line even with the longest prefix
 _FEW = 200  # characters of a reason
 
