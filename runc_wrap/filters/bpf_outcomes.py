@@ -12,7 +12,8 @@ from itertools import islice, product
 from typing import NamedTuple
 
 from runc_wrap.filters import bpf
-from runc_wrap.filters.runtime_load import MASKED_EQ, Comparison
+from runc_wrap.filters.runtime_load import Comparison
+from runc_wrap.hotpath.comparison import MASKED_EQ
 
 _MASK = 0xFFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number

@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runc_wrap.filters.runtime_load import Added, Load
+from runc_wrap.hotpath.comparison import PREFIX
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.model import ProfileError
 
@@ -79,7 +80,7 @@ def _arguments(library: Any, rule: Added) -> "Sequence[Any]":  # noqa: ANN401 (n
     return [
         library.Arg(
             one.index,
-            getattr(library, one.op.removeprefix("SCMP_CMP_")),
+            getattr(library, one.op.removeprefix(PREFIX)),
             one.value,
             one.value_two,
         )

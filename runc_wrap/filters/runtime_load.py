@@ -24,7 +24,6 @@ from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]
-MASKED_EQ = "SCMP_CMP_MASKED_EQ"
 # runc patchbpf isAllowAction, since 1.0.0-rc93
 _WITHOUT_STUB = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"})
 # since these releases the stub covers the machine's own ABI even if it is not listed

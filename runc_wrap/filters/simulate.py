@@ -29,11 +29,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
-from runc_wrap.filters.runtime_load import MASKED_EQ, Block, Comparison, Load, Loader, load
+from runc_wrap.filters.runtime_load import Block, Comparison, Load, Loader, load
+from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 
-_TELLS_EQUALITY = frozenset({"SCMP_CMP_EQ", "SCMP_CMP_NE", MASKED_EQ})
+_TELLS_EQUALITY = frozenset({EQ, NE, MASKED_EQ})
 # libseccomp include/seccomp.h __PNR_*: pseudo numbers of the calls of socketcall(2) and ipc(2)
 _SOCKET_CALLS = range(-120, -100)
 _IPC_CALLS = range(-224, -200)
@@ -143,7 +144,7 @@ def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Con
         return []
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscalls.numbers(abi)
-    which = Comparison(0, "SCMP_CMP_EQ", -resolved % base)
+    which = Comparison(0, EQ, -resolved % base)
     inner = (which, *(one for one in conditions if one.index))
     muxed = [(numbers[through], inner)] if through in numbers else []
     return muxed + ([(numbers[name], conditions)] if name in numbers else [])
@@ -172,11 +173,4 @@ def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
 
 def compares(one: Comparison, given: int, mask: int) -> bool:
     """Tell whether a comparison holds for a value; `mask` is an argument's bits."""
-    value = one.value & mask
-    if one.op == MASKED_EQ:
-        return given & value == one.value_two & value
-    if one.op in ("SCMP_CMP_EQ", "SCMP_CMP_NE"):
-        return (given == value) == (one.op == "SCMP_CMP_EQ")
-    if one.op in ("SCMP_CMP_LT", "SCMP_CMP_GE"):
-        return (given < value) == (one.op == "SCMP_CMP_LT")
-    return (given > value) == (one.op == "SCMP_CMP_GT")
+    return bool(holds(one.op, given, one.value & mask, one.value_two))

@@ -11,6 +11,7 @@ argument twice: runtimes would accept either comparison.
 Rules are entries of a compiled profile (see hotpath.resolve): {"rule", "all", "none"}.
 """
 
+from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, OPPOSITE, holds
 from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
@@ -31,14 +32,6 @@ DENYING = (
     "SCMP_ACT_TRAP",
 )
 _INT = 0xFFFFFFFF
-OPPOSITE = {
-    "SCMP_CMP_NE": "SCMP_CMP_EQ",
-    "SCMP_CMP_EQ": "SCMP_CMP_NE",
-    "SCMP_CMP_LT": "SCMP_CMP_GE",
-    "SCMP_CMP_GE": "SCMP_CMP_LT",
-    "SCMP_CMP_GT": "SCMP_CMP_LE",
-    "SCMP_CMP_LE": "SCMP_CMP_GT",
-}
 
 
 def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
@@ -64,7 +57,7 @@ def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
 def meaningful(entry: "Json") -> "Json":
     """Return an entry without comparisons that always hold: masks without a bit."""
     args = entry["rule"].get("args") or []
-    kept = [one for one in args if one.get("op") != "SCMP_CMP_MASKED_EQ" or one.get("value")]
+    kept = [one for one in args if one.get("op") != MASKED_EQ or one.get("value")]
     return entry if kept == args else {**entry, "rule": {**entry["rule"], "args": kept}}
 
 
@@ -96,7 +89,7 @@ def renamed(entry: "Json", names: "list[str]") -> "Json":
 
 def is_family(family: int) -> "Json":
     """Return the comparison that matches a family as the kernel reads it."""
-    return {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}
+    return {"index": 0, "value": _INT, "valueTwo": family, "op": MASKED_EQ}
 
 
 def by_family(
@@ -211,9 +204,9 @@ def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
 def _differ(one: "Json", other: "Json") -> bool:
     if one == _opposite(other):
         return True
-    if one.get("op") == "SCMP_CMP_EQ":
+    if one.get("op") == EQ:
         return not _accepts(other, one.get("value", 0))
-    if one.get("op") != "SCMP_CMP_MASKED_EQ" or other.get("op") != "SCMP_CMP_MASKED_EQ":
+    if one.get("op") != MASKED_EQ or other.get("op") != MASKED_EQ:
         return False
     mask: int = one.get("value", 0) & other.get("value", 0)
     unlike: int = one.get("valueTwo", 0) ^ other.get("valueTwo", 0)
@@ -226,17 +219,9 @@ def _opposite(one: "Json") -> "Json":
 
 def _accepts(argument: "Json", family: int) -> bool:
     """Return whether a comparison holds for a value, such as a family."""
-    value: int = argument.get("value", 0)
-    second: int = argument.get("valueTwo", 0)
-    accepted = {
-        "SCMP_CMP_NE": family != value,
-        "SCMP_CMP_LT": family < value,
-        "SCMP_CMP_LE": family <= value,
-        "SCMP_CMP_EQ": family == value,
-        "SCMP_CMP_GE": family >= value,
-        "SCMP_CMP_GT": family > value,
-        "SCMP_CMP_MASKED_EQ": family & value == second,
-    }.get(argument.get("op", ""))
+    accepted = holds(
+        argument.get("op", ""), family, argument.get("value", 0), argument.get("valueTwo", 0)
+    )
     if accepted is None:
         raise Refusal(f"a rule on socket has the comparison {quoted(argument.get('op'))}.")
     return accepted

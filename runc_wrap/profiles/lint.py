@@ -7,6 +7,7 @@ change or refuse a profile: `formats` refuses invalid ones, and the operator dec
 from collections.abc import Iterator
 from errno import EPERM
 
+from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import profile_bypass
 from runc_wrap.profiles.engine_versions import Version, reached
@@ -16,7 +17,7 @@ from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 
 UPPER_BITS = "upper-bits"
-_HOLD_ABOVE = frozenset({"SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE"})
+_HOLD_ABOVE = frozenset({NE, GT, GE})
 
 # The calls that runc or crun makes after loading the filter when noNewPrivileges is false. Tested
 # one by one with runc 1.1.15 and crun 1.21 on x86_64: denying any fails or hangs a container.

@@ -9,6 +9,7 @@ from typing import Any
 
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles import filter_installation, observe_mode
+from runc_wrap.profiles.abis import of_oci, runnable
 from runc_wrap.profiles.model import Kernel, Profile
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
@@ -36,16 +37,6 @@ class Listener:
 
 
 NOWHERE = Listener("")
-
-# GOARCH -> the other ABIs that its kernel may run
-_SIBLINGS = {
-    "amd64": "X86 X32",
-    "arm64": "ARM",
-    "mips64": "MIPS MIPS64N32",
-    "mips64le": "MIPSEL MIPSEL64N32",
-    "ppc64": "PPC",
-    "s390x": "S390",
-}
 
 
 def compiled(
@@ -141,9 +132,10 @@ def _audited_rule(rule: Json) -> Json:
 
 
 def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:
-    siblings = _SIBLINGS.get(arch, "").split()
-    every = [OCI[arch], *(f"SCMP_ARCH_{name}" for name in siblings)] if siblings else []
-    return tuple(dict.fromkeys((*listed(profile, arch), *every)))
+    """Return the profile's ABIs and the machine's; none where it has one and none is listed."""
+    every = runnable(of_oci(OCI[arch]))
+    own = [abi.oci for abi in every] if len(every) > 1 else []
+    return tuple(dict.fromkeys((*listed(profile, arch), *own)))
 
 
 def listed(profile: Profile, arch: str) -> tuple[str, ...]:
@@ -151,10 +143,10 @@ def listed(profile: Profile, arch: str) -> tuple[str, ...]:
     return profile.architectures or profile.arch_map.get(arch, ())
 
 
-def left_out(profile: Profile, arch: str, runnable: Collection[str]) -> list[str]:
+def left_out(profile: Profile, arch: str, kernels: Collection[str]) -> list[str]:
     """Return the runnable ABIs that a profile does not list: calls through them are killed."""
     known = {*listed(profile, arch), OCI[arch]}
-    return sorted(set(runnable) - known)
+    return sorted(set(kernels) - known)
 
 
 def with_abis(profile: Profile, arch: str, kept: Collection[str]) -> Profile:

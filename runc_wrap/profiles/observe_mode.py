@@ -20,9 +20,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.comparison import MASKED_EQ, OPPOSITE, PREFIX
 from runc_wrap.hotpath.rule_algebra import (
     DENYING,
-    OPPOSITE,
     SOCKETS,
     alternatives,
     calls_of,
@@ -48,7 +48,7 @@ _KEPT = RUNTIME_CALLS
 _DENIES = (*DENYING, "SCMP_ACT_TRACE")
 _MOST_CAPABILITIES = 4
 _MOST_GROUPS = 64  # of comparisons that the metadata list for one call
-_OPPOSITE = {**OPPOSITE, "SCMP_CMP_MASKED_EQ": "SCMP_CMP_MASKED_NE"}
+_OPPOSITE = {**OPPOSITE, MASKED_EQ: f"{PREFIX}MASKED_NE"}
 
 
 def observed(
@@ -249,7 +249,7 @@ def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -
 def _as_list(one: Json) -> list[Any]:
     return [
         index_of(one),
-        one["op"].removeprefix("SCMP_CMP_"),
+        one["op"].removeprefix(PREFIX),
         one["value"],
         one.get("valueTwo", 0),
     ]

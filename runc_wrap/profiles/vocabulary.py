@@ -4,6 +4,8 @@ Sources: runc libcontainer/seccomp/config.go, crun src/libcrun/seccomp.c, runtim
 config-linux.md, capabilities(7). Data only.
 """
 
+from runc_wrap.hotpath import privileged
+
 
 def _prefixed(prefix: str, words: str) -> frozenset[str]:
     return frozenset(prefix + word for word in words.split())
@@ -53,13 +55,4 @@ GOARCH = {oci: goarch for goarch, oci in OCI.items()}
 ARCHITECTURES = frozenset(OCI.values()) | _prefixed("SCMP_ARCH_", "PARISC PARISC64 M68K SH SHEB")
 CONDITION_ARCHES = frozenset(NATIVE.values()) | {"mips3l64n32", "parisc", "parisc64"}
 
-CAPABILITIES = _prefixed(
-    "CAP_",
-    """
-    AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE
-    DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN
-    MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID
-    SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE
-    SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
-    """,
-)
+CAPABILITIES = frozenset(privileged.CAPABILITIES)

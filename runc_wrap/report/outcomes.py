@@ -14,6 +14,7 @@ from errno import ENOSYS, errorcode
 from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
@@ -179,7 +180,7 @@ def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterat
 def _around(one: Comparison) -> set[int]:
     """Return values that meet a condition, and values that do not."""
     limit = (1 << _BITS) - 1
-    if one.op == "SCMP_CMP_MASKED_EQ":
+    if one.op == MASKED_EQ:
         bit = one.value & -one.value
         return {one.value_two, one.value_two ^ bit, one.value, 0}
     return {one.value, max(one.value - 1, 0), min(one.value + 1, limit)}

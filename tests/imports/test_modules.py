@@ -272,9 +272,9 @@ socket struct {_OS} {_TYPING}
 ROLES = {
     "keeper": (22, "__future__ _socket errno fcntl resource select"),
     "decisions": (31, "__future__ _blake2 _datetime _socket gc select"),
-    "lingering": (35, _OBSERVE),
+    "lingering": (36, _OBSERVE),
     "evidence": (
-        99,
+        100,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),

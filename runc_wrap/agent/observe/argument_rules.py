@@ -5,6 +5,8 @@ runc_wrap.profiles.observe_mode describes the form and writes it.
 
 from __future__ import annotations
 
+from runc_wrap.hotpath.comparison import MASKED_EQ, PREFIX, holds
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 METADATA = "runc-wrap/1"
 ARGUMENTS = 6
+_MASKED_NE = "MASKED_NE"  # which no filter has
 _64BIT, _N32 = 0x80000000, 0x20000000  # linux/audit.h __AUDIT_ARCH_64BIT, _CONVENTION_MIPS64_N32
 _X86_64, _X32_BIT = 0xC000003E, 0x40000000
 _LOW, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
@@ -31,17 +34,10 @@ def allows(groups: Groups, args: Args, mask: int) -> bool:
 
 
 def _compares(one: list[Any], args: Args, mask: int) -> bool:
-    op: str = one[1]
-    given: int = args[one[0]] & mask
-    value: int = one[2] & mask
-    second: int = one[3] & mask
-    if op in {"MASKED_EQ", "MASKED_NE"}:
-        return bool(given & value == second & value) == (op == "MASKED_EQ")
-    if op in {"EQ", "NE"}:
-        return bool(given == value) == (op == "EQ")
-    if op in {"LT", "GE"}:
-        return bool(given < value) == (op == "LT")
-    return bool(given > value) == (op == "GT")
+    given, value = args[one[0]] & mask, one[2] & mask
+    if one[1] == _MASKED_NE:
+        return not holds(MASKED_EQ, given, value, one[3])
+    return bool(holds(PREFIX + one[1], given, value, one[3]))
 
 
 def checked(rules: object) -> dict[tuple[int, int], Groups]:

@@ -6,7 +6,8 @@ blocks of a mask.
 
 from typing import Any
 
-from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, blocks, rest, span_of, spans
+from runc_wrap.hotpath.comparison import EQ, GE, LE, MASKED_EQ
+from runc_wrap.profiles.arguments.spans import blocks, rest, span_of, spans
 
 Json = dict[str, Any]
 Arguments = list[Json]
@@ -74,9 +75,9 @@ def _span(first: int, last: int, index: int) -> list[Arguments] | None:
         values = range(first, last + 1)
         return [[{"index": index, "value": value, "op": EQ}] for value in values]
     if first == 0 and last < 1 << _BITS:
-        return [[{"index": index, "value": last, "op": "SCMP_CMP_LE"}]]
+        return [[{"index": index, "value": last, "op": LE}]]
     if last == _TOP and first < 1 << _BITS:
-        return [[{"index": index, "value": first, "op": "SCMP_CMP_GE"}]]
+        return [[{"index": index, "value": first, "op": GE}]]
     return None
 
 

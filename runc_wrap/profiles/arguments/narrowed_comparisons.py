@@ -19,10 +19,11 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
+from runc_wrap.hotpath.comparison import EQ, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
-from runc_wrap.profiles.arguments.spans import EQ, MASKED_EQ, Block, blocks, meet, rest, spans
+from runc_wrap.profiles.arguments.spans import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 KERNEL = "kernel"
 MOST_RULES = 192  # added to a profile: three instructions each, for each ABI, of a filter's 4096
-_SIGNED = frozenset({EQ, "SCMP_CMP_NE"})
+_SIGNED = frozenset({EQ, NE})
 _LARGEST = (1 << WHOLE) - 1
 _BITS_OF_INT = 32
 
@@ -218,7 +219,7 @@ def _comparisons(one: Argument, name: str, denied: frozenset[int]) -> list[Argum
         return [one]
     found = numbers(one, name, denied)
     if not found:
-        return [Argument(one.index, 0, "SCMP_CMP_LT")]  # never; the call stays a named one
+        return [Argument(one.index, 0, LT)]  # never; the call stays a named one
     return [Argument(one.index, mask, MASKED_EQ, datum) for mask, datum in found]
 
 

@@ -4,7 +4,7 @@ A block, (mask, datum), is the set of numbers for which one SCMP_CMP_MASKED_EQ h
 at most twice as many blocks as the numbers have bits, each as large as its alignment allows.
 """
 
-EQ, MASKED_EQ = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
+from runc_wrap.hotpath.comparison import EQ, GE, GT, LE, LT, NE
 
 Span = tuple[int, int]
 Block = tuple[int, int]
@@ -15,11 +15,11 @@ def spans(op: str, value: int, top: int) -> list[Span]:
     below, above = [(0, value - 1)] if value else [], [(value + 1, top)] if value < top else []
     found: dict[str, list[Span]] = {
         EQ: [(value, value)],
-        "SCMP_CMP_NE": below + above,
-        "SCMP_CMP_LT": below,
-        "SCMP_CMP_LE": [(0, value)],
-        "SCMP_CMP_GT": above,
-        "SCMP_CMP_GE": [(value, top)],
+        NE: below + above,
+        LT: below,
+        LE: [(0, value)],
+        GT: above,
+        GE: [(value, top)],
     }
     return found[op]
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.evidence.store import call_counts, coverage
+from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_names, outcomes
@@ -223,9 +224,7 @@ def _values(row: Row, asked: tuple[int, ...]) -> list[profile_denials.Values]:
 def _entry(row: Row, values: profile_denials.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
-        entry["args"] = [
-            {"index": index, "value": value, "op": "SCMP_CMP_EQ"} for index, value in values
-        ]
+        entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
     words = argument_names.arguments(row.syscall, args)

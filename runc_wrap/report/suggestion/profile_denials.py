@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters.runtime_load import MASKED_EQ, comparison
+from runc_wrap.filters.runtime_load import comparison
 from runc_wrap.filters.simulate import compares
+from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments.complement import complement
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, TRACE
@@ -24,7 +25,6 @@ Values = tuple[tuple[int, int], ...]  # (index, value)s of one kind of call
 
 ANY: list[Values] = [()]
 _OPEN = (ALLOW, LOG, TRACE)  # defaults that let calls through, or leave them to a tracer
-_EQ, _NE = "SCMP_CMP_EQ", "SCMP_CMP_NE"
 _ALL_BITS = (1 << 64) - 1
 _INT = (1 << 32) - 1
 _COMMENT = "denied as before, but for the arguments that it was seen with"
@@ -92,16 +92,16 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
     used = [one["index"] for one in group]
     free = [[one for one in values if one[0] not in used] for values in seen]
     if len(seen) == 1:
-        return [[*group, _compared(index, value, _NE)] for index, value in free[0]]
+        return [[*group, _compared(index, value, NE)] for index, value in free[0]]
     if len(free[0]) > 1:
         return None
-    others = complement([[_compared(*one, _EQ)] for values in free for one in values])
+    others = complement([[_compared(*one, EQ)] for values in free for one in values])
     return None if others is None else [[*group, *one] for one in others]
 
 
 def _is_one_number(one: Json) -> bool:
     """Return whether a comparison matches a single number, of a register or of an int."""
-    return bool(one["op"] == _EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
+    return bool(one["op"] == EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
 
 
 def _compared(index: int, value: int, op: str) -> Json:

@@ -17,7 +17,7 @@ def holds(argument: Json, values: dict[int, int]) -> bool:
         "SCMP_CMP_EQ": found == value,
         "SCMP_CMP_GE": found >= value,
         "SCMP_CMP_GT": found > value,
-        "SCMP_CMP_MASKED_EQ": found & value == argument.get("valueTwo", 0),
+        "SCMP_CMP_MASKED_EQ": found & value == argument.get("valueTwo", 0) & value,
     }
     return answers[argument["op"]]
 

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.overlay import overlaid, with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, disjoint
+from runc_wrap.profiles import return_codes, syscalls
 from tests.unit.hotpath import profile_verdict
 
 ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]
@@ -162,6 +165,24 @@ def test_an_entry_keeps_its_capabilities() -> None:
     [left, denial] = overlaid([{"rule": rule, "all": ["CAP_BPF"]}], {}, over)
     assert left == {"rule": {**rule, "names": ["read"]}, "all": ["CAP_BPF"]}
     assert denial["rule"] == {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+
+
+def test_a_masked_comparison_keeps_its_meaning_under_an_overlay_whatever_lies_beyond_its_mask() -> (
+    None
+):
+    """Asked of the filter that libseccomp makes."""
+    odd = {"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 1, "valueTwo": 3}
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [odd]}
+    block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    over = with_overlay(block, {"deny": [], "deny_sockets": [40]})
+    before, after = (Expectation(one, Loader("crun")) for one in (block, over))
+    native = syscalls.native()
+    number = syscalls.numbers(native)["socket"]
+    for family in range(8):
+        args = (family, 0, 0, 0, 0, 0)
+        found = after.code(native, number, args)
+        assert found == before.code(native, number, args), family
+        assert (found == return_codes.ERRNO | 1) == bool(family & 1)
 
 
 @pytest.mark.parametrize(("default", "number"), [(1, 38), (None, 38), (38, 1), (13, 1)])
