@@ -239,7 +239,7 @@ copy_hot_path() {
     cp -R "$packages/runc_wrap/hotpath" "$release/hotpath/runc_wrap/"
     cp -R "$packages/orjson" "$release/hotpath/"
     own_python -m compileall -q "$release/hotpath"
-    own_python -S -B -X no_debug_ranges "$packages/runc_wrap/launcher/packing.py" "$release/hotpath"
+    own_python -S -B -X no_debug_ranges "$packages/runc_wrap/launcher/pack_hotpath.py" "$release/hotpath"
     ln -s "$(own_python -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
         "$release/python"
 }

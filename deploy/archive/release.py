@@ -143,7 +143,7 @@ def compile_all(release: Release, native: Release) -> None:
     for source in first.rglob("*.py"):
         source.unlink()
     if release is native:
-        script = release.packages / "runc_wrap" / "launcher" / "packing.py"
+        script = release.packages / "runc_wrap" / "launcher" / "pack_hotpath.py"
         _python(native, "-X", "no_debug_ranges", script, release.directory / "hotpath")
     else:
         shutil.copy(native.packed, release.packed)

@@ -1,6 +1,6 @@
 """Starts the hot path. Started by path and so compiled at every start: the work is in modules.
 
-They are packed in one file (packing.py), which takes less time than finding each of them. If it is
+They are packed in one file (pack_hotpath.py), which takes less time than finding each of them. If it is
 missing, damaged, or written for another version of Python, the modules themselves are imported.
 Without arguments it exits with 0 once everything is imported: the launcher's check whether Python
 starts.

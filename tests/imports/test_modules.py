@@ -42,7 +42,7 @@ HOT = frozenset(
     "rule_match splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
 ORJSON = {"_datetime"}  # orjson is loaded by path and so does not appear
-# Of our modules only late imports appear: the others come from one file (launcher/packing.py).
+# Of our modules only late imports appear: the others come from one file (launcher/pack_hotpath.py).
 LATE = {"_blake2", "gc"} | ORJSON
 # What the replacement of orjson loads, and what the search for repeated names loads.
 SLOW = frozenset({"json", "json.decoder", "json.encoder", "json.scanner", "_json", "re"})

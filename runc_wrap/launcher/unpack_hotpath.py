@@ -1,4 +1,4 @@
-"""Makes modules of the packed code. Compiled by packing.py, once and not at every start."""
+"""Makes modules of the packed code. Compiled by pack_hotpath.py, once and not at every start."""
 
 import sys
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def unpack(entries: "list[Entry]", directory: str) -> None:
-    """Execute the modules in their order; packing.py says what an entry is."""
+    """Execute the modules in their order; pack_hotpath.py says what an entry is."""
     for name, package, code in entries:
         module = sys.modules[name] = type(sys)(name)
         module.__file__ = f"{directory}/{code.co_filename}"

@@ -1,12 +1,12 @@
 """Packs the hot path's modules into one file, which cold.py executes instead of finding each.
 
-    python packing.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
+    python pack_hotpath.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
 
 Finding, opening, checking and reading each module costs a create 1.5 ms more than one file does
 (docs/performance.md). install.sh runs it with the interpreter that will run the result: cold.py
 accepts it only undamaged and of the same bytecode version, else it imports the modules themselves.
 
-The file is that version's magic number, the digest of the rest, then marshal's form of packed.py's
+The file is that version's magic number, the digest of the rest, then marshal's form of unpack_hotpath.py's
 code and of the list of (module's name, its directory if it is a package, else "", code), in the
 order of their execution. Files have names relative to DIR, so that DIR may be moved.
 """
@@ -33,7 +33,7 @@ Entry = tuple[str, str, CodeType]
 def main(directory: Path) -> None:
     """Write the packed file, atomically."""
     new = directory / "hotpath.packed.new"
-    unpacking = _compiled(Path(__file__).parent, "packed.py")
+    unpacking = _compiled(Path(__file__).parent, "unpack_hotpath.py")
     packed = dumps((unpacking, entries(directory)))
     new.write_bytes(MAGIC_NUMBER + source_hash(0, packed) + packed)
     new.rename(directory / "hotpath.packed")
