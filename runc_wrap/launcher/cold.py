@@ -1,9 +1,9 @@
 """Starts the hot path. Started by path and so compiled at every start: the work is in modules.
 
-They are packed in one file (pack_hotpath.py), which takes less time than finding each of them. If it is
-missing, damaged, or written for another version of Python, the modules themselves are imported.
-Without arguments it exits with 0 once everything is imported: the launcher's check whether Python
-starts.
+They are packed in one file (pack_hotpath.py), which takes less time than finding each of them. If
+it is missing, damaged, or written for another version of Python, the modules themselves are
+imported. Without arguments it exits with 0 once everything is imported: the launcher's check
+whether Python starts.
 """
 
 import gc

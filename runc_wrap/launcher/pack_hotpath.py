@@ -6,9 +6,10 @@ Finding, opening, checking and reading each module costs a create 1.5 ms more th
 (docs/performance.md). install.sh runs it with the interpreter that will run the result: cold.py
 accepts it only undamaged and of the same bytecode version, else it imports the modules themselves.
 
-The file is that version's magic number, the digest of the rest, then marshal's form of unpack_hotpath.py's
-code and of the list of (module's name, its directory if it is a package, else "", code), in the
-order of their execution. Files have names relative to DIR, so that DIR may be moved.
+The file is that version's magic number, the digest of the rest, then marshal's form of
+unpack_hotpath.py's code and of the list of (module's name, its directory if it is a package, else
+"", code), in the order of their execution. Files have names relative to DIR, so that DIR may be
+moved.
 """
 
 import sys
