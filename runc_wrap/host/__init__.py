@@ -1,4 +1,4 @@
-"""What the file system, /proc and the runtimes' state say: each is read in one place, bounded.
+"""Reading the file system, /proc and the runtimes' states: each in one place, within bounds.
 
-Also changing files, locks, and work that others can make wait. Knows nothing of profiles or policy.
+Also replacing files, locks, and work that other users can delay. Imports no profiles or policy.
 """

@@ -1,8 +1,8 @@
-"""Where the machine's cgroup hierarchies are mounted, and whose the directories in them are.
+"""Where the machine's cgroup hierarchies are mounted, and who owns the directories in them.
 
-The first process' mounts are looked at, for an agent may run in a container with a part of them; or
-our own, where those may not be looked at. A hierarchy is named by its controllers, as it is in
-/proc/PID/cgroup ("" is version 2).
+This reads the mounts of pid 1, since an agent may run in a container that has only a part of them;
+or our own, if those cannot be read. A hierarchy is named by its controllers, as in /proc/PID/cgroup
+("" is version 2).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LARGEST = 1 << 20
-_AGAIN = 10.0  # seconds between two looks for a hierarchy that is not found
+_AGAIN = 10.0  # seconds between two attempts to find a hierarchy
 _FIELDS = 5  # of a line of mountinfo, before the mount point's options (proc_pid_mountinfo(5))
 _WHERE = (("/proc/1/mountinfo", "/proc/1/root"), ("/proc/self/mountinfo", ""))
 
 
 class Mount(NamedTuple):
-    """A hierarchy's controllers, what its root is called, and where that is mounted.
+    """A hierarchy's controllers, the name of its root, and where that is mounted.
 
-    It is called "" but in a cgroup namespace, where the paths of others begin with "/..", too.
+    The name is "", except in a cgroup namespace, where paths outside it also begin with "/..".
     """
 
     names: frozenset[str]
@@ -34,16 +34,16 @@ class Mount(NamedTuple):
 
 
 class Hierarchies:
-    """Remembers the mounts that it has found."""
+    """The mounted hierarchies, cached."""
 
     def __init__(self) -> None:
         self._mounts: list[Mount] = []
         self._looked = -_AGAIN
 
     def are_roots(self, controllers: str, path: str) -> bool:
-        """Tell whether a cgroup and all above it are root's: nobody else moves processes there.
+        """Tell whether root owns a cgroup and all above it: only root can move processes there.
 
-        False for a hierarchy that is mounted nowhere as a whole.
+        False for a hierarchy that is not completely mounted anywhere.
         """
         mount = self._mount(controllers)
         if mount is None or not path.startswith(f"{mount.root}/"):
@@ -66,7 +66,7 @@ class Hierarchies:
 
 
 def _mounts(table: str, root: str) -> Iterator[Mount]:
-    """Yield each hierarchy that is mounted as a whole."""
+    """Yield each hierarchy that is mounted completely."""
     for line in _text(table).split("\n"):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.split(" ")
@@ -79,7 +79,7 @@ def _mounts(table: str, root: str) -> Iterator[Mount]:
 
 
 def _plain(path: str) -> str:
-    r"""Return a path as it is: the kernel writes \040 for a space."""
+    r"""Return an unescaped path: the kernel writes \040 for a space."""
     first, *others = path.split("\\")
     return first + "".join(chr(int(one[:3], 8)) + one[3:] for one in others)
 

@@ -1,6 +1,6 @@
-"""Which containers are on this node: found in the runtimes' state directories.
+"""The containers on this node, found in the runtimes' state directories.
 
-A state is the word of the first user on the way to it who is not trusted.
+A state counts as written by the owner of the first directory above it that is not a trusted user's.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ RUNNING, CREATED, STOPPED = "running", "created", "stopped"
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container as its runtime wrote it down; `pid` is None unless the process is there.
+    """One container from its runtime's state; `pid` is None if its first process has ended.
 
-    `owner` is the user that the state belongs to.
+    `owner` is the user to whom the state belongs.
     """
 
     root: str
@@ -37,7 +37,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is read: containers in all, names in one root, and bytes of one state."""
+    """Limits of reading: containers in all, names in one root, and bytes of one state."""
 
     containers: int
     names: int
@@ -52,7 +52,7 @@ OF_A_USER = Bounds(100, 100_000, 1 << 20)
 class Found:
     """The containers, and a sentence for each state that could not be read.
 
-    `more` counts the directories beyond the bounds, which nobody has looked into.
+    `more` counts the directories beyond the bounds, which were not read.
     """
 
     containers: list[Container] = field(default_factory=list)
@@ -61,13 +61,13 @@ class Found:
 
 
 def known_roots(top: Path = Path("/"), patterns: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the engines' and runtimes' own roots beneath a directory, as far as they are there."""
+    """Yield the existing roots of engines and runtimes beneath a directory."""
     for pattern in patterns or runtime_state.KNOWN_ROOTS:
         yield from map(str, sorted(top.glob(pattern)))
 
 
 def find(roots: Iterable[str], trusted: Collection[int] = (0,), bounds: Bounds = OF_ROOT) -> Found:
-    """Return what is in these roots; one that is not there has no containers."""
+    """Return the containers in these roots; one that does not exist has none."""
     found = Found()
     seen: set[tuple[int, int]] = set()
     for root in roots:
@@ -95,7 +95,7 @@ def _names(root: str, bounds: Bounds) -> list[str]:
 
 
 def _owner(root: str, trusted: Collection[int]) -> int | None:
-    """Return the first user on the way to a root who is not trusted, None if all are."""
+    """Return the first owner on the path of a root who is not trusted, None if all are."""
     real = PurePath(os.path.realpath(root))
     for place in (*reversed(real.parents), real):
         uid = os.lstat(place).st_uid

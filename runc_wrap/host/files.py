@@ -1,7 +1,7 @@
-"""Files on the disk: bounded reads of what may be hostile, and replacement as a whole.
+"""Files on disk: bounded reads of possibly hostile files, and atomic replacement.
 
-A reader sees the old file or the new one, whenever the writer is killed; with `is_synced` also
-after a power cut. Built-in modules only: each of the agent's processes imports this.
+A reader gets the old file or the new one, even if the writer is killed; with `is_synced` also after
+a power cut. Imports built-in modules only, since each of the agent's processes imports this.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.
 
 
 class Irregular(ValueError):
-    """What was opened is no regular file."""
+    """The opened file is not a regular file."""
 
 
 class TooLarge(ValueError):
-    """There is more than is read."""
+    """The file is larger than the bound."""
 
 
 def opened(path: Path, *, follows: bool = False, within: int | None = None) -> int:
-    """Open a regular file for reading, and wait for nobody. Raises OSError and Irregular.
+    """Open a regular file for reading, without blocking. Raises OSError and Irregular.
 
-    A symbolic link in the last place counts only if it `follows`. `within` is a directory.
+    A symbolic link as the last component is followed only with `follows`. `within` is a directory.
     """
     flags = _READ if follows else _READ | posix.O_NOFOLLOW
     descriptor = posix.open(path, flags, dir_fd=within)
     if posix.fstat(descriptor).st_mode & _KIND == _REGULAR:
         return descriptor
     posix.close(descriptor)
-    raise Irregular(f"{posix.fspath(path)} is no regular file")
+    raise Irregular(f"{posix.fspath(path)} is not a regular file")
 
 
 def read(path: Path, most: int, *, follows: bool = False) -> bytes:
-    """Return what a regular file holds. Raises OSError, Irregular and TooLarge."""
+    """Return a regular file's content. Raises OSError, Irregular and TooLarge."""
     descriptor = opened(path, follows=follows)
     try:
         return contents(descriptor, most, posix.fspath(path))
@@ -54,7 +54,7 @@ def read(path: Path, most: int, *, follows: bool = False) -> bytes:
 
 
 def contents(descriptor: int, most: int, name: str) -> bytes:
-    """Return the rest of an open file, of so many bytes at most. Raises OSError and TooLarge."""
+    """Return the rest of an open file, at most `most` bytes. Raises OSError and TooLarge."""
     parts, size = [], 0
     while part := posix.read(descriptor, _CHUNK):
         parts.append(part)
@@ -64,7 +64,7 @@ def contents(descriptor: int, most: int, name: str) -> bytes:
     return b"".join(parts)
 
 
-def replace(  # noqa: PLR0913 - what its users differ in
+def replace(  # noqa: PLR0913 - callers differ in each
     path: Path,
     data: bytes,
     mode: int = 0o600,
@@ -73,11 +73,12 @@ def replace(  # noqa: PLR0913 - what its users differ in
     keeps: bool = False,
     writer: str = "",
 ) -> None:
-    """Put `data` in the place of a file, which gets `mode` whatever the umask.
+    """Replace a file by `data`, with `mode` regardless of the umask.
 
-    `keeps`: a file that is there keeps its mode, owner and extended attributes instead. `writer` is
-    who else writes this file at no time, so that a writer who was killed leaves one file at most;
-    by default a process' id, and any process may write. Raises OSError, which names the file.
+    `keeps`: an existing file keeps its mode, owner and extended attributes instead. `writer` names
+    the only writer of this file, so that writers that were killed leave at most one temporary file;
+    by default it is the process' id, and any process may write. Raises OSError, which names the
+    file.
     """
     target = posix.fspath(path)
     new = _beside(target, writer or str(posix.getpid()))
@@ -95,7 +96,7 @@ def replace(  # noqa: PLR0913 - what its users differ in
 
 
 def replace_link(path: Path, to: str) -> None:
-    """Put a symbolic link in the place of another, or of none; `sync` its directory afterwards."""
+    """Make a symbolic link, or replace one; `sync` its directory afterwards."""
     target = posix.fspath(path)
     new = _beside(target, "link")
     config_file.remove(new)
@@ -108,12 +109,12 @@ def replace_link(path: Path, to: str) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write and sync a file that is not there yet; `sync` its directory afterwards."""
+    """Write and sync a file that does not exist yet; `sync` its directory afterwards."""
     _write(posix.fspath(path), data, mode, like="", is_synced=True)
 
 
 def sync(directory: Path) -> None:
-    """Have the names in a directory survive a power cut."""
+    """Sync a directory, so that the names in it survive a power cut."""
     descriptor = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         posix.fsync(descriptor)
@@ -122,7 +123,7 @@ def sync(directory: Path) -> None:
 
 
 def _beside(path: str, writer: str) -> str:
-    """Return a hidden name: whoever takes all files of one ending does not take it."""
+    """Return a hidden name, which programs that read all files with a suffix do not match."""
     directory, name = config_file.directory(path), path.rpartition("/")[2]
     return f"{directory}/.{name}.{writer}.new"
 
@@ -140,7 +141,7 @@ def _write(path: str, data: bytes, mode: int, *, like: str, is_synced: bool) -> 
 
 
 def _is_like(path: str, descriptor: int) -> bool:
-    """Give a new file the mode, owner and attributes of another; tell whether there is one."""
+    """Give a new file the mode, owner and attributes of another; tell whether that exists."""
     try:
         old = posix.stat(path)
     except FileNotFoundError:
@@ -150,6 +151,6 @@ def _is_like(path: str, descriptor: int) -> bool:
     try:
         for name in posix.listxattr(path):
             posix.setxattr(descriptor, name, posix.getxattr(path, name))
-    except OSError:  # a file system without attributes, or one that nobody may set
+    except OSError:  # a file system without attributes, or attributes that cannot be set
         pass
     return True

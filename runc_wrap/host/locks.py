@@ -1,8 +1,8 @@
-"""One program after the other, by a lock that nobody else can hold and nobody waits for for ever.
+"""Locks that other users cannot hold, with a bounded wait.
 
-Whoever can open a file can lock it, and keep the lock for as long as he likes (flock(2)). So a lock
-is a file of its own, mode 0600, in a directory of mode 0700: PREFIX/var/lock/NAME. It is never
-removed. Who holds it when a wait is over is named from /proc/locks (proc_locks(5)).
+A process that can open a file can lock it for any time (flock(2)). So each lock is a separate file
+of mode 0600, in a directory of mode 0700: PREFIX/var/lock/NAME. It is never removed. After a wait
+in vain, the error names the holder, from /proc/locks (proc_locks(5)).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 DIRECTORY = "lock"  # in PREFIX/var
 PATIENCE = 10.0  # seconds
 _PAUSE = 0.02
-_LONGEST_NAME = 64  # bytes of a process' name, which has 15
+_LONGEST_NAME = 64  # bytes of a process' name, which has at most 15
 _DIRECTORY_MODE, _FILE_MODE = 0o700, 0o600
 
 
 class LockHeldError(OSError):
-    """Somebody holds the lock for longer than one waits; the message names him."""
+    """Another process has held the lock during the whole wait; the message names it."""
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def _opened(directory: Path, name: str) -> int:
 
 
 def _restrict(descriptor: int, mode: int) -> None:
-    """Take from others what they may do with what is ours, whoever gave it to them."""
+    """Set the mode of a file that is ours, if it is different."""
     found = os.fstat(descriptor)
     if found.st_uid == os.geteuid() and found.st_mode & 0o777 != mode:
         os.fchmod(descriptor, mode)
@@ -74,8 +74,8 @@ def _wait(descriptor: int, path: str) -> None:
     until = time.monotonic() + PATIENCE
     while not _taken(descriptor):
         if time.monotonic() > until:
-            told = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
-            raise LockHeldError(errno.EWOULDBLOCK, f"{told}: wait for it, or end it", path)
+            held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
+            raise LockHeldError(errno.EWOULDBLOCK, f"{held}: wait for it, or end it", path)
         time.sleep(_PAUSE)
 
 
@@ -88,7 +88,7 @@ def _taken(descriptor: int) -> bool:
 
 
 def holder(descriptor: int) -> str:
-    """Return who holds the lock on an open file: `"name" (pid N)`."""
+    """Return the holder of the lock on an open file: `"name" (pid N)`."""
     pid = next(_holders(descriptor), 0)
     if not pid:
         return "a process that cannot be seen from here"
@@ -96,12 +96,12 @@ def holder(descriptor: int) -> str:
         with open(f"/proc/{pid}/comm", "rb") as file:  # noqa: PTH123 - the agent's error path, too
             name = file.read(_LONGEST_NAME).decode(errors="replace").rstrip("\n")
     except OSError:
-        return f"what pid {pid} started, which itself has ended,"
+        return f"a process started by pid {pid}, which has ended,"
     return f"{quoted(name)} (pid {pid})"
 
 
 def _holders(descriptor: int) -> Iterator[int]:
-    """Yield the pids; the device is not compared: overlayfs shows another one in stat."""
+    """Yield the holders' pids; devices are not compared, since overlayfs shows another in stat."""
     inode = str(os.fstat(descriptor).st_ino)
     with suppress(OSError, ValueError), open("/proc/locks", encoding="ascii") as file:  # noqa: PTH123
         for line in file:

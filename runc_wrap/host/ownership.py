@@ -1,19 +1,19 @@
-"""Whether anybody but its owner can change an installation, or put another in its place.
+"""Whether any user except its owner can change or replace an installation.
 
     python3 -I -S ownership.py PREFIX [PROGRAM ...]     one sentence a line, exit 1 if there are any
 
-install.sh asks by that before it writes anything, so this imports the standard library only.
+install.sh runs this before it writes anything, so this imports only the standard library.
 
-Trusted are root and who asks: a user may install for himself. A path is safe if on the way from /
-to it, through symbolic links as well,
-  - each directory belongs to somebody trusted, and
-  - nobody else may write in it, by its mode or its access control list; but a sticky directory
-    (/tmp) may be written by all if what the path goes through in it is somebody trusted's: there
-    others can neither rename nor remove it.
-What the path ends at may be written by nobody else, sticky or not. A group counts as somebody else
-(root's own as well), apart from a user's own group that has no other member. A default access
-control list counts as it will for what is made in the directory.
-The kernel's answer is believed: who serves a network file system can change what it likes.
+Root and the caller are trusted: a user may make an installation for personal use. A path is safe if
+on the way from / to it, including symbolic links,
+  - each directory belongs to a trusted user, and
+  - no other user may write in it, by its mode or its access control list; but a sticky directory
+    (/tmp) may be writable by all if the path's entry in it belongs to a trusted user: there others
+    can neither rename nor remove it.
+The end of the path must not be writable by others, sticky or not. A group counts as others (even
+root's), except a user's own group without other members. A default access control list counts as
+it will apply to new files in the directory.
+The kernel's answer is trusted: the server of a network file system can change anything.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ PARTS = (
     "lib/runtime/crun var var/agent var/engines var/evidence var/ledger var/lock var/metrics"
 ).split()
 POLICIES = "policy."  # var/policy.N: the compiled policy in its Nth form
-TREES = ("etc/conf.d", "etc/profiles")  # what the owner writes, file by file
-_MOST_LINKS = 40  # as the kernel follows (path_resolution(7))
+TREES = ("etc/conf.d", "etc/profiles")  # the owner's files, of which each is checked
+_MOST_LINKS = 40  # as many as the kernel follows (path_resolution(7))
 _ACCESS, _DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 _ACL_OWNER, _ACL_MASK = 0x01, 0x10  # linux:include/uapi/linux/posix_acl.h
 _WRITE = 2
 
 
 def installation(prefix: str) -> Iterator[Danger]:
-    """Yield each thing of an installation that others can change, once, and how."""
+    """Yield each path of an installation that others can change, once, and how."""
     paths = [prefix, *(f"{prefix}/{part}" for part in PARTS), *_policies(f"{prefix}/var")]
     for tree in TREES:
         for directory, _, names in os.walk(f"{prefix}/{tree}"):
@@ -53,10 +53,10 @@ def installation(prefix: str) -> Iterator[Danger]:
 
 
 def _policies(directory: str) -> Iterator[str]:
-    """Yield the compiled policies' directories, and the links in them to what is in force."""
+    """Yield the compiled policies' directories, and the links in them to the policy in force."""
     try:
         names = os.listdir(directory)  # noqa: PTH208 - no pathlib: see the docstring
-    except OSError:  # before the first install, or not root's question
+    except OSError:  # before the first install, or the caller is not root
         return
     for name in sorted(names):
         if name.startswith(POLICIES):
@@ -64,9 +64,9 @@ def _policies(directory: str) -> Iterator[str]:
 
 
 def of(path: str) -> Iterator[Danger]:
-    """Yield each thing on the way to a path, and at its end, that others can change, and how.
+    """Yield each directory of an absolute path, and its end, that others can change, and how.
 
-    The path is absolute. Where it does not exist, what there is of the way to it is looked at.
+    If the path does not exist, its existing part is checked.
     """
     here, links = "/", 0
     rest = _names(path)
@@ -104,7 +104,7 @@ def _look(path: str) -> os.stat_result | None:
 
 
 def _replaceable(directory: str, entry: str, there: os.stat_result | None) -> Iterator[Danger]:
-    """Tell who could put something else in an entry's place; None: it is still to be made."""
+    """Yield how others could replace an entry; `there` is None if it does not exist yet."""
     found = os.lstat(directory)
     sticky = bool(found.st_mode & stat.S_ISVTX)
     yield from _by_whom(directory, found, may_be_written=sticky)
@@ -116,7 +116,7 @@ def _changeable(path: str) -> Iterator[Danger]:
     found = os.lstat(path)
     yield from _by_whom(path, found, may_be_written=False)
     if stat.S_ISDIR(found.st_mode) and _gives_to_others(path):
-        yield path, "has a default access control list by which others may write what is made there"
+        yield path, "has a default access control list that lets others write new files in it"
 
 
 def _by_whom(path: str, found: os.stat_result, *, may_be_written: bool) -> Iterator[Danger]:
@@ -127,7 +127,7 @@ def _by_whom(path: str, found: os.stat_result, *, may_be_written: bool) -> Itera
     elif found.st_mode & stat.S_IWOTH:
         yield path, f"can be written by everybody (mode {_mode(found)})"
     elif found.st_mode & stat.S_IWGRP and _attribute(path, _ACCESS):
-        yield path, "can be written by those whom its access control list names"
+        yield path, "can be written by those in its access control list"
     elif found.st_mode & stat.S_IWGRP and not _is_own_group(found):
         yield path, f"can be written by the group {found.st_gid} (mode {_mode(found)})"
 
@@ -141,10 +141,10 @@ def _trusted() -> tuple[int, int]:
 
 
 def _is_own_group(found: os.stat_result) -> bool:
-    """Tell whether it is the group of a user who is no root, and of nobody else."""
+    """Tell whether the group is the caller's, who is not root, and has no other member."""
     if os.geteuid() == 0 or found.st_gid != os.getegid():
         return False
-    import grp  # noqa: PLC0415 - they may ask the network, and root needs neither
+    import grp  # noqa: PLC0415 - grp and pwd may use the network, and root needs neither
     import pwd  # noqa: PLC0415
 
     try:
@@ -169,12 +169,12 @@ def _gives_to_others(directory: str) -> bool:
 
 
 def main(words: list[str]) -> int:
-    """Print what is found; return the exit status."""
+    """Print the findings; return the exit status."""
     prefix, *programs = words
-    told = [*installation(prefix), *(each for program in programs for each in of(program))]
-    for path, how in dict.fromkeys(told):
+    found = [*installation(prefix), *(each for program in programs for each in of(program))]
+    for path, how in dict.fromkeys(found):
         sys.stdout.write(f"{path.encode('utf-8', 'backslashreplace').decode()} {how}\n")
-    return int(bool(told))
+    return int(bool(found))
 
 
 if __name__ == "__main__":

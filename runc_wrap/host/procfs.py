@@ -1,8 +1,8 @@
-"""What /proc says of a process: proc_pid_stat(5), proc_pid_status(5), cgroups(7), namespaces(7).
+"""Reading /proc/PID: proc_pid_stat(5), proc_pid_status(5), cgroups(7), namespaces(7).
 
-`pid` is a process' or a thread's number, "self", or what `threads` returns. Reads are bounded. To
-read status or stat of a process can take for ever (agent.observe.callers says why). Built-in
-modules only: each of the agent's processes imports this.
+`pid` is a process' or a thread's number, "self", or what `threads` returns. Reads are bounded in
+size. Reading status or stat of a process may never return (agent.observe.callers says why). Imports
+built-in modules only, since each of the agent's processes imports this.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from runc_wrap.host import files
 LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
 _STATE, _PARENT, _START = 3, 4, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
-_ENDED = (b"Z", b"X")  # nobody has asked yet how it ended; it runs nothing any more
+_ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 
 
 def read(path: str, largest: int = LARGEST) -> bytes | None:
-    """Return a file of /proc, None if it is gone, not ours to see or larger than so many bytes."""
+    """Return a file of /proc, None if it cannot be read or is larger than `largest` bytes."""
     try:
         return contents(path, largest)
     except (OSError, files.TooLarge):
@@ -36,12 +36,12 @@ def contents(path: str, largest: int = LARGEST) -> bytes:
 
 
 def pids() -> list[int]:
-    """Return all processes."""
+    """Return the pids of all processes."""
     return [int(name) for name in posix.listdir("/proc") if name.isdecimal()]
 
 
 def threads(pid: int) -> list[str]:
-    """Return a process' threads; [] if it is gone."""
+    """Return a process' threads; [] if it has ended."""
     try:
         return [f"{pid}/task/{name}" for name in posix.listdir(f"/proc/{pid}/task")]
     except OSError:
@@ -49,15 +49,15 @@ def threads(pid: int) -> list[str]:
 
 
 def _stat(pid: int | str) -> list[bytes]:
-    """Return the fields of stat behind the name; [] if the process is gone."""
-    said = read(f"/proc/{pid}/stat") or b""
-    return said.rpartition(b")")[2].split()
+    """Return the fields of stat after the name; [] if the process has ended."""
+    text = read(f"/proc/{pid}/stat") or b""
+    return text.rpartition(b")")[2].split()
 
 
 def born(pid: int) -> tuple[int, int] | None:
-    """Return a process' start time (clock ticks since boot) and parent; None if it is gone.
+    """Return a process' start time (clock ticks since boot) and parent; None if it has ended.
 
-    An equal pid with another start time is another process.
+    The same pid with another start time is another process.
     """
     fields = _stat(pid)
     if not fields:
@@ -66,9 +66,9 @@ def born(pid: int) -> tuple[int, int] | None:
 
 
 def started(pid: int) -> int | None:
-    """Return the start time of a process that runs, None if it has ended and only waits for that.
+    """Return the start time of a process that runs, None if it has ended or is a zombie.
 
-    A process goes on although its first thread has ended, if another has not.
+    A process whose first thread has ended continues to run as long as it has another.
     """
     fields = _stat(pid)
     if not fields:
@@ -79,7 +79,7 @@ def started(pid: int) -> int | None:
 
 
 def has_ended(state: bytes) -> bool:
-    """Tell whether a state, in stat or status, is of a thread that runs nothing any more."""
+    """Tell whether a state, in stat or status, is that of a thread that has ended."""
     return state[:1] in _ENDED
 
 
@@ -89,45 +89,45 @@ def _goes_on(thread: str) -> bool:
 
 
 def is_runnable(pid: int) -> bool:
-    """Tell whether a process runs or would if it had a CPU: it neither sleeps nor is stopped."""
+    """Tell whether a process runs or waits for a CPU: it neither sleeps nor is stopped."""
     return _stat(pid)[:1] == [b"R"]
 
 
 def status(pid: int | str) -> dict[bytes, bytes]:
     r"""Return status as {name: value}. Raises OSError and files.TooLarge.
 
-    Values are as the kernel writes them; in Name \ and newline are escaped (`plain_name`).
+    Values are unchanged; in Name, \ and newline are escaped (`plain_name`).
     """
     lines = contents(f"/proc/{pid}/status").split(b"\n")
     return dict(line.partition(b":\t")[::2] for line in lines)
 
 
 def plain_name(name: bytes) -> str:
-    r"""Return a Name of status as it is: the kernel escapes \ and newline (fs/proc/array.c)."""
+    r"""Return an unescaped Name of status: the kernel escapes \ and newline (fs/proc/array.c)."""
     parts = name.decode("utf-8", "surrogateescape").split("\\\\")
     return "\\".join(part.replace("\\n", "\n") for part in parts)
 
 
 def cgroups(pid: int) -> list[tuple[str, str, str]] | None:
-    """Return (hierarchy's number, its controllers, the process' path in it); None if it is gone.
+    """Return [(hierarchy's number, its controllers, the process' path in it)]; None if it ended.
 
     Controllers are "" in version 2.
     """
-    said = read(f"/proc/{pid}/cgroup")
-    if said is None:
+    text = read(f"/proc/{pid}/cgroup")
+    if text is None:
         return None
-    lines = said.decode("utf-8", "surrogateescape").split("\n")  # a name has no newline, but \r
+    lines = text.decode("utf-8", "surrogateescape").split("\n")  # names may have \r, but no newline
     fields = (line.split(":", _CGROUP_FIELDS - 1) for line in lines)
     return [(one[0], one[1], one[2]) for one in fields if len(one) == _CGROUP_FIELDS]
 
 
 def namespace(pid: int, kind: str) -> str | None:
-    """Return a namespace by its name, as "pid:[4026531836]"; None if the process is gone."""
+    """Return a namespace's name, like "pid:[4026531836]"; None if the process has ended."""
     return _link(f"/proc/{pid}/ns/{kind}")
 
 
 def namespace_inode(pid: int | str, kind: str) -> int:
-    """Return a namespace by its inode; 0 if the process is gone or not ours to look at."""
+    """Return a namespace's inode; 0 if the process has ended or may not be read."""
     try:
         return posix.stat(f"/proc/{pid}/ns/{kind}").st_ino
     except OSError:
@@ -135,12 +135,12 @@ def namespace_inode(pid: int | str, kind: str) -> int:
 
 
 def program(pid: int) -> str | None:
-    """Return the path of what a process runs; None if it is gone, or a thread of the kernel."""
+    """Return the path of a process' program; None if it has ended, or is a kernel thread."""
     return _link(f"/proc/{pid}/exe")
 
 
 def open_files(pid: int) -> set[str]:
-    """Return what a process has open, as the kernel names it; as far as it is ours to see."""
+    """Return the kernel's names of a process' open files, as far as they can be read."""
     directory = f"/proc/{pid}/fd"
     try:
         names = posix.listdir(directory)

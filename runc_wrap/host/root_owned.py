@@ -1,6 +1,6 @@
-"""Whether a directory is root's alone, from the top of the tree down.
+"""Whether only root can write a directory and all directories above it.
 
-Then what lies there is root's word. A user's own report trusts that user as well.
+Then its contents are from root. In a user's own report, that user is trusted as well.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ _OTHERS, _GROUP = 0o002, 0o020
 
 
 def is_alone(path: str) -> bool:
-    """Tell whether nobody else can put, replace or rename anything on the way to a directory."""
+    """Tell whether no other user can add, replace or rename anything on the path of a directory."""
     return is_beneath("/", os.path.realpath(path))
 
 
 def is_beneath(base: str, path: str) -> bool:
-    """Tell the same of the directories of a path beneath a base that is root's; no link counts.
+    """Tell the same of the directories of a path beneath root's base; a link in it is untrusted.
 
-    It stops at the first that is somebody else's: what lies beneath that may be anything.
+    It stops at the first that another user can write: everything beneath is untrusted.
     """
     place = base.rstrip("/")
     for name in [None, *filter(None, path.split("/"))]:
@@ -36,7 +36,7 @@ def _is_trusted(directory: str) -> bool:
         return False
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()):
         return False
-    if found.st_mode & stat.S_ISVTX:  # what lies in /tmp only its owner renames
+    if found.st_mode & stat.S_ISVTX:  # in /tmp, only the owner of an entry can rename it
         return True
     by_group = found.st_mode & _GROUP and found.st_gid not in (0, os.getegid())
     return not (found.st_mode & _OTHERS or by_group)

@@ -1,12 +1,12 @@
-"""Where runc and crun keep their containers' states, and what one says of its container.
+"""Where runc and crun keep their containers' states, and reading one.
 
     runc    <root>/<id>/state.json   init_process_pid, init_process_start, config.labels (bundle=)
     crun    <root>/<id>/status       pid, process-start-time, bundle
     both    <root>/<id>/exec.fifo    while the container is created and not started
 
-Start times are clock ticks since boot, as /proc/PID/stat has them: an equal pid with another start
-time is another process. A state is the word of whoever can write it. It is read only as a regular
-file of its directory's owner, not through links, and not beyond a bound.
+Start times are clock ticks since boot, as in /proc/PID/stat: the same pid with another start time
+is another process. A state is as trustworthy as the users who can write it. It must be a regular
+file of its directory's owner, is not read through links, and its size is limited.
 """
 
 from __future__ import annotations
@@ -44,28 +44,29 @@ _FIRST = {
 
 
 def default_roots(directory: str) -> tuple[str, ...]:
-    """Return where runtimes that were not told keep their states, beneath a run directory."""
+    """Return the runtimes' state directories without --root, beneath a run directory."""
     return tuple(f"{directory}/{kind}" for kind in _FILES)
 
 
 class State:
-    """What a runtime wrote down of one container.
+    """A runtime's record of one container.
 
-    `first` is its first process, which may have ended; `owner` the uid of the directory.
+    `first` is its first process, which may have ended; `owner` the uid of the directory;
+    `is_waiting`: it is created and not started.
     """
 
     __slots__ = ("bundle", "first", "is_waiting", "kind", "owner")
 
-    def __init__(self, kind: str, said: Json, owner: int, *, is_waiting: bool) -> None:
+    def __init__(self, kind: str, fields: Json, owner: int, *, is_waiting: bool) -> None:
         self.kind = kind
-        self.first = _first(kind, said)
-        self.bundle = _bundle(kind, said)
+        self.first = _first(kind, fields)
+        self.bundle = _bundle(kind, fields)
         self.owner = owner
         self.is_waiting = is_waiting
 
 
 def directory(key: Key) -> str | None:
-    """Return where the runtime keeps a container's state, None if that is gone."""
+    """Return the directory of a container's state, None if it does not exist."""
     root, name = key
     if "/" in name or name in ("", ".", ".."):
         return None
@@ -74,31 +75,31 @@ def directory(key: Key) -> str | None:
 
 
 def kind(place: str) -> str | None:
-    """Return which runtime keeps a state in this directory."""
+    """Return the runtime that keeps a state in this directory, None if none does."""
     return next((kind for kind, name in _FILES.items() if _is_there(f"{place}/{name}")), None)
 
 
 def read(place: str, largest: int = LARGEST) -> State | None:
     """Return the state in a directory, None if there is none.
 
-    Raises OSError, json_codec.Unreadable, and ValueError for what no runtime writes.
+    Raises OSError, json_codec.Unreadable, and ValueError for a file that no runtime would write.
     """
     within = posix.open(place, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW)
     try:
         kind = next((one for one, name in _FILES.items() if _is_in(name, within)), None)
         if kind is None:
             return None
-        said = _object(_FILES[kind], within, largest)
+        fields = _object(_FILES[kind], within, largest)
         is_waiting = _is_in("exec.fifo", within)
-        return State(kind, said, posix.fstat(within).st_uid, is_waiting=is_waiting)
+        return State(kind, fields, posix.fstat(within).st_uid, is_waiting=is_waiting)
     finally:
         posix.close(within)
 
 
 def first_process(key: Key) -> First | None:
-    """Return the first process of a container, which may have ended, as root's word has it.
+    """Return the first process of a container, which may have ended, from a state of root's.
 
-    Where anybody but root could have written there, that is nobody's word: None.
+    None if any other user could have written the state.
     """
     place = directory(key)
     if not place or not root_owned.is_alone(place):
@@ -111,7 +112,7 @@ def first_process(key: Key) -> First | None:
 
 
 def first_processes(keys: Iterable[Key]) -> dict[First, Key]:
-    """Return {first process: container} of those that are still there."""
+    """Return {first process: container} of those whose state exists."""
     found = ((first_process(key), key) for key in keys)
     return {first: key for first, key in found if first}
 
@@ -125,7 +126,7 @@ def _is_there(path: str) -> bool:
 
 
 def _is_in(name: str, within: int) -> bool:
-    """Tell whether a directory has this name. Raises OSError where nobody may know."""
+    """Tell whether a directory has this name. Raises OSError if that cannot be determined."""
     try:
         posix.stat(name, dir_fd=within, follow_symlinks=False)
     except FileNotFoundError:
@@ -144,21 +145,21 @@ def _object(name: str, within: int, largest: int) -> Json:
         posix.close(descriptor)
     found = json_codec.loads(text)
     if not isinstance(found, dict):
-        raise ValueError(f"{name} is no JSON object")  # noqa: TRY004 - about a file, not about a call
+        raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004 - about a file, not about a call
     return found
 
 
-def _first(kind: str, said: Json) -> First | None:
-    pid, start = (said.get(name) for name in _FIRST[kind])
-    is_told = isinstance(pid, int) and isinstance(start, int) and pid > 0
-    return (pid, start) if is_told else None  # type: ignore[return-value]  # both are numbers
+def _first(kind: str, fields: Json) -> First | None:
+    pid, start = (fields.get(name) for name in _FIRST[kind])
+    is_known = isinstance(pid, int) and isinstance(start, int) and pid > 0
+    return (pid, start) if is_known else None  # type: ignore[return-value]  # both are numbers
 
 
-def _bundle(kind: str, said: Json) -> str | None:
+def _bundle(kind: str, fields: Json) -> str | None:
     if kind == "crun":
-        bundle = said.get("bundle")
+        bundle = fields.get("bundle")
         return bundle if isinstance(bundle, str) else None
-    config = said.get("config")
+    config = fields.get("config")
     labels = config.get("labels") if isinstance(config, dict) else None
     texts = [text for text in labels or () if isinstance(text, str)]
     marked = (text.removeprefix("bundle=") for text in texts if text.startswith("bundle="))

@@ -126,8 +126,8 @@ def test_only_a_regular_state_file_of_bounded_size_is_read(tmp_path: Path) -> No
     found = containers.find([str(tmp_path)])
     assert found.containers == []
     assert [line.partition(": ")[2] for line in found.unreadable] == [
-        "state.json is no regular file",
-        "state.json is no regular file",
+        "state.json is not a regular file",
+        "state.json is not a regular file",
         f"state.json is larger than {16 << 20} bytes, the most that is read",
         "Too many levels of symbolic links",
     ]

@@ -114,7 +114,7 @@ def test_only_a_regular_file_is_read_and_nobody_is_waited_for(tmp_path: Path) ->
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "file").write_bytes(b"12345")
     for name in ("fifo", "."):
-        with pytest.raises(files.Irregular, match="no regular file"):
+        with pytest.raises(files.Irregular, match="not a regular file"):
             files.read(tmp_path / name, 10)
     with pytest.raises(OSError, match="symbolic links"):
         files.read(tmp_path / "link", 10)

@@ -117,4 +117,4 @@ def test_a_lock_inherited_by_a_dead_process_child_is_reported_so(tmp_path: Path)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     told = locks.holder(file.fileno())
     file.close()
-    assert "itself has ended" in told or "cannot be seen" in told
+    assert "which has ended" in told or "cannot be seen" in told

@@ -58,7 +58,7 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another's": (_give, f"belongs to uid {OTHER}"),
     "writable by all": (lambda path: path.chmod(0o777), "by everybody (mode 0777)"),
     "writable by a group": (lambda path: path.chmod(0o775), "by the group 0 (mode 0775)"),
-    "an access control list": (lambda path: _named(path, "access"), "access control list names"),
+    "an access control list": (lambda path: _named(path, "access"), "in its access control list"),
 }
 
 
