@@ -49,7 +49,7 @@ class Record(NamedTuple):
 
     @property
     def is_injected(self) -> bool:
-        """Whether it has a profile of ours."""
+        """Whether runc-wrap gave it a profile."""
         return self.action == "inject" and self.mode != "off"
 
     @property

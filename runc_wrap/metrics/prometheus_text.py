@@ -101,16 +101,16 @@ class Series(Collector):
         yield build
 
 
-def registry(told: Series) -> CollectorRegistry:
+def registry(found: Series) -> CollectorRegistry:
     """Return a registry of our metrics only: none about this short-lived process."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(told)
+    made.register(found)
     return made
 
 
-def exposition(told: Series) -> bytes:
+def exposition(found: Series) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
-    return generate_latest(registry(told))
+    return generate_latest(registry(found))
 
 
 def label(value: object) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
 _LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
-# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that is clone3's and unshare's alone
+# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that only clone3 and unshare take
 _NEWTIME = 0x80
 NAMESPACES = 0x7E020000 | _NEWTIME
 _NO_FLAGS = (
@@ -79,10 +79,10 @@ LET_THROUGH = Outcome(SAFE, None, "let through", frozenset())
 
 
 def of_record(call: Call, profile: Filter | str) -> Outcome:
-    """Return what a call that was seen in a container would get from its profile.
+    """Return what a container's recorded call would get from its profile.
 
-    `profile` may be a sentence why that is not known: UNKNOWN. A record that is about another
-    filter says nothing: LET_THROUGH. Programs have filters of their own.
+    UNKNOWN if `profile` is a sentence why the profile is unknown; LET_THROUGH if the record comes
+    from another filter, as programs have their own.
     """
     if isinstance(profile, str):
         return UNKNOWN

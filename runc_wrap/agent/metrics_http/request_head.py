@@ -15,7 +15,7 @@ _PARTS = 3  # method, target, version
 
 WANTED = (200, "OK", "")
 _NO_HTTP = (400, "Bad Request", "no HTTP/1.x request; wanted: GET /metrics HTTP/1.1")
-_NO_HOST = (400, "Bad Request", "HTTP/1.1 wants exactly one Host header")
+_NO_HOST = (400, "Bad Request", "HTTP/1.1 requires exactly one Host header")
 _METHOD = (405, "Method Not Allowed", "only GET is answered")
 _PATH = (404, "Not Found", "only /metrics is served")
 TOO_LARGE = (431, "Request Header Fields Too Large", f"the head is larger than {LARGEST} bytes")

@@ -112,7 +112,7 @@ def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False, times: int = 1
 
 
 def is_repeated(s: Sighting) -> bool:
-    """Return whether an audit record is of a call that was sent to the agent as well."""
+    """Return whether an audit record is for a call that was also sent to the agent."""
     return s.source == AUDIT and s.code == USER_NOTIF
 
 

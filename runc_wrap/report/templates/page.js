@@ -28,11 +28,11 @@ if (rows.length > 1) {
   const box = document.createElement("p");
   const label = document.createElement("label");
   const input = document.createElement("input");
-  const told = document.createElement("output");
+  const count = document.createElement("output");
   box.className = "filter";
   input.type = "search";
   label.append("Filter: ", input);
-  box.append(label, " ", told);
+  box.append(label, " ", count);
   document.querySelector("main").prepend(box);
   const texts = rows.map((row) => row.textContent.toLowerCase());
   input.addEventListener("input", () => {
@@ -48,6 +48,6 @@ if (rows.length > 1) {
     for (const calm of document.querySelectorAll(".calm")) {
       calm.open = words.length > 0 && calm.querySelector("tbody tr:not([hidden])") !== null;
     }
-    told.textContent = words.length ? `${shown.length} of ${rows.length}` : "";
+    count.textContent = words.length ? `${shown.length} of ${rows.length}` : "";
   });
 }
