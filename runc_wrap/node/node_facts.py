@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import abi_probe, features, installed_programs
-from runc_wrap.policy.policy_compiler import Facts
+from runc_wrap.policy.facts import Facts
 from runc_wrap.profiles import platform, profile_files
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.policy_compiler import Compiled, Facts
+    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.policy_compiler import Compiled
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:

@@ -17,7 +17,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runc_wrap.policy.policy_compiler import Facts
+    from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.model import Profile
 
 SYSTEM = "containers-common@system"

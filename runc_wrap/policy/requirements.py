@@ -12,7 +12,7 @@ from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from runc_wrap.policy.policy_compiler import Facts
+    from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.model import Profile
 
 _SUN_PATH = 107  # bytes, unix(7)

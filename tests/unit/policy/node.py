@@ -8,7 +8,8 @@ from typing import Any
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.policy import schema
-from runc_wrap.policy.policy_compiler import Compiled, Facts, compile_policy
+from runc_wrap.policy.facts import Facts
+from runc_wrap.policy.policy_compiler import Compiled, compile_policy
 
 PROFILE = b'{"defaultAction": "SCMP_ACT_ALLOW"}'
 
