@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from runc_wrap.hotpath import ledger_file
-from runc_wrap.ledger import reader as evidence
+from runc_wrap.ledger import reader
 from runc_wrap.node import container_processes, status
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(prefix: str, options: list[str]) -> int:
 
 def decision(prefix: Path, state: dict[str, Any]) -> Record | None:
     """Return the newest record of this container whose bundle, if recorded, is this one."""
-    records = evidence.read(prefix / "var" / "ledger").records
+    records = reader.read(prefix / "var" / "ledger").records
     fitting = [
         record
         for (_, name), record in records.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.policy import reference_markdown as written
+from runc_wrap.policy import reference_markdown
 
 
 @click.group()
@@ -16,4 +16,4 @@ def policy() -> None:
 @policy.command()
 def reference() -> None:
     """Print the documentation of every setting, as Markdown."""
-    output.say(written.markdown())
+    output.say(reference_markdown.markdown())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.hotpath import policy_file as compiled_policy
+from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
@@ -42,7 +42,7 @@ def list_(places: Places, *, as_json: bool) -> None:
 
 def _rows(places: Places) -> list[dict[str, Any]]:
     try:
-        in_force = compiled_policy.load(str(places.prefix))["runtime_default"]
+        in_force = policy_file.load(str(places.prefix))["runtime_default"]
         own = sorted(profile_files.beneath(places.profiles))
     except (Refusal, ProfileError) as error:
         output.fail(error)
@@ -102,7 +102,7 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     """
     try:
         if name == RUNTIME_DEFAULT:
-            name = compiled_policy.load(str(places.prefix))["runtime_default"][engine]
+            name = policy_file.load(str(places.prefix))["runtime_default"][engine]
         loaded = policy_compiler.load(
             name, profile_files.beneath(places.profiles), profile_files.system()
         )

@@ -17,8 +17,7 @@ from runc_wrap.cli import output
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
-from runc_wrap.report import node_evidence as node_report
-from runc_wrap.report import outcomes
+from runc_wrap.report import node_evidence, outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.node_evidence import Asked
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
@@ -135,7 +134,7 @@ def report(
 def gathered(places: Places, asked: Asked) -> Report:
     """Return the report; print a warning about each source that could not be read."""
     try:
-        found = node_report.gather(places, asked)
+        found = node_evidence.gather(places, asked)
     except OSError as error:
         output.fail(error)
     for note in found.notes:

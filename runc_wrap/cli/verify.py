@@ -8,7 +8,7 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.cli.status import kernel_words, look, named, unheard_words
-from runc_wrap.node import deep_verify as node_deep
+from runc_wrap.node import deep_verify
 from runc_wrap.node.deep_verify import Wrong
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
 
 def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
     """Return the deviations; a process that lacks its filter is listed once, with its calls."""
-    comparing = node_deep.Comparing()
+    comparing = deep_verify.Comparing()
     results = [(entry, comparing.compare(entry)) for entry in node.entries]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]
     seen = {(id(entry), one.pid) for entry, one in wrong}

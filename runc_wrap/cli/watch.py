@@ -14,8 +14,7 @@ from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.ledger import reader
-from runc_wrap.report import argument_names, model, outcomes, workloads
-from runc_wrap.report import node_evidence as node_report
+from runc_wrap.report import argument_names, model, node_evidence, outcomes, workloads
 from runc_wrap.report.live_feed import Watching
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class _Teller:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
+        self._profile_of: Callable[[Record], Filter | str] = node_evidence.profiles(places)
         self._ledger = reader.Ledger({})
 
     def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _SHOW = """
 import os
-from runc_wrap.agent import systemd_protocol as handing
-found = handing.received(os.environb)
+from runc_wrap.agent import systemd_protocol
+found = systemd_protocol.received(os.environb)
 print([(each.name, os.read(each.fd, 9), os.get_inheritable(each.fd)) for each in found])
-print(handing.received({**os.environb, b"LISTEN_PID": b"1"}))
+print(systemd_protocol.received({**os.environb, b"LISTEN_PID": b"1"}))
 """
 
 

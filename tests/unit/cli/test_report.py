@@ -15,7 +15,7 @@ from runc_wrap.evidence.store.call_counts import Call, Tally
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.evidence.store.evidence_files import Store
 from runc_wrap.host import procfs
-from runc_wrap.report import node_evidence as node_report
+from runc_wrap.report import node_evidence
 from runc_wrap.report.model import row_of
 from runc_wrap.report.outcomes import UNKNOWN
 from tests.unit.evidence.samples import (
@@ -374,7 +374,7 @@ EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l 
 def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     """A node without an agent, with a day's audit.log that has no records."""
     monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "audit.log")
-    monkeypatch.setattr(node_report, "is_there", lambda _: True)
+    monkeypatch.setattr(node_evidence, "is_there", lambda _: True)
     begin = time.time() - 86400
     log_files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
     return applied

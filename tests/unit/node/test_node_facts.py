@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node import node_facts
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import platform as uname
-from runc_wrap.profiles import profile_files
+from runc_wrap.profiles import platform, profile_files
 from tests.unit.node import machine
 from tests.unit.policy.node import PROFILE
 
@@ -36,7 +35,7 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.engines == {"docker": "27.0.1"}
     assert found.own_profiles == {"team/a.json": PROFILE}
     assert found.system_profile == (str(system), PROFILE)
-    assert (found.arch, found.kernel) == (uname.goarch(), uname.kernel())
+    assert (found.arch, found.kernel) == (platform.goarch(), platform.kernel())
 
 
 def test_a_node_needs_only_a_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

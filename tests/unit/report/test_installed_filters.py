@@ -12,7 +12,7 @@ from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.ledger import reader as ledgers
+from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report import installed_filters
 from runc_wrap.report.enforced_profile import Enforced
@@ -55,7 +55,7 @@ def judged(
             evidence.add(key, one)
     carries = {("/run/test", "c0"): carried} if carried else {}
     judging = Judging(lambda _: profile, lambda _: True, BEGIN + HOUR, carried=carries)
-    (found,) = judging.judge(ledgers.Ledger(records, 0, starts), evidence)
+    (found,) = judging.judge(reader.Ledger(records, 0, starts), evidence)
     return found.as_json()
 
 

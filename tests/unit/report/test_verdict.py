@@ -8,7 +8,7 @@ from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.store import coverage, evidence_set
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
-from runc_wrap.ledger import reader as ledgers
+from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
@@ -52,7 +52,7 @@ class Case:
             records[key] = ledger_record.of(one)
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
-        decided = ledgers.Ledger(records, 0, starts)
+        decided = reader.Ledger(records, 0, starts)
         judging = Judging(self.profile_of, lambda key: key in self.there, self.now, since)
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 

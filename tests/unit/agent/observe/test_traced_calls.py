@@ -23,7 +23,7 @@ from runc_wrap.agent.observe import (
 from runc_wrap.agent.observe.notify import Call
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
-from runc_wrap.filters import bpf as careful
+from runc_wrap.filters import bpf
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.filter_installation import NUMBERS
@@ -203,10 +203,10 @@ def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args
             place = 1
         kept.append((code, 0 if jumps else true, 0 if jumps else false, place))
     data = raw(*kept, (0x16, 0, 0, 0))
-    program = careful.program(data)
+    program = bpf.program(data)
     one = call(KEYCTL, *args)
-    words = careful.Call(one.arch, one.number, args).words()
-    found = careful.evaluate(program, careful.Call(one.arch, one.number, args))
+    words = bpf.Call(one.arch, one.number, args).words()
+    found = bpf.evaluate(program, bpf.Call(one.arch, one.number, args))
     assert filter_answer.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
     assert filter_answer.may_answer(data, return_codes.TRACE)
 

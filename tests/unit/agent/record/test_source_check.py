@@ -14,7 +14,7 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.sources import source_status as told
+from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, evidence_set
 from tests.unit.agent.record import test_recorder
 from tests.unit.agent.record.test_recorder import ALL
@@ -61,14 +61,14 @@ def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
 def test_a_source_whose_test_record_arrives_is_seeing_and_reported_so(tmp_path: Path) -> None:
     one = SourceCheck(str(tmp_path), BOTH)
     one.turn()
-    assert told.read(tmp_path) == {}
+    assert source_status.read(tmp_path) == {}
     assert one.is_own(_record(one))
     one.saw(PROCESSES, time.time())
     assert one.turn()
     assert one.begun.keys() == BOTH.keys()
-    assert told.read(tmp_path) == BOTH
+    assert source_status.read(tmp_path) == BOTH
     one.close()
-    assert told.read(tmp_path) == {}
+    assert source_status.read(tmp_path) == {}
 
 
 def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_one(
@@ -83,12 +83,12 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
     one.saw(PROCESSES, time.time())
     _pass(one, clock, source_check.PATIENCE + 1)
     assert (clock.provoked, set(one.blind), set(one.begun)) == (2, {AUDIT}, {PROCESSES})
-    assert told.read(tmp_path)[AUDIT]
+    assert source_status.read(tmp_path)[AUDIT]
     _pass(one, clock, source_check.AGAIN + 1)
     assert one.is_own(_record(one))
     one.saw(PROCESSES, time.time())
     assert one.turn()
-    assert (one.blind, told.read(tmp_path)) == ({}, BOTH)
+    assert (one.blind, source_status.read(tmp_path)) == ({}, BOTH)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_a_source_that_cannot_be_opened_is_not_tested(tmp_path: Path, clock: Clo
     one = SourceCheck(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
     assert one.turn()
     assert clock.provoked == 0
-    assert told.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
+    assert source_status.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
 
 
 def test_the_statement_of_a_killed_agent_does_not_count(tmp_path: Path) -> None:
-    told.write(str(tmp_path), BOTH)
-    path = tmp_path / told.NAME
-    assert told.read(tmp_path) == BOTH
+    source_status.write(str(tmp_path), BOTH)
+    path = tmp_path / source_status.NAME
+    assert source_status.read(tmp_path) == BOTH
     path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', '"pid":4194305'))
-    assert told.read(tmp_path) == {}
+    assert source_status.read(tmp_path) == {}
     for text in ("", "[]", '{"version":1}', '{"version":2}'):
         path.write_text(text)
-        assert told.read(tmp_path) == {}
+        assert source_status.read(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
     assert interval[1] >= last
     time.sleep(0.1)  # what comes is taken to be of after it was provoked
     for _ in range(2):
-        clock.now += told.EVERY + 1
+        clock.now += source_status.EVERY + 1
         one.write_due()
         clock.now += source_check.PATIENCE + 1
         one.write_due()

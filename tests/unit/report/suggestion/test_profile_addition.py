@@ -9,7 +9,7 @@ from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.ledger import reader as ledgers
+from runc_wrap.ledger import reader
 from runc_wrap.profiles import formats, syscalls
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
@@ -41,7 +41,7 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
     evidence.add_watched(AUDIT, 0, samples.START + 100)
     for one in seen:
         evidence.add(KEY, one)
-    decided = ledgers.Ledger({KEY: samples.record(**changes)})
+    decided = reader.Ledger({KEY: samples.record(**changes)})
     filter_ = samples.enforced(profile) if isinstance(profile, str) else profile
     judging = Judging(lambda _: filter_, lambda _: True, samples.START + 100)
     (found,) = judging.judge(decided, evidence)
