@@ -26,6 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
+
     Json = dict[str, Any]
 
 _BUNDLE = "userdata"
@@ -42,11 +44,11 @@ _ALWAYS = ("names", "action", "index", "value", "op")
 
 def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[bytes, Json]":
     """Return the container's new config and the ledger's line. Raises Refusal."""
-    compiled = policy_file.load(prefix)
+    policy = policy_file.load(prefix)
     try:
-        return confined(compiled, kind or STRICTEST, invocation, text)
+        return confined(policy, kind or STRICTEST, invocation, text)
     except Exception as error:
-        if compiled["on_error"] != "run-unmodified":
+        if policy["on_error"] != "run-unmodified":
             raise
         reason = str(error) if isinstance(error, Refusal) else main.described(error)
         decision = Decision("leave", f"Started unmodified: {reason}", "unset")
@@ -55,11 +57,11 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
 
 
 def confined(
-    compiled: "Json", kind: str, invocation: Invocation, text: bytes
+    policy: "CompiledPolicy", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide as a create does, and inject the profile into the text. Raises Refusal."""
     call = Call(invocation, kind, "", main.own_capabilities)
-    outcome = main.consider(text, call, compiled)
+    outcome = main.consider(text, call, policy)
     block = outcome.block
     if outcome.text is not None:
         block = as_written(block)

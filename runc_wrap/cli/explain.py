@@ -14,6 +14,7 @@ from runc_wrap.node import redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.paths import Places
 
@@ -45,21 +46,21 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     else:
         verb = _VERBS[decision.action].format(profile=decision.profile, mode=decision.mode)
         output.say(f"{verb}: {decision.reason}")
-        if names := profile.get("narrowed"):
+        if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
 
 
-def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, dict[str, Any]]:
+def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, CompiledProfile | None]:
     """Decide, and return the profile if there is one.
 
     A seccomp block that an earlier create through us injected does not count as the config's own.
     """
-    rules = policy_file.load(str(places.prefix))
+    policy = policy_file.load(str(places.prefix))
     record = redecide.last_of(places.ledger, str(path.parent))
-    decision = redecide.decide_again(rules, str(path), record, handler)
-    profile: dict[str, Any] = {}
+    decision = redecide.decide_again(policy, str(path), record, handler)
+    profile = None
     if decision.profile and decision.mode:
-        profile = policy_file.load_profile(rules, decision.profile, decision.mode)
+        profile = policy_file.load_profile(policy, decision.profile, decision.mode)
     return decision, profile
 
 

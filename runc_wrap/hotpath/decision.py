@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, OptOut, PolicyRule
     from runc_wrap.hotpath.create_facts import CreateFacts
     from runc_wrap.hotpath.identity import Identity
 
@@ -67,7 +68,7 @@ class _Wish:
         self.because = because
 
 
-def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
+def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decision:
     """Return the decision for one create; `now` is in seconds since the epoch. Raises Refusal.
 
     `policy` is the compiled policy. The sandbox's annotations are read only if the container's
@@ -84,11 +85,11 @@ def decide(facts: "CreateFacts", policy: "Json", now: float) -> Decision:
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", "The container is privileged.", "privileged")
     wish = _wish(facts, policy, counts=counts)
-    rule = rule_match.first(policy["rules"], facts.who, now) or {}
+    rule = rule_match.first(policy["rules"], facts.who, now)
     return _by_policy(wish, rule, facts.who, policy, privileged=privileged)
 
 
-def _ready_made(facts: "CreateFacts", policy: "Json", *, counts: bool) -> Decision:
+def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Decision:
     """Decide on crun's annotation with a filter, which crun prefers to any block."""
     if not counts or policy["overlay"]:
         raise Refusal(
@@ -107,22 +108,29 @@ def _ready_made(facts: "CreateFacts", policy: "Json", *, counts: bool) -> Decisi
 
 
 def _by_policy(
-    wish: _Wish, rule: "Json", who: "Identity", policy: "Json", *, privileged: bool
+    wish: _Wish,
+    rule: "PolicyRule | None",
+    who: "Identity",
+    policy: "CompiledPolicy",
+    *,
+    privileged: bool,
 ) -> Decision:
-    chosen = {**policy["default"], **rule}
+    default = policy["default"]
+    mode = rule.get("mode", default["mode"]) if rule else default["mode"]
+    profile = rule.get("profile", default["profile"]) if rule else default["profile"]
     declared = "privileged" if privileged else wish.asked or "unset"
     if wish.asked == UNCONFINED:
         decision = Decision("leave", f"The annotation {quoted(wish.key)} opts out.", declared)
-    elif chosen["mode"] == "off":
+    elif mode == "off":
         decision = Decision("leave", f"{_source(rule)} turns it off.", declared)
     else:
         reason = _reason(wish.key, rule, privileged=privileged)
         decision = Decision("inject", reason, declared)
-        decision.mode = policy["privileged"] if privileged else chosen["mode"]
+        decision.mode = policy["privileged"] if privileged else mode
         if decision.mode == "confine":
-            decision.mode = chosen["mode"]
-        decision.profile = _profile(wish.asked or chosen["profile"], who, policy)
-    decision.rule = rule.get("name")
+            decision.mode = mode
+        decision.profile = _profile(wish.asked or profile, who, policy)
+    decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:
         ignored = f"the annotation {quoted(wish.ignored)} is ignored: {wish.because}"
@@ -130,7 +138,7 @@ def _by_policy(
     return decision
 
 
-def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
+def _wish(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> _Wish:
     """Return the request of those annotations that count.
 
     If the pod may have got them after its sandbox was made, the sandbox's count; one removed since
@@ -154,12 +162,12 @@ def _wish(facts: "CreateFacts", policy: "Json", *, counts: bool) -> _Wish:
     return _Wish(first, asked, key, _LATE)
 
 
-def _may_be_late(who: "Identity", policy: "Json") -> bool:
+def _may_be_late(who: "Identity", policy: "CompiledPolicy") -> bool:
     """Return whether only the sandbox's annotations count; older policies lack the setting."""
     return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
 
 
-def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
+def _reason(key: str, rule: "PolicyRule | None", *, privileged: bool) -> str:
     if privileged:
         return "The container is privileged, and the policy does not exempt those."
     if key:
@@ -169,11 +177,11 @@ def _reason(key: str, rule: "Json", *, privileged: bool) -> str:
     return "The config has no seccomp profile and nobody opted out."
 
 
-def _source(rule: "Json") -> str:
+def _source(rule: "PolicyRule | None") -> str:
     return f"The rule {quoted(rule['name'])}" if rule else "The policy's default"
 
 
-def _counts(who: "Identity", opt_out: "Json") -> bool:
+def _counts(who: "Identity", opt_out: "OptOut") -> bool:
     """Return whether this container's annotations count."""
     return (
         opt_out["annotations"]
@@ -203,7 +211,7 @@ def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
     return next((key for key in keys if key in annotations), "")
 
 
-def _profile(name: str, who: "Identity", policy: "Json") -> str:
+def _profile(name: str, who: "Identity", policy: "CompiledPolicy") -> str:
     """Return the profile's own name: runtime-default is the one that the engine itself applies."""
     if name != RUNTIME_DEFAULT:
         return name

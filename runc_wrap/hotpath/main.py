@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
-    ProfileOf = Callable[[Json, str, str], Json]  # compiled policy, name, mode; raises Refusal
+    ProfileOf = Callable[[CompiledPolicy, str, str], CompiledProfile]  # name, mode; raises Refusal
 
 INITIAL = [b"0", b"0", b"4294967295"]  # the first user namespace's uid_map: all users
 
@@ -63,18 +64,18 @@ def main() -> "NoReturn":
 def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     """Confine; with on_error = "run-unmodified" in the policy, only record a failure."""
     started = time.perf_counter()
-    rules = policy_file.load(launch.prefix)
+    policy = policy_file.load(launch.prefix)
     try:
         found = read_config(invocation)
         call = Call(invocation, launch.kind, launch.called_as, own_capabilities)
-        outcome = consider(found.text, call, rules)
+        outcome = consider(found.text, call, policy)
         if outcome.text is not None:
             config_file.replace(found, outcome.text)
         who, decision, block = outcome.who, outcome.decision, outcome.block
     except Malformed:
         return
     except Exception as error:
-        if rules["on_error"] != "run-unmodified":
+        if policy["on_error"] != "run-unmodified":
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
         errors.report(f"started unmodified: {reason}", invocation, level="warning")
@@ -109,7 +110,10 @@ class Outcome:
 
 
 def consider(
-    text: bytes, call: Call, rules: "Json", profile_of: "ProfileOf" = policy_file.load_profile
+    text: bytes,
+    call: Call,
+    policy: "CompiledPolicy",
+    profile_of: "ProfileOf" = policy_file.load_profile,
 ) -> Outcome:
     """Decide on one create, for every caller: a cold start, the agent, a hook, or a report.
 
@@ -119,12 +123,12 @@ def consider(
     config = json_ambiguity.parsed(text)
     if call.kind == "crun":
         json_ambiguity.check_nul(text)
-    facts = CreateFacts(config, call, rules["engine"], _sandbox_annotations)
-    decision = decide(facts, rules, time.time())
-    block = _final_block(facts, rules, decision, profile_of)
+    facts = CreateFacts(config, call, policy["engine"], _sandbox_annotations)
+    decision = decide(facts, policy, time.time())
+    block = _final_block(facts, policy, decision, profile_of)
     if decision.mode == OBSERVE and not _has_agent(block):
         _audit_instead(decision)
-        block = _final_block(facts, rules, decision, profile_of)
+        block = _final_block(facts, policy, decision, profile_of)
     edited = None
     if block and block != facts.seccomp:
         edited = splice.with_seccomp(text, config, block)
@@ -186,15 +190,15 @@ def described(error: Exception) -> str:
 
 
 def _final_block(
-    facts: CreateFacts, rules: "Json", decision: Decision, profile_of: "ProfileOf"
+    facts: CreateFacts, policy: "CompiledPolicy", decision: Decision, profile_of: "ProfileOf"
 ) -> "Json":
     """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
-        compiled = profile_of(rules, decision.profile, decision.mode)
+        compiled = profile_of(policy, decision.profile, decision.mode)
         return resolve.resolve(compiled, facts.bounding)
     if decision.action != "keep" or decision.declared == READY_MADE:
         return {}
-    denials = rules["overlay"]
+    denials = policy["overlay"]
     if facts.seccomp and denials and denials["existing"]:
         from runc_wrap.hotpath import overlay  # noqa: PLC0415 - rarely needed, and it takes time
 

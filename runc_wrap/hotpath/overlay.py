@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledRule, Overlay
+
     Json = dict[str, Any]
 
 _MULTIPLEXED = ("socketcall", "ipc")
@@ -38,16 +40,18 @@ _RULE = ("names", "action", "errnoRet", "args")
 _ARGUMENT = ("index", "value", "valueTwo", "op")
 
 
-def with_overlay(block: "Json", overlay: "Json") -> "Json":
+def with_overlay(block: "Json", overlay: "Overlay") -> "Json":
     """Return an OCI linux.seccomp object with the overlay's denials. Raises Refusal.
 
     `overlay` is the compiled policy's: "deny" and "deny_sockets".
     """
-    entries = [{"rule": rule} for rule in _checked(block)]
+    entries: list[CompiledRule] = [{"rule": rule} for rule in _checked(block)]
     return {**block, "syscalls": [entry["rule"] for entry in overlaid(entries, block, overlay)]}
 
 
-def overlaid(entries: "list[Json]", block: "Json", overlay: "Json") -> "list[Json]":
+def overlaid(
+    entries: "list[CompiledRule]", block: "Json", overlay: "Overlay"
+) -> "list[CompiledRule]":
     """Return a profile's entries with the overlay among them; `block` has the default action."""
     denied, families = overlay["deny"], overlay["deny_sockets"]
     sockets = [name for name in SOCKETS if families and name not in denied]
@@ -56,11 +60,12 @@ def overlaid(entries: "list[Json]", block: "Json", overlay: "Json") -> "list[Jso
     on_sockets = [
         item for name in sockets for item in by_family(ruling(left, name, block), families)
     ]
+    denials: list[CompiledRule] = [{"rule": rule} for rule in _denials(denied, sockets, families)]
     return [
         *_first(rest, block, overlay),
         *(entry for entry in rest if calls_of(entry)),
         *on_sockets,
-        *({"rule": rule} for rule in _denials(denied, sockets, families)),
+        *denials,
     ]
 
 
@@ -86,7 +91,9 @@ def _denial(names: "list[str]", number: int) -> "Json":
     return {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": number}
 
 
-def _first(entries: "list[Json]", block: "Json", overlay: "Json") -> "Iterator[Json]":
+def _first(
+    entries: "list[CompiledRule]", block: "Json", overlay: "Overlay"
+) -> "Iterator[CompiledRule]":
     """Yield the entries that must precede all rules on sockets and the like."""
     denied = [name for name in _MULTIPLEXED if name in overlay["deny"]]
     if overlay["deny_sockets"] and "socketcall" not in denied:

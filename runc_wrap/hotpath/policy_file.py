@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Json = dict[str, Any]
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
 
 VERSION = 2  # of the compiled form
 _KEYS = frozenset(
@@ -37,7 +37,7 @@ _LONGEST_NAME = 200  # still a file name with its slashes quoted (NAME_MAX is 25
 _AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
-def load(prefix: str, known: "Json | None" = None) -> "Json":
+def load(prefix: str, known: "CompiledPolicy | None" = None) -> "CompiledPolicy":
     """Read the compiled policy in force, and add its "directory". Raises Refusal.
 
     The link is read once for each create: `apply` may switch it at any moment. `known` was loaded
@@ -53,12 +53,12 @@ def load(prefix: str, known: "Json | None" = None) -> "Json":
     version = config_file.version(path)
     if known and known["directory"] == directory and version and known["seen"] == version:
         return known
-    policy = _object(path, "the compiled policy", _KEYS)
-    policy.update(directory=directory, seen=version, loaded={})
+    policy: CompiledPolicy = _object(path, "the compiled policy", _KEYS)
+    policy["directory"], policy["seen"], policy["loaded"] = directory, version, {}
     return policy
 
 
-def load_profile(policy: "Json", name: str, mode: str) -> "Json":
+def load_profile(policy: "CompiledPolicy", name: str, mode: str) -> "CompiledProfile":
     """Read the profile of this name as compiled for this mode. Raises Refusal.
 
     A name from an annotation is hostile: it may only lead to a file in the profile directory.
@@ -76,10 +76,10 @@ def load_profile(policy: "Json", name: str, mode: str) -> "Json":
             f"{what} does not exist. Put a localhost/<file> into runc-wrap's etc/profiles and run "
             "`runc-wrapctl apply`; `runc-wrapctl profile list` shows all profiles."
         )
-    before: tuple[object, Json] | None = policy["loaded"].get(path)
+    before = policy["loaded"].get(path)
     if before and before[0] == version:
         return before[1]
-    found = _object(path, what, frozenset({"block", "rules"}))
+    found: CompiledProfile = _object(path, what, frozenset({"block", "rules"}))
     policy["loaded"][path] = version, found
     return found
 
@@ -98,7 +98,7 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _object(path: str, what: str, keys: "frozenset[str]") -> "Json":
+def _object(path: str, what: str, keys: "frozenset[str]") -> "Any":
     try:
         found = json_codec.loads(config_file.read(path).text)
     except (Refusal, json_codec.Unreadable) as error:

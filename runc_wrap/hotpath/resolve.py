@@ -16,10 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+
     Json = dict[str, Any]
 
 
-def resolve(compiled: "Json", bounding: "frozenset[str]") -> "Json":
+def resolve(compiled: "CompiledProfile", bounding: "frozenset[str]") -> "Json":
     """Return the OCI linux.seccomp object for a container with these bounding capabilities.
 
     Equal input gives an equal object with equal key order: crun caches filters by content.
@@ -28,5 +30,5 @@ def resolve(compiled: "Json", bounding: "frozenset[str]") -> "Json":
     return {**compiled["block"], "syscalls": rules}
 
 
-def _holds(entry: "Json", bounding: "frozenset[str]") -> bool:
+def _holds(entry: "CompiledRule", bounding: "frozenset[str]") -> bool:
     return bounding.issuperset(entry.get("all", ())) and bounding.isdisjoint(entry.get("none", ()))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledRule
+
     Json = dict[str, Any]
 
 SOCKETS = ("socket", "socketpair")
@@ -34,7 +36,7 @@ DENYING = (
 _INT = 0xFFFFFFFF
 
 
-def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
+def disjoint(entries: "list[CompiledRule]", block: "Json") -> "list[CompiledRule]":
     """Return equivalent entries, no two of which contradict each other.
 
     For audit, which turns denials into the default: a runtime then drops those rules, and other
@@ -54,19 +56,19 @@ def disjoint(entries: "list[Json]", block: "Json") -> "list[Json]":
     return [*(entry for entry in rest if calls_of(entry)), *settled]
 
 
-def meaningful(entry: "Json") -> "Json":
+def meaningful(entry: "CompiledRule") -> "CompiledRule":
     """Return an entry without comparisons that always hold: masks without a bit."""
     args = entry["rule"].get("args") or []
     kept = [one for one in args if one.get("op") != MASKED_EQ or one.get("value")]
     return entry if kept == args else {**entry, "rule": {**entry["rule"], "args": kept}}
 
 
-def _compares(entry: "Json") -> bool:
+def _compares(entry: "CompiledRule") -> bool:
     """Return whether a rule compares arguments."""
     return bool(entry["rule"].get("args"))
 
 
-def _each(entries: "list[Json]") -> "list[Json]":
+def _each(entries: "list[CompiledRule]") -> "list[CompiledRule]":
     return [
         {**entry, "rule": {**entry["rule"], "args": group}}
         for entry in entries
@@ -74,13 +76,13 @@ def _each(entries: "list[Json]") -> "list[Json]":
     ]
 
 
-def calls_of(entry: "Json") -> "list[str]":
+def calls_of(entry: "CompiledRule") -> "list[str]":
     """Return the calls of an entry's rule."""
     names: list[str] = entry["rule"].get("names") or []
     return names
 
 
-def renamed(entry: "Json", names: "list[str]") -> "Json":
+def renamed(entry: "CompiledRule", names: "list[str]") -> "CompiledRule":
     """Return an entry for other calls."""
     if names == calls_of(entry):
         return entry
@@ -93,8 +95,10 @@ def is_family(family: int) -> "Json":
 
 
 def by_family(
-    entries: "list[Json]", denied: "list[int]", action: "Callable[[Json], object] | None" = None
-) -> "list[Json]":
+    entries: "list[CompiledRule]",
+    denied: "list[int]",
+    action: "Callable[[CompiledRule], object] | None" = None,
+) -> "list[CompiledRule]":
     """Return the entries of one call on sockets, family by family and free of contradictions."""
     result = []
     for family in range(FAMILIES):
@@ -105,23 +109,25 @@ def by_family(
     return result
 
 
-def _settled(found: "list[Json]", action: "Callable[[Json], object]") -> "list[Json]":
+def _settled(
+    found: "list[CompiledRule]", action: "Callable[[CompiledRule], object]"
+) -> "list[CompiledRule]":
     """Return items without contradictions, of which the first wins.
 
     Two items do not contradict each other if `action` returns the same for both.
     """
-    settled: list[Json] = []
+    settled: list[CompiledRule] = []
     for item in found:
         settled += _less(item, [other for other in settled if action(other) != action(item)])
     return settled
 
 
-def _kind(entry: "Json") -> str:
+def _kind(entry: "CompiledRule") -> str:
     """Return an entry's action, with all denials equal."""
     return "" if _denies(entry) else str(entry["rule"]["action"])
 
 
-def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
+def ruling(entries: "list[CompiledRule]", name: str, block: "Json") -> "list[CompiledRule]":
     """Return the entries for a call, reduced to it and in the order in which they win.
 
     Runtimes drop entries that equal the default. The first that compares no arguments beats all
@@ -135,15 +141,15 @@ def ruling(entries: "list[Json]", name: str, block: "Json") -> "list[Json]":
     )
 
 
-def _denies(entry: "Json") -> bool:
+def _denies(entry: "CompiledRule") -> bool:
     return entry["rule"]["action"] in DENYING
 
 
-def _compared(item: "Json", family: int) -> "Json":
+def _compared(item: "CompiledRule", family: int) -> "CompiledRule":
     return {**item, "rule": {**item["rule"], "args": [is_family(family), *item["rule"]["args"]]}}
 
 
-def _of_family(entry: "Json", family: int) -> "Iterator[Json]":
+def _of_family(entry: "CompiledRule", family: int) -> "Iterator[CompiledRule]":
     """Yield an entry reduced to a family: only comparisons of other arguments are left."""
     for group in alternatives(entry["rule"].get("args") or []):
         first = [argument for argument in group if argument.get("index", 0) == 0]
@@ -160,7 +166,7 @@ def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
     return [[argument] for argument in arguments]
 
 
-def _less(item: "Json", others: "list[Json]") -> "list[Json]":
+def _less(item: "CompiledRule", others: "list[CompiledRule]") -> "list[CompiledRule]":
     """Return an item without the cases that other items decide before it."""
     left = [item]
     for other in others:
@@ -168,7 +174,7 @@ def _less(item: "Json", others: "list[Json]") -> "list[Json]":
     return left
 
 
-def _outcome(item: "Json") -> "tuple[str, int]":
+def _outcome(item: "CompiledRule") -> "tuple[str, int]":
     return item["rule"]["action"], errno_of(item["rule"].get("errnoRet"))
 
 
@@ -177,15 +183,19 @@ def errno_of(errno_ret: "int | None") -> int:
     return EPERM if errno_ret is None else errno_ret
 
 
-def _without(item: "Json", other: "Json") -> "Iterator[Json]":
+def _without(item: "CompiledRule", other: "CompiledRule") -> "Iterator[CompiledRule]":
     """Yield the pieces of an item where another does not hold; inexpressible ones are left out."""
     have, given, refused = item["rule"]["args"], item.get("all") or [], item.get("none") or []
     lacking, barring = other.get("all") or [], other.get("none") or []
     if {*lacking} & {*refused} or {*barring} & {*given} or _exclude(have, other["rule"]["args"]):
         yield item
         return
-    yield from ({**item, "none": [*refused, cap]} for cap in lacking if cap not in given)
-    yield from ({**item, "all": [*given, cap]} for cap in barring if cap not in refused)
+    for cap in lacking:
+        if cap not in given:
+            yield {**item, "none": [*refused, cap]}
+    for cap in barring:
+        if cap not in refused:
+            yield {**item, "all": [*given, cap]}
     used = [argument.get("index", 0) for argument in have]
     for one in other["rule"]["args"]:
         if one.get("index", 0) not in used and one.get("op") in OPPOSITE:

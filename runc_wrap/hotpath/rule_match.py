@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import PolicyRule
     from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
@@ -15,7 +16,7 @@ SELECTORS = ("namespace", "pod", "container", "image", "engine", "handler")
 ANYTHING = "*"
 
 
-def first(rules: "list[Json]", who: "Identity", now: float) -> "Json | None":
+def first(rules: "list[PolicyRule]", who: "Identity", now: float) -> "PolicyRule | None":
     """Return the first rule that holds for this container at `now`, seconds since the epoch."""
     for rule in rules:
         if now < rule.get("until", now + 1) and _selects(rule, who) and _drawn(rule, who):
@@ -23,11 +24,15 @@ def first(rules: "list[Json]", who: "Identity", now: float) -> "Json | None":
     return None
 
 
-def _selects(rule: "Json", who: "Identity") -> bool:
-    return all(matches_any(rule[name], getattr(who, name)) for name in SELECTORS if name in rule)
+def _selects(rule: "PolicyRule", who: "Identity") -> bool:
+    return all(
+        matches_any(rule[name], getattr(who, name))  # type: ignore[literal-required]  # a selector
+        for name in SELECTORS
+        if name in rule
+    )
 
 
-def _drawn(rule: "Json", who: "Identity") -> bool:
+def _drawn(rule: "PolicyRule", who: "Identity") -> bool:
     """Return whether the rule's percentage includes this container, stable across restarts."""
     percent: int = rule.get("percent", 100)
     if percent >= 100:  # noqa: PLR2004 - all of them

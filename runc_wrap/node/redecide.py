@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.record import Record
@@ -45,23 +46,25 @@ def last_of(directory: Path, place: str) -> Record | None:
     return max(found, key=lambda one: one.time or "", default=None)
 
 
-def decide_again(rules: Json, path: str, record: Record | None, handler: str) -> Decision:
+def decide_again(
+    policy: CompiledPolicy, path: str, record: Record | None, handler: str
+) -> Decision:
     """Decide by this compiled policy for a config.json without our changes. Raises Refusal.
 
     Without a record, the config is used unchanged.
     """
-    return _considered(rules, path, record, handler, policy_file.load_profile).decision
+    return _considered(policy, path, record, handler, policy_file.load_profile).decision
 
 
 def _considered(
-    rules: Json, path: str, record: Record | None, handler: str, profile_of: ProfileOf
+    policy: CompiledPolicy, path: str, record: Record | None, handler: str, profile_of: ProfileOf
 ) -> Outcome:
     directory, _, _ = path.rpartition("/")
     text = as_it_came(config_file.read(path).text, record)
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
-    call = Call(invocation, rules["runtime"]["kind"], handler, main.own_capabilities)
-    return main.consider(text, call, rules, profile_of)
+    call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
+    return main.consider(text, call, policy, profile_of)
 
 
 def as_it_came(text: bytes, record: Record | None) -> bytes:
@@ -96,7 +99,7 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     handler = record.handler or DEFAULT_HANDLER
     path = f"{record.bundle}/config.json"
 
-    def profile_of(_: Json, name: str, mode: str) -> Json:
+    def profile_of(_: CompiledPolicy, name: str, mode: str) -> CompiledProfile:
         profile = compiled.profiles.get((name, mode))
         if profile is None:
             raise Refusal(f"the profile {quoted(name)} is not there any more")

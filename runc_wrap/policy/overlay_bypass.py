@@ -18,6 +18,8 @@ from runc_wrap.profiles.vocabulary import OCI
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
+
 Json = dict[str, Any]
 DENY = "overlay.deny"
 SOCKETS = "overlay.deny_sockets"
@@ -62,7 +64,7 @@ def _by_ring(values: Mapping[str, Any]) -> list[str]:
 class Profiles:
     """The compiled profiles in force, to find what they permit. `arch` is a GOARCH."""
 
-    def __init__(self, compiled: Mapping[tuple[str, str], Json], arch: str) -> None:
+    def __init__(self, compiled: Mapping[tuple[str, str], CompiledProfile], arch: str) -> None:
         self._enforced = {name: one for (name, mode), one in compiled.items() if mode == "enforce"}
         self._native = OCI[arch]
 
@@ -74,7 +76,7 @@ class Profiles:
                 found.setdefault(opening, []).append(name)
         return found
 
-    def _openings(self, compiled: Json, call: str) -> Iterator[Opening]:
+    def _openings(self, compiled: CompiledProfile, call: str) -> Iterator[Opening]:
         listed = compiled["block"].get("architectures") or [self._native]
         through = syscalls.having(call, {*listed, self._native})
         if syscalls.known_to_libseccomp([call]) == frozenset():
@@ -89,7 +91,7 @@ def _short(abi: str) -> str:
     return abis.of_oci(abi).name
 
 
-def _passed(compiled: Json, call: str) -> Iterator[tuple[str, bool]]:
+def _passed(compiled: CompiledProfile, call: str) -> Iterator[tuple[str, bool]]:
     """Yield (capabilities that permit a call, "" if none is needed; whether only partly).
 
     First comes what every container may do, then what permits more, if anything does.
@@ -103,7 +105,7 @@ def _passed(compiled: Json, call: str) -> Iterator[tuple[str, bool]]:
         yield from [(" and ".join(sorted(caps)), partly is True) for caps, partly in found[:1]]
 
 
-def _cap_sets(compiled: Json, call: str) -> list[frozenset[str]]:
+def _cap_sets(compiled: CompiledProfile, call: str) -> list[frozenset[str]]:
     """Return the sets of capabilities on which a profile's rules about a call depend."""
     about = [entry for entry in compiled["rules"] if call in entry["rule"]["names"]]
     sets = {frozenset(entry["all"]) for entry in about if "all" in entry}
@@ -111,7 +113,7 @@ def _cap_sets(compiled: Json, call: str) -> list[frozenset[str]]:
     return sorted(sets, key=sorted)
 
 
-def _verdict(compiled: Json, call: str, caps: frozenset[str]) -> bool | None:
+def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool | None:
     """Return None if a call is denied with these capabilities, else whether it is permitted partly.
 
     A rule without comparisons overrides those with any; of several the first applies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass, value_types
@@ -13,12 +13,14 @@ from runc_wrap.profiles.bypass import io_uring
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
+
 Json = dict[str, Any]
 _DENY = overlay_bypass.DENY
 _VITAL = "execve"
 
 
-def overlay(values: Mapping[str, Any]) -> Json | None:
+def overlay(values: Mapping[str, Any]) -> Overlay | None:
     """Return the overlay's compiled form, None if it denies nothing.
 
     If an io_uring operation can replace a denied call, the calls that make and use rings are denied
@@ -27,16 +29,18 @@ def overlay(values: Mapping[str, Any]) -> Json | None:
     deny, sockets = values[_DENY], values["overlay.deny_sockets"]
     if not deny and not sockets:
         return None
-    return {
-        "deny": list(
-            dict.fromkeys([*deny, *(io_uring.CALLS if overlay_bypass.rings_denied(values) else ())])
-        ),
-        "deny_sockets": [value_types.family(one) for one in sockets],
+    rings = io_uring.CALLS if overlay_bypass.rings_denied(values) else ()
+    found: Overlay = {
+        "deny": list(dict.fromkeys([*deny, *rings])),
+        "deny_sockets": [
+            cast("int", value_types.family(one)) for one in sockets
+        ],  # as the schema allows
         "existing": values["overlay.existing"],
     }
+    return found
 
 
-def put_on(compiled: Json, over: Json | None) -> Json:
+def put_on(compiled: CompiledProfile, over: Overlay | None) -> CompiledProfile:
     """Return a compiled profile with the overlay, which denies regardless of capabilities."""
     if over is None:
         return compiled
@@ -78,7 +82,7 @@ def _common() -> set[str]:
 
 
 def remarks(
-    values: Mapping[str, Any], profiles: Mapping[tuple[str, str], Json], arch: str
+    values: Mapping[str, Any], profiles: Mapping[tuple[str, str], CompiledProfile], arch: str
 ) -> Iterator[str]:
     """Yield what the overlay denies that the runtime itself needs, and the ways around it."""
     needed = sorted(lint.RUNTIME_CALLS.intersection(values[_DENY]))

@@ -15,6 +15,7 @@ from runc_wrap.profiles.arguments import narrowed_comparisons
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.model import Profile
@@ -34,8 +35,8 @@ class Compiled:
     for the owner, one line each.
     """
 
-    policy: Json
-    profiles: dict[tuple[str, str], Json]
+    policy: CompiledPolicy
+    profiles: dict[tuple[str, str], CompiledProfile]
     sources: dict[str, Profile]
     remarks: tuple[str, ...] = ()
     narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -86,7 +87,7 @@ def _modes(values: Mapping[str, Any]) -> list[str]:
     return sorted(used - {modes.OFF})
 
 
-def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> Json:
+def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
     """Compile one profile for one mode: first the ABIs, then the mode, then the overlay."""
     kept = _kept_abis(values["default.abis"], facts)
     source = made.profile
@@ -104,7 +105,9 @@ def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:
     return facts.abis if abis == "kernel" else None
 
 
-def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: Facts) -> Json:
+def _policy(
+    values: Mapping[str, Any], runtime_default: dict[str, str], facts: Facts
+) -> CompiledPolicy:
     return {
         "version": VERSION,
         "compiled": facts.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -119,8 +122,10 @@ def _policy(values: Mapping[str, Any], runtime_default: dict[str, str], facts: F
         "engine": values["runtime_default.engine"],
         "runtime_default": runtime_default,
         "opt_out": {
-            name: values[f"opt_out.{name}"]
-            for name in ("annotations", "namespaces", "images", "late")
+            "annotations": values["opt_out.annotations"],
+            "namespaces": values["opt_out.namespaces"],
+            "images": values["opt_out.images"],
+            "late": values["opt_out.late"],
         },
         "rules": rule_checks.compiled(values[schema.RULES]),
         "overlay": overlay_settings.overlay(values),

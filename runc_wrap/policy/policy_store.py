@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runc_wrap.hotpath.compiled_policy import Runtime
     from runc_wrap.policy.policy_compiler import Compiled
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # regardless of umask, since rootless engines read them
@@ -56,7 +57,7 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
     _clear(directory, {before, target.name})
 
 
-def _link_runtime(runtime: dict[str, str], directory: Path) -> None:
+def _link_runtime(runtime: Runtime, directory: Path) -> None:
     """Make the launcher's link, outside the policy: losing that must not change the runtime."""
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     files.replace_link(directory / runtime["kind"], runtime["path"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath.rule_match import ANYTHING, SELECTORS, matches
 from runc_wrap.policy import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from runc_wrap.hotpath.compiled_policy import PolicyRule
 
     Place = Callable[..., str]
 
@@ -115,9 +117,12 @@ def ends(until: dt.date) -> int:
     return int((midnight + _ONE_DAY).timestamp())
 
 
-def compiled(rules: list[Rule]) -> list[Rule]:
+def compiled(rules: list[Rule]) -> list[PolicyRule]:
     """Return the rules as the hot path reads them."""
     return [
-        {key: ends(value) if key == "until" else value for key, value in rule.items()}
+        cast(
+            "PolicyRule",
+            {key: ends(value) if key == "until" else value for key, value in rule.items()},
+        )
         for rule in rules
     ]

@@ -24,6 +24,8 @@ from runc_wrap.profiles.vocabulary import ALLOW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.hotpath.compiled_policy import CompiledRule
+
 Json = dict[str, Any]
 
 # the first argument by which each installs a filter; the third of both is the filter's address
@@ -34,7 +36,7 @@ _ANY: Block = (0, 0)
 _NOWHERE = {"index": 2, "value": 0, "op": EQ}
 
 
-def rules(entries: list[Json], default: str, action: str) -> list[Json]:
+def rules(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
     """Return entries of which none permits an installation; it gets `action`, or the default.
 
     `default` is the default action of the profile that the result is for.
@@ -43,12 +45,12 @@ def rules(entries: list[Json], default: str, action: str) -> list[Json]:
     return others if action == default else [*others, *asked(entries, default, action)]
 
 
-def asked(entries: list[Json], default: str, action: str) -> list[Json]:
+def asked(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
     """Return, for each call that is permitted at least in part, a rule on its installations."""
     return [_rule(name, action) for name in NUMBERS if _is_open(entries, name, default)]
 
 
-def probes(entries: list[Json]) -> list[Json]:
+def probes(entries: list[CompiledRule]) -> list[CompiledRule]:
     """Return rules that permit calls with a null filter, by which programs probe for support.
 
     Such calls fail with EFAULT. `entries` are those from before `rules` was applied.
@@ -62,7 +64,7 @@ def probes(entries: list[Json]) -> list[Json]:
     ]
 
 
-def _split(entry: Json) -> Iterator[Json]:
+def _split(entry: CompiledRule) -> Iterator[CompiledRule]:
     names = [name for name in calls_of(entry) if name in NUMBERS]
     if not names or entry["rule"]["action"] != ALLOW:
         yield entry
@@ -74,7 +76,7 @@ def _split(entry: Json) -> Iterator[Json]:
         yield from _apart(entry, name)
 
 
-def _apart(entry: Json, name: str) -> Iterator[Json]:
+def _apart(entry: CompiledRule, name: str) -> Iterator[CompiledRule]:
     """Yield the parts of an entry for one call, without those that install a filter."""
     for group in alternatives(entry["rule"].get("args") or []):
         others = [one for one in group if index_of(one)]
@@ -111,7 +113,7 @@ def _without(mask: int, datum: int, number: int) -> Iterator[Block]:
         datum |= number & bit
 
 
-def _is_open(entries: list[Json], name: str, default: str) -> bool:
+def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:
     """Tell whether any form of a call is permitted; False where one rule decides all forms."""
     own = [entry["rule"] for entry in entries if name in calls_of(entry)]
     if any(one["action"] != ALLOW and not one.get("args") for one in own):
@@ -119,7 +121,7 @@ def _is_open(entries: list[Json], name: str, default: str) -> bool:
     return default == ALLOW or any(one["action"] == ALLOW for one in own)
 
 
-def _rule(name: str, action: str) -> Json:
+def _rule(name: str, action: str) -> CompiledRule:
     return {"rule": {"names": [name], "action": action, "args": [_number(name)]}}
 
 

@@ -3,16 +3,22 @@
 Every mode except `off` has its own derived profile.
 """
 
-from collections.abc import Collection
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles import filter_installation, observe_mode
 from runc_wrap.profiles.abis import of_oci, runnable
-from runc_wrap.profiles.model import Kernel, Profile
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+    from runc_wrap.profiles.model import Kernel, Profile
 
 Json = dict[str, Any]
 
@@ -41,7 +47,7 @@ NOWHERE = Listener("")
 
 def compiled(
     profile: Profile, mode: str, *, arch: str, kernel: Kernel, listener: Listener = NOWHERE
-) -> Json:
+) -> CompiledProfile:
     """Return the compiled profile of a mode; `arch` is a GOARCH. Raises ProfileError."""
     if mode == ENFORCE_LOG:
         profile = enforce_log(profile, kernel)
@@ -63,7 +69,9 @@ def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
     return replace(profile, flags=tuple(dict.fromkeys((*flags, LOG_FLAG))))
 
 
-def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Json:
+def audited(
+    made: CompiledProfile, abis: tuple[str, ...], *, installing: bool = True
+) -> CompiledProfile:
     """Return a compiled profile that permits every call and logs those that `made` denies.
 
     All ABIs are listed: a filter kills callers through unlisted ABIs, whatever its default action.
@@ -75,7 +83,7 @@ def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Js
         block["architectures"] = list(abis)
     if "flags" in block:
         block["flags"] = [flag for flag in block["flags"] if flag != KILLABLE_FLAG]
-    rules = [
+    rules: list[CompiledRule] = [
         {**entry, "rule": _audited_rule(entry["rule"])}
         for entry in disjoint(made["rules"], made["block"])
     ]
@@ -86,8 +94,8 @@ def audited(made: Json, abis: tuple[str, ...], *, installing: bool = True) -> Js
 
 
 def observed(
-    made: Json, abis: tuple[str, ...], listener: Listener, *, installing: bool = True
-) -> Json:
+    made: CompiledProfile, abis: tuple[str, ...], listener: Listener, *, installing: bool = True
+) -> CompiledProfile:
     """Return a compiled profile that sends the agent what `made` denies; see observe_mode.
 
     With `installing` it also sends calls that install a filter; earlier releases did not.
@@ -105,7 +113,7 @@ def observed(
     return {**made, "block": block, "rules": sent}
 
 
-def former(compiled: Json, enforced: Json, mode: str) -> Json:
+def former(compiled: CompiledProfile, enforced: CompiledProfile, mode: str) -> CompiledProfile:
     """Return a compiled profile as earlier releases made it, without filter installations.
 
     `enforced` is the same profile under enforce. Raises ProfileError.

@@ -16,6 +16,8 @@ A few denied calls stay with LOG: see `_KEPT`. Calls by which a program installs
 are sent although the profile allows them: see `filter_installation`.
 """
 
+from __future__ import annotations
+
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,8 @@ from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+
 Json = dict[str, Any]
 Arguments = list[Json]
 
@@ -52,8 +56,12 @@ _OPPOSITE = {**OPPOSITE, MASKED_EQ: f"{PREFIX}MASKED_NE"}
 
 
 def observed(
-    profile: Json, entries: list[Json], listed: "Iterable[str]", *, installing: bool = True
-) -> tuple[list[Json], str]:
+    profile: CompiledProfile,
+    entries: list[CompiledRule],
+    listed: Iterable[str],
+    *,
+    installing: bool = True,
+) -> tuple[list[CompiledRule], str]:
     """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
     `entries` are its rules, made free of contradictions; `listed` are the filter's ABIs. Raises
@@ -80,13 +88,13 @@ def observed(
         renamed(one, [n for n in calls_of(one) if n not in by_agent]) for one in _passing(entries)
     ]
     rules = [one for one in others if calls_of(one)]
-    last = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
+    last: list[CompiledRule] = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
     allowed = {name: disputed.get(name) or _allowed(entries, name) for name in by_agent}
     kept = [one for one in asked if _KEPT.issuperset(calls_of(one))]  # `made` covers the others
     return [*rules, *made, *kept, *last], _metadata(allowed, filtered)
 
 
-def contested(entries: list[Json], block: Json) -> "dict[str, list[Arguments]]":
+def contested(entries: list[CompiledRule], block: Json) -> dict[str, list[Arguments]]:
     """Return {call: allowed arguments} of calls that rules both allow and deny by arguments.
 
     No rule of a runtime can compare an argument twice, as this may need; the agent can.
@@ -105,17 +113,17 @@ def contested(entries: list[Json], block: Json) -> "dict[str, list[Arguments]]":
     return found
 
 
-def _logged(entries: list[Json], block: Json) -> set[str]:
+def _logged(entries: list[CompiledRule], block: Json) -> set[str]:
     """Return the calls that a rule permits at least in part and logs or traces."""
     names = {name for one in entries if _logs(one) for name in calls_of(one)}
     return {name for name in names if any(map(_logs, ruling(entries, name, block)))}
 
 
-def _logs(entry: Json) -> bool:
+def _logs(entry: CompiledRule) -> bool:
     return entry["rule"]["action"] not in (ALLOW, *_DENIES)
 
 
-def _is_by_arguments(entry: Json) -> bool:
+def _is_by_arguments(entry: CompiledRule) -> bool:
     known = entry["rule"]["action"] in (ALLOW, *DENYING)
     return known and bool(_args(entry)) and not _caps(entry)
 
@@ -124,24 +132,24 @@ def _opposite(one: Json) -> Json:
     return {**one, "op": _OPPOSITE[one["op"]]}
 
 
-def _args(entry: Json) -> Arguments:
+def _args(entry: CompiledRule) -> Arguments:
     found: Arguments = entry["rule"].get("args") or []
     return found
 
 
-def _passing(entries: list[Json]) -> list[Json]:
+def _passing(entries: list[CompiledRule]) -> list[CompiledRule]:
     """Return the rules that allow calls without logging them."""
     return [_tidy(entry) for entry in entries if entry["rule"]["action"] == ALLOW]
 
 
-def _tidy(entry: Json) -> Json:
+def _tidy(entry: CompiledRule) -> CompiledRule:
     rule = {key: value for key, value in entry["rule"].items() if key != "errnoRet"}
     if not rule.get("args"):
         rule.pop("args", None)
     return {**entry, "rule": rule}
 
 
-def _open(entries: list[Json]) -> set[str]:
+def _open(entries: list[CompiledRule]) -> set[str]:
     """Return the calls that are never sent: allowed unconditionally, or logged."""
     return {
         name
@@ -152,25 +160,26 @@ def _open(entries: list[Json]) -> set[str]:
     }
 
 
-def _denials(entries: list[Json], only: "Iterable[str]") -> list[Json]:
+def _denials(entries: list[CompiledRule], only: Iterable[str]) -> list[CompiledRule]:
     """Return the denying rules on the calls in `only` (all if empty), as sending or logging."""
     denying = [_tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
     if not _has_socketcall(entries):
         denying = [one for one in denying if not (_sockets(one) and _args(one))]
-    made = []
+    made: list[CompiledRule] = []
     for entry in denying:
         names = [name for name in calls_of(entry) if not only or name in only]
         for action, some in ((NOTIFY, set(names) - _KEPT), (LOG, set(names) & _KEPT)):
-            one = renamed(entry, [name for name in names if name in some])
-            made += [{**one, "rule": {**one["rule"], "action": action}}] if some else []
+            if some:
+                one = renamed(entry, [name for name in names if name in some])
+                made.append({**one, "rule": {**one["rule"], "action": action}})
     return made
 
 
-def _sockets(entry: Json) -> bool:
+def _sockets(entry: CompiledRule) -> bool:
     return not set(SOCKETS).isdisjoint(calls_of(entry))
 
 
-def _has_socketcall(entries: list[Json]) -> bool:
+def _has_socketcall(entries: list[CompiledRule]) -> bool:
     """Tell whether socketcall is allowed unconditionally.
 
     Otherwise libseccomp turns our rules on sockets into rules on socketcall, and then refuses
@@ -182,11 +191,11 @@ def _has_socketcall(entries: list[Json]) -> bool:
     )
 
 
-def _caps(entry: Json) -> set[str]:
+def _caps(entry: CompiledRule) -> set[str]:
     return {*(entry.get("all") or ()), *(entry.get("none") or ())}
 
 
-def _left_out(entries: list[Json], name: str) -> list[Json]:
+def _left_out(entries: list[CompiledRule], name: str) -> list[CompiledRule]:
     """Return rules for the forms of a call that are not allowed, [] if none can express them."""
     if name in SOCKETS and not _has_socketcall(entries):
         return []
@@ -194,7 +203,7 @@ def _left_out(entries: list[Json], name: str) -> list[Json]:
     caps = sorted(set().union(*(_caps(one) for one in own)))
     if len(caps) > _MOST_CAPABILITIES:
         return []
-    made: list[Json] = []
+    made: list[CompiledRule] = []
     for drawn in product((True, False), repeat=len(caps)):
         given = {cap for cap, is_given in zip(caps, drawn, strict=True) if is_given}
         pieces = complement([group for one in own if _holds(one, given) for group in _groups(one)])
@@ -204,19 +213,19 @@ def _left_out(entries: list[Json], name: str) -> list[Json]:
     return made
 
 
-def _groups(entry: Json) -> list[Arguments]:
+def _groups(entry: CompiledRule) -> list[Arguments]:
     return alternatives(_args(entry))
 
 
-def _holds(entry: Json, given: set[str]) -> bool:
+def _holds(entry: CompiledRule, given: set[str]) -> bool:
     return given.issuperset(entry.get("all") or ()) and given.isdisjoint(entry.get("none") or ())
 
 
-def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> Json:
+def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> CompiledRule:
     rule: Json = {"names": [name], "action": NOTIFY}
     if arguments:
         rule["args"] = arguments
-    entry: Json = {"rule": rule}
+    entry: CompiledRule = {"rule": rule}
     if given:
         entry["all"] = sorted(given)
     if refused := [cap for cap in caps if cap not in given]:
@@ -224,19 +233,19 @@ def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> 
     return entry
 
 
-def _if_by_agent(entries: list[Json], name: str) -> list[str]:
+def _if_by_agent(entries: list[CompiledRule], name: str) -> list[str]:
     """Return [the call] if the agent can decide by arguments alone what is allowed, else []."""
     own = [one for one in entries if name in calls_of(one)]
     is_plain = all(one["rule"]["action"] == ALLOW and not _caps(one) for one in own)
     return [name] if is_plain and name not in SOCKETS else []
 
 
-def _allowed(entries: list[Json], name: str) -> list[Arguments]:
+def _allowed(entries: list[CompiledRule], name: str) -> list[Arguments]:
     own = [one for one in _passing(entries) if name in calls_of(one)]
     return [group for one in own for group in _groups(one)]
 
 
-def _metadata(allowed: "dict[str, list[Arguments]]", filtered: list[abis.Abi]) -> str:
+def _metadata(allowed: dict[str, list[Arguments]], filtered: list[abis.Abi]) -> str:
     rules: Json = {}
     for name, groups in allowed.items():
         for abi in filtered:

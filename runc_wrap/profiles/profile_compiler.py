@@ -3,15 +3,20 @@
 Conditions on architecture and kernel are resolved here, those on capabilities at each create.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import NATIVE
 
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+
 Json = dict[str, Any]
 
 
-def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> Json:
+def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> CompiledProfile:
     """Return the compiled form for a machine: `arch` is a GOARCH, `kernel` its (version, major).
 
     runc_wrap.hotpath.resolve describes the form. Raises ProfileError for an unknown arch.
@@ -58,8 +63,8 @@ def _block(profile: Profile, arch: str) -> Json:
     return block
 
 
-def _entry(rule: Rule) -> Json:
-    entry: Json = {"rule": _syscall(rule)}
+def _entry(rule: Rule) -> CompiledRule:
+    entry: CompiledRule = {"rule": _syscall(rule)}
     if rule.includes.caps:
         entry["all"] = list(rule.includes.caps)
     if rule.excludes.caps:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.bpf import Args
     from runc_wrap.filters.runtime_load import Comparison, Loader
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.ledger.record import Record
     from runc_wrap.profiles.abis import Abi
 
@@ -70,7 +71,7 @@ class Profiles:
 
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self._prefix = os.fspath(prefix)
-        self._policy: Json | None = None
+        self._policy: CompiledPolicy | None = None
         self._enforced: dict[tuple[str, str], Enforced] = {}
         self._loaders: dict[str, Loader] = {}
 
@@ -86,7 +87,7 @@ class Profiles:
         except (Refusal, ProfileError) as error:
             return str(error)
 
-    def block_of(self, policy: Json, record: Record) -> Json:
+    def block_of(self, policy: CompiledPolicy, record: Record) -> Json:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
         enforced = policy_file.load_profile(policy, str(record.profile), modes.ENFORCE)
         return resolve(enforced, _capabilities(policy, record, enforced))
@@ -104,10 +105,12 @@ class Profiles:
         place = runtime_state.directory((record.root or "", record.id))
         if place:
             return runtime_state.kind(place) or "crun"
-        return str((self._policy or {}).get("runtime", {}).get("kind", "runc"))
+        return self._policy["runtime"]["kind"] if self._policy else "runc"
 
 
-def _capabilities(policy: Json, record: Record, enforced: Json) -> Capabilities:
+def _capabilities(
+    policy: CompiledPolicy, record: Record, enforced: CompiledProfile
+) -> Capabilities:
     """Return the capabilities for which the profile has the recorded digest.
 
     If no candidate gives it, as the profile has changed, return the bundle's, else none: with too
@@ -128,7 +131,7 @@ def _capabilities(policy: Json, record: Record, enforced: Json) -> Capabilities:
 
 
 def _matching(
-    compiled: Json, record: Record, candidates: list[Capabilities]
+    compiled: CompiledProfile, record: Record, candidates: list[Capabilities]
 ) -> Capabilities | None:
     """Return the capabilities for which a compiled profile has the recorded digest."""
     for one in candidates:
@@ -137,7 +140,7 @@ def _matching(
     return None
 
 
-def _candidates(own: Capabilities | None, enforced: Json) -> Iterator[Capabilities]:
+def _candidates(own: Capabilities | None, enforced: CompiledProfile) -> Iterator[Capabilities]:
     """Yield sets of capabilities: the bundle's, usual ones, these with one or two more, all."""
     if own is not None:
         yield own
@@ -146,8 +149,7 @@ def _candidates(own: Capabilities | None, enforced: Json) -> Iterator[Capabiliti
         {
             cap
             for entry in enforced["rules"]
-            for side in ("all", "none")
-            for cap in entry.get(side, ())
+            for cap in (*entry.get("all", ()), *entry.get("none", ()))
         }
     )
     for place, one in enumerate(asked):

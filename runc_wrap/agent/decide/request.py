@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.agent.decide.wire import Request
     from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.hotpath.config_file import Found
     from runc_wrap.hotpath.main import Outcome
 
@@ -53,7 +54,7 @@ class Answerer:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._release = agent_paths.own_release(prefix)
-        self._rules: Json | None = None
+        self._policy: CompiledPolicy | None = None
         self._number = 0
 
     def is_current(self) -> bool:
@@ -87,13 +88,13 @@ class Answerer:
     def _consider(
         self, found: Found, request: Request, invocation: Invocation, pid: int
     ) -> Outcome:
-        rules = self._rules = policy_file.load(self.prefix, self._rules)
+        policy = self._policy = policy_file.load(self.prefix, self._policy)
 
         def engine_has() -> frozenset[str]:
             return capabilities_of(str(pid))
 
         call = Call(invocation, request.kind, request.called_as, engine_has)
-        return consider(found.text, call, rules)
+        return consider(found.text, call, policy)
 
     def _answer(self, found: Found, outcome: Outcome) -> Answer:
         if _is_elsewhere(found.real):

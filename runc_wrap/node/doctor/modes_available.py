@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def used(places: Places) -> set[str]:
     """Return the modes; an empty set without a policy."""
     try:
-        compiled = policy_file.load(str(places.prefix))
+        policy = policy_file.load(str(places.prefix))
     except Refusal:
         return set()
-    rules = {rule["mode"] for rule in compiled["rules"] if "mode" in rule}
-    return {compiled["default"]["mode"], compiled["privileged"], *rules}
+    rules = {rule["mode"] for rule in policy["rules"] if "mode" in rule}
+    return {policy["default"]["mode"], policy["privileged"], *rules}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -16,6 +16,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.node.paths import Places
 
 NAME = "sources"
@@ -48,7 +49,7 @@ def _finding(remark: str) -> Finding:
     return Finding(NAME, kind, sentence or text, remedy if sentence else "do nothing")
 
 
-def _moved(places: Places, fresh: dict[str, Any]) -> Iterator[Finding]:
+def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:
     """Find what an upgrade of an engine or of the runtime changed."""
     try:
         before = policy_file.load(str(places.prefix))

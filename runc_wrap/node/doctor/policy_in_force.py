@@ -12,8 +12,8 @@ from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.node.paths import Places
 
 NAME = "in-force"
@@ -24,22 +24,22 @@ def find(places: Places) -> Iterator[Finding]:
     """Find a policy that creates cannot read, and profiles that it names but that are missing."""
     prefix = str(places.prefix)
     try:
-        compiled = policy_file.load(prefix)
+        policy = policy_file.load(prefix)
     except Refusal as refusal:
         yield Finding(NAME, "error", str(refusal), _REMEDY)
         return
-    for name, mode in sorted(_reached(compiled)):
+    for name, mode in sorted(_reached(policy)):
         try:
-            policy_file.load_profile(compiled, name, mode)
+            policy_file.load_profile(policy, name, mode)
         except Refusal as refusal:
             yield Finding(NAME, "error", str(refusal), _REMEDY)
 
 
-def _reached(compiled: dict[str, Any]) -> set[tuple[str, str]]:
+def _reached(policy: CompiledPolicy) -> set[tuple[str, str]]:
     """Return each (profile, mode) that the policy can decide without annotations."""
-    rules = compiled["rules"]
-    modes = {ENFORCE, compiled["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
-    modes |= {AUDIT} if compiled["privileged"] == AUDIT else set()
-    named = {compiled["default"]["profile"], *compiled["runtime_default"].values()}
+    rules = policy["rules"]
+    modes = {ENFORCE, policy["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
+    modes |= {AUDIT} if policy["privileged"] == AUDIT else set()
+    named = {policy["default"]["profile"], *policy["runtime_default"].values()}
     named |= {rule["profile"] for rule in rules if "profile" in rule}
     return {(name, mode) for name in named - {RUNTIME_DEFAULT} for mode in modes - {OFF}}

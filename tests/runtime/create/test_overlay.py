@@ -26,7 +26,7 @@ UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
 INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
 INET_X86, INET_PAIR = "x86:359:2:1:0", "x86_64:53:2:1:0"
 CALLS = (UNAME, UNAME_X86, CLONE3, UNIX, UNIX_HIGH, INET, INET_HIGH, INET_X86, INET_PAIR)
-OVERLAY = {"deny": ["uname", "clone3"], "deny_sockets": [AF_INET], "existing": True}
+OVERLAY: Any = {"deny": ["uname", "clone3"], "deny_sockets": [AF_INET], "existing": True}
 EXPECTED = {
     UNAME: "errno 1",
     UNAME_X86: "errno 1",
@@ -96,7 +96,7 @@ def test_a_family_with_upper_bits_bypasses_a_plain_comparison_and_not_the_overla
     plain, high = "x86_64:41:40:99:0", "x86_64:41:0x100000028:99:0"
     assert call(block, plain)[plain] == "errno 1"
     assert call(block, high)[high] != "errno 1"
-    over = {"deny": [], "deny_sockets": [40], "existing": False}
+    over: Any = {"deny": [], "deny_sockets": [40], "existing": False}
     assert call(with_overlay(block, over), plain, high) == {plain: "errno 1", high: "errno 1"}
 
 
@@ -104,7 +104,7 @@ def test_calls_newer_than_the_profile_fail_as_before(
     pair: Pair, call: Callable[..., dict[str, str]]
 ) -> None:
     newest = max(_resolved("moby", "enforce")["syscalls"][0]["names"], key=_native)
-    over = {"deny": [newest], "deny_sockets": [], "existing": False}
+    over: Any = {"deny": [newest], "deny_sockets": [], "existing": False}
     block = _resolved("moby", "enforce")
     after = f"x86_64:{_native(newest) + 1}"
     before = call(block, after, NEWEST)
@@ -123,9 +123,9 @@ def test_socketcall_bypasses_a_denied_family_until_the_abi_is_left_out(
 ) -> None:
     socketcall = "x86:102:1:0"  # SYS_SOCKET with no arguments behind it: EFAULT if it is let in
     block = _resolved("moby", "enforce")
-    over = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
+    over: Any = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
     assert call(with_overlay(block, over), socketcall)[socketcall] == "errno 14"
-    denied = {**over, "deny": ["socketcall"]}
+    denied: Any = {**over, "deny": ["socketcall"]}
     assert call(with_overlay(block, denied), socketcall)[socketcall] == "errno 38"
     native = {**with_overlay(block, over), "architectures": ["SCMP_ARCH_X86_64"]}
     assert call(native, socketcall)[socketcall] == "killed by 31"

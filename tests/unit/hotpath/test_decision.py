@@ -60,7 +60,8 @@ def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) 
         return found
 
     facts = CreateFacts(config, call, changes.pop("only", ""), sandboxes)
-    return decide(facts, {**POLICY, **changes}, now)
+    policy: Any = {**POLICY, **changes}
+    return decide(facts, policy, now)
 
 
 def _config(annotations: Json | None = None, **linux: Any) -> Json:

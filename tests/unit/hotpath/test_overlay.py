@@ -51,7 +51,7 @@ calls = st.tuples(FAMILY, st.sampled_from([0, 1 << 32, 0xFFFFFFFF << 32]), st.in
 
 @given(blocks, overlays, st.sampled_from([*NAMES, "bpf"]), calls)
 def test_a_denied_call_is_denied_and_no_rule_lets_it_through(
-    block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
+    block: dict[str, Any], overlay: Any, name: str, call: tuple[int, int, int]
 ) -> None:
     family, high, protocol = call
     found = with_overlay(block, overlay)
@@ -63,7 +63,7 @@ def test_a_denied_call_is_denied_and_no_rule_lets_it_through(
 
 @given(blocks, overlays, st.sampled_from(NAMES), calls)
 def test_nothing_passes_that_did_not_pass_before(
-    block: dict[str, Any], overlay: dict[str, Any], name: str, call: tuple[int, int, int]
+    block: dict[str, Any], overlay: Any, name: str, call: tuple[int, int, int]
 ) -> None:
     values = {0: call[0], 2: call[2]}
     if profile_verdict.passes(with_overlay(block, overlay), name, values):
@@ -72,7 +72,7 @@ def test_nothing_passes_that_did_not_pass_before(
 
 @given(blocks, overlays)
 def test_other_calls_keep_their_rules_and_nothing_is_changed_in_place(
-    block: dict[str, Any], overlay: dict[str, Any]
+    block: dict[str, Any], overlay: Any
 ) -> None:
     before = copy.deepcopy(block)
     found = with_overlay(block, overlay)
@@ -86,9 +86,7 @@ def test_other_calls_keep_their_rules_and_nothing_is_changed_in_place(
 
 
 @given(blocks, overlays)
-def test_no_rule_made_here_compares_an_argument_twice(
-    block: dict[str, Any], overlay: dict[str, Any]
-) -> None:
+def test_no_rule_made_here_compares_an_argument_twice(block: dict[str, Any], overlay: Any) -> None:
     found = with_overlay({**block, "syscalls": block["syscalls"]}, overlay)
     for rule in found["syscalls"]:
         indexes = [argument["index"] for argument in rule.get("args") or []]
@@ -117,12 +115,14 @@ bounding = st.frozensets(st.sampled_from(CAPS))
 
 @given(entries, st.sampled_from(NAMES), calls, bounding)
 def test_separated_rules_allow_nothing_more_and_do_not_contradict(
-    found: list[dict[str, Any]], name: str, call: tuple[int, int, int], caps: frozenset[str]
+    found: list[Any], name: str, call: tuple[int, int, int], caps: frozenset[str]
 ) -> None:
     values = {0: call[0], 2: call[2]}
     block = {"defaultAction": "SCMP_ACT_ERRNO"}
-    before = resolve({"block": block, "rules": found}, caps)
-    after = resolve({"block": block, "rules": disjoint(found, block)}, caps)
+    whole: Any = {"block": block, "rules": found}
+    before = resolve(whole, caps)
+    separated: Any = {**whole, "rules": disjoint(found, block)}
+    after = resolve(separated, caps)
     outcomes = set(profile_verdict.outcomes(after, name, values))
     assert outcomes <= profile_verdict.PASSING or not outcomes & profile_verdict.PASSING
     if profile_verdict.passes(after, name, values):
@@ -137,7 +137,7 @@ def test_under_an_overlay_a_rule_that_compares_nothing_still_beats_a_denial_that
     denial = {"names": ["socket"], "action": "SCMP_ACT_KILL", "args": [equal]}
     listed = [{"names": ["socket"], "action": "SCMP_ACT_ALLOW"}, denial]
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": listed[:: -1 if turned else 1]}
-    found = with_overlay(block, {"deny": [], "deny_sockets": [38]})
+    found = with_overlay(block, {"deny": [], "deny_sockets": [38], "existing": False})
     assert [profile_verdict.passes(found, "socket", {0: family}) for family in (5, 38)] == [
         True,
         False,
@@ -151,7 +151,8 @@ def test_no_conditional_rule_of_a_denied_call_stays(action: str) -> None:
     compares = {"names": ["bpf", "read"], "action": action, "args": [equal]}
     plain = {"names": ["bpf"], "action": "SCMP_ACT_KILL"}
     block = {"defaultAction": "SCMP_ACT_LOG", "syscalls": [compares, plain]}
-    found = with_overlay(block, {"deny": ["bpf"], "deny_sockets": []})["syscalls"]
+    over: Any = {"deny": ["bpf"], "deny_sockets": [], "existing": False}
+    found = with_overlay(block, over)["syscalls"]
     assert [rule for rule in found if "bpf" in rule["names"]] == [
         plain,
         {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
@@ -161,7 +162,7 @@ def test_no_conditional_rule_of_a_denied_call_stays(action: str) -> None:
 
 def test_an_entry_keeps_its_capabilities() -> None:
     rule = {"names": ["bpf", "read"], "action": "SCMP_ACT_ALLOW"}
-    over = {"deny": ["bpf"], "deny_sockets": []}
+    over: Any = {"deny": ["bpf"], "deny_sockets": [], "existing": False}
     [left, denial] = overlaid([{"rule": rule, "all": ["CAP_BPF"]}], {}, over)
     assert left == {"rule": {**rule, "names": ["read"]}, "all": ["CAP_BPF"]}
     assert denial["rule"] == {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
@@ -174,7 +175,7 @@ def test_a_masked_comparison_keeps_its_meaning_under_an_overlay_whatever_lies_be
     odd = {"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 1, "valueTwo": 3}
     rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [odd]}
     block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
-    over = with_overlay(block, {"deny": [], "deny_sockets": [40]})
+    over = with_overlay(block, {"deny": [], "deny_sockets": [40], "existing": False})
     before, after = (Expectation(one, Loader("crun")) for one in (block, over))
     native = syscalls.native()
     number = syscalls.numbers(native)["socket"]
@@ -191,10 +192,11 @@ def test_a_denial_of_socketcall_comes_first_and_differs_from_the_default(
 ) -> None:
     allow = {"names": ["socketcall", "socket"], "action": "SCMP_ACT_ALLOW"}
     block = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": default, "syscalls": [allow]}
-    found = with_overlay(block, {"deny": ["socketcall"], "deny_sockets": []})["syscalls"]
+    over: Any = {"deny": ["socketcall"], "deny_sockets": [], "existing": False}
+    found = with_overlay(block, over)["syscalls"]
     assert found[0]["names"] == ["socketcall"]
     assert (found[0]["action"], found[0]["errnoRet"]) == ("SCMP_ACT_ERRNO", number)
-    kept = with_overlay(block, {"deny": [], "deny_sockets": [38]})["syscalls"]
+    kept = with_overlay(block, {"deny": [], "deny_sockets": [38], "existing": False})["syscalls"]
     assert kept[0] == {"names": ["socketcall"], "action": "SCMP_ACT_ALLOW"}
 
 
@@ -217,4 +219,4 @@ def test_a_denial_of_socketcall_comes_first_and_differs_from_the_default(
 def test_a_foreign_profile_that_runtimes_may_read_differently_is_refused(syscalls: Any) -> None:
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}
     with pytest.raises(Refusal):
-        with_overlay(block, {"deny": ["bpf"], "deny_sockets": [38]})
+        with_overlay(block, {"deny": ["bpf"], "deny_sockets": [38], "existing": False})

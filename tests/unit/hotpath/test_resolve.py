@@ -11,7 +11,7 @@ RULE = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
 
 
 def _resolve(*caps: str, **conditions: list[str]) -> dict[str, Any]:
-    compiled = {
+    compiled: Any = {
         "name": "p",
         "version": None,
         "block": BLOCK,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_globs_match_like_fnmatch_where_both_have_the_same_syntax(pattern: str, 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99, 100])
 def test_a_percentage_selects_exactly_that_share(percent: int) -> None:
-    rule = {"name": "r", "percent": percent}
+    rule: Any = {"name": "r", "percent": percent}
     drawn = [bool(first([rule], _named(f"c{number}"), 0)) for number in range(2000)]
     places = [_spread(f"r\0c{number}") % 100 for number in range(2000)]
     assert set(places) == {*range(100)}

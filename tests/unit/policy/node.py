@@ -36,7 +36,7 @@ def policies(prefix: Path) -> Path:
 
 def in_force(prefix: Path) -> dict[str, Any]:
     """Return the policy that the hot path reads, without where it lies: checked here."""
-    found = dict(policy_file.load(str(prefix)))
+    found: dict[str, Any] = dict(policy_file.load(str(prefix)))
     directory = Path(found.pop("directory"))
     assert directory.parent == policies(prefix)
     assert directory.name.isdecimal()

@@ -20,6 +20,7 @@ from runc_wrap.profiles.formats import parse
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.model import Profile
 
 pytestmark = pytest.mark.skipif(
@@ -47,7 +48,7 @@ def made(profile: Profile, mode: str, *, told: bool = True) -> dict[str, Any]:
     return resolve(compiled, frozenset())
 
 
-def enforced(profile: Profile) -> dict[str, Any]:
+def enforced(profile: Profile) -> CompiledProfile:
     return modes.compiled(profile, "enforce", arch="amd64", kernel=(6, 12))
 
 

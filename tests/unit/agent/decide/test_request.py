@@ -157,7 +157,7 @@ def test_alternating_creates_do_not_change_the_cache(node: Node) -> None:
 
 def _kept(node: Node) -> dict[str, bytes]:
     """Return everything that the agent caches between requests."""
-    rules = node.answerer._rules  # noqa: SLF001 - what must not change is inside
+    rules = node.answerer._policy  # noqa: SLF001 - what must not change is inside
     assert rules
     loaded = {path: json_codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
     return {**loaded, "policy": json_codec.dumps({**rules, "loaded": {}})}
