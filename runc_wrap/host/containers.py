@@ -116,8 +116,8 @@ def _gather(
         except (FileNotFoundError, NotADirectoryError):  # deleted meanwhile
             continue
         except (OSError, json_codec.Unreadable, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            found.unreadable.append(f"{root}/{name}: {said}")
+            why = error.strerror if isinstance(error, OSError) else error
+            found.unreadable.append(f"{root}/{name}: {why}")
             continue
         if container:
             found.containers.append(container)

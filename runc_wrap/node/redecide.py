@@ -102,7 +102,7 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     def profile_of(_: CompiledPolicy, name: str, mode: str) -> CompiledProfile:
         profile = compiled.profiles.get((name, mode))
         if profile is None:
-            raise Refusal(f"the profile {quoted(name)} is not there any more")
+            raise Refusal(f"the profile {quoted(name)} no longer exists")
         return profile
 
     then = _considered(compiled.policy, path, record, handler, profile_of)

@@ -73,7 +73,7 @@ def parse(data: bytes, source: str) -> Profile:
     if action == NOTIFY:
         top.fail("defaultAction", "runc refuses SCMP_ACT_NOTIFY for every call; name calls")
     if top.has("architectures") and top.has("archMap"):
-        top.fail("archMap", "stands beside architectures; keep one of them")
+        top.fail("archMap", "is given together with architectures; keep one of them")
     return Profile(
         name=source,
         version=None,
@@ -123,7 +123,7 @@ def _names(fields: Fields) -> tuple[str, ...]:
     """Return the calls of a rule, from `names` or from moby's former `name`."""
     former, names = fields.text("name"), fields.words("names")
     if former and names:
-        fields.fail("name", "stands beside names; keep names")
+        fields.fail("name", "is given together with names; keep names")
     names = names or ((former,) if former else ())
     if not names:
         fields.fail("names", "names no system call; name one or remove the rule")

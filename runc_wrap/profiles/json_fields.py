@@ -48,7 +48,7 @@ def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ProfileError(f"the key {twice!r} stands twice in one object; keep one")
+        raise ProfileError(f"the key {twice!r} occurs twice in one object; keep one")
     return members
 
 

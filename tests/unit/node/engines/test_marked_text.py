@@ -110,7 +110,7 @@ def test_our_runtime_with_another_path_is_not_removed() -> None:
         ("", "wanted valid JSON"),
         ("{", "wanted valid JSON"),
         ("[]", "not an object"),
-        ('{"a": {"b": 1, "b": 2}}', "'b' stands twice"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
         ('{"a": NaN}', "NaN is not JSON"),
         ("[" * 100_000, "wanted valid JSON"),
     ],
