@@ -89,7 +89,7 @@ def test_a_users_status_and_verify_cover_the_users_containers(
     found = rows(done)
     assert [found[one]["agrees"] for one in ids(engine).values()] == [True] * len(KINDS)
     assert [found[one]["mode"] for one in ids(engine).values()] == ["enforce"] * len(KINDS)
-    assert "root's to see" in done.stderr
+    assert "run it as root to see" in done.stderr
     assert "Error" not in done.stderr
     told = engine.user(nodes[kind].ctl, "verify")
     assert (told.returncode, told.stdout) == (0, "2 containers checked, 0 disagree\n"), told.stderr

@@ -98,7 +98,7 @@ def test_a_traced_process_is_refused_with_its_tracers_name(
 def test_an_ended_process_is_an_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    with pytest.raises(ptrace.FiltersUnreadableError, match="not there") as caught:
+    with pytest.raises(ptrace.FiltersUnreadableError, match="has ended") as caught:
         ptrace.read(process.pid)
     assert caught.value.errno == errno.ESRCH
 
