@@ -6,10 +6,10 @@ The main modules:
     builtin           names() and load("containerd@1.7.24"): the profiles that engines apply
     formats           parse(data, source): a profile file, OCI's, moby's or containers/common's
     profile_files     read(path), beneath(directory), system(): the same from disk, bounded
-    compile           compile_profile(profile, arch=, kernel=)
-    platform          goarch(), kernel(): this node's, in the terms of `compile`
+    profile_compiler  compile_profile(profile, arch=, kernel=)
+    platform          goarch(), kernel(): this node's, in the terms of the compiler
     lint              check(profile, context): how runtimes and libseccomp interpret a profile
     modes             a compiled profile in audit, observe and the other modes, and for fewer ABIs
 
-The hot path imports none of this: it reads only what `compile` wrote.
+The hot path imports none of this: it reads only what profile_compiler wrote.
 """
