@@ -38,8 +38,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 
 
 def _digest(node: ctl.Node, caps: frozenset[str]) -> str:
-    rules = policy_file.load(str(node.places.prefix))
-    compiled = policy_file.load_profile(rules, "moby", "audit")
+    policy = policy_file.load(str(node.places.prefix))
+    compiled = policy_file.load_profile(policy, "moby", "audit")
     return digest(json_codec.dumps(resolve(compiled, caps)))
 
 
@@ -74,9 +74,9 @@ def test_the_digest_shows_for_which_capabilities_a_profile_was_resolved(
 
 def test_the_previous_releases_digest_shows_them_too(node: ctl.Node) -> None:
     caps = FOURTEEN | {"CAP_SYSLOG"}
-    rules = policy_file.load(str(node.places.prefix))
+    policy = policy_file.load(str(node.places.prefix))
     made, enforced = (
-        policy_file.load_profile(rules, "moby", mode) for mode in ("audit", "enforce")
+        policy_file.load_profile(policy, "moby", mode) for mode in ("audit", "enforce")
     )
     before = digest(json_codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
     assert before != _digest(node, caps)
