@@ -67,3 +67,31 @@ def test_a_state_of_another_user_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "absent"])
 def test_an_id_that_is_not_a_directory_name_has_no_state(tmp_path: Path, name: str) -> None:
     assert runtime_state.directory((str(tmp_path), name)) is None
+
+
+@pytest.mark.parametrize("pid", [0, -1, None, "5", 5.0])
+def test_a_state_without_a_process_has_no_first_process(tmp_path: Path, pid: object) -> None:
+    crun(tmp_path, "a", pid=pid)
+    assert runtime_state.first_process((str(tmp_path), "a")) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_a_damaged_state_has_no_first_process(tmp_path: Path, text: str) -> None:
+    (crun(tmp_path, "a") / "status").write_text(text)
+    assert runtime_state.first_process((str(tmp_path), "a")) is None
+
+
+def test_a_state_that_is_a_link_is_refused_although_it_leads_nowhere(tmp_path: Path) -> None:
+    place = crun(tmp_path, "a")
+    (place / "status").unlink()
+    (place / "status").symlink_to(tmp_path / "absent")
+    assert runtime_state.kind(str(place)) == "crun"
+    with pytest.raises(OSError, match="status"):
+        runtime_state.read(str(place))
+    assert runtime_state.first_process((str(tmp_path), "a")) is None
+
+
+def test_a_directory_of_a_state_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(crun(tmp_path / "root", "a"))
+    with pytest.raises(OSError, match="link"):
+        runtime_state.read(str(tmp_path / "link"))
