@@ -131,7 +131,7 @@ struct python {
 
 /* The release's own interpreter, from an archive: execute its loader, since a program can name that
  * only by an absolute path, and pass it the libraries and the name by which the interpreter finds
- * its modules. deploy/archive/start.c does so for all other programs, at the price of one more
+ * its modules. deploy/archive/node/start.c does so for all other programs, at the price of one more
  * exec. */
 static void add_loader(struct python *python, const char *release)
 {
