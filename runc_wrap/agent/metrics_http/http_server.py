@@ -21,7 +21,8 @@ HEAD_SECONDS = 2.0  # from the connection to a complete request
 ANSWER_SECONDS = 15.0  # from then on: for the program, and for the client to read
 MOST_OF_ONE = 8  # connections of one uid at one socket
 MOST_OF_OTHERS = 16  # connections of all but root at one socket
-MOST_A_SECOND = 1000  # connections accepted at one socket; more wait in its queue
+MOST_AT_A_TIME = 50  # connections accepted at one socket in PAUSE; more wait in its queue
+PAUSE = 0.05  # seconds: short, as a client that finds the queue full retries after whole seconds
 MOST_OF_ONE_A_SECOND = 50  # connections of one uid that are read; more are closed at once
 _MOST_AT_ONCE = 8  # events in one turn: this thread's other work waits meanwhile
 _PIECE = 64 * 1024  # bytes sent in one turn
@@ -40,18 +41,21 @@ class Place:
     def __init__(self, listening: _socket.socket, hosts: Iterable[bytes] = ()) -> None:
         self.listening = listening
         self.hosts = frozenset(hosts)
-        self.second = 0.0  # when the second began that `taken` counts
+        self.since = 0.0  # when the time began that `taken` counts
         self.taken = 0
+        self.second = 0.0  # when the second began that `taken_of` counts
         self.taken_of: dict[int, int] = {}
         self.is_paused = False
 
     def is_full(self, now: float) -> bool:
-        """Count a connection; return whether it was the last for this second."""
+        """Count a connection; return whether it was the last for now."""
+        if now - self.since >= PAUSE:
+            self.since, self.taken = now, 0
         if now - self.second >= 1:
-            self.second, self.taken = now, 0
+            self.second = now
             self.taken_of.clear()
         self.taken += 1
-        return self.taken >= MOST_A_SECOND
+        return self.taken >= MOST_AT_A_TIME
 
     def is_flooded_by(self, uid: int) -> bool:
         """Count a connection of this uid; return whether it exceeds its share of this second."""
@@ -154,7 +158,7 @@ class Scrapes:
     def due(self) -> list[float]:
         """Return when `tidy` has something to do, on the monotonic clock."""
         made = [when for one in self._expositions.values() for when in one.until]
-        shut = [place.second + 1 for place in self._places.values() if place.is_paused]
+        shut = [place.since + PAUSE for place in self._places.values() if place.is_paused]
         return [*(scrape.until for scrape in self._open.values()), *made, *shut]
 
     def turn(self) -> None:
@@ -171,7 +175,7 @@ class Scrapes:
         for scrape in [one for one in self._open.values() if one.until <= now]:
             self._end(scrape)
         for fd, place in self._places.items():
-            if place.is_paused and now >= place.second + 1:
+            if place.is_paused and now >= place.since + PAUSE:
                 place.is_paused = False
                 self._poll.modify(fd, select.EPOLLIN)
         for one in self._expositions.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-_WAITING = 1024  # about as many as are accepted in a second (agent.metrics_http.http_server)
+_WAITING = 1024  # as many as are accepted in a second (agent.metrics_http.http_server)
 
 
 def listen(address: str) -> socket.socket:

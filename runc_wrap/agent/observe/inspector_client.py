@@ -34,6 +34,7 @@ NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's flags; struct sock_fprog, 
 LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
 _STARTING = 0.25  # seconds that one call waits for a new inspector to be ready
+_SCHEDULED = 0.25  # seconds more that one call waits for an inspector that has no CPU
 _SLOWEST = 1.0  # seconds for an inspector that has no CPU
 _AGAIN = 1.0  # seconds until the next is started after one has ended by itself
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
@@ -128,8 +129,8 @@ class Inspector:
     ) -> Read | None:
         """Return what was read about a container's thread, None if no inspector could be asked.
 
-        Also None if it had no CPU within the container's time. Raises Late, perhaps about the
-        container of an earlier question.
+        Also None if it had no CPU for 0.25 s beyond the container's time; others' calls then wait
+        no longer for it. Raises Late, perhaps about the container of an earlier question.
         """
         self.start()
         if not self._is_free():
@@ -143,7 +144,7 @@ class Inspector:
         found = self._answer(container.patience)
         if not found and self._is_blocked():
             raise self._given_up(container)
-        return found
+        return found or self._answer(_SCHEDULED)
 
     def _sent(self, channel: _socket.socket, question: bytes) -> bool:
         try:

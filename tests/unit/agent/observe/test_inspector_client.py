@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,22 @@ def test_a_hanging_inspector_is_given_up_and_another_one_answers(
     os.kill(starved, signal.SIGCONT)
     wait_until(lambda: inspector.ask(PATIENT, os.getpid(), None) is not None, "an answer")
     assert _children() == [starved]
+
+
+def test_a_call_waits_for_an_inspector_that_gets_a_cpu_late(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a busy node's calls of the runtime itself would count as the container's."""
+    assert inspector.ask(PATIENT, os.getpid(), None)
+    monkeypatch.setattr(inspector_client, "is_runnable", lambda _: True)
+    (starved,) = _children()
+    os.kill(starved, signal.SIGSTOP)
+    later = threading.Timer(0.1, os.kill, (starved, signal.SIGCONT))
+    later.start()
+    found = inspector.ask(HASTY, os.getpid(), None)
+    later.join()
+    assert found is not None
+    assert found.caller.pid == os.getpid()
 
 
 def test_an_inspector_without_cpu_for_long_is_also_given_up(
