@@ -45,6 +45,7 @@ def build(wanted: list[Machine], parts: Path, to: Path) -> list[Path]:
         for machine in dict.fromkeys([here(), *wanted]):
             made[machine] = _laid(machine, version, parts, place)
             release.compile_all(made[machine], made[here()])
+            release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
             archives = list(several.map(lambda machine: _packed(made[machine], to), wanted))
     _write_sums(to, archives)

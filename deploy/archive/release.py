@@ -5,7 +5,8 @@ TOP/bin etc hooks lib var          as in PREFIX; lib/releases/VERSION is the rel
 RELEASE/hotpath hooks python runc-wrap venv     as install.sh has them
 RELEASE/share/licences/NAME/…      of all that is in it
 RELEASE/share/systemd/…            the units
-RELEASE/share/sbom.cdx.json        what is in it; man pages and completions are to lie beside it
+RELEASE/share/man completions      as `runc-wrapctl share` writes them
+RELEASE/share/sbom.cdx.json        what is in it
 """
 
 from __future__ import annotations
@@ -153,6 +154,13 @@ def _python(native: Release, *words: str | Path) -> None:
     """Run a program; whatever depends on the hash of a string is the same each time."""
     argv = [native.venv / "bin" / "python", "-s", "-S", "-B", *words]
     subprocess.run(argv, check=True, env={"PYTHONHASHSEED": "0"})
+
+
+def write_share(release: Release, native: Release, epoch: int) -> None:
+    """Write the manual and the completions, by the command of this machine's release."""
+    command = native.venv / "bin" / "runc-wrapctl"
+    when = {"SOURCE_DATE_EPOCH": str(epoch)}
+    subprocess.run([command, "share", release.share], check=True, env=when)
 
 
 def collect_licences(release: Release, debian: dict[str, Package]) -> None:

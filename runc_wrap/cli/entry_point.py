@@ -9,6 +9,9 @@ from runc_wrap.node.installed_programs import FIXED_PATH
 
 
 def start() -> None:
-    """Run the command; its child processes look up programs in our fixed PATH, not the caller's."""
+    """Run the command; its child processes look up programs in our fixed PATH, not the caller's.
+
+    By whatever path it was called, its name is that which the shells' completions have.
+    """
     os.environ["PATH"] = ":".join(FIXED_PATH)
-    main()
+    main(prog_name="runc-wrapctl")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runc_wrap.node import paths
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # name -> (module with a click command of that name, summary)
 COMMANDS = {
@@ -26,6 +32,8 @@ COMMANDS = {
     "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
     "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
 }
+HIDDEN = {"share": "runc_wrap.cli.share"}  # for whoever installs
+_INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
 class Lazy(click.Group):
@@ -37,16 +45,42 @@ class Lazy(click.Group):
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """Import and return the command of this name."""
-        if name not in COMMANDS:
+        place = COMMANDS[name][0] if name in COMMANDS else HIDDEN.get(name)
+        if place is None:
             return None
-        module = importlib.import_module(COMMANDS[name][0])
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(importlib.import_module(place), name)
         return command
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the names that begin so, without importing their modules, or the options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only shells need it
+
+        names = [
+            CompletionItem(name, help=COMMANDS[name][1])
+            for name in sorted(COMMANDS)
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, context, incomplete)
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the called command. Neither Ctrl-C nor a reader that has enough shows a traceback."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise SystemExit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            _discard_the_rest()
+            raise SystemExit(_UNREAD) from None
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+def _discard_the_rest() -> None:
+    """Let Python write what is left of the output to nobody when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.command(cls=Lazy)

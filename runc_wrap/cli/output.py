@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WRONG = 1  # the command ran and found a problem
 IMPOSSIBLE = 2  # the command could not run
+INTERRUPTED, UNREAD = 130, 141  # ended by SIGINT, by SIGPIPE: as a shell says of any program
 _PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
 
 

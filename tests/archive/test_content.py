@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,3 +133,13 @@ def test_no_file_names_the_folder_it_was_built_in(opened: Installed) -> None:
 def test_it_has_the_units(opened: Installed) -> None:
     units = {path.name for path in (opened.release / "share" / "systemd").iterdir()}
     assert units == {path.name for path in (SOURCE / "deploy").glob("*.s*")}
+
+
+def test_it_has_the_manual_and_the_completions(opened: Installed) -> None:
+    share = opened.release / "share"
+    pages = {path.name for path in (share / "man" / "man1").iterdir()}
+    assert pages >= {"runc-wrap.1", "runc-wrapctl.1", "runc-wrapctl-engine-add.1"}
+    day = time.strftime("%Y-%m-%d", time.gmtime(int(archive.WHEN)))
+    assert f'"{day}"' in (share / "man" / "man1" / "runc-wrapctl.1").read_text().splitlines()[0]
+    for name in ("bash/runc-wrapctl", "zsh/_runc-wrapctl", "fish/runc-wrapctl.fish"):
+        assert "_RUNC_WRAPCTL_COMPLETE" in (share / "completions" / name).read_text()
