@@ -6,9 +6,11 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
+import time
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,62 @@ def shown(argv: Sequence[str | os.PathLike[str]], columns: int) -> tuple[bytes, 
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         text = b"".join(_parts(terminal.fileno()))
         return text, running.wait(60)
+
+
+class Session:
+    """A program on a terminal of its own, in the foreground: what is typed reaches it as keys."""
+
+    def __init__(
+        self, argv: Sequence[str | os.PathLike[str]], columns: int = 100, **env: str
+    ) -> None:
+        self._text = b""
+        self._terminal, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", _ROWS, columns, 0, 0))
+        self._running = subprocess.Popen(
+            ["setsid", "--ctty", *argv],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(**env),
+        )
+        os.close(theirs)
+
+    def type(self, keys: str) -> None:
+        """Type keys."""
+        os.write(self._terminal, keys.encode())
+
+    def until(self, wanted: str, seconds: float = 30) -> str:
+        """Wait for a text; return all that was shown up to it since the last call."""
+        deadline = time.monotonic() + seconds
+        while wanted.encode() not in self._text:
+            left = deadline - time.monotonic()
+            assert left > 0, f"waited for {wanted!r}; there is {self._text!r}"
+            assert self._read(left), f"it ended before {wanted!r}: {self._text!r}"
+        seen, _, self._text = self._text.partition(wanted.encode())
+        return seen.decode(errors="replace")
+
+    def end(self) -> tuple[str, int]:
+        """Wait for the program's end; return what is left of its output, and its exit status."""
+        while self._read(60):
+            pass
+        self.close()
+        return self._text.decode(errors="replace"), self._running.wait(60)
+
+    def close(self) -> None:
+        """Hang up."""
+        os.close(self._terminal)
+        self._running.wait(60)
+
+    def _read(self, seconds: float) -> bool:
+        """Read more; return whether the program may still write."""
+        ready, _, _ = select.select([self._terminal], [], [], seconds)
+        assert ready, f"nothing is shown for {seconds:.0f} s after {self._text!r}"
+        try:
+            part = os.read(self._terminal, 65536)
+        except OSError:  # EIO: no process has it open any more
+            return False
+        self._text += part
+        return bool(part)
 
 
 def _parts(terminal: int) -> list[bytes]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-
-from runc_wrap.cli.main import main
-from runc_wrap.node.installed_programs import FIXED_PATH
+import signal
 
 
 def start() -> None:
@@ -13,5 +11,10 @@ def start() -> None:
 
     By whatever path it was called, its name is that which the shells' completions have.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up before `main`
+    from runc_wrap.cli.main import main  # noqa: PLC0415 - takes most of the time of a start
+    from runc_wrap.node.installed_programs import FIXED_PATH  # noqa: PLC0415
+
     os.environ["PATH"] = ":".join(FIXED_PATH)
     main(prog_name="runc-wrapctl")

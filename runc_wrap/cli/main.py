@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,8 @@ class Lazy(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         """Run the called command. Neither Ctrl-C nor a reader that has enough shows a traceback."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # so that commands tidy up
         try:
             return super().invoke(context)
         except KeyboardInterrupt:

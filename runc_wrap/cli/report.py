@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import output
+from runc_wrap.cli import candidates, output
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
@@ -83,7 +83,7 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("workload", required=False)
+@click.argument("workload", required=False, shell_complete=candidates.named_workloads)
 @sources
 @click.option(
     "--all", "everyone", is_flag=True, help="Also list enforced workloads without denials."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import output
+from runc_wrap.cli import candidates, output
 from runc_wrap.cli.report import gathered, sources, suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
@@ -25,7 +25,7 @@ _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an arg
 
 
 @click.command()
-@click.argument("workload")
+@click.argument("workload", shell_complete=candidates.named_workloads)
 @sources
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option(

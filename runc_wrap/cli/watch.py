@@ -51,8 +51,6 @@ def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
     end = None if seconds is None else time.monotonic() + seconds
     try:
         _follow(looking, _Teller(places), end, as_json=as_json)
-    except KeyboardInterrupt:
-        pass
     finally:
         looking.close()
 

@@ -1,0 +1,109 @@
+"""The completions of an installation in the real shells, through its own entry point."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import environment, run
+from harness.node.requirements import program
+from harness.shown.terminal import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.node.install import Installed
+
+NAMED = '{"time":"2027-01-31T00:00:00Z","id":"%s","container":"%s","action":"inject"}\n'
+
+
+@pytest.fixture(scope="module")
+def share(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `share` writes, each file in a directory where its shell looks for it."""
+    directory = tmp_path_factory.mktemp("share")
+    installed.control("share", directory)
+    return directory / "completions"
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def session(request: pytest.FixtureRequest, installed: Installed, share: Path) -> Iterator[Session]:
+    """An interactive shell that has the completion."""
+    path = f"{installed.ctl.parent}:{os.environ['PATH']}"
+    words = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}[request.param]
+    begun = {
+        "bash": f"PS1='READY>'; source {share}/bash/runc-wrapctl",
+        "zsh": f"PS1='READY>'; fpath=({share}/zsh $fpath); autoload -Uz compinit; compinit -D -u",
+    }[request.param]
+    opened = Session([program(request.param), *words], 120, PATH=path, TERM="dumb", HOME=str(share))
+    opened.type(f"{begun}\r")
+    opened.until("READY>'")  # as it is typed
+    opened.until("READY>")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("re", "port"),
+        ("engine ad", "d"),
+        ("report --aud", "it-log"),
+        ("engine add cont", "ainerd"),
+        ("profile show runt", "ime-default"),
+    ],
+)
+def test_bash_and_zsh_complete_commands_options_and_names(
+    session: Session, typed: str, shown: str
+) -> None:
+    session.type(f"runc-wrapctl {typed}\t")
+    session.until(shown)
+
+
+def _fish(installed: Installed, share: Path, line: str) -> list[str]:
+    """Return what fish would offer at the end of a line."""
+    fish = program("fish")
+    path = f"{installed.ctl.parent}:{os.environ['PATH']}"
+    command = f"source {share}/fish/runc-wrapctl.fish; complete -C '{line}'"
+    env = environment(PATH=path, HOME=str(share))
+    done = run([fish, "--no-config", "-c", command], env=env)
+    return [shown.split("\t")[0] for shown in done.stdout.splitlines()]
+
+
+def test_fish_completes_commands_options_and_names(installed: Installed, share: Path) -> None:
+    assert _fish(installed, share, "runc-wrapctl re") == ["report"]
+    assert _fish(installed, share, "runc-wrapctl engine ") == ["add", "list", "remove"]
+    assert "runtime-default" in _fish(installed, share, "runc-wrapctl profile show ")
+
+
+def test_a_workload_is_offered_but_no_name_that_a_shell_would_execute(
+    own_installation: Installed, share: Path
+) -> None:
+    prefix = own_installation.prefix
+    ledger = prefix / "var" / "ledger"
+    ledger.mkdir(exist_ok=True)
+    names = ["plain-web", "$(reboot)", "a;b", "two words", "-option", "line\\nplain,c", "it's"]
+    lines = [NAMED % (f"{n}" * 64, name) for n, name in enumerate(names)]
+    (ledger / "ledger.jsonl").write_text("".join(lines))
+    offered = _fish(own_installation, share, f"runc-wrapctl --prefix {prefix} report ")
+    assert offered == ["000000000000", *(f"{n}" * 12 for n in range(1, 7)), "plain-web"]
+
+
+def test_completing_needs_nothing_of_the_callers_python(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """The entry point is isolated: a caller's module cannot take click's place."""
+    (tmp_path / "click.py").write_text("raise SystemExit('not click')\n")
+    env = environment(
+        PYTHONPATH=str(tmp_path),
+        COMP_WORDS="runc-wrapctl re",
+        COMP_CWORD="1",
+        _RUNC_WRAPCTL_COMPLETE="bash_complete",
+    )
+    told = subprocess.run(
+        [installed.ctl], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "plain,report\n"

@@ -1,0 +1,117 @@
+"""The manual: the texts of --help, in roff that nothing complains about."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from harness.host.processes import attempt, run
+from harness.node.requirements import program
+from runc_wrap.cli import manual, roff
+from runc_wrap.cli.main import COMMANDS, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+WHEN = "1750000000"
+CONTEXTS = {context.command_path: context for context in manual.contexts(main)}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("share")
+    _write(directory)
+    return directory / "man" / "man1"
+
+
+def _write(directory: Path, when: str = WHEN) -> None:
+    words = ["share", str(directory)]
+    result = CliRunner().invoke(main, words, env={"SOURCE_DATE_EPOCH": when})
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def _shown(page: Path) -> str:
+    """Return a page as its reader sees it, without what makes it bold, on lines of any length."""
+    text = run(["mandoc", "-T", "utf8", "-O", "width=1000", page]).stdout
+    return re.sub(".\b", "", text).replace("\u2010", "-")
+
+
+def _words(text: str) -> str:
+    return " ".join(text.replace("`", "").split())
+
+
+@pytest.mark.parametrize("path", CONTEXTS)
+def test_a_page_says_what_the_commands_help_says(pages: Path, path: str) -> None:
+    program("mandoc")
+    context = CONTEXTS[path]
+    shown = _words(_shown(pages / f"{path.replace(' ', '-')}.1"))
+    for paragraph in re.split(r"\n\s*\n", context.command.help or ""):
+        assert _words(paragraph) in shown
+    options = [one for one in context.command.params if isinstance(one, click.Option)]
+    for option in options:
+        names, text = option.get_help_record(context) or ("", "")
+        assert f"{names} {_words(text)}" in shown
+
+
+def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtime(
+    pages: Path,
+) -> None:
+    names = {path.name for path in pages.iterdir()}
+    assert names >= {"runc-wrapctl.1", "runc-wrap.1", "runc-wrapctl-engine-add.1"}
+    assert names >= {f"runc-wrapctl-{name}.1" for name in COMMANDS}
+    assert "runc-wrapctl-share.1" not in names
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mandoc", "-T", "lint"],
+        ["groff", "-man", "-T", "utf8", "-ww", "-z"],
+        ["man", "--warnings", "-l", "-P", "true"],
+        ["lexgrog"],
+    ],
+)
+def test_nothing_complains_about_a_page(pages: Path, words: list[str]) -> None:
+    for page in pages.iterdir():
+        done = attempt([program(words[0]), *words[1:], page])
+        complaints = done.stderr + (done.stdout if words[0] == "mandoc" else "")
+        assert (done.returncode, complaints) == (0, ""), page
+
+
+def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_path: Path) -> None:
+    _write(tmp_path / "again")
+    again = tmp_path / "again" / "man" / "man1"
+    assert {p.name: p.read_bytes() for p in pages.iterdir()} == {
+        p.name: p.read_bytes() for p in again.iterdir()
+    }
+    assert '"2025-06-15"' in (again / "runc-wrapctl.1").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".SH a request at the beginning",
+        "'br likewise",
+        r"a backslash \fB and \n",
+        '--an-option and "quotes" and it\'s ~/.config ^C',
+        "a signé — of no ASCII",
+        "A sentence. .prom begins no line. Another.",
+        "word " * 40 + ".d",
+    ],
+)
+def test_text_is_shown_as_it_stands(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.1"
+    page.write_text("\n".join(['.TH "A" "1" "2027-01-31"', ".SH A", *roff.prose(text)]) + "\n")
+    assert page.read_text().isascii()
+    assert _words(text) in _words(_shown(page))
+
+
+def test_a_place_that_cannot_be_written_is_named(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in node.failure("share", str(tmp_path / "file" / "below"))
