@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node.engines import containerd_config, engine_query, registration
+from runc_wrap.node.engines import containerd_config, engine_query, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
 if TYPE_CHECKING:
@@ -75,20 +75,32 @@ def add(  # noqa: PLR0913  # one parameter per option
 
 @engine.command()
 @_common
+@click.option("--strand", is_flag=True, help="Remove it even if containers need it.")
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
-    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool, as_json: bool
-) -> None:
-    """Remove from ENGINE's configuration what `add` wrote."""
+    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
+    as_json: bool, strand: bool,
+) -> None:  # fmt: skip
+    """Remove from ENGINE's configuration what `add` wrote.
+
+    While containers need the handler's name, it is kept and leads to the real runtime; run it
+    again when they are gone.
+    """
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
-        plan = registration.plan_remove(where, handler)
+        removal = removals.plan(places, where, handler, strands=strand)
         if not dry_run:
-            registration.carry_out(plan)
+            registration.carry_out(removal.plan)
     except (EngineError, OSError) as error:
         output.fail(error)
+    plan = removal.plan
     wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
-    _print(_document(plan, handler, wrong, dry_run=dry_run, added=False), plan, as_json=as_json)
+    document = _document(plan, handler, wrong, dry_run=dry_run, added=False)
+    if plan.is_empty and removal.is_kept:
+        document["nothing"] = "still kept"
+    _print(document | removal.document(), plan, as_json=as_json)
+    if not as_json and removal.is_kept:
+        output.say(removal.told())
     _end(wrong=bool(wrong))
 
 
@@ -125,7 +137,7 @@ def _default_config(name: str) -> Path:
 def _registered_config(places: Places, name: str, handler: str) -> Path:
     """Return the one configuration that has `handler`, or the default one if none has."""
     states = [each for each in registration.states(places.engines) if each["engine"] == name]
-    found = [s["config"] for s in states if handler in {h["name"] for h in s["handlers"]}]
+    found = [s["config"] for s in states if handler in registration.names(s)]
     if len(found) > 1:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"
@@ -165,9 +177,14 @@ def _document(
         "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
         "diff": "".join(map(diff, plan.changes)),
         "wrong": wrong,
-        "reload": registration.ENGINES[where.engine].reload_command() if plan.changes else None,
+        "reload": _reload(plan) if plan.changes else None,
         "runtime_class": RUNTIME_CLASS.format(name=handler) if kubernetes else None,
     }
+
+
+def _reload(plan: Plan) -> str:
+    command = registration.ENGINES[plan.where.engine].reload_command
+    return str(command(loses_default=plan.loses_default))
 
 
 def diff(change: Change) -> str:
@@ -214,6 +231,7 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
 
 def _cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
     shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
-    name = f"{row.get('handler', '')}{' (default)' if row.get('default') else ''}"
+    marks = "".join(f" ({mark})" for mark in ("default", "kept") if row.get(mark))
+    name = f"{row.get('handler', '')}{marks}"
     version = each["version"] or ("" if each["binary"] else "not installed")
     return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]

@@ -35,8 +35,9 @@ _NOT_INHERITED = frozenset(
 )
 
 
-def reload_command() -> str:
+def reload_command(*, loses_default: bool = False) -> str:
     """Return the command that makes containerd read its configuration; containers keep running."""
+    del loses_default
     return "systemctl restart containerd"
 
 
@@ -66,7 +67,7 @@ def _render_main(tree: Tree, config: Path, handlers: list[Handler]) -> list[str]
         toml_text.append(draft, "runc-wrap: runc as containerd has it built in", body, where)
     for handler in handlers:
         toml_text.append(draft, _title(handler), tables(handler, document, OLD_CRI), where)
-    for handler in (each for each in handlers if each.default):
+    for handler in (each for each in handlers if each.is_default):
         path = ["plugins", OLD_CRI, "containerd"]
         toml_text.set_value(draft, path, "default_runtime_name", handler.name, where)
     return _disabled(document, where)
@@ -89,7 +90,7 @@ def _render_drop_ins(tree: Tree, config: Path, handlers: list[Handler]) -> list[
         toml_text.add_import(draft, pattern, where)
     for handler in handlers:
         body = f"version = {version}\n\n" + tables(handler, everything, plugin)
-        if handler.default:
+        if handler.is_default:
             body += _default_table(handler, plugin)
         _whole_file(tree, drop_in(config, handler), _title(handler), body)
     return _disabled(everything, where)

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import json_text
-from runc_wrap.node.engines.handler import EngineError, Handler
+from runc_wrap.node.engines.handler import EngineError, Handler, Kept
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines.file_tree import Tree
 
 CONFIG = Path("/etc/docker/daemon.json")
+BUILT_IN = "runc"  # dockerd's name for its own default
 
 
-def reload_command() -> str:
-    """Return the command that makes dockerd read its runtimes again, without a restart."""
-    return "systemctl reload docker"
+def reload_command(*, loses_default: bool = False) -> str:
+    """Return the command that makes dockerd read its runtimes again, without a restart if possible.
+
+    A reload keeps a default runtime that the file does not set any more, and is refused if that
+    runtime has gone ("specified default runtime does not exist", 26.1).
+    """
+    return f"systemctl {'restart' if loses_default else 'reload'} docker"
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
@@ -37,9 +42,15 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
         json_text.set_member(draft, ["runtimes"], {})
     for handler in handlers:
         json_text.set_member(draft, ["runtimes", handler.name], {"path": handler.path})
-    for handler in (each for each in handlers if each.default):
+    for handler in (each for each in handlers if each.is_default):
         json_text.set_member(draft, ["default-runtime"], handler.name)
+    if "default-runtime" not in json_text.parse(draft.text, where) and _was_default(handlers):
+        json_text.set_member(draft, ["default-runtime"], BUILT_IN)  # see reload_command
     return []
+
+
+def _was_default(handlers: list[Handler]) -> bool:
+    return any(isinstance(handler, Kept) and handler.default for handler in handlers)
 
 
 def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:

@@ -115,11 +115,17 @@ def _surveyed(engine: str, states: list[dict[str, Any]]) -> dict[str, Any]:
         "engine": engine,
         "binary": str(binary) if binary else None,
         "version": installed_programs.version(engine),
-        "registered": [_row(state, each) for state in own for each in state["handlers"]],
+        "registered": [row for state in own for row in _rows(state)],
     }
 
 
-def _row(state: dict[str, Any], handler: dict[str, Any]) -> dict[str, Any]:
+def _rows(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the handlers of one configuration, those that are kept last."""
+    groups = ((state["handlers"], False), (state.get("kept", []), True))
+    return [_row(state, each, is_kept=is_kept) for group, is_kept in groups for each in group]
+
+
+def _row(state: dict[str, Any], handler: dict[str, Any], *, is_kept: bool) -> dict[str, Any]:
     shows = in_force(state["engine"], Path(state["config"]), Handler(**handler))
-    rest = {key: handler[key] for key in ("path", "default")}
+    rest = {key: handler[key] for key in ("path", "default")} | {"kept": is_kept}
     return {"config": state["config"], "handler": handler["name"], **rest, "in_force": shows}

@@ -30,6 +30,24 @@ class Handler:
     path: str
     default: bool = False
 
+    @property
+    def is_default(self) -> bool:
+        """Whether the engine's configuration must name it as the default."""
+        return self.default
+
+
+@dataclass(frozen=True)
+class Kept(Handler):
+    """A removed handler whose name leads to the real runtime, for containers that need it.
+
+    `default`: it was the engine's default.
+    """
+
+    @property
+    def is_default(self) -> bool:
+        """It is not the default any more."""
+        return False
+
 
 def check_name(name: str) -> str:
     """Return `name` if it is a label (RFC 1123), as RuntimeClass requires. Raises EngineError."""

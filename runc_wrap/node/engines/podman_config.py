@@ -27,8 +27,9 @@ BUILT_IN = {
 }
 
 
-def reload_command() -> str:
+def reload_command(*, loses_default: bool = False) -> str:
     """Return the command that makes Podman read it; only its API service needs one."""
+    del loses_default
     return "nothing to restart (the API service: systemctl restart podman.service)"
 
 
@@ -56,7 +57,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
             "an unused name",
             "move that file away, or choose another --handler",
         )
-    engine = ({"runtime": handler.name} if handler.default else {}) | lists
+    engine = ({"runtime": handler.name} if handler.is_default else {}) | lists
     body = toml_text.table(["engine"], engine)
     body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
     draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")

@@ -4,6 +4,9 @@ The state directory holds what the undo needs, for each engine and configuration
 own text in each file (of the owner's only what we replaced), and the directories that we made. It
 is written before the files are changed, and again afterwards, so that an interrupted command can be
 run again.
+
+A handler that containers still need is not removed but kept: its name stays in the engine's
+configuration and leads to the real runtime, until it is removed again without such containers.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines import containerd_config, docker_config, engine_files, podman_config
 from runc_wrap.node.engines.file_tree import Change, Tree
-from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
 
 ENGINES = {"containerd": containerd_config, "podman": podman_config, "docker": docker_config}
 FORMAT = 1
@@ -55,14 +58,28 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def loses_default(self) -> bool:
+        """Tell whether the engine's default was ours and nothing of ours names another one."""
+        before = any(handler.default for handler in handlers_of(self.before))
+        return before and not any(handler.default for handler in _all_of(self.after))
+
+    @property
     def is_empty(self) -> bool:
         """Tell whether nothing needs to be done."""
         return not (self.changes or self.link_new or self.link_gone or self.before != self.after)
 
 
 def states(state_dir: Path) -> list[dict[str, Any]]:
-    """Return every registration: [{format, engine, config, facts, handlers, files, dirs}]."""
+    """Return every registration: [{format, engine, config, facts, handlers, kept, files, dirs}].
+
+    States of earlier releases have no `kept`.
+    """
     return [_load(path) for path in sorted(state_dir.glob("*.json"))]
+
+
+def state_of(where: Where) -> dict[str, Any]:
+    """Return the state of one configuration, an empty one if nothing is registered there."""
+    return _load(where.state_file)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -88,6 +105,11 @@ def handlers_of(state: dict[str, Any]) -> list[Handler]:
     return [Handler(**each) for each in state["handlers"]]
 
 
+def kept_of(state: dict[str, Any]) -> list[Kept]:
+    """Return the removed handlers whose names a state keeps."""
+    return [Kept(**each) for each in state.get("kept", [])]
+
+
 def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = False) -> Plan:
     """Plan the registration of handler `name`. Raises EngineError if it is impossible."""
     state = _load(where.state_file)
@@ -97,29 +119,42 @@ def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = 
     if default:
         old = {key: replace(each, default=False) for key, each in old.items()}
     old[name] = Handler(name, str(where.bin_dir / name), default)
-    plan = _plan(where, state, list(old.values()), facts)
+    kept = [handler for handler in kept_of(state) if handler.name != name]
+    plan = _plan(where, state, (list(old.values()), kept), facts)
     plan.link_new = link
     return plan
 
 
-def plan_remove(where: Where, name: str) -> Plan:
-    """Plan the removal of handler `name`; if it is not registered, return an empty plan."""
+def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
+    """Plan the removal of handler `name`; if it is not registered, return an empty plan.
+
+    With `runtime`, the real one, the name is kept and leads to it.
+    """
     state = _load(where.state_file)
-    rest = [handler for handler in handlers_of(state) if handler.name != name]
-    if len(rest) == len(state["handlers"]):
+    handlers = [handler for handler in handlers_of(state) if handler.name != name]
+    kept = [handler for handler in kept_of(state) if handler.name != name]
+    if name not in names(state):
         return Plan(where, [], state, state)
-    plan = _plan(where, state, rest, state["facts"])
-    if name != DEFAULT_NAME and not _used_elsewhere(where, name):
+    if runtime:
+        was = {one.name: one.default for one in (*kept_of(state), *handlers_of(state))}
+        kept.append(Kept(name, str(runtime), was[name]))
+    kept.sort(key=lambda one: one.name)
+    plan = _plan(where, state, (handlers, kept), state["facts"])
+    if not runtime and name != DEFAULT_NAME and not _used_elsewhere(where, name):
         plan.link_gone = _our_link(where.bin_dir / name)
     return plan
 
 
 def _plan(
-    where: Where, state: dict[str, Any], handlers: list[Handler], facts: dict[str, Any]
+    where: Where,
+    state: dict[str, Any],
+    wanted: tuple[list[Handler], list[Kept]],
+    facts: dict[str, Any],
 ) -> Plan:
+    handlers, kept = wanted
     tree = Tree(state["files"])
     tree.open_recorded()
-    notes = ENGINES[where.engine].render(tree, where.config, handlers, facts)
+    notes = ENGINES[where.engine].render(tree, where.config, [*handlers, *kept], facts)
     changes, recorded = tree.changes(), tree.records_after()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
             for parent in engine_files.missing_parents(each.path)]  # fmt: skip
@@ -128,6 +163,8 @@ def _plan(
         "handlers": [asdict(handler) for handler in handlers], "files": recorded,
         "dirs": list(dict.fromkeys([*state["dirs"], *made])),
     }  # fmt: skip
+    if kept:
+        after["kept"] = [asdict(handler) for handler in kept]
     return Plan(where, changes, state, after, notes=notes)
 
 
@@ -153,7 +190,16 @@ def _our_link(link: Path) -> Path | None:
 
 def _used_elsewhere(where: Where, name: str) -> bool:
     others = [path for path in where.state_dir.glob("*.json") if path != where.state_file]
-    return any(name == handler.name for path in others for handler in handlers_of(_load(path)))
+    return any(name in names(_load(path)) for path in others)
+
+
+def names(state: dict[str, Any]) -> list[str]:
+    """Return the names that are in an engine's configuration through us, kept ones included."""
+    return [handler.name for handler in _all_of(state)]
+
+
+def _all_of(state: dict[str, Any]) -> list[Handler]:
+    return [*handlers_of(state), *kept_of(state)]
 
 
 def carry_out(plan: Plan) -> None:
@@ -184,8 +230,9 @@ def _both(plan: Plan) -> dict[str, Any]:
     for path, old in plan.before["files"].items():
         new = plan.after["files"].get(path, {"versions": []})
         both["files"][path] = {**old, "versions": [*new["versions"], *old["versions"]][:3]}
-    if not plan.after["handlers"]:
+    if not names(plan.after):
         both["handlers"] = plan.before["handlers"]
+        both["kept"] = plan.before.get("kept", [])
     return both
 
 
@@ -214,7 +261,7 @@ def _roll_back(plan: Plan, begun: list[Change]) -> None:
         plan.link_new.unlink(missing_ok=True)
     made = [path for path in plan.after["dirs"] if path not in plan.before["dirs"]]
     _drop_dirs(made)
-    if plan.before["handlers"]:
+    if names(plan.before):
         _save(plan.where.state_file, plan.before)
     else:
         plan.where.state_file.unlink(missing_ok=True)
@@ -240,7 +287,7 @@ def _drop_dirs(made: list[str]) -> None:
 
 
 def _finish(plan: Plan) -> None:
-    if plan.after["handlers"]:
+    if names(plan.after):
         _save(plan.where.state_file, plan.after)
         return
     _drop_dirs(plan.after["dirs"])

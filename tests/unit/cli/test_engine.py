@@ -132,6 +132,7 @@ def test_list_shows_what_is_registered(tmp_path: Path) -> None:
             "handler": "runc-wrap",
             "path": f"{tmp_path}/bin/runc-wrap",
             "default": True,
+            "kept": False,
             "in_force": None,
         }
     ]
@@ -148,3 +149,63 @@ def test_a_diff_marks_a_missing_newline_at_the_end() -> None:
     assert diff(Change(Path("/f"), "a", "b\n")) == (
         "--- /f\n+++ /f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n"
     )
+
+
+def _made(tmp_path: Path, runtime: str) -> Path:
+    """Make a container in the files of a Docker that does not run; return its directory."""
+    found = tmp_path / "data" / "containers" / "0123"
+    found.mkdir(parents=True)
+    (found / "hostconfig.json").write_text(json.dumps({"Runtime": runtime}))
+    (found / "config.v2.json").write_text(json.dumps({"Name": "/one\x1b[2J"}))
+    return found
+
+
+def _real_runtime(tmp_path: Path) -> Path:
+    real = tmp_path / "real"
+    real.write_text("#!/bin/sh\n")
+    real.chmod(0o755)
+    (tmp_path / "lib" / "runtime").mkdir(parents=True)
+    (tmp_path / "lib" / "runtime" / "runc").symlink_to(real)
+    return real
+
+
+def test_a_name_that_a_container_needs_is_kept_until_it_is_gone(tmp_path: Path) -> None:
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    before = config.read_text()
+    _ctl(tmp_path, "add", *_docker(tmp_path), "--default", "--handler", "x")
+    made, real = _made(tmp_path, "x"), _real_runtime(tmp_path)
+    result = _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x")
+    assert result.exit_code == 0
+    told = f"the name x stays and leads to {real}, without runc-wrap, for 1 containers: one"
+    assert told in result.output
+    assert "\x1b" not in result.output
+    assert json.loads(config.read_text())["runtimes"] == {"x": {"path": str(real)}}
+    assert json.loads(config.read_text())["default-runtime"] == "runc"
+    (row,) = json.loads(_ctl(tmp_path, "list", "--json").output)[2]["registered"]
+    assert (row["path"], row["kept"], row["default"]) == (str(real), True, True)
+    assert (tmp_path / "bin" / "x").is_symlink()
+    assert "still kept" in _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x").output
+    (made / "hostconfig.json").write_text(json.dumps({"Runtime": "runc"}))
+    _ctl(tmp_path, "remove", "docker", "--handler", "x")
+    assert config.read_text() == before
+    assert not (tmp_path / "bin" / "x").is_symlink()
+
+
+def test_a_kept_name_is_registered_again(tmp_path: Path) -> None:
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    _ctl(tmp_path, "add", *_docker(tmp_path))
+    _made(tmp_path, "runc-wrap")
+    _real_runtime(tmp_path)
+    _ctl(tmp_path, "remove", *_docker(tmp_path))
+    _ctl(tmp_path, "add", *_docker(tmp_path))
+    found = json.loads(config.read_text())["runtimes"]
+    assert found == {"runc-wrap": {"path": f"{tmp_path}/bin/runc-wrap"}}
+
+
+def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    (tmp_path / "data" / "containers").mkdir(parents=True)
+    _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
+    assert "systemctl restart docker" in _ctl(tmp_path, "remove", *_docker(tmp_path)).output

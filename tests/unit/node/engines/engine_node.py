@@ -38,8 +38,8 @@ def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts
     registration.carry_out(registration.plan_add(where, name, wanted, default=default))
 
 
-def remove(where: Where, name: str = "runc-wrap") -> None:
-    registration.carry_out(registration.plan_remove(where, name))
+def remove(where: Where, name: str = "runc-wrap", runtime: Path | None = None) -> None:
+    registration.carry_out(registration.plan_remove(where, name, runtime))
 
 
 def write(path: Path, text: str) -> Path:

@@ -66,9 +66,9 @@ def test_any_order_of_adds_and_removes_restores_the_original(
     if text is not None:
         write(where.config, text)
     before = snapshot(tmp_path)
-    for name, removing, default in steps:
+    for name, removing, default in steps:  # of a removed one, `default` says: it is kept
         if removing:
-            remove(where, name)
+            remove(where, name, Path("/real") if default else None)
         else:
             add(where, name, default=default, **({"major": major} if "a" in engine else {}))
     for name in "abc":

@@ -1,0 +1,208 @@
+"""The containers that need a handler: their engine calls it to stop, enter, restart or delete them.
+
+Some need its name in the engine's configuration, some its path:
+
+    docker      name: each container with that runtime, also a stopped one, which is started by it
+                path: each running one, as for containerd
+    podman      name: each container with that runtime
+    containerd  name: the pods of CRI, whose containers are started again by the handler's name
+                path: each task, because its shim has the path in <bundle>/runtime
+    any other   path: each container in the ledger whose runtime has not deleted it
+
+Sources: moby daemon/start_unix.go; containers/podman libpod/oci_conmon_common.go; containerd
+cmd/containerd-shim-runc-v2/runc/container.go (WriteRuntime) and internal/cri/server.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import files, runtime_state
+from runc_wrap.ledger import reader
+from runc_wrap.node import installed_programs, users_containers
+from runc_wrap.node.engines import engine_query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from runc_wrap.node.paths import Places
+
+CRI_NAMESPACE = "k8s.io"
+_STATES = ("/run/containerd", "/run/docker/containerd/daemon")
+_TASKS = "io.containerd.runtime.v2.task"
+_RUNTIME_FILE = "runtime"  # in a task's bundle
+_LONGEST_PATH = 4096
+_LARGEST = 1 << 20  # bytes of a container's file in Docker's data root
+_AT_ONCE = 100  # containers in one command line
+_TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
+_ROOTS = (0,)
+_ADDRESS = "/run/containerd/containerd.sock"
+_SANDBOX = "io.cri-containerd.sandbox.metadata"
+
+
+@dataclass(frozen=True, order=True)
+class Dependent:
+    """A container by the name that its engine shows, and its state there ("" if not known)."""
+
+    engine: str
+    name: str
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(word for word in (self.engine, self.state) if word)})"
+
+
+class Unknown(Exception):
+    """An engine is installed and does not say which containers it has; the message names it."""
+
+
+def by_name(engine: str, config: Path, path: Path) -> list[Dependent]:
+    """Return the containers that need the name of a handler in this configuration.
+
+    `path` is the handler's own, PREFIX/bin/HANDLER. Raises Unknown.
+    """
+    return _once(_BY_NAME[engine](config, path))
+
+
+def by_path(places: Places, handler: str) -> list[Dependent]:
+    """Return the containers for which the path PREFIX/bin/HANDLER is called.
+
+    Raises OSError for a ledger that cannot be read.
+    """
+    path = str(places.wrapper.with_name(handler))
+    tasks = (task for state in _STATES for task in _tasks(Path(state), "*", path))
+    return _once([*tasks, *_in_ledger(places, handler)])
+
+
+def _once(found: Iterable[Dependent]) -> list[Dependent]:
+    """Return each container once, with its state if any source has it."""
+    by_name = {(one.engine, one.name): one for one in sorted(found)}
+    return sorted(by_name.values())
+
+
+def _docker(config: Path, path: Path) -> Iterator[Dependent]:
+    shown = "{{.HostConfig.Runtime}}\t{{.State.Status}}\t{{.Name}}"
+    rows = _inspected("docker", shown)
+    for runtime, state, name in _docker_files(config) if rows is None else rows:
+        if runtime == path.name:
+            yield Dependent("docker", name.removeprefix("/"), state)
+
+
+def _docker_files(config: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what a daemon that does not run would show."""
+    root = Path(_object(config).get("data-root", "/var/lib/docker")) / "containers"
+    if not root.is_dir():
+        if installed_programs.locate("dockerd"):
+            raise Unknown(f"the Docker daemon does not answer, and there is no {root}")
+        return
+    for directory in sorted(root.iterdir()):
+        runtime = _object(directory / "hostconfig.json").get("Runtime")
+        name = _object(directory / "config.v2.json").get("Name", directory.name)
+        yield str(runtime), "", str(name)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(files.read(path, _LARGEST, follows=True))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _podman(_config: Path, path: Path) -> Iterator[Dependent]:
+    yield from _users(path.name)
+    if installed_programs.locate("podman") is None:
+        return
+    rows = _inspected("podman", "{{.OCIRuntime}}\t{{.State.Status}}\t{{.Name}}")
+    if rows is None:
+        raise Unknown("`podman ps --all` or `podman inspect` fails")
+    for runtime, state, name in rows:
+        if runtime == path.name:
+            yield Dependent("podman", name, state)
+
+
+def _users(handler: str) -> Iterator[Dependent]:
+    """Yield what users started by Podman and their runtimes have not deleted."""
+    for user in users_containers.read(_ROOTS):
+        for container, record in user.found:
+            if record and record.handler == handler:
+                yield Dependent(f"podman of uid {user.uid}", container.id, container.state)
+
+
+def _inspected(program: str, shown: str) -> list[list[str]] | None:
+    """Return the three columns of `inspect` for each container, None if the engine fails."""
+    for _ in range(_TRIES):
+        listed = installed_programs.output(program, "ps", "--all", "--quiet", "--no-trunc")
+        if listed is None:
+            return None
+        names = listed.split()
+        batches = [names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE)]
+        words = ("inspect", "--type", "container", "--format", shown)
+        printed = [installed_programs.output(program, *words, *batch) for batch in batches]
+        if None not in printed:
+            lines = "".join(text or "" for text in printed).splitlines()
+            return [line.split("\t", 2) for line in lines if line.count("\t") > 1]
+    return None
+
+
+def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
+    document = engine_query.dump(config) or {}
+    yield from _tasks(Path(str(document.get("state", _STATES[0]))), CRI_NAMESPACE, str(path))
+    grpc = document.get("grpc", {})
+    address = grpc.get("address") if isinstance(grpc, dict) else None
+    for sandbox, handler in _sandboxes(str(address or _ADDRESS)):
+        if handler == path.name:
+            yield Dependent("containerd", f"{CRI_NAMESPACE}/{sandbox}")
+
+
+def _sandboxes(address: str) -> Iterator[tuple[str, str]]:
+    """Yield the ids of CRI's pods, running or not, and the handlers that they were started with.
+
+    A containerd that does not run tells none; its tasks are found by their bundles.
+    """
+    words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
+    kind = 'labels."io.cri-containerd.kind"==sandbox'
+    for name in (installed_programs.output("ctr", *words, "list", "--quiet", kind) or "").split():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            told = json.loads(installed_programs.output("ctr", *words, "info", name) or "null")
+            metadata = base64.b64decode(told["Extensions"][_SANDBOX]["value"])
+            yield name, json.loads(metadata)["Metadata"]["RuntimeHandler"]
+
+
+def _tasks(state: Path, namespace: str, path: str) -> Iterator[Dependent]:
+    for file in state.glob(f"{_TASKS}/{namespace}/*/{_RUNTIME_FILE}"):
+        if _is_called(file, path):
+            bundle = file.parent
+            yield Dependent("containerd", f"{bundle.parent.name}/{bundle.name}", "running")
+
+
+def _is_called(file: Path, path: str) -> bool:
+    try:
+        return files.read(file, _LONGEST_PATH).decode(errors="replace") == path
+    except (OSError, ValueError):
+        return False
+
+
+def _in_ledger(places: Places, handler: str) -> Iterator[Dependent]:
+    for key, record in reader.read(places.ledger).records.items():
+        if record.handler == handler and runtime_state.directory(key):
+            yield Dependent(record.engine or "", record.id)
+
+
+def names(found: Iterable[Dependent], most: int = 5) -> str:
+    """Return the containers as a list in a sentence, of at most so many names."""
+    all_ = [str(each) for each in found]
+    more = f" and {len(all_) - most} more" if len(all_) > most else ""
+    return ", ".join(all_[:most]) + more
+
+
+_BY_NAME: dict[str, Callable[[Path, Path], Iterator[Dependent]]] = {
+    "containerd": _containerd,
+    "docker": _docker,
+    "podman": _podman,
+}

@@ -1,0 +1,103 @@
+"""Removing a handler without stranding the containers that need its name.
+
+An engine refuses to stop, enter or start a container whose runtime's name it does not know any more
+(Podman: exec, stop and rm fail; Docker: a stopped container cannot be started). So such a name is
+kept, and leads to the real runtime: these containers can be worked with, and what is started by
+that name is not confined by us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import dependents, registration
+from runc_wrap.node.engines.handler import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.engines.dependents import Dependent
+    from runc_wrap.node.engines.registration import Plan, Where
+    from runc_wrap.node.paths import Places
+
+
+@dataclass
+class Removal:
+    """A plan; if the name is kept, the runtime it leads to, and for which containers.
+
+    `unknown`: why it is not known whether there are any.
+    """
+
+    plan: Plan
+    handler: str
+    runtime: Path | None = None
+    containers: list[Dependent] = field(default_factory=list)
+    unknown: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether the name stays in the engine's configuration."""
+        return self.runtime is not None
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` adds."""
+        containers = [str(each) for each in self.containers]
+        kept = {"path": str(self.runtime), "containers": containers, "unknown": self.unknown}
+        return {"kept": kept if self.is_kept else None}
+
+    def told(self) -> str:
+        """Return the sentence on what is kept."""
+        return (
+            f"the name {self.handler} stays and leads to {self.runtime}, without runc-wrap, "
+            f"{_because(self.containers, self.unknown)}; when they are gone, run this again"
+        )
+
+
+def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -> Removal:
+    """Plan the removal of a handler; its name is kept while containers need it.
+
+    Raises EngineError if it cannot be kept, unless `strands`.
+    """
+    state = registration.state_of(where)
+    if strands or handler not in registration.names(state):
+        return Removal(registration.plan_remove(where, handler), handler)
+    containers, unknown = _need(where, handler)
+    if not containers and not unknown:
+        return Removal(registration.plan_remove(where, handler), handler)
+    runtime = real_runtime(places)
+    if runtime is None:
+        raise EngineError(
+            f"{handler} is needed {_because(containers, unknown)}, and there is no runc or crun "
+            f"that {places.runtime} names",
+            "a runtime to which the name can lead",
+            "`runc-wrapctl apply`, or --strand, after which these containers cannot be stopped",
+        )
+    planned = registration.plan_remove(where, handler, runtime)
+    return Removal(planned, handler, runtime, containers, unknown)
+
+
+def _need(where: Where, handler: str) -> tuple[list[Dependent], str]:
+    try:
+        return dependents.by_name(where.engine, where.config, where.bin_dir / handler), ""
+    except dependents.Unknown as unknown:
+        return [], str(unknown)
+
+
+def _because(containers: list[Dependent], unknown: str) -> str:
+    if unknown:
+        return f"for containers that there may be, as {unknown}"
+    return f"for {len(containers)} containers: {dependents.names(containers)}"
+
+
+def real_runtime(places: Places) -> Path | None:
+    """Return the real runtime that `apply` chose, as the launcher finds it; None if there is none.
+
+    A runtime that was moved is searched by its kind's name.
+    """
+    kind = installed_programs.kind_in_force(places.runtime)
+    if kind is None:
+        return None
+    chosen = (places.runtime / kind).readlink()
+    return installed_programs.locate(str(chosen)) or installed_programs.locate(kind)

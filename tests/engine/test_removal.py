@@ -1,0 +1,322 @@
+"""`engine remove` strands no container: real Docker, Podman and containerd.
+
+Each test first removes with --strand, which does what `engine remove` did before, and shows what
+then fails.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.engines.containerd import CRI_NAMESPACE, Containerd, containerd
+from harness.engines.cri import Ask, Cri, CriError, Pod, client
+from harness.engines.docker import Docker, dockerd
+from harness.engines.images import IDLE, REFERENCE
+from harness.engines.podman import configuration
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import Daemon, Run, attempt, run, short_directory, wait_until
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.install import Installed, copy_of
+from harness.node.requirements import program, requires
+
+
+@dataclass(frozen=True)
+class Node:
+    """An installation of its own; `ctl` runs where its engine's files are seen."""
+
+    installed: Installed
+    before: tuple[str, ...]
+
+    def ctl(self, *words: str | Path) -> Run:
+        """Run runc-wrapctl; a failure is returned."""
+        return attempt([*self.before, self.installed.ctl, *words])
+
+    def engine(self, *words: str | Path) -> dict[str, Any]:
+        """Run runc-wrapctl engine; return its document."""
+        done = self.ctl("engine", *words, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(name="directory")
+def short() -> Iterator[Path]:
+    """A directory with a short path."""
+    with short_directory("removal") as directory:
+        yield directory
+
+
+# Docker -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="docker")
+def own_dockerd(directory: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
+    """A dockerd for one test, whose file has a runtime of its owner's."""
+    with dockerd(directory, {"crun": program("crun")}, {"seccomp-profile": "unconfined"}) as engine:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.socket}")
+        engine.docker("load", "--input", image)
+        yield engine
+
+
+@pytest.fixture(name="docker_node")
+def node_of_docker(docker: Docker, directory: Path, installed: Installed) -> Node:
+    """A node whose runc-wrapctl reaches that daemon."""
+    return Node(copy_of(installed, directory / "p"), tuple(docker.space.prefix))
+
+
+def _reload(docker: Docker, *, knows: bool) -> None:
+    """Let dockerd read its runtimes, and wait until it has: that is asynchronous."""
+    os.kill(docker.daemon.pid, signal.SIGHUP)
+
+    def has_read() -> bool:
+        shown = json.loads(docker.docker("info", "--format", "{{json .Runtimes}}").stdout)
+        return ("runc-wrap" in shown) is knows
+
+    wait_until(has_read, "dockerd to read its runtimes")
+
+
+def test_a_stopped_docker_container_can_be_started_after_the_removal(
+    docker: Docker, docker_node: Node, directory: Path
+) -> None:
+    config = directory / "daemon.json"
+    words = ("docker", "--config", config)
+    before = config.read_bytes()
+    docker_node.engine("add", *words)
+    _reload(docker, knows=True)
+    for name in ("stopped", "running"):
+        docker.docker("run", "--detach", "--runtime", "runc-wrap", "--name", name, REFERENCE)
+    assert process_status.seccomp(docker.pid("stopped")) == FILTER
+    docker.docker("stop", "--time", "0", "stopped")
+
+    docker_node.engine("remove", *words, "--strand")
+    assert config.read_bytes() == before
+    _reload(docker, knows=False)
+    refused = docker.try_docker("start", "stopped")
+    assert "unknown or invalid runtime name: runc-wrap" in refused.stderr
+
+    docker_node.engine("add", *words, "--default")
+    _reload(docker, knows=True)
+    removed = docker_node.engine("remove", *words)
+    kept = removed["kept"]
+    assert kept["containers"] == ["running (docker, running)", "stopped (docker, exited)"]
+    assert json.loads(config.read_text())["runtimes"]["runc-wrap"] == {"path": kept["path"]}
+    assert Path(kept["path"]).resolve() == Path(program("runc")).resolve()
+    _reload(docker, knows=True)
+    docker.docker("run", "--detach", "--name", "new", REFERENCE)
+    shown = docker.docker("inspect", "--format", "{{.HostConfig.Runtime}}", "new").stdout
+    assert shown == "runc\n"
+    docker.docker("start", "stopped")
+    assert process_status.seccomp(docker.pid("stopped")) == DISABLED  # not through us any more
+    docker.docker("exec", "running", "true")
+    docker.docker("stop", "--time", "0", "running")
+
+    again = docker_node.engine("remove", *words)
+    assert again["nothing"] == "still kept"
+    assert len(again["kept"]["containers"]) == 2
+    docker.docker("rm", "--force", "stopped", "running")
+    last = docker_node.engine("remove", *words)
+    assert (last["kept"], last["reload"]) == (None, "systemctl reload docker")
+    assert config.read_bytes() == before
+    _reload(docker, knows=False)
+
+
+def test_a_docker_that_does_not_run_is_asked_by_its_files(
+    docker: Docker, docker_node: Node, directory: Path
+) -> None:
+    config = directory / "daemon.json"
+    words = ("docker", "--config", config)
+    docker_node.engine("add", *words)
+    _reload(docker, knows=True)
+    docker.docker("create", "--runtime", "runc-wrap", "--name", "made", REFERENCE)
+    docker.daemon.stop()
+    config.write_text(
+        json.dumps(json.loads(config.read_text()) | {"data-root": str(directory / "data")})
+    )
+    assert docker_node.engine("remove", *words)["kept"]["containers"] == ["made (docker)"]
+
+
+# Podman -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnPodman:
+    """Podman with a copy of /etc/containers, which `engine add podman` may write into."""
+
+    space: MountNamespace
+
+    def podman(self, *words: str | Path) -> Run:
+        """Run podman; a failure is returned."""
+        return attempt([*self.space.prefix, program("podman"), *words])
+
+
+@pytest.fixture(name="podman")
+def own_podman(directory: Path, image: Path) -> Iterator[OwnPodman]:
+    """A Podman whose default seccomp profile is `unconfined`."""
+    requires("podman", "conmon", "runc", root=True)
+    etc = directory / "etc"
+    shutil.copytree("/etc/containers", etc, symlinks=True)
+    shutil.rmtree(etc / "containers.conf.d", ignore_errors=True)
+    (etc / "containers.conf").write_text(configuration(directory, {}, ()))
+    (etc / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/root"\nrunroot = "{directory}/run"\n'
+    )
+    with private_mounts(directory, {}) as space:
+        run([*space.prefix, "mount", "--bind", etc, "/etc/containers"])
+        engine = OwnPodman(space)
+        assert engine.podman("load", "--input", image).returncode == 0
+        try:
+            yield engine
+        finally:
+            engine.podman("rm", "--all", "--force", "--time", "0")
+
+
+def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
+    podman: OwnPodman, directory: Path, installed: Installed
+) -> None:
+    node = Node(copy_of(installed, directory / "p"), tuple(podman.space.prefix))
+    node.engine("add", "podman")
+    through = ("--runtime", "runc-wrap", "run", "--detach", "--name")
+    for name in ("one", "two"):
+        started = podman.podman(*through, name, REFERENCE)
+        assert started.returncode == 0, started.stderr
+    show = ("exec", "one", "true")
+    assert podman.podman(*show).returncode == 0
+
+    node.engine("remove", "podman", "--strand")
+    for failing in (show, ("stop", "-t0", "one"), ("rm", "-f", "-t0", "one")):
+        assert podman.podman(*failing).returncode != 0, failing
+
+    node.engine("add", "podman")
+    removed = node.engine("remove", "podman")
+    assert [each.split()[0] for each in removed["kept"]["containers"]] == ["one", "two"]
+    of_two: list[tuple[str, ...]] = [
+        ("exec", "two", "true"),
+        ("stop", "-t0", "two"),
+        ("start", "two"),
+        ("rm", "-f", "-t0", "two"),
+    ]
+    for words in of_two:
+        done = podman.podman(*words)
+        assert done.returncode == 0, done.stderr
+    assert len(node.engine("remove", "podman")["kept"]["containers"]) == 1
+    assert podman.podman("rm", "--force", "--time", "0", "one").returncode == 0
+    assert node.engine("remove", "podman")["kept"] is None
+    assert not (directory / "etc" / "containers.conf.d").exists()
+
+
+# containerd ---------------------------------------------------------------------------------------
+
+
+class OwnContainerd:
+    """A containerd that can be started again, which is how it reads its configuration."""
+
+    def __init__(self, engine: Containerd) -> None:
+        self.engine = engine
+        self.config = engine.directory / "config.toml"
+        self._daemon = engine.daemon
+
+    def restart(self) -> None:
+        """Start it again; its shims, and so its containers, stay."""
+        self._daemon.stop()
+        words = [program("containerd"), "-c", str(self.config)]
+        log = self.engine.directory / "containerd.log"
+        self._daemon = Daemon([*self.engine.space.prefix, *words], log)
+        serves = lambda: self.engine.try_ctr("version").returncode == 0  # noqa: E731
+        self._daemon.wait_ready(serves, "containerd")
+
+    def stop(self) -> None:
+        """Stop the one that runs."""
+        self._daemon.stop()
+
+
+@pytest.fixture(name="own")
+def own_containerd(directory: Path, image: Path) -> Iterator[OwnContainerd]:
+    """A containerd for one test."""
+    with containerd(directory, {}) as engine:
+        engine.load(image, CRI_NAMESPACE)
+        own = OwnContainerd(engine)
+        yield own
+        own.stop()
+
+
+@contextlib.contextmanager
+def _kubelet(own: OwnContainerd) -> Iterator[Cri]:
+    with client(own.engine.socket, own.engine.space.cgroup) as speaking:
+        wait_until(lambda: _is_ready(speaking), "CRI")
+        speaking.wait_image()
+        yield speaking
+
+
+def _is_ready(cri: Cri) -> bool:
+    with contextlib.suppress(CriError):
+        return bool(cri.call("Version"))
+    return False
+
+
+def _started(cri: Cri, pod: Pod, name: str) -> str:
+    return cri.run(pod, Ask(name=name, command=tuple(IDLE)))
+
+
+def test_a_pods_containers_can_be_started_again_after_the_removal(
+    own: OwnContainerd, directory: Path, installed: Installed
+) -> None:
+    node = Node(copy_of(installed, directory / "p"), tuple(own.engine.space.prefix))
+    words = ("containerd", "--config", own.config)
+    before = own.config.read_bytes()
+    node.engine("add", *words)
+    own.restart()
+    (directory / "logs").mkdir()
+    with _kubelet(own) as cri:
+        pod = cri.run_pod("runc-wrap", directory / "logs")
+        first = _started(cri, pod, "first")
+        assert process_status.seccomp(cri.pid(first)) == FILTER
+
+        node.engine("remove", *words, "--strand")
+        assert own.config.read_bytes() == before
+        own.restart()
+        wait_until(lambda: _is_ready(cri), "CRI")
+        with pytest.raises(CriError, match='no runtime for "runc-wrap" is configured'):
+            _started(cri, pod, "second")
+
+        node.engine("add", *words)
+        removed = node.engine("remove", *words)
+        assert removed["kept"]["containers"] == [
+            f"{CRI_NAMESPACE}/{each} (containerd, running)" for each in sorted([pod.id, first])
+        ]
+        own.restart()
+        wait_until(lambda: _is_ready(cri), "CRI")
+        second = _started(cri, pod, "second")
+        assert process_status.seccomp(cri.pid(second)) == FILTER  # the pod's shim has our path
+        cri.exec(first, "true")
+        cri.remove_pod(pod.id)
+
+        late = cri.run_pod("runc-wrap", directory / "logs")  # by the name that was kept
+        assert process_status.seccomp(cri.pid(_started(cri, late, "third"))) == DISABLED
+        assert node.engine("remove", *words)["kept"]["containers"] == [
+            f"{CRI_NAMESPACE}/{late.id} (containerd)"
+        ]
+        cri.remove_pod(late.id)
+    assert node.engine("remove", *words)["kept"] is None
+    assert own.config.read_bytes() == before
+
+
+def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
+    docker: Docker, docker_node: Node, directory: Path
+) -> None:
+    words: tuple[str | Path, ...] = ("docker", "--config", directory / "daemon.json")
+    docker_node.engine("add", *words)
+    _reload(docker, knows=True)
+    docker.docker("create", "--runtime", "runc-wrap", "--name", "made", REFERENCE)
+    shutil.rmtree(docker_node.installed.prefix / "lib" / "runtime")
+    done = docker_node.ctl("engine", "remove", *words)
+    assert done.returncode == 2
+    assert "runc-wrap is needed for 1 containers: made (docker, created)" in done.stderr
+    assert "--strand" in done.stderr
