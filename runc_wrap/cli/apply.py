@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, status
-from runc_wrap.node import node_facts, redecide, runtime_switch
-from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import compiled_lint, freshness, policy_compiler, policy_store, source
-from runc_wrap.policy.source import PolicyError
+from runc_wrap.node import apply_policy, redecide, runtime_switch
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +37,11 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     and crun while containers of the current runtime exist.
     """
     try:
-        seen = freshness.snapshot(places.etc)
-        compiled, remarks = check(places)
-        if not force:
-            runtime_switch.check(places, compiled.policy["runtime"]["kind"])
-        if not (only_check or diff):
-            policy_store.put_in_force(compiled, places.prefix, seen)
-    except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
+        if only_check or diff:
+            compiled, remarks = _checked(places, orphans=force)
+        else:
+            compiled, remarks = apply_policy.put_in_force(places, orphans=force)
+    except apply_policy.FAILURES as error:
         output.fail(error)
     for line in [*_summary(compiled), *remarks]:
         output.say(line)
@@ -57,15 +51,11 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     output.say(_NOT_IN_FORCE if only_check or diff else "In force for new containers.")
 
 
-def check(places: Places) -> tuple[Compiled, list[str]]:
-    """Return the compiled policy and remarks for the owner.
-
-    Raises PolicyError, ProfileError, RuntimeNotUsable and OSError.
-    """
-    values = source.read(places.config, places.config_directory)
-    node = node_facts.gather(places, values.written("runtime"))
-    compiled = policy_compiler.compile_policy(values, node)
-    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
+def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
+    compiled, remarks = apply_policy.check(places)
+    if not orphans:
+        runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+    return compiled, remarks
 
 
 def _differences(places: Places, compiled: Compiled) -> Iterator[str]:

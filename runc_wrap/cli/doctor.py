@@ -2,33 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output
 from runc_wrap.node import doctor as checks
+from runc_wrap.node.doctor import mending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runc_wrap.node.doctor.check_finding import Finding
+    from runc_wrap.node.doctor.mending import Mended
     from runc_wrap.node.paths import Places
 
 
 @click.command()
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend without asking.")
+@click.option("--dry-run", is_flag=True, help="With --fix: say what it would do, change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def doctor(places: Places, *, as_json: bool) -> None:
-    """Check this node for problems, and say what to do. Changes nothing.
+def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
+    """Check this node for problems, and name the command that mends each.
+
+    Without --fix it changes nothing. --fix applies the policy, repairs modes, links and directories
+    of this installation, and starts its services; it changes no engine's configuration.
 
     Exit status 1: there is an error or a warning; notes are for information.
     """
+    if dry_run and not fix:
+        raise click.UsageError("--dry-run says what --fix would do; give both")
     findings = checks.run(places)
+    mended: list[Mended] = []
+    if fix and not dry_run:
+        mended, findings = mending.mend(places, findings)
     if as_json:
-        document = {"checks": checks.names(), "findings": [asdict(each) for each in findings]}
-        output.document(document)
+        output.document(_document(findings, mended))
     else:
-        for each in findings:
-            output.say(f"{each.severity}: {each.sentence.rstrip('.')}; {each.remedy}.")
-        output.say(f"{len(checks.names())} checks, {len(findings)} findings")
+        _print(findings, mended, is_rehearsal=dry_run)
     if any(each.severity != "note" for each in findings):
         raise SystemExit(output.WRONG)
+
+
+def _document(findings: Sequence[Finding], mended: Sequence[Mended]) -> dict[str, Any]:
+    return {
+        "checks": checks.names(),
+        "findings": [_fields(each) for each in findings],
+        "mended": [{**_fields(each.finding), "failure": each.failure} for each in mended],
+    }
+
+
+def _fields(finding: Finding) -> dict[str, Any]:
+    names = ("check", "severity", "sentence", "remedy", "command")
+    return {**{name: getattr(finding, name) for name in names}, "fixable": bool(finding.fix)}
+
+
+def _print(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> None:
+    for done in mended:
+        output.say(_told(done))
+    for each in findings:
+        output.say(f"{each.severity}: {each.sentence.rstrip('.')}; {each.remedy}.")
+        if each.command not in each.remedy:
+            output.say(f"    {each.command}")
+    if is_rehearsal:
+        commands = dict.fromkeys(each.command for each in findings if each.fix)
+        for command in commands:
+            output.say(f"would do: {command}")
+    output.say(_summary(findings, mended, is_rehearsal=is_rehearsal))
+
+
+def _told(done: Mended) -> str:
+    finding = done.finding
+    if done.failure:
+        return f"not mended: {finding.sentence.rstrip('.')}: {done.failure}"
+    return f"mended: {finding.sentence.rstrip('.')}: {finding.command}"
+
+
+def _summary(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> str:
+    said = f"{len(checks.names())} checks, {len(findings)} findings"
+    fixable = sum(1 for each in findings if each.fix)
+    if mended:
+        return f"{said}, {sum(1 for each in mended if not each.failure)} mended"
+    if fixable and not is_rehearsal:
+        return f"{said}, of which --fix mends {fixable}"
+    return said

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor import modes_available, units
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
@@ -29,4 +29,5 @@ def find(places: Places) -> Iterator[Finding]:
         return
     relies = bool(modes_available.used(places) & set(LOGGED_MODES))
     for sentence in source_status.sentences(seen).values():
-        yield Finding(NAME, "warning" if relies else "note", sentence, _REMEDY)
+        severity: Literal["warning", "note"] = "warning" if relies else "note"
+        yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
@@ -77,6 +78,7 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
         f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
         f"itself writes ({key}): a pod can then choose their values for its sandbox",
         f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
+        commands.edit(config, containerd_config.reload_command()),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.sources.audit_health import warnings
+from runc_wrap.evidence.sources.audit_health import UNREAD, warnings
 from runc_wrap.node import features
-from runc_wrap.node.doctor import modes_available
+from runc_wrap.node.doctor import commands, modes_available
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
@@ -23,20 +24,34 @@ def find(places: Places) -> Iterator[Finding]:
     available = features.of_kernel("actions_avail")
     if "errno" not in available:
         sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
-        yield Finding(NAME, "error", sentence, "boot a kernel with CONFIG_SECCOMP_FILTER=y")
+        remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y"
+        yield Finding(NAME, "error", sentence, remedy, "systemctl reboot")
         return
-    logged = features.of_kernel("actions_logged")
-    for mode in sorted(modes_available.used(places)):
-        if _WANTED_BY.get(mode, "") not in {"", *logged}:
-            words = " ".join(sorted(available - {"allow"}))
-            yield Finding(
-                NAME,
-                "warning",
-                f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
-                f"{_WANTED_BY[mode]}: the kernel logs nothing in this mode",
-                f"sysctl -w kernel.seccomp.actions_logged='{words}'",
-            )
+    yield from _unlogged(places, available)
     if modes_available.used(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
-                yield Finding(NAME, "warning", sentence, "fix it, or use the mode observe")
+                command = _mending(places, sentence)
+                yield Finding(NAME, "warning", sentence, "fix it, or use the mode observe", command)
+
+
+def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
+    """Find what the kernel could log, a mode needs, and the sysctl leaves out."""
+    logged = features.of_kernel("actions_logged")
+    words = " ".join(sorted(available - {"allow"}))
+    command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
+    for mode in sorted(modes_available.used(places)):
+        if _WANTED_BY.get(mode, "") not in {"", *logged}:
+            sentence = (
+                f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
+                f"{_WANTED_BY[mode]}: the kernel logs nothing in this mode"
+            )
+            yield Finding(NAME, "warning", sentence, command, command)
+
+
+def _mending(places: Places, sentence: str) -> str:
+    if sentence == UNREAD:
+        return commands.ctl(places, "doctor")
+    if sentence.startswith("an audit rule"):
+        return "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
+    return commands.edit(Path("/etc/default/grub"), "update-grub", "systemctl reboot")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ def find(places: Places) -> Iterator[Finding]:
     path = places.wrapper
     if not os.access(path, os.X_OK) or not path.is_file():
         sentence = f"{path}, which engines call, does not exist or cannot be executed"
-        yield Finding(NAME, "error", sentence, "run install.sh again")
+        yield Finding(NAME, "error", sentence, "run install.sh again", commands.install(places))
         return
     if _is_shell_script(path):
-        yield _shell_script(places.prefix / "lib" / "current" / "not-built")
+        yield _shell_script(places)
 
 
-def _shell_script(reason: Path) -> Finding:
-    """Return what the script costs, and why it is installed; `reason` holds that and the log."""
+def _shell_script(places: Places) -> Finding:
+    """Return what the script costs, and why it is installed: `not-built` holds that and the log."""
+    reason = places.prefix / "lib" / "current" / "not-built"
     try:
         with reason.open(errors="replace") as file:
             why = file.readline(_FEW).rstrip("\n")
@@ -47,6 +49,7 @@ def _shell_script(reason: Path) -> Finding:
         "including exec probes, while the compiled one adds 0.4 ms, and with musl 0.1 ms (medians "
         "of 1000 calls); and it never asks the agent",
         f"read the compiler's messages in {reason}, then run install.sh again" if words else remedy,
+        f"{commands.package('gcc', 'musl-tools')} && {commands.install(places)}",
     )
 
 

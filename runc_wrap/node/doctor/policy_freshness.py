@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import node_facts
+from runc_wrap.node import apply_policy
+from runc_wrap.node.doctor import applying, commands
 from runc_wrap.node.doctor.check_finding import Finding
-from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import compiled_lint, freshness, policy_compiler, source
-from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,27 +24,31 @@ _APPLY = "run runc-wrapctl apply"
 def find(places: Places) -> Iterator[Finding]:
     """Find changed and invalid sources, and changes of the node since the policy was compiled."""
     for change in freshness.changes(places.etc, places.current):
-        yield Finding(NAME, "warning", f"{change} since the policy in force was compiled", _APPLY)
+        sentence = f"{change} since the policy in force was compiled"
+        yield _stale(places, sentence)
     try:
-        values = source.read(places.config, places.config_directory)
-        node = node_facts.gather(places, values.written("runtime"))
-        compiled = policy_compiler.compile_policy(values, node)
-        remarks = [*compiled.remarks, *compiled_lint.check(compiled, node)]
-    except (PolicyError, ProfileError, RuntimeNotUsable, OSError) as error:
+        compiled, remarks = apply_policy.check(places)
+    except apply_policy.FAILURES as error:
         for line in str(error).splitlines():
             remedy = f"fix it, then {_APPLY}; until then the policy in force stays"
-            yield Finding(NAME, "error", line, remedy)
+            yield Finding(NAME, "error", line, remedy, commands.policy(places))
         return
     yield from _moved(places, compiled.policy)
     for remark in remarks:
-        yield _finding(remark)
+        yield _finding(places, remark)
 
 
-def _finding(remark: str) -> Finding:
+def _stale(places: Places, sentence: str) -> Finding:
+    command = commands.ctl(places, "apply")
+    return Finding(NAME, "warning", sentence, _APPLY, command, applying.fix(places))
+
+
+def _finding(places: Places, remark: str) -> Finding:
     severity, _, text = remark.partition(": ")
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Literal["warning", "note"] = "warning" if severity == "warning" else "note"
-    return Finding(NAME, kind, sentence or text, remedy if sentence else "do nothing")
+    advice = remedy if sentence else "do nothing"
+    return Finding(NAME, kind, sentence or text, advice, commands.policy(places))
 
 
 def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:
@@ -59,9 +61,9 @@ def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:
     for engine in sorted(new):
         if old.get(engine) != new[engine]:
             sentence = f"runtime-default of {engine} is {old.get(engine)}, and would be now"
-            yield Finding(NAME, "warning", f"{sentence} {new[engine]}", _APPLY)
+            yield _stale(places, f"{sentence} {new[engine]}")
     if before["runtime"] != fresh["runtime"]:
         was, now = (
             "{path} ({kind} {version})".format(**each["runtime"]) for each in (before, fresh)
         )
-        yield Finding(NAME, "warning", f"the runtime was {was}, and is now {now}", _APPLY)
+        yield _stale(places, f"the runtime was {was}, and is now {now}")

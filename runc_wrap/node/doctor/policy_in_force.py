@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node.doctor import applying, commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
@@ -26,13 +27,18 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         policy = policy_file.load(prefix)
     except Refusal as refusal:
-        yield Finding(NAME, "error", str(refusal), _REMEDY)
+        yield _unreadable(places, refusal)
         return
     for name, mode in sorted(_reached(policy)):
         try:
             policy_file.load_profile(policy, name, mode)
         except Refusal as refusal:
-            yield Finding(NAME, "error", str(refusal), _REMEDY)
+            yield _unreadable(places, refusal)
+
+
+def _unreadable(places: Places, refusal: Refusal) -> Finding:
+    command = commands.ctl(places, "apply")
+    return Finding(NAME, "error", str(refusal), _REMEDY, command, applying.fix(places))
 
 
 def _reached(policy: CompiledPolicy) -> set[tuple[str, str]]:

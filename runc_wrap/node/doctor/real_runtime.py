@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import source
@@ -30,7 +31,9 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
-        yield Finding(NAME, "error", str(error), "install it again, then run runc-wrapctl apply")
+        command = f"{commands.package(named['kind'])} && {commands.ctl(places, 'apply')}"
+        remedy = "install it again, then run runc-wrapctl apply"
+        yield Finding(NAME, "error", str(error), remedy, command)
         return
     others = _others(named["kind"], Path(named["path"]))
     if others and not _is_meant(places, named["path"]):
@@ -39,6 +42,7 @@ def find(places: Places) -> Iterator[Finding]:
             "note",
             f"besides {named['path']} there are {', '.join(others)}",
             "name the one to use by its full path in config.toml, and remove the others",
+            commands.policy(places),
         )
 
 

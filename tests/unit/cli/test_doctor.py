@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import socket
 import threading
 from pathlib import Path
@@ -39,6 +40,7 @@ def _findings(node: Node) -> list[dict[str, Any]]:
     ]
     assert document["checks"] == names
     found: list[dict[str, Any]] = document["findings"]
+    assert all(shlex.split(each["command"]) and "\n" not in each["command"] for each in found)
     wrong = any(each["severity"] != "note" for each in found)
     assert result.exit_code == (1 if wrong else 0)
     return [each for each in found if each["check"] != "agent"]
@@ -99,7 +101,7 @@ def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
     [found] = [one for one in findings if one["check"] == "agent"]
     assert found["severity"] == severity
     assert words in found["sentence"]
-    assert "runc-wrap-agent.socket" in found["remedy"]
+    assert "runc-wrap-decide.socket" in found["remedy"]
 
 
 def test_the_effect_of_signals_in_observe_is_reported_if_the_runtime_lacks_the_flag(

@@ -1,0 +1,57 @@
+"""The commands that findings name: each is one line that root can paste into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.paths import DEFAULT_PREFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+_MANAGERS = {  # program -> how it installs or upgrades a package
+    "apt-get": "apt-get install",
+    "dnf": "dnf install",
+    "zypper": "zypper install",
+    "apk": "apk add -u",
+    "pacman": "pacman -S",
+}
+
+
+def line(*words: object) -> str:
+    """Return the words as a command line, quoted where necessary."""
+    return shlex.join(map(str, words))
+
+
+def ctl(places: Places, *words: str) -> str:
+    """Return a command of this installation; with its path if another would be found first."""
+    ours = places.prefix / "bin" / "runc-wrapctl"
+    found = installed_programs.locate("runc-wrapctl")
+    is_first = found is not None and found.resolve() == ours.resolve()
+    return line("runc-wrapctl" if is_first else ours, *words)
+
+
+def edit(path: Path, *then: str) -> str:
+    """Return the command that edits a file, and the commands that put the change in force."""
+    return " && ".join([f"${{EDITOR:-vi}} {shlex.quote(str(path))}", *then])
+
+
+def policy(places: Places) -> str:
+    """Return the command that changes the policy."""
+    return edit(places.config, ctl(places, "apply"))
+
+
+def install(places: Places) -> str:
+    """Return the command that installs again, in a checkout or an unpacked archive."""
+    own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
+    return line("./install.sh", *own)
+
+
+def package(*names: str) -> str:
+    """Return the command by which this distribution installs packages, or upgrades them."""
+    found = next((name for name in _MANAGERS if installed_programs.locate(name)), "apt-get")
+    return f"{_MANAGERS[found]} {shlex.join(names)}"

@@ -1,0 +1,82 @@
+"""The two services as systemd shows them, and the commands that start them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor.check_finding import NotMended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.node.paths import Places
+
+SERVICES = ("decide", "observe")
+_BOOTED = Path("/run/systemd/system")  # sd_booted(3)
+_PROPERTIES = "Id LoadState UnitFileState ActiveState Result NeedDaemonReload MainPID ExecStart"
+_VERSION = re.compile(r"systemd (\d+)")
+
+Shown = dict[str, str]  # property -> value, as systemctl prints it
+
+
+def is_booted() -> bool:
+    """Tell whether systemd runs this machine."""
+    return _BOOTED.is_dir()
+
+
+def service(name: str) -> str:
+    """Return the name of a service's unit."""
+    return f"runc-wrap-{name}.service"
+
+
+def both(name: str) -> tuple[str, str]:
+    """Return a service's units, its socket first."""
+    return f"runc-wrap-{name}.socket", service(name)
+
+
+def show() -> dict[str, Shown]:
+    """Return {unit: what systemd shows} of the services and their sockets; {} without systemd."""
+    if not is_booted():
+        return {}
+    names = [unit for name in SERVICES for unit in both(name)]
+    asked = f"--property={_PROPERTIES.replace(' ', ',')}"
+    printed = installed_programs.output("systemctl", "show", asked, "--", *names) or ""
+    blocks = [_parsed(block) for block in printed.split("\n\n")]
+    return {shown["Id"]: shown for shown in blocks if "Id" in shown}
+
+
+def _parsed(block: str) -> Shown:
+    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+
+
+def version() -> int | None:
+    """Return systemd's version, None if there is none."""
+    found = _VERSION.match(installed_programs.output("systemctl", "--version") or "")
+    return int(found[1]) if found else None
+
+
+def restart(name: str) -> str:
+    """Return the command that restarts a service, in which systemd keeps its descriptors."""
+    return commands.line("systemctl", "restart", service(name))
+
+
+def start(places: Places, name: str) -> str:
+    """Return the command that starts a service, now and at each boot if systemd is there."""
+    if is_booted():
+        return commands.line("systemctl", "enable", "--now", *both(name))
+    return f"setsid {commands.ctl(places, 'agent', name)} &"
+
+
+def fix(*arguments: str) -> Callable[[], None]:
+    """Return what runs systemctl with these arguments."""
+
+    def act() -> None:
+        if installed_programs.output("systemctl", *arguments) is None:
+            told = commands.line("systemctl", *arguments)
+            raise NotMended(f"`{told}` failed or hung; run it by hand to see why")
+
+    return act

@@ -1,0 +1,18 @@
+"""An installation for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli import ctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    """A node with runc 1.1.15 and nothing else; no policy is in force yet."""
+    return ctl.node(tmp_path, monkeypatch)

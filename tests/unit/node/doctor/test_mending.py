@@ -1,0 +1,117 @@
+"""doctor --fix: what is safely mended is found, mended, and then gone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+
+def _well(node: Node) -> Node:
+    machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
+    assert node.ctl("apply").exit_code == 0
+    return node
+
+
+FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
+    "the policy is gone": (
+        "there is no compiled policy",
+        lambda node: node.places.current.unlink(),
+    ),
+    "a compiled profile is gone": (
+        '"moby"',
+        lambda node: (node.places.current / "profiles" / "moby+enforce.json").unlink(),
+    ),
+    "the sources changed": (
+        "config.toml is new since",
+        lambda node: node.configure("on_error = 'run-unmodified'"),
+    ),
+    "the runtime was upgraded": (
+        "and is now",
+        lambda node: machine.fake(node.programs, "runc", "echo runc version 1.2.4"),
+    ),
+    "an engine was installed": (
+        "runtime-default of containerd is",
+        lambda node: machine.fake(node.programs, "containerd", "echo containerd v1.7.24"),
+    ),
+    "the launcher is open to all": (
+        "can be written by everybody",
+        lambda node: node.places.wrapper.chmod(0o777),
+    ),
+    "var is open to all": (
+        "can be written by everybody",
+        lambda node: node.places.var.chmod(0o777),
+    ),
+}
+
+
+def _sentences(node: Node, *words: str) -> list[str]:
+    document = json.loads(node.ctl("doctor", "--json", *words).stdout)
+    return [each["sentence"] for each in document["findings"]]
+
+
+@pytest.mark.parametrize("case", FIXABLE)
+def test_each_fixable_finding_is_found_then_mended_then_gone(node: Node, case: str) -> None:
+    words, damage = FIXABLE[case]
+    _well(node)
+    assert not [each for each in _sentences(node) if words in each]
+    damage(node)
+    found = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    [finding] = [each for each in found if words in each["sentence"]]
+    assert finding["fixable"] is True
+    assert words in node.ctl("doctor", "--fix", "--dry-run").stdout
+    assert [each for each in _sentences(node) if words in each], "--dry-run mended it"
+    document = json.loads(node.ctl("doctor", "--fix", "--json").stdout)
+    [mended] = [each for each in document["mended"] if words in each["sentence"]]
+    assert (mended["command"], mended["failure"]) == (finding["command"], "")
+    assert not [each for each in document["findings"] if words in each["sentence"]]
+    assert not [each for each in _sentences(node) if words in each]
+
+
+def test_what_it_does_is_printed_line_by_line(node: Node) -> None:
+    _well(node).configure("on_error = 'run-unmodified'")
+    apply = f"{node.places.prefix}/bin/runc-wrapctl apply"
+    rehearsed = node.ctl("doctor", "--fix", "--dry-run").stdout
+    assert f"\nwould do: {apply}\n" in rehearsed
+    done = node.ctl("doctor", "--fix").stdout.splitlines()
+    changed = "config.toml is new since the policy in force was compiled"
+    assert done[0] == f"mended: {changed}: {apply}"
+    assert done[-1].endswith(", 1 mended")
+
+
+def test_a_fix_that_fails_says_why_and_the_finding_stays(node: Node) -> None:
+    _well(node).configure("on_error = 'no'")
+    result = node.ctl("doctor", "--fix")
+    assert result.exit_code == 1
+    assert "not mended: config.toml is new since" in result.stdout
+    assert "on_error is 'no'" in result.stdout
+    assert "\nwarning: config.toml is new since" in result.stdout
+
+
+def test_without_fix_the_number_of_fixable_findings_is_told(node: Node) -> None:
+    _well(node).configure("on_error = 'run-unmodified'")
+    assert node.ctl("doctor").stdout.splitlines()[-1].endswith(", of which --fix mends 1")
+
+
+def test_a_file_of_another_user_is_not_changed(node: Node, tmp_path: Path) -> None:
+    other = tmp_path / "others.json"
+    other.write_text("{}")
+    other.chmod(0o666)
+    _well(node)
+    node.places.profiles.mkdir(parents=True, exist_ok=True)
+    (node.places.profiles / "shared.json").symlink_to(other)
+    assert [each for each in _sentences(node, "--fix") if str(other) in each]
+    assert other.stat().st_mode & 0o777 == 0o666
+
+
+def test_a_dry_run_without_fix_is_refused(node: Node) -> None:
+    assert "give both" in node.failure("doctor", "--dry-run")
