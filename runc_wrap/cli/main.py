@@ -30,6 +30,7 @@ COMMANDS = {
     "status": ("runc_wrap.cli.status", "Show each container: its decision and its kernel state."),
     "suggest": ("runc_wrap.cli.suggest", "Print a profile that allows what a workload needs."),
     "verify": ("runc_wrap.cli.verify", "Compare the kernel's state with the decisions."),
+    "version": ("runc_wrap.cli.version", "Print the versions of all that is involved."),
     "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
     "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
 }

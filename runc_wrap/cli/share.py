@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from runc_wrap.cli import manual, output
+from runc_wrap.node import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def share(context: click.Context, directory: Path) -> None:
 
 def _files(root: click.Command) -> Iterator[tuple[str, str]]:
     """Yield (path beneath the directory, text)."""
-    for name, text in manual.pages(root, version("runc-wrap"), _epoch()):
+    for name, text in manual.pages(root, versions.release(), _epoch()):
         yield f"man/man1/{name}", text
     for shell, name in _SCRIPTS.items():
         yield f"completions/{name}", _script(root, shell)
@@ -58,5 +58,5 @@ def _script(root: click.Command, shell: str) -> str:
     """Return click's own script; it first would look for an old bash here, not on the node."""
     kind = get_completion_class(shell)
     if kind is None:
-        raise output.Failure(f"click {version('click')} has no completion for {shell}")
+        raise output.Failure(f"this release of click has no completion for {shell}")
     return ShellComplete.source(kind(root, {}, manual.NAME, _VARIABLE))

@@ -1,0 +1,114 @@
+"""What an installation is made of, and what it works with on this node, for `version`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.filters import libseccomp_version
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import installed_programs
+from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.installed_programs import Runtime
+    from runc_wrap.node.paths import Places
+
+Json = dict[str, Any]
+_PACKAGES = ("click", "orjson", "prometheus-client", "psutil", "pyseccomp", "rich")
+_MAGIC = {b"\x7fELF": "compiled", b"#!": "script"}
+_LIBSECCOMP = re.compile(r"^libseccomp: (\d[\d.]{0,30})$", re.MULTILINE)
+
+
+def gather(places: Places) -> Json:
+    """Return the JSON of `version`."""
+    return {
+        "release": release(),
+        "prefix": str(places.prefix),
+        "directory": _directory(places),
+        "launcher": {"path": str(places.wrapper), "kind": _kind_of(places.wrapper)},
+        "python": _python(),
+        "libseccomp": _libseccomp(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "runtimes": [*_runtimes(places)],
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+    }
+
+
+def release() -> str:
+    """Return the version of runc-wrap that runs."""
+    return metadata.version("runc-wrap")
+
+
+def _directory(places: Places) -> str | None:
+    """Return the release in force, None if nothing is installed there."""
+    current = places.prefix / "lib" / "current"
+    return str(current.resolve()) if current.exists() else None
+
+
+def _kind_of(launcher: Path) -> str | None:
+    """Return "compiled" or "script", None if there is no launcher."""
+    try:
+        with launcher.open("rb") as file:
+            beginning = file.read(4)
+    except OSError:
+        return None
+    return next((kind for magic, kind in _MAGIC.items() if beginning.startswith(magic)), None)
+
+
+def _python() -> Json:
+    """Return the interpreter that runs this; `own`: it came with the release."""
+    own = (Path(sys.prefix) / "lib" / "private").is_dir()
+    return {"version": platform.python_version(), "path": sys.executable, "own": own}
+
+
+def _libseccomp() -> Json | None:
+    found = libseccomp_version.loaded()
+    return {"version": found[0], "path": found[1]} if found else None
+
+
+def _runtimes(places: Places) -> Iterator[Json]:
+    """Yield the real runtimes; the one in force comes first."""
+    used = _in_force(places)
+    here = [f"{place}/{kind}" for kind in KINDS for place in installed_programs.FIXED_PATH]
+    seen: set[str] = set()
+    for name in [used, *here] if used else here:
+        path = os.path.realpath(name)
+        if path not in seen and (runtime := _runtime(path)):
+            seen.add(path)
+            yield {
+                "path": path,
+                "kind": runtime.kind,
+                "version": runtime.version,
+                "libseccomp": _libseccomp_of(path),
+                "in_force": bool(used) and path == os.path.realpath(str(used)),
+            }
+
+
+def _in_force(places: Places) -> str | None:
+    try:
+        return str(policy_file.load(str(places.prefix))["runtime"]["path"])
+    except Refusal:
+        return None
+
+
+def _runtime(path: str) -> Runtime | None:
+    try:
+        return installed_programs.find_runtime([path])
+    except (RuntimeNotUsable, OSError):
+        return None
+
+
+def _libseccomp_of(path: str) -> str | None:
+    """Return the version that a runtime says it has loaded; crun does not say."""
+    found = _LIBSECCOMP.search(installed_programs.output(path, "--version") or "")
+    return found[1] if found else None

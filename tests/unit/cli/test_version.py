@@ -1,0 +1,80 @@
+"""version: of runc-wrap, its parts, and what it works with."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import run
+from harness.node.requirements import program
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+
+def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:
+    found = node.json("version")
+    assert found["release"] == metadata.version("runc-wrap")
+    assert found["prefix"] == str(node.places.prefix)
+    assert found["directory"] is None
+    assert found["packages"]["orjson"] == metadata.version("orjson")
+    assert found["packages"]["pyseccomp"] == metadata.version("pyseccomp")
+    python = {"version": platform.python_version(), "path": sys.executable, "own": False}
+    assert found["python"] == python
+    uname = os.uname()
+    assert (found["kernel"], found["machine"]) == (uname.release, uname.machine)
+
+
+def test_it_names_the_libseccomp_that_is_loaded(node: Node) -> None:
+    program("dpkg-query")
+    version = run(["dpkg-query", "-f", "${Version}", "-W", "libseccomp2"]).stdout
+    found = node.json("version")["libseccomp"]
+    assert version.startswith(f"{found['version']}-")
+    assert Path(found["path"]).name.startswith(str(ctypes.util.find_library("seccomp")))
+
+
+def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
+    crun = machine.fake(node.programs, "crun", "echo crun version 1.21")
+    runc = machine.fake(node.programs, "runc", "echo runc version 1.2.4; echo libseccomp: 2.5.5")
+    node.configure('runtime = ["crun"]\n')
+    assert node.ctl("apply").exit_code == 0
+    first, second = node.json("version")["runtimes"]
+    assert (first["path"], first["version"], first["in_force"]) == (str(crun), "1.21", True)
+    assert second == {
+        "path": str(runc),
+        "kind": "runc",
+        "version": "1.2.4",
+        "libseccomp": "2.5.5",
+        "in_force": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [("\x7fELF", "compiled"), ("#!/bin/sh\n", "script"), ("", None)]
+)
+def test_it_says_which_launcher_is_installed(node: Node, content: str, kind: str | None) -> None:
+    assert node.json("version")["launcher"] == {"path": str(node.places.wrapper), "kind": None}
+    node.places.wrapper.parent.mkdir(parents=True)
+    node.places.wrapper.write_text(content)
+    assert node.json("version")["launcher"]["kind"] == kind
+
+
+def test_the_text_is_a_line_for_each_and_escapes_what_runtimes_print(node: Node) -> None:
+    machine.fake(node.programs, "runc", r"printf 'runc version 1.2.4\033[31m\n'")
+    lines = node.ctl("version").stdout.splitlines()
+    assert lines[0].split()[:2] == ["runc-wrap", metadata.version("runc-wrap")]
+    assert [line for line in lines if line.startswith("runtime")] == [
+        rf"runtime     runc 1.2.4\x1b[31m ({node.programs / 'runc'})"
+    ]
+
+
+def test_the_options_version_is_the_same(node: Node) -> None:
+    assert node.ctl("--version").stdout.split()[-1] == metadata.version("runc-wrap")
