@@ -75,7 +75,7 @@ def takes(bits: int) -> bool | None:
 
 def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = takes) -> Features:
     """Query the runtime and the kernel; the release `kernel` decides what probing cannot."""
-    seccomp = _runtimes_seccomp(runtime)
+    seccomp = seccomp_of(printed(runtime.path))
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}
     listed = seccomp.get("actions")
@@ -87,13 +87,19 @@ def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = tak
     )
 
 
-def _runtimes_seccomp(runtime: Runtime) -> dict[str, Any]:
-    """Return linux.seccomp of `runtime features`, {} if it prints none."""
+def printed(runtime: Path) -> dict[str, Any]:
+    """Return what `runtime features` prints (OCI runtime-spec), {} if it prints nothing useful."""
     try:
-        found = json.loads(installed_programs.output(str(runtime.path), "features") or "{}")
-        seccomp = found["linux"]["seccomp"]
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(installed_programs.output(str(runtime), "features") or "{}")
+    except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def seccomp_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return linux.seccomp of what `runtime features` printed, {} if it has none."""
+    linux = document.get("linux")
+    seccomp = linux.get("seccomp") if isinstance(linux, dict) else None
     return seccomp if isinstance(seccomp, dict) else {}
 
 

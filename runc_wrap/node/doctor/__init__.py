@@ -19,6 +19,7 @@ from runc_wrap.node.doctor import (
     policy_freshness,
     policy_in_force,
     real_runtime,
+    runtime_libseccomp,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CHECKS = (
     policy_in_force,
     policy_freshness,
     real_runtime,
+    runtime_libseccomp,
     kernel_filtering,
     launcher_runs,
     installation_owner,

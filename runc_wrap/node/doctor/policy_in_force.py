@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.doctor import applying, commands
+from runc_wrap.node.doctor import applying, commands, profiles_in_force
 from runc_wrap.node.doctor.check_finding import Finding
-from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.node.paths import Places
 
 NAME = "in-force"
@@ -29,7 +26,7 @@ def find(places: Places) -> Iterator[Finding]:
     except Refusal as refusal:
         yield _unreadable(places, refusal)
         return
-    for name, mode in sorted(_reached(policy)):
+    for name, mode in sorted(profiles_in_force.decided(policy)):
         try:
             policy_file.load_profile(policy, name, mode)
         except Refusal as refusal:
@@ -39,13 +36,3 @@ def find(places: Places) -> Iterator[Finding]:
 def _unreadable(places: Places, refusal: Refusal) -> Finding:
     command = commands.ctl(places, "apply")
     return Finding(NAME, "error", str(refusal), _REMEDY, command, applying.fix(places))
-
-
-def _reached(policy: CompiledPolicy) -> set[tuple[str, str]]:
-    """Return each (profile, mode) that the policy can decide without annotations."""
-    rules = policy["rules"]
-    modes = {ENFORCE, policy["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
-    modes |= {AUDIT} if policy["privileged"] == AUDIT else set()
-    named = {policy["default"]["profile"], *policy["runtime_default"].values()}
-    named |= {rule["profile"] for rule in rules if "profile" in rule}
-    return {(name, mode) for name in named - {RUNTIME_DEFAULT} for mode in modes - {OFF}}

@@ -1,0 +1,70 @@
+"""The profiles that the policy in force can give to containers of this node's engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import installed_programs
+from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
+    from runc_wrap.node.paths import Places
+
+ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
+
+
+class Names(NamedTuple):
+    """System calls that a profile names, by what happens to them."""
+
+    allowed: frozenset[str]
+    denied: frozenset[str]
+
+
+def decided(policy: CompiledPolicy) -> set[tuple[str, str]]:
+    """Return each (profile, mode) that the policy can decide without annotations."""
+    rules = policy["rules"]
+    modes = {ENFORCE, policy["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
+    modes |= {AUDIT} if policy["privileged"] == AUDIT else set()
+    named = {policy["default"]["profile"], *policy["runtime_default"].values()}
+    named |= {rule["profile"] for rule in rules if "profile" in rule}
+    return {(name, mode) for name in named - {RUNTIME_DEFAULT} for mode in modes - {OFF}}
+
+
+def enforced(places: Places) -> Iterator[CompiledProfile]:
+    """Yield the profiles as they are enforced; none of engines that are not installed.
+
+    If no engine is found (a distribution of Kubernetes has its own elsewhere), those of all.
+    """
+    try:
+        policy = policy_file.load(str(places.prefix))
+    except Refusal:
+        return
+    defaults = policy["runtime_default"]
+    here = {
+        profile
+        for engine, profile in defaults.items()
+        if installed_programs.locate(installed_programs.PROGRAMS.get(engine, engine))
+    }
+    absent = set(defaults.values()) - here - {policy["default"]["profile"]} if here else set()
+    for name, mode in sorted(decided(policy)):
+        if mode == ENFORCE and name not in absent:
+            try:
+                yield policy_file.load_profile(policy, name, mode)
+            except Refusal:  # policy_in_force reports it
+                continue
+
+
+def names(profile: CompiledProfile) -> Names:
+    """Return the calls that a profile names."""
+    allowed: set[str] = set()
+    denied: set[str] = set()
+    for each in profile["rules"]:
+        rule = each["rule"]
+        (allowed if rule["action"] in ALLOWING else denied).update(rule["names"])
+    return Names(frozenset(allowed), frozenset(denied - allowed))

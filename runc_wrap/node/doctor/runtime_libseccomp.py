@@ -1,0 +1,137 @@
+"""Whether the libseccomp of the real runtime knows the calls that the profiles in force name.
+
+What it does not know, the runtime leaves out of the filter. If the profile allows such a call, the
+container gets the default action for it. runc answers a call with a number above all that the
+filter names with ENOSYS, as an older kernel would (since 1.0.0-rc93, opencontainers/runc#2750), so
+that programs fall back; crun does not. If the profile denies such a call and allows the rest, the
+call stays allowed.
+
+The version is that of the library which the runtime has loaded, or which is linked into it as into
+upstream's runc: both runtimes print it in `features`, runc also in --version.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import features, installed_programs
+from runc_wrap.node.doctor import commands, profiles_in_force
+from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.profiles import libseccomp_releases
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Literal
+
+    from runc_wrap.node.paths import Places
+
+NAME = "libseccomp"
+_ANNOTATION = "io.github.seccomp.libseccomp.version"
+_PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
+_LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
+_NAMED = 3
+
+
+class _Calls(NamedTuple):
+    """Calls that profiles in force allow while they deny the rest, and the other way round.
+
+    `errors` are those of the rest.
+    """
+
+    allowed: frozenset[str]
+    denied: frozenset[str]
+    errors: frozenset[int]
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a runtime without seccomp, and calls that its libseccomp does not know."""
+    try:
+        runtime = policy_file.load(str(places.prefix))["runtime"]
+    except Refusal:
+        return  # policy_in_force reports it
+    path = Path(runtime["path"])
+    shown = features.printed(path)
+    if features.seccomp_of(shown).get("enabled") is False:
+        sentence = f"{path} was built without seccomp: no container starts with a profile"
+        remedy = f"install a {runtime['kind']} with seccomp"
+        yield Finding(NAME, "error", sentence, remedy, commands.package(runtime["kind"]))
+        return
+    version = _version(path, shown)
+    if version:
+        yield from _unknown(path, runtime["kind"], version, _calls(places))
+
+
+def _version(path: Path, shown: dict[str, Any]) -> str | None:
+    annotations = shown.get("annotations")
+    found = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
+    if isinstance(found, str):
+        return found
+    told = _PRINTED.search(installed_programs.output(str(path), "--version") or "")
+    return told[1] if told else None
+
+
+def _calls(places: Places) -> _Calls:
+    allowed: set[str] = set()
+    denied: set[str] = set()
+    errors: set[int] = set()
+    for profile in profiles_in_force.enforced(places):
+        names, block = profiles_in_force.names(profile), profile["block"]
+        if block["defaultAction"] in profiles_in_force.ALLOWING:
+            denied |= names.denied
+        else:
+            allowed |= names.allowed
+            errors.add(block.get("defaultErrnoRet", errno.EPERM))
+    return _Calls(frozenset(allowed), frozenset(denied), frozenset(errors))
+
+
+def _unknown(path: Path, kind: str, version: str, calls: _Calls) -> Iterator[Finding]:
+    try:
+        open_ = libseccomp_releases.unknown(version, calls.denied)
+        closed = libseccomp_releases.unknown(version, calls.allowed)
+    except ProfileError:
+        return
+    which = f"{path} uses libseccomp {version}"
+    if open_:
+        sentence = (
+            f"{which}, which does not know {_listed(open_)}, which a profile in force denies: "
+            "they stay allowed"
+        )
+        yield _finding("warning", sentence, path, kind)
+    if closed:
+        is_final = kind == "crun" and calls.errors != {errno.ENOSYS}
+        error = "EPERM, after which programs do not fall back" if is_final else "ENOSYS"
+        sentence = (
+            f"{which}, which does not know {_listed(closed)}, which profiles in force allow: "
+            f"containers get {error}"
+        )
+        yield _finding("warning" if is_final else "note", sentence, path, kind)
+
+
+def _finding(severity: Literal["warning", "note"], sentence: str, path: Path, kind: str) -> Finding:
+    if _loads_it(path):
+        library = "libseccomp2" if installed_programs.locate("apt-get") else "libseccomp"
+        remedy = f"upgrade the libseccomp that `ldd {path}` names"
+        return Finding(NAME, severity, sentence, remedy, commands.package(library))
+    remedy = f"it is linked into {path.name}: install a newer {kind}"
+    return Finding(NAME, severity, sentence, remedy, commands.package(kind))
+
+
+def _loads_it(path: Path) -> bool:
+    """Tell whether a program loads libseccomp when it starts."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return text.find(_LOADED) >= 0
+    except (OSError, ValueError):
+        return False
+
+
+def _listed(names: list[str]) -> str:
+    shown, more = ", ".join(names[:_NAMED]), len(names) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

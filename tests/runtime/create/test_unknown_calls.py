@@ -1,0 +1,87 @@
+"""A call that a runtime's libseccomp does not know, on real runtimes, and what doctor says of it.
+
+Each runtime has libseccomp 2.6.0, which does not know file_getattr (Linux 6.17).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.containers import logged_calls
+from runc_wrap.node import features
+from runc_wrap.profiles import abis, engine_versions, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
+    from tests.runtime.conftest import Pair
+
+NAME, CALL = "file_getattr", "x86_64:468:0:0:0:0"
+KNOWN, KNOWN_CALL = "getcpu", "x86_64:309:0:0:0"
+PROFILES: dict[str, dict[str, Any]] = {
+    "allowing": {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": ["SCMP_ARCH_X86_64"],
+    },
+    "denying": {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]},
+}
+# profile, runtime -> what the unknown call gets, how doctor grades that, and its words
+OUTCOMES = {
+    ("allowing", "runc"): ("errno 38", "note", "containers get ENOSYS"),
+    ("allowing", "crun"): ("errno 1", "warning", "containers get EPERM"),
+    ("denying", "runc"): ("not denied", "warning", "they stay allowed"),
+    ("denying", "crun"): ("not denied", "warning", "they stay allowed"),
+}
+
+
+def _profile(kind: str) -> dict[str, Any]:
+    """Return a profile of which file_getattr and getcpu are two of the calls that it names."""
+    if kind == "denying":
+        rule = {"names": [NAME, KNOWN], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    else:
+        named = {*syscalls.numbers(abis.ABIS["x86_64"]), NAME}
+        rule = {"names": sorted(named), "action": "SCMP_ACT_ALLOW"}
+    return {**PROFILES[kind], "syscalls": [rule]}
+
+
+def _needs_old_library(runtime: Path) -> None:
+    shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]
+    if engine_versions.reached(engine_versions.parse(shown), "2.6.1"):
+        pytest.skip(f"{runtime} has libseccomp {shown}, which knows {NAME}")
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+def test_an_unknown_call_gets_what_doctor_says(
+    pair: Pair,
+    own_installation: Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    kind: str,
+) -> None:
+    own = own_installation.prefix / "etc" / "profiles"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "own.json").write_text(json.dumps(_profile(kind)))
+    own_installation.configure(
+        f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n'
+    )
+    policy = json.loads((own_installation.prefix / "var/policy.2/current/policy.json").read_text())
+    _needs_old_library(type(own)(policy["runtime"]["path"]))
+    gets, severity, words = OUTCOMES[kind, pair.kind]
+    program, calls = built("calls"), (CALL, KNOWN_CALL)
+    free = logged_calls.make(make_bundle(pair.kind), pair.bare, program, *calls)
+    assert free[CALL] not in ("errno 1", "errno 38"), "this kernel lacks the call"
+    found = logged_calls.make(make_bundle(pair.kind), own_installation.wrapper, program, *calls)
+    assert found[KNOWN_CALL] == ("errno 1" if kind == "denying" else "returned")
+    assert found[CALL] == (free[CALL] if gets == "not denied" else gets)
+    document = json.loads(own_installation.control("doctor", "--json", ok=False).stdout)
+    [told] = [each for each in document["findings"] if each["check"] == "libseccomp"]
+    assert (told["severity"], words in told["sentence"]) == (severity, True)
+    assert f"which does not know {NAME}" in told["sentence"] or kind == "allowing"
+    assert "libseccomp2" in told["command"]

@@ -1,0 +1,46 @@
+"""Which calls a release of libseccomp knows, compared with the one that is installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from runc_wrap.node import features, installed_programs
+from runc_wrap.profiles import libseccomp_releases, syscalls
+from runc_wrap.profiles.model import ProfileError
+
+EVERY = frozenset(name for added in libseccomp_releases.SINCE.values() for name in added.split())
+
+
+def test_the_table_agrees_with_the_installed_library() -> None:
+    known = syscalls.known_to_libseccomp(EVERY)
+    runtime = next(filter(None, map(installed_programs.locate, ("runc", "crun"))), None)
+    if known is None or runtime is None:
+        pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
+    shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]
+    assert libseccomp_releases.unknown(shown, EVERY) == sorted(EVERY - known)
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "is_known"),
+    [
+        ("2.4.1", "clone3", False),
+        ("2.4.3", "clone3", True),
+        ("2.4.4", "faccessat2", True),
+        ("2.5.0", "faccessat2", True),
+        ("2.5.4-1+deb12u1", "cachestat", False),
+        ("2.5.5", "mseal", False),
+        ("2.5.6", "mseal", True),
+        ("2.6.0", "mseal", True),
+        ("2.6.0", "uprobe", False),
+        ("2.6.1", "uprobe", True),
+        ("2.7.0", "uprobe", True),
+        ("2.5.6", "no_such_call", True),
+    ],
+)
+def test_a_call_is_known_from_its_release_on(version: str, name: str, *, is_known: bool) -> None:
+    assert libseccomp_releases.unknown(version, [name]) == ([] if is_known else [name])
+
+
+def test_what_is_no_version_is_refused() -> None:
+    with pytest.raises(ProfileError):
+        libseccomp_releases.unknown("new", ["mseal"])
