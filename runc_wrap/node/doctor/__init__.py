@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from runc_wrap.node.doctor import (
     agent_answers,
     agent_sources,
+    containerd_state,
     cri_annotations,
     installation_owner,
     kernel_filtering,
+    kernel_uretprobe,
     launcher_runs,
     listeners_held,
     policy_freshness,
@@ -32,11 +34,13 @@ CHECKS = (
     real_runtime,
     runtime_libseccomp,
     kernel_filtering,
+    kernel_uretprobe,
     launcher_runs,
     installation_owner,
     agent_answers,
     agent_sources,
     listeners_held,
+    containerd_state,
     cri_annotations,
 )
 

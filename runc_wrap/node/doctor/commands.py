@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
-_MANAGERS = {  # program -> how it installs or upgrades a package
-    "apt-get": "apt-get install",
-    "dnf": "dnf install",
-    "zypper": "zypper install",
-    "apk": "apk add -u",
-    "pacman": "pacman -S",
+_MANAGERS = {  # program -> how it installs or upgrades a package; how it upgrades the kernel
+    "apt-get": ("apt-get install", "apt-get full-upgrade"),
+    "dnf": ("dnf install", "dnf upgrade kernel"),
+    "zypper": ("zypper install", "zypper update kernel-default"),
+    "apk": ("apk add -u", "apk upgrade"),
+    "pacman": ("pacman -S", "pacman -Syu"),
 }
 
 
@@ -53,5 +53,14 @@ def install(places: Places) -> str:
 
 def package(*names: str) -> str:
     """Return the command by which this distribution installs packages, or upgrades them."""
+    return f"{_manager()[0]} {shlex.join(names)}"
+
+
+def kernel() -> str:
+    """Return the command that boots a newer kernel of this distribution."""
+    return f"{_manager()[1]} && systemctl reboot"
+
+
+def _manager() -> tuple[str, str]:
     found = next((name for name in _MANAGERS if installed_programs.locate(name)), "apt-get")
-    return f"{_MANAGERS[found]} {shlex.join(names)}"
+    return _MANAGERS[found]

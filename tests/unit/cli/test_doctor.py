@@ -29,11 +29,13 @@ NAMES = [
     "runtime",
     "libseccomp",
     "kernel",
+    "uretprobe",
     "launcher",
     "ownership",
     "agent",
     "sight",
     "listeners",
+    "state-timeout",
     "passed-on",
 ]
 

@@ -1,0 +1,43 @@
+"""doctor on containerd's patience with its shims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node.doctor import containerd_state
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+PRINTED = "containerd-shim-runc-v2:\\n  Version:  {}\\n  Revision: x\\n"
+
+
+@pytest.mark.parametrize(
+    ("containerd", "shim", "is_found"),
+    [
+        ("1.7.24~ds1", "1.7.24~ds1", False),
+        ("v2.2.7", "v2.2.7", False),
+        ("v2.3.0", "v2.3.0", True),
+        ("v2.3.1", "v2.3.1", True),
+        ("v2.3.2", "v2.3.2", False),
+        ("v2.4.0-beta.0", "v2.4.0-beta.0", False),
+        ("v2.3.4", "v2.2.7", True),
+        ("v2.3.1", None, True),
+        ("v2.3.2", None, False),
+        (None, "v2.3.0", False),
+    ],
+)
+def test_a_containerd_that_gives_up_with_a_shim_that_does_not_answer_is_a_warning(
+    node: Node, containerd: str | None, shim: str | None, *, is_found: bool
+) -> None:
+    if containerd:
+        printed = f"containerd github.com/containerd/containerd/v2 {containerd} abc"
+        machine.fake(node.programs, "containerd", f"echo {printed}")
+    if shim:
+        machine.fake(node.programs, "containerd-shim-runc-v2", f"printf '{PRINTED.format(shim)}'")
+    found = list(containerd_state.find(node.places))
+    assert [each.severity for each in found] == ["warning"] * is_found
+    assert all("io.containerd.timeout.task.state" in each.remedy for each in found)
