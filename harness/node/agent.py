@@ -1,63 +1,74 @@
-"""An agent for an installation, and a launcher's side of the protocol."""
+"""The agent's two services for an installation, and a launcher's side of the protocol."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.processes import Daemon, wait_for_next_second, wait_until
+from harness.node.systemd import Manager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.node.install import Installed
 
 VERSION = b"runc-wrap/1"
-SOCKETS = ["decide", "evidence", "exec", "keeper", "metrics", "notify"]
+ROLES = ("decide", "observe")
+SOCKETS = ["decide", "evidence", "exec", "metrics", "notify"]
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+_UNITS_PREFIX = "/opt/runc-wrap"
 
 
 @dataclass(frozen=True)
 class Agent:
-    """A running agent; its keeper is replaced in place, so the pid stays unless it is killed."""
+    """Both services; `log` has the lines of both."""
 
     prefix: Path
-    daemon: Daemon
+    log: Path
 
     @property
     def socket(self) -> Path:
         return socket_of(self.prefix)
 
     @property
-    def keeper(self) -> int:
-        """The keeper's pid: the one that was started, or its successor."""
-        return next(iter(processes(self.prefix, "keeper")), 0)
+    def decide(self) -> int:
+        """The pid, 0 while it does not run."""
+        return next(iter(processes(self.prefix, "decide")), 0)
 
     @property
-    def decisions(self) -> int:
-        return next(iter(processes(self.prefix, "decisions")), 0)
+    def observe(self) -> int:
+        return next(iter(processes(self.prefix, "observe")), 0)
 
     @property
-    def evidence(self) -> int:
-        return next(iter(processes(self.prefix, "evidence")), 0)
+    def both(self) -> list[int]:
+        return [self.decide, self.observe]
 
     @property
-    def three(self) -> list[int]:
-        """The pids of all processes, 0 for a missing one."""
-        return [self.keeper, self.decisions, self.evidence]
+    def never_ended(self) -> bool:
+        """Whether both still run that were started."""
+        return 0 not in self.both and self.said("ready: pid ") == len(ROLES)
 
-    def wait_three(self, gone: Sequence[int]) -> None:
-        """Wait until all three processes run, without the given former pids."""
-        wait_until(lambda: not {0, *gone} & {*self.three}, "three processes", 30)
+    def said(self, words: str) -> int:
+        """Return how often the log has these words."""
+        return self.log.read_text().count(words)
+
+    def wait_both(self, gone: Sequence[int] = ()) -> None:
+        """Wait until both run, without the given former pids, and answer."""
+        wait_until(lambda: not {0, *gone} & {*self.both}, "both services", 30)
+        for pid in self.both:
+            wait_until(lambda pid=pid: self.said(f"ready: pid {pid},") > 0, "it to be ready", 60)  # type: ignore[misc]  # bound now
         self.wait_answering()
 
     def wait_ready(self) -> None:
-        """Wait until the whole agent has started: earlier events may be missed."""
-        wait_until(lambda: "ready: pid" in self.daemon.log.read_text(), "the agent to be ready", 60)
+        """Wait until both have started: earlier events may be missed."""
+        self.wait_both()
         wait_for_next_second()
 
     def wait_answering(self) -> None:
@@ -97,38 +108,94 @@ def processes(prefix: Path, role: str) -> list[int]:
 
 @contextlib.contextmanager
 def running(
-    installed: Installed, inside: Sequence[str] = (), flags: Sequence[str] = ()
+    installed: Installed,
+    inside: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    without_store: Sequence[str] = ("--without-descriptor-store",),
 ) -> Iterator[Agent]:
-    """Run an agent; all its processes are gone afterwards in any case.
+    """Run both services without a supervisor; they are gone afterwards in any case.
 
-    `inside` are the words that run a command in another mount namespace, such as an engine's.
+    `inside` are the words that run a command in another mount namespace, such as an engine's;
+    `flags` and `without_store` are those of observe.
     """
-    log = installed.prefix / "var" / "agent.log"
-    daemon = Daemon([*inside, installed.ctl, "agent", *flags], log)
-    agent = Agent(installed.prefix, daemon)
+    agent = Agent(installed.prefix, _new_log(installed))
+    observe = ["observe", *without_store, *flags]
+    ctl = str(installed.ctl)
+    services = [[*inside, ctl, "agent", *words] for words in (["decide"], observe)]
+    daemons = [Daemon(words, agent.log) for words in services]
     try:
-        daemon.wait_ready(agent.socket.exists, "the agent's socket")
-        agent.wait_answering()
-        wait_until(lambda: 0 not in agent.three, "three processes", 60)
+        for one in daemons:
+            one.wait_ready(lambda one=one: agent.said(f"ready: pid {one.pid},") > 0, "it")  # type: ignore[misc]  # bound now
         yield agent
     finally:
-        end(agent)
+        for one in daemons:
+            one.stop()
+        end_all(installed.prefix)
 
 
-def end(agent: Agent) -> None:
-    """Stop the started keeper, then any successor."""
-    agent.daemon.stop()
-    end_all(agent.prefix)
+@dataclass(frozen=True)
+class Supervised(Agent):
+    """Both services as units of a real systemd."""
+
+    systemd: Manager
+
+    def control(self, verb: str, *names: str) -> str:
+        """Run systemctl, for both services unless some are named; return what it prints."""
+        return self.systemd.control(verb, *(names or tuple(f"runc-wrap-{one}" for one in ROLES)))
+
+
+@contextlib.contextmanager
+def supervised(
+    installed: Installed, change: Callable[[str], str] = lambda text: text
+) -> Iterator[Supervised]:
+    """Run both services by the units of `deploy/systemd`; `change` may change their text."""
+    log = _new_log(installed)
+    units = {path.name: change(_unit(path, installed.prefix, log)) for path in UNITS.iterdir()}
+    with Manager.running(units) as systemd:
+        agent = Supervised(installed.prefix, log, systemd)
+        try:
+            agent.control("start", *(name for name in units if name.endswith(".socket")))
+            agent.control("start")
+            agent.wait_both()
+            yield agent
+        finally:
+            agent.control("stop", *units)
+            end_all(installed.prefix)
+
+
+def _new_log(installed: Installed) -> Path:
+    log = installed.prefix / "var" / "agent.log"
+    log.write_text("")
+    return log
+
+
+def impatient(unit: str) -> str:
+    """Return a unit whose watchdog waits for two seconds only."""
+    return re.sub(r"WatchdogSec=\d+", "WatchdogSec=2", unit)
+
+
+def _unit(path: Path, prefix: Path, log: Path) -> str:
+    """Return a unit's text for another prefix, with its output in a file."""
+    text = path.read_text().replace(_UNITS_PREFIX, str(prefix))
+    output = f"StandardOutput=append:{log}\nStandardError=append:{log}\n"
+    return text.replace("Type=notify\n", f"Type=notify\n{output}")
+
+
+def stop(agent: Agent) -> None:
+    """Stop both, where no supervisor starts them again; what they know is on disk then."""
+    for role in ROLES:
+        for pid in processes(agent.prefix, role):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not any(agent.both), "their end")
 
 
 def end_all(prefix: Path) -> None:
-    """End an installation's whole agent: another keeper replaces a killed one."""
-    roles = ("keeper", "evidence", "decisions", "lingering")
-    while left := [pid for role in roles for pid in processes(prefix, role)]:
-        for pid in left:  # a killed process may have been replaced meanwhile
+    """Kill what is left of an installation's services."""
+    while left := [pid for role in ROLES for pid in processes(prefix, role)]:
+        for pid in left:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-        time.sleep(0.05)
+                os.kill(pid, signal.SIGKILL)
 
 
 def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> bytes:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import posix
 from _signal import (  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
     SIG_BLOCK,
-    SIG_DFL,
-    SIG_IGN,
     SIG_UNBLOCK,
     SIGCHLD,
-    SIGHUP,
     SIGINT,
     SIGTERM,
     pthread_sigmask,
@@ -17,7 +14,7 @@ from _signal import (  # type: ignore[import-not-found]  # typeshed has only sig
     signal,
 )
 
-ALL = (SIGCHLD, SIGHUP, SIGINT, SIGTERM)
+ALL = (SIGCHLD, SIGINT, SIGTERM)
 
 
 class Signals:
@@ -43,18 +40,5 @@ def _nothing(_number: int, _frame: object) -> None:
 
 
 def hold() -> None:
-    """Block signals until `Signals` is made: before an exec, or in a child before `fresh`."""
+    """Block signals before an exec, until the new program makes its `Signals`."""
     pthread_sigmask(SIG_BLOCK, ALL)
-
-
-def release() -> None:
-    """Unblock the signals that `hold` blocked."""
-    pthread_sigmask(SIG_UNBLOCK, ALL)
-
-
-def fresh() -> None:
-    """Undo the parent's settings in a child. Only the keeper obeys a terminal's signals."""
-    set_wakeup_fd(-1)
-    for number in ALL:
-        signal(number, SIG_IGN if number in (SIGHUP, SIGINT) else SIG_DFL)
-    pthread_sigmask(SIG_UNBLOCK, ALL)

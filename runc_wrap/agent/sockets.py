@@ -1,4 +1,4 @@
-"""The agent's listening sockets: handed over by systemd or bound here. One agent for a prefix."""
+"""A service's listening sockets: handed over by systemd or bound here. One service for a prefix."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import fcntl
 import posix
 import time
 
-from runc_wrap.agent import agent_paths, systemd_protocol
+from runc_wrap.agent import agent_paths
 from runc_wrap.agent.systemd_protocol import Named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # name -> type; each is PREFIX/var/agent/NAME.sock
 KINDS = {
@@ -19,19 +23,14 @@ KINDS = {
     "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices
     "evidence": _socket.SOCK_SEQPACKET,  # agent.record.write_requests
 }
-LOCK = "lock"
+LOCK = "lock"  # PREFIX/var/agent/ROLE.lock
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
 _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
-_WORKER_ENDS = 1.0  # seconds for the workers of a killed agent to end
-_LOCK_SECONDS = 1.0  # seconds that an agent which is ending may still hold the lock
-
-
-File = tuple[int, int]  # device and inode
-Bound = dict[str, File]  # the sockets bound here, by name
+_PREDECESSOR_SECONDS = 1.0  # for a service that is ending to let go of sockets and lock
 
 
 class Unusable(Exception):
-    """The agent cannot start; the message says why."""
+    """The service cannot start; the message says why."""
 
 
 def path(prefix: str, name: str) -> str:
@@ -39,8 +38,13 @@ def path(prefix: str, name: str) -> str:
     return f"{agent_paths.directory(prefix)}/{name}.sock"
 
 
-def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
-    """Return all descriptors by name, `given` ones included, and the sockets bound here.
+def lock_path(prefix: str, role: str) -> str:
+    """Return the path of the file that a running service has open."""
+    return f"{agent_paths.directory(prefix)}/{role}.{LOCK}"
+
+
+def take(prefix: str, role: str, names: Sequence[str], given: Iterable[Named]) -> list[Named]:
+    """Return all descriptors by name: `given` ones, the lock, and these sockets, bound if need be.
 
     Raises Unusable.
     """
@@ -54,18 +58,17 @@ def take(prefix: str, given: list[Named]) -> tuple[dict[str, int], Bound]:
     try:
         _make_directory(agent_paths.directory(prefix))
         if LOCK not in held:
-            held[LOCK] = _locked(f"{agent_paths.directory(prefix)}/{LOCK}")
-        bound: Bound = {}
-        for name in [name for name in KINDS if name not in held]:
+            is_only_one = any(name in held for name in names)  # systemd sees to that
+            held[LOCK] = _opened(lock_path(prefix, role), is_locked=not is_only_one)
+        for name in [name for name in names if name not in held]:
             held[name] = _listening(path(prefix, name), KINDS[name])
-            bound[name] = _identity(path(prefix, name))
     except OSError as error:
         raise Unusable(
             f"{agent_paths.directory(prefix)}: {error.strerror}. Run it as root."
         ) from None
-    for name in KINDS:
+    for name in held.keys() & KINDS.keys():
         posix.set_blocking(held[name], False)
-    return held, bound
+    return [Named(name, fd) for name, fd in held.items()]
 
 
 def _name(prefix: str, given: Named) -> str:
@@ -90,11 +93,16 @@ def _make_directory(directory: str) -> None:
         posix.chmod(directory, 0o700)
 
 
-def _locked(name: str) -> int:
+def _opened(name: str, *, is_locked: bool) -> int:
+    """Return the lock, which shows whose this process is (node.lost_listeners).
+
+    One that a device blocks and that cannot be killed would keep it locked, so it is not locked
+    where systemd sees to it that there is only one.
+    """
     flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
     descriptor = posix.open(name, flags, 0o600)
-    until = time.monotonic() + _LOCK_SECONDS
-    while True:
+    until = time.monotonic() + _PREDECESSOR_SECONDS
+    while is_locked:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -102,13 +110,14 @@ def _locked(name: str) -> int:
                 raise Unusable(_another(name, descriptor)) from None
             time.sleep(0.05)
         else:
-            return descriptor
+            break
+    return descriptor
 
 
 def _another(name: str, descriptor: int) -> str:
-    from runc_wrap.host import locks  # noqa: PLC0415 - only an agent that cannot start needs it
+    from runc_wrap.host import locks  # noqa: PLC0415 - only one that cannot start needs it
 
-    return f"another agent runs here: {locks.holder(descriptor)} holds {name}."
+    return f"another one runs here: {locks.holder(descriptor)} holds {name}."
 
 
 def _listening(name: str, kind: int) -> int:
@@ -126,7 +135,7 @@ def _listening(name: str, kind: int) -> int:
 
 def _clear(name: str, kind: int) -> None:
     """Remove a socket on which no process listens. Raises Unusable if one does."""
-    until = time.monotonic() + _WORKER_ENDS
+    until = time.monotonic() + _PREDECESSOR_SECONDS
     while _answers(name, kind):
         if time.monotonic() > until:
             raise Unusable(f"another program listens at {name}.")
@@ -149,44 +158,9 @@ def _answers(name: str, kind: int) -> bool:
     return True
 
 
-def _identity(name: str) -> File:
-    found = posix.stat(name, follow_symlinks=False)
-    return found.st_dev, found.st_ino
-
-
-def take_messages(prefix: str) -> tuple[_socket.socket, str, Bound]:
-    """Return the keeper's own socket, its path, and its entry in `Bound`. Raises OSError.
-
-    If the directory was removed under a running agent, another agent may already use the name.
-    """
-    name = "keeper"
-    if _answers(path(prefix, name), _socket.SOCK_DGRAM):
-        name = f"keeper-{posix.getpid()}"
-    address = path(prefix, name)
-    _clear(address, _socket.SOCK_DGRAM)
-    return systemd_protocol.listen(address), address, {name: _identity(address)}
-
-
-def remove(prefix: str, bound: Bound) -> None:
-    """Remove the sockets that this agent bound, but none that replaced them."""
-    for name, own in bound.items():
-        try:
-            if _identity(path(prefix, name)) == own:
-                posix.unlink(path(prefix, name))
-        except OSError:
-            continue
-
-
-def as_text(bound: Bound) -> str:
-    """Return the bound sockets as text, for a successor."""
-    return " ".join(f"{name}:{device}:{inode}" for name, (device, inode) in bound.items())
-
-
-def from_text(text: str) -> Bound:
-    """Return the bound sockets that `as_text` wrote; malformed parts are left out."""
-    parts = [one.split(":") for one in text.split()]
-    return {
-        one[0]: (int(one[1]), int(one[2]))
-        for one in parts
-        if len(one) == 3 and one[1].isdecimal() and one[2].isdecimal()  # noqa: PLR2004 - as above
-    }
+def withdraw(prefix: str, name: str) -> None:
+    """Remove a socket's path, so that nobody connects; whoever listens there stays unused."""
+    try:
+        posix.unlink(path(prefix, name))
+    except FileNotFoundError:
+        return

@@ -8,12 +8,9 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 3)[0])
 
 ROLES = {
-    "keeper": "runc_wrap.agent.supervisor.keeper",
-    "decisions": "runc_wrap.agent.decide.decision_server",
-    "lingering": "runc_wrap.agent.supervisor.drain",
-    "evidence": "runc_wrap.agent.evidence_worker",
+    "decide": "runc_wrap.agent.decide.decision_server",
+    "observe": "runc_wrap.agent.observe_service",
     "inspector": "runc_wrap.agent.observe.inspector",
-    "trial": "runc_wrap.agent.supervisor.upgrade_check",
 }
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """systemd's protocol for services: descriptors handed over at the start, and messages.
 
-sd_listen_fds(3), sd_notify(3). systemd uses it with the keeper, and the keeper with its workers,
-so that there is one protocol. Names that are not systemd's begin with X_.
+sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3). Other supervisors speak it, too, or nothing.
 """
 
 from __future__ import annotations
 
 import _socket
 import posix
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,41 +16,17 @@ if TYPE_CHECKING:
 
 FIRST = 3  # SD_LISTEN_FDS_START
 READY = b"READY=1"
-STOPPING = b"STOPPING=1"
-CHANGED = b"X_RELEASE=changed"  # worker to keeper: this is no longer the installed release
-_LARGEST = 4096  # bytes of a message
-_MOST = 16  # descriptors of a message
-_CREDENTIALS = 12  # bytes of struct ucred: pid, uid, gid
+_ALIVE = b"WATCHDOG=1"
 
 
 class Named:
-    """An open descriptor, and its name between keeper, workers and systemd."""
+    """An open descriptor, and its name."""
 
     __slots__ = ("fd", "name")
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
         self.fd = fd
-
-
-class Message:
-    """A process' message: the kernel vouches for `pid` and `uid`, the sender chose the rest."""
-
-    __slots__ = ("fds", "lines", "pid", "uid")
-
-    def __init__(self, pid: int, uid: int, lines: list[bytes], fds: list[int]) -> None:
-        self.pid = pid
-        self.uid = uid
-        self.lines = lines
-        self.fds = fds
-
-    def value(self, key: bytes) -> str:
-        """Return the value of a line KEY=value, "" for none."""
-        for line in self.lines:
-            name, _, value = line.partition(b"=")
-            if name == key:
-                return value.decode("utf-8", "replace")
-        return ""
 
 
 def received(environment: Mapping[bytes, bytes]) -> list[Named]:
@@ -75,7 +51,7 @@ def become(
 ) -> NoReturn:
     """Exec a program with these descriptors, and none of this process' others but 0, 1 and 2.
 
-    Raises OSError. The descriptors are then where `arranged` puts them; others may be closed.
+    Raises OSError; then this process' descriptors are no longer what they were.
     """
     _arrange([each.fd for each in handed])
     variables = {
@@ -86,14 +62,9 @@ def become(
     posix.execve(argv[0], [*argv], {**environment, **variables})
 
 
-def arranged(handed: Iterable[Named]) -> list[Named]:
-    """Return where descriptors are after a `become` that failed."""
-    return [Named(each.name, FIRST + at) for at, each in enumerate(handed)]
-
-
 def _arrange(fds: Iterable[int]) -> None:
     """Put descriptors in a row from FIRST on, inheritable."""
-    import fcntl  # noqa: PLC0415 - only processes that start others need it
+    import fcntl  # noqa: PLC0415 - only processes that become others need it
 
     given = [*fds]
     beyond = FIRST + len(given)
@@ -102,50 +73,66 @@ def _arrange(fds: Iterable[int]) -> None:
         posix.dup2(fd, FIRST + at, inheritable=True)
 
 
-def send(address: str, message: bytes, fds: Sequence[int] = (), seconds: float = 0.0) -> bool:
-    """Send a message to a NOTIFY_SOCKET, "" for none. Return whether it was taken.
+class Supervisor:
+    """The supervisor that this process notifies; none without a NOTIFY_SOCKET."""
 
-    A socket queues some ten messages (net.unix.max_dgram_qlen): wait up to `seconds` for room.
-    """
-    if not address:
+    def __init__(self, environment: Mapping[bytes, bytes]) -> None:
+        address = environment.get(b"NOTIFY_SOCKET", b"")
+        self._address = b"\0" + address[1:] if address.startswith(b"@") else address
+        self._socket: _socket.socket | None = None
+
+    def send(self, message: bytes, fds: Sequence[int] = (), seconds: float = 0.0) -> bool:
+        """Send a message; return whether it was taken, which this process' end does not undo.
+
+        Wait up to `seconds` for room in the socket's queue. A socket that was replaced is
+        connected to anew.
+        """
+        rights = b"".join(fd.to_bytes(4, "little") for fd in fds)
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
+        for _ in range(2 if self._address else 0):
+            try:
+                connected = self._connected()
+                connected.settimeout(seconds)
+                connected.sendmsg([message], ancillary)
+            except (BlockingIOError, TimeoutError):
+                return False
+            except OSError:
+                self.close()
+            else:
+                return True
         return False
-    to = "\0" + address[1:] if address.startswith("@") else address
-    rights = b"".join(fd.to_bytes(4, "little") for fd in fds)
-    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
-    kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
-    sender = _socket.socket(_socket.AF_UNIX, kind)
-    try:
-        sender.settimeout(seconds)
-        sender.connect(to)  # only a connected socket can wait for room
-        sender.sendmsg([message], ancillary)
-    except OSError:
-        return False
-    finally:
-        sender.close()
-    return True
+
+    def _connected(self) -> _socket.socket:
+        if self._socket is None:
+            made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+            self._socket = made
+            made.connect(self._address)
+        return self._socket
+
+    def close(self) -> None:
+        """Close the connection; the next message makes another."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
 
 
-def listen(path: str) -> _socket.socket:
-    """Return a socket that takes messages at `path`, each with its sender's credentials."""
-    kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
-    taker = _socket.socket(_socket.AF_UNIX, kind)
-    taker.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-    taker.bind(path)
-    posix.chmod(path, 0o600)
-    return taker
+class Watchdog:
+    """Tells a supervisor twice within its timeout (WatchdogSec=) that this process works."""
 
+    def __init__(self, supervisor: Supervisor, environment: Mapping[bytes, bytes]) -> None:
+        waits = environment.get(b"WATCHDOG_USEC", b"")
+        whose = environment.get(b"WATCHDOG_PID", b"")
+        is_ours = waits.isdigit() and whose in (b"", b"%d" % posix.getpid())
+        self._every = int(waits) / 2e6 if is_ours else 0.0
+        self._supervisor = supervisor
+        self._due = time.monotonic()
 
-def receive(taker: _socket.socket) -> Message | None:
-    """Return the next message, None if there is none now."""
-    try:
-        space = _socket.CMSG_SPACE(_CREDENTIALS) + _socket.CMSG_SPACE(4 * _MOST)
-        data, ancillary, _, _ = taker.recvmsg(_LARGEST, space, _socket.MSG_CMSG_CLOEXEC)
-    except OSError:
-        return None
-    pid, uid, fds = 0, -1, []
-    for level, kind, value in ancillary:
-        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS):
-            pid, uid = (int.from_bytes(value[at : at + 4], "little") for at in (0, 4))
-        elif (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            fds += [int.from_bytes(value[at : at + 4], "little") for at in range(0, len(value), 4)]
-    return Message(pid, uid, data.split(b"\n"), fds)
+    def due(self) -> list[float]:
+        """Return when `tell_due` has something to do, on the monotonic clock; [] for never."""
+        return [self._due] if self._every else []
+
+    def tell_due(self) -> None:
+        """Tell the supervisor, if it is time."""
+        if self._every and self._due <= time.monotonic():
+            self._supervisor.send(_ALIVE)
+            self._due = time.monotonic() + self._every

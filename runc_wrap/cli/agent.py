@@ -1,4 +1,4 @@
-"""runc-wrapctl agent."""
+"""runc-wrapctl agent: its two services, in the foreground."""
 
 from __future__ import annotations
 
@@ -7,36 +7,90 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.agent import agent_paths, systemd_protocol
+from runc_wrap.agent import agent_paths, descriptor_store, systemd_protocol
 from runc_wrap.agent.metrics_http import loopback
+from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.cli import output
+from runc_wrap.node import descriptor_room
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from runc_wrap.node.paths import Places
 
+# glibc keeps the memory that a large config needed unless its thresholds are fixed (mallopt(3)). A
+# usual request takes some 140 KB; returning that each time would cost it 0.05 ms.
+_FRUGAL = {
+    b"MALLOC_ARENA_MAX": b"1",
+    b"MALLOC_TRIM_THRESHOLD_": b"524288",
+    b"MALLOC_MMAP_THRESHOLD_": b"1048576",
+}
 
-@click.command()
+
+@click.group()
+def agent() -> None:
+    """Run a service of the agent, in the foreground: decide or observe.
+
+    Both are optional. systemd starts them by the units runc-wrap-decide and runc-wrap-observe; any
+    other supervisor may run the same commands. SIGTERM ends them.
+    """
+
+
+@agent.command()
+@click.pass_obj
+def decide(places: Places) -> None:
+    """Decide creates without starting Python for each.
+
+    Without this service each create takes some milliseconds longer.
+    """
+    _become(places, "decide")
+
+
+@agent.command()
 @click.option(
     "--metrics",
     metavar="ADDRESS",
     help="Also serve metrics at this address, for example 127.0.0.1:9555.",
 )
+@click.option(
+    "--without-descriptor-store",
+    is_flag=True,
+    help="Take containers in observe although no supervisor keeps their listeners: if this service "
+    "ends, their calls fail with ENOSYS.",
+)
 @click.pass_obj
-def agent(places: Places, metrics: str | None) -> None:
-    """Run the agent until a signal ends it: fast decisions, live evidence, metrics.
+def observe(places: Places, metrics: str | None, *, without_descriptor_store: bool) -> None:
+    """Record evidence, answer the calls of containers in observe, serve metrics.
 
-    It is optional; without it each create takes some milliseconds longer. systemd starts it with
-    deploy/runc-wrap-agent.service. SIGHUP switches to the installed release, SIGTERM ends it.
+    Where the supervisor keeps no descriptors (FileDescriptorStoreMax= of systemd), containers
+    decided as observe get audit instead.
     """
+    environment = {os.fsencode(descriptor_room.VARIABLE): b"%d" % descriptor_room.room(os.environ)}
+    if without_descriptor_store:
+        environment[descriptor_store.ANYWAY] = b"1"
+    try:
+        listening = loopback.listen(metrics) if metrics else None
+    except (OSError, ValueError) as error:
+        output.fail(error)
+    handed = [Named("loopback", listening.fileno())] if listening else []
+    _become(places, "observe", handed, environment)
+
+
+def _become(
+    places: Places,
+    role: str,
+    handed: Sequence[Named] = (),
+    environment: Mapping[bytes, bytes] | None = None,
+) -> None:
+    """Replace this process by a service of the installed release."""
     if os.geteuid() != 0:
         raise output.Failure(
             "The agent does not run as root, whose creates it must answer; run it as root."
         )
-    words = agent_paths.command_anew(str(places.prefix), "keeper")
-    handed = systemd_protocol.received(os.environb)
+    words = agent_paths.command_anew(str(places.prefix), role)
+    handed = [*systemd_protocol.received(os.environb), *handed]
+    variables = {**_FRUGAL, **os.environb, **(environment or {})}
     try:
-        listening = loopback.listen(metrics) if metrics else None
-        handed += [systemd_protocol.Named("loopback", listening.fileno())] if listening else []
-        systemd_protocol.become(words, handed, os.environb)
-    except (OSError, ValueError) as error:
+        systemd_protocol.become(words, handed, variables)
+    except OSError as error:
         output.fail(error)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # name -> (module with a click command of that name, summary)
 COMMANDS = {
-    "agent": ("runc_wrap.cli.agent", "Run the service: fast decisions, live evidence, metrics."),
+    "agent": (
+        "runc_wrap.cli.agent",
+        "Run a service: fast decisions, or live evidence.",
+    ),
     "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
     "doctor": ("runc_wrap.cli.doctor", "Check this node for problems, and say what to do."),
     "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker, or undo it."),

@@ -5,33 +5,14 @@ Without one the runtime would fail the create (runc: "failed to connect with sec
 
 import _socket
 
-_LINGERING = "/lingering.sock"  # beside notify.sock
-_OTHER_TYPE = 91  # EPROTOTYPE; on ports with another number, connect() to no socket fails as well
 _NO_AGENT = " No agent listens, so the mode is audit instead of observe."
 
 
 def has_agent(path: str) -> bool:
     """Return whether a process accepts connections at this socket, if we may connect to it.
 
-    A socket with a full queue does not count: a runtime would wait there. A draining agent accepts,
-    for processes that join its containers, but records nothing: it counts as absent.
+    A socket with a full queue does not count: a runtime would wait there.
     """
-    return _accepts(path) and not _is_bound(path.rpartition("/")[0] + _LINGERING)
-
-
-def _is_bound(path: str) -> bool:
-    """Return whether a seqpacket socket is open there, without connecting (unix(7))."""
-    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-    try:
-        probe.connect(path)
-    except OSError as error:
-        return error.errno == _OTHER_TYPE
-    finally:
-        probe.close()
-    return True
-
-
-def _accepts(path: str) -> bool:
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         probe.settimeout(0)

@@ -6,10 +6,9 @@ belongs. So this relies on the agent's record of each listener that it holds,
 
     PREFIX/var/agent/listeners/seccomp-N.json    {id, root, pid, ...}; removed with its listener
 
-and on which processes have open both listeners and the agent's lock, a file that only root can
-open: the agent's processes, or the lingering one after them. If there are none, the records are
-those of an agent that has ended. Each process that a runtime brought into a container has its own
-listener.
+and on which processes have open both listeners and the service's lock, a file that only root can
+open. If there are none, the records are those of a service that has ended. Each process that a
+runtime brought into a container has its own listener.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from runc_wrap.node import deep_verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from runc_wrap.node.container_processes import Process
     from runc_wrap.node.paths import Places
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 REMEDY = "restart the container: a closed listener cannot be reopened"
 _LISTENER = "anon_inode:seccomp notify"
-_SYSTEMD = 1  # its file descriptor store holds listeners while no agent runs
+_SYSTEMD = 1  # its descriptor store holds listeners while the service does not run
 _ARRIVING = 15.0  # seconds in which a busy agent receives and records a listener
-_LOOKS, _PAUSE = 4, 0.5  # repetitions, as one keeper may just be replacing another; and seconds
+_LOOKS, _PAUSE = 4, 0.5  # repetitions, as systemd may just be starting it again; and seconds
 _FILTERED = 2
 
 
@@ -141,10 +141,17 @@ def _written(places: Places) -> list[dict[str, Any]]:
     return found
 
 
+def lock(places: Places) -> Path:
+    """Return the file that the service has open."""
+    return places.agent / "observe.lock"
+
+
 def _holders(places: Places) -> list[int]:
-    """Return the processes that have both the agent's lock and a listener open."""
-    lock = os.path.realpath(places.agent / "lock")
-    return [pid for pid in procfs.pids() if lock in procfs.open_files(pid) and _has_listeners(pid)]
+    """Return the processes that have both the service's lock and a listener open."""
+    opened = os.path.realpath(lock(places))
+    return [
+        pid for pid in procfs.pids() if opened in procfs.open_files(pid) and _has_listeners(pid)
+    ]
 
 
 def _has_listeners(pid: int) -> bool:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from harness.node.install import Installed
 
-ROLES = ("keeper", "decisions", "evidence")
 ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'
-_SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
 _SECOND = ".second"
 _LONGEST = 0.2  # seconds between two disturbances
 _STOPPED = 0.05  # seconds that a service is stopped
@@ -55,16 +54,11 @@ def repeated(disturb: Callable[[Random], None], chance: Random) -> Iterator[None
 
 
 def of_services(installed: Installed) -> Callable[[Random], None]:
-    """Kill, stop for a moment, end or begin anew one of the agent's processes.
-
-    SIGTERM goes to workers only: a keeper that is asked to end ends, as it should.
-    """
+    """Kill, stop for a moment or end one of the agent's services, which systemd starts again."""
 
     def disturb(chance: Random) -> None:
-        role = chance.choice(ROLES)
+        role = chance.choice(agent.ROLES)
         number = chance.choice(_SIGNALS)
-        if role == "keeper" and number == signal.SIGTERM:
-            return
         for pid in agent.processes(installed.prefix, role):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -138,7 +138,9 @@ KINDS = {
 def trouble(kind: str, machine: Machine, chance: Random) -> Iterator[None]:
     """Have what a kind says go on beside creates."""
     with contextlib.ExitStack() as stack:
-        if KINDS[kind][1]:
+        if kind.startswith("services killed"):
+            stack.enter_context(agent.supervised(machine.installed))
+        elif KINDS[kind][1]:
             rate = ("997", f"each:{errno.EIO}", "/bin/false") if "disk" in kind else ()
             inside = (machine.inject, *rate) if rate else ()
             stack.enter_context(_agent(machine.installed, inside))
@@ -162,12 +164,13 @@ def _agent(installed: install.Installed, inside: Sequence[str]) -> Iterator[None
         return
     # One that fails now and then may never be whole: it is there or not, and creates go on.
     log = installed.prefix / "var" / "agent.log"
-    daemon = Daemon([*inside, installed.ctl, "agent"], log)
+    both = [Daemon([*inside, str(installed.ctl), "agent", role], log) for role in agent.ROLES]
     time.sleep(1)
     try:
         yield
     finally:
-        daemon.stop()
+        for one in both:
+            one.stop()
         agent.end_all(installed.prefix)
 
 

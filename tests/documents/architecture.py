@@ -25,7 +25,7 @@ LAUNCHER = "launcher"
 CREATE, RECORD = "The way of a create", "The way of a record"
 ENTRIES = {
     CREATE: ["runc_wrap.hotpath.main", "runc_wrap.agent.decide.decision_server"],
-    RECORD: ["runc_wrap.agent.evidence_worker", "runc_wrap.cli.report"],
+    RECORD: ["runc_wrap.agent.observe_service", "runc_wrap.cli.report"],
 }
 WAYS = {
     CREATE: [

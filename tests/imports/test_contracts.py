@@ -56,7 +56,7 @@ PLANTS = [
     (
         WITHIN,
         "agent/observe/callers.py",
-        "from runc_wrap.agent.supervisor import systemd_watchdog as sd_watchdog",
+        "from runc_wrap.agent.record import recorder",
         "-> ",
     ),
     (WITHIN, "profiles/model.py", f"{TYPES}from runc_wrap.profiles.bypass import io_uring", "-> "),
@@ -81,12 +81,9 @@ PLANTS = [
         "from runc_wrap.hotpath.policy_file import load",
         "file.load",
     ),
-    (ROLE.format("keeper"), "agent/supervisor/keeper.py", "import re", "-> re"),
-    (ROLE.format("decisions worker"), "agent/decide/request.py", "import enum", "-> enum"),
-    (ROLE.format("evidence worker"), "agent/record/recorder.py", "import logging", "-> logging"),
-    (ROLE.format("drain"), "agent/observe/traced_calls.py", "import enum", "-> enum"),
+    (ROLE.format("service decide"), "agent/decide/request.py", "import enum", "-> enum"),
+    (ROLE.format("service observe"), "agent/record/recorder.py", "import logging", "-> logging"),
     (ROLE.format("inspector"), "agent/observe/callers.py", "import os", "-> os"),
-    (ROLE.format("upgrade check"), "agent/supervisor/upgrade_check.py", "import re", "-> re"),
     (
         ROLE.format("program for a scrape"),
         "agent/metrics_http/scrape_program.py",

@@ -270,16 +270,13 @@ socket struct {_OS} {_TYPING}
 """
 # role of the agent -> how many modules of ours it loads, and all others
 ROLES = {
-    "keeper": (22, "__future__ _socket errno fcntl resource select"),
-    "decisions": (31, "__future__ _blake2 _datetime _socket gc select"),
-    "lingering": (36, _OBSERVE),
-    "evidence": (
+    "decide": (31, "__future__ _blake2 _datetime _socket errno fcntl gc select"),
+    "observe": (
         100,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),
     "inspector": (15, "__future__ _socket _struct resource select struct"),
-    "trial": (7, "__future__ _socket"),
 }
 MEASURED = {(3, 11), (3, 13)}
 # On other versions these at least are not loaded, as their own imports differ.
@@ -319,6 +316,6 @@ def test_a_role_of_the_agent_loads_these_modules_and_no_other(
 
 
 def test_a_module_that_a_role_loads_beyond_them_would_be_seen(interpreter: Interpreter) -> None:
-    ours, others = _loaded(interpreter, "keeper", "import pathlib, runc_wrap.text")
-    assert ours == ROLES["keeper"][0] + 1
+    ours, others = _loaded(interpreter, "decide", "import pathlib, runc_wrap.text")
+    assert ours == ROLES["decide"][0] + 1
     assert "pathlib" in others

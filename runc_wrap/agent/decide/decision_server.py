@@ -1,9 +1,9 @@
-"""The decisions worker: answers launchers, one request for each connection.
+"""The service decide: answers launchers, one request for each connection.
 
 It answers requests one after the other, so a file system that hangs makes the others wait too. A
-launcher waits 80 ms at most (launcher/ask.c) and then decides itself; if the worker keeps hanging,
-the keeper ends it. It decides nothing for launchers that have hung up: of a burst too large to
-answer in time, it answers those that still wait.
+launcher waits 80 ms at most (launcher/ask.c) and then decides itself; if the service keeps hanging,
+systemd replaces it (WatchdogSec=). It decides nothing for launchers that have hung up: of a burst
+too large to answer in time, it answers those that still wait.
 
 A connection stays open after its answer until the launcher has become the runtime, which closes
 it: only then is it known whether the launcher took the file that was made for it.
@@ -16,17 +16,18 @@ import gc
 import posix
 import select
 import time
-from _signal import SIGTERM  # type: ignore[import-not-found]
+from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import systemd_protocol
+from runc_wrap.agent import service, systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answer, Answerer
 from runc_wrap.agent.log import say
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.stall_detection import Progress
+from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.main import described
 
+ROLE = "decide"  # and the name of its socket
 REQUEST_SECONDS = 1.0  # for a request to come after its connection
 KEPT_SECONDS = 10.0  # for a launcher to become the runtime
 MOST = 256  # connections; more wait to be accepted
@@ -60,18 +61,21 @@ class Connection:
 
 
 def main(prefix: str) -> None:
-    """Run the decisions worker until the keeper ends it, or ends itself."""
-    handed = {each.name: each.fd for each in systemd_protocol.received(posix.environ)}
+    """Run the service until a signal ends it, or another release is installed."""
+    held = service.begin(prefix, ROLE, [ROLE])
+    (listening,) = [each.fd for each in held if each.name == ROLE]
     _come_first()
-    signals = Signals(SIGTERM)
-    address = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
-    progress = Progress(handed["progress"])
-    server = Server(Answerer(prefix), handed["decide"], address, progress)
+    signals = Signals(SIGTERM, SIGINT)
+    supervisor = Supervisor(posix.environ)
+    server = Server(Answerer(prefix), listening, Watchdog(supervisor, posix.environ))
     gc.collect()
     gc.freeze()
     gc.disable()
-    systemd_protocol.send(address, systemd_protocol.READY)
-    server.serve({handed["keeper"], signals.fd})
+    supervisor.send(systemd_protocol.READY)
+    say(f"ready: pid {posix.getpid()}, socket in {prefix}/var/agent.")
+    server.serve(signals.fd)
+    if server.is_outdated:
+        service.begin_anew(prefix, ROLE, held)
 
 
 def _come_first() -> None:
@@ -83,15 +87,13 @@ def _come_first() -> None:
 
 
 class Server:
-    """Answers at a listening socket; `address` is the keeper's."""
+    """Answers at a listening socket. `is_outdated`: another release is installed."""
 
-    def __init__(
-        self, answerer: Answerer, listening: int, address: str, progress: Progress
-    ) -> None:
+    def __init__(self, answerer: Answerer, listening: int, watchdog: Watchdog) -> None:
         self.answerer = answerer
-        self.progress = progress
-        self.address = address
-        self.listening = _socket.socket(fileno=listening)
+        self.watchdog = watchdog
+        self.is_outdated = False
+        self.listening = _socket.socket(fileno=posix.dup(listening))
         self.listening.settimeout(0)
         self.connections: dict[int, Connection] = {}
         self.poll = select.epoll()
@@ -99,21 +101,20 @@ class Server:
         self._requests = 0
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
-        self._asked = -_COMPLAINT_SECONDS
 
-    def serve(self, ends: set[int]) -> None:
-        """Serve until one of these descriptors is readable."""
-        for fd in ends:
-            self.poll.register(fd, select.EPOLLIN)
-        while not self._turn(ends):
+    def serve(self, end: int) -> None:
+        """Serve until this descriptor is readable, or another release is installed."""
+        self.poll.register(end, select.EPOLLIN)
+        while not self._turn(end) and not self.is_outdated:
             pass
         self._drain()
 
-    def _turn(self, ends: set[int]) -> bool:
+    def _turn(self, end: int) -> bool:
         """Wait for events and handle them; return whether to stop serving."""
+        self.watchdog.tell_due()
         self._accept_if_room()
         for fd, event in self.poll.poll(self._seconds()):
-            if fd in ends:
+            if fd == end:
                 return True
             connection = self.connections.get(fd)
             if connection and event & select.EPOLLHUP:
@@ -135,16 +136,16 @@ class Server:
         self.poll.unregister(fd)
 
     def _seconds(self) -> float | None:
-        """Return how long to wait; None, for ever, without connections."""
-        untils = [connection.until for connection in self.connections.values()]
-        return max(min(untils) - time.monotonic(), 0.0) if untils else None
+        """Return how long to wait; None, for ever, without connections and watchdog."""
+        due = [connection.until for connection in self.connections.values()]
+        due += self.watchdog.due()
+        return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _accept(self) -> None:
         try:
             fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
         except OSError:
             return
-        self.progress.moved()
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
         pid, uid = _peer(socket)
         if uid != 0 or pid <= 0:
@@ -181,17 +182,11 @@ class Server:
         try:
             if self.answerer.is_current():
                 return self.answerer.answer(packet, connection.pid, connection.is_open)
-            self._ask_for_upgrade()
+            self.is_outdated = True
         except Exception as error:  # noqa: BLE001 - the cold path reports it if it recurs
             self._errors += 1
             self._complain(described(error))
         return COLD
-
-    def _ask_for_upgrade(self) -> None:
-        now = time.monotonic()
-        if now - self._asked >= _COMPLAINT_SECONDS:
-            self._asked = now
-            systemd_protocol.send(self.address, systemd_protocol.CHANGED)
 
     def _complain(self, what: str) -> None:
         now = time.monotonic()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import posix
 import time
 
-from runc_wrap.agent import agent_paths
 from runc_wrap.agent.decide import wire
+from runc_wrap.agent.service import Release
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal
@@ -53,13 +53,9 @@ class Answerer:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._release = agent_paths.own_release(prefix)
+        self.is_current = Release(prefix).is_installed
         self._policy: CompiledPolicy | None = None
         self._number = 0
-
-    def is_current(self) -> bool:
-        """Return whether this is the installed release, which alone knows its policy's form."""
-        return agent_paths.release(self.prefix) == self._release
 
     def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
         """Return the answer to a request from the process `pid`.

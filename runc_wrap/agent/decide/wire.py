@@ -1,4 +1,4 @@
-"""The protocol between a launcher and the decisions worker.
+"""The protocol between a launcher and the service decide.
 
 One packet each way, of NUL-terminated fields:
 

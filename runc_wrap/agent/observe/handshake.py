@@ -14,14 +14,16 @@ import socket
 import struct
 import time
 
+from runc_wrap.agent.descriptor_store import ARRIVING
 from runc_wrap.agent.observe.argument_rules import METADATA, checked
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from runc_wrap.agent.descriptor_store import Store
     from runc_wrap.agent.observe.argument_rules import Groups
 
     Json = dict[str, Any]
@@ -38,7 +40,7 @@ _LONGEST = 4096  # characters of an id or a path that are kept
 class Arrival:
     """One connection: `fds` are the descriptors that came with it, `until` when it is given up.
 
-    `number` names the connection and its listener; `is_kept`: the keeper holds the listener.
+    `number` names the connection and its listener; `is_kept`: the listener is stored.
     """
 
     def __init__(self, connection: socket.socket, until: float, number: int = 0) -> None:
@@ -55,7 +57,7 @@ class Arrival:
     def read(self) -> None:
         """Read what has come; `is_whole` is set once nothing more will come.
 
-        What was read stays in the connection until the next call. The keeper holds a copy of the
+        What was read stays in the connection until the next call. The descriptor store has the
         connection, so if this process is killed before the listener is kept, its successor reads
         the message again.
         """
@@ -174,7 +176,7 @@ class Arrivals:
 
     def _settle(self, fd: int) -> None:
         arrival = self._by_fd.pop(fd)
-        self._poll.unregister(fd)  # closing is not enough: the keeper has a copy
+        self._poll.unregister(fd)  # closing is not enough: it may be open elsewhere
         arrival.end()
         self._take(arrival)
 
@@ -187,13 +189,41 @@ def _object(text: bytearray) -> Json | None:
     return found if isinstance(found, dict) else {}
 
 
-def given(by: socket.socket) -> tuple[int, int] | None:
-    """Return the number and descriptor of a connection that the keeper passed on, or None."""
-    try:
-        said, fds, _, _ = socket.recv_fds(by, 32, 1, socket.MSG_CMSG_CLOEXEC)
-    except OSError:
-        return None
-    return (int(said), fds[0]) if said and fds else None
+class Acceptor:
+    """Accepts runtimes' connections at notify.sock; `taken` are the numbers that are in use.
+
+    A connection brings a container's listener, once. So it is stored before anything is read from
+    it, and if this process is killed meanwhile, its successor reads it.
+    """
+
+    def __init__(self, listening: int, store: Store, taken: Iterable[int]) -> None:
+        self._listening = socket.socket(fileno=os.dup(listening))
+        self._listening.settimeout(0)
+        self._store = store
+        self._next = 1 + max(taken, default=0)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when a runtime has connected."""
+        return self._listening.fileno()
+
+    def close(self) -> None:
+        """Accept no more: runtimes that connect wait for the next process."""
+        self._listening.close()
+
+    def accept(self) -> tuple[int, int] | None:
+        """Return the next connection's number and descriptor, None if none waits.
+
+        Raises OSError if there is no room for it; then the socket stays readable.
+        """
+        number = self._next
+        name = f"{ARRIVING}{number}"
+        try:
+            fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        self._store.put(name, fd, until_closed=True)  # the runtime may have hung up already
+        self._next += 1
+        return number, fd
 
 
 def begun(number: int, fd: int) -> Arrival | None:

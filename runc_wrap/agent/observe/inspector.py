@@ -1,7 +1,7 @@
-"""The program that reads callers in /proc, so that the evidence worker never blocks there.
+"""The program that reads callers in /proc, so that the service observe never blocks there.
 
 It reads questions on standard input, one at a time, and reports how long each took. If it blocks,
-the worker goes on after a bound and starts another one. It loads this module and little else.
+the service goes on after a bound and starts another one. It loads this module and little else.
 
 Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), the memory asked for, (how
 many filters the thread carries, its tracer) if asked for, seconds). The first answer, of number 0,
@@ -22,7 +22,7 @@ _SLOW = 0.001  # seconds
 
 
 def main(_prefix: str) -> None:
-    """Answer until the worker closes the channel."""
+    """Answer until the service closes the channel."""
     channel = _socket.socket(fileno=0)
     channel.send(marshal.dumps((0, (0, 0, "", ""), None, None, 0.0)))
     while question := channel.recv(QUESTION.size):

@@ -3,8 +3,8 @@
     PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
                                                   {unread, own_filters}
 
-The keeper holds the descriptors as well, under the same names: calls wait while this process is
-being replaced, and none fails. Each turn answers one call of each listener that has one, so a
+The descriptor store has them as well, under the same names: calls wait while this process is being
+replaced, and none fails. Each turn answers one call of each listener that has one, so a
 container that floods delays itself, not the others.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent import stall_detection, systemd_protocol
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.log import say
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import allows, bits
@@ -22,7 +22,6 @@ from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
-from runc_wrap.agent.systemd_stored_names import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.evidence.model import OBSERVE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from runc_wrap.agent.descriptor_store import Store
     from runc_wrap.agent.observe.inspector_client import Read
     from runc_wrap.agent.observe.observed_container import Whose
     from runc_wrap.agent.systemd_protocol import Named
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 _UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
 _EXPECTED = 10.0  # seconds from a decision to its listener; without one the inspector ends
-_KEEPER_SECONDS = 1.0  # for the keeper to have room for a listener, which else may be lost
 
 
 class Listener:
@@ -74,11 +73,11 @@ class Listener:
 class Listeners:
     """All listeners of an installation.
 
-    `address` is the keeper's; `record` is called with each call that a profile would have denied.
+    `record` is called with each call that a profile would have denied.
     """
 
-    def __init__(self, prefix: str, address: str, record: Record) -> None:
-        self.address = address
+    def __init__(self, prefix: str, store: Store, record: Record) -> None:
+        self.store = store
         self.record = record
         self.directory = f"{prefix}/var/agent/listeners"
         self.by_fd: dict[int, Listener] = {}
@@ -86,10 +85,8 @@ class Listeners:
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
         self._expected = 0.0  # until when a listener may come, on the monotonic clock
-        self.inflight: notify.Inflight | None = None
-        self._is_memory_kept = False
+        self.inflight: notify.Inflight
         self.unsettled: dict[int, int] = {}
-        self._ended: list[str] = []
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
     def restore(self, handed: Iterable[Named]) -> int:
@@ -99,8 +96,7 @@ class Listeners:
         Return how many calls that process had answered and not written down.
         """
         held = list(handed)
-        memory = [each.fd for each in held if each.name == INFLIGHT]
-        self.inflight = self._memory(memory)
+        self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
         for each in held:
             number = number_of(each.name)
             state = read_state(self.directory, each.name) if number else {}
@@ -113,18 +109,20 @@ class Listeners:
         return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
-        self._is_memory_kept = bool(stored)
-        return notify.Inflight(stored[0]) if stored else notify.Inflight.new()
+        if stored:
+            return notify.Inflight(stored[0])
+        made = notify.Inflight.new()
+        self.store.put(INFLIGHT, made.fd)  # before any call is received
+        return made
 
     def _answer_left(self, inflight: notify.Inflight) -> None:
         if inflight.left is None:
             return
         number, call = inflight.left
-        was_stuck = stall_detection.is_stuck(inflight.fd)
         for listener in [one for one in self.by_fd.values() if one.number == number]:
             if not notify.is_valid(listener.fd, call.id):
                 continue
-            if was_stuck:
+            if inflight.was_stuck:
                 self._read_no_more(listener.container)
             is_left = notify.proceed(listener.fd, call.id, self._error(listener, call))
             if is_left and not inflight.is_counted(call.id):
@@ -153,29 +151,21 @@ class Listeners:
                 write_state(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
-        """Yield the name and descriptor of all that the keeper holds for this."""
-        if self.inflight:
-            yield INFLIGHT, self.inflight.fd
+        """Yield the name and descriptor of all that has to outlive this process."""
+        yield INFLIGHT, self.inflight.fd
         for listener in self.by_fd.values():
             yield f"{LISTENER}{listener.number}", listener.fd
 
     def keep(self, number: int, fd: int) -> None:
-        """Have the keeper hold a listener that has just come."""
-        self._store(f"{LISTENER}{number}", fd)
-        self.keep_memory()
-
-    def keep_memory(self) -> None:
-        """Have the keeper hold the counts in memory, if it does not yet."""
-        if self.inflight and not self._is_memory_kept:
-            self._store(INFLIGHT, self.inflight.fd)
-            self._is_memory_kept = True
+        """Store a listener that has just come."""
+        self.store.put(f"{LISTENER}{number}", fd)
 
     def add(self, number: int, fd: int, state: Json) -> Listener:
-        """Take a listener that the keeper holds, once its container is known."""
+        """Take a listener, which is stored, once its container is known."""
         listener = self._made(number, fd, state)
         unread = {} if listener.container.may_be_read else {_UNREAD: True}
         write_state(self.directory, f"{LISTENER}{number}", state | unread)
-        self.let_go(f"{ARRIVING}{number}")
+        self.store.remove(f"{ARRIVING}{number}")
         self._add(listener)
         return listener
 
@@ -202,19 +192,6 @@ class Listeners:
             if not self.by_fd:
                 self.inspector.stop()
 
-    def _store(self, name: str, fd: int) -> None:
-        message = f"FDSTORE=1\nFDNAME={name}".encode()
-        if self.address and not systemd_protocol.send(self.address, message, [fd], _KEEPER_SECONDS):
-            say(f"the keeper did not take {name}: if this process is killed, its calls fail.")
-
-    def let_go(self, name: str) -> None:
-        """Have the keeper close what it holds by a name; if it is busy, at the next call."""
-        self._ended.append(name)
-        while self._ended and systemd_protocol.send(
-            self.address, f"FDSTOREREMOVE=1\nFDNAME={self._ended[0]}".encode()
-        ):
-            del self._ended[0]
-
     def gone(self, listener: Listener) -> bool:
         """Forget a listener whose processes have all ended; return whether its container has."""
         name = f"{LISTENER}{listener.number}"
@@ -225,7 +202,7 @@ class Listeners:
         if not self.by_fd:
             self.inspector.stop()
         os.close(listener.fd)
-        self.let_go(name)
+        self.store.remove(name)
         config_file.remove(f"{self.directory}/{name}.json")
         return is_last
 
@@ -235,8 +212,6 @@ class Listeners:
         What was read about the caller is valid if the call still waits afterwards. A call that the
         caller's own filter refuses does not continue.
         """
-        if self.inflight is None:
-            return
         call = self.inflight.receive(listener.fd, listener.number)
         if call is None:
             return

@@ -18,13 +18,12 @@ import struct
 import time
 from errno import EINPROGRESS, ENOENT
 
-from runc_wrap.agent.stall_detection import BUSY_AT
-
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; seccomp_data: nr, arch, ip, args
 _RESPONSE = struct.Struct("=QqiI")  # id, val, error, flags
 _ID = struct.Struct("=Q")
-Counts = tuple[int, int, int]
+Counts = tuple[int, int]
 _COUNTED = struct.Struct("=QQ")
+BUSY_SECONDS = 5.0  # in one turn: then it hangs
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
 
@@ -67,16 +66,16 @@ class Inflight:
       136  calls answered, and not written to the store yet   8 bytes   | these
       144  the id of the call that was counted last   8 bytes           | twice:
       176  as 136 and 144; the byte at 192, stored last, says which of the two is valid
-      152  calls let continue, unrecorded, while no agent ran   8 bytes
+      152  unused; what an older agent counted there   8 bytes
       160  audit records read, and not written to the store yet   8 bytes
-      168  since when the worker does its present work (agent.stall_detection)   8 bytes
+      168  since when the process does its present work: the monotonic clock in ns, 0: it waits
 
     It is larger than 1024 bytes, so that Python's ioctl hands it to the kernel itself; smaller
     buffers it copies.
     """
 
     SIZE = 4096
-    _WHOSE, _UNRECORDED, _AUDIT = 128, 152, 160
+    _WHOSE, _AUDIT, _BUSY = 128, 160, 168
     _COUNTS, _WHICH = (136, 176), 192
     _EMPTY = bytes(_NOTIFICATION.size)
 
@@ -88,16 +87,22 @@ class Inflight:
 
     def begin(self) -> None:
         """Note that work begins now."""
-        _ID.pack_into(self.memory, BUSY_AT, time.monotonic_ns())
+        _ID.pack_into(self.memory, self._BUSY, time.monotonic_ns())
 
     def rest(self) -> None:
         """Note that the work is done."""
-        _ID.pack_into(self.memory, BUSY_AT, 0)
+        _ID.pack_into(self.memory, self._BUSY, 0)
 
     @classmethod
     def new(cls) -> Inflight:
-        """Return new memory; the keeper has to hold its `fd`, so that it outlives this process."""
+        """Return new memory; its `fd` has to be stored, so that it outlives this process."""
         return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
+
+    @property
+    def was_stuck(self) -> bool:
+        """Whether the process that used this memory hung in its work when it ended."""
+        since = self._number(self._BUSY)
+        return 0 < since < time.monotonic_ns() - BUSY_SECONDS * 1e9
 
     @property
     def left(self) -> tuple[int, Call] | None:
@@ -129,15 +134,6 @@ class Inflight:
         self.memory[self._WHICH] = other
 
     @property
-    def unrecorded(self) -> int:
-        """How many calls continued while no agent ran and are not yet on disk as lost."""
-        return self._number(self._UNRECORDED)
-
-    def pass_over(self) -> None:
-        """Count a call that will not be recorded, before it is answered."""
-        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded + 1)
-
-    @property
     def records(self) -> int:
         """How many audit records were read that the store does not yet have on disk."""
         return self._number(self._AUDIT)
@@ -147,14 +143,13 @@ class Inflight:
         _ID.pack_into(self.memory, self._AUDIT, self.records + records)
 
     def counts(self) -> Counts:
-        """Return the three counts of what is not on disk."""
-        return self.unwritten, self.unrecorded, self.records
+        """Return the two counts of what is not on disk."""
+        return self.unwritten, self.records
 
     def written(self, counted: Counts | None = None) -> None:
         """Note that the store is on disk, with everything or with what `counts` returned."""
-        calls, unrecorded, records = counted or self.counts()
+        calls, records = counted or self.counts()
         self._count(self.unwritten - calls, self._counted()[1])
-        _ID.pack_into(self.memory, self._UNRECORDED, self.unrecorded - unrecorded)
         _ID.pack_into(self.memory, self._AUDIT, self.records - records)
 
     def receive(self, listener: int, number: int) -> Call | None:

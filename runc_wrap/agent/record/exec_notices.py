@@ -30,7 +30,7 @@ Notice = tuple[int, float, list[str]]  # the sender's pid, the time, its words w
 
 
 class Executions:
-    """The keeper's socket, read by each evidence worker in turn."""
+    """The socket, which outlives this process where systemd has it open."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=os.dup(fd))
@@ -42,7 +42,7 @@ class Executions:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Stop reading; the keeper still holds the socket."""
+        """Stop reading."""
         self._socket.close()
 
     def take(self) -> Iterator[Notice]:

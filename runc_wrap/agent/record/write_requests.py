@@ -21,7 +21,7 @@ MOST = 16  # waiting connections; more wait in the socket's queue
 
 
 class Questions:
-    """The keeper's socket, at which each evidence worker answers in turn."""
+    """The socket, which outlives this process: its successor answers there in turn."""
 
     def __init__(self, fd: int) -> None:
         self._listening = _socket.socket(fileno=posix.dup(fd))
@@ -34,7 +34,7 @@ class Questions:
         return self._listening.fileno()
 
     def close(self) -> None:
-        """Stop answering: commands that wait ask the next worker."""
+        """Stop answering: commands that wait ask the next process."""
         self._listening.close()
         for _, connection in self._waiting:
             connection.close()

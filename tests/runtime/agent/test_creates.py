@@ -69,7 +69,7 @@ def test_a_container_is_confined_through_the_agent(
     assert _mostly_agent([_via(pair, one) for one in several])
     with_agent = next(one for one in several if _via(pair, one) == ["agent"])
     assert _left(with_agent) == []
-    agents.end(agent)
+    agents.stop(agent)
     without = make_bundle(pair.kind)
     assert process_status.seccomp(without.create(pair.wrapped)) == 2
     assert _via(pair, without) == ["cold"]
@@ -88,7 +88,7 @@ def test_an_applied_policy_counts_for_the_next_container(
     finally:
         pair.installed.configure(f'runtime = ["{pair.kind}"]\n')
     assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
-    assert agent.daemon.process.poll() is None
+    assert agent.never_ended
 
 
 def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
@@ -99,7 +99,7 @@ def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
     assert done.returncode == 1
     assert "localhost/none.json" in done.stdout
     assert _via(pair, bundle) == []
-    assert agent.daemon.process.poll() is None
+    assert agent.never_ended
 
 
 def test_a_hundred_creates_at_once_are_all_confined(
@@ -120,14 +120,13 @@ def test_a_stopped_agent_costs_no_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)
-    worker = agent.decisions
+    worker = agent.decide
     os.kill(worker, signal.SIGSTOP)
     try:
         assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
         assert _via(pair, bundle) == ["cold"]
     finally:
-        with contextlib.suppress(ProcessLookupError):  # the keeper has replaced it
-            os.kill(worker, signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
     agent.wait_answering()
     wait_until(lambda: _left(bundle) == [], "what was made too late to be removed")
     assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
@@ -141,8 +140,8 @@ def _blocks(bundle: Bundle) -> list[str]:
 
 
 def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
-    """Return the worker's system calls for a create, as strace selects them: NAME:when=COUNT."""
-    with traced(agent.decisions, log):
+    """Return the service's system calls for a create, as strace selects them: NAME:when=COUNT."""
+    with traced(agent.decide, log):
         assert agents.ask(agent.prefix, bundle.kind, *bundle.argv("", "create")[1:])[1] == b"rename"
         time.sleep(0.2)
     names = [line.partition("(")[0] for line in log.read_text().splitlines()]
@@ -153,7 +152,7 @@ def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
 def test_an_agent_killed_at_any_step_loses_no_container(
     own_installation: install.Installed, tmp_path: Path
 ) -> None:
-    """The worker dies at each of its system calls in turn."""
+    """The service dies at each of its system calls in turn."""
     requires("strace", root=True)
     install.use_runtime(own_installation, "/bin/true")
     with agents.running(own_installation) as agent:
@@ -166,7 +165,7 @@ def test_an_agent_killed_at_any_step_loses_no_container(
         name, _, when = step.partition(":")
         with agents.running(own_installation) as agent:
             kill = f"--inject={name}:signal=KILL:{when}"
-            with traced(agent.decisions, tmp_path / "log", kill):
+            with traced(agent.decide, tmp_path / "log", kill):
                 done = attempt(bundle.argv(own_installation.wrapper, "create"))
         assert done.returncode == 0, f"{step}: {done.stderr}"
         assert _blocks(bundle) == ["SCMP_ACT_ERRNO"], step
@@ -201,28 +200,33 @@ def test_a_users_own_containers_take_the_cold_path() -> None:
             assert _mostly_agent([[line["via"] for line in each] for each in lines])
 
 
-def test_killing_any_part_of_the_agent_at_any_moment_loses_no_container(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+def test_killing_either_service_at_any_moment_loses_no_container(
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
 ) -> None:
-    """Real containers, while the agent's processes die; seeded, so that it is repeatable."""
+    """Real containers, while the services die; seeded, so that it is repeatable."""
+    node.configure(f'runtime = ["{pair.kind}"]\n')
     chance = random.Random(4)  # noqa: S311 - no secret
     over = threading.Event()
 
     def kill() -> None:
         while not over.wait(chance.random() * 0.2):
-            for pid in (agent.keeper, agent.evidence, agent.decisions):
+            for pid in running.both:
                 if pid and chance.random() < 0.5:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        made = [make_bundle(pair.kind) for _ in range(20)]
-        filters = [process_status.seccomp(bundle.create(pair.wrapped)) for bundle in made]
-    finally:
-        over.set()
-        killer.join()
+    with agents.supervised(node) as running:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            made = [make_bundle(pair.kind) for _ in range(20)]
+            filters = [process_status.seccomp(bundle.create(node.wrapper)) for bundle in made]
+        finally:
+            over.set()
+            killer.join()
+        running.wait_both()
     assert filters == [2] * len(made)
     assert [len(_blocks(bundle)) for bundle in made] == [1] * len(made)
-    assert all(_via(pair, bundle) for bundle in made)
+    assert all(_lines(node, bundle.name) for bundle in made)

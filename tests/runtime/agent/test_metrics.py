@@ -127,12 +127,12 @@ def programs(agent: Agent) -> list[int]:
 def test_the_unix_socket_answers_root_whatever_another_user_does_on_loopback(
     scraped: Agent, port: int, how: str
 ) -> None:
-    before = scraped.three
+    before = scraped.both
     with attacking(port, how):
         for _ in range(5):
             assert scrape(unix(scraped)) == b"HTTP/1.1 200 OK"
             time.sleep(0.3)
-    assert scraped.three == before
+    assert scraped.both == before
     assert scrape(unix(scraped)) == b"HTTP/1.1 200 OK"
 
 

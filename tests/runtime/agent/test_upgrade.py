@@ -1,53 +1,74 @@
-"""An agent switches to another release if that works."""
+"""The services go on as another release that is installed."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import wait_until
+from harness.host.processes import CommandError, wait_until
 from harness.node import agent as agents
-from harness.node import install
+from harness.node import install, releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.node.agent import Agent
+NEW = f"/{releases.NAME}/"
 
 
-def test_sighup_switches_to_the_installed_release(agent: Agent, node: install.Installed) -> None:
-    _upgrade(node)
-    before = agent.three
-    os.kill(before[0], signal.SIGHUP)
-    agent.wait_three(before[1:])
-    assert agent.keeper == before[0]
-    assert all("/new/" in _words(pid) for pid in agent.three)
+def _words(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") if pid else ""
+
+
+def _are_new(agent: agents.Agent) -> bool:
+    return all(NEW in _words(pid) for pid in agent.both)
 
 
 def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_release(
-    agent: Agent, node: install.Installed, tmp_path: Path
+    node: install.Installed, tmp_path: Path
 ) -> None:
-    directory = tmp_path / "b"
-    directory.mkdir()
-    (directory / "config.json").write_text('{"linux":{}}')
-    words = ["create", "--bundle", str(directory), "ID"]
-    assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
-    before = agent.three
-    _upgrade(node)
-    assert agents.ask(node.prefix, "runc", *words)[1:] in ([b"cold"], [])
-    agent.wait_three(before[1:])
-    assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
-    assert all("/new/" in _words(pid) for pid in agent.three)
+    releases.lay_out_second(node)
+    (tmp_path / "config.json").write_text('{"linux":{}}')
+    words = ["create", "--bundle", str(tmp_path), "ID"]
+    with agents.running(node) as agent:
+        assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
+        before = agent.decide
+        releases.switch(node.prefix)
+        assert agents.ask(node.prefix, "runc", *words)[1:] == [b"cold"]
+        wait_until(lambda: NEW in _words(agent.decide), "the new release")
+        assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
+        assert agent.decide == before
+
+
+def test_both_follow_an_upgrade_without_a_supervisor(node: install.Installed) -> None:
+    releases.lay_out_second(node)
+    with agents.running(node) as agent:
+        before = agent.both
+        releases.switch(node.prefix)
+        agents.ask(node.prefix, "runc", "create", "ID")
+        wait_until(lambda: _are_new(agent), "the new release", 30)
+        wait_until(lambda: agent.said("ready: pid ") == 4, "both to be ready again", 30)
+        assert agent.both == before
+        assert agents.sockets(node.prefix) == agents.SOCKETS
+
+
+def test_systemd_restarts_both_with_the_new_release(node: install.Installed) -> None:
+    """As install.sh asks it to."""
+    releases.lay_out_second(node)
+    with agents.supervised(node) as agent:
+        before = agent.both
+        releases.switch(node.prefix)
+        agent.control("try-restart")
+        agent.wait_both(before)
+        assert _are_new(agent)
 
 
 def _break_a_module(release: Path) -> None:
     """Like an incomplete copy."""
-    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/observe/handshake.py")
+    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/signals.py")
     module.write_text("raise ImportError('cut short')\n")
 
 
@@ -56,74 +77,36 @@ def _break_its_python(release: Path) -> None:
     (release / "python").write_text("#!/bin/sh\n")
 
 
-def _hang(release: Path) -> None:
-    (release / "python").unlink()
-    _script(release / "python", "exec sleep 60")
-
-
-@pytest.mark.parametrize("broken", [_break_a_module, _break_its_python, _hang])
-@pytest.mark.parametrize("by", ["a signal", "a create"])
-def test_a_broken_release_is_not_switched_to(
-    node: install.Installed, broken: Callable[[Path], None], by: str
+@pytest.mark.parametrize("broken", [_break_a_module, _break_its_python])
+def test_a_broken_release_is_noticed_and_the_former_one_goes_on_once_it_is_back(
+    node: install.Installed, broken: Callable[[Path], None]
 ) -> None:
-    broken(_lay_out(node))
-    with agents.running(node) as agent:
-        before = agent.three
-        _change_to_new(node)
-        if by == "a signal":
-            os.kill(before[0], signal.SIGHUP)
-        else:
-            assert agents.ask(node.prefix, "runc", "create", "ID")[1:] == [b"cold"]
-        wait_until(lambda: "cannot be started" in agent.daemon.log.read_text(), "a complaint")
-        agent.wait_answering()
-        assert agent.three == before
-        assert agent.daemon.log.read_text().count("cannot be started") == 1
-
-
-def test_a_release_that_breaks_after_its_trial_is_not_switched_to(
-    node: install.Installed,
-) -> None:
-    python = _lay_out(node) / "python"
-    real = python.resolve()
-    python.unlink()
-    _script(python, f'chmod 600 "$0"; exec {real} "$@"')
-    with agents.running(node) as agent:
-        before = agent.three
-        _change_to_new(node)
-        os.kill(before[0], signal.SIGHUP)
-        agent.wait_three(before[1:])
-        assert agent.keeper == before[0]
-        assert not any("/new/" in _words(pid) for pid in agent.three)
-        wait_until(lambda: "cannot be started" in agent.daemon.log.read_text(), "the next trial")
+    broken(releases.lay_out_second(node))
+    with agents.supervised(node) as agent:
+        releases.switch(node.prefix)
+        with pytest.raises(CommandError):
+            agent.control("try-restart")
+        assert agents.ask(node.prefix, "runc", "create", "ID", seconds=0.2) == []
+        releases.switch(node.prefix)
+        agent.control("start")
+        agent.wait_both()
+        assert not _are_new(agent)
         assert agents.sockets(node.prefix) == agents.SOCKETS
 
 
-def _script(path: Path, text: str) -> None:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-
-
-def _words(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-
-
-def _upgrade(node: install.Installed) -> None:
-    """Put another release in place: the same code under another name."""
-    _lay_out(node)
-    _change_to_new(node)
-
-
-def _lay_out(node: install.Installed) -> Path:
-    releases = node.prefix / "lib" / "releases"
-    old, shared = node.release, releases.resolve()
-    releases.unlink()
-    releases.mkdir()
-    (releases / old.name).symlink_to(shared / old.name)
-    shutil.copytree(old, releases / "new", symlinks=True)
-    return releases / "new"
-
-
-def _change_to_new(node: install.Installed) -> None:
-    link = node.prefix / "lib" / "current.new"
-    link.symlink_to("releases/new")
-    link.replace(node.prefix / "lib" / "current")
+def test_a_service_that_cannot_become_the_new_release_is_started_again(
+    node: install.Installed,
+) -> None:
+    python = releases.lay_out_second(node) / "python"
+    python.unlink()
+    python.write_text("#!/nonexistent\n")
+    python.chmod(0o755)
+    with agents.supervised(node) as agent:
+        before = agent.both
+        releases.switch(node.prefix)
+        assert agents.ask(node.prefix, "runc", "create", "ID")[1:] == [b"cold"]
+        wait_until(lambda: agent.said("the supervisor starts it again") > 0, "its end")
+        releases.switch(node.prefix)
+        agent.wait_both(before[:1])
+        os.kill(agent.observe, signal.SIGKILL)
+        agent.wait_both(before)

@@ -83,14 +83,14 @@ def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _stopped(agent: Agent) -> Iterator[None]:
-    """The whole agent is stopped: the keeper cannot replace a worker."""
-    three = agent.three
-    for pid in three:
+    """Both services are stopped, and nobody replaces them."""
+    both = agent.both
+    for pid in both:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in three:
+        for pid in both:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
@@ -98,13 +98,13 @@ def _stopped(agent: Agent) -> Iterator[None]:
 def _starved(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """It gets a millisecond of a CPU in each second, less than its turns take."""
     quota = {"cpu.cfs_period_us": "1000000", "cpu.cfs_quota_us": "1000"}
-    return cgroups.limited(agent.decisions, "cpu", quota)
+    return cgroups.limited(agent.decide, "cpu", quota)
 
 
 def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """The next page that it touches never arrives, as from a hanging swap device."""
     limits = {"memory.limit_in_bytes": "0", "memory.oom_control": "1"}
-    return cgroups.limited(agent.decisions, "memory", limits)
+    return cgroups.limited(agent.decide, "memory", limits)
 
 
 def test_a_stopped_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
@@ -181,15 +181,15 @@ def _accept(listener: socket.socket, taken: list[socket.socket]) -> None:
 
 @pytest.mark.parametrize("name", ["openat", "write", "recvfrom"])
 def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, name: str) -> None:
-    """The worker stops at each call in turn, the cold path decides, the worker continues."""
+    """The service stops at each call in turn, the cold path decides, the worker continues."""
     seen = set()
     with agents.running(idle) as agent:
         for when in range(1, 20):
             bundle = bundles.make(tmp_path / f"{name}{when}", "runc")
             stop = f"--inject={name}:signal=STOP:when={when}"
-            with traced(agent.decisions, tmp_path / "log", stop):
+            with traced(agent.decide, tmp_path / "log", stop):
                 done = attempt(bundle.argv(idle.wrapper, "create"))
-                os.kill(agent.decisions, signal.SIGCONT)
+                os.kill(agent.decide, signal.SIGCONT)
                 agent.wait_answering()
             assert done.returncode == 0, done.stderr
             assert _confined(bundle)

@@ -56,12 +56,12 @@ def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_log
         quiet.create(node.wrapper)
         written = node.prefix / "var" / "evidence" / "state.json"
         wait_until(written.exists, "it to write that it watches")
-        wait_until(lambda: _is_left_alone(agent.evidence), "it to be left alone", 60)
+        wait_until(lambda: _is_left_alone(agent.observe), "it to be left alone", 60)
         node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
         logged.create(node.wrapper)
-        wait_until(lambda: _woken(agent.evidence)[0] >= PROCESSES, "it to wake for each", 60)
+        wait_until(lambda: _woken(agent.observe)[0] >= PROCESSES, "it to wake for each", 60)
         logged.delete(pair.bare)
-        wait_until(lambda: _is_left_alone(agent.evidence), "it to be left alone again", 60)
+        wait_until(lambda: _is_left_alone(agent.observe), "it to be left alone again", 60)
 
 
 def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create(

@@ -114,11 +114,11 @@ def test_a_report_does_not_wait_for_a_stopped_agent_and_says_how_recent_it_is(
 ) -> None:
     bundle = asking.run(GETPID)
     assert asking.report(bundle)[1] == ""
-    os.kill(ready.evidence, signal.SIGSTOP)
+    os.kill(ready.observe, signal.SIGSTOP)
     begin = time.monotonic()
     _, said = asking.report(bundle)
     took = time.monotonic() - begin
-    os.kill(ready.evidence, signal.SIGCONT)
+    os.kill(ready.observe, signal.SIGCONT)
     assert re.search(r"as of 20\S+Z: the agent did not answer within 2 seconds", said)
     assert took < PATIENCE
 
@@ -134,14 +134,16 @@ def test_a_report_says_that_no_agent_runs(asking: Asking) -> None:
 # What the kernel's ring has lost while no worker watched is said as well, as is what one took along
 _MAY_BE_SAID = re.compile(
     r"note: (as of 20\S+Z: .+|\d+ records were lost \((not printed by the kernel \(rate limit of "
-    r"printk\)|the agent's evidence worker was killed before it had written them|; )+\): .+)"
+    r"printk\)|the service observe was killed before it had written them|; )+\): .+)"
 )
 
 
-def test_a_report_waits_for_a_workers_replacement_or_says_so(asking: Asking, ready: Agent) -> None:
+def test_a_report_waits_until_a_killed_service_is_back_or_says_so(asking: Asking) -> None:
     bundle = asking.run(GETPID)
-    for _ in range(3):
-        os.kill(ready.evidence, signal.SIGKILL)
-        _, said = asking.report(bundle)
-        assert all(_MAY_BE_SAID.fullmatch(line) for line in said.splitlines()), said
-        ready.wait_three([])
+    with agents.supervised(asking.node) as agent:
+        for _ in range(3):
+            killed = agent.observe
+            os.kill(killed, signal.SIGKILL)
+            _, said = asking.report(bundle)
+            assert all(_MAY_BE_SAID.fullmatch(line) for line in said.splitlines()), said
+            agent.wait_both([killed])

@@ -89,13 +89,13 @@ def test_a_runtime_with_unreadable_memory_delays_no_observed_container(  # noqa:
     observed = _calling(make_bundle("runc"), built("short"), str(CALLS), str(KEYCTL))
     with agents.running(node) as agent:
         agent.wait_ready()
-        before = agent.evidence  # looked for now: who reads all command lines waits, too
+        before = agent.observe  # looked for now: who reads all command lines waits, too
         with attacker.holding_its_lock(forger, runc.bare, place, 12):
             time.sleep(4 * wakeup_limit.SECONDS)
             assert observed.call(node.wrapper, "run").returncode == 0
             wait_until(lambda: _counts(node, observed) == {KEYCTL: CALLS}, "all calls in the store")
             assert agents.is_there(before)
-        assert agent.evidence == before
+        assert agent.observe == before
 
 
 def test_a_runtime_that_claims_to_join_a_container_adds_no_evidence(

@@ -129,7 +129,7 @@ def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(
         before = containers.run("short", 1, GETPID)
         assert containers.reported(before)["verdict"] == "safe"
         time.sleep(2.5)  # a hole begins a second early, and ends are known within a second
-        with _stopped(agent.evidence):
+        with _stopped(agent.observe):
             flood = containers.run("repeat", RECORDS, 1)
             harmless = containers.run("short", 1, GETPID)
             denied = containers.run("short", 3, UNSHARE)
@@ -151,7 +151,7 @@ def test_while_process_events_were_lost_nothing_is_safe(
 ) -> None:
     with agents.running(node) as agent:
         agent.wait_ready()
-        with _stopped(agent.evidence):
+        with _stopped(agent.observe):
             containers.run("short", PROCESSES, GETPID)
             within = containers.run("short", 1, GETPID)
         found = containers.reported(within)

@@ -69,7 +69,7 @@ def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(
         assert "receives none of the audit records" in node.control("status", ok=False).stderr
         gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 0.0'
         assert gauge in node.control("metrics").stdout
-        assert "receives none of the audit records" in agent.daemon.log.read_text()
+        assert "receives none of the audit records" in agent.log.read_text()
         assert "receives none of the audit records" in node.control("report", ok=False).stderr
     assert AUDIT not in evidence_files.load(node.prefix / "var" / "evidence").watched
     found = _found(node, bundle)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.containers import logged_calls
-from harness.host.processes import CommandError, Run, attempt, short_directory, wait_until
+from harness.host.processes import CommandError, Run, short_directory, wait_until
 from harness.node import agent as agents
-from harness.node import install
+from harness.node import install, releases
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, modes
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
+    from harness.node.agent import Agent, Supervised
     from runc_wrap.evidence.store.evidence_set import Evidence
     from tests.runtime.conftest import Pair
 
@@ -52,7 +51,6 @@ def node(pair: Pair) -> Iterator[install.Installed]:
 @pytest.fixture
 def agent(node: install.Installed) -> Iterator[Agent]:
     with agents.running(node) as started:
-        wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the evidence worker")
         yield started
 
 
@@ -140,8 +138,7 @@ def test_observe_records_what_enforce_denies_and_denies_nothing(
     denied = {logged_calls.number(each) for each in CALLS if enforced[each] != free[each]}
     bundle = make_bundle(pair.kind)
     assert logged_calls.make(bundle, node.wrapper, built("calls"), *CALLS) == free
-    os.kill(agent.keeper, signal.SIGTERM)  # brings all to disk
-    assert agent.daemon.process.wait(10) == 0
+    agents.stop(agent)  # brings all to disk
     found = seen(node, bundle)
     assert logged_calls.number(MOUNT) in denied
     assert denied <= set(found)
@@ -228,134 +225,102 @@ def test_processes_execd_into_an_observed_container_are_also_observed(
     wait_until(lambda: len(list(listeners.iterdir())) == 1, "the end of exec's listener", 60)
 
 
-def _kill_evidence(agent: Agent) -> None:
-    if pid := agent.evidence:
+OBSERVE = "runc-wrap-observe"
+
+
+def _kill(agent: Supervised) -> None:
+    if pid := agent.observe:
         os.kill(pid, signal.SIGKILL)
 
 
-def _to_keeper(agent: Agent, number: signal.Signals) -> None:
-    """Send it a signal while it has its workers: only it holds its descriptors."""
-    wait_until(lambda: 0 not in agent.three, "three processes", 60)
-    if pid := agent.keeper:
-        os.kill(pid, number)
+def _restart(agent: Supervised) -> None:
+    agent.control("restart", OBSERVE)
 
 
-def _kill_keeper(agent: Agent) -> None:
-    _to_keeper(agent, signal.SIGKILL)
+def _stop_and_start(agent: Supervised) -> None:
+    agent.control("stop", OBSERVE)
+    time.sleep(0.2)
+    agent.control("start", OBSERVE)
 
 
-def _upgrade(agent: Agent) -> None:
-    _to_keeper(agent, signal.SIGHUP)
+def _upgrade(agent: Supervised) -> None:
+    """As install.sh does it: another release, then a restart."""
+    releases.switch(agent.prefix)
+    agent.control("try-restart", OBSERVE)
 
 
 @pytest.mark.parametrize(
     ("strike", "times", "exact"),
-    [(_kill_evidence, 5, False), (_kill_keeper, 3, True), (_upgrade, 4, True)],
+    [(_kill, 5, False), (_restart, 3, True), (_stop_and_start, 3, True), (_upgrade, 3, True)],
 )
-def test_killing_or_replacing_the_agent_under_load_fails_no_call_and_all_are_counted(  # noqa: PLR0917 - fixtures
+def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_counted(  # noqa: PLR0917 - fixtures
     pair: Pair,
     node: install.Installed,
-    agent: Agent,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
-    strike: Callable[[Agent], None],
+    strike: Callable[[Supervised], None],
     times: int,
+    *,
     exact: bool,
 ) -> None:
     calls, processes = 8_000, 3  # in all more than there may be at once: it takes seconds
     bundle = make_bundle(pair.kind)
-    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
-    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
     drawn = random.Random(times)  # noqa: S311 - no secret
-    for _ in range(times):
-        time.sleep(drawn.uniform(0.05, 0.4))
-        with contextlib.suppress(ProcessLookupError):
-            strike(agent)
-    assert running.wait(60) == 0
-    told = (bundle.path / "output").read_text().splitlines()
-    assert told == [f"{calls} of {calls} failed with 95"] * processes
-    made = calls * processes
-    with contextlib.suppress(CommandError):
-        wait_until(lambda: sum(counted(node)) >= made, "all calls on disk", 20)
+    releases.lay_out_second(node)
+    with agents.supervised(node) as agent:
+        running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
+        wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+        for _ in range(times):
+            time.sleep(drawn.uniform(0.05, 0.4))
+            with contextlib.suppress(ProcessLookupError):
+                strike(agent)
+        assert running.wait(60) == 0
+        told = (bundle.path / "output").read_text().splitlines()
+        assert told == [f"{calls} of {calls} failed with 95"] * processes
+        made = calls * processes
+        with contextlib.suppress(CommandError):
+            wait_until(lambda: sum(counted(node)) >= made, "all calls on disk", 20)
     recorded, lost = counted(node)
     assert recorded + lost == made
     assert lost == 0 or not exact
 
 
-def test_a_stopping_agent_lets_calls_continue_until_the_last_container_ends(
+def test_without_a_descriptor_store_a_create_gets_audit_and_the_log_says_why(
     pair: Pair,
     node: install.Installed,
-    agent: Agent,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    calls = 25_000
-    bundle = make_bundle(pair.kind)
-    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
-    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
-    os.kill(agent.keeper, signal.SIGTERM)
-    wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
-    assert running.poll() is None
-    assert running.wait(60) == 0
-    assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
-    assert agent.daemon.process.wait(10) == 0
-    assert "still send calls" in agent.daemon.log.read_text()
+    """The flag is the control."""
+
+    def modes_with(*flags: str) -> list[str]:
+        with agents.running(node, flags=flags, without_store=()) as agent:
+            logged_calls.make(make_bundle(pair.kind), node.wrapper, built("calls"), MOUNT)
+            assert agent.said("a create in observe gets audit instead") == (not flags)
+        return [line["mode"] for line in ledger(node)]
+
+    assert modes_with() == ["audit"]
+    assert "No agent listens" in ledger(node)[-1]["reason"]
+    assert modes_with("--without-descriptor-store") == ["audit", "observe"]
 
 
-def test_a_restarted_agent_takes_over_from_a_draining_one_and_an_exec_in_between_succeeds(
+def test_without_a_descriptor_store_an_upgrade_fails_no_call_either(
     pair: Pair,
     node: install.Installed,
-    agent: Agent,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
+    """The service becomes the new release's by itself, with all descriptors."""
     calls = 25_000
     bundle = make_bundle(pair.kind)
-    running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
-    wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
-    os.kill(agent.keeper, signal.SIGTERM)
-    wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
-    words = [*bundle.argv(node.wrapper, "exec")[:-1], bundle.name, "/repeat", "5", "1"]
-    joined = attempt(words)
-    assert joined.stdout == "5 of 5 failed with 95\n", joined.stderr
-    other = make_bundle(pair.kind)
-    assert in_background(other, node.wrapper, built("repeat"), "3", "1").wait(30) == 0
-    assert (ledger(node)[-1]["mode"], "No agent" in ledger(node)[-1]["reason"]) == ("audit", True)
-    with agents.running(node) as second:
-        wait_until(lambda: not agents.processes(node.prefix, "lingering"), "the end of lingering")
-        assert agent.daemon.process.wait(10) == 0
+    releases.lay_out_second(node)
+    with agents.running(node) as agent:
+        running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
+        wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+        before = agent.observe
+        releases.switch(node.prefix)
         assert running.wait(60) == 0
         assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
-        wait_until(lambda: sum(counted(node)) >= calls + 5, "all calls on disk", 20)
-        recorded, lost = counted(node)
-        assert second.evidence
-        assert (recorded > 0, lost > 5) == (True, True)
-        # While no agent runs, runc's own calls are not distinguished: they count as lost too.
-        own = _runtimes_own(pair, node, make_bundle, built("repeat"))
-        assert recorded + lost == calls + 5 + own
-
-
-def _runtimes_own(
-    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle], program: Path
-) -> int:
-    """Return how many calls the runtime itself makes in an exec, which an agent distinguishes.
-
-    None in runc 1.1 and crun, eight in runc 1.3: one open_tree, two fsopen, four fsconfig, one
-    fsmount (it mounts a /proc of its own twice, with and without options).
-    """
-    bundle = make_bundle(pair.kind)
-    shutil.copy(program, bundle.path / "rootfs")
-    bundle.create(node.wrapper)
-    joined = bundle.call(node.wrapper, "exec", after=("/repeat", "5", "1"))
-    assert joined.stdout == "5 of 5 failed with 95\n"
-    bundle.delete(pair.bare)
-    key = (str(bundle.path / "state"), bundle.name)
-
-    def is_over() -> bool:
-        one = evidence(node).containers.get(key)
-        return one is not None and one.ended is not None
-
-    wait_until(is_over, "the container's end on disk", 60)
-    seen = evidence(node).containers[key]
-    assert sum(tally.count for tally in seen.calls.values()) == 5
-    return sum(tally.count for tally in seen.runtimes.calls.values())
+        wait_until(lambda: sum(counted(node)) >= calls, "all calls on disk", 20)
+        assert (agent.observe, agent.said("it takes over")) == (before, 1)
+    assert counted(node) == (calls, 0)

@@ -75,7 +75,7 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
     with agents.running(node) as agent, ThreadPoolExecutor(1) as background:
         flooding.create(node.wrapper)
         running = background.submit(victim.call, node.wrapper, "run")
-        before, begun = _cpu([agent.evidence]), time.monotonic()
+        before, begun = _cpu([agent.observe]), time.monotonic()
         joined = [Daemon(words, tmp_path / str(each)) for each in range(LISTENERS)]
         try:
             for one in joined:
@@ -85,9 +85,7 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
             for one in joined:
                 one.stop()
         told = [one.log.read_text() for one in joined]
-        share = (
-            _cpu([agent.evidence, *agents.processes(node.prefix, "inspector")]) - before
-        ) / took
+        share = (_cpu([agent.observe, *agents.processes(node.prefix, "inspector")]) - before) / took
         assert told == [f"{EACH} of {EACH} failed with 95\n"] * LISTENERS
         assert took > 0.9 * SECONDS
         assert share < SHARE
@@ -105,7 +103,7 @@ def test_evidence_runs_at_no_raised_priority_whatever_the_agent_was_started_with
     with agents.running(node, ["nice", "-n", "-5"]) as agent:
         bundle.create(node.wrapper)  # there is a listener now, so somebody who reads
         wait_until(lambda: bool(agents.processes(node.prefix, "inspector")), "the reader")
-        for pid in (agent.evidence, *agents.processes(node.prefix, "inspector")):
+        for pid in (agent.observe, *agents.processes(node.prefix, "inspector")):
             assert os.getpriority(os.PRIO_PROCESS, pid) >= 0
-        assert os.getpriority(os.PRIO_PROCESS, agent.keeper) < 0  # the control
+        assert os.getpriority(os.PRIO_PROCESS, agent.decide) < 0  # the control
         bundle.delete(pair.bare)

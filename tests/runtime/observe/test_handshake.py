@@ -61,8 +61,8 @@ def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
 
 
 def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
-    """Return which of the worker's system calls take a listener, as strace selects them."""
-    with strace.traced(agent.evidence, log, f"-etrace={','.join(TAKING.split())}"):
+    """Return which of the service's system calls take a listener, as strace selects them."""
+    with strace.traced(agent.observe, log, f"-etrace={','.join(TAKING.split())}"):
         run()
         time.sleep(0.3)
     made = Counter(line.partition("(")[0] for line in log.read_text().splitlines())
@@ -73,7 +73,12 @@ def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
     ]
 
 
-def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_loses_none(
+def _at_once(unit: str) -> str:
+    """Start the service again at once, as often as it is killed."""
+    return unit.replace("RestartSec=500ms", "RestartSec=0").replace("Burst=60", "Burst=9999")
+
+
+def test_a_service_killed_at_any_step_of_taking_a_listener_fails_no_call_and_loses_none(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
@@ -88,23 +93,22 @@ def test_a_worker_killed_at_any_step_of_taking_a_listener_fails_no_call_and_lose
         made.append(bundle.name)
         return logged_calls.make(bundle, node.wrapper, built("calls"), KEYCTL)[KEYCTL]
 
-    with agents.running(node) as agent:
-        wait_until(lambda: agent.evidence != 0, "the evidence worker")
+    with agents.supervised(node, _at_once) as agent:
         steps = _steps(agent, tmp_path / "log", run)
         assert len(steps) > 30
         steps = steps[pair.kind == "runc" :: 4]  # the runtimes do the same: each has its own steps
         killed = 0
         for at, step in enumerate(steps):
             name, _, when = step.partition(":")
-            wait_until(lambda: agent.evidence != 0, "the evidence worker")
-            before = agent.evidence
+            wait_until(lambda: agent.observe != 0, "the service")
+            before = agent.observe
             kill = f"--inject={name}:signal=KILL:{when}"
             with strace.traced(before, tmp_path / "log", kill):
                 assert run() == AS_USUAL, step
-            killed += agent.evidence != before
+            killed += agent.observe != before
             if at % WRITTEN == 0:
                 wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 60)
-        wait_until(lambda: 0 not in agent.three, "three processes", 60)
+        agent.wait_both()
         for _ in range(3):
             assert run() == AS_USUAL
         wait_until(lambda: _all_told(node, made), "all calls on disk", 60)

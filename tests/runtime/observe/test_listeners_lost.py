@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,11 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
     from harness.node.install import Installed
     from tests.runtime.conftest import Pair
-
-ROLES = ("keeper", "evidence", "decisions", "lingering")
 
 
 @pytest.fixture
@@ -37,13 +35,9 @@ def node(pair: Pair) -> Iterator[Installed]:
 
 
 def lose(node: Installed) -> None:
-    """Kill the whole agent at once, like the end of its pod."""
-    pids = [pid for role in ROLES for pid in agents.processes(node.prefix, role)]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-    wait_until(lambda: not any(agents.processes(node.prefix, role) for role in ROLES), "its end")
+    """Kill the service, which nobody starts again, like the end of its pod."""
+    agents.end_all(node.prefix)
+    wait_until(lambda: not any(agents.processes(node.prefix, role) for role in agents.ROLES), "it")
 
 
 def found(node: Installed) -> dict[str, list[Any]]:
@@ -121,39 +115,27 @@ def node_kind(node: Installed) -> str:
     return next(kind for kind in ("runc", "crun") if (node.prefix / "lib/runtime" / kind).exists())
 
 
-def test_no_listener_is_reported_lost_while_an_agent_is_replaced(
+def test_no_listener_is_reported_lost_while_the_service_is_replaced(
     node: Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(node_kind(node))
-    with agents.running(node) as agent:
+    with agents.supervised(node) as agent:
         bundle.create(node.wrapper)
         brought(node, bundle)
-        for kill in (_evidence, _keeper, _upgrade):
-            kill(agent)
-            assert found(node) == NOTHING, kill.__name__
-            agent.wait_three([])
-        os.kill(agent.keeper, signal.SIGTERM)  # what lingers holds them
-        wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
+        os.kill(agent.observe, signal.SIGKILL)
         assert found(node) == NOTHING
-
-
-def _evidence(agent: Agent) -> None:
-    os.kill(agent.evidence, signal.SIGKILL)
-
-
-def _keeper(agent: Agent) -> None:
-    os.kill(agent.keeper, signal.SIGKILL)
-
-
-def _upgrade(agent: Agent) -> None:
-    os.kill(agent.keeper, signal.SIGHUP)
+        agent.wait_both()
+        agent.control("restart", "runc-wrap-observe")
+        assert found(node) == NOTHING
 
 
 def test_the_paths_are_the_agents(node: Installed) -> None:
     from runc_wrap.agent import sockets  # noqa: PLC0415
+    from runc_wrap.agent.descriptor_store import Store  # noqa: PLC0415
     from runc_wrap.agent.observe.listeners import Listeners  # noqa: PLC0415
+    from runc_wrap.agent.systemd_protocol import Supervisor  # noqa: PLC0415
 
     places = Places(node.prefix)
-    own = Listeners(str(node.prefix), "", lambda *_: None)
+    own = Listeners(str(node.prefix), Store(Supervisor({}), {}, []), lambda *_: None)
     assert own.directory == str(places.listeners)
-    assert str(places.agent / "lock") == f"{node.prefix}/var/agent/{sockets.LOCK}"
+    assert lost_listeners.lock(places) == Path(sockets.lock_path(str(node.prefix), "observe"))

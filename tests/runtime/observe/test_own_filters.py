@@ -48,7 +48,6 @@ def node(pair: Pair) -> Iterator[install.Installed]:
 @pytest.fixture
 def agent(node: install.Installed) -> Iterator[Agent]:
     with agents.running(node) as started:
-        wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the evidence worker")
         yield started
 
 
@@ -77,7 +76,7 @@ def said(
         return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
     yield run
-    assert agent.daemon.process.poll() is None
+    assert agent.never_ended
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
@@ -107,7 +106,7 @@ def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  #
 ) -> None:
     bundle = prepared(make_bundle(pair.kind), built("own_filter"), "seccomp", action, KEYCTL)
     assert bundle.call(node.wrapper, "run").returncode == 0
-    assert agent.daemon.process.poll() is None
+    assert agent.never_ended
     told = json.loads(node.control("report", "--json", ok=False).stdout)
     (found,) = [one for one in told if bundle.name in one["ids"]]
     assert found["verdict"] == verdict, found["reason"]
@@ -156,34 +155,31 @@ def test_a_joining_process_has_its_own_listener_with_the_same_guarantee(
             assert f"other {MADE}" in done.stdout
     finally:
         bundle.delete(pair.bare)
-    assert agent.daemon.process.poll() is None
+    assert agent.never_ended
 
 
-def test_the_next_agent_knows_the_filters_of_a_killed_or_stopped_one(
+def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(
     pair: Pair,
     node: install.Installed,
-    agent: Agent,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
     words = ("seccomp", "trace", KEYCTL, "stays", "thread", "writes")
     bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
     output = bundle.path / "rootfs" / "output"
-    try:
-        bundle.create(node.wrapper)
-        wait_until(lambda: b"other" in _read(output), "the first calls")
-        _ask_again(bundle, output, "filtered -1 38")
-        os.kill(agent.evidence, signal.SIGKILL)
-        _ask_again(bundle, output, "filtered -1 38")
-        os.kill(agent.keeper, signal.SIGTERM)
-        wait_until(lambda: bool(agents.processes(node.prefix, "lingering")), "what lingers")
-        _ask_again(bundle, output, "filtered -1 38")
-        with agents.running(node):
-            wait_until(lambda: bool(agents.processes(node.prefix, "evidence")), "the next agent")
+    with agents.supervised(node) as agent:
+        try:
+            bundle.create(node.wrapper)
+            wait_until(lambda: b"other" in _read(output), "the first calls")
+            _ask_again(bundle, output, "filtered -1 38")
+            os.kill(agent.observe, signal.SIGKILL)
+            _ask_again(bundle, output, "filtered -1 38")
+            agent.control("stop", "runc-wrap-observe")
+            agent.control("start", "runc-wrap-observe")
             _ask_again(bundle, output, "filtered -1 38")
             assert b"95" in _read(output)  # of the other thread
-    finally:
-        bundle.delete(pair.bare)
+        finally:
+            bundle.delete(pair.bare)
 
 
 def _ask_again(bundle: Bundle, output: Path, expected: str) -> None:

@@ -49,7 +49,7 @@ def test_calls_are_answered_while_the_store_cannot_be_written(
         evidence = node.prefix / "var" / "evidence"
         with own_disk(evidence, place / "image"), agents.running(node) as agent:
             agent.wait_ready()
-            worker = agent.evidence
+            worker = agent.observe
             with frozen(evidence):
                 first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
                 assert first.call(node.wrapper, "run").returncode == 0
@@ -57,5 +57,5 @@ def test_calls_are_answered_while_the_store_cannot_be_written(
                 second = _with(make_bundle("runc"), built("slowest"), 1)
                 assert second.call(node.wrapper, "run").returncode == 0
                 assert _writes(worker)
-                assert agent.evidence == worker
+                assert agent.observe == worker
             wait_until(lambda: _has(evidence, first, second), "both containers on disk", 30)

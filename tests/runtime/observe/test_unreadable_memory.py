@@ -16,7 +16,6 @@ from harness.host.deaf_file import deaf_file
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent import stall_detection
 from runc_wrap.agent.observe import observed_container
 from runc_wrap.evidence.store import evidence_files
 
@@ -82,7 +81,7 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
     """It is not read again, whichever process joins its container or is restarted."""
     victims = [_with(make_bundle(runc.kind), built("slowest"), "4") for _ in "12"]
     with (
-        agents.running(node) as agent,
+        agents.supervised(node) as agent,
         deaf_file(node.prefix.parent / "deaf") as deaf,
         ThreadPoolExecutor(1) as background,
     ):
@@ -97,8 +96,8 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
         def answered() -> bool:
             return _calls(node, jamming) == {(CLONE3, False): made}
 
-        agent.wait_three([])
-        first, made = agent.evidence, JAMMING
+        agent.wait_both()
+        first, made = agent.observe, JAMMING
         for victim in victims:
             running = background.submit(victim.call, node.wrapper, "run")
             if victim is victims[0]:
@@ -106,14 +105,14 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
                 jamming.create(node.wrapper)
             else:
                 os.kill(first, signal.SIGKILL)  # its successor must know, too
-                agent.wait_three([first])
+                agent.wait_both([first])
             for _ in range(2):
                 join()
                 made += JAMMING
             assert running.result().returncode == 0
             assert _slowest(victim) < BOUND
             wait_until(answered, "all calls in the store")
-        assert agent.daemon.log.read_text().count(SAID) == 1
+        assert agent.log.read_text().count(SAID) == 1
         assert set(_calls(node, victims[1])) == {(KEYCTL, True)}
         jamming.delete(runc.bare)
     wait_until(lambda: not agents.processes(node.prefix, "inspector"), "the end of all readers")
@@ -141,21 +140,17 @@ def test_callers_of_another_container_are_known_while_a_reader_hangs(
         jamming.delete(runc.bare)
 
 
-def test_a_container_created_while_the_evidence_worker_is_stopped_does_not_hang(
+def test_a_container_created_while_the_service_is_stopped_does_not_hang(
     runc: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    """The keeper checks although no listener is held yet."""
+    """systemd's watchdog notices, although no listener is held yet."""
     bundle = _with(make_bundle(runc.kind), built("short"), "20", str(KEYCTL))
-    with agents.running(node) as agent:
-        wait_until(lambda: "ready: pid" in agent.daemon.log.read_text(), "all to be ready")
-        stopped = agent.evidence
+    with agents.supervised(node, agents.impatient) as agent:
+        stopped = agent.observe
         os.kill(stopped, signal.SIGSTOP)
-        longest = (
-            2 * (stall_detection.LOOKS + 1) * (stall_detection.TICK + 0.5) + 60
-        )  # on a busy machine
-        assert bundle.call(node.wrapper, "run", seconds=longest).returncode == 0
-        assert stopped not in agents.processes(node.prefix, "evidence")
+        assert bundle.call(node.wrapper, "run", seconds=60).returncode == 0
+        assert stopped not in agents.processes(node.prefix, "observe")
         wait_until(lambda: _calls(node, bundle) == {(KEYCTL, True): 20}, "all calls in the store")

@@ -1,17 +1,28 @@
-"""The systemd units match what the agent does."""
+"""The systemd units match what the services do."""
 
 from __future__ import annotations
 
+import _socket
+import re
 import subprocess
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from harness.node.requirements import program
 from runc_wrap.agent import sockets
-from runc_wrap.agent.supervisor import keeper
 
-UNITS = Path(__file__).parents[3] / "deploy"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
 PREFIX = "/opt/runc-wrap"
+ROLES = ("decide", "observe")
+SERVICES = [f"runc-wrap-{role}.service" for role in ROLES]
+# what `systemd-analyze security` says, in docs/agent.md, too; 257 on Debian 13
+EXPOSURE = {"decide": 4.1, "observe": 4.2}
 # systemd.exec(5): each of these gives a service a mount namespace of its own
 APART = """PrivateTmp PrivateDevices PrivateMounts ProtectSystem ProtectHome ProtectProc ProcSubset
 ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ReadOnlyPaths
@@ -28,32 +39,88 @@ def _settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_the_units_name_the_sockets_that_the_agent_uses() -> None:
-    unit = _settings("runc-wrap-agent.socket")
-    assert unit["ListenSequentialPacket"] == [sockets.path(PREFIX, "decide")]
-    assert unit["ListenStream"] == [sockets.path(PREFIX, name) for name in ("notify", "metrics")]
-    assert (unit["SocketMode"], unit["DirectoryMode"]) == (["0600"], ["0700"])
+KINDS = {
+    "ListenSequentialPacket": _socket.SOCK_SEQPACKET,
+    "ListenStream": _socket.SOCK_STREAM,
+    "ListenDatagram": _socket.SOCK_DGRAM,
+}
 
 
-def test_the_service_stays_in_the_engines_mount_namespace() -> None:
-    unit = _settings("runc-wrap-agent.service")
+def test_the_units_name_the_sockets_that_the_services_use() -> None:
+    found: dict[str, int] = {}
+    for role in ROLES:
+        unit = _settings(f"runc-wrap-{role}.socket")
+        for key, kind in KINDS.items():
+            found |= dict.fromkeys(unit.get(key, []), kind)
+        assert (unit["SocketMode"], unit["DirectoryMode"]) == (["0600"], ["0700"])
+    assert found == {sockets.path(PREFIX, name): kind for name, kind in sockets.KINDS.items()}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_stays_in_the_engines_mount_namespace(name: str) -> None:
+    unit = _settings(name)
     assert not unit.keys() & set(APART)
     assert unit["Type"] == ["notify"]
-    assert int(unit["FileDescriptorStoreMax"][0]) >= keeper.MOST_STORED
 
 
-def test_the_unit_has_a_watchdog_and_raises_no_priority() -> None:
-    unit = _settings("runc-wrap-agent.service")
-    assert int(unit["WatchdogSec"][0]) <= 60
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_hangs_or_ends_is_started_again(name: str) -> None:
+    unit = _settings(name)
+    assert int(unit["WatchdogSec"][0]) <= 15
     assert unit["WatchdogSignal"] == ["SIGKILL"]  # a stopped process reacts to no other signal
+    assert int(unit["TimeoutStopSec"][0]) <= 3  # four times this for one that a device blocks
     assert unit["Restart"] == ["always"]
-    assert unit["KillMode"] == ["mixed"]  # otherwise it would wait for the remaining processes
-    assert not {"Nice", "CPUSchedulingPolicy", "CPUWeight"} & unit.keys()
+    assert unit["StartLimitIntervalSec"] == ["0"]  # else systemd gives up after five deaths
+
+
+def test_only_decide_has_priority() -> None:
+    """Containers cause the work of observe."""
+    units = {role: _settings(f"runc-wrap-{role}.service") for role in ROLES}
+    assert units["decide"]["Nice"] == ["-10"]
+    assert not {"Nice", "CPUSchedulingPolicy", "CPUWeight"} & units["observe"].keys()
+
+
+def test_listeners_outlive_observe() -> None:
+    unit = _settings("runc-wrap-observe.service")
+    assert int(unit["FileDescriptorStoreMax"][0]) == 1024
+    assert unit["FileDescriptorStorePreserve"] == ["yes"]
+    assert int(unit["LimitNOFILE"][0]) > 4 * 1024
+
+
+def test_decide_may_do_less_than_observe() -> None:
+    sets = {role: _capabilities(f"runc-wrap-{role}.service") for role in ROLES}
+    assert not {one for one in sets["decide"] if "AUDIT" in one or "NET" in one}
+    assert "CAP_SYS_ADMIN" not in sets["decide"] | sets["observe"]
+
+
+def _capabilities(name: str) -> set[str]:
+    return {one for line in _settings(name)["CapabilityBoundingSet"] for one in line.split()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_service_is_not_more_exposed_than_documented(role: str, tmp_path: Path) -> None:
+    """The second figure is the control: without one setting it is higher."""
+    analyze = program("systemd-analyze")
+    name = f"runc-wrap-{role}.service"
+    weaker = tmp_path / name
+    weaker.write_text((UNITS / name).read_text().replace("NoNewPrivileges=yes", ""))
+    found, worse = (
+        _exposure([analyze, "security", "--offline=true", "--no-pager", str(unit)])
+        for unit in (UNITS / name, weaker)
+    )
+    assert found <= EXPOSURE[role] < worse
+
+
+def _exposure(argv: Sequence[str]) -> float:
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found
+    return float(found[1])
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     analyze = program("systemd-analyze")
-    names = ("runc-wrap-agent.service", "runc-wrap-agent.socket")
+    names = sorted(path.name for path in UNITS.iterdir())
     for name in names:
         text = (UNITS / name).read_text().replace(f"{PREFIX}/bin/runc-wrapctl", "/bin/true")
         (tmp_path / name).write_text(text)
@@ -64,7 +131,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
             argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
         ).stderr
 
-    assert "runc-wrap-agent" not in verified()
+    assert "runc-wrap-" not in verified()
     unit = tmp_path / names[0]
     unit.write_text(unit.read_text() + "\n[Service]\nNoSuchSetting=1\n")
     assert "NoSuchSetting" in verified()

@@ -1,4 +1,4 @@
-"""systemd's protocol between the keeper and its workers."""
+"""systemd's protocol for services: descriptors, messages, watchdog."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import os
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.agent import systemd_protocol
-from runc_wrap.agent.supervisor import keeper
-from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_protocol import Named, Supervisor, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Notifying = Callable[[Path | str], Supervisor]
 
 _SHOW = """
 import os
@@ -31,7 +33,34 @@ print(systemd_protocol.received({**os.environb, b"LISTEN_PID": b"1"}))
 @pytest.fixture
 def place() -> Iterator[Path]:
     with short_directory("handing") as found:
-        yield found
+        yield found / "notify"
+
+
+@pytest.fixture
+def systemd(place: Path) -> Iterator[socket.socket]:
+    with _listening(place) as taker:
+        yield taker
+
+
+def _listening(place: Path) -> socket.socket:
+    taker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    taker.bind(str(place))
+    taker.setblocking(False)
+    return taker
+
+
+@pytest.fixture
+def notifying() -> Iterator[Notifying]:
+    """Make the services' end; its connections are closed afterwards."""
+    made = []
+
+    def make(address: Path | str) -> Supervisor:
+        made.append(Supervisor({b"NOTIFY_SOCKET": os.fsencode(address)}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
@@ -63,71 +92,96 @@ def test_descriptors_for_another_process_are_ignored(environment: dict[bytes, by
     assert systemd_protocol.received(environment) == []
 
 
-def test_a_message_arrives_with_its_sender_and_its_descriptors(place: Path) -> None:
-    taker = systemd_protocol.listen(str(place / "s"))
-    assert (place / "s").stat().st_mode & 0o777 == 0o600
-    assert systemd_protocol.receive(taker) is None
+def test_a_message_arrives_with_its_descriptors(
+    place: Path, systemd: socket.socket, notifying: Notifying
+) -> None:
     reader, writer = os.pipe()
-    assert systemd_protocol.send(str(place / "s"), b"FDSTORE=1\nFDNAME=a=b", [writer])
-    message = systemd_protocol.receive(taker)
-    assert message
-    assert (message.pid, message.uid) == (os.getpid(), os.getuid())
-    assert (message.lines[0], message.value(b"FDNAME")) == (b"FDSTORE=1", "a=b")
-    assert message.value(b"OTHER") == ""
-    (fd,) = message.fds
-    os.write(fd, b"x")
+    assert notifying(place).send(b"FDSTORE=1\nFDNAME=a", [writer])
+    message, fds, _, _ = socket.recv_fds(systemd, 99, 4)
+    assert (message, len(fds)) == (b"FDSTORE=1\nFDNAME=a", 1)
+    os.write(fds[0], b"x")
     assert os.read(reader, 1) == b"x"
-    assert not os.get_inheritable(fd)
-    for each in (reader, writer, fd):
+    for each in (reader, writer, *fds):
         os.close(each)
-    taker.close()
 
 
-def test_an_abstract_address_is_written_as_systemd_does() -> None:
+def test_an_abstract_address_is_written_as_systemd_does(notifying: Notifying) -> None:
     name = f"runc-wrap-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
         taker.bind(f"\0{name}")
-        assert systemd_protocol.send(f"@{name}", systemd_protocol.READY)
+        assert notifying(f"@{name}").send(systemd_protocol.READY)
         assert taker.recv(99) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
-def test_a_missing_notify_socket_is_not_an_error(address: str) -> None:
-    assert not systemd_protocol.send(address, systemd_protocol.READY)
+def test_a_missing_notify_socket_is_not_an_error(address: str, notifying: Notifying) -> None:
+    assert not notifying(address).send(systemd_protocol.READY)
+
+
+def test_a_notify_socket_that_was_replaced_is_connected_to_anew(
+    place: Path, notifying: Notifying
+) -> None:
+    ours = notifying(place)
+    with _listening(place):
+        assert ours.send(b"X=1")
+    place.unlink()
+    assert not ours.send(b"X=2")
+    with _listening(place) as second:
+        assert ours.send(b"X=3")
+        assert second.recv(9) == b"X=3"
+
+
+def test_a_full_queue_is_waited_for_up_to_the_given_time(
+    place: Path, systemd: socket.socket, notifying: Notifying
+) -> None:
+    ours = notifying(place)
+    sent = 0
+    while ours.send(b"X=1"):
+        sent += 1
+        assert sent < 10_000
+    assert not ours.send(b"LAST=1", seconds=0.05)
+    drain = threading.Timer(0.1, lambda: [systemd.recv(9) for _ in range(sent)])
+    drain.start()
+    assert ours.send(b"LAST=1", seconds=10)
+    drain.join()
+    assert systemd.recv(9) == b"LAST=1"
+
+
+@pytest.mark.parametrize("whose", [{}, {b"WATCHDOG_PID": b"%d" % os.getpid()}])
+def test_systemd_is_notified_twice_per_watchdog_interval(
+    place: Path,
+    systemd: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: dict[bytes, bytes],
+    notifying: Notifying,
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watchdog = Watchdog(notifying(place), {b"WATCHDOG_USEC": b"30000000", **whose})
+    told = []
+    for _ in range(7):
+        watchdog.tell_due()
+        while message := _next(systemd):
+            told.append((now[0], message))
+        now[0] = max(min(now[0] + 5.0, *watchdog.due()), now[0] + 0.1)
+    assert told == [(when, b"WATCHDOG=1") for when in (50.0, 65.0, 80.0)]
 
 
 @pytest.mark.parametrize(
-    ("name", "storable"),
-    [
-        ("seccomp-1", True),
-        ("x" * 64, True),
-        ("x" * 65, False),
-        ("", False),
-        ("decide", False),
-        ("lock", False),
-        ("keeper", False),
-        ("a:b", False),
-        ("a\nb", False),
-        ("\u00e9", False),
-    ],
+    "environment",
+    [{}, {b"WATCHDOG_USEC": b"x"}, {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}],
 )
-def test_only_valid_descriptor_names_are_stored(name: str, storable: bool) -> None:
-    assert keeper._is_storable(name) == storable  # noqa: SLF001 - hostile names never come from our own workers
+def test_without_a_systemd_watchdog_nothing_is_sent_and_no_timer_runs(
+    place: Path, systemd: socket.socket, environment: dict[bytes, bytes], notifying: Notifying
+) -> None:
+    watchdog = Watchdog(notifying(place), environment)
+    watchdog.tell_due()
+    assert watchdog.due() == []
+    assert _next(systemd) == b""
 
 
-def test_a_full_socket_is_waited_for_up_to_the_given_time(place: Path) -> None:
-    address = str(place / "full")
-    taker = systemd_protocol.listen(address)
-    sent = 0
-    while systemd_protocol.send(address, b"X=1"):
-        sent += 1
-        assert sent < 10_000
-    assert not systemd_protocol.send(address, b"LAST=1", seconds=0.05)
-    drain = threading.Timer(0.1, lambda: [systemd_protocol.receive(taker) for _ in range(sent)])
-    drain.start()
-    assert systemd_protocol.send(address, b"LAST=1", seconds=10)
-    drain.join()
-    last = systemd_protocol.receive(taker)
-    assert last is not None
-    assert last.lines == [b"LAST=1"]
-    taker.close()
+def _next(systemd: socket.socket) -> bytes:
+    try:
+        return systemd.recv(99)
+    except BlockingIOError:
+        return b""

@@ -86,7 +86,7 @@ def test_a_cgroup_whose_name_looks_like_two_lines_is_one(
     assert procfs.cgroups(1) == [("1", "net_cls,net_prio", "/a:b"), ("0", "", path)]
 
 
-def test_what_the_keeper_imports_for_it_is_lean() -> None:
+def test_what_the_inspectors_client_imports_for_it_is_lean() -> None:
     program = (
         "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\n"
         "import runc_wrap.host.procfs\n"

@@ -39,23 +39,6 @@ def test_a_full_queue_counts_as_absent_because_a_runtime_would_wait(path: Path) 
         assert (found[0], found[-1]) == (True, False)
 
 
-def test_a_draining_agent_counts_as_absent_although_it_accepts(path: Path) -> None:
-    lingering = path.with_name("lingering.sock")
-    with (
-        socket.socket(socket.AF_UNIX) as agent,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left,
-    ):
-        agent.bind(str(path))
-        agent.listen()
-        left.bind(str(lingering))
-        assert not has_agent(str(path))
-    with socket.socket(socket.AF_UNIX) as agent:
-        path.unlink()
-        agent.bind(str(path))
-        agent.listen()
-        assert has_agent(str(path))  # the leftover of a killed agent does not count
-
-
 @pytest.mark.parametrize("odd", ["", "/nowhere/notify.sock", "x" * 200, "a\0b", "\udcff", None, 5])
 def test_an_impossible_path_counts_as_absent(odd: str) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 import time
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.host.processes import short_directory
+from runc_wrap.agent.descriptor_store import Store
 from runc_wrap.agent.observe import argument_rules, handshake
-from runc_wrap.agent.observe.handshake import Arrival
+from runc_wrap.agent.observe.handshake import Acceptor, Arrival
+from runc_wrap.agent.systemd_protocol import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,3 +227,28 @@ def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -
         door.connect(number)
     assert [one.number for one in door.taken] == [0]
     assert len(door.arrivals) == handshake._MOST  # noqa: SLF001 - as above
+
+
+def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    store = Store(Supervisor({}), {}, [])
+    with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place / "notify"))
+        listening.listen()
+        door = Acceptor(listening.fileno(), store, [4, 7])
+        assert door.accept() is None
+        with socket.socket(socket.AF_UNIX) as runtime:
+            runtime.connect(str(place / "notify"))
+            free = os.dup(0)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    door.accept()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            accepted = door.accept()
+            assert accepted
+            assert accepted[0] == 8
+            os.close(accepted[1])
+        door.close()

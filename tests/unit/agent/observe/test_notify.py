@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent.observe import notify, rate_limit
+from runc_wrap.agent.observe import notify
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.supervisor import drain
-from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
@@ -176,40 +174,18 @@ def test_counts_outlive_the_process_until_they_are_written(inflight: Inflight) -
     assert inflight.unwritten == 0
 
 
-def test_a_draining_agent_answers_old_and_new_calls_until_the_process_ends(
-    sender: Sender, inflight: Inflight
+def test_a_process_busy_with_one_thing_for_long_hung_and_a_waiting_one_did_not(
+    inflight: Inflight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender.call()
-    killed_with_a_call(sender, inflight)
-    handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
-    pid = in_child(lambda: drain.linger(handed))
-    assert os.read(sender.results, 100) == listener_process.AS_USUAL
-    sender.call()
-    assert os.read(sender.results, 100) == listener_process.AS_USUAL
-    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    os.kill(sender.pid, signal.SIGKILL)
-    os.waitpid(sender.pid, 0)
-    until = time.monotonic() + 5
-    while os.waitpid(pid, os.WNOHANG) == (0, 0):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def test_a_draining_agent_answers_at_a_bounded_rate(
-    sender: Sender, inflight: Inflight, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at_once, rate, more = 5, 20, 20
-    monkeypatch.setattr(rate_limit, "BURST", at_once)
-    monkeypatch.setattr(rate_limit, "RATE", rate)
-    handed = [Named("inflight", inflight.fd), Named(f"seccomp-{NUMBER}", sender.listener)]
-    begun = time.monotonic()
-    pid = in_child(lambda: drain.linger(handed))
-    for _ in range(at_once + more):
-        sender.call()
-        assert os.read(sender.results, 100) == listener_process.AS_USUAL
-    assert time.monotonic() - begun > 0.8 * more / rate
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    found = [inflight.was_stuck]
+    inflight.begin()
+    found.append(inflight.was_stuck)
+    later = time.monotonic_ns() + int(1.1 * notify.BUSY_SECONDS * 1e9)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: later)
+    found.append(inflight.was_stuck)
+    inflight.rest()
+    found.append(inflight.was_stuck)
+    assert found == [False, False, True, False]
 
 
 def test_a_call_is_counted_by_one_store_or_not_at_all(inflight: Inflight) -> None:
@@ -232,11 +208,10 @@ def test_audit_records_read_but_not_written_outlive_the_process(inflight: Inflig
     def read() -> None:
         inflight.read(5)
         inflight.read(2)
-        inflight.pass_over()
         os.kill(os.getpid(), signal.SIGKILL)
 
     os.waitpid(in_child(read), 0)
     successor = Inflight(os.dup(inflight.fd))
-    assert (successor.records, successor.unrecorded, successor.unwritten) == (7, 1, 0)
+    assert (successor.records, successor.unwritten) == (7, 0)
     successor.written()
-    assert (inflight.records, inflight.unrecorded) == (0, 0)
+    assert (inflight.records, inflight.unwritten) == (0, 0)

@@ -1,4 +1,4 @@
-"""The evidence worker as a process, with listeners of processes that are not in containers."""
+"""The service observe as a process, with listeners of processes that are not in containers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory, wait_until
-from runc_wrap.agent import evidence_worker
-from runc_wrap.agent.evidence_worker import Worker
-from runc_wrap.agent.supervisor.acceptor import ARRIVALS, Acceptor
+from runc_wrap.agent import observe_service
+from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
@@ -35,11 +34,10 @@ LISTENER = "anon_inode:seccomp notify"
 
 @dataclass
 class Running:
-    """A worker's process, and its socket for listeners."""
+    """The service's process, and its socket for listeners."""
 
     pid: int
     path: str
-    door: Acceptor
 
     def give(self, sender: Sender) -> None:
         """Send a listener as a runtime does, and keep no copy."""
@@ -47,7 +45,6 @@ class Running:
             runtime.connect(self.path)
             message = json.dumps({"state": {"id": "c"}}).encode()
             socket.send_fds(runtime, [message], [sender.listener])
-        self.door.admit()
         os.close(sender.listener)
         sender.listener = -1
 
@@ -67,58 +64,51 @@ def running(place: Path) -> Iterator[Running]:
         path = str(place / "notify")
         listening.bind(path)
         listening.listen()
-        listening.setblocking(False)
-        door = Acceptor({"notify": listening.fileno()})
-        end = Named(ARRIVALS, door.worker_end())
         pid = os.fork()
         if pid == 0:
             try:
-                Worker(str(place), [end], "").serve()
+                Observer(str(place), [Named("notify", listening.fileno())]).serve()
             finally:
                 os._exit(1)
         try:
-            yield Running(pid, path, door)
+            yield Running(pid, path)
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            for name, fd in door.held.items():
-                if name != "notify":
-                    os.close(fd)
-            door.close()
 
 
 @pytest.fixture
-def worker() -> Iterator[Running]:
-    with short_directory("worker") as place, running(place) as started:
+def observe() -> Iterator[Running]:
+    with short_directory("observe") as place, running(place) as started:
         yield started
 
 
-def test_an_ended_listener_does_not_remove_another_one_that_the_keeper_holds(
-    worker: Running,
+def test_an_ended_listener_does_not_remove_another_one_that_systemd_holds(
+    observe: Running,
 ) -> None:
     """epoll still reports it, by its number, which the next one has."""
     with listener_process.sender() as first, listener_process.sender() as second:
-        copy = os.dup(first.listener)  # the keeper's
-        worker.give(first)
+        copy = os.dup(first.listener)  # systemd's
+        observe.give(first)
         first.call()
         assert os.read(first.results, 100) == listener_process.AS_USUAL
-        number = worker.listeners()
+        number = observe.listeners()
         os.kill(first.pid, signal.SIGKILL)
         os.waitpid(first.pid, 0)
-        wait_until(lambda: worker.listeners() == [], "the worker to close what ended")
-        worker.give(second)
+        wait_until(lambda: observe.listeners() == [], "it to close what ended")
+        observe.give(second)
         for _ in range(3):
             second.call()
             assert os.read(second.results, 100) == listener_process.AS_USUAL
-        assert worker.listeners() == number
+        assert observe.listeners() == number
         os.close(copy)
 
 
 def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(evidence_worker, "_RECORD_AGAIN", 0.1)
-    with short_directory("worker") as place, listener_process.sender() as sender:
+    monkeypatch.setattr(observe_service, "_RECORD_AGAIN", 0.1)
+    with short_directory("observe") as place, listener_process.sender() as sender:
         stored = place / "var" / "evidence"
         stored.parent.mkdir()
         stored.write_text("")  # in the place of its directory

@@ -1,35 +1,32 @@
-"""The evidence worker: answers the calls of containers in observe and records evidence.
+"""The service observe: answers the calls of containers in observe and records evidence.
 
 Answering comes first: a call is answered even if recording fails, and before recording if that is
-slow. If the keeper is killed, this process takes its place. One thread, which waits in one place.
+slow. One thread, which waits in one place. What must outlive it is in the descriptor store.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import resource
 import select
-import socket
 import time
-from _signal import SIGCHLD, SIGTERM  # type: ignore[import-not-found]
+from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import systemd_protocol
+from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
+from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, Store, number_of
 from runc_wrap.agent.log import say
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.agent.observe import handshake
-from runc_wrap.agent.observe.handshake import Arrivals
+from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.observe.rate_limit import Pacing
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
+from runc_wrap.agent.service import Release
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.stall_detection import TICK, TICK_AT_REST, Progress
-from runc_wrap.agent.supervisor import succession
-from runc_wrap.agent.supervisor.acceptor import ARRIVALS
-from runc_wrap.agent.systemd_protocol import Named
-from runc_wrap.agent.systemd_stored_names import ARRIVING, LISTENER, STOPPED, number_of
+from runc_wrap.agent.systemd_protocol import Named, Supervisor, Watchdog
 from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.hotpath.main import described
@@ -42,74 +39,87 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
-_COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
+ROLE = "observe"
+_NOTIFY, _LOOPBACK, _METRICS = "notify", "loopback", "metrics"
+_OTHERS = (_METRICS, exec_notices.NAME, write_requests.NAME)
+_COMPLAINT_SECONDS = 60.0  # between two lines about the service's own errors
 _PAUSE = 0.01
+_RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
 _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
-_DRAIN_SECONDS = 1.0  # for connected runtimes to send which container their listener is for
-_KILLED = "the agent's evidence worker was killed before it had written them"
+_KILLED = "the service observe was killed before it had written them"
+_NO_STORE = (
+    "no supervisor keeps descriptors here (FileDescriptorStoreMax= of systemd): containers' calls "
+    "would fail with ENOSYS if this process ended. So a create in observe gets audit instead; "
+    "--without-descriptor-store changes that."
+)
 
 
 def main(prefix: str) -> None:
-    """Run the evidence worker until the keeper ends it."""
-    handed = systemd_protocol.received(os.environb)
+    """Run the service until a signal ends it, or another release is installed."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # containers cause its work: it gets no priority
         os.setpriority(os.PRIO_PROCESS, 0, 0)
-    Worker(prefix, handed, os.environ.get("NOTIFY_SOCKET", "")).serve()
+    offers = descriptor_store.room(os.environb) > 0 or descriptor_store.ANYWAY in os.environb
+    held = service.begin(prefix, ROLE, [_NOTIFY, *_OTHERS] if offers else _OTHERS)
+    if not offers:
+        sockets.withdraw(prefix, _NOTIFY)
+        say(_NO_STORE)
+    Observer(prefix, held).serve()
 
 
-class Worker:
-    """`handed` are the descriptors that the keeper holds, `address` is the keeper's socket."""
+class Observer:
+    """`held` are the descriptors that were handed over, by name."""
 
-    def __init__(self, prefix: str, handed: list[Named], address: str) -> None:
+    def __init__(self, prefix: str, held: list[Named]) -> None:
         self.prefix = prefix
-        self.handed = handed
-        self.address = address
-        self.signals = Signals(SIGCHLD, SIGTERM)
+        self.held = held
+        self.supervisor = Supervisor(os.environb)
+        self.watchdog = Watchdog(self.supervisor, os.environb)
+        self.store = Store(self.supervisor, os.environb, held)
+        self.release = Release(prefix)
+        self.signals = Signals(SIGCHLD, SIGTERM, SIGINT)
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
         self.scrapes = Scrapes(prefix)
         self.pacing = Pacing(self.poll)
-        counters = [each.fd for each in handed if each.name == "progress"]
-        self.progress = Progress(counters[0]) if counters else None
         self.handlers: dict[int, Callable[[], None]] = {}
         self.arriving = Arrivals(self.poll, self._take, self._keep)
-        self.is_over = False
-        self.arrivals: socket.socket | None = None
-        asked = [each.fd for each in handed if each.name == write_requests.NAME]
-        self.questions = Questions(asked[0]) if asked else None
+        self.is_over = self.is_outdated = False
+        self.acceptor: Acceptor | None = None
+        asked = self._handed(write_requests.NAME)
+        self.questions = Questions(asked) if asked >= 0 else None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
-        self.listeners = Listeners(prefix, address, self._record)
-        unwritten = self.listeners.restore(handed)  # before all that may be slow or fail
-        self.inflight = self.listeners.inflight or Inflight.new()
+        self._looked = time.monotonic()  # at which release is installed
+        self.listeners = Listeners(prefix, self.store, self._record)
+        unwritten = self.listeners.restore(held)  # before all that may be slow or fail
+        self.inflight = self.listeners.inflight
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
         self.recorder = self._recorder()
         self._report_losses(unwritten)
+
+    def _handed(self, name: str) -> int:
+        """Return the descriptor of this name, -1 for none."""
+        return next((each.fd for each in self.held if each.name == name), -1)
 
     def _report_losses(self, unwritten: int) -> None:
         memory = self.inflight
         if not self.recorder:
             return
-        for records, source, why in (
-            (unwritten, OBSERVE, _KILLED),
-            (memory.unrecorded, OBSERVE, STOPPED),
-            (memory.records, AUDIT, _KILLED),
-        ):
+        for records, source in ((unwritten, OBSERVE), (memory.records, AUDIT)):
             if records:
                 since = self.recorder.looked_until
-                self.recorder.lost(Lost(time.time(), records, source, why, since))
+                self.recorder.lost(Lost(time.time(), records, source, _KILLED, since))
 
     def _recorder(self) -> Recorder | None:
         try:
-            notices = self._exec_notices()
+            notices = self._handed(exec_notices.NAME)
             return Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
             say(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
-
-    def _exec_notices(self) -> int:
-        return next((each.fd for each in self.handed if each.name == exec_notices.NAME), -1)
 
     def _try_to_record(self) -> None:
         if not self.recorder and self._record_again <= time.monotonic():
@@ -117,44 +127,38 @@ class Worker:
             self._watch_recorder()
 
     def serve(self) -> None:
-        """Serve until the keeper ends this process, or ends itself."""
+        """Serve until a signal ends this process, or another release is installed."""
         self._watch_all()
         self.inflight.rest()  # the predecessor's work is over
-        systemd_protocol.send(self.address, systemd_protocol.READY)
+        self.supervisor.send(systemd_protocol.READY)
+        say(f"ready: pid {os.getpid()}, sockets in {self.prefix}/var/agent.")
         gc.collect()
         gc.freeze()
-        while not self.is_over:
+        while not self.is_over and not self.is_outdated:
             self._turn()
-        self._drain()
         self._finish()
-
-    def _drain(self) -> None:
-        """Take what runtimes have already sent: no other process can get it again."""
-        until = time.monotonic() + _DRAIN_SECONDS
-        self._arrive()
-        while self.arriving and time.monotonic() < until:
-            self._turn()
+        if self.is_outdated:
+            service.begin_anew(self.prefix, ROLE, [*self._to_pass_on()])
 
     def _watch_all(self) -> None:
-        by_name = {each.name: each.fd for each in self.handed}
         self._watch(self.signals.fd, self._obey)
-        if "keeper" in by_name:
-            self._watch(by_name["keeper"], self._succeed)
-        if ARRIVALS in by_name:
-            self.arrivals = socket.socket(fileno=os.dup(by_name[ARRIVALS]))
-            self._watch(self.arrivals.fileno(), self._arrive)
-        for name in ("metrics", "loopback"):
-            if name in by_name:
-                self.scrapes.listen(by_name[name])
+        if (listening := self._handed(_NOTIFY)) >= 0:
+            names = [each.name for each in self.held]
+            taken = [number_of(name, kind) for name in names for kind in (LISTENER, ARRIVING)]
+            self.acceptor = Acceptor(listening, self.store, taken)
+            self._watch(self.acceptor.fileno(), self._arrive)
+        for name in (_METRICS, _LOOPBACK):
+            if (listening := self._handed(name)) >= 0:
+                self.scrapes.listen(listening)
         self._watch(self.scrapes.fileno(), self.scrapes.turn)
         if self.questions:
             self._watch(self.questions.fileno(), self.questions.take)
         self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
-        for name, fd in by_name.items():
-            if number := number_of(name, ARRIVING):
-                self._guarded(self._begin, number, fd)
+        for each in self.held:
+            if number := number_of(each.name, ARRIVING):
+                self._guarded(self._begin, number, each.fd)
 
     def _watch_recorder(self) -> None:
         for fd in self.recorder.filenos() if self.recorder else ():
@@ -168,8 +172,7 @@ class Worker:
         """Wait for events and handle them: calls first, one of each listener."""
         events = self.poll.poll(self._seconds())
         self.inflight.begin()
-        if self.progress:
-            self.progress.moved()
+        self.watchdog.tell_due()
         others = []
         for fd, event in events:
             listener = self.listeners.by_fd.get(fd)
@@ -192,6 +195,9 @@ class Worker:
             self._guarded(self._try_to_record)
         if self.questions and self.questions.asked is not None:
             self._guarded(self._answer_questions, self.questions)
+        if time.monotonic() - self._looked >= _RELEASE_EVERY:
+            self._looked = time.monotonic()
+            self.is_outdated = not self.release.is_installed()
         self.inflight.rest()
 
     def _answer_questions(self, waiting: Questions) -> None:
@@ -242,7 +248,7 @@ class Worker:
     def _lose(self, listener: Listener) -> None:
         """Forget a listener that has ended.
 
-        epoll forgets it only once the keeper has closed its copy as well. Until then it would go on
+        epoll forgets it only once systemd has closed its copy as well. Until then it would go on
         reporting this number as ended, which may belong to another listener by then.
         """
         fd = listener.fd
@@ -257,8 +263,8 @@ class Worker:
     def _seconds(self) -> float:
         due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
         due += self.questions.due() if self.questions else []
+        due += self.watchdog.due()
         seconds = [when - time.monotonic() for when in due]
-        seconds += [TICK if self.listeners.by_fd or self.arriving else TICK_AT_REST]
         if self.recorder:
             seconds.append(self.recorder.seconds())
         else:
@@ -275,19 +281,22 @@ class Worker:
                 self.resting.wake([tree.fileno()])
             elif fd == tree.fileno():
                 self.resting.rest(fd, tree.taken)
-            if self.inflight.records:
-                self.listeners.keep_memory()
 
     def _arrive(self) -> None:
         """Take runtimes' connections, whose messages may already be complete."""
-        while self.arrivals and (one := handshake.given(self.arrivals)):
-            self._begin(*one)
+        try:
+            while self.acceptor and (one := self.acceptor.accept()):
+                self._begin(*one)
+        except OSError:
+            if self.acceptor:  # no room for a descriptor: it stays readable
+                self.resting.rest(self.acceptor.fileno(), 0)
+            raise
 
     def _begin(self, number: int, fd: int) -> None:
         is_settled = any(one.number == number for one in self.listeners.by_fd.values())
         arrival = handshake.begun(number, fd)
         if arrival is None or is_settled:
-            self.listeners.let_go(f"{ARRIVING}{number}")
+            self.store.remove(f"{ARRIVING}{number}")
             if arrival:
                 arrival.end()
             return
@@ -305,7 +314,7 @@ class Worker:
             listener = self.listeners.add(arrival.number, arrival.listener, state)
             self.poll.register(listener.fd, select.EPOLLIN)
         else:
-            self.listeners.let_go(f"{ARRIVING}{arrival.number}")
+            self.store.remove(f"{ARRIVING}{arrival.number}")
 
     def _state(self, arrival: Arrival) -> dict[str, object]:
         state: dict[str, object] = arrival.state()
@@ -321,31 +330,25 @@ class Worker:
         if SIGCHLD in numbers:
             self.scrapes.reap()
             self.listeners.inspector.reap()
-        self.is_over = SIGTERM in numbers
+        self.is_over = bool(numbers & {SIGTERM, SIGINT})
 
-    def _succeed(self) -> None:
-        """Become the keeper in its place, with all open descriptors."""
-        self._arrive()  # connections that the keeper had passed on
-        self._guarded(self.scrapes.close)
-        self._finish()
-        stored = {name: Named(name, fd) for name, fd in self._held()}
-        known = {each.name: each for each in self.handed if not _is_passing(each.name)}
-        succession.take_over(self.prefix, [*(known | stored).values()])
-
-    def _held(self) -> Iterator[tuple[str, int]]:
-        yield from self.listeners.named()
+    def _to_pass_on(self) -> Iterator[Named]:
+        """Yield what the next release goes on with."""
+        for each in self.held:
+            if not descriptor_store.is_stored(each.name):
+                yield each
+        for name, fd in self.listeners.named():
+            yield Named(name, fd)
         for fd, arrival in self.arriving:
-            yield f"{ARRIVING}{arrival.number}", fd
+            yield Named(f"{ARRIVING}{arrival.number}", fd)
             if arrival.listener is not None:
-                yield f"{LISTENER}{arrival.number}", arrival.listener
+                yield Named(f"{LISTENER}{arrival.number}", arrival.listener)
 
     def _finish(self) -> None:
         self.listeners.inspector.stop()
+        if self.acceptor:
+            self.acceptor.close()
         if self.questions:
             self.questions.close()
         if self.recorder:
             self._guarded(self.recorder.finish)
-
-
-def _is_passing(name: str) -> bool:
-    return bool(number_of(name) or number_of(name, ARRIVING))

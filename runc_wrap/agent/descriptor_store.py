@@ -1,0 +1,74 @@
+"""The supervisor's descriptor store: what is in it outlives this process.
+
+systemd.service(5), FileDescriptorStoreMax=. $FDSTORE says how many descriptors it takes, 0 for
+none; `runc-wrapctl agent observe` sees to that for a systemd that does not say so.
+"""
+
+from __future__ import annotations
+
+from runc_wrap.agent.log import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runc_wrap.agent.systemd_protocol import Named, Supervisor
+
+LISTENER = "seccomp-"  # followed by a number from 1
+ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
+INFLIGHT = "inflight"
+ANYWAY = b"RUNC_WRAP_WITHOUT_DESCRIPTOR_STORE"  # in the environment: take listeners without one
+_SECONDS = 1.0  # for the supervisor to have room for a message
+
+
+def room(environment: Mapping[bytes, bytes]) -> int:
+    """Return how many descriptors the supervisor keeps."""
+    said = environment.get(b"FDSTORE", b"")
+    return int(said) if said.isdigit() else 0
+
+
+def number_of(name: str, kind: str = LISTENER) -> int:
+    """Return the number in a stored listener's name, or another kind's; 0 if it has none."""
+    rest = name.removeprefix(kind)
+    return int(rest) if rest != name and rest.isascii() and rest.isdecimal() else 0
+
+
+def is_stored(name: str) -> bool:
+    """Return whether a descriptor of this name is one that the store has, not a socket's."""
+    return name == INFLIGHT or bool(number_of(name) or number_of(name, ARRIVING))
+
+
+class Store:
+    """The store of one service: `most` is how many descriptors it takes, 0 without a store."""
+
+    def __init__(
+        self, supervisor: Supervisor, environment: Mapping[bytes, bytes], handed: Iterable[Named]
+    ) -> None:
+        self.most = room(environment)
+        self._supervisor = supervisor
+        self._names = {each.name for each in handed if is_stored(each.name)}
+        self._ended: list[str] = []
+
+    def put(self, name: str, fd: int, *, until_closed: bool = False) -> None:
+        """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
+        if not self.most:
+            return
+        is_full = name not in self._names and len(self._names) >= self.most
+        poll = b"\nFDPOLL=0" if until_closed else b""
+        message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
+        if is_full or not self._supervisor.send(message, [fd], _SECONDS):
+            why = f"holds {self.most} already" if is_full else "does not answer"
+            say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
+            return
+        self._names.add(name)
+
+    def remove(self, name: str) -> None:
+        """Have a descriptor closed there; if the supervisor is busy, with the next one."""
+        if not self.most:
+            return
+        self._names.discard(name)
+        self._ended.append(name)
+        while self._ended and self._supervisor.send(
+            b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()
+        ):
+            del self._ended[0]

@@ -1,0 +1,53 @@
+"""The life of both services: how they begin, and become the installed release."""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from runc_wrap.agent import agent_paths, signals, sockets, systemd_protocol
+from runc_wrap.agent.log import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from runc_wrap.agent.systemd_protocol import Named
+
+
+def begin(prefix: str, role: str, names: Sequence[str]) -> list[Named]:
+    """Return the descriptors that were handed over and those of all sockets of these names.
+
+    Exits with 2 if the service cannot start.
+    """
+    posix.umask(0o077)
+    try:
+        return sockets.take(prefix, role, names, systemd_protocol.received(posix.environ))
+    except sockets.Unusable as error:
+        say(str(error))
+        sys.exit(2)
+
+
+class Release:
+    """The release that this process belongs to."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._own = agent_paths.own_release(prefix)
+
+    def is_installed(self) -> bool:
+        """Return whether it is the installed release, which alone knows its policy's form."""
+        return agent_paths.release(self._prefix) == self._own
+
+
+def begin_anew(prefix: str, role: str, held: Sequence[Named]) -> NoReturn:
+    """Become the installed release's service, with these descriptors."""
+    words = agent_paths.command_anew(prefix, role)
+    say("another release is installed; it takes over.")
+    signals.hold()
+    try:
+        systemd_protocol.become(words, held, posix.environ)
+    except OSError as error:
+        say(f"{words[0]}: {error.strerror}; the supervisor starts it again.")
+        sys.exit(1)

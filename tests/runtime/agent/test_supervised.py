@@ -1,0 +1,139 @@
+"""The two services under a real systemd: deaths, hangs, sockets, stored descriptors."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.containers import bundles
+from harness.host.processes import attempt, wait_until
+from harness.node import agent as agents
+from harness.node import install
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.node.agent import Supervised
+
+BOUND = 0.5  # seconds for a create that the service does not answer, on a busy machine
+
+
+@pytest.fixture
+def agent(node: install.Installed) -> Iterator[Supervised]:
+    with agents.supervised(node) as started:
+        yield started
+
+
+@pytest.fixture
+def impatient(node: install.Installed) -> Iterator[Supervised]:
+    """Units whose watchdog waits for two seconds."""
+    with agents.supervised(node, agents.impatient) as started:
+        yield started
+
+
+def _inodes(node: install.Installed) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in (node.prefix / "var/agent").glob("*.sock")}
+
+
+@pytest.mark.parametrize("role", agents.ROLES)
+def test_a_killed_service_is_started_again_and_its_sockets_stay(
+    agent: Supervised, node: install.Installed, role: str
+) -> None:
+    sockets = _inodes(node)
+    for _ in range(2):
+        before = agent.both
+        os.kill(getattr(agent, role), signal.SIGKILL)
+        agent.wait_both([getattr(agent, role)] if getattr(agent, role) in before else [])
+    assert len(sockets) == len(agents.SOCKETS)
+    assert _inodes(node) == sockets
+
+
+def test_a_killed_decide_keeps_no_create_waiting(agent: Supervised, tmp_path: Path) -> None:
+    """A create in its socket also makes systemd start it, without the pause."""
+    install.use_runtime(install.Installed(agent.prefix), "/bin/true")
+    took = []
+    for number in range(6):
+        bundle = bundles.make(tmp_path / f"b{number}", "runc")
+        os.kill(agent.decide, signal.SIGKILL)
+        begun = time.monotonic()
+        done = attempt(bundle.argv(agent.prefix / "bin/runc-wrap", "create"))
+        took.append(time.monotonic() - begun)
+        assert done.returncode == 0, done.stderr
+        assert "seccomp" in bundle.read()["linux"]
+        wait_until(lambda: agent.decide != 0, "the next one")
+    assert sorted(took)[len(took) // 2] < BOUND
+
+
+def test_a_hanging_decide_is_replaced(impatient: Supervised) -> None:
+    before = impatient.decide
+    os.kill(before, signal.SIGSTOP)
+    assert agents.ask(impatient.prefix, "nonsense", "", seconds=0.5) == []  # it does hang
+    impatient.wait_both([before])
+    assert not agents.is_there(before)
+
+
+def test_a_busy_decide_is_not_replaced(impatient: Supervised) -> None:
+    before = impatient.decide
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        os.kill(before, signal.SIGSTOP)
+        time.sleep(0.4)
+        os.kill(before, signal.SIGCONT)
+        assert agents.ask(impatient.prefix, "nonsense", "")
+    assert impatient.decide == before
+
+
+def test_a_stopped_observe_is_replaced_even_if_no_call_waits(impatient: Supervised) -> None:
+    """Otherwise audit records would be lost, and metrics unavailable."""
+    before = impatient.both
+    os.kill(before[1], signal.SIGSTOP)
+    impatient.wait_both([before[1]])
+    assert impatient.decide == before[0]
+    assert not agents.is_there(before[1])
+
+
+def test_what_counts_calls_is_stored_before_any_comes_and_outlives_a_stop(
+    agent: Supervised,
+) -> None:
+    unit = "runc-wrap-observe.service"
+
+    def stored() -> str:
+        return agent.systemd.property(unit, "NFileDescriptorStore")
+
+    found = [stored()]
+    agent.control("restart", unit)
+    found.append(stored())
+    agent.control("stop", unit)
+    assert agent.observe == 0
+    found.append(stored())
+    agent.control("start", unit)
+    found.append(stored())
+    assert found == ["1"] * 4
+
+
+def test_one_that_cannot_be_killed_does_not_keep_the_next_from_starting(
+    node: install.Installed,
+) -> None:
+    """It would hold the lock. Without systemd, which sees to that, one more is refused."""
+    with agents.supervised(node) as agent:
+        with (node.prefix / "var/agent/observe.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before = agent.observe
+            os.kill(before, signal.SIGKILL)
+            agent.wait_both([before])
+        refused = attempt([node.ctl, "agent", "observe"])
+        assert (refused.returncode, "another program listens" in refused.stderr) == (2, True)
+
+
+def test_stopped_sockets_leave_nothing_behind(node: install.Installed) -> None:
+    """So a create that finds none does not wait, and one in observe gets audit."""
+    with agents.supervised(node) as agent:
+        agent.control("stop", *(f"runc-wrap-{role}.socket" for role in agents.ROLES))
+        wait_until(lambda: not any(agent.both), "the end of both")
+        assert agents.sockets(node.prefix) == []

@@ -1,0 +1,128 @@
+"""What observe asks its supervisor to keep."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+from runc_wrap.agent.descriptor_store import Store, is_stored, number_of
+from runc_wrap.agent.systemd_protocol import Named, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with short_directory("store") as place:
+        yield place / "notify"
+
+
+@pytest.fixture
+def systemd(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
+        taker.bind(str(path))
+        taker.setblocking(False)
+        yield taker
+
+
+@pytest.fixture
+def stores(path: Path) -> Iterator[Callable[..., Store]]:
+    """Make stores at this address; their connections are closed afterwards."""
+    made = []
+
+    def make(most: bytes = b"9", held: Sequence[str] = ()) -> Store:
+        environment = {b"FDSTORE": most, b"NOTIFY_SOCKET": os.fsencode(path)}
+        made.append(Supervisor(environment))
+        return Store(made[-1], environment, [Named(name, 0) for name in held])
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def _messages(systemd: socket.socket) -> list[bytes]:
+    found: list[bytes] = []
+    while True:
+        try:
+            message, fds, _, _ = socket.recv_fds(systemd, 99, 4)
+        except BlockingIOError:
+            return found
+        found.append(message)
+        for fd in fds:
+            os.close(fd)
+
+
+def test_descriptors_are_stored_and_removed_by_name(
+    systemd: socket.socket, stores: Callable[..., Store]
+) -> None:
+    """A connection whose runtime has hung up still holds its message: systemd must not drop it."""
+    store = stores()
+    store.put("seccomp-1", 0)
+    store.put("arriving-2", 0, until_closed=True)
+    store.remove("arriving-2")
+    assert _messages(systemd) == [
+        b"FDSTORE=1\nFDNAME=seccomp-1",
+        b"FDSTORE=1\nFDNAME=arriving-2\nFDPOLL=0",
+        b"FDSTOREREMOVE=1\nFDNAME=arriving-2",
+    ]
+
+
+def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
+    systemd: socket.socket, capfd: pytest.CaptureFixture[str], stores: Callable[..., Store]
+) -> None:
+    """Those count that were handed over, too."""
+    store = stores(b"2", ["inflight", "notify"])
+    store.put("seccomp-1", 0)
+    assert capfd.readouterr().err == ""
+    store.put("seccomp-2", 0)
+    assert "holds 2 already: calls through seccomp-2 fail" in capfd.readouterr().err
+    store.remove("seccomp-1")
+    store.put("seccomp-3", 0)
+    assert [message.split(b"=")[-1] for message in _messages(systemd)] == [
+        b"seccomp-1",
+        b"seccomp-1",
+        b"seccomp-3",
+    ]
+
+
+def test_a_supervisor_that_does_not_answer_is_reported(
+    capfd: pytest.CaptureFixture[str], stores: Callable[..., Store]
+) -> None:
+    stores().put("seccomp-1", 0)
+    assert "does not answer: calls through seccomp-1 fail" in capfd.readouterr().err
+
+
+def test_a_removal_that_a_busy_supervisor_did_not_take_is_repeated(
+    path: Path, systemd: socket.socket, stores: Callable[..., Store]
+) -> None:
+    store = stores()
+    path.rename(path.with_name("aside"))
+    store.remove("seccomp-1")
+    path.with_name("aside").rename(path)
+    store.remove("seccomp-2")
+    assert [message.split(b"=")[-1] for message in _messages(systemd)] == [
+        b"seccomp-1",
+        b"seccomp-2",
+    ]
+
+
+@pytest.mark.parametrize("most", [b"0", b"", b"x"])
+def test_without_a_store_nothing_is_sent(
+    systemd: socket.socket, most: bytes, stores: Callable[..., Store]
+) -> None:
+    store = stores(most)
+    store.put("seccomp-1", 0)
+    store.remove("seccomp-1")
+    assert _messages(systemd) == []
+
+
+def test_what_is_stored_is_told_by_its_name() -> None:
+    names = ["inflight", "seccomp-1", "arriving-22", "seccomp-", "seccomp-x", "notify", "lock"]
+    assert [is_stored(name) for name in names] == [True, True, True, False, False, False, False]
+    assert (number_of("seccomp-12"), number_of("arriving-3")) == (12, 0)

@@ -1,0 +1,76 @@
+"""How many descriptors systemd keeps, where it does not say so in $FDSTORE (before 254)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node import descriptor_room, installed_programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTIFY = {"NOTIFY_SOCKET": "/run/systemd/notify"}
+UNIT = "runc-wrap-observe.service"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the units that systemctl was asked about; it answers 1024."""
+    found: list[str] = []
+
+    def output(_name: str, *words: str) -> str:
+        found.append(words[-1])
+        return "1024\n"
+
+    monkeypatch.setattr(installed_programs, "output", output)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 0),
+        ({"FDSTORE": "64"}, 64),
+        ({"FDSTORE": "64", **NOTIFY}, 64),
+        ({"FDSTORE": "0", **NOTIFY}, 0),
+        ({"FDSTORE": "-1", **NOTIFY}, 0),
+        ({"FDSTORE": "many", **NOTIFY}, 0),
+    ],
+)
+def test_systemds_own_word_counts(
+    asked: list[str], environment: dict[str, str], expected: int
+) -> None:
+    assert descriptor_room.room(environment) == expected
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        (f"0::/system.slice/{UNIT}\n", UNIT),
+        (f"9:pids:/x\n1:name=systemd:/system.slice/{UNIT}\n", UNIT),
+        ("0::/system.slice/a@b\\x2d1.service\n", "a@b\\x2d1.service"),
+        (f"9:pids:/system.slice/{UNIT}\n", None),
+        ("0::/user.slice/session.scope\n", None),
+        ("0::/system.slice/--help.service;x\n", None),
+        ("", None),
+    ],
+)
+def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
+    asked: list[str], tmp_path: Path, cgroup: str, unit: str | None
+) -> None:
+    (tmp_path / "cgroup").write_text(cgroup)
+    found = descriptor_room.room(NOTIFY, tmp_path / "cgroup")
+    assert (found, asked) == ((1024, [unit]) if unit else (0, []))
+
+
+@pytest.mark.parametrize("said", ["0\n", "", "infinity\n", None])
+def test_without_a_clear_answer_there_is_no_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None
+) -> None:
+    monkeypatch.setattr(installed_programs, "output", lambda *_: said)
+    (tmp_path / "cgroup").write_text(f"0::/system.slice/{UNIT}\n")
+    assert descriptor_room.room(NOTIFY, tmp_path / "cgroup") == 0
+    assert descriptor_room.room(NOTIFY, tmp_path / "none") == 0
