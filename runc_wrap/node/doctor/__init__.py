@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node.doctor import (
     agent_answers,
+    agent_reached,
     agent_sources,
     containerd_state,
     cri_annotations,
+    handlers_in_force,
     installation_owner,
     kernel_filtering,
     kernel_uretprobe,
@@ -21,7 +23,9 @@ from runc_wrap.node.doctor import (
     policy_freshness,
     policy_in_force,
     real_runtime,
+    records_written,
     runtime_libseccomp,
+    services_run,
 )
 
 if TYPE_CHECKING:
@@ -37,9 +41,13 @@ CHECKS = (
     kernel_uretprobe,
     launcher_runs,
     installation_owner,
+    records_written,
+    services_run,
     agent_answers,
+    agent_reached,
     agent_sources,
     listeners_held,
+    handlers_in_force,
     containerd_state,
     cri_annotations,
 )

@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
         sentence = f"{path}, which engines call, does not exist or cannot be executed"
         yield Finding(NAME, "error", sentence, "run install.sh again", commands.install(places))
         return
-    if _is_shell_script(path):
+    if is_shell_script(path):
         yield _shell_script(places)
 
 
@@ -53,6 +53,7 @@ def _shell_script(places: Places) -> Finding:
     )
 
 
-def _is_shell_script(path: Path) -> bool:
+def is_shell_script(path: Path) -> bool:
+    """Tell whether a launcher is the one that install.sh makes without a compiler."""
     with path.open("rb") as file:
         return _SHELL_SCRIPT in file.read(_BEGINNING)

@@ -32,9 +32,13 @@ NAMES = [
     "uretprobe",
     "launcher",
     "ownership",
+    "records",
+    "services",
     "agent",
+    "reached",
     "sight",
     "listeners",
+    "handlers",
     "state-timeout",
     "passed-on",
 ]
@@ -66,7 +70,7 @@ def test_a_healthy_node_has_no_findings(node: Node) -> None:
 @contextlib.contextmanager
 def _listening(node: Node) -> Iterator[socket.socket]:
     """Listen on the agent's socket."""
-    node.places.agent.mkdir(parents=True, exist_ok=True)
+    node.places.agent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = node.places.agent / "decide.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(path))

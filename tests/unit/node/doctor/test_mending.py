@@ -22,6 +22,15 @@ def _well(node: Node) -> Node:
     return node
 
 
+def _register(node: Node, name: str) -> None:
+    """Write the record of a handler whose engine is not installed, and no link."""
+    path = node.places.wrapper.with_name(name)
+    handler = {"name": name, "path": str(path), "default": False}
+    state = {"format": 1, "engine": "containerd", "config": "/x", "handlers": [handler]}
+    node.places.engines.mkdir()
+    (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
+
+
 FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
     "the policy is gone": (
         "there is no compiled policy",
@@ -46,6 +55,14 @@ FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
     "the launcher is open to all": (
         "can be written by everybody",
         lambda node: node.places.wrapper.chmod(0o777),
+    ),
+    "the ledger is open to others": (
+        "which tells what ran here, can be opened by others",
+        lambda node: node.places.ledger.mkdir(mode=0o755),
+    ),
+    "the link of a handler is gone": (
+        "which an engine calls as its handler strict, does not exist",
+        lambda node: _register(node, "strict"),
     ),
     "var is open to all": (
         "can be written by everybody",
