@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output, status
+from runc_wrap.cli import output, progress, status
 from runc_wrap.node import apply_policy, redecide, runtime_switch
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
@@ -37,10 +37,11 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
     and crun while containers of the current runtime exist.
     """
     try:
-        if only_check or diff:
-            compiled, remarks = _checked(places, orphans=force)
-        else:
-            compiled, remarks = apply_policy.put_in_force(places, orphans=force)
+        with progress.shown("Compiling the policy"):
+            if only_check or diff:
+                compiled, remarks = _checked(places, orphans=force)
+            else:
+                compiled, remarks = apply_policy.put_in_force(places, orphans=force)
     except apply_policy.FAILURES as error:
         output.fail(error)
     for line in [*_summary(compiled), *remarks]:

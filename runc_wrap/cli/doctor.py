@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.node import doctor as checks
 from runc_wrap.node.doctor import mending
 
@@ -33,10 +33,11 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     """
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
-    findings = checks.run(places)
     mended: list[Mended] = []
-    if fix and not dry_run:
-        mended, findings = mending.mend(places, findings)
+    with progress.shown("Checking this node"):
+        findings = checks.run(places)
+        if fix and not dry_run:
+            mended, findings = mending.mend(places, findings)
     if as_json:
         output.document(_document(findings, mended))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.node.engines import containerd_config, engine_query, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
@@ -110,7 +110,8 @@ def remove(  # noqa: PLR0913  # one parameter per option
 def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
     try:
-        found = engine_query.survey(registration.states(places.engines))
+        with progress.shown("Asking the engines"):
+            found = engine_query.survey(registration.states(places.engines))
     except (EngineError, OSError) as error:
         output.fail(error)
     if as_json:

@@ -96,9 +96,10 @@ def _discard_the_rest() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="The installation to use.  [default: the one this program belongs to]",
 )
+@click.option("--quiet", is_flag=True, help="Do not show on a terminal how far a command is.")
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
-def main(context: click.Context, prefix: Path | None) -> None:
+def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  # noqa: ARG001 - progress.py asks the context
     """Operate runc-wrap on this node.
 
     Exit status: 0, success; 1, the command found a problem; 2, the command could not run.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.host import files
 from runc_wrap.metrics import node_metrics, prometheus_text
 from runc_wrap.node import agent_flush
@@ -38,7 +38,8 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
     if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     try:
-        text = prometheus_text.exposition(node_metrics.gather(places))
+        with progress.shown("Counting decisions and calls"):
+            text = prometheus_text.exposition(node_metrics.gather(places))
         if textfile:
             files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import candidates, output
+from runc_wrap.cli import candidates, output, progress
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
@@ -134,7 +134,8 @@ def report(
 def gathered(places: Places, asked: Asked) -> Report:
     """Return the report; print a warning about each source that could not be read."""
     try:
-        found = node_evidence.gather(places, asked)
+        with progress.shown("Reading records of calls") as meter:
+            found = node_evidence.gather(places, asked, meter=meter)
     except OSError as error:
         output.fail(error)
     for note in found.notes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import trial_container
@@ -28,7 +28,9 @@ def selftest(places: Places, *, as_json: bool) -> None:
     """
     try:
         runtime = Path(policy_file.load(str(places.prefix))["runtime"]["path"])
-        results = [_result(*case) for case in _cases(runtime, places.wrapper)]
+        with progress.shown("Running three containers") as meter:
+            cases = _cases(runtime, places.wrapper)
+            results = [_result(*case) for case in meter.counting(cases)]
     except (Refusal, trial_container.TrialFailed) as error:
         output.fail(error)
     if as_json:

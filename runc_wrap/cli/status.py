@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.node import lost_listeners
 from runc_wrap.node import status as node_status
@@ -49,7 +49,8 @@ def status(places: Places, *, as_json: bool) -> None:
 def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
     try:
-        node = lost_listeners.mark(node_status.gather(places.ledger), places)
+        with progress.shown("Looking at this node's containers"):
+            node = lost_listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
         output.fail(error)
     for sentence in node.notes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.cli.status import kernel_words, look, named, unheard_words
 from runc_wrap.node import deep_verify
 from runc_wrap.node.deep_verify import Wrong
@@ -83,7 +83,8 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
 def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
     """Return the deviations; a process that lacks its filter is listed once, with its calls."""
     comparing = deep_verify.Comparing()
-    results = [(entry, comparing.compare(entry)) for entry in node.entries]
+    with progress.shown("Comparing the kernel's filters") as meter:
+        results = [(entry, comparing.compare(entry)) for entry in meter.counting(node.entries)]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]
     seen = {(id(entry), one.pid) for entry, one in wrong}
     plain = [

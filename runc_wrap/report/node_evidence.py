@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.model import Sighting
     from runc_wrap.evidence.sources.merge import Source
+    from runc_wrap.host.meter import Meter
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
@@ -85,8 +86,13 @@ class _Timed:
             yield item
 
 
-def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
-    """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store."""
+def gather(
+    places: Places, asked: Asked, now: float | None = None, meter: Meter | None = None
+) -> Report:
+    """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store.
+
+    `meter` counts the bytes of logs.
+    """
     said, notes = visible_containers.read(places.ledger)
     decided = visible_containers.merged(said)
     asked_agent = agent_flush.ask(places)
@@ -94,7 +100,7 @@ def gather(places: Places, asked: Asked, now: float | None = None) -> Report:
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = _seen(places)
-    read = list(_sources(asked, _watched(evidence, seen), _first(decided)))
+    read = list(_sources(asked, _watched(evidence, seen), _first(decided), meter))
     take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
@@ -239,7 +245,9 @@ def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
     return lost._replace(begin=begin, time=end) if begin <= end else None
 
 
-def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterator[_Timed]:
+def _sources(
+    asked: Asked, watched: Sequence[Interval], first: float, meter: Meter | None
+) -> Iterator[_Timed]:
     """Yield the sources asked for; else audit.log, or without that the kernel's ring.
 
     The ring counts only while no agent watched: the agent knows better what it has taken in or is
@@ -247,12 +255,12 @@ def _sources(asked: Asked, watched: Sequence[Interval], first: float) -> Iterato
     """
     if asked.logs or asked.journal:
         for path in asked.logs:
-            yield _log(path, str(path))
+            yield _log(path, str(path), meter)
         if asked.journal:
             yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
         return
     if _is_there(log_files.AUDIT_LOG):
-        yield _log(log_files.AUDIT_LOG, AUDIT_LOG)
+        yield _log(log_files.AUDIT_LOG, AUDIT_LOG, meter)
     elif kmsg.PATH.exists():
         yield _Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
 
@@ -265,7 +273,7 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-def _log(path: Path, name: str) -> _Timed:
+def _log(path: Path, name: str, meter: Meter | None) -> _Timed:
     """Return a log; it covers the time from its oldest record of any kind to its last change."""
     begin, end = None, 0.0
     try:
@@ -276,7 +284,7 @@ def _log(path: Path, name: str) -> _Timed:
         begin = float(first[1]) if first else None
     except OSError:  # reading it reports what is wrong
         pass
-    return _Timed(log_files.Log(path), name, begin, end)
+    return _Timed(log_files.Log(path, meter), name, begin, end)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, Path]]:

@@ -196,7 +196,7 @@ def test_the_kernels_record_has_no_field_that_a_name_made(happened: Happened) ->
 def test_a_terminal_shows_the_report_without_control_characters(
     happened: Happened, columns: int
 ) -> None:
-    text, status = terminal.shown([happened.node.installed.ctl, "report"], columns)
+    text, status = terminal.shown([happened.node.installed.ctl, "--quiet", "report"], columns)
     assert status == 1
     assert terminal.acting(text, on_terminal=True) == []
     assert [line for line in _table(text) if len(line) > columns] == []

@@ -21,6 +21,7 @@ from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.host.files import Irregular
 from runc_wrap.host.files import opened as open_regular
+from runc_wrap.host.meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ class _Opened:
     name: str
     identity: tuple[int, int]  # device and inode
     changed: float
+    size: int
 
     @property
     def compressed(self) -> bool:
@@ -46,8 +48,10 @@ class _Opened:
 class Log:
     """One log's files: NAME, NAME.1, NAME.2.gz … or logrotate's NAME-20260131."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, meter: Meter | None = None) -> None:
+        """`meter` counts the bytes of its files."""
         self.path = path
+        self._meter = meter or Meter()
 
     def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
         """Yield the records in the files, except files last written before `since`.
@@ -68,8 +72,10 @@ class Log:
     def _files(self, files: list[_Opened]) -> Iterator[Sighting | Lost]:
         if len(files) > MOST:
             yield Lost(0, 1, AUDIT, f"at least one record: of {self.path}, {MOST} files are read")
-        for file in reversed(files[:MOST]):
-            yield from _whole(file)
+        read = files[:MOST]
+        self._meter.total += sum(file.size for file in read)
+        for file in reversed(read):
+            yield from _whole(file, self._meter)
 
 
 class Tail:
@@ -162,14 +168,18 @@ def _opened(path: Path, stack: ExitStack) -> _Opened | None:
         return None
     stack.callback(os.close, descriptor)
     status = os.fstat(descriptor)
-    return _Opened(descriptor, path.name, (status.st_dev, status.st_ino), status.st_mtime)
+    return _Opened(
+        descriptor, path.name, (status.st_dev, status.st_ino), status.st_mtime, status.st_size
+    )
 
 
-def _whole(file: _Opened) -> Iterator[Sighting | Lost]:
+def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | Lost]:
     lines = Lines(file.name)
+    before = meter.done
     try:
         for chunk in _unpacked(file.descriptor) if file.compressed else _chunks(file.descriptor):
             yield from lines.feed(chunk)
+            meter.done = before + os.lseek(file.descriptor, 0, os.SEEK_CUR)
     except (OSError, EOFError, zlib.error):
         why = f"at least one record: {file.name} cannot be read to its end"
         yield Lost(file.changed, 1, AUDIT, why, min(lines.time, file.changed))

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from harness.node.install import Installed
 
 INTERRUPTED, UNREAD = 130, 141  # as a shell says of a program that the signal ended
-LOG = "type=SYSCALL msg=audit(1700000000.000:%d): arch=c000003e syscall=59 success=yes exit=0\n"
-
-
-@pytest.fixture(scope="module")
-def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log that takes seconds to read."""
-    path = tmp_path_factory.mktemp("log") / "audit.log"
-    with path.open("w") as file:
-        for number in range(2_000_000):
-            file.write(LOG % number)
-    return path
 
 
 def test_ctrl_c_ends_watch_with_130_and_no_words(installed: Installed) -> None:
@@ -51,16 +40,6 @@ def test_ctrl_c_ends_a_long_report_with_130_and_no_words(
     shown, status = session.end()
     assert status == INTERRUPTED, shown
     assert "Traceback" not in shown
-
-
-def test_at_whatever_moment_ctrl_c_comes_there_is_no_traceback(installed: Installed) -> None:
-    """Ends by the signal itself while modules are still loaded: 130 to a shell as well."""
-    for milliseconds in range(20, 140, 12):
-        session = Session(["sh", "-c", '"$0" verify --deep; echo status $?', installed.ctl])
-        time.sleep(milliseconds / 1000)
-        session.type("\x03")
-        shown, _ = session.end()
-        assert "Traceback" not in shown, milliseconds
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import subprocess
 import sys
 
@@ -40,3 +41,33 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Error: " in result.stderr
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+module = sys.argv.pop(1)
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from runc_wrap.cli.entry_point import start
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "status"),
+    [
+        ("click", -signal.SIGINT),
+        ("runc_wrap.cli.main", -signal.SIGINT),
+        ("runc_wrap.node.paths", -signal.SIGINT),
+        ("runc_wrap.cli.status", 130),
+        ("runc_wrap.node.status", 130),
+    ],
+)
+def test_ctrl_c_while_modules_are_loaded_ends_it_without_words(module: str, status: int) -> None:
+    """To a shell, an end by the signal is 130 as well."""
+    argv = [sys.executable, "-c", INTERRUPTED_AT, module, "status"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")

@@ -1,0 +1,73 @@
+"""Shows on a terminal how far a command is that takes longer than a moment.
+
+Only on stderr, only if that is a terminal, and not with --json or --quiet. It is gone when the work
+is done. It has words of ours alone, never another's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.host.meter import Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOMENT = 1.0  # seconds; what is done sooner shows nothing, and does not even load rich
+_PAUSE = 0.2  # seconds
+_SILENT = ("as_json", "quiet")  # parameters of a command, or of the root command
+
+
+@contextmanager
+def shown(what: str) -> Iterator[Meter]:
+    """Show while the body runs what is done; the body counts by the meter, if it can."""
+    meter = Meter()
+    if not _is_wanted():
+        yield meter
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_show, args=(what, meter, over), daemon=True)
+    thread.start()
+    try:
+        yield meter
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_wanted() -> bool:
+    """Tell whether stderr is a terminal that can take a line back, and nobody wants silence."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        return False
+    context = click.get_current_context(silent=True)
+    while context:
+        if any(context.params.get(name) for name in _SILENT):
+            return False
+        context = context.parent
+    return True
+
+
+def _show(what: str, meter: Meter, over: threading.Event) -> None:
+    if over.wait(MOMENT):
+        return
+    from rich.console import Console  # noqa: PLC0415 - most commands are done sooner
+    from rich.progress import Progress, TimeElapsedColumn  # noqa: PLC0415
+
+    with Progress(
+        *Progress.get_default_columns()[:-1],
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        while not over.wait(_PAUSE):
+            bar.update(task, completed=meter.done, total=meter.total or None, refresh=True)
