@@ -1,11 +1,15 @@
 #!/bin/sh
 # Installs runc-wrap beneath one directory, then runs real containers through it.
 # Usage: install.sh [--prefix DIR]      default /opt/runc-wrap; no other user may write in it or above it
+#                   [--quiet]           print nothing but failures
+#                   [--dry-run]         say what would be done, and change nothing
+#                   [--no-services]     install no units, where systemd runs
 #                   [--python PROGRAM]  the interpreter, 3.11 to 3.14
 #                   [--cc PROGRAM]      the C compiler
 #                   [--index-url URL]   the index of Python packages; default: as in /etc/pip.conf
 #                   [--find-links DIR]  take Python packages from a directory, without an index
-# Run it again to upgrade: it installs the new release beside the old one, then switches to it.
+# Run it again to upgrade: it installs the new release beside the old one, then switches to it. If a
+# step fails, the release in force before is in force again. `runc-wrapctl uninstall` takes it back.
 # In an unpacked release archive it needs no Python, compiler or index: it copies the release beside it.
 # It takes only proxies from the caller's environment. It verifies packages by the hashes in requirements/.
 set -eu
@@ -27,16 +31,47 @@ esac
 source=$(cd -- "$(dirname -- "$0")" && pwd)
 default_prefix=/opt/runc-wrap
 prefix=$default_prefix
-python='' cc='' index_url='' find_links=''
-archive='' # the release that lies beside this script, if this is an unpacked archive
+python='' cc='' index_url='' find_links='' quiet='' dry_run='' no_services=''
+archive=''  # the release that lies beside this script, if this is an unpacked archive
+launcher='' # of an archive beside this checkout, if there is no compiler
+packages='' # Debian's, that this installed
+release='' in_step='' began=0
 
 fail() {
+    [ -z "$in_step" ] || step_failed
     printf 'install.sh: %s\n' "$1" >&2
     exit 1
 }
 
 say() {
-    printf '%s ...\n' "$1"
+    [ -n "$quiet" ] || printf '%s\n' "$1"
+}
+
+# Ends the line of the step before with its time, and begins the next one's.
+step() {
+    end_step
+    [ -n "$quiet" ] || printf '%s ... ' "$1"
+    in_step=$1
+    began=$(tenths)
+}
+
+end_step() {
+    [ -n "$in_step" ] || return 0
+    in_step=''
+    set -- $(($(tenths) - began))
+    say "$(($1 / 10)).$(($1 % 10)) s"
+}
+
+step_failed() {
+    in_step=''
+    say 'failed'
+}
+
+# Tenths of a second since the machine's start.
+tenths() {
+    read -r up _ < /proc/uptime
+    fraction=${up#*.}
+    printf '%s' $((${up%.*} * 10 + ${fraction%?}))
 }
 
 usage() {
@@ -47,6 +82,9 @@ parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
             --help | -h) usage; exit 0 ;;
+            --quiet) quiet=--quiet; shift; continue ;;
+            --dry-run) dry_run=yes; shift; continue ;;
+            --no-services) no_services=--no-services; shift; continue ;;
             --*=*) option=${1%%=*} value=${1#*=} ;;
             *) option=$1 value=${2-}; [ $# -eq 1 ] || shift ;;
         esac
@@ -77,13 +115,23 @@ absolute() {
     esac
 }
 
-# Installs a required Debian package that is missing.
+# Installs required Debian packages that are missing.
 provide() {
     [ -z "$archive" ] && command -v apt-get >/dev/null ||
         fail "$1 is missing; install it and run install.sh again"
-    say "Installing Debian's package $1"
-    apt-get update -qq 9>&-
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" 9>&- >/dev/null
+    if [ -n "$dry_run" ]; then
+        say "would install Debian's packages $*"
+        return
+    fi
+    step "Installing Debian's packages $*"
+    apt_install "$@"
+    packages="$packages $*"
+}
+
+apt_install() {
+    apt-get update -qq 9>&- &&
+        DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@" 9>&- >/dev/null
 }
 
 is_usable() {
@@ -96,7 +144,7 @@ find_archive() {
         [ -e "$archive/venv/bin/python" ] || { archive=''; return 0; }
         [ -z "$python$cc$index_url$find_links" ] ||
             fail "--python, --cc, --index-url and --find-links are for a checkout; leave them out"
-        say 'Comparing the archive with its SHA256SUMS'
+        step 'Comparing the archive with its SHA256SUMS'
         (cd "$source" && sha256sum --status -c SHA256SUMS) ||
             fail "$source is not as it was packed; unpack the archive again"
         python=$archive/venv/bin/python
@@ -119,7 +167,42 @@ find_python() {
     done
     provide python3
     python=/usr/bin/python3
+    [ -z "$dry_run" ] || exit 0 # what comes then is said by Python
     is_usable "$python" || fail "$python is not Python 3.11 to 3.14; name another with --python"
+}
+
+# A missing compiler is no failure: then the launcher is a shell script, and installer.py says what
+# follows from that.
+find_compiler() {
+    [ -z "$archive$cc" ] || return 0
+    ! command -v cc >/dev/null && ! command -v gcc >/dev/null || return 0
+    find_launcher && return
+    command -v apt-get >/dev/null || return 0
+    set -- gcc libc6-dev musl-tools
+    if [ -n "$dry_run" ]; then
+        say "would install Debian's packages $*"
+        return
+    fi
+    step "Installing Debian's packages $*"
+    if apt_install "$@"; then packages="$packages $*"; else step_failed; fi
+}
+
+# Takes the launcher of an unpacked archive in this directory or beside it, if it was made from the
+# same sources for this machine.
+find_launcher() {
+    for made in "$source"/runc-wrap-*/lib/releases/* "${source%/*}"/runc-wrap-*/lib/releases/*; do
+        is_usable "$made/venv/bin/python" && is_same_launcher "$made" || continue
+        launcher=$made/runc-wrap
+        [ -z "$dry_run" ] || say "would take the launcher $launcher"
+        return 0
+    done
+    return 1
+}
+
+is_same_launcher() {
+    for own in "$source"/runc_wrap/launcher/*.[ch]; do
+        cmp -s "$own" "$1"/venv/lib/python3*/site-packages/runc_wrap/launcher/"${own##*/}" || return 1
+    done
 }
 
 # Nobody but root may change what root will run, or the directories above it.
@@ -188,16 +271,16 @@ install_locked() {
 
 make_venv() {
     "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
-    say "Making a virtual environment with $python"
+    step "Making a virtual environment with $python"
     "$python" -I -m venv "$release/venv"
-    say 'Fetching Python packages and verifying their hashes'
+    step 'Fetching Python packages and verifying their hashes'
     install_locked runtime.txt
     install_locked build.txt
 }
 
 # Fetches nothing: make_venv has fetched and verified what the build needs.
 build_package() {
-    say 'Building runc-wrap and its launcher'
+    step 'Building runc-wrap and its launcher'
     mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
     cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/LICENSE" \
         "$source/NOTICE" "$source/runc_wrap" "$release/source/"
@@ -207,135 +290,60 @@ build_package() {
     rm -rf "$release/source"
     own_python -m pip --isolated --disable-pip-version-check --no-input uninstall --quiet --yes \
         setuptools # its .pth file would run at each start
-    write_command "$release/venv/bin/runc-wrapctl"
 }
 
-# The script that pip writes would obey PYTHONPATH. A #! line may have 127 bytes in every kernel
-# version, and no blanks in the interpreter's path.
-write_command() {
-    interpreter=$release/venv/bin/python
-    case $interpreter in
-        *[[:space:]]*) long=yes ;;
-        *) [ ${#interpreter} -le 120 ] && long='' || long=yes ;;
-    esac
-    quoted=$(printf '%s\n' "$interpreter" | sed "s/'/'\\\\''/g")
-    {
-        if [ -n "$long" ]; then
-            printf "#!/bin/sh\nexec '%s' -I -c '%s' \"\$0\" \"\$@\"\n" "$quoted" \
-                'import sys; sys.argv[:1] = []; from runc_wrap.cli.entry_point import start; start()'
-        else
-            printf '#!%s -I\nfrom runc_wrap.cli.entry_point import start\n\nstart()\n' "$interpreter"
-        fi
-    } > "$1"
-    chmod 755 "$1"
+# Says what would be done, as far as that is known before it is done.
+describe() {
+    [ -n "$archive" ] || say "would make a virtual environment with $python, fetch packages, build runc-wrap"
+    [ -z "$archive" ] || say "would copy the release $archive"
+    units=$source/deploy/systemd
+    [ -z "$archive" ] || units=$archive/share/systemd
+    "$python" -I -S -B "$package/node/installation/dry_run.py" --prefix "$prefix" --units "$units" \
+        $no_services
 }
 
-# Copies what runs at every create to its own directory, so that nothing else can be imported.
-copy_hot_path() {
-    packages=$(own_python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
-    mkdir -p "$release/hotpath/runc_wrap"
-    cp "$packages/runc_wrap/launcher/cold.py" "$release/hotpath/"
-    cp "$packages/runc_wrap/__init__.py" "$release/hotpath/runc_wrap/"
-    cp -R "$packages/runc_wrap/hotpath" "$release/hotpath/runc_wrap/"
-    cp -R "$packages/orjson" "$release/hotpath/"
-    own_python -m compileall -q "$release/hotpath"
-    own_python -S -B -X no_debug_ranges "$packages/runc_wrap/launcher/pack_hotpath.py" "$release/hotpath"
-    ln -s "$(own_python -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
-        "$release/python"
-}
-
-# The hooks lie in the release, so that they change together with the code that they import.
-# PREFIX/hooks is a link.
-name_hooks() {
-    own_python - "$prefix" "$release"/hooks/*.d/*.json <<'END'
-import json, pathlib, sys
-for path in map(pathlib.Path, sys.argv[2:]):
-    definition = json.loads(path.read_text())
-    program = definition["hook"]["path"].removeprefix("/opt/runc-wrap")
-    definition["hook"]["path"] = sys.argv[1] + program
-    path.write_text(json.dumps(definition, indent=4) + "\n")
-END
-}
-
-# Takes the launcher that the package's build compiled, or the shell script if it could not.
-make_launcher() {
-    launcher=$packages/runc_wrap/launcher
-    if [ -x "$launcher/runc-wrap" ]; then
-        cp "$launcher/runc-wrap" "$release/runc-wrap"
-        return
-    fi
-    printf 'The launcher is a shell script, which takes some milliseconds more per call and does '
-    printf 'not ask the agent, because '
-    cat "$launcher/not-built"
-    cp "$launcher/not-built" "$release/" # for runc-wrapctl doctor
-    quoted=$(printf '%s\n' "$prefix" | sed "s/'/'\\\\''/g")
-    {
-        printf "#!/bin/sh\nprefix='%s'\n" "$quoted"
-        cat "$launcher/launcher.sh"
-    } > "$release/runc-wrap"
-    chmod 755 "$release/runc-wrap"
-}
-
-switch_link() {
-    ln -sfn "$1" "$2.new"
-    mv -fT "$2.new" "$2"
-}
-
-# At every moment a create finds either the complete old release or the complete new one. The
-# previous release is kept for running creates. Nothing outside our directory of releases is removed.
-# The launcher comes after its release: cold.py understands the launcher of the release before.
-switch_release() {
-    previous=$(readlink "$prefix/lib/current" || :)
-    cp "$release/runc-wrap" "$prefix/bin/runc-wrap.new"
-    sync -f "$release" # a power failure after the switch must not leave empty files
-    switch_link "releases/${release##*/}" "$prefix/lib/current"
-    mv -f "$prefix/bin/runc-wrap.new" "$prefix/bin/runc-wrap"
-    switch_link ../lib/current/venv/bin/runc-wrapctl "$prefix/bin/runc-wrapctl"
-    switch_link lib/current/hooks "$prefix/hooks"
-    for old in "$releases"/[0-9]*.??????; do
-        case ${old##*/} in
-            "${release##*/}" | "${previous##*/}") ;;
-            *) rm -rf "$old" ;;
-        esac
-    done
-}
-
-link_commands() {
-    [ "$prefix" = "$default_prefix" ] || return 0
-    mkdir -p /usr/local/bin
-    if look_at_ownership "$prefix" /usr/local/bin; then
-        ln -sf "$prefix/bin/runc-wrap" "$prefix/bin/runc-wrapctl" /usr/local/bin/
-    else
-        printf 'So the commands are not linked there; call them in %s.\n' "$prefix/bin"
-    fi
+finish() {
+    status=$?
+    [ -z "$in_step" ] || [ $status = 0 ] || {
+        failed=$in_step
+        step_failed
+        printf 'install.sh: "%s" failed; what was in force before is in force.\n' "$failed" >&2
+    }
+    [ -z "$release" ] || [ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] ||
+        rm -rf "$release"
 }
 
 parse_arguments "$@"
 umask 022
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 leave_directory
 find_archive
 find_python
+find_compiler
+if [ -n "$dry_run" ]; then
+    end_step
+    check_ownership
+    command -v runc >/dev/null || command -v crun >/dev/null || provide runc
+    describe
+    exit
+fi
 take_prefix
 command -v runc >/dev/null || command -v crun >/dev/null || provide runc
-releases=$prefix/lib/releases
-release=$(mktemp -d "$releases/$(date +%Y%m%d%H%M%S).XXXXXX")
+release=$(mktemp -d "$prefix/lib/releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
-trap '[ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] || rm -rf "$release"' EXIT
 if [ -n "$archive" ]; then
-    say 'Copying the release'
+    step 'Copying the release'
     cp -R "$archive/." "$release"
 else
     make_venv
     build_package
-    copy_hot_path
-    cp -R "$source/hooks" "$release/hooks"
-    make_launcher
 fi
-name_hooks
-say 'Compiling the policy'
-"$release/venv/bin/runc-wrapctl" --prefix "$prefix" apply
-say 'Switching to the new release'
-switch_release
-link_commands
-printf '\nrunc-wrap is installed in %s. Three containers and their seccomp state in the kernel:\n' "$prefix"
-"$prefix/bin/runc-wrapctl" selftest 9>&-
+end_step
+set -- --prefix "$prefix" --release "$release" $quiet $no_services
+[ -n "$archive" ] || set -- "$@" --checkout "$source"
+[ -z "$launcher" ] || set -- "$@" --launcher "$launcher"
+for name in $packages; do set -- "$@" --package "$name"; done
+own_python -m runc_wrap.node.installation.installer "$@"

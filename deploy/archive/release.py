@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
+from runc_wrap.node.installation import release_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,7 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
         lexer.unlink()
     interpreter.check_libraries(release.venv)
     _take_launcher(release)
-    _copy_hot_path(release)
+    release_parts.copy_hot_path(release.packages, release.directory)
     shutil.copytree(
         parts.source / "hooks", release.directory / "hooks", ignore=shutil.ignore_patterns("__*")
     )
@@ -103,17 +104,6 @@ def _take_launcher(release: Release) -> None:
     shutil.copy(built, release.directory / "runc-wrap")
 
 
-def _copy_hot_path(release: Release) -> None:
-    """Copy what install.sh's copy_hot_path copies."""
-    target = release.directory / "hotpath"
-    package = release.packages / "runc_wrap"
-    (target / "runc_wrap").mkdir(parents=True)
-    shutil.copy(package / "launcher" / "cold.py", target)
-    shutil.copy(package / "__init__.py", target / "runc_wrap")
-    shutil.copytree(package / "hotpath", target / "runc_wrap" / "hotpath")
-    shutil.copytree(release.packages / "orjson", target / "orjson")
-
-
 def _lay_prefix(release: Release, source: Path) -> None:
     top = release.top
     for directory in ("bin", "etc/conf.d", "etc/profiles", "var"):
@@ -126,7 +116,7 @@ def _lay_prefix(release: Release, source: Path) -> None:
         shutil.copy(source / name, top)
     units = release.share / "systemd"
     units.mkdir(parents=True)
-    for unit in (source / "deploy").glob("*.s*"):
+    for unit in (source / "deploy" / "systemd").glob("*.s*"):
         shutil.copy(unit, units)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from runc_wrap.launcher import shared_words
 
 SOURCE = Path(__file__).resolve().parents[2]
+OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def attempted(
     compiler = os.environ.get("CC")
     more = ["--cc", compiler, *words] if compiler else words
     return subprocess.run(
-        [*before, SOURCE / "install.sh", "--prefix", prefix, "--python", python, *more],
+        [*before, SOURCE / "install.sh", "--prefix", prefix, "--python", python, *OPTIONS, *more],
         capture_output=True,
         text=True,
         timeout=300,

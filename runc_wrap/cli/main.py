@@ -32,6 +32,7 @@ COMMANDS = {
     "report": ("runc_wrap.cli.report", "Show what would break under enforce, by workload."),
     "status": ("runc_wrap.cli.status", "Show each container: its decision and its kernel state."),
     "suggest": ("runc_wrap.cli.suggest", "Print a profile that allows what a workload needs."),
+    "uninstall": ("runc_wrap.cli.uninstall", "Take back what install.sh and `engine add` did."),
     "verify": ("runc_wrap.cli.verify", "Compare the kernel's state with the decisions."),
     "version": ("runc_wrap.cli.version", "Print the versions of all that is involved."),
     "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),

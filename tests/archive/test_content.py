@@ -132,7 +132,7 @@ def test_no_file_names_the_folder_it_was_built_in(opened: Installed) -> None:
 
 def test_it_has_the_units(opened: Installed) -> None:
     units = {path.name for path in (opened.release / "share" / "systemd").iterdir()}
-    assert units == {path.name for path in (SOURCE / "deploy").glob("*.s*")}
+    assert units == {path.name for path in (SOURCE / "deploy" / "systemd").glob("*.s*")}
 
 
 def test_it_has_the_manual_and_the_completions(opened: Installed) -> None:

@@ -17,13 +17,16 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines import containerd_config, docker_config, engine_files, podman_config
 from runc_wrap.node.engines.file_tree import Change, Tree
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
+
+if TYPE_CHECKING:
+    from runc_wrap.node.paths import Places
 
 ENGINES = {"containerd": containerd_config, "podman": podman_config, "docker": docker_config}
 FORMAT = 1
@@ -98,6 +101,12 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
         )
     return dict(state)
+
+
+def where_of(state: dict[str, Any], places: Places) -> Where:
+    """Return where a registration of this installation is."""
+    bin_dir = places.wrapper.parent
+    return Where(state["engine"], Path(state["config"]), bin_dir, places.engines)
 
 
 def handlers_of(state: dict[str, Any]) -> list[Handler]:

@@ -1,0 +1,75 @@
+"""runc-wrapctl uninstall."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.host.locks import locked
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.installation import services, uninstaller
+from runc_wrap.node.installation.record import Damaged
+
+if TYPE_CHECKING:
+    from runc_wrap.node.installation.uninstaller import Plan
+    from runc_wrap.node.paths import Places
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--purge", is_flag=True, help="Remove your settings and profiles, too.")
+@click.option(
+    "--strand", is_flag=True, help="Go on even if containers cannot be stopped afterwards."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_json: bool) -> None:
+    """Take back what install.sh and `engine add` did, and list what is left.
+
+    While containers or engines still call runc-wrap, the paths and names that they call stay and
+    lead to the real runtime; a later run takes them away. Your settings stay without --purge.
+    Restarts no engine.
+    """
+    try:
+        plan = uninstaller.plan(places, purges=purge, strands=strand)
+        if dry_run:
+            _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
+                  as_json=as_json, dry_run=True)  # fmt: skip
+            return
+        with locked(places.var, "install"):
+            done = _carry_out(plan, is_quiet=as_json)
+            _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
+        if plan.is_last:
+            sys.stdout.flush()
+            uninstaller.finish(plan)
+    except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
+        output.fail(error)
+
+
+def _carry_out(plan: Plan, *, is_quiet: bool) -> list[str]:
+    done = []
+    for step in uninstaller.steps(plan):
+        if not is_quiet:
+            output.say(f"{step.what} ...")
+        step.do()
+        done.append(step.what)
+    return done
+
+
+def _tell(plan: Plan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
+    left = uninstaller.left(plan)
+    if as_json:
+        output.document(
+            {
+                "dry_run": dry_run,
+                "steps": lines,
+                "left": [each._asdict() for each in left],
+                "again": not plan.is_last,
+            }
+        )
+        return
+    for line in [*lines, *(f"left: {each.what}: {each.why}" for each in left)]:
+        output.say(line)

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Ends `runc-wrapctl uninstall`, which puts this in its own place and becomes it: it removes the
+# program that would remove it. If this is killed, runc-wrapctl is this script, and ends it. It
+# removes nothing that is not runc-wrap's: a prefix may be shared.
+set -eu
+own=$(readlink -f -- "$0")
+bin=${own%/*}
+prefix=${bin%/*}
+[ "$own" = "$prefix/bin/runc-wrapctl" ] && cd -- "$prefix"
+for link in /usr/local/bin/runc-wrapctl; do
+    [ "$(readlink -- "$link" || :)" != "$own" ] || rm -f -- "$link"
+done
+rm -f hooks bin/.runc-wrap.former bin/runc-wrap.new
+for name in agent engines evidence ledger lock metrics; do
+    rm -rf "var/$name"
+done
+rm -rf var/policy.* lib/releases/[0-9]*
+rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json
+for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; do
+    [ -L "$directory" ] || [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"
+done
+rm -f -- "$own"
+rmdir --ignore-fail-on-non-empty bin
+cd /
+rmdir --ignore-fail-on-non-empty -- "$prefix"
+[ ! -d "$prefix" ] || printf 'left, as it is not empty: %s\n' "$prefix"

@@ -1,0 +1,103 @@
+"""The parts of a release that its package does not have: command, hot path, hooks and more.
+
+RELEASE/venv           the interpreter and packages; install.sh or an archive made it
+RELEASE/hotpath        what runs at every create, so that nothing else can be imported
+RELEASE/python         link to the interpreter
+RELEASE/runc-wrap      the launcher; RELEASE/not-built says why it is a shell script
+RELEASE/hooks share    OCI hooks; units, manual, completions
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DEFAULT_PREFIX = "/opt/runc-wrap"
+_LONGEST_FIRST_LINE = 120  # bytes of the path; the kernel reads 127, and older ones less than 256
+_START = "from runc_wrap.cli.entry_point import start"
+
+
+def write_command(release: Path) -> None:
+    """Write VENV/bin/runc-wrapctl: the script that pip writes would obey PYTHONPATH.
+
+    The first line cannot name an interpreter whose path is long or has blanks.
+    """
+    interpreter = release / "venv" / "bin" / "python"
+    name, program = str(interpreter), interpreter.with_name("runc-wrapctl")
+    if len(os.fsencode(name)) <= _LONGEST_FIRST_LINE and not any(c.isspace() for c in name):
+        text = f"#!{name} -I\n{_START}\n\nstart()\n"
+    else:
+        code = f"import sys; sys.argv[:1] = []; {_START}; start()"
+        text = f'#!/bin/sh\nexec {shlex.quote(name)} -I -c {shlex.quote(code)} "$0" "$@"\n'
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+def copy_hot_path(packages: Path, release: Path) -> None:
+    """Copy what runs at every create; `packages` is the directory of the interpreter's packages."""
+    target = release / "hotpath"
+    package = packages / "runc_wrap"
+    ignored = shutil.ignore_patterns("__pycache__")
+    (target / "runc_wrap").mkdir(parents=True)
+    shutil.copy(package / "launcher" / "cold.py", target)
+    shutil.copy(package / "__init__.py", target / "runc_wrap")
+    shutil.copytree(package / "hotpath", target / "runc_wrap" / "hotpath", ignore=ignored)
+    shutil.copytree(packages / "orjson", target / "orjson", ignore=ignored)
+
+
+def compile_hot_path(packages: Path, release: Path) -> None:
+    """Compile and pack the hot path with the interpreter that will run it, which runs this."""
+    own = [str(release / "venv" / "bin" / "python"), "-I"]
+    script = packages / "runc_wrap" / "launcher" / "pack_hotpath.py"
+    hot = release / "hotpath"
+    subprocess.run([*own, "-m", "compileall", "-q", hot], check=True)
+    subprocess.run([*own, "-S", "-B", "-X", "no_debug_ranges", script, hot], check=True)
+    (release / "python").symlink_to(Path(sys.executable).resolve())
+
+
+def take_launcher(packages: Path, release: Path, prefix: Path, given: Path | None) -> str:
+    """Take the launcher that the build compiled, or the given one; otherwise the shell script.
+
+    Return what follows from the script and what to do, "" for a compiled one.
+    """
+    made, target = packages / "runc_wrap" / "launcher", release / "runc-wrap"
+    compiled = next((one for one in (made / "runc-wrap", given) if one and one.is_file()), None)
+    if compiled:
+        shutil.copy(compiled, target)
+        return ""
+    reason = (made / "not-built").read_text()
+    (release / "not-built").write_text(reason)  # for runc-wrapctl doctor
+    script = (made / "launcher.sh").read_text()
+    target.write_text(f"#!/bin/sh\nprefix={shlex.quote(str(prefix))}\n{script}")
+    target.chmod(0o755)
+    return (
+        "The launcher is a shell script, which takes some milliseconds more per call, because "
+        f"{reason}It asks no service: every create starts Python, and runc-wrap-decide decides "
+        "nothing. For the compiled one install gcc and musl-tools, or unpack the release archive "
+        "of this version beside this checkout; then run install.sh again."
+    )
+
+
+def lay_share(checkout: Path, release: Path) -> None:
+    """Copy hooks and units from a checkout, and write the manual and the completions."""
+    shutil.copytree(checkout / "hooks", release / "hooks", ignore=shutil.ignore_patterns("__*"))
+    units = release / "share" / "systemd"
+    units.mkdir(parents=True)
+    for unit in sorted((checkout / "deploy" / "systemd").glob("*.s*")):
+        shutil.copy(unit, units)
+    command = release / "venv" / "bin" / "runc-wrapctl"
+    subprocess.run([command, "share", release / "share"], check=True)
+
+
+def name_hooks(prefix: Path, release: Path) -> None:
+    """Write this installation's path into the hooks' definitions."""
+    for path in release.glob("hooks/*.d/*.json"):
+        definition = json.loads(path.read_text())
+        program = definition["hook"]["path"].removeprefix(DEFAULT_PREFIX)
+        definition["hook"]["path"] = f"{prefix}{program}"
+        path.write_text(json.dumps(definition, indent=4) + "\n")

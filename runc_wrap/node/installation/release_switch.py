@@ -1,0 +1,85 @@
+"""Putting a release in force, and the one before in force again.
+
+At every moment a create finds either the complete old release or the complete new one. The release
+before is kept for running creates. The launcher comes after its release: cold.py understands the
+launcher of the release before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_LINKS = {"bin/runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "hooks": "lib/current/hooks"}
+
+
+class Switch:
+    """From the release in force, if there is one, to another."""
+
+    def __init__(self, prefix: Path, release: Path) -> None:
+        self._prefix, self._release = prefix, release
+        self._current = prefix / "lib" / "current"
+        self._launcher = prefix / "bin" / "runc-wrap"
+        self._former = prefix / "bin" / ".runc-wrap.former"
+        self._relinked: dict[Path, str] = {}
+        self.before = str(self._current.readlink()) if self._current.is_symlink() else ""
+
+    def forward(self, handed_over: Iterable[str]) -> None:
+        """Put the new one in force; names that were handed over are the launcher's again."""
+        self._keep_former()
+        new = self._launcher.with_name("runc-wrap.new")
+        shutil.copy(self._release / "runc-wrap", new)
+        # a power failure after the switch must not leave empty files
+        subprocess.run(["/usr/bin/sync", "-f", self._release], check=True)
+        files.replace_link(self._current, f"releases/{self._release.name}")
+        new.replace(self._launcher)
+        for name, target in _LINKS.items():
+            files.replace_link(self._prefix / name, target)
+        for name in handed_over:
+            link = self._launcher.with_name(name)
+            if link != self._launcher and link.is_symlink():
+                self._relinked[link] = str(link.readlink())
+                files.replace_link(link, self._launcher.name)
+        files.sync(self._launcher.parent)
+
+    def _keep_former(self) -> None:
+        self._former.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.link(self._launcher, self._former, follow_symlinks=False)
+
+    def back(self) -> None:
+        """Put the one before in force again; without one, nothing is in force."""
+        if not self._is_ours():
+            return
+        for link, target in self._relinked.items():
+            files.replace_link(link, target)
+        if os.path.lexists(self._former):
+            self._former.rename(self._launcher)
+        else:
+            self._launcher.unlink(missing_ok=True)
+        if self.before:
+            files.replace_link(self._current, self.before)
+            return
+        for name in (*_LINKS, "lib/current"):
+            (self._prefix / name).unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        current = self._current
+        return current.is_symlink() and current.readlink().name == self._release.name
+
+    def end(self) -> None:
+        """Remove what was kept for going back, and the releases before the one before."""
+        self._former.unlink(missing_ok=True)
+        kept = {self._release.name, self.before.rpartition("/")[2]}
+        for old in self._release.parent.glob("[0-9]*.??????"):
+            if old.name not in kept:
+                shutil.rmtree(old)

@@ -1,0 +1,283 @@
+"""Taking an installation back, in order, without stranding a container.
+
+Engines' registrations, units, links, the names in PREFIX/bin, the owner's files with `purges`, and
+then everything else by finish.sh, which is a shell script because the interpreter goes too. A name
+in PREFIX/bin that an engine will still call becomes a link to the real runtime. While there is one,
+or a name that is kept in an engine's configuration, the release stays, so that a later run can
+take these away. Each step may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import psutil
+
+from runc_wrap.host import files, procfs, runtime_state
+from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.ledger import reader
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import dependents, registration, removals
+from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.node.installation import links, record, services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.node.engines.removals import Removal
+    from runc_wrap.node.paths import Places
+
+PACKAGED = Path("/usr/lib/runc-wrap")
+UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
+                                               "observe.service"))  # fmt: skip
+_BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")
+_LARGEST = 4 << 20  # bytes of an engine's file
+_FINISH = Path(__file__).with_name("finish.sh")
+
+
+class Refused(Exception):
+    """It cannot be taken back without harm; the message says what to do. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what it does, as an imperative, and the function."""
+
+    what: str
+    do: Callable[[], None]
+
+
+class Left(NamedTuple):
+    """What stays, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass
+class Plan:
+    """`stays`: {name in PREFIX/bin: why it is still called}."""
+
+    places: Places
+    record: record.Record
+    removals: list[Removal]
+    stays: dict[str, str]
+    runtime: Path | None
+    purges: bool
+    left: list[Left] = field(default_factory=list)
+
+    @property
+    def is_last(self) -> bool:
+        """Tell whether nothing has to be taken away later."""
+        return not self.stays and not any(each.is_kept for each in self.removals)
+
+
+def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
+    """Return what to do. Raises Refused, EngineError and OSError."""
+    if places.prefix == PACKAGED:
+        raise Refused(f"{PACKAGED} belongs to a package: remove that with apt or dnf")
+    observed = [] if strands else _observed(places)
+    if observed:
+        raise Refused(
+            f"{len(observed)} containers in mode observe run: {', '.join(observed[:5])}. Without "
+            "the service, what their profiles would deny fails with ENOSYS, and they cannot be "
+            "entered. Stop them first, or use --strand"
+        )
+    found = record.load(places.prefix)
+    runtime = removals.real_runtime(places)
+    stays = {} if strands else dict(_still_called(places, found))
+    if stays and runtime is None:
+        raise Refused(
+            f"{', '.join(stays)} is still called ({'; '.join(stays.values())}), and there is no "
+            "runc or crun to which it could lead. Run `runc-wrapctl apply`, or use --strand"
+        )
+    planned = [
+        removals.plan(places, registration.where_of(state, places), name, strands=strands)
+        for state in registration.states(places.engines)
+        for name in registration.names(state)
+    ]
+    return Plan(places, found, planned, stays, runtime, purges)
+
+
+def _observed(places: Places) -> list[str]:
+    """Return the containers in observe that run."""
+    found = []
+    for key, one in reader.read(places.ledger).records.items():
+        if one.is_injected and one.mode == OBSERVE:
+            first = runtime_state.first_process(key)
+            if first and procfs.started(first[0]) == first[1]:
+                found.append(one.id)
+    return found
+
+
+def _still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
+    for name in _names(places, found):
+        containers = dependents.by_path(places, name)
+        if containers:
+            yield name, f"{len(containers)} containers: {dependents.names(containers)}"
+        elif engine := _not_reread(places, name, found):
+            yield name, f"{engine} has not read its configuration since; restart it"
+        elif file := _named_by_hand(places, name):
+            yield name, f"{file} names it; remove that by hand and restart the engine"
+
+
+def _names(places: Places, found: record.Record) -> list[str]:
+    """Return the names in PREFIX/bin by which engines call us."""
+    directory = places.wrapper.parent
+    ours = (DEFAULT_NAME, *found.handed_over)
+    entries = sorted(directory.iterdir()) if directory.is_dir() else []
+    return [
+        entry.name
+        for entry in entries
+        if entry.name in ours or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
+    ]
+
+
+def _not_reread(places: Places, name: str, found: record.Record) -> str:
+    """Return an engine that has our path in memory, though not in its configuration any more."""
+    registered = {
+        (state["engine"], handler.name)
+        for state in registration.states(places.engines)
+        for handler in registration.handlers_of(state)
+    }
+    path = str(places.wrapper.with_name(name))
+    since = time.time() if ("containerd", name) in registered else found.reread.get(name, 0.0)
+    if any(process.create_time() < since for process in _running("containerd")):
+        return "containerd"
+    told = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
+    runtimes = json.loads(told or "null") or {}
+    return "docker" if any(one.get("path") == path for one in runtimes.values()) else ""
+
+
+def _running(name: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter(["name", "uids"]):
+        if process.info["name"] == name and process.info["uids"].real == 0:
+            yield process
+
+
+def _named_by_hand(places: Places, name: str) -> str:
+    """Return a configuration file with our path that `engine add` did not write."""
+    path = re.compile(rf"{re.escape(str(places.wrapper.with_name(name)))}(?![\w-])")
+    ours = {file for state in registration.states(places.engines) for file in state["files"]}
+    for directory in _BY_HAND:
+        for file in sorted(Path(directory).rglob("*")):
+            if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):
+                return str(file)
+    return ""
+
+
+def _text(file: Path) -> str:
+    try:
+        return files.read(file, _LARGEST, follows=True).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def steps(todo: Plan) -> Iterator[Step]:
+    """Yield what to do, in order."""
+    for removal in todo.removals:
+        if not removal.plan.is_empty:
+            yield Step(_told(removal), partial(_remove_registration, todo, removal))
+    names = (*UNITS, *services.FORMER, *todo.record.units)
+    units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
+    if units:
+        yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
+    if todo.record.links:
+        yield Step("remove the links to commands, manual and completions",
+                   partial(_remove_links, todo))  # fmt: skip
+    yield from _bin_steps(todo)
+    if todo.purges:
+        yield Step(f"remove {todo.places.etc}", partial(_purge, todo))
+    if todo.is_last:
+        yield Step(f"remove {todo.places.var} and {todo.places.prefix}/lib", partial(_save, todo))
+    else:
+        yield Step("record what a later run has to take away", partial(_save, todo))
+
+
+def _told(removal: Removal) -> str:
+    where = removal.plan.where
+    if removal.is_kept:
+        return f"let {removal.handler} in {where.config} lead to {removal.runtime}"
+    return f"remove {removal.handler} from {where.config}"
+
+
+def _remove_registration(todo: Plan, removal: Removal) -> None:
+    registration.carry_out(removal.plan)
+    todo.record.reread[removal.handler] = time.time()
+    _save(todo)
+
+
+def _remove_links(todo: Plan) -> None:
+    kept = {} if todo.is_last else _to(todo.record.links, todo.places.prefix / "bin/runc-wrapctl")
+    for link in kept:
+        del todo.record.links[link]
+    todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
+    todo.record.links |= kept
+    _save(todo)
+
+
+def _to(all_links: dict[str, str], target: Path) -> dict[str, str]:
+    return {link: to for link, to in all_links.items() if to == str(target)}
+
+
+def _bin_steps(todo: Plan) -> Iterator[Step]:
+    for name in _names(todo.places, todo.record):
+        path = todo.places.wrapper.with_name(name)
+        if name in todo.stays:
+            yield Step(f"let {path} lead to {todo.runtime}", partial(_hand_over, todo, path))
+        else:
+            yield Step(f"remove {path}", partial(path.unlink, missing_ok=True))
+
+
+def _hand_over(todo: Plan, path: Path) -> None:
+    todo.record.handed_over = sorted({*todo.record.handed_over, path.name})
+    _save(todo)
+    files.replace_link(path, str(todo.runtime))
+
+
+def _purge(todo: Plan) -> None:
+    etc = todo.places.etc
+    for name in ("conf.d", "profiles"):
+        shutil.rmtree(etc / name, ignore_errors=True)
+    (etc / "config.toml").unlink(missing_ok=True)
+
+
+def _save(todo: Plan) -> None:
+    if record.place(todo.places.prefix).parent.is_dir():
+        record.save(todo.places.prefix, todo.record)
+
+
+def left(todo: Plan) -> list[Left]:
+    """Return what stays, and why, apart from what `finish` finds."""
+    found = list(todo.left)
+    for removal in todo.removals:
+        if removal.is_kept:
+            config = removal.plan.where.config
+            found.append(Left(f"the name {removal.handler} in {config}", removal.told()))
+    for name, why in todo.stays.items():
+        found.append(Left(str(todo.places.wrapper.with_name(name)), why))
+    if not todo.is_last:
+        found.append(Left(f"{todo.places.prefix}/lib, var", "for `runc-wrapctl uninstall` later"))
+    if not todo.purges and any(one.is_file() for one in todo.places.etc.rglob("*")):
+        found.append(Left(str(todo.places.etc), "your settings; --purge removes them"))
+    if todo.record.packages:
+        names = " ".join(todo.record.packages)
+        found.append(Left(f"Debian's packages {names}", "others may need them; apt removes them"))
+    return found
+
+
+def finish(todo: Plan) -> NoReturn:
+    """Become the program that removes this one."""
+    command = todo.places.prefix / "bin" / "runc-wrapctl"
+    command.unlink(missing_ok=True)
+    shutil.copy(_FINISH, command)
+    command.chmod(0o755)
+    os.execv("/bin/sh", ["sh", str(command)])  # noqa: S606 - nothing may come back

@@ -1,0 +1,233 @@
+"""The steps of an installation: services and links, and that a failure of any of them leaves the
+release in force that was in force before.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import run, short_directory
+from harness.node import machine as machines
+from harness.node.machine import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from harness.node.install import Installed
+    from harness.node.machine import Machine
+
+UNITS = [f"runc-wrap-{name}" for name in ("decide.service", "decide.socket", "observe.service",
+                                          "observe.socket")]  # fmt: skip
+CHANGED_BY_APPLY = ("opt/runc-wrap/var", "opt/runc-wrap/lib/runtime")
+
+
+@pytest.fixture(name="machine")
+def empty_machine() -> Iterator[Machine]:
+    """A machine without an installation."""
+    with short_directory("machine") as directory, machines.machine(directory) as one:
+        yield one
+
+
+@pytest.fixture(name="node", scope="module")
+def node_with_services(installed: Installed) -> Iterator[Machine]:
+    """A machine with a release, whose services run; each test leaves it as it was."""
+    with short_directory("machine") as directory, machines.machine(directory) as one:
+        done = one.install(one.new_release(installed, "000000"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield one
+
+
+def test_units_are_enabled_and_commands_manual_and_completions_linked(
+    machine: Machine, installed: Installed
+) -> None:
+    done = machine.install(machine.new_release(installed, "000000"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.calls() == ["daemon-reload", f"enable --now {' '.join(UNITS)}"]
+    assert all(machine.is_active(unit) for unit in UNITS)
+    for link in (
+        "/usr/local/bin/runc-wrap",
+        "/usr/local/share/man/man1/runc-wrapctl.1",
+        "/usr/local/share/bash-completion/completions/runc-wrapctl",
+        "/usr/local/share/zsh/site-functions/_runc-wrapctl",
+        "/usr/local/share/fish/vendor_completions.d/runc-wrapctl.fish",
+    ):
+        assert machine.run("test", "-s", link, "-a", "-L", link).returncode == 0, link
+    assert machine.run("/usr/local/bin/runc-wrapctl", "--help").returncode == 0
+    assert "Seccomp: 2   with runc-wrap" in done.stdout
+
+
+def test_an_upgrade_restarts_what_runs_in_one_job_and_leaves_what_its_owner_stopped(
+    machine: Machine, installed: Installed
+) -> None:
+    machine.install(machine.new_release(installed, "000000"))
+    (machine.directory / "state" / UNITS[0]).write_text("inactive\n")
+    machine.calls()
+    done = machine.install(machine.new_release(installed, "000001"))
+    assert done.returncode == 0, done.stderr
+    assert machine.calls() == ["daemon-reload", f"restart {UNITS[2]}"]
+    assert not machine.is_active(UNITS[0])
+
+
+def test_units_of_another_prefix_are_not_replaced(machine: Machine, installed: Installed) -> None:
+    unit = machine.directory / "units" / UNITS[0]
+    unit.write_text("[Service]\nExecStart=/srv/p/bin/runc-wrapctl agent decide\n")
+    done = machine.install(machine.new_release(installed, "000000"))
+    assert done.returncode == 0, done.stderr
+    assert f"No services: /etc/systemd/system/{UNITS[0]} is another installation's." in done.stdout
+    assert unit.read_text().startswith("[Service]\nExecStart=/srv/p")
+    assert machine.calls() == []
+
+
+def test_units_of_the_first_release_make_way_for_the_services(
+    machine: Machine, installed: Installed
+) -> None:
+    former = ["runc-wrap-agent.socket", "runc-wrap-agent.service"]
+    for name in former:
+        (machine.directory / "units" / name).write_text(f"[Unit]\nExecStart={PREFIX}/bin/x\n")
+        (machine.directory / "state" / name).write_text("active\n")
+    before = machine.listing(without=("opt",))
+    machine.tell("fails", "enable")
+    failed = machine.install(machine.new_release(installed, "000000"))
+    assert failed.returncode == 1
+    assert all(machine.is_active(name) for name in former)
+    assert machine.listing(without=("opt",)) == before
+    held = machine.prefix / "var" / "agent" / "listeners" / "seccomp-1.json"
+    held.parent.mkdir(parents=True)
+    held.touch()
+    refused = machine.install(machine.new_release(installed, "000000"))
+    assert "holds the listeners of 1 processes in mode observe" in refused.stderr
+    held.unlink()
+    assert machine.install(machine.new_release(installed, "000000")).returncode == 0
+    assert not any((machine.directory / "units" / name).exists() for name in former)
+    assert not any(machine.is_active(name) for name in former)
+
+
+def _settings(text: str) -> Callable[[Machine, Path], None]:
+    def prepare(machine: Machine, _release: Path) -> None:
+        (machine.prefix / "etc" / "config.toml").write_text(text)
+
+    return prepare
+
+
+def _told(name: str, value: str) -> Callable[[Machine, Path], None]:
+    def prepare(machine: Machine, _release: Path) -> None:
+        machine.tell(name, value)
+
+    return prepare
+
+
+def _damaged_hook(machine: Machine, release: Path) -> None:
+    path = machine.directory / "opt" / release.relative_to("/opt") / "hooks"
+    next(path.glob("*.d/*.json")).write_text("{")
+
+
+def _occupied(name: str) -> Callable[[Machine, Path], None]:
+    def prepare(machine: Machine, _release: Path) -> None:
+        (machine.prefix / name).unlink(missing_ok=True)
+        (machine.prefix / name / "x").mkdir(parents=True)
+
+    return prepare
+
+
+def _read_only_local(machine: Machine, release: Path) -> None:
+    page = machine.directory / "opt" / release.relative_to("/opt") / "share/man/man1/new.1"
+    page.write_text("new\n")
+    run([*machine.space.prefix, "mount", "-o", "remount,bind,ro", "/usr/local"])
+
+
+def _damaged_record(machine: Machine, _release: Path) -> None:
+    (machine.prefix / "lib" / "installation.json").write_text("{")
+
+
+FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str]] = {
+    "the record": (_damaged_record, "installation.json is damaged"),
+    "the hooks": (_damaged_hook, "Expecting property name"),
+    "the policy": (_settings("nonsense\n"), "config.toml: Expected"),
+    "before the switch": (_occupied("bin/.runc-wrap.former"), "Is a directory"),
+    "after the switch": (_occupied("hooks"), "Is a directory"),
+    "units that cannot be loaded": (_told("fails", "daemon-reload"), "`systemctl daemon-reload`"),
+    "services that do not start": (_told("fails", "restart"), "Job for it failed."),
+    "a service that ends": (_told("dead", UNITS[2]), f"{UNITS[2]} is failed; `journalctl -u"),
+    "a signal": (_told("ends", "restart"), "it was ended by SIGTERM"),
+    "the links": (_read_only_local, "Read-only file system"),
+    "the containers": (_settings('[default]\nmode = "off"\n'), "WRONG: 2 was expected"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_of_any_step_leaves_the_release_before_in_force(
+    failure: str, node: Machine, installed: Installed
+) -> None:
+    prepare, told = FAILURES[failure]
+    before = node.listing(without=CHANGED_BY_APPLY)
+    release = node.new_release(installed, "000001")
+    prepare(node, release)
+    done = node.install(release)
+    _undo_preparation(node, before)
+    assert done.returncode == 1, done.stdout
+    assert told in done.stderr
+    assert failure == "the record" or "20260101000000.abcdef is in force as before" in done.stderr
+    assert node.listing(without=CHANGED_BY_APPLY) == before
+    assert all(node.is_active(unit) for unit in UNITS)
+    assert node.ctl("selftest").returncode == 0
+
+
+def _undo_preparation(node: Machine, before: dict[str, tuple[int, object]]) -> None:
+    """Remove what the test itself put in the way."""
+    run([*node.space.prefix, "mount", "-o", "remount,bind,rw", "/usr/local"])
+    (node.prefix / "etc" / "config.toml").unlink(missing_ok=True)
+    for name in ("fails", "dead", "ends"):
+        (node.directory / name).unlink(missing_ok=True)
+    for name in ("bin/.runc-wrap.former", "hooks"):
+        if (node.prefix / name / "x").is_dir():
+            (node.prefix / name / "x").rmdir()
+            (node.prefix / name).rmdir()
+    if not (node.prefix / "hooks").is_symlink():
+        (node.prefix / "hooks").symlink_to("lib/current/hooks")
+    record = node.prefix / "lib" / "installation.json"
+    if record.read_text() == "{":
+        text = before["opt/runc-wrap/lib/installation.json"][1]
+        assert isinstance(text, bytes)
+        record.write_bytes(text)
+    node.ctl("apply")
+
+
+def test_a_failure_of_the_first_installation_leaves_nothing_in_force(
+    machine: Machine, installed: Installed
+) -> None:
+    before = machine.listing(without=("opt",))
+    machine.tell("dead", UNITS[0])
+    done = machine.install(machine.new_release(installed, "000000"))
+    assert done.returncode == 1
+    assert "nothing is in force" in done.stderr
+    assert machine.listing(without=("opt",)) == before
+    assert sorted(path.name for path in (machine.prefix / "bin").iterdir()) == []
+    assert not list((machine.prefix / "lib" / "releases").iterdir())
+
+
+def test_an_upgrade_removes_links_to_pages_that_are_gone(
+    machine: Machine, installed: Installed
+) -> None:
+    first = machine.new_release(installed, "000000")
+    page = machine.directory / "opt" / first.relative_to("/opt") / "share/man/man1/old.1"
+    page.write_text("old\n")
+    machine.install(first)
+    link = machine.directory / "local/share/man/man1/old.1"
+    assert link.is_symlink()
+    machine.install(machine.new_release(installed, "000001"))
+    assert not link.is_symlink()
+    record = json.loads((machine.prefix / "lib" / "installation.json").read_text())
+    assert not any("old.1" in name for name in record["links"])
+
+
+def test_quiet_prints_nothing_and_services_can_be_left_out(
+    machine: Machine, installed: Installed
+) -> None:
+    done = machine.install(machine.new_release(installed, "000000"), "--quiet", "--no-services")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.calls() == []
+    assert list((machine.directory / "units").iterdir()) == []
