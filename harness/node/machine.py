@@ -100,11 +100,12 @@ class Machine:
 
     def listing(self, *, without: tuple[str, ...] = ()) -> dict[str, tuple[int, object]]:
         """Return {path: (mode, content or target)} of everything in its places."""
+        files = [path for place in PLACES for path in (self.directory / place).rglob("*")]
+        named = {str(path.relative_to(self.directory)): path for path in files}
         return {
             name: (path.lstat().st_mode, _content(path))
-            for place in PLACES
-            for path in sorted((self.directory / place).rglob("*"))
-            if not any(part in (name := str(path.relative_to(self.directory))) for part in without)
+            for name, path in sorted(named.items())
+            if not any(part in name for part in without)
         }
 
     def new_release(self, installed: Installed, name: str) -> Path:

@@ -171,8 +171,18 @@ _FIXED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) -> Run:
     offline = ["unshare", "--net"]
+    options = ["--prefix", prefix, *install.OPTIONS]
     return attempt(
-        [*offline, *before, unpacked.prefix / "install.sh", "--prefix", prefix, *words], seconds=120
+        [
+            *offline,
+            *before,
+            unpacked.prefix / "install.sh",
+            "--prefix",
+            prefix,
+            *install.OPTIONS,
+            *words,
+        ],
+        seconds=120,
     )
 
 

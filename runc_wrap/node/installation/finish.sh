@@ -3,22 +3,22 @@
 # program that would remove it. If this is killed, runc-wrapctl is this script, and ends it. It
 # removes nothing that is not runc-wrap's: a prefix may be shared.
 set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 own=$(readlink -f -- "$0")
 bin=${own%/*}
 prefix=${bin%/*}
 [ "$own" = "$prefix/bin/runc-wrapctl" ] && cd -- "$prefix"
-for link in /usr/local/bin/runc-wrapctl; do
-    [ "$(readlink -- "$link" || :)" != "$own" ] || rm -f -- "$link"
-done
 rm -f hooks bin/.runc-wrap.former bin/runc-wrap.new
 for name in agent engines evidence ledger lock metrics; do
     rm -rf "var/$name"
 done
 rm -rf var/policy.* lib/releases/[0-9]*
-rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json
+rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.*
 for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; do
     [ -L "$directory" ] || [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"
 done
+link=/usr/local/bin/runc-wrapctl
+[ "$(readlink -- "$link" || :)" != "$own" ] || rm -f -- "$link"
 rm -f -- "$own"
 rmdir --ignore-fail-on-non-empty bin
 cd /

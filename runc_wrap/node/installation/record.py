@@ -64,4 +64,4 @@ def load(prefix: Path) -> Record:
 def save(prefix: Path, record: Record) -> None:
     """Replace the record."""
     text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n"
-    files.replace(place(prefix), text.encode(), 0o644)
+    files.replace(place(prefix), text.encode(), 0o644, writer="record")

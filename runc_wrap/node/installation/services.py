@@ -25,6 +25,7 @@ RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 FORMER = ("runc-wrap-agent.socket", "runc-wrap-agent.service")  # of release 0.1
 _SECONDS = 200  # of one command: a unit may take 90 to start and as long to stop
 _LARGEST = 1 << 20
+_WRITER = "runc-wrap"
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@:-]+")  # what a unit takes without quotes and specifiers
 _LONGEST_SOCKET = 107  # bytes of a path, unix(7)
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})
@@ -80,7 +81,7 @@ class Services:
         record.units = sorted({*record.units, *self._wanted})
         UNITS.mkdir(parents=True, exist_ok=True)
         for name, text in self._wanted.items():
-            files.replace(UNITS / name, text.encode(), 0o644)
+            files.replace(UNITS / name, text.encode(), 0o644, writer=_WRITER)
 
     def start(self) -> None:
         """Enable and start new units, restart those that run. Raises ServiceFailed.
@@ -117,7 +118,7 @@ class Services:
             if text is None:
                 (UNITS / name).unlink(missing_ok=True)
             else:
-                files.replace(UNITS / name, text.encode(), 0o644)
+                files.replace(UNITS / name, text.encode(), 0o644, writer=_WRITER)
 
     def start_former(self) -> None:
         """Restart what ran before, once the release before is in force again."""
@@ -149,6 +150,7 @@ def installed(prefix: Path, names: Iterable[str]) -> Iterator[str]:
 def _unlink(names: Iterable[str]) -> None:
     for name in names:
         (UNITS / name).unlink(missing_ok=True)
+        (UNITS / f".{name}.{_WRITER}.new").unlink(missing_ok=True)  # if a writer was killed
 
 
 def state(name: str) -> str:

@@ -216,7 +216,7 @@ def _remove_registration(todo: Plan, removal: Removal) -> None:
 
 
 def _remove_links(todo: Plan) -> None:
-    kept = {} if todo.is_last else _to(todo.record.links, todo.places.prefix / "bin/runc-wrapctl")
+    kept = _to(todo.record.links, todo.places.prefix / "bin/runc-wrapctl")  # finish.sh removes it
     for link in kept:
         del todo.record.links[link]
     todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]

@@ -6,6 +6,7 @@ A local user controls them: a `sudo` that keeps variables, a root shell in the u
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ def test_install_runs_nothing_from_the_callers_directory_or_environment(
     words = [f"/usr/bin/{shell.split(maxsplit=1)[0]}", *shell.split()[1:]]
     requires(words[0])
     prefix = tmp_path / "prefix"
-    done = trap.run(*words, install.SOURCE / "install.sh", f"--prefix={prefix}")
+    done = trap.run(*words, install.SOURCE / "install.sh", f"--prefix={prefix}", *install.OPTIONS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Seccomp: 2   with runc-wrap" in done.stdout
     assert not list((trap.place / "temporary").iterdir())
@@ -119,6 +120,8 @@ def test_each_step_of_an_installation_is_printed_before_it_begins(tmp_path: Path
     told = install.told(tmp_path / "prefix")
     steps = ["virtual environment", "Fetching", "Building", "policy ...", "Switching"]
     assert sorted(steps, key=told.index) == steps
+    timed = [line for line in told.splitlines() if re.fullmatch(r".+ \.\.\. \d+\.\d s", line)]
+    assert len(timed) > len(steps)
 
 
 COMMANDS = [["--help"], ["apply"], ["doctor"], ["selftest"], ["metrics"], ["engine", "list"]]
@@ -172,7 +175,7 @@ def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap
             name, _, version = line.removesuffix(" \\").partition("==")
             stem = f"{name.replace('-', '_')}-{version}"
             (wheels / f"{stem}-py3-none-any.whl").write_bytes(b"PK\5\6" + bytes(18))
-    words = ["--prefix", str(tmp_path / "prefix"), "--find-links", str(wheels)]
+    words = ["--prefix", str(tmp_path / "prefix"), "--find-links", str(wheels), *install.OPTIONS]
     done = trap.run(install.SOURCE / "install.sh", *words)
     assert done.returncode != 0
     assert "HASHES" in done.stderr

@@ -1,0 +1,251 @@
+"""`runc-wrapctl uninstall`: the machine is as before, and no container is stranded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.containers import bundles
+from harness.host.processes import environment, run, short_directory
+from harness.node import machine as machines
+from harness.node.machine import PREFIX
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
+    from harness.node.machine import Machine
+
+WRAPPER, CTL = PREFIX / "bin" / "runc-wrap", PREFIX / "bin" / "runc-wrapctl"
+DAEMON_JSON = "/usr/local/daemon.json"
+
+
+@pytest.fixture(name="machine")
+def empty_machine() -> Iterator[Machine]:
+    """A machine that has had no installation, with a file of an engine."""
+    with short_directory("machine") as directory, machines.machine(directory) as one:
+        data = directory / "docker" / "containers"
+        data.mkdir(parents=True)
+        (directory / "local" / "daemon.json").write_text(
+            json.dumps({"data-root": str(data.parent)})
+        )
+        yield one
+
+
+def _installed(machine: Machine, installed: Installed, name: str = "000000") -> None:
+    done = machine.install(machine.new_release(installed, name))
+    assert done.returncode == 0, done.stderr
+    added = machine.ctl("engine", "add", "docker", "--config", DAEMON_JSON, "--handler", "strict")
+    assert added.returncode == 0, added.stderr
+
+
+def _uninstalled(machine: Machine, *words: str) -> str:
+    done = machine.ctl("uninstall", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(name="container")
+def running_container(machine: Machine, installed: Installed) -> Iterator[Bundle]:
+    """A container that was started through an installation of this machine."""
+    _installed(machine, installed)
+    bundle = bundles.make(machine.directory / "bundle", "runc")
+    argv = bundle.argv(WRAPPER, "run", "--detach", "--pid-file", str(bundle.path / "pid"))
+    null = subprocess.DEVNULL
+    subprocess.run([*machine.space.prefix, *argv], stdin=null, stdout=null, stderr=null, check=True)
+    yield bundle
+    bundle.call(program("runc"), "delete", "--force", before=machine.space.prefix)
+
+
+def _call(machine: Machine, bundle: Bundle, command: str, *after: str) -> int:
+    """Call the path that an engine remembers; return the exit status."""
+    done = bundle.call(WRAPPER, command, after=after, before=machine.space.prefix)
+    return done.returncode
+
+
+def test_the_machine_is_as_before_the_installation(machine: Machine, installed: Installed) -> None:
+    before = machine.listing()
+    _installed(machine, installed)
+    (machine.prefix / "etc" / "config.toml").write_text("# mine\n")
+    with_it = machine.listing()
+    told = _uninstalled(machine, "--dry-run")
+    assert machine.listing() == with_it
+    assert "would stop, disable and remove runc-wrap-decide.socket" in told
+    assert f"left: {PREFIX}/etc: your settings; --purge removes them" in told
+    assert f"left, as it is not empty: {PREFIX}\n" in _uninstalled(machine)
+    kept = {"opt/runc-wrap", "opt/runc-wrap/etc", "opt/runc-wrap/etc/config.toml"}
+    assert set(machine.listing()) - set(before) == kept
+    assert {name: machine.listing()[name] for name in before} == before
+    assert not machine.is_active("runc-wrap-observe.service")
+
+    _installed(machine, installed)
+    _uninstalled(machine, "--purge")
+    assert machine.listing() == before
+
+
+def test_a_container_can_be_stopped_by_its_path_and_a_later_run_takes_that_away(
+    machine: Machine, container: Bundle
+) -> None:
+    aside = machine.prefix.rename(machine.directory / "aside")
+    assert _call(machine, container, "state") == 127  # as after rm -r
+    aside.rename(machine.prefix)
+
+    told = _uninstalled(machine)
+    assert f"left: {WRAPPER}: 1 containers: {container.name}" in told
+    assert str((machine.prefix / "bin" / "runc-wrap").readlink()) == program("runc")
+    assert not (machine.prefix / "bin" / "strict").is_symlink()
+    assert not list((machine.directory / "units").iterdir())
+    assert machine.run("/usr/local/bin/runc-wrapctl", "--version").returncode == 0
+    assert _call(machine, container, "exec", "/bin/true") == 0
+    assert f"left: {WRAPPER}: 1 containers" in _uninstalled(machine)
+    assert _call(machine, container, "kill", "KILL") == 0
+    assert _call(machine, container, "delete", "--force") == 0
+    _uninstalled(machine, "--purge")
+    assert not machine.prefix.exists()
+    assert not (machine.directory / "local" / "bin" / "runc-wrapctl").is_symlink()
+
+
+def test_a_new_installation_takes_the_path_over_again(
+    machine: Machine, container: Bundle, installed: Installed
+) -> None:
+    _uninstalled(machine)
+    _installed(machine, installed, "000001")
+    assert (machine.prefix / "bin" / "runc-wrap").read_bytes()[:4] == b"\x7fELF"
+    assert _call(machine, container, "exec", "/bin/true") == 0
+
+
+def test_while_containers_in_observe_run_it_refuses_and_names_them(
+    machine: Machine, container: Bundle
+) -> None:
+    ledger = machine.prefix / "var" / "ledger" / "ledger.jsonl"
+    line = json.loads(ledger.read_text().splitlines()[-1])
+    assert line["id"] == container.name
+    with ledger.open("a") as file:
+        file.write(json.dumps(line | {"mode": "observe"}) + "\n")
+    before = machine.listing()
+    done = machine.ctl("uninstall")
+    assert done.returncode == 2
+    assert f"1 containers in mode observe run: {container.name}" in done.stderr
+    assert "--strand" in done.stderr
+    assert machine.listing() == before
+    _uninstalled(machine, "--strand", "--purge")
+    assert not machine.prefix.exists()
+
+
+def test_a_name_that_an_engine_keeps_is_taken_away_later(
+    machine: Machine, installed: Installed
+) -> None:
+    before = machine.listing()
+    _installed(machine, installed)
+    made = machine.directory / "docker" / "containers" / "0123"
+    made.mkdir()
+    (made / "hostconfig.json").write_text(json.dumps({"Runtime": "strict"}))
+    document: dict[str, Any] = json.loads(_uninstalled(machine, "--json"))
+    assert document["again"] is True
+    assert f"the name strict in {DAEMON_JSON}" in [each["what"] for each in document["left"]]
+    daemon = json.loads((machine.directory / "local" / "daemon.json").read_text())
+    assert daemon["runtimes"] == {"strict": {"path": program("runc")}}
+    shutil.rmtree(made)
+    _uninstalled(machine, "--purge")
+    assert machine.listing() == before
+
+
+def test_a_file_of_an_engine_that_names_us_by_hand_keeps_the_path(
+    machine: Machine, installed: Installed
+) -> None:
+    _installed(machine, installed)
+    run([*machine.space.prefix, "mount", "-t", "tmpfs", "tmpfs", "/etc/containers"])
+    by_hand = f"printf '[engine.runtimes]\\nx = [\"{WRAPPER}\"]\\n' > /etc/containers/x.conf"
+    run([*machine.space.prefix, "sh", "-c", by_hand])
+    told = _uninstalled(machine)
+    assert f"left: {WRAPPER}: /etc/containers/x.conf names it; remove that by hand" in told
+    run([*machine.space.prefix, "rm", "/etc/containers/x.conf"])
+    _uninstalled(machine, "--purge")
+    assert not machine.prefix.exists()
+
+
+def test_killed_after_any_step_it_can_be_run_again(machine: Machine, installed: Installed) -> None:
+    before = machine.listing()
+    _installed(machine, installed)
+    steps = len(_uninstalled(machine, "--dry-run").splitlines())
+    for step in range(1, steps):
+        _kill_at_line(machine, step)
+    _uninstalled(machine, "--purge")
+    assert machine.listing() == before
+
+
+def _kill_at_line(machine: Machine, number: int) -> None:
+    """Kill an uninstall when it has begun its step of that number, if it has so many."""
+    argv = [*machine.space.prefix, str(CTL), "uninstall", "--purge"]
+    words = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(**words)) as process:
+        assert process.stdout
+        for _ in range(number):
+            if b"remove /opt/runc-wrap/var" in process.stdout.readline():
+                break
+        process.kill()
+
+
+def test_killed_while_it_removes_its_own_program_it_can_be_run_again(
+    machine: Machine, installed: Installed
+) -> None:
+    before = machine.listing()
+    _installed(machine, installed)
+    busybox = program("busybox")
+    stand_in = machine.directory / "rm"
+    stand_in.write_text(
+        f"#!{busybox} sh\n{busybox} rm -rf {PREFIX}/lib/releases\n{busybox} kill -9 $PPID\n"
+    )
+    stand_in.chmod(0o755)
+    run([*machine.space.prefix, "mount", "--bind", stand_in, "/usr/bin/rm"])
+    assert machine.ctl("uninstall", "--purge").returncode in (-9, 137)
+    run([*machine.space.prefix, "umount", "/usr/bin/rm"])
+    assert not (machine.prefix / "lib" / "releases").exists()
+    done = machine.run("/usr/local/bin/runc-wrapctl", "uninstall")
+    assert done.returncode == 0, done.stderr
+    assert machine.listing() == before
+
+
+@pytest.mark.parametrize(
+    "gone", ["var", "lib/installation.json", "bin/runc-wrap", "lib/runtime", "etc"]
+)
+def test_it_works_when_a_part_is_gone(gone: str, machine: Machine, installed: Installed) -> None:
+    done = machine.install(machine.new_release(installed, "000000"))
+    assert done.returncode == 0, done.stderr
+    path = machine.prefix / gone
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    _uninstalled(machine, "--purge")
+    assert not machine.prefix.exists()
+    assert not list((machine.directory / "units").iterdir())
+
+
+def test_it_removes_no_foreign_files_of_a_shared_prefix(
+    machine: Machine, installed: Installed
+) -> None:
+    mine = [machine.prefix / name for name in ("lib/mine", "lib/releases/mine", "var/mine")]
+    _installed(machine, installed)
+    for path in mine:
+        path.write_text("mine\n")
+    _uninstalled(machine, "--purge")
+    found = {path for path in machine.prefix.rglob("*") if path.is_file()}
+    assert found == set(mine)
+
+
+def test_links_that_are_others_are_left(machine: Machine, installed: Installed) -> None:
+    _installed(machine, installed)
+    link = machine.directory / "local" / "bin" / "runc-wrap"
+    link.unlink()
+    link.write_text("mine\n")
+    told = _uninstalled(machine)
+    assert "left: /usr/local/bin/runc-wrap: it is not the link that install.sh made" in told
+    assert Path(link).read_text() == "mine\n"
