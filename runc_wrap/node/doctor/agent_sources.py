@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.sources import source_status
@@ -12,6 +12,7 @@ from runc_wrap.node.doctor.check_finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.node.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "sight"
@@ -29,5 +30,5 @@ def find(places: Places) -> Iterator[Finding]:
         return
     relies = bool(modes_available.used(places) & set(LOGGED_MODES))
     for sentence in source_status.sentences(seen).values():
-        severity: Literal["warning", "note"] = "warning" if relies else "note"
+        severity: Severity = "warning" if relies else "note"
         yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+Severity = Literal["error", "warning", "note"]
+
+
 class NotMended(Exception):
     """A fix failed and changed nothing, or nothing that matters; the message says why."""
 
@@ -24,7 +27,7 @@ class Finding:
     """
 
     check: str
-    severity: Literal["error", "warning", "note"]
+    severity: Severity
     sentence: str
     remedy: str
     command: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
+    from runc_wrap.node.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "sources"
@@ -46,7 +47,7 @@ def _stale(places: Places, sentence: str) -> Finding:
 def _finding(places: Places, remark: str) -> Finding:
     severity, _, text = remark.partition(": ")
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
-    kind: Literal["warning", "note"] = "warning" if severity == "warning" else "note"
+    kind: Severity = "warning" if severity == "warning" else "note"
     advice = remedy if sentence else "do nothing"
     return Finding(NAME, kind, sentence or text, advice, commands.policy(places))
 

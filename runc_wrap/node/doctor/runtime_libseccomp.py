@@ -28,8 +28,9 @@ from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Literal
+    from typing import Any
 
+    from runc_wrap.node.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "libseccomp"
@@ -114,7 +115,7 @@ def _unknown(path: Path, kind: str, version: str, calls: _Calls) -> Iterator[Fin
         yield _finding("warning" if is_final else "note", sentence, path, kind)
 
 
-def _finding(severity: Literal["warning", "note"], sentence: str, path: Path, kind: str) -> Finding:
+def _finding(severity: Severity, sentence: str, path: Path, kind: str) -> Finding:
     if _loads_it(path):
         library = "libseccomp2" if installed_programs.locate("apt-get") else "libseccomp"
         remedy = f"upgrade the libseccomp that `ldd {path}` names"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
@@ -12,11 +13,13 @@ from runc_wrap.node.doctor.check_finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.node.doctor.check_finding import Severity
     from runc_wrap.node.doctor.units import Shown
     from runc_wrap.node.paths import Places
 
 NAME = "services"
 _PROGRAM = re.compile(r"\bpath=(\S+?/bin/runc-wrapctl) ;")  # of ExecStart
+_OFTEN = 3  # starts, after which one that has not succeeded is not just beginning
 _LARGEST = 1024 * 1024  # bytes of /proc/PID/maps
 _KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
 
@@ -39,7 +42,7 @@ def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Ite
     if service["LoadState"] == "masked":
         command = commands.line("systemctl", "unmask", *units.both(name))
         yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
-    elif program and program[1] != str(ours):
+    elif program and not _is_same(program[1], ours):
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
         remedy = "install this one's units, or use the other's runc-wrapctl"
         yield Finding(NAME, "warning", sentence, remedy, commands.install(places))
@@ -50,14 +53,25 @@ def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Ite
         yield from _of_state(places, name, service, socket)
 
 
+def _is_same(program: str, ours: Path) -> bool:
+    """Tell whether both are the command of one installation, also by a link to its prefix."""
+    return Path(program).parent.resolve() == ours.parent.resolve()
+
+
 def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
     unit, state = units.service(name), service.get("ActiveState")
     if "failed" in (state, socket.get("ActiveState")):
         sentence = f"{unit} has failed (result: {service.get('Result', 'unknown')})"
         remedy = f"restart it; `journalctl -u {unit}` says why it failed"
         yield _fixed(sentence, remedy, "restart", *units.both(name))
+    elif state == "activating" and _number(service, "NRestarts") >= _OFTEN:
+        sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
+        command = commands.line("journalctl", "-u", unit)
+        yield Finding(NAME, "warning", sentence, "mend what its log names", command)
     elif state == "inactive" or socket.get("ActiveState") == "inactive":
-        yield _fixed(f"{unit} does not run", "start it", "enable", "--now", *units.both(name))
+        severity = _of_stopped(places, service)
+        start = ("enable", "--now", *units.both(name))
+        yield _fixed(f"{unit} does not run", "start it", *start, severity=severity)
     elif "disabled" in (service.get("UnitFileState"), socket.get("UnitFileState")):
         sentence = f"{unit} will not run after a reboot"
         yield _fixed(sentence, "enable it", "enable", "--now", *units.both(name))
@@ -67,9 +81,20 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
         yield _fixed(sentence, "restart it; systemd keeps its listeners", "restart", unit)
 
 
-def _fixed(sentence: str, remedy: str, *arguments: str) -> Finding:
+def _number(shown: Shown, name: str) -> int:
+    value = shown.get(name, "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _of_stopped(places: Places, service: Shown) -> Severity:
+    """Grade a service that does not run: its owner may have chosen that, as it is optional."""
+    is_chosen = service.get("UnitFileState") == "disabled"
+    return "note" if is_chosen and "observe" not in modes_available.used(places) else "warning"
+
+
+def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
     command = commands.line("systemctl", *arguments)
-    return Finding(NAME, "warning", sentence, remedy, command, units.fix(*arguments))
+    return Finding(NAME, severity, sentence, remedy, command, units.fix(*arguments))
 
 
 def _release(places: Places) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 SERVICES = ("decide", "observe")
 _BOOTED = Path("/run/systemd/system")  # sd_booted(3)
-_PROPERTIES = "Id LoadState UnitFileState ActiveState Result NeedDaemonReload MainPID ExecStart"
+_PROPERTIES = (
+    "Id LoadState UnitFileState ActiveState Result NeedDaemonReload NRestarts MainPID ExecStart"
+)
 _VERSION = re.compile(r"systemd (\d+)")
 
 Shown = dict[str, str]  # property -> value, as systemctl prints it

@@ -47,7 +47,7 @@ def states(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         program = f"{node.places.prefix}/bin/runc-wrapctl"
         (directory / unit).write_text(
             f"Id={unit}\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\n"
-            f"Result=success\nNeedDaemonReload=no\nMainPID=0\n"
+            f"Result=success\nNeedDaemonReload=no\nNRestarts=7\nMainPID=0\n"
             f"ExecStart={{ path={program} ; argv[]={program} agent ; ignore_errors=no }}\n"
         )
     machine.fake(node.programs, "systemctl", SYSTEMCTL.format(states=directory))
@@ -118,6 +118,36 @@ def test_a_fix_that_systemctl_refuses_is_told(node: Node, states: Path) -> None:
     assert f"`systemctl restart {SOCKET} {DECIDE}` failed or hung" in told
 
 
+@pytest.mark.parametrize(
+    ("enabled", "mode", "severity"),
+    [
+        ("enabled", "enforce", "warning"),
+        ("disabled", "enforce", "note"),
+        ("disabled", "observe", "warning"),
+    ],
+)
+def test_a_stopped_service_is_only_a_note_if_nothing_needs_or_starts_it(
+    node: Node, states: Path, enabled: str, mode: str, severity: str
+) -> None:
+    node.configure(f'[default]\nmode = "{mode}"\n')
+    assert node.ctl("apply").exit_code == 0
+    for unit in units.both("decide"):
+        _change(states, unit, "ActiveState", "inactive")
+        _change(states, unit, "UnitFileState", enabled)
+    [found] = _found(node)
+    assert (found.severity, f"{DECIDE} does not run" in found.sentence) == (severity, True)
+
+
+def test_a_service_that_never_starts_is_a_warning(node: Node, states: Path) -> None:
+    _change(states, DECIDE, "ActiveState", "activating")
+    [found] = _found(node)
+    assert (found.severity, found.fix) == ("warning", None)
+    assert "ends whenever systemd starts it (7 times)" in found.sentence
+    assert found.command == f"journalctl -u {DECIDE}"
+    _change(states, DECIDE, "NRestarts", "2")
+    assert _found(node) == []
+
+
 def test_a_masked_service_is_a_note_and_not_mended(node: Node, states: Path) -> None:
     _change(states, DECIDE, "LoadState", "masked")
     [found] = _found(node)
@@ -131,6 +161,15 @@ def test_the_services_of_another_installation_are_not_touched(node: Node, states
     [found] = _found(node)
     assert (found.severity, found.fix) == ("warning", None)
     assert "starts /other/bin/runc-wrapctl, not this" in found.sentence
+
+
+def test_a_link_to_the_prefix_is_the_same_installation(
+    node: Node, states: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(node.places.prefix)
+    program = f"{tmp_path}/link/bin/runc-wrapctl"
+    _change(states, DECIDE, "ExecStart", f"{{ path={program} ; argv[]=x }}")
+    assert _found(node) == []
 
 
 @pytest.fixture
