@@ -48,14 +48,14 @@ def _of_file(file: Path, machine: str, to: Path) -> list[Path]:
         return build(Archive(top, machine), to)
 
 
-def build(archive: Archive, to: Path) -> list[Path]:
-    """Build both packages of an unpacked archive into `to`."""
+def build(archive: Archive, to: Path, level: int = 6) -> list[Path]:
+    """Build both packages of an unpacked archive into `to`; `level` is xz's."""
     made = []
     for packager in PACKAGERS.values():
         with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
             place = Path(directory) / "build"
             place.mkdir()
-            made.append(packager.build(archive, place, to))
+            made.append(packager.build(archive, place, to, level))
     return made
 
 

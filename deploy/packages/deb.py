@@ -33,8 +33,8 @@ _APACHE = re.compile(
 _POINTER = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0.\n"
 
 
-def build(archive: Archive, place: Path, to: Path) -> Path:
-    """Build it into `to`; `place` is an empty directory to work in."""
+def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
+    """Build it into `to`; `place` is an empty directory to work in, `level` is xz's."""
     debian = place / "debian"
     root = debian / "runc-wrap"
     version = f"{archive.version}-{REVISION}"
@@ -47,6 +47,7 @@ def build(archive: Archive, place: Path, to: Path) -> Path:
         **os.environ,
         "SOURCE_DATE_EPOCH": str(archive.epoch),
         "DEB_HOST_ARCH": archive.machine,
+        "DPKG_DEB_COMPRESSOR_LEVEL": str(level),
     }
     words = ["make", "--no-print-directory", "-s", "-f", "debian/rules", "binary"]
     subprocess.run(words, cwd=place, env=environment, check=True, stdin=subprocess.DEVNULL)

@@ -23,7 +23,6 @@ _DOCUMENTS = ("README.md", "CHANGELOG.md")
 _DEFINED = {
     "__os_install_post": "%{nil}",
     "_build_id_links": "none",
-    "_binary_payload": "w9.xzdio",
     "_buildhost": "runc-wrap",
     "build_mtime_policy": "clamp_to_source_date_epoch",
     "clamp_mtime_to_source_date_epoch": "1",
@@ -36,8 +35,8 @@ _SYSTEMS_OWN = {  # directories of other packages
 }  # fmt: skip
 
 
-def build(archive: Archive, place: Path, to: Path) -> Path:
-    """Build it into `to`; `place` is an empty directory to work in."""
+def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
+    """Build it into `to`; `place` is an empty directory to work in, `level` is xz's."""
     root = place / "root"
     tree.lay(archive, root, tree.ZSH_OF_OTHERS)
     for name in _DOCUMENTS:
@@ -49,6 +48,7 @@ def build(archive: Archive, place: Path, to: Path) -> Path:
     (place / "runc-wrap.spec").write_text(_specification(archive, place / "files", root))
     target = MACHINES[archive.machine].kernel
     defined = {**_DEFINED, "_topdir": str(place), "_builddir": str(place), "_rpmdir": str(to)}
+    defined["_binary_payload"] = f"w{level}.xzdio"
     words = ["rpmbuild", "-bb", "--quiet", "--noclean", "--nodebuginfo", f"--target={target}-linux"]
     words += [f"--define={name} {value}" for name, value in defined.items()]
     words += [f"--buildroot={root}", "runc-wrap.spec"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.archive.machines import MACHINES
 from harness.host.processes import attempt, run
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program
@@ -31,6 +35,14 @@ def build(to: Path, *machines: str, source: Path = SOURCE, parts: Path = PARTS) 
     run(["env", "-C", source, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
     found = {name: list(to.glob(f"*-linux-{name}.tar.xz")) for name in machines}
     return {name: path for name, (path,) in found.items()}
+
+
+@cache
+def of_all_machines() -> dict[str, Path]:
+    """Build all archives, once for all tests of a session."""
+    to = Path(tempfile.mkdtemp(prefix="runc-wrap-dist-"))
+    atexit.register(shutil.rmtree, to)
+    return build(to, *MACHINES)
 
 
 def unpacked(archive: Path, place: Path) -> Installed:

@@ -1,0 +1,121 @@
+"""Packages for tests, and a small Debian of its own to install them in: with dpkg, rpm and runc."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.packages import __main__ as packager
+from deploy.packages.tree import Archive
+from harness.containers import bundles
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import attempt, run
+from harness.kernel import process_status
+from harness.node import archive
+from tests.worlds.debian import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.host.processes import Run
+
+IN_IT = ("init-system-helpers", "rpm", "runc")
+PREFIX = "/usr/lib/runc-wrap"
+WRAPPER, CTL = "/usr/bin/runc-wrap", "/usr/bin/runc-wrapctl"
+_SHOW = ["/bin/cat", "/proc/self/status"]
+
+
+def unpacked(file: Path, machine: str, place: Path) -> Archive:
+    """Unpack an archive for the packager."""
+    return Archive(archive.unpacked(file, place).prefix, machine)
+
+
+def build(archive: Archive, to: Path) -> list[Path]:
+    """Build both packages quickly."""
+    return packager.build(archive, to, level=1)
+
+
+def as_version(original: Archive, version: str, place: Path) -> Archive:
+    """Copy an unpacked archive as if it were of another version."""
+    top = place / "archive"
+    shutil.copytree(original.top, top, symlinks=True)
+    release = top / "lib" / "releases" / original.version
+    release.rename(release.with_name(version))
+    (top / "lib" / "current").unlink()
+    (top / "lib" / "current").symlink_to(f"releases/{version}")
+    return Archive(top, original.machine)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A root directory in a mount namespace of its own; nothing of it is left afterwards."""
+
+    root: Path
+    space: MountNamespace
+
+    def inside(self, path: str) -> Path:
+        """Return this machine's path of one of the node's."""
+        return self.space.inside(Path(f"{self.root}{path}"))
+
+    def argv(self, *words: str | Path, before: tuple[str, ...] = ()) -> list[str]:
+        """Return the words that run a program there; `before` are of this machine."""
+        return [*self.space.prefix, *before, "chroot", str(self.root), *map(str, words)]
+
+    def run(self, *words: str | Path, seconds: float = 120) -> Run:
+        """Run a program there; it must succeed."""
+        return run(self.argv(*words), seconds=seconds)
+
+    def attempt(
+        self, *words: str | Path, before: tuple[str, ...] = (), seconds: float = 120
+    ) -> Run:
+        """Run a program there; any exit status is a result."""
+        return attempt(self.argv(*words, before=before), seconds=seconds)
+
+    def put(self, file: Path) -> str:
+        """Copy a package there; return its path."""
+        shutil.copy(file, self.inside("/var/cache"))
+        return f"/var/cache/{file.name}"
+
+    def release(self) -> str:
+        """Return the name of the release in force."""
+        return self.inside(f"{PREFIX}/lib/current").readlink().name
+
+    def bundle(self) -> str:
+        """Make a bundle of a container that shows its own status; return its path."""
+        path = f"/bundles/{uuid.uuid4()}"
+        made = bundles.make(self.inside(path), "runc")
+        config = made.read()
+        config["process"]["args"] = _SHOW
+        (made.path / "original.json").write_text(json.dumps(config))
+        return path
+
+    def seccomp(self, bundle: str, runtime: str = WRAPPER) -> int:
+        """Run the container once; return what the kernel says of its first process."""
+        config = self.inside(bundle) / "config.json"
+        name = f"runc-wrap-test-{uuid.uuid4()}"
+        document = json.loads((config.with_name("original.json")).read_text())
+        document["linux"]["cgroupsPath"] = f"/{name}"
+        config.write_text(json.dumps(document))
+        done = self.run(runtime, "--root", f"{bundle}/state", "run", "--bundle", bundle, name)
+        return process_status.seccomp_in(done.stdout)
+
+
+@contextlib.contextmanager
+def node(place: Path) -> Iterator[Node]:
+    """Mount one over the kept tree, which stays as it is; `place` is an empty directory."""
+    lower = World("trixie", IN_IT).root()
+    for name in ("upper", "work", "root"):
+        (place / name).mkdir()
+    with private_mounts(place, {}) as space:
+        made = Node(place / "root", space)
+        layers = f"lowerdir={lower},upperdir={place / 'upper'},workdir={place / 'work'}"
+        run([*space.prefix, "mount", "-t", "overlay", "test", "-o", layers, made.root])
+        for name in ("proc", "sys", "dev"):
+            run([*space.prefix, "mount", "--rbind", f"/{name}", made.root / name])
+        run([*space.prefix, "mount", "-t", "tmpfs", "run", made.root / "run"])
+        yield made

@@ -1,0 +1,67 @@
+"""Both packages of two versions, built once, and nodes to install them on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.archive.machines import here
+from harness.node import archive, packages
+from harness.node.requirements import requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from deploy.packages.tree import Archive
+    from harness.node.packages import Node
+
+NEXT = "0.2.1"
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
+    """The unpacked archives by architecture."""
+    requires("dh_builddeb", "rpmbuild", "x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc")
+    place = tmp_path_factory.mktemp("archives")
+    files = archive.of_all_machines()
+    return {name: packages.unpacked(file, name, place / name) for name, file in files.items()}
+
+
+@pytest.fixture(scope="session")
+def of_all_machines(
+    archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """The packages, .deb and .rpm, for each machine."""
+    place = tmp_path_factory.mktemp("packages")
+    return [made for each in archives.values() for made in packages.build(each, place)]
+
+
+@pytest.fixture(scope="session")
+def first(of_all_machines: list[Path]) -> dict[str, Path]:
+    """This machine's packages by kind, deb and rpm."""
+    names = (here().debian, here().kernel)
+    return _by_kind([file for file in of_all_machines if file.stem.endswith(names)])
+
+
+@pytest.fixture(scope="session")
+def second(
+    archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Those of the next version."""
+    place = tmp_path_factory.mktemp("next")
+    newer = packages.as_version(archives[here().debian], NEXT, place)
+    return _by_kind(packages.build(newer, place))
+
+
+def _by_kind(files: list[Path]) -> dict[str, Path]:
+    return {file.suffix[1:]: file for file in files}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    requires("mmdebstrap", "unshare", "runc", root=True)
+    (tmp_path / "node").mkdir()
+    with packages.node(tmp_path / "node") as made:
+        yield made

@@ -1,0 +1,153 @@
+"""Containers start, confined, at each moment of an upgrade: dpkg and rpm replace file by file."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import CommandError, run
+from harness.node.packages import PREFIX
+from harness.node.requirements import program, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.node.packages import Node
+
+CONFINED, BARE = 2, 0
+INSTALL = {"deb": ["dpkg", "-i"], "rpm": ["rpm", "-U", "--nodeps"]}  # rpm's database has no dpkg
+AT_ONCE = 2  # as many as there are cores
+
+
+@contextlib.contextmanager
+def creating(node: Node) -> Iterator[list[int]]:
+    """Start containers all the time; yields what the kernel said of each."""
+    seen: list[int] = []
+    ended = threading.Event()
+    failed: list[BaseException] = []
+
+    def start() -> None:
+        bundle = node.bundle()
+        while not ended.is_set():
+            try:
+                seen.append(node.seccomp(bundle))
+            except (CommandError, OSError, ValueError) as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert not failed, failed[0]
+
+
+def _install(node: Node, package: Path) -> None:
+    node.run(*INSTALL[package.suffix[1:]], node.put(package))
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_containers_start_confined_all_through_an_upgrade(
+    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str
+) -> None:
+    _install(node, first[kind])
+    bundle = node.bundle()
+    assert node.seccomp(bundle, "/usr/sbin/runc") == BARE
+    with creating(node) as seen:
+        _install(node, second[kind])
+        during = len(seen)
+        assert node.release() == "0.2.1"
+    assert during > 5
+    assert set(seen) == {CONFINED}
+
+
+# Of an upgrade's 2,500 files: in which call of its kind strace kills dpkg or rpm.
+MOMENTS = [
+    ("deb", "rename", 10),  # it has begun to unpack
+    ("deb", "rename", 3000),  # files get their names
+    ("deb", "rename", 4900),
+    ("deb", "unlink", 30),  # the old release's files go
+    ("deb", "unlink", 2200),
+    ("rpm", "renameat", 1000),
+    ("rpm", "unlinkat", 1200),
+]
+
+
+def _kill(node: Node, package: Path, call: str, number: int) -> None:
+    """Have a package installed, and kill what does so in its call of that number."""
+    killer = [program("strace"), "-o", "/dev/null", "-e", f"trace={call}"]
+    killer += ["-e", f"inject={call}:signal=SIGKILL:when={number}"]
+    words = INSTALL[package.suffix[1:]]
+    done = node.attempt(*words, node.put(package), before=tuple(killer))
+    assert done.returncode == -9, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("kind", "call", "number"), MOMENTS)
+def test_after_a_killed_upgrade_containers_start_confined_and_it_can_be_repeated(
+    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str, call: str, number: int
+) -> None:
+    requires("strace")
+    _install(node, first[kind])
+    bundle = node.bundle()
+    _kill(node, second[kind], call, number)
+    assert node.release() == ("0.2.1" if call == "unlinkat" else "0.2.0.kept")
+    assert node.seccomp(bundle) == CONFINED
+    again = ["--replacepkgs"] if kind == "rpm" else []
+    node.run(*INSTALL[kind], *again, node.put(second[kind]))
+    assert node.release() == "0.2.1"
+    assert node.seccomp(bundle) == CONFINED
+
+
+def test_without_keeping_the_release_a_killed_dpkg_would_leave_none(
+    node: Node, first: dict[str, Path], second: dict[str, Path], tmp_path: Path
+) -> None:
+    """So it is the package that keeps them starting."""
+    _install(node, first["deb"])
+    bundle = node.bundle()
+    run(["dpkg-deb", "-R", second["deb"], tmp_path / "other"])
+    (tmp_path / "other" / "DEBIAN" / "preinst").unlink()
+    other = tmp_path / "other.deb"
+    run(["dpkg-deb", "-Znone", "-b", tmp_path / "other", other])
+    _kill(node, other, "unlink", 2200)
+    with pytest.raises(CommandError):
+        node.seccomp(bundle)
+
+
+def test_a_downgrade_and_a_repetition_are_upgrades_too(
+    node: Node, first: dict[str, Path], second: dict[str, Path]
+) -> None:
+    _install(node, second["deb"])
+    with creating(node) as seen:
+        _install(node, first["deb"])
+        _install(node, first["deb"])
+    assert node.release() == "0.2.0"
+    assert set(seen) == {CONFINED}
+    kept = {path.name for path in node.inside(f"{PREFIX}/lib/releases").iterdir()}
+    assert kept == {"0.2.0", "0.2.0.kept"}
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_a_policy_that_cannot_be_compiled_leaves_the_old_release_and_policy_in_force(
+    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str
+) -> None:
+    _install(node, first[kind])
+    config = node.inside("/etc/runc-wrap/config.toml")
+    config.write_text('runtime = ["nonsense"\n')
+    done = node.run(*INSTALL[kind], node.put(second[kind]))  # the package is installed for all that
+    assert "stays in force with its policy. Mend that, then run" in done.stderr
+    assert node.release() == "0.2.0.kept"
+    assert node.seccomp(node.bundle()) == CONFINED
+    if kind == "deb":
+        assert "install ok installed" in node.run("dpkg-query", "-s", "runc-wrap").stdout
+    config.write_text('on_error = "refuse"\n')
+    node.run(f"{PREFIX}/lib/switch-release")
+    assert node.release() == "0.2.1"
+    assert node.seccomp(node.bundle()) == CONFINED
