@@ -116,8 +116,8 @@ bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/ben
 picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
 
-dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist
-	.venv/bin/python -m deploy.archive $(MACHINES)
+dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
+	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents
@@ -153,8 +153,9 @@ packages:       ## installs the Debian packages that the tests need
 	.venv-forky/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-lock: .venv/ready   ## rewrites requirements/*.txt: packages with their hashes, for every supported machine
+lock: .venv/ready   ## rewrites requirements/*.txt: Python's and Debian's packages with their hashes, for every supported machine
 	.venv/bin/python requirements/lock.py
+	.venv/bin/python -m deploy.archive.debian_lock
 
 clean:          ## removes what make and the tests created
 	rm -rf .venv .venv-other .venv-forky build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

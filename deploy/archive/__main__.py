@@ -1,4 +1,4 @@
-"""Builds archives: python -m deploy.archive [--parts DIR] [--to DIR] [ARCHITECTURE ...]."""
+"""Builds archives: python -m deploy.archive [--help] [ARCHITECTURE ...]."""
 
 from __future__ import annotations
 
@@ -11,69 +11,79 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.archive import debian, programs, release, sbom, tarball, wheels
+from deploy.archive import debian, debian_lock, programs, release, sbom, tarball, wheels
 from deploy.archive.machines import MACHINES, Machine, here
 from deploy.archive.release import Parts, Release
 
 SOURCE = Path(__file__).resolve().parents[2]
+PARTS = Path("/var/cache/runc-wrap-archive") if os.geteuid() == 0 else SOURCE / "build" / "parts"
 
 
 def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m deploy.archive", description=__doc__)
-    parser.add_argument("--parts", type=Path, default=SOURCE / "build" / "archive-parts")
+    parser.add_argument("--parts", type=Path, default=PARTS, help="keeps what was fetched")
     parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
+    parser.add_argument(
+        "--locked", action="store_true", help="fail unless Debian has what is locked"
+    )
+    parser.add_argument("--preset", type=int, default=tarball.SMALLEST, help="of xz: 0 to 9")
     parser.add_argument("machines", nargs="*", default=list(MACHINES), metavar="ARCHITECTURE")
     options = parser.parse_args()
     if unknown := set(options.machines) - set(MACHINES):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
-    wanted = [MACHINES[name] for name in options.machines]
-    for archive in build(wanted, options.parts.resolve(), options.to.resolve()):
+    for archive in build([MACHINES[name] for name in options.machines], options):
         print(f"{archive}  {archive.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
 
 
-def build(wanted: list[Machine], parts: Path, to: Path) -> list[Path]:
-    """Build archives into `to` from the parts in `parts`, fetched there; return them.
+def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
+    """Build archives as main's options say; return them.
 
     This machine's is always laid out: its interpreter compiles.
     """
     version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
-    to.mkdir(parents=True, exist_ok=True)
+    options.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="runc-wrap-archive-") as directory:
         place = Path(directory)
         made: dict[Machine, Release] = {}
         for machine in dict.fromkeys([here(), *wanted]):
-            made[machine] = _laid(machine, version, parts, place)
+            parts = _parts(machine, place, options)
+            made[machine] = _laid(parts, version, place)
             release.compile_all(made[machine], made[here()])
             release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
-            archives = list(several.map(lambda machine: _packed(made[machine], to), wanted))
-    _write_sums(to, archives)
+            archives = list(several.map(lambda one: _packed(made[one], options), wanted))
+    _write_sums(options.to, archives)
     return archives
 
 
-def _laid(machine: Machine, version: str, parts: Path, place: Path) -> Release:
-    packages = debian.fetched(machine, parts)
-    needed = Parts(
+def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
+    locked = debian_lock.locked(machine.debian)
+    packages = debian.fetched(machine, options.parts.resolve(), locked, strict=options.locked)
+    return Parts(
         source=SOURCE,
         machine=machine,
         debian=packages,
-        wheels=wheels.fetched(machine, SOURCE / "requirements" / "runtime.txt", parts),
+        wheels=wheels.fetched(machine, SOURCE / "requirements" / "runtime.txt", place),
         compiler=programs.compiler(machine, packages["musl-dev"], place),
     )
-    one = Release(place / f"runc-wrap-{version}-linux-{machine.debian}", version)
-    release.lay(one, needed, place)
-    release.collect_licences(one, packages)
-    document = sbom.text(machine, packages.values(), wheels.installed(one.packages), epoch())
+
+
+def _laid(parts: Parts, version: str, place: Path) -> Release:
+    one = Release(place / f"runc-wrap-{version}-linux-{parts.machine.debian}", version)
+    release.lay(one, parts, place)
+    release.collect_licences(one, parts.debian)
+    found = wheels.installed(one.packages)
+    document = sbom.text(parts.machine, parts.debian.values(), found, epoch())
     (one.share / sbom.NAME).write_text(document)
     (one.top / sbom.NAME).symlink_to(f"lib/current/share/{sbom.NAME}")
     return one
 
 
-def _packed(one: Release, to: Path) -> Path:
+def _packed(one: Release, options: argparse.Namespace) -> Path:
     release.write_sums(one)
-    target = to / f"{one.top.name}.tar.xz"
-    tarball.write(one.top, target, epoch())
+    target: Path = options.to.resolve() / f"{one.top.name}.tar.xz"
+    tarball.write(one.top, target, epoch(), options.preset)
     return target
 
 

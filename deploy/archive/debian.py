@@ -1,20 +1,26 @@
-"""Debian's packages, fetched by this machine's apt for any architecture, and unpacked.
+"""Debian's packages, unpacked for an archive.
 
-apt verifies them by the archive's signed lists. Its state lies in a directory of ours, so the
-machine's own apt knows nothing of another architecture. Which version there is decides apt; the
-SBOM says which it was.
+What was fetched is kept by its digest, so a build for which all is there asks no mirror:
+PLACE/debs/SHA256.deb, PLACE/trees/SHA256/
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploy.archive import debian_mirror
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from deploy.archive.debian_mirror import Deb
     from deploy.archive.machines import Machine
 
 # name -> its licence's SPDX expression, for what of it is in the archive
@@ -56,46 +62,34 @@ class Package:
         return self.tree / "usr" / "share" / "doc" / self.name
 
 
-def fetched(machine: Machine, place: Path) -> dict[str, Package]:
-    """Fetch RUNTIME's packages for a machine beneath `place`, and unpack what is new there."""
-    directory = place / machine.debian
-    apt = _apt(machine, directory / "apt")
-    subprocess.run([*apt, "update", "-qq"], check=True)
-    uris = subprocess.run(
-        [*apt, "download", "--print-uris", *RUNTIME], check=True, capture_output=True, text=True
-    )
-    files = [line.split()[1] for line in uris.stdout.splitlines() if line.startswith("'")]
-    for name in ("debs", "trees"):
-        (directory / name).mkdir(exist_ok=True)
-    if not all((directory / "debs" / file).is_file() for file in files):
-        subprocess.run([*apt, "download", "-qq", *RUNTIME], check=True, cwd=directory / "debs")
-    packages = [_unpacked(directory / "debs" / file, directory) for file in files]
+def fetched(
+    machine: Machine, place: Path, locked: list[Deb], *, strict: bool
+) -> dict[str, Package]:
+    """Fetch packages to `place` as debian_mirror.provided does, and unpack what is new there."""
+    place.mkdir(parents=True, exist_ok=True)
+    with _alone(place):
+        taken = debian_mirror.provided(machine, place, locked, strict=strict)
+        packages = [_unpacked(deb.file(place), place) for deb in taken]
     return {package.name: package for package in packages}
 
 
-def _apt(machine: Machine, state: Path) -> list[str]:
-    """Return apt-get with the machine's sources and keys, and all that it writes in `state`."""
-    for name in ("lists/partial", "cache/archives/partial"):
-        (state / name).mkdir(parents=True, exist_ok=True)
-    (state / "status").touch()
-    options = {
-        "Dir::State": state,
-        "Dir::State::status": state / "status",
-        "Dir::Cache": state / "cache",
-        "APT::Architecture": machine.debian,
-        "APT::Architectures::": machine.debian,
-        "APT::Sandbox::User": "",  # the user _apt may not write here
-        "Acquire::Languages": "none",
-        "Acquire::Retries": "5",
-    }
-    return ["apt-get", *(f"-o{name}={value}" for name, value in options.items())]
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep other builds out of the same directory."""
+    with (place / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
-def _unpacked(deb: Path, directory: Path) -> Package:
+def _unpacked(deb: Path, place: Path) -> Package:
     digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-    tree = directory / "trees" / digest
+    if digest != deb.stem:
+        raise SystemExit(f"{deb} has the digest {digest}; remove it")
+    tree = place / "trees" / digest
     if not tree.is_dir():
         new = tree.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.parent.mkdir(exist_ok=True)
         subprocess.run(["dpkg-deb", "--extract", deb, new], check=True)
         new.rename(tree)
     fields = _fields(deb)

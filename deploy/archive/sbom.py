@@ -13,6 +13,8 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from deploy.archive.debian_mirror import SNAPSHOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 NAME = "sbom.cdx.json"
 OWN = "runc-wrap"
-_SNAPSHOT = "https://snapshot.debian.org/package"  # every version's source, for ever
 
 
 def text(machine: Machine, debian: Iterable[Package], wheels: Iterable[Wheel], epoch: int) -> str:
@@ -44,7 +45,7 @@ def text(machine: Machine, debian: Iterable[Package], wheels: Iterable[Wheel], e
 def _of_debian(package: Package) -> Component:
     qualifiers = {"arch": package.architecture, "distro": "debian-13"}
     purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
-    source = f"{_SNAPSHOT}/{package.source}/{package.source_version}/"
+    source = f"{SNAPSHOT}/{package.source}/{package.source_version}/"
     return Component(
         name=package.name,
         version=package.version,

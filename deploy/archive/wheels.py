@@ -33,9 +33,11 @@ class Wheel(NamedTuple):
 
 
 def fetched(machine: Machine, requirements: Path, place: Path) -> list[Path]:
-    """Fetch the wheels that pip would install on such a machine with Debian's interpreter."""
-    directory = place / machine.debian / "wheels"
-    shutil.rmtree(directory, ignore_errors=True)  # pip's cache has what was fetched before
+    """Fetch the wheels that pip would install on such a machine with Debian's interpreter.
+
+    pip's cache has what was fetched before.
+    """
+    directory = place / f"wheels-{machine.debian}"
     tags = [f"manylinux_2_{minor}_{machine.kernel}" for minor in range(NEWEST_GLIBC, 4, -1)]
     tags += [f"manylinux2014_{machine.kernel}"]
     words = [*_PIP, "download", "--quiet", "--require-hashes", "--no-deps"]

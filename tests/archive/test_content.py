@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.archive import debian, programs
-from deploy.archive.machines import MACHINES, here
+from deploy.archive.__main__ import PARTS
+from deploy.archive.machines import MACHINES
 from harness.node import archive
 from harness.node.install import SOURCE, Installed
 
@@ -46,7 +47,7 @@ def _programs(opened: Installed) -> list[Path]:
 
 
 def test_a_second_build_in_another_folder_gives_the_same_bytes(
-    native: Path, tmp_path: Path
+    archives: dict[str, Path], tmp_path: Path
 ) -> None:
     copy, parts = tmp_path / "another-checkout", tmp_path / "parts"
     copy.mkdir()
@@ -55,9 +56,10 @@ def test_a_second_build_in_another_folder_gives_the_same_bytes(
             shutil.copytree(SOURCE / name, copy / name)
         else:
             shutil.copy(SOURCE / name, copy)
-    shutil.copytree(archive.PARTS, parts, symlinks=True)
-    again = archive.build(tmp_path / "again", here().debian, source=copy, parts=parts)
-    assert again[here().debian].read_bytes() == native.read_bytes()
+    shutil.copytree(PARTS / "debs", parts / "debs")
+    again = archive.build(tmp_path / "again", *archives, source=copy, parts=parts)
+    for machine, first in archives.items():
+        assert again[machine].read_bytes() == first.read_bytes(), machine
 
 
 def test_it_is_smaller_than_promised(machine: str, archives: dict[str, Path]) -> None:
