@@ -72,7 +72,7 @@ def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
 def _laid(parts: Parts, version: str, place: Path) -> Release:
     one = Release(place / f"runc-wrap-{version}-linux-{parts.machine.debian}", version)
     release.lay(one, parts, place)
-    release.collect_licences(one, parts.debian)
+    release.collect_licences(one, parts.debian, epoch())
     found = wheels.installed(one.packages)
     document = sbom.text(parts.machine, parts.debian.values(), found, epoch())
     (one.share / sbom.NAME).write_text(document)

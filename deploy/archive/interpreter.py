@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive import programs
+from deploy.archive import isolation, programs
 
 if TYPE_CHECKING:
     from deploy.archive.debian import Package
@@ -40,6 +40,15 @@ unittest venv webbrowser.py xmlrpc""".split()
 # of the library; alone in a directory, without sources, it is found 0.2 ms sooner (performance.md).
 FIRST = "python313.zip"
 PROGRAMS = ("python", "runc-wrapctl")  # each one is start.c under that name
+_STAND_INS = ("sitecustomize.py", "ssl.py")
+# What is changed of a package: its licence asks for a notice, and the SBOM has it too.
+CHANGES = {
+    "libc6": isolation.NOTICE,
+    "libpython3.13-stdlib": (
+        "Not all modules are in the archive (deploy/archive/interpreter.py has the list); "
+        f"{', '.join(_STAND_INS)} and ctypes/util.py are runc-wrap's own."
+    ),
+}
 
 
 def lay(venv: Path, machine: Machine, packages: dict[str, Package], start: Path) -> None:
@@ -65,7 +74,7 @@ def _standard_library(target: Path, packages: dict[str, Package]) -> None:
     for name in EXTENSIONS:
         (found,) = (library / "lib-dynload").glob(f"{name}.cpython-*.so")
         shutil.copy(found, target / "lib-dynload")
-    for name in ("sitecustomize.py", "ssl.py"):
+    for name in _STAND_INS:
         shutil.copy(OWN / name, target)
     shutil.copy(OWN / "ctypes_util.py", target / "ctypes" / "util.py")
 
@@ -88,6 +97,7 @@ def _private(target: Path, machine: Machine, packages: dict[str, Package]) -> No
     for library, name in LIBRARIES.items():
         directory = packages[name].tree / machine.libraries
         shutil.copy((directory / library).resolve(), target / library)
+    isolation.isolate(target, machine)
 
 
 def check_libraries(venv: Path) -> None:

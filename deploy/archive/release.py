@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
@@ -153,14 +154,19 @@ def write_share(release: Release, native: Release, epoch: int) -> None:
     subprocess.run([command, "share", release.share], check=True, env=when)
 
 
-def collect_licences(release: Release, debian: dict[str, Package]) -> None:
-    """Put the licences of all that is in it into one directory, by component."""
+def collect_licences(release: Release, debian: dict[str, Package], epoch: int) -> None:
+    """Put the licences of all that is in it into one directory, by component.
+
+    Beside them lies what is changed, with the date of `epoch`.
+    """
     target = release.share / "licences"
     for package in debian.values():
         if package.licence:
             copyright_file = _copyright(package, debian)
             (target / package.name).mkdir(parents=True)
             shutil.copy(copyright_file, target / package.name)
+    for name, changes in interpreter.CHANGES.items():
+        (target / name / "CHANGES").write_text(f"{_day(epoch)}: {changes}\n")
     for wheel in wheels.installed(release.packages):
         files = [path for path in wheel.metadata.rglob("*") if _is_licence(path)]
         if not files:
@@ -168,6 +174,10 @@ def collect_licences(release: Release, debian: dict[str, Package]) -> None:
         (target / wheel.name.lower()).mkdir()
         for path in files:
             shutil.copy(path, target / wheel.name.lower())
+
+
+def _day(epoch: int) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d}"
 
 
 def _copyright(package: Package, debian: dict[str, Package]) -> Path:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from cyclonedx.factory.license import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
 from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from deploy.archive import interpreter
 from deploy.archive.debian_mirror import SNAPSHOT
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def text(machine: Machine, debian: Iterable[Package], wheels: Iterable[Wheel], e
 def _of_debian(package: Package) -> Component:
     qualifiers = {"arch": package.architecture, "distro": "debian-13"}
     purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
+    changes = interpreter.CHANGES.get(package.name)
     source = f"{SNAPSHOT}/{package.source}/{package.source_version}/"
     return Component(
         name=package.name,
@@ -54,6 +56,7 @@ def _of_debian(package: Package) -> Component:
         purl=purl,
         licenses=[LicenseFactory().make_from_string(package.licence)],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)],
+        pedigree=Pedigree(notes=changes) if changes else None,
         external_references=[
             ExternalReference(type=ExternalReferenceType.SOURCE_DISTRIBUTION, url=XsUri(source))
         ],
