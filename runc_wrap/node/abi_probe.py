@@ -20,6 +20,8 @@ _STATUS = 42
 _EM_386, _EM_ARM, _EM_X86_64 = 3, 40, 62
 _EF_ARM_EABI5 = 0x05000000
 _AT = 0x10000
+_PT_GNU_STACK = 0x6474E551
+_EXECUTE, _WRITE, _READ = 1, 2, 4
 _NOT_RUN = (errno.ENOEXEC, errno.EINVAL)
 
 # GOARCH -> {ABI: (ELF machine, flags, code that ends with _STATUS)}
@@ -49,13 +51,19 @@ def runnable(arch: str) -> frozenset[str] | None:
 
 
 def _elf32(machine: int, flags: int, code: bytes) -> bytes:
-    """Return an executable with one segment: the headers and the code."""
+    """Return an executable with one segment: the headers and the code.
+
+    And a header that asks for no executable stack: the kernel warns of a program without it.
+    """
     header, segment = 52, 32
-    start, size = header + segment, header + segment + len(code)
+    start, size = header + 2 * segment, header + 2 * segment + len(code)
     ident = b"\x7fELF\x01\x01\x01" + bytes(9)
-    fields = (2, machine, 1, _AT + start, header, 0, flags, header, segment, 1, 40, 0, 0)
-    load = (1, 0, _AT, _AT, size, size, 5, 0x1000)
-    return ident + struct.pack("<HHIIIIIHHHHHH", *fields) + struct.pack("<8I", *load) + code
+    fields = (2, machine, 1, _AT + start, header, 0, flags, header, segment, 2, 40, 0, 0)
+    load = (1, 0, _AT, _AT, size, size, _READ | _EXECUTE, 0x1000)
+    stack = (_PT_GNU_STACK, 0, 0, 0, 0, 0, _READ | _WRITE, 16)
+    return (
+        ident + struct.pack("<HHIIIIIHHHHHH", *fields) + struct.pack("<16I", *load, *stack) + code
+    )
 
 
 def _runs(program: bytes) -> bool | None:
