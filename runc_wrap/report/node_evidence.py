@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -117,6 +118,7 @@ def gather(
         asked.since,
         "; ".join(silence) or None,
         extra_filters.carried(_in_audit(decided)),
+        age,
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
@@ -181,6 +183,18 @@ def is_there(key: Key) -> bool:
     first = runtime_state.first_process(key)
     there = procfs.born(first[0]) if first else None
     return bool(first and there and there[0] == first[1])
+
+
+def age(key: Key) -> float:
+    """Return the seconds since the start of a container's first process, inf if it has none.
+
+    By the clock that nobody sets: the ledger and logs have the time of day.
+    """
+    first = runtime_state.first_process(key)
+    if not first:
+        return inf
+    ticks = os.sysconf("SC_CLK_TCK")
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - first[1] / ticks, 0.0)
 
 
 def take_in(

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.store import coverage, loss_intervals
@@ -62,7 +63,8 @@ class Judging:
 
     `profile_of` returns the decided profile under enforce, or a sentence why it is unknown;
     `is_there` returns whether a container still runs; evidence before `since` is left out;
-    `silence` says why audit records do not come; `carried` counts processes with own filters.
+    `silence` says why audit records do not come; `carried` counts processes with own filters;
+    `age` returns the seconds since the start of one that runs, whatever was done to the clock.
     """
 
     profile_of: Callable[[Record], Filter | str]
@@ -71,6 +73,7 @@ class Judging:
     since: float = 0.0
     silence: str | None = None
     carried: Mapping[Key, Carried] = field(default_factory=dict)
+    age: Callable[[Key], float] = lambda _: inf
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that are confined, the worst first."""
@@ -178,7 +181,9 @@ class Judging:
             for time in intervals
         ]
         begin = max(start, self.since, self._cleared(one, evidence))
-        return coverage.length(coverage.overlap(times, begin, one.end))
+        watched = coverage.length(coverage.overlap(times, begin, one.end))
+        # a log's interval contains the time that the clock was set forward by
+        return min(watched, self.age(one.record.key)) if one.is_there else watched
 
     def _lost(self, group: list[Container], evidence: Evidence) -> Lost:
         """Return what was lost while one of these ran, or at an unknown time."""

@@ -44,6 +44,7 @@ _ASKED_SECONDS = 2.0  # for a command that asks for all to be written
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 _UNTOLD = "new ledger lines cannot be watched; the start of every process is followed instead"
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
+_CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps
 _SETTLED = 0.02  # seconds in which the kernel passes on a logged call
 _AT_ONCE = 1024  # audit records before other work gets its turn
 
@@ -77,6 +78,7 @@ class Recorder:
         self.live, why = _audit()
         self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.problem))
         self._begun = self._audit_begun = time.time()
+        self._clock = _clock_offset()
         self.written_until = self._writing_until = 0.0
         self.looked_until = min(self._store.looked_until, self._begun)  # by predecessors
         self._obstacles: list[str] = []
@@ -377,12 +379,20 @@ class Recorder:
         self._clones.settle()
         now = time.time()
         self._noted = time.monotonic()
+        self._follow_clock(now)
         self._store.watched(OBSERVE, self._begun, now)
         if PROCESSES in self.check.begun:
             self._store.watched(PROCESSES, self.check.begun[PROCESSES], now)
         self._note_audit(now)
         self._writing_until = now
         self._due = None if self._writer.begin() else self._noted + TRY_AGAIN
+
+    def _follow_clock(self, now: float) -> None:
+        """Begin all intervals anew if the clock was set: nobody watched while it jumped."""
+        before, self._clock = self._clock, _clock_offset()
+        if abs(self._clock - before) > _CLOCK_SET:
+            self._begun = self._audit_begun = now
+            self.check.begun = dict.fromkeys(self.check.begun, now)
 
     def _note_audit(self, now: float) -> None:
         """Note audit as watched if every logged call could arrive; note the losses."""
@@ -404,6 +414,11 @@ class Recorder:
         is_more = dropped and before is not None and dropped > before
         if is_more and not audit_health.counts_what_came():
             self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+
+
+def _clock_offset() -> float:
+    """Return by how much the time of day is ahead of the clock that nobody sets."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _audit() -> tuple[Live | None, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,7 @@ class Case:
         self.lines: list[dict[str, Any]] = []
         self.there: set[tuple[str, str]] = set()
         self.now = BEGIN + WEEK
+        self.age = inf
 
     def container(self, name: str = "c1", **changes: Any) -> None:
         self.lines.append(line(name, **changes))
@@ -53,7 +55,8 @@ class Case:
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
         decided = reader.Ledger(records, 0, starts)
-        judging = Judging(self.profile_of, lambda key: key in self.there, self.now, since)
+        is_there = self.there.__contains__
+        judging = Judging(self.profile_of, is_there, self.now, since, age=lambda _: self.age)
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 
     def one(self) -> dict[str, Any]:
@@ -66,6 +69,15 @@ def case(profile: Filter) -> Case:
     made = Case(profile)
     made.evidence.add_watched(AUDIT, BEGIN, BEGIN + WEEK)
     return made
+
+
+def test_a_running_container_was_not_watched_for_longer_than_it_has_run(case: Case) -> None:
+    """A log knows the time of day only, and the clock was set forward by a week."""
+    case.container()
+    assert case.one()["watched"] == WEEK
+    case.age = 480.0
+    assert case.one()["watched"] == 480
+    assert "Hardly watched: 8 minutes" in case.one()["confidence"]
 
 
 @pytest.mark.parametrize(

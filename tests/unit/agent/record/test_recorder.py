@@ -67,6 +67,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_health, "_switched_off", list)
     monkeypatch.setattr(netlink, "asked", lambda _kind: [])
+    monkeypatch.setattr(recorder_module, "_clock_offset", lambda: 0.0)  # nobody sets the clock
     return tmp_path / "logged"
 
 
@@ -113,6 +114,24 @@ def test_the_logged_actions_are_checked_each_time_and_earlier_time_stays_unwatch
     found = evidence_files.load(tmp_path / "var" / "evidence").watched
     assert found[AUDIT] == [(now - 100, now)]
     assert found[OBSERVE] == [(now - 200, now)]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forward", "back"])
+def test_the_time_by_which_the_clock_was_set_is_not_watched(
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    begun, set_at = 1_700_000_000.0, 1_700_000_300.0 + step
+    clock = {"now": begun, "offset": 0.0}
+    monkeypatch.setattr(time, "time", lambda: clock["now"])
+    monkeypatch.setattr(recorder_module, "_clock_offset", lambda: clock["offset"])
+    logged.write_text(ALL)
+    one = recorder(tmp_path)
+    for passed, offset in ((100, 0.0), (100, 0.3), (100 + step, step), (100, step)):
+        clock.update(now=clock["now"] + passed, offset=offset)
+        one.write()
+    found = evidence_files.load(tmp_path / "var" / "evidence").watched
+    expected = sorted([(begun, begun + 200), (set_at, set_at + 100)])
+    assert (found[AUDIT], found[OBSERVE]) == (expected, expected)
 
 
 @pytest.mark.parametrize(("rules", "is_watched"), [(None, True), ("excluded", False)])
