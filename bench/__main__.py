@@ -91,11 +91,10 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     back_to_back = measures.back_to_back(place, plan)
     _say("small and large configs")
     sizes = measures.sizes(place, plan)
-    one_abi = measures.one_abi(place, plan) if place.has_agent else None
+    one_abi = measures.one_abi(place, plan)
     _say(f"{measures.AT_ONCE} creates at once")
     bursts = measures.bursts(place, plan)
-    if place.has_agent:
-        _say(f"the agent at rest, and after {measures.MANY} creates more: some minutes")
+    _say(f"the agent at rest, and after {measures.MANY} creates more: some minutes")
     ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
     decided = agents.decided(place.installed["runc-agent"], "bench-runc-agent-")
     cache = {way: measures.cache(place, way) for way in ways}
@@ -114,7 +113,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         cache=cache,
         rest=rest,
         news=news,
-        evidence=evidence.measured(place, plan.seed) if place.has_agent else None,
+        evidence=evidence.measured(place, plan.seed),
     )
 
 

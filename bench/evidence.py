@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.host.processes import run
-from harness.measure import agents, numbers
+from harness.measure import numbers
 from harness.measure.timing import FailedError, seconds_of, timed
+from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
 

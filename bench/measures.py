@@ -65,7 +65,7 @@ def harness(plan: Plan) -> Rounds:
 
 def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
     """Measure every command in every way, bare and wrapped."""
-    ways = [way for way in WAYS if places.has_agent or way != "agent"]
+    ways = [*WAYS]
     subjects = {way: places.subjects[f"{runtime}/{way}"] for way in ways}
     for subject in subjects.values():
         subject.start()
@@ -81,7 +81,7 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
 
 def alone(places: Places, plan: Plan) -> Rounds:
     """Measure a create with a runtime that does nothing: the added time without runc's noise."""
-    ways = [way for way in ("cold", "agent") if places.has_agent or way != "agent"]
+    ways = ["cold", "agent"]
     subjects = {
         way: places.subject(f"runc/alone-{way}", places.program_of(f"runc/{way}"), {})
         for way in ways
@@ -119,7 +119,7 @@ def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
 
 def back_to_back(places: Places, plan: Plan) -> Rounds:
     """Measure create without the pause that precedes every other measurement."""
-    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+    ways = ["bare", "cold", "agent"]
     creates = {way: places.subjects[f"runc/{way}"].create for way in ways}
     return numbers.interleaved(creates, plan.few, plan.seed, pause=0)
 
@@ -133,7 +133,7 @@ def one_abi(places: Places, plan: Plan) -> Rounds:
 
 def sizes(places: Places, plan: Plan) -> dict[int, Rounds]:
     """Measure create with small and large configs."""
-    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+    ways = ["bare", "cold", "agent"]
 
     subjects = {way: places.subjects[f"runc/{way}"] for way in ways}
     found = {}
@@ -166,7 +166,7 @@ def burst(subjects: list[Subject]) -> dict[str, Any]:
 
 def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
     """Create AT_ONCE containers at once, each way in turn."""
-    ways = [way for way in ("bare", "cold", "agent") if places.has_agent or way != "agent"]
+    ways = ["bare", "cold", "agent"]
     many = {
         way: [places.again(f"runc/{way}", f"-{number}") for number in range(AT_ONCE)]
         for way in ways
@@ -194,21 +194,19 @@ def cache(places: Places, way: str) -> dict[str, Any]:
     return {"hit": inodes[0] == inodes[1], "inodes": inodes}
 
 
-def rest(places: Places) -> agents.AtRest | None:
+def rest(places: Places) -> agents.AtRest:
     """Measure the memory of the agent used above, and again after 1000 creates more."""
     agent, subject = places.agents["runc-agent"], places.subjects["runc/agent"]
-    if not agent:
-        return None
 
     def work() -> int:
         for _ in range(MANY):
             subject.create()
         return MANY
 
-    return agents.at_rest(agent.pid, REST, work)
+    return agents.at_rest(agent.both, REST, work)
 
 
-def news(places: Places) -> dict[str, float] | None:
+def news(places: Places) -> dict[str, float]:
     """Measure the agent's CPU (s) for each program started on the machine, by what else runs.
 
     "enforce" is beside a container in that mode, "audit" beside one that the kernel logs.
@@ -218,11 +216,9 @@ def news(places: Places) -> dict[str, float] | None:
     found = {}
     for mode, way in ways.items():
         agent, subject = places.agents[f"runc-{way}"], places.subjects[f"runc/{way}"]
-        if not agent:
-            return None
         if mode == "audit":
             logged.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
         subject.start()
-        found[mode] = agents.per_process(agent.pid, PROCESSES, APART)
+        found[mode] = agents.per_process(agent.both, PROCESSES, APART)
         subject.stop()
     return found

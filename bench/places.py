@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from bench.subjects import Subject, checked
 from harness.engines import images
 from harness.host.processes import run, short_directory
-from harness.measure import agents
-from harness.node import install, launchers
+from harness.node import agent, install, launchers
 from harness.node.requirements import program
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.configs import Json
-    from harness.host.processes import Daemon
+    from harness.node.agent import Agent
 
 RUNTIMES = ("runc", "crun")
 KERNEL = '[default]\nabis = "kernel"\n'
@@ -37,7 +36,7 @@ class Places:
     bundles: Path
     nothing: str  # a runtime that only exits
     installed: dict[str, install.Installed] = field(default_factory=dict)
-    agents: dict[str, Daemon | None] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
     subjects: dict[str, Subject] = field(default_factory=dict)
 
     def subject(self, name: str, program_path: str, block: Json, copy: str = "") -> Subject:
@@ -61,14 +60,8 @@ class Places:
 
     def stop_agents(self) -> None:
         """End all agents, for measurements without one."""
-        for agent in self.agents.values():
-            if agent:
-                agent.stop()
-
-    @property
-    def has_agent(self) -> bool:
-        """Return whether this release has an agent at all."""
-        return all(self.agents.values())
+        for one in self.agents.values():
+            agent.stop(one)
 
 
 @contextlib.contextmanager
@@ -108,7 +101,7 @@ def _install(
         own.configure(f'runtime = ["{runtime}"]\n{policy}')
         places.installed[f"{runtime}-{way}"] = own
         if way != "cold":
-            places.agents[f"{runtime}-{way}"] = stack.enter_context(agents.running(own))
+            places.agents[f"{runtime}-{way}"] = stack.enter_context(agent.running(own))
     floor = places.directory / f"{runtime}-shell"
     floor.write_text(FLOOR.format(program(runtime)))
     floor.chmod(0o755)

@@ -22,9 +22,10 @@ def traced(pid: int, log: Path, *words: str) -> Iterator[None]:
 
     def attached() -> bool:
         try:
-            return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
         except (FileNotFoundError, ProcessLookupError):  # its first call was the last one
             return True
+        return "TracerPid:\t0\n" not in status or "State:\tZ" in status
 
     try:
         wait_until(attached, "strace to attach")

@@ -1,8 +1,7 @@
-"""The agent of one installation: started, tested whether it decides, measured, ended."""
+"""The agent of one installation: tested whether it decides, and measured."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import Counter
@@ -11,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.namespace_holder import parents_of_all
-from harness.host.processes import CommandError, Daemon
 from harness.measure.timing import FailedError
 from runc_wrap.ledger import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
     from harness.node.install import Installed
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PROCESSES = 3  # keeper, decisions, evidence
+PROCESSES = 2  # decide, observe
 MB = 1024.0  # /proc counts in KiB
 SETTLED = 4.0  # seconds until it has written its evidence
 
@@ -44,56 +42,38 @@ class AtRest:
     seconds: float
 
 
-@contextlib.contextmanager
-def running(installed: Installed) -> Iterator[Daemon | None]:
-    """Run `runc-wrapctl agent` for one installation; None if this release has no agent."""
-    if installed.control("agent", "--help", ok=False).returncode != 0:
-        yield None
-        return
-    socket = installed.prefix / "var" / "agent" / "decide.sock"
-    agent = Daemon([installed.ctl, "agent"], installed.prefix / "agent.log")
-    try:
-        agent.wait_ready(socket.exists, "runc-wrapctl agent")
-        yield agent
-    except CommandError:
-        print(agent.tail())  # noqa: T201 - the bench prints for a person
-        raise
-    finally:
-        agent.stop()
-
-
 def decided(installed: Installed, name: str) -> dict[str, int]:
     """Return who decided the containers whose id begins with `name`: "agent" or "cold"."""
     records = reader.read(installed.prefix / "var" / "ledger").records.values()
     return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
 
 
-def at_rest(pid: int, seconds: float, work: Callable[[], int]) -> AtRest:
-    """Measure the idle agent for some seconds; then have it `work`.
+def at_rest(pids: Sequence[int], seconds: float, work: Callable[[], int]) -> AtRest:
+    """Measure the idle services, with their children, for some seconds; then have them `work`.
 
     Raises FailedError if a process of it is missing.
     """
-    before = {one: _cpu(one) for one in _family(pid)}
+    before = {one: _cpu(one) for one in _family(pids)}
     if len(before) < PROCESSES:
         raise FailedError(f"the agent has {len(before)} processes of {PROCESSES}")
     time.sleep(seconds)
-    after = {one: _cpu(one) for one in _family(pid)}
+    after = {one: _cpu(one) for one in _family(pids)}
     rested, summed = resident(after), sum(whole for _, _, whole in map(_memory, after))
     creates = work()
     return AtRest(
         processes=len(after),
         resident=rested,
         summed=summed,
-        worked=resident(_family(pid)),
+        worked=resident(_family(pids)),
         creates=creates,
         cpu=sum(spent - before.get(one, 0) for one, spent in after.items()),
         seconds=seconds,
     )
 
 
-def per_process(pid: int, number: int, apart: float) -> float:
+def per_process(pids: Sequence[int], number: int, apart: float) -> float:
     """Start short-lived programs, so many seconds apart; return the agent's CPU for each."""
-    family = _family(pid)
+    family = _family(pids)
     time.sleep(SETTLED)
     before = sum(map(_exact_cpu, family))
     for _ in range(number):
@@ -109,9 +89,9 @@ def resident(pids: Iterable[int]) -> float:
     return sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes)
 
 
-def _family(pid: int) -> set[int]:
+def _family(pids: Sequence[int]) -> set[int]:
     parents = parents_of_all()
-    found = {pid}
+    found = {*pids}
     while more := {one for one, parent in parents.items() if parent in found} - found:
         found |= more
     return found

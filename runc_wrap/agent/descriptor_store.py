@@ -18,7 +18,6 @@ LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
 INFLIGHT = "inflight"
 ANYWAY = b"RUNC_WRAP_WITHOUT_DESCRIPTOR_STORE"  # in the environment: take listeners without one
-_SECONDS = 1.0  # for the supervisor to have room for a message
 
 
 def room(environment: Mapping[bytes, bytes]) -> int:
@@ -56,7 +55,7 @@ class Store:
         is_full = name not in self._names and len(self._names) >= self.most
         poll = b"\nFDPOLL=0" if until_closed else b""
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
-        if is_full or not self._supervisor.send(message, [fd], _SECONDS):
+        if is_full or not self._supervisor.send(message, [fd], waits=True):
             why = f"holds {self.most} already" if is_full else "does not answer"
             say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
             return

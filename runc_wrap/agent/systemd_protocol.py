@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import posix
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FIRST = 3  # SD_LISTEN_FDS_START
 READY = b"READY=1"
 _ALIVE = b"WATCHDOG=1"
+_LONG = 8 if sys.maxsize > 1 << 32 else 4  # bytes
+_A_SECOND = (1).to_bytes(_LONG, sys.byteorder) + bytes(_LONG)  # struct timeval
 
 
 class Named:
@@ -81,20 +84,19 @@ class Supervisor:
         self._address = b"\0" + address[1:] if address.startswith(b"@") else address
         self._socket: _socket.socket | None = None
 
-    def send(self, message: bytes, fds: Sequence[int] = (), seconds: float = 0.0) -> bool:
+    def send(self, message: bytes, fds: Sequence[int] = (), *, waits: bool = False) -> bool:
         """Send a message; return whether it was taken, which this process' end does not undo.
 
-        Wait up to `seconds` for room in the socket's queue. A socket that was replaced is
-        connected to anew.
+        If it `waits`, then for a second at most for room in the socket's queue. A socket that was
+        replaced is connected to anew.
         """
         rights = b"".join(fd.to_bytes(4, "little") for fd in fds)
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
         for _ in range(2 if self._address else 0):
             try:
-                connected = self._connected()
-                connected.settimeout(seconds)
-                connected.sendmsg([message], ancillary)
-            except (BlockingIOError, TimeoutError):
+                flags = 0 if waits else _socket.MSG_DONTWAIT
+                self._connected().sendmsg([message], ancillary, flags)
+            except BlockingIOError:
                 return False
             except OSError:
                 self.close()
@@ -104,9 +106,12 @@ class Supervisor:
 
     def _connected(self) -> _socket.socket:
         if self._socket is None:
-            made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-            self._socket = made
-            made.connect(self._address)
+            self._socket = _socket.socket(
+                _socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
+            )
+            # The kernel waits, not Python: one system call, in which a descriptor is handed over.
+            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _A_SECOND)
+            self._socket.connect(self._address)
         return self._socket
 
     def close(self) -> None:

@@ -337,7 +337,11 @@ class Recorder:
             self._look()
 
     def finish(self) -> None:
-        """Take in what has come, and write: no successor can get it again."""
+        """Take in what has come, and write: no successor can get it again.
+
+        Calls are not answered meanwhile: what comes after the write would count as lost.
+        """
+        self._meanwhile = self.tree.meanwhile = bool
         self._read_all()
         self._await_check()
         self.write()

@@ -80,6 +80,11 @@ def test_only_decide_has_priority() -> None:
     assert not {"Nice", "CPUSchedulingPolicy", "CPUWeight"} & units["observe"].keys()
 
 
+def test_observe_does_not_wait_for_readers_that_cannot_be_killed() -> None:
+    """tests/runtime/observe/test_unreadable_memory.py has one: calls would wait six seconds."""
+    assert _settings("runc-wrap-observe.service")["KillMode"] == ["process"]
+
+
 def test_listeners_outlive_observe() -> None:
     unit = _settings("runc-wrap-observe.service")
     assert int(unit["FileDescriptorStoreMax"][0]) == 1024
