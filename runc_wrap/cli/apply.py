@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output, progress, status
+from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.node import apply_policy, redecide, runtime_switch
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.paths import Places
+    from runc_wrap.node.redecide import Change
     from runc_wrap.policy.policy_compiler import Compiled
 
 
@@ -29,8 +31,9 @@ _NOT_IN_FORCE = "Only checked: nothing was changed."
 @click.option(
     "--force", is_flag=True, help="Switch between runc and crun even if that orphans containers."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
+def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json: bool) -> None:
     """Check the whole policy, compile it and put it in force for new containers.
 
     If there is any error, the policy in force stays in force. apply does not switch between runc
@@ -44,12 +47,15 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool) -> None:
                 compiled, remarks = apply_policy.put_in_force(places, orphans=force)
     except apply_policy.FAILURES as error:
         output.fail(error)
-    for line in [*_summary(compiled), *remarks]:
+    changes = list(redecide.changes(compiled, status.look(places).entries)) if diff else None
+    in_force = not (only_check or diff)
+    if as_json:
+        document = _document(compiled, changes)
+        output.document({"in_force": in_force, **document, "remarks": remarks})
+        return
+    for line in [*_summary(compiled), *remarks, *_differences(compiled, changes)]:
         output.say(line)
-    if diff:
-        for line in _differences(places, compiled):
-            output.say(line)
-    output.say(_NOT_IN_FORCE if only_check or diff else "In force for new containers.")
+    output.say("In force for new containers." if in_force else _NOT_IN_FORCE)
 
 
 def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
@@ -59,9 +65,38 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     return compiled, remarks
 
 
-def _differences(places: Places, compiled: Compiled) -> Iterator[str]:
+def _document(compiled: Compiled, changes: Sequence[Change] | None) -> dict[str, Any]:
+    policy = compiled.policy
+    settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
+    rules = [
+        {name: rule.get(name) for name in ("name", "mode", "profile")} for rule in policy["rules"]
+    ]
+    return {
+        **{name: policy.get(name) for name in settings},
+        "rules": rules,
+        "own_profiles": _own(compiled),
+        "narrowed": {name: list(calls) for name, calls in compiled.narrowed.items()},
+        "changes": None if changes is None else [*map(_change, changes)],
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    """Return a container, and the decision that it would get; `then` is None if it is refused."""
+    found = status.as_document(change.entry)
+    names = ("id", "namespace", "pod", "container", "action", "mode", "profile")
+    then = change.then and {
+        "action": change.then.action,
+        "mode": change.then.mode,
+        "profile": change.then.profile,
+        "reason": change.then.reason,
+    }
+    return {**{name: found[name] for name in names}, "then": then, "refused": change.refused}
+
+
+def _differences(compiled: Compiled, changes: Sequence[Change] | None) -> Iterator[str]:
     """Yield a line for each running container that this policy would decide differently."""
-    changes = list(redecide.changes(compiled, status.look(places).entries))
+    if changes is None:
+        return
     for change in changes:
         then = change.then
         now = f"refused ({change.refused})" if then is None else _words(then)
@@ -84,10 +119,13 @@ def _summary(compiled: Compiled) -> Iterator[str]:
     yield f"default profile  {policy['default']['profile']} ({policy['default']['mode']})"
     for engine, profile in policy["runtime_default"].items():
         yield f"  called by {engine:<11} {profile}"
-    own = [name for name in compiled.sources if name.startswith("localhost/")]
-    yield f"own profiles     {', '.join(own) or 'none'}"
+    yield f"own profiles     {', '.join(_own(compiled)) or 'none'}"
     for number, rule in enumerate(policy["rules"], 1):
         yield f"rule {number:<11} {rule['name']} ({rule.get('mode', policy['default']['mode'])})"
     if over := policy["overlay"]:
         families = [f"socket family {family}" for family in over["deny_sockets"]]
         yield f"overlay          denies {', '.join([*over['deny'], *families])}"
+
+
+def _own(compiled: Compiled) -> list[str]:
+    return [name for name in compiled.sources if name.startswith(LOCALHOST)]

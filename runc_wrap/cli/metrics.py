@@ -24,12 +24,15 @@ _MODE = 0o644  # node_exporter runs as another user
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write there instead, atomically and readable by all; the name must end in .prom.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.pass_obj
-def metrics(places: Places, *, textfile: Path | None) -> None:
+def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     """Print this node's metrics in Prometheus' text format.
 
     The counts are kept in var/metrics, and equal those that the agent's socket serves.
     """
+    if textfile and as_json:
+        raise click.UsageError("--textfile writes Prometheus' text format; leave --json out")
     if textfile and textfile.suffix != ".prom":
         raise output.Failure(
             f"{textfile} does not end in .prom, so node_exporter would not read it; rename it"
@@ -39,10 +42,13 @@ def metrics(places: Places, *, textfile: Path | None) -> None:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     try:
         with progress.shown("Counting decisions and calls"):
-            text = prometheus_text.exposition(node_metrics.gather(places))
+            found = node_metrics.gather(places)
+        text = prometheus_text.exposition(found)
         if textfile:
             files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     except OSError as error:
         output.fail(error)
-    if not textfile:
+    if as_json:
+        output.document(prometheus_text.document(found))
+    elif not textfile:
         click.echo(text, nl=False)

@@ -14,6 +14,10 @@ def policy() -> None:
 
 
 @policy.command()
-def reference() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+def reference(*, as_json: bool) -> None:
     """Print the documentation of every setting, as Markdown."""
-    output.say(reference_markdown.markdown())
+    if as_json:
+        output.document(reference_markdown.document())
+    else:
+        output.say(reference_markdown.markdown())

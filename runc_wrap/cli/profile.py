@@ -93,6 +93,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     default=UNKNOWN,
     help="The engine whose runtime-default is shown.",
 )
+@click.option("--json", is_flag=True, expose_value=False, help="Is always so: one JSON document.")
 @click.pass_obj
 def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str) -> None:
     """Print the linux.seccomp object that a container with these capabilities gets.

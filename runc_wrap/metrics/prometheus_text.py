@@ -5,7 +5,7 @@ Dashboards rely on names and labels: more may be added, none renamed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -111,6 +111,22 @@ def registry(found: Series) -> CollectorRegistry:
 def exposition(found: Series) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
     return generate_latest(registry(found))
+
+
+def document(found: Series) -> list[dict[str, Any]]:
+    """Return the same series as JSON values."""
+    return [
+        {
+            "name": family.name,
+            "type": family.type,
+            "help": family.documentation,
+            "samples": [
+                {"name": sample.name, "labels": sample.labels, "value": sample.value}
+                for sample in family.samples
+            ],
+        }
+        for family in found.collect()
+    ]
 
 
 def label(value: object) -> str:

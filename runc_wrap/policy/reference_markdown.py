@@ -1,4 +1,4 @@
-"""The documentation of all settings, as Markdown, from their declarations."""
+"""The documentation of all settings, as Markdown or JSON, from their declarations."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ _BEFORE = {
 def markdown() -> str:
     """Return the reference of all settings."""
     return "\n".join([_HEAD, *(line for table in _TITLES for line in _table(table))])
+
+
+def document() -> list[dict[str, Any]]:
+    """Return the same as JSON values; a `default` of None means that it can be left out."""
+    return [
+        {"name": one.name, "takes": one.takes, "default": one.default, "meaning": one.meaning}
+        for one in schema.BY_NAME.values()
+    ]
 
 
 def _table(table: str) -> Iterator[str]:

@@ -34,6 +34,11 @@ def test_the_running_containers_that_a_new_policy_would_change_are_named(
     assert f"{opted_out.name}: leave -> {profile} (audit)" in said
     assert f"{COUNT} 2\n" in said
     assert "Only checked" in said
+    document = json.loads(own_installation.control("apply", "--diff", "--json").stdout)
+    changes = {change["id"]: change for change in document["changes"]}
+    assert changes.keys() == {plain.name, opted_out.name}
+    assert changes[opted_out.name]["action"] == "leave"
+    assert changes[plain.name]["then"]["mode"] == "audit"
 
 
 def test_another_filter_under_the_same_name_is_a_change(

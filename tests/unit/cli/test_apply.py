@@ -43,6 +43,22 @@ def test_check_changes_nothing(applied: Node) -> None:
     assert "config.toml:1: on_error is 'no'" in applied.failure("apply", "--check")
 
 
+def test_json_has_what_the_lines_say(node: Node) -> None:
+    node.configure("[overlay]\ndeny = ['swapon']\n[[rule]]\nname = 'look'\nmode = 'audit'")
+    checked = node.json("apply", "--check")
+    assert checked["in_force"] is False
+    assert not node.places.current.exists()
+    found = node.json("apply")
+    assert found == {**checked, "in_force": True}
+    assert found["runtime"]["path"] == f"{node.programs}/runc"
+    assert found["default"] == {"profile": "runtime-default", "mode": "enforce"}
+    assert found["rules"] == [{"name": "look", "mode": "audit", "profile": None}]
+    assert "swapon" in found["overlay"]["deny"]
+    assert found["own_profiles"] == []
+    assert found["changes"] is None
+    assert node.json("apply", "--diff")["changes"] == []
+
+
 def test_rules_and_overlay_are_printed(node: Node) -> None:
     node.configure(
         "[overlay]\ndeny = ['swapon']\ndeny_sockets = ['AF_ALG']\n"

@@ -1,0 +1,153 @@
+"""What people expect of every command: help, JSON, status, and nothing on a pipe but output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.host.processes import environment
+from runc_wrap.cli import manual
+from runc_wrap.cli.main import main
+
+if TYPE_CHECKING:
+    from tests.unit.cli.ctl import Node
+
+CONTEXTS = {context.command_path: context for context in manual.contexts(main)}
+LEAVES = sorted(
+    path.removeprefix("runc-wrapctl ")
+    for path, context in CONTEXTS.items()
+    if not isinstance(context.command, click.Group)
+)
+# Each command that shows something, and words with which it has something to show. `NODE` stands
+# for the test's own directory.
+SHOWING: dict[str, list[str]] = {
+    "apply": [],
+    "doctor": [],
+    "engine add": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
+    "engine list": [],
+    "engine remove": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
+    "explain": ["NODE/config.json"],
+    "metrics": [],
+    "policy reference": [],
+    "profile list": [],
+    "profile show": ["containerd"],
+    "report": [],
+    "selftest": [],
+    "status": [],
+    "suggest": ["web"],
+    "verify": [],
+    "version": [],
+    "watch": ["--seconds", "0.1"],
+}
+NOT_SHOWING = re.compile("agent|uninstall")  # they do something
+
+
+def _words(node: Node, command: str) -> list[str]:
+    """Return a command's words on a node with the defaults in force."""
+    place = node.places.prefix
+    (place / "config.json").write_text('{"ociVersion": "1.0.2", "linux": {}}')
+    return [*command.split(), *(word.replace("NODE", str(place)) for word in SHOWING[command])]
+
+
+@pytest.mark.parametrize("path", CONTEXTS)
+def test_it_says_what_it_and_each_option_does(path: str) -> None:
+    context = CONTEXTS[path]
+    assert (context.command.help or "").strip().endswith(".")
+    for parameter in context.command.params:
+        if isinstance(parameter, click.Option):
+            assert re.search(r"[.\]]$", parameter.help or ""), parameter.name
+
+
+def test_every_command_that_shows_something_is_tried_here() -> None:
+    assert [one for one in LEAVES if not NOT_SHOWING.match(one)] == sorted(SHOWING)
+
+
+@pytest.mark.parametrize("command", SHOWING)
+def test_json_is_one_document_in_ascii_and_the_status_is_one_of_three(
+    applied: Node, command: str
+) -> None:
+    result = applied.ctl(*_words(applied, command), "--json")
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    assert result.exit_code in (0, 1, 2), result.output
+    assert "Traceback" not in result.stderr
+    if result.exit_code == 2:
+        assert result.stdout == ""
+        assert result.stderr.startswith(("Error: ", "note: ")), result.stderr
+    else:
+        assert result.stdout.isascii()
+        documents = result.stdout.splitlines() if command == "watch" else [result.stdout]
+        assert all(json.loads(one) is not None for one in documents)
+
+
+@pytest.mark.parametrize("command", SHOWING)
+def test_a_pipe_gets_no_control_characters(applied: Node, command: str) -> None:
+    result = applied.ctl(*_words(applied, command))
+    assert result.exit_code in (0, 1, 2)
+    assert all(c.isprintable() or c == "\n" for c in result.stdout + result.stderr)
+
+
+@pytest.mark.parametrize("command", SHOWING)
+def test_what_it_cannot_read_ends_with_2_and_a_sentence(applied: Node, command: str) -> None:
+    """The ledger, the evidence and the policy are directories' names without directories."""
+    for directory in (applied.places.ledger, applied.places.evidence, applied.places.current):
+        directory.unlink(missing_ok=True)
+        directory.write_text("")
+    result = applied.ctl(*_words(applied, command))
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    assert result.exit_code in (0, 1, 2)
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_an_unknown_option_ends_with_2(applied: Node, command: str) -> None:
+    assert "No such option" in applied.failure(*command.split(), "--nonsense")
+
+
+@pytest.mark.parametrize("command", SHOWING)
+def test_a_reader_that_has_enough_hears_no_traceback(applied: Node, command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from runc_wrap.cli.entry_point import start; start()"
+    words = ["--prefix", str(applied.places.prefix), *_words(applied, command)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode in (0, 1, 2, 141)
+    assert not re.search("Traceback|Broken|ignored", done.stderr), done.stderr
+
+
+def test_metrics_are_the_same_in_json(applied: Node) -> None:
+    named = {
+        (sample["name"], tuple(sample["labels"].values()), float(sample["value"]))
+        for family in applied.json("metrics")
+        for sample in family["samples"]
+    }
+    text = applied.ctl("metrics").stdout
+    families = text_string_to_metric_families(text)
+    assert named == {
+        (sample.name, tuple(sample.labels.values()), sample.value)
+        for family in families
+        for sample in family.samples
+    }
+    place = str(applied.places.prefix / "x.prom")
+    assert "leave --json out" in applied.failure("metrics", "--textfile", place, "--json")
+
+
+def test_each_setting_is_in_the_reference_in_json(applied: Node) -> None:
+    found = {one["name"]: one for one in applied.json("policy", "reference")}
+    assert found["on_error"]["default"] == "refuse"
+    text = applied.ctl("policy", "reference").stdout
+    assert all(one["meaning"] in text for one in found.values())
