@@ -1,11 +1,13 @@
-"""Whether an agent answers, and whether the policy in force needs one."""
+"""Whether the agent's services answer, and whether the policy in force needs them."""
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from typing import TYPE_CHECKING
 
+from runc_wrap.hotpath import agent_probe
 from runc_wrap.node.doctor import modes_available, units
 from runc_wrap.node.doctor.check_finding import Finding
 
@@ -16,17 +18,27 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "agent"
-_SECONDS = 3.0  # the keeper replaces a worker that has hung for two
-_PAUSE = 1.0  # seconds, in which the keeper replaces it and closes all connections
+_SECONDS = 3.0  # the service answers one create after the other
+_PAUSE = 1.0  # seconds, in which systemd starts a service again that just ended
 _RESTART = "see its log, and restart it"
 _START = (
     "systemctl enable --now runc-wrap-decide.socket runc-wrap-decide.service, or without systemd "
     "runc-wrapctl agent decide"
 )
+_TAKE = (
+    "start runc-wrap-observe, which takes them if systemd keeps its descriptors; without systemd "
+    "runc-wrapctl agent observe --without-descriptor-store"
+)
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find an agent that does not answer or does not run; only its user can connect."""
+    """Find a service that does not answer or does not run; only its user can connect."""
+    if not places.agent.exists() or os.access(places.agent, os.X_OK):
+        yield from _of_decide(places)
+        yield from _of_observe(places)
+
+
+def _of_decide(places: Places) -> Iterator[Finding]:
     path = places.agent / "decide.sock"
     try:
         answers = _answers(path) or _answers_later(path)
@@ -48,15 +60,19 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _without(places: Places, why: str, remedy: str) -> Finding:
     cost = f"{why}: each create starts Python and takes some milliseconds longer"
-    if "observe" in modes_available.used(places):
-        sentence = f"{cost}, and the mode observe, which is in force, becomes audit"
-        return Finding(NAME, "warning", sentence, remedy, units.start(places, "observe"))
     advice = f"{remedy}; or nothing, since it is optional"
     return Finding(NAME, "note", cost, advice, units.start(places, "decide"))
 
 
 def _restarted(sentence: str) -> Finding:
     return Finding(NAME, "warning", sentence, _RESTART, units.restart("decide"))
+
+
+def _of_observe(places: Places) -> Iterator[Finding]:
+    is_used = "observe" in modes_available.used(places)
+    if is_used and not agent_probe.has_agent(str(places.notify)):
+        sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
+        yield Finding(NAME, "warning", sentence, _TAKE, units.start(places, "observe"))
 
 
 def _answers_later(path: Path) -> bool:

@@ -32,28 +32,31 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _open_to_others(places: Places, path: Path, how: str) -> Finding:
-    by_mode = "access control list" not in how and _is_ours(places, path)
-    words: tuple[str, ...] = ("chown", "-h", "root:root")
-    if by_mode:
-        words = ("chmod", "go-w")
-    elif "access control list" in how:
-        words = ("setfacl", "-b")
+    has_list = "access control list" in how
+    by_mode = not has_list and _is_only_mode(path)
+    words: tuple[str, ...] = ("setfacl", "-b") if has_list else ("chown", "-h", "root:root")
     return Finding(
         NAME,
         "error",
         f"{path} {how}, which lets others run programs as the engine",
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
         "install beneath a directory of which that is true",
-        commands.line(*words, path),
-        _close(path) if by_mode else None,
+        commands.line(*(("chmod", "go-w") if by_mode else words), path),
+        _close(path) if by_mode and _is_ours(places, path) else None,
     )
 
 
-def _is_ours(places: Places, path: Path) -> bool:
-    """Tell whether a path is in the installation, and only its mode is wrong."""
+def _is_only_mode(path: Path) -> bool:
+    """Tell whether a path belongs to whom it should, and its mode lets others write."""
     found = path.lstat()
-    is_owned = path.is_relative_to(places.prefix) and found.st_uid in (0, os.geteuid())
-    return is_owned and not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & _OTHERS)
+    is_owned = found.st_uid in (0, os.geteuid()) and not stat.S_ISLNK(found.st_mode)
+    return is_owned and bool(found.st_mode & _OTHERS)
+
+
+def _is_ours(places: Places, path: Path) -> bool:
+    """Tell whether a path is in the installation; packages have its etc and var elsewhere."""
+    parts = (places.prefix, places.etc, places.var)
+    return any(path.is_relative_to(part.resolve()) for part in parts)
 
 
 def _close(path: Path) -> Callable[[], None]:

@@ -97,20 +97,29 @@ def _answering(node: Node, *answers: bytes) -> Iterator[None]:
         thread.join(10)
 
 
-MODES = [("enforce", "note", "some milliseconds"), ("observe", "warning", "observe, which is in")]
-
-
-@pytest.mark.parametrize(("mode", "severity", "words"), MODES)
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
 def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
-    node: Node, mode: str, severity: str, words: str
+    node: Node, mode: str
 ) -> None:
     node.configure(f'[default]\nmode = "{mode}"\n')
     _well(node)
     findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
-    [found] = [one for one in findings if one["check"] == "agent"]
-    assert found["severity"] == severity
-    assert words in found["sentence"]
-    assert "runc-wrap-decide.socket" in found["remedy"]
+    decide, *observe = [one for one in findings if one["check"] == "agent"]
+    assert (decide["severity"], "some milliseconds" in decide["sentence"]) == ("note", True)
+    assert "runc-wrap-decide.socket" in decide["remedy"]
+    assert [one["severity"] for one in observe] == ["warning"] * (mode == "observe")
+    assert all("no agent takes listeners" in one["sentence"] for one in observe)
+
+
+def test_an_agent_that_takes_listeners_is_no_finding_in_observe(node: Node) -> None:
+    node.configure('[default]\nmode = "observe"\n')
+    _well(node)
+    node.places.agent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(node.places.notify))
+        listening.listen()
+        findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    assert not [one for one in findings if "takes listeners" in one["sentence"]]
 
 
 def test_the_effect_of_signals_in_observe_is_reported_if_the_runtime_lacks_the_flag(

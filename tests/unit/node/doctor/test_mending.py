@@ -130,5 +130,15 @@ def test_a_file_of_another_user_is_not_changed(node: Node, tmp_path: Path) -> No
     assert other.stat().st_mode & 0o777 == 0o666
 
 
+def test_the_var_of_a_package_which_lies_elsewhere_is_closed(node: Node, tmp_path: Path) -> None:
+    _well(node)
+    node.places.var.rename(tmp_path / "elsewhere")
+    node.places.var.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").chmod(0o777)
+    words = f"{tmp_path}/elsewhere can be written by everybody"
+    assert [each for each in _sentences(node) if words in each]
+    assert not [each for each in _sentences(node, "--fix") if words in each]
+
+
 def test_a_dry_run_without_fix_is_refused(node: Node) -> None:
     assert "give both" in node.failure("doctor", "--dry-run")
