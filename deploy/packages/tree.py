@@ -1,9 +1,9 @@
 """The files of a package, laid out from an unpacked archive.
 
-/usr/lib/runc-wrap              the prefix; lib/releases/VERSION is the release as the archive has it
-/usr/bin/runc-wrap, runc-wrapctl            links
-/etc/runc-wrap, /var/lib/runc-wrap          what `etc` and `var` in the prefix lead to
-/usr/lib/systemd/system, /usr/share/…       units, man pages, completions, documents
+/usr/lib/runc-wrap                     the prefix; lib/releases/VERSION is the archive's release
+/usr/bin/runc-wrap, runc-wrapctl       links
+/etc/runc-wrap, /var/lib/runc-wrap     what `etc` and `var` in the prefix lead to
+/usr/lib/systemd/system, /usr/share/…  units, man pages, completions, documents
 
 `lib/current` and `bin/runc-wrap` are not of the package: dpkg and rpm replace one file after
 another, and a container must start at each moment between. node/switch-release makes them.

@@ -17,7 +17,6 @@ from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import attempt, run
 from harness.kernel import process_status
 from harness.node import archive
-from tests.worlds.debian import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,9 +105,8 @@ class Node:
 
 
 @contextlib.contextmanager
-def node(place: Path) -> Iterator[Node]:
-    """Mount one over the kept tree, which stays as it is; `place` is an empty directory."""
-    lower = World("trixie", IN_IT).root()
+def node(lower: Path, place: Path) -> Iterator[Node]:
+    """Mount one over the tree `lower`, which stays as it is; `place` is an empty directory."""
     for name in ("upper", "work", "root"):
         (place / name).mkdir()
     with private_mounts(place, {}) as space:

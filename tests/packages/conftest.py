@@ -9,6 +9,7 @@ import pytest
 from deploy.archive.machines import here
 from harness.node import archive, packages
 from harness.node.requirements import requires
+from tests.worlds.debian import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,5 +64,6 @@ def _by_kind(files: list[Path]) -> dict[str, Path]:
 def node(tmp_path: Path) -> Iterator[Node]:
     requires("mmdebstrap", "unshare", "runc", root=True)
     (tmp_path / "node").mkdir()
-    with packages.node(tmp_path / "node") as made:
+    lower = World("trixie", packages.IN_IT).root()
+    with packages.node(lower, tmp_path / "node") as made:
         yield made

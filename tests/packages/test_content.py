@@ -43,8 +43,9 @@ def test_a_second_build_in_another_folder_gives_the_same_bytes(
 def test_there_is_one_of_each_kind_for_each_machine(of_all_machines: list[Path]) -> None:
     machines = {_field(path, "Architecture") for path in _debs(of_all_machines)}
     assert machines == {"amd64", "arm64"}
-    queried = [["rpm", "-qp", "--qf", "%{arch}", path] for path in _rpms(of_all_machines)]
-    assert {run(words).stdout for words in queried} == {"x86_64", "aarch64"}
+    query = ("rpm", "-qp", "--qf", "%{arch}")
+    queried = {run([*query, path]).stdout for path in _rpms(of_all_machines)}
+    assert queried == {"x86_64", "aarch64"}
     assert all(path.stat().st_size < LARGEST for path in of_all_machines)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,8 +57,8 @@ def test_dpkg_finds_all_its_files_as_it_left_them(node: Node, first: dict[str, P
     node.seccomp(node.bundle())
     node.run(CTL, "apply")
     changed = node.run("dpkg", "--verify", "runc-wrap").stdout.splitlines()
-    # the node was made without documents
-    assert [line for line in changed if "/usr/share/doc" not in line] == []
+    # the node was made without documents and manual
+    assert [line for line in changed if "/usr/share/" not in line] == []
 
 
 def test_rpm_finds_all_its_files_as_it_left_them(node: Node, first: dict[str, Path]) -> None:
@@ -86,7 +88,7 @@ def test_an_upgrade_keeps_the_owners_configuration(
     installed.run(*INSTALL[kind], installed.put(second[kind]))
     assert installed.inside(CONFIG).read_text() == MINE
     assert installed.inside("/etc/runc-wrap/conf.d/mine.toml").exists()
-    assert installed.run("grep", "-c", "run-unmodified", "-r", f"{PREFIX}/var/policy.2/current/")
+    assert list(installed.inside("/var/lib/runc-wrap").glob("policy.*/*/run-unmodified"))
 
 
 def test_removed_it_leaves_the_owners_configuration_and_what_was_recorded(
@@ -110,44 +112,83 @@ def test_purged_nothing_is_left(node: Node, first: dict[str, Path]) -> None:
     assert _ours(node) == before
 
 
-NAMES_US = f'[plugins."io.containerd.cri.v1.runtime"]\nBinaryName = "{PREFIX}/bin/runc-wrap"\n'
+LEFT = f"{PREFIX}/bin/runc-wrap"
 
 
+@pytest.fixture
+def named(installed: Node) -> Path:
+    """A file of an engine that names our runtime."""
+    engine = installed.inside("/etc/containerd/config.toml")
+    engine.parent.mkdir()
+    engine.write_text(f'BinaryName = "{LEFT}"\n')
+    return engine
+
+
+@pytest.mark.usefixtures("named")
 def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_at_its_path(
     installed: Node, kind: str
 ) -> None:
-    engine = installed.inside("/etc/containerd/config.toml")
-    engine.parent.mkdir()
-    engine.write_text(NAMES_US)
     done = installed.run(*REMOVE[kind])
-    assert "/etc/containerd/config.toml" in done.stderr
-    assert "stays, as a link to /usr/sbin/runc" in done.stderr
-    assert installed.seccomp(installed.bundle(), f"{PREFIX}/bin/runc-wrap") == 0
-    assert _ours(installed) & {f"{PREFIX}/lib", f"{PREFIX}/bin/runc-wrapctl"} == set()
+    assert f"{LEFT} stays and leads to /usr/sbin/runc, without runc-wrap" in done.stderr
+    assert "/etc/containerd/config.toml names it" in done.stderr
+    assert {path for path in _ours(installed) if path.startswith("/usr")} == {
+        PREFIX,
+        f"{PREFIX}/bin",
+        LEFT,
+    }
+    assert installed.seccomp(installed.bundle(), LEFT) == 0
 
 
-def test_a_purge_leaves_the_link_while_it_is_needed_and_takes_it_away_later(
-    node: Node, first: dict[str, Path]
-) -> None:
-    engine = node.inside("/etc/containerd/config.toml")
-    engine.parent.mkdir()
-    engine.write_text(NAMES_US)
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
-    node.run("dpkg", "-r", "runc-wrap")
-    assert node.inside(f"{PREFIX}/bin/runc-wrap").is_symlink()
-    engine.unlink()
-    node.run("dpkg", "--purge", "runc-wrap")
-    assert not node.inside(PREFIX).exists()
-
-
-def test_again_installed_it_is_in_force_at_the_path_that_was_left(
+@pytest.mark.usefixtures("named")
+def test_installed_again_it_is_in_force_at_the_path_that_was_left(
     installed: Node, first: dict[str, Path], kind: str
 ) -> None:
-    engine = installed.inside("/etc/containerd/config.toml")
-    engine.parent.mkdir()
-    engine.write_text(NAMES_US)
     installed.run(*REMOVE[kind])
     installed.run(*INSTALL[kind], installed.put(first[kind]))
-    assert not installed.inside(f"{PREFIX}/bin/runc-wrap").is_symlink()
-    assert installed.seccomp(installed.bundle(), f"{PREFIX}/bin/runc-wrap") == 2
+    assert not installed.inside(LEFT).is_symlink()
+    assert installed.seccomp(installed.bundle(), LEFT) == 2
 
+
+@pytest.mark.usefixtures("named")
+def test_if_its_own_interpreter_does_not_run_the_path_is_left_too(
+    installed: Node, kind: str
+) -> None:
+    installed.inside(f"{PREFIX}/lib/current/venv/lib/private/cpython").unlink()
+    installed.run(*REMOVE[kind])
+    assert installed.inside(LEFT).is_symlink()
+
+
+def _create(node: Node) -> tuple[str, list[str]]:
+    """Create a container by the path that engines call; return its state and id as words."""
+    bundle = node.bundle()
+    words = ["--root", f"{bundle}/state"]
+    name = f"runc-wrap-test-{uuid.uuid4()}"
+    with_log = [*words, "--log", f"{bundle}/log"]
+    argv = node.argv(LEFT, *with_log, "create", "--bundle", bundle, name)
+    with node.inside(f"{bundle}/output").open("w") as output:  # the container keeps it open
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
+    return bundle, [*words, name]
+
+
+def test_a_container_can_be_stopped_after_the_removal_and_nothing_is_left_after_the_purge(
+    node: Node, first: dict[str, Path]
+) -> None:
+    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    _, (root, place, name) = _create(node)
+    done = node.run("dpkg", "--purge", "runc-wrap")
+    assert f"1 containers: {name}" in done.stderr
+    assert f"{PREFIX}/bin stays, because it is still called" in done.stderr
+    assert node.inside(LEFT).is_symlink()
+    node.run(LEFT, root, place, "delete", "--force", name)
+
+
+def test_a_purge_takes_the_path_away_when_its_last_container_is_gone(
+    node: Node, first: dict[str, Path]
+) -> None:
+    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    _, (root, place, name) = _create(node)
+    node.run("dpkg", "-r", "runc-wrap")
+    node.run(LEFT, root, place, "delete", "--force", name)
+    assert "stays" not in node.run("dpkg", "--purge", "runc-wrap").stderr
+    assert not node.inside(PREFIX).exists()
+    assert not node.inside("/var/lib/runc-wrap").exists()

@@ -90,11 +90,12 @@ def _kill(node: Node, package: Path, call: str, number: int) -> None:
     assert done.returncode == -9, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("kind", "call", "number"), MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment)))
 def test_after_a_killed_upgrade_containers_start_confined_and_it_can_be_repeated(
-    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str, call: str, number: int
+    node: Node, first: dict[str, Path], second: dict[str, Path], moment: tuple[str, str, int]
 ) -> None:
     requires("strace")
+    kind, call, number = moment
     _install(node, first[kind])
     bundle = node.bundle()
     _kill(node, second[kind], call, number)

@@ -1,10 +1,13 @@
-# Removes what the package's scripts have made. A link to the real runtime, and those of handlers
-# beside it, stay as long as something needs them (leave-path).
+# Removes what the package's scripts have made, but for names that lead to the real runtime
+# (leave-path).
 remove_rest() {
     prefix=/usr/lib/runc-wrap
-    if [ -L $prefix/bin/runc-wrap ] && [ -n "$(who_needs_it)" ]; then
-        rm -rf $prefix/lib
-    else
-        rm -rf $prefix
-    fi
+    rm -rf $prefix/lib
+    for name in $prefix/bin/*; do
+        case $(readlink "$name" || :) in
+            /*) ;;
+            *) rm -f "$name" ;;
+        esac
+    done
+    rmdir $prefix/bin $prefix 2>/dev/null || :
 }

@@ -84,16 +84,11 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
     """Return what to do. Raises Refused, EngineError and OSError."""
     if places.prefix == PACKAGED:
         raise Refused(f"{PACKAGED} belongs to a package: remove that with apt or dnf")
-    observed = [] if strands else _observed(places)
-    if observed:
-        raise Refused(
-            f"{len(observed)} containers in mode observe run: {', '.join(observed[:5])}. Without "
-            "the service, what their profiles would deny fails with ENOSYS, and they cannot be "
-            "entered. Stop them first, or use --strand"
-        )
-    found = record.load(places.prefix)
+    if not strands and (found := observed(places)):
+        raise Refused(f"{told_observed(found)}, or use --strand")
+    recorded = record.load(places.prefix)
     runtime = removals.real_runtime(places)
-    stays = {} if strands else dict(_still_called(places, found))
+    stays = {} if strands else dict(still_called(places, recorded))
     if stays and runtime is None:
         raise Refused(
             f"{', '.join(stays)} is still called ({'; '.join(stays.values())}), and there is no "
@@ -104,10 +99,10 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
         for state in registration.states(places.engines)
         for name in registration.names(state)
     ]
-    return Plan(places, found, planned, stays, runtime, purges)
+    return Plan(places, recorded, planned, stays, runtime, purges)
 
 
-def _observed(places: Places) -> list[str]:
+def observed(places: Places) -> list[str]:
     """Return the containers in observe that run."""
     found = []
     for key, one in reader.read(places.ledger).records.items():
@@ -118,7 +113,17 @@ def _observed(places: Places) -> list[str]:
     return found
 
 
-def _still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
+def told_observed(found: list[str]) -> str:
+    """Return why these containers have to end first."""
+    return (
+        f"{len(found)} containers in mode observe run: {', '.join(found[:5])}. Without the "
+        "service, what their profiles would deny fails with ENOSYS, and they cannot be entered. "
+        "Stop them first"
+    )
+
+
+def still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
+    """Yield each name in PREFIX/bin that an engine will call, and why."""
     for name in _names(places, found):
         containers = dependents.by_path(places, name)
         if containers:

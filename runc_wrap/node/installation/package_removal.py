@@ -1,0 +1,74 @@
+"""Before a package is removed: names that engines will still call lead to the real runtime.
+
+    python -I -m runc_wrap.node.installation.package_removal
+
+The package's scripts run it (deploy/packages/node/leave-path); `uninstall` does the same for other
+installations. It changes no engine's configuration, as no package's script may. Exit status 3: the
+package must not be removed now; stderr says why.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from runc_wrap import text
+from runc_wrap.host import files
+from runc_wrap.node import paths
+from runc_wrap.node.engines import registration, removals
+from runc_wrap.node.installation import record, uninstaller
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+REFUSED = 3
+_LONGEST = 1000  # characters of a line: it names containers
+
+
+def main(places: Places) -> int:
+    """Hand over what is still called; return the exit status."""
+    if found := uninstaller.observed(places):
+        return _refuse(uninstaller.told_observed(found))
+    called = dict(_called(places))
+    runtime = removals.real_runtime(places)
+    if called and runtime is None:
+        return _refuse(
+            f"{', '.join(called)} is still called ({'; '.join(called.values())}), and there is no "
+            "runc or crun to which it could lead. Install one and run `runc-wrapctl apply`"
+        )
+    for name, why in called.items():
+        path = places.wrapper.with_name(name)
+        files.replace_link(path, str(runtime))
+        _say(f"{path} stays and leads to {runtime}, without runc-wrap: {why}")
+    return 0
+
+
+def _called(places: Places) -> Iterator[tuple[str, str]]:
+    """Yield each name in PREFIX/bin that an engine calls or will call, and why."""
+    yield from uninstaller.still_called(places, record.load(places.prefix))
+    for state in registration.states(places.engines):
+        for name in registration.names(state):
+            yield name, _to_take_back(state["engine"], state["config"], name)
+
+
+def _to_take_back(engine: str, config: str, name: str) -> str:
+    command = f"runc-wrapctl engine remove {engine} --handler {name}"
+    return (
+        f"{config} has it; to take that back, install runc-wrap again, run `{command}`, and "
+        "remove it again"
+    )
+
+
+def _refuse(why: str) -> int:
+    _say(f"not removed: {why}.")
+    return REFUSED
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"runc-wrap: {text.name(line, _LONGEST)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(paths.installed()))
