@@ -10,6 +10,7 @@ from runc_wrap.cli import output, progress
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.node import lost_listeners
 from runc_wrap.node import status as node_status
+from runc_wrap.node.doctor import records_written
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def look(places: Places) -> Node:
         output.warn(f"note: {sentence}")
     for sentence in _of_sight(places):
         output.warn(f"note: {sentence}")
+    for finding in records_written.find(places):
+        if finding.severity == "error":
+            output.warn(f"{finding.sentence}; {finding.remedy}: {finding.command}")
     for sentence in node.unreadable:
         output.warn(f"not read: {sentence}")
     if node.damaged:

@@ -10,11 +10,18 @@ import posix
 import time
 
 from runc_wrap.agent.decide import wire
+from runc_wrap.agent.log import say
 from runc_wrap.agent.service import Release
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal
-from runc_wrap.hotpath.main import capabilities_of, consider, default_root, read_config
+from runc_wrap.hotpath.main import (
+    capabilities_of,
+    consider,
+    default_root,
+    described,
+    read_config,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +63,7 @@ class Answerer:
         self.is_current = Release(prefix).is_installed
         self._policy: CompiledPolicy | None = None
         self._number = 0
+        self._is_unrecorded = False
 
     def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
         """Return the answer to a request from the process `pid`.
@@ -113,8 +121,21 @@ class Answerer:
             line["pid"] = runtime["pid"]
             line["seconds"] = round(time.perf_counter() - started, 6)
             ledger_file.append(self.prefix, line)
-        except Exception:  # noqa: BLE001 - a failing ledger must not stop a container
+        except Exception as error:  # noqa: BLE001 - a failing ledger must not stop a container
+            self._note_record(error)
+        else:
+            self._note_record(None)
+
+    def _note_record(self, error: Exception | None) -> None:
+        """Log why decisions are not recorded, once, and when they are again."""
+        if bool(error) == self._is_unrecorded:
             return
+        self._is_unrecorded = bool(error)
+        if error is None:
+            say("decisions are recorded again.")
+        else:
+            why = (isinstance(error, OSError) and error.strerror) or described(error)
+            say(f"decisions are not recorded: {why}; containers start all the same.")
 
 
 def _default_root(kind: str, pid: int) -> str:

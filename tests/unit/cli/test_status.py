@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -199,3 +200,15 @@ def test_sources_newer_than_the_policy_in_force_are_named(applied: Node) -> None
     assert result.stderr == f"{said}\n"
     assert applied.ctl("apply").exit_code == 0
     assert applied.ctl("status").stderr == ""
+
+
+def test_status_says_that_nothing_is_recorded(
+    applied: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "recorded" not in applied.ctl("status").stderr
+    there = os.statvfs(applied.places.var)
+    read_only = [*there[:8], there.f_flag | os.ST_RDONLY, there[9]]
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(read_only))
+    said = applied.ctl("status").stderr
+    assert "is mounted read-only: no decision is recorded" in said
+    assert "mount -o remount,rw" in said

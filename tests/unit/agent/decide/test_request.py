@@ -369,3 +369,19 @@ def test_the_default_root_depends_on_the_launchers_environment(kind: str, expect
         finally:
             launcher.kill()
     assert not deciding._default_root(kind, launcher.pid)  # noqa: SLF001
+
+
+def test_decisions_that_cannot_be_recorded_are_reported_once_and_their_return_too(
+    node: Node, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = node.prefix / "var" / "ledger"
+    bundle = str(node.bundle(PLAIN))
+    directory.write_text("in the way")
+    for _ in range(2):
+        assert node.ask("runc", ["create", "--bundle", bundle, "c1"]) != COLD
+    why = "decisions are not recorded: Not a directory; containers start all the same."
+    assert capfd.readouterr().err.count(why) == 1
+    directory.unlink()
+    for _ in range(2):
+        node.ask("runc", ["create", "--bundle", bundle, "c1"])
+    assert capfd.readouterr().err.count("decisions are recorded again.") == 1
