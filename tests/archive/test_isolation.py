@@ -27,7 +27,7 @@ ENDS = "#include <unistd.h>\n__attribute__((constructor)) static void end(void) 
 DATA = re.compile(
     r"/(proc|sys|run)(/.*)?|/dev/null|/etc/localtime|/usr/share/containers/seccomp.json|.*/bundle/.*"
 )
-COMMANDS = [["--version"], ["status"], ["verify"], ["ledger"]]
+COMMANDS = [["--version"], ["status"], ["verify"], ["metrics"]]
 
 
 @pytest.fixture

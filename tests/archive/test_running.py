@@ -147,6 +147,33 @@ def test_from_a_read_only_mount_it_works_with_etc_and_var_elsewhere(
     assert _seccomp(bundle.call(unpacked.wrapper, "run", before=inside)) == 2
 
 
+# $1: the unpacked archive; $2: where a file system is mounted, with one for each of etc and var;
+# $3: install.sh's options
+APART = """
+from=$1 on=$2 options=$3; shift 3
+mount -t tmpfs -o mode=755 opt "$on" && mkdir -p "$on/p/etc" "$on/p/var" || exit
+for name in etc var; do mount -t tmpfs -o mode=755 "$name" "$on/p/$name" || exit; done
+"$from/install.sh" --prefix "$on/p" $options >&2 || exit
+[ "$(stat -f -c %i "$on/p" "$on/p/etc" "$on/p/var" / | sort -u | wc -l)" = 4 ] || exit
+"$@" && tail -n 1 "$on/p/var/ledger/ledger.jsonl"
+"""
+
+
+def test_on_a_file_system_of_its_own_with_etc_and_var_on_others_it_is_installed_and_works(
+    unpacked: Installed, tmp_path: Path
+) -> None:
+    requires("runc", "unshare", root=True)
+    opt = tmp_path / "opt"
+    opt.mkdir()
+    bundle = _bundle(tmp_path / "bundle")
+    words = [str(unpacked.prefix), str(opt), " ".join(install.OPTIONS)]
+    apart = ["unshare", "--mount", "--propagation", "private", "sh", "-c", APART, "sh", *words]
+    done = bundle.call(opt / "p" / "bin" / "runc-wrap", "run", before=apart)
+    assert _seccomp(done) == 2
+    assert f'"id":"{bundle.name}"' in done.stdout
+    assert not list(opt.iterdir())
+
+
 @pytest.fixture
 def without_python() -> list[str]:
     """The words that run a program where install.sh finds neither Python nor a compiler."""
@@ -173,16 +200,7 @@ def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) 
     offline = ["unshare", "--net"]
     options = ["--prefix", prefix, *install.OPTIONS]
     return attempt(
-        [
-            *offline,
-            *before,
-            unpacked.prefix / "install.sh",
-            "--prefix",
-            prefix,
-            *install.OPTIONS,
-            *words,
-        ],
-        seconds=120,
+        [*offline, *before, unpacked.prefix / "install.sh", *options, *words], seconds=120
     )
 
 
@@ -269,3 +287,23 @@ def test_on_arm64_a_create_is_confined_by_that_machines_profile(
     block = bundle.read()["linux"]["seccomp"]
     assert set(block["architectures"]) == {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"}
     assert str((node.release / "python").readlink()) == "venv/bin/python"
+
+
+def test_on_arm64_both_services_run_as_far_as_the_emulator_goes(
+    archives: dict[str, Path], arm64: list[str]
+) -> None:
+    """qemu-user emulates neither seccomp(2) nor the socket option that exec notices need.
+
+    Emulated, a decision may take longer than a launcher waits: the test asks with more patience.
+    """
+    requires("runc", root=True)
+    with short_directory("arm64") as place:
+        node = archive.unpacked(archives["arm64"], place / "p")
+        run([*arm64, node.ctl, "apply"], seconds=120)
+        bundle = _bundle(place / "bundle")
+        asked = ["create", "--bundle", str(bundle.path), bundle.name]
+        with agent.running(node, inside=arm64) as services:
+            assert agent.ask(node.prefix, "runc", *asked, seconds=30)[1] == b"rename"
+            metrics = run([*arm64, node.ctl, "metrics"], seconds=120).stdout
+            assert services.never_ended
+        assert 'runc_wrap_decisions_total{action="inject"' in metrics
