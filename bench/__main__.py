@@ -57,7 +57,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=20, help="rounds of each that has none")
     parser.add_argument("--bursts", type=int, default=6, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
-    parser.add_argument("--only", choices=("nothing", "evidence"), help="these rows and no other")
+    parser.add_argument(
+        "--only", choices=("nothing", "archive", "evidence"), help="these rows and no other"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
     return parser.parse_args()
 
@@ -73,10 +75,13 @@ def _enter_namespace() -> None:
 
 
 def _only(place: places.Places, plan: measures.Plan, what: str) -> list[rows.Row]:
-    """Measure the cost with a runtime that does nothing, or the cost of evidence."""
+    """Measure the cost with a runtime that does nothing, the archive, or the cost of evidence."""
     if what == "nothing":
         found = rows.alone(measures.alone(place, plan))
         return [*found, rows.passed_on(measures.passed_on(place, plan))]
+    if what == "archive":
+        archived = rows.archived(measures.archived(place, plan))
+        return [archived, rows.archive_size(place.archive_size)]
     place.stop_agents()
     return rows.evidence(evidence.measured(place, plan.seed))
 
@@ -88,6 +93,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         commands[runtime] = measures.commands(place, runtime, plan)
     alone = measures.alone(place, plan)
     passed_on = measures.passed_on(place, plan)
+    archived = measures.archived(place, plan)
     back_to_back = measures.back_to_back(place, plan)
     _say("small and large configs")
     sizes = measures.sizes(place, plan)
@@ -105,6 +111,8 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         commands=commands,
         alone=alone,
         passed_on=passed_on,
+        archived=archived,
+        archive_size=place.archive_size,
         back_to_back=back_to_back,
         one_abi=one_abi,
         sizes=sizes,

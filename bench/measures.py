@@ -95,6 +95,20 @@ def alone(places: Places, plan: Plan) -> Rounds:
         return numbers.interleaved(creates, plan.rounds, plan.seed)
 
 
+def archived(places: Places, plan: Plan) -> Rounds:
+    """Measure a cold create, by the node's interpreter and by each copy of the archive's."""
+    wrapper = {"node": places.program_of("runc/cold"), **places.archives}
+    subjects = {
+        way: places.subject(f"runc/archived-{way}", path, {}) for way, path in wrapper.items()
+    }
+    creates = {
+        way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
+        for way, subject in subjects.items()
+    }
+    with _before_nothing(places, ["cold"]):
+        return numbers.interleaved(creates, plan.rounds, plan.seed)
+
+
 def passed_on(places: Places, plan: Plan) -> Rounds:
     """Measure a command that the launcher passes on to a runtime that does nothing."""
     program_of = {"bare": places.nothing, "cold": places.program_of("runc/cold")}

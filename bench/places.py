@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.subjects import Subject, checked
+from deploy.archive.machines import here
+from deploy.archive.tarball import SMALLEST
 from harness.engines import images
 from harness.host.processes import run, short_directory
-from harness.node import agent, install, launchers
+from harness.node import agent, archive, install, launchers
 from harness.node.requirements import program
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("runc", "crun")
 KERNEL = '[default]\nabis = "kernel"\n'
+COPIES = 3  # of the archive, whose files the kernel keeps differently each time
 FLOOR = '#!/bin/sh\nexec {} "$@"\n'  # the least that a wrapper in a shell can do
 
 
@@ -36,6 +39,8 @@ class Places:
     bundles: Path
     nothing: str  # a runtime that only exits
     installed: dict[str, install.Installed] = field(default_factory=dict)
+    archives: dict[str, str] = field(default_factory=dict)  # wrappers, with nothing as the runtime
+    archive_size: int = 0  # bytes
     agents: dict[str, Agent] = field(default_factory=dict)
     subjects: dict[str, Subject] = field(default_factory=dict)
 
@@ -74,6 +79,7 @@ def prepared() -> Iterator[Places]:
         rootfs = images.root_directory(directory / "rootfs")
         places = Places(directory, rootfs, bundles, _nothing(directory / "nothing"))
         base = install.install(directory / "base")
+        _install_archives(places)
         for runtime in RUNTIMES:
             _install(places, base, runtime, stack)
             _add_subjects(places, runtime, stack)
@@ -105,6 +111,19 @@ def _install(
     floor = places.directory / f"{runtime}-shell"
     floor.write_text(FLOOR.format(program(runtime)))
     floor.chmod(0o755)
+
+
+def _install_archives(places: Places) -> None:
+    """Build the archive as for a release, and install it several times as a user would."""
+    machine = here().debian
+    built = archive.build(places.directory / "dist", machine, preset=SMALLEST)[machine]
+    places.archive_size = built.stat().st_size
+    unpacked = archive.unpacked(built, places.directory / "unpacked")
+    for number in range(COPIES):
+        own = install.Installed(places.directory / f"archive-{number}")
+        run([unpacked.prefix / "install.sh", "--prefix", own.prefix, *install.OPTIONS])
+        install.use_runtime(own, places.nothing)
+        places.archives[f"copy {number}"] = str(own.wrapper)
 
 
 def _add_subjects(places: Places, runtime: str, stack: contextlib.ExitStack) -> None:

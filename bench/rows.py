@@ -23,6 +23,10 @@ PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime tha
 CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
 RESIDENT = 30.0  # MB
+ARCHIVE = 15.0  # MB, packed
+# Two copies of one release differ by up to 2 % where nothing else does: by where the kernel has put
+# the pages of their files.
+COPIES = 1.02
 # How much two slopes may differ, of 1.5 to 3 MB and of 300 KB to 1.5 MB: 1.1 times for n log n, 2.5
 # for n squared. What 3 KB to 300 KB add is too little to have a slope above a create's own noise.
 STEEPER = 1.8
@@ -68,6 +72,8 @@ class Measured:
     commands: dict[str, dict[str, Rounds]]
     alone: Rounds
     passed_on: Rounds
+    archived: Rounds
+    archive_size: int  # bytes
     back_to_back: Rounds
     one_abi: Rounds | None
     sizes: dict[int, Rounds]
@@ -93,6 +99,8 @@ def rows(measured: Measured) -> list[Row]:
         create_cold(measured.commands["runc"]["create"]),
         *alone(measured.alone),
         passed_on(measured.passed_on),
+        archived(measured.archived),
+        archive_size(measured.archive_size),
         *stated("crun: create", measured.commands["crun"]["create"]),
         *stated("runc: create, back to back", measured.back_to_back),
         one_abi(measured.one_abi),
@@ -166,6 +174,25 @@ def passed_on(rounds: Rounds) -> Row:
     found = numbers.sure(numbers.differences(rounds, "cold", "bare"))
     name = "state, passed on to a runtime that does nothing: added"
     return Row(name, f"under {PASSED_ON} ms", milliseconds(found), below(found, PASSED_ON / 1e3))
+
+
+def archived(rounds: Rounds) -> Row:
+    """Return the row for the archive's interpreter against the node's, at a cold create.
+
+    The archive is there several times, installed one after another: all its creates count.
+    """
+    copies = [name for name in rounds[0] if name != "node"]
+    found = numbers.sure([one for name in copies for one in numbers.ratios(rounds, name, "node")])
+    again = numbers.sure(numbers.ratios(rounds, copies[0], copies[1]))
+    figure = f"{quotient(found)} times as long; one copy of it against another {quotient(again)}"
+    name = "create, cold, the archive's interpreter against Debian's"
+    return Row(name, f"no slower (copies differ: {COPIES})", figure, below(found, COPIES))
+
+
+def archive_size(size: int) -> Row:
+    """Return the row for the packed archive of this kind of machine."""
+    met = exactly(size < ARCHIVE * 1e6)
+    return Row("the release archive, packed", f"under {ARCHIVE:g} MB", f"{size / 1e6:.1f} MB", met)
 
 
 def stated(measure: str, rounds: Rounds) -> list[Row]:

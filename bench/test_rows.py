@@ -25,6 +25,9 @@ CREATE = [
 ]
 
 
+NOISE = [1 + step / 1000 for step in range(-30, 31)]
+
+
 def test_ratios_and_differences_are_taken_within_a_round() -> None:
     assert numbers.ratios(CREATE, "cold", "bare") == pytest.approx([1.25, 1.25])
     assert numbers.differences(CREATE, "agent", "bare") == pytest.approx([0.001, 0.001])
@@ -74,6 +77,24 @@ def test_a_passed_on_command_over_its_bound_is_not_met(added: float, met: str) -
     assert rows.passed_on([{"bare": 0.001, "cold": 0.001 + added}] * 9).verdict == met
 
 
+@pytest.mark.parametrize(
+    ("slower", "verdict"), [(1.0, rows.MET), (1.02, rows.UNDECIDED), (1.05, rows.NOT_MET)]
+)
+def test_an_archive_slower_than_the_nodes_interpreter_is_not_met(
+    slower: float, verdict: str
+) -> None:
+    copies = [
+        {"node": 1.0, "copy 0": slower * noise, "copy 1": slower * (2 - noise)} for noise in NOISE
+    ]
+    assert rows.archived(copies).verdict == verdict
+    assert "one copy of it against another 1.000" in rows.archived(copies).figure
+
+
+@pytest.mark.parametrize(("size", "met"), [(14_900_000, rows.MET), (15_000_000, rows.NOT_MET)])
+def test_an_archive_over_its_size_is_not_met(size: int, met: str) -> None:
+    assert rows.archive_size(size).verdict == met
+
+
 def test_without_an_agent_no_row_is_about_it() -> None:
     rounds = [{"bare": 1.0, "cold": 1.0}]
     assert rows.create_added(rounds).verdict == "not measured"
@@ -117,7 +138,6 @@ def test_stated_rows_have_no_bound() -> None:
     assert "9.000" in found[0].figure
 
 
-NOISE = [1 + step / 1000 for step in range(-30, 31)]
 GROWTHS: dict[str, tuple[Callable[[float], float], str]] = {
     "n": (lambda n: 0.01 + n / 3e8, rows.MET),
     "n log n": (lambda n: 0.01 + n * math.log(n) / 4e9, rows.MET),
