@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from deploy.archive.__main__ import PARTS
 from deploy.archive.machines import MACHINES
-from harness.host.processes import attempt, run
+from harness.host.processes import attempt, environment, run
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program
 
@@ -62,10 +62,10 @@ class EmptyRoot:
 
     path: Path
 
-    def run(self, *words: str | Path) -> Run:
+    def run(self, *words: str | Path, **env: str) -> Run:
         """Run a program in it, as root, in a mount namespace of its own."""
         inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _CHROOT, "sh"]
-        return attempt([*inside, self.path, *words])
+        return attempt([*inside, self.path, *words], env=environment(**env))
 
 
 def empty_root(archive: Path, path: Path) -> EmptyRoot:

@@ -68,7 +68,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def fail(error: Exception) -> NoReturn:
-    """End the command with the error's message."""
+    """End the command with the error's message; main.py ends it if nobody reads its output."""
+    if isinstance(error, BrokenPipeError):
+        raise error
     raise Failure(_sentence(error)) from error
 
 

@@ -87,6 +87,27 @@ def test_its_interpreter_finds_packages_with_site_too(root: EmptyRoot) -> None:
     assert done.stdout == f"{venv} {venv}/bin/python\n", done.stderr
 
 
+def test_it_says_that_interpreter_and_libseccomp_are_its_own(root: EmptyRoot) -> None:
+    found = json.loads(root.run(CTL, "version", "--json").stdout)
+    venv = f"/opt/runc-wrap/lib/releases/{found['release']}/venv"
+    assert found["python"] == {
+        "version": found["python"]["version"],
+        "path": f"{venv}/bin/python",
+        "own": True,
+    }
+    assert found["libseccomp"]["path"].startswith(f"{venv}/lib/private/libseccomp.so")
+    assert found["launcher"]["kind"] == "compiled"
+    assert [one["kind"] for one in found["runtimes"]] == ["runc"]
+
+
+def test_it_completes_and_shows_progress_with_nothing_beside_it(root: EmptyRoot) -> None:
+    python, code = "/opt/runc-wrap/lib/current/python", "import rich.progress, rich.console"
+    assert root.run(python, "-I", "-c", code).stderr == ""
+    words = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}
+    told = root.run(CTL, **words, **{"_RUNC_WRAPCTL_COMPLETE": "bash_complete"})
+    assert told.stdout == "plain,report\n"
+
+
 def test_it_may_be_moved_even_to_a_path_with_blanks(unpacked: Installed, tmp_path: Path) -> None:
     requires("runc", root=True)
     unpacked.control("apply")

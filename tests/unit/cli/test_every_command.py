@@ -44,10 +44,11 @@ SHOWING: dict[str, list[str]] = {
     "status": [],
     "suggest": ["web"],
     "verify": [],
+    "uninstall": ["--dry-run"],
     "version": [],
     "watch": ["--seconds", "0.1"],
 }
-NOT_SHOWING = re.compile("agent|uninstall")  # they do something
+NOT_SHOWING = re.compile("agent")  # its services run in the foreground
 
 
 def _words(node: Node, command: str) -> list[str]:
