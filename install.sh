@@ -216,10 +216,17 @@ chown and chmod go-w that, or choose another --prefix or --python"
 }
 
 look_at_ownership() {
+    run_module host/ownership.py "$@"
+}
+
+# Runs a module that needs only the standard library: nothing is installed yet.
+run_module() {
+    module=$1
+    shift
     for package in "$source/runc_wrap" "$archive"/venv/lib/python3*/site-packages/runc_wrap; do
         [ ! -d "$package" ] || break
     done
-    "$python" -I -S -B "$package/host/ownership.py" "$@"
+    "$python" -I -S -B "$package/$module" "$@"
 }
 
 # Resolves the prefix, and locks it against other installers.
@@ -298,8 +305,7 @@ describe() {
     [ -z "$archive" ] || say "would copy the release $archive"
     units=$source/deploy/systemd
     [ -z "$archive" ] || units=$archive/share/systemd
-    "$python" -I -S -B "$package/node/installation/dry_run.py" --prefix "$prefix" --units "$units" \
-        $no_services
+    run_module node/installation/dry_run.py --prefix "$prefix" --units "$units" $no_services
 }
 
 finish() {

@@ -219,10 +219,9 @@ _FIXED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) -> Run:
     offline = ["unshare", "--net"]
-    options = ["--prefix", prefix, *install.OPTIONS]
-    return attempt(
-        [*offline, *before, unpacked.prefix / "install.sh", *options, *words], seconds=120
-    )
+    options: list[str | Path] = ["--prefix", prefix, *install.OPTIONS]
+    script = unpacked.prefix / "install.sh"
+    return attempt([*offline, *before, script, *options, *words], seconds=120)
 
 
 def test_install_sh_needs_no_python_no_compiler_and_no_network(

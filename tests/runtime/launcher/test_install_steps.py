@@ -5,18 +5,22 @@ release in force that was in force before.
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import run, short_directory
+from harness.host.processes import attempt, run, short_directory
 from harness.node import machine as machines
+from harness.node.install import OPTIONS, SOURCE
 from harness.node.machine import PREFIX
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from harness.host.processes import Run
     from harness.node.install import Installed
     from harness.node.machine import Machine
 
@@ -231,3 +235,67 @@ def test_quiet_prints_nothing_and_services_can_be_left_out(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert machine.calls() == []
     assert list((machine.directory / "units").iterdir()) == []
+
+
+# install.sh as a whole ----------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(tmp_path: Path) -> None:
+    done = attempt([SOURCE / "install.sh", "--prefix", tmp_path / "p", "--dry-run"])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("would ") for line in lines)
+    for words in ("make a virtual environment", "compile the policy", "switch", "three containers"):
+        assert any(words in line for line in lines), words
+    assert list(tmp_path.iterdir()) == []
+
+
+HIDDEN = ("cc", "gcc", "musl-gcc", "apt-get")  # as where there is neither compiler nor Debian
+
+
+def _install_without_a_compiler(checkout: Path, prefix: Path) -> Run:
+    found = [path for name in HIDDEN if (path := shutil.which(name))]
+    hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in found)
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{hide} && exec "$@"']
+    words: list[str | Path] = [checkout / "install.sh", "--prefix", prefix, *OPTIONS]
+    return attempt([*inside, "sh", *words], seconds=200)
+
+
+@pytest.fixture(name="checkout")
+def copied_checkout(tmp_path: Path) -> Path:
+    """A copy of what install.sh needs of the checkout."""
+    copy = tmp_path / "beside" / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("runc_wrap", "requirements", "hooks", "deploy"):
+        shutil.copytree(SOURCE / name, copy / name, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "install.sh"):
+        shutil.copy(SOURCE / name, copy)
+    return copy
+
+
+def test_without_a_compiler_the_launcher_of_an_archive_beside_is_taken(
+    checkout: Path, installed: Installed, tmp_path: Path
+) -> None:
+    requires("runc", "unshare", root=True)
+    release = checkout.parent / "runc-wrap-0.2.0-linux-any" / "lib" / "releases" / "0.2.0"
+    package = release / "venv/lib/python3.13/site-packages/runc_wrap/launcher"
+    package.parent.mkdir(parents=True)
+    shutil.copytree(SOURCE / "runc_wrap" / "launcher", package)
+    (release / "venv" / "bin").mkdir()
+    (release / "venv" / "bin" / "python").symlink_to("/usr/bin/python3")
+    shutil.copy(installed.release / "runc-wrap", release)
+    with (package / "launcher.c").open("a") as file:
+        file.write("/* another version */\n")
+
+    done = _install_without_a_compiler(checkout, tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "asks no service: every create starts Python" in done.stdout
+    assert "unpack the release archive of this version beside this checkout" in done.stdout
+    assert (tmp_path / "p" / "bin" / "runc-wrap").read_bytes().startswith(b"#!/bin/sh\n")
+
+    shutil.copy(SOURCE / "runc_wrap/launcher/launcher.c", package)
+    done = _install_without_a_compiler(checkout, tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    wrapper = tmp_path / "p" / "bin" / "runc-wrap"
+    assert wrapper.read_bytes() == (installed.release / "runc-wrap").read_bytes()
+    assert "Seccomp: 2   with runc-wrap" in done.stdout
