@@ -7,7 +7,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
-	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish
+	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -24,7 +24,7 @@ WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
 # tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish,$(DEBIAN_PACKAGES)) \
+FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint,$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
@@ -34,7 +34,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-page test-perf test-corpus corpus-report test-forky forky bench picture dist docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -82,8 +82,8 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
 
-test-archive: packages .venv/ready   ## the release archives: built twice, run with nothing else there, installed, on arm64; root, three minutes
-	.venv/bin/pytest tests/archive
+test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
+	.venv/bin/pytest tests/archive tests/packages
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page
@@ -118,6 +118,9 @@ picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the t
 
 dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
+
+dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives in build/dist
+	.venv/bin/python -m deploy.packages $(MACHINES)
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents

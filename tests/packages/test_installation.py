@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import wait_until
 from harness.node.packages import CTL, PREFIX, WRAPPER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.node.packages import Node
@@ -78,6 +81,60 @@ def test_debian_enables_the_services_and_keeps_what_the_owner_disabled(
         link.unlink()  # as `systemctl disable` does
     node.run(*INSTALL["deb"], node.put(second["deb"]))
     assert not sorted(node.inside("/").glob(ENABLED[1:]))
+
+
+RECORDING = """#!/bin/sh
+echo "$*" >> /run/systemctl
+case " $* " in *" is-enabled "*) echo enabled ;; esac
+"""
+SERVICES = "runc-wrap-decide.service runc-wrap-observe.service"
+SOCKETS = "runc-wrap-decide.socket runc-wrap-observe.socket"
+
+
+@pytest.fixture
+def systemctl(node: Node) -> Path:
+    """What systemctl was told, one call a line, where systemd seems to run."""
+    node.inside("/run/systemd/system").mkdir(parents=True)
+    program = node.inside("/usr/bin/systemctl")
+    program.write_text(RECORDING)
+    program.chmod(0o755)
+    return node.inside("/run/systemctl")
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_an_upgrade_restarts_the_services_in_one_job_and_leaves_the_sockets(
+    node: Node, first: dict[str, Path], second: dict[str, Path], systemctl: Path, kind: str
+) -> None:
+    """systemd keeps the listeners of containers in observe over a restart, not over a stop."""
+    node.run(*INSTALL[kind], node.put(first[kind]))
+    systemctl.unlink()
+    node.run(*INSTALL[kind], node.put(second[kind]))
+    calls = systemctl.read_text().splitlines()
+    restarts = [call for call in calls if "restart" in call]
+    assert [call.partition("restart ")[2] for call in restarts] == [SERVICES]
+    assert [call for call in calls if "stop" in call.split() or "disable" in call.split()] == []
+
+
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_a_removal_stops_the_services(
+    node: Node, first: dict[str, Path], systemctl: Path, kind: str
+) -> None:
+    node.run(*INSTALL[kind], node.put(first[kind]))
+    systemctl.unlink()
+    node.run(*REMOVE[kind])
+    stopped = " ".join(
+        call for call in systemctl.read_text().splitlines() if "stop" in call or "--now" in call
+    )
+    assert all(unit in stopped for unit in f"{SERVICES} {SOCKETS}".split())
+
+
+def test_debian_starts_the_services_at_once(
+    node: Node, first: dict[str, Path], systemctl: Path
+) -> None:
+    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    calls = systemctl.read_text().splitlines()
+    started = [call.partition("start ")[2] for call in calls if "start" in call.split()]
+    assert started == [SOCKETS, SERVICES]
 
 
 def test_an_upgrade_keeps_the_owners_configuration(
@@ -156,6 +213,34 @@ def test_if_its_own_interpreter_does_not_run_the_path_is_left_too(
     installed.inside(f"{PREFIX}/lib/current/venv/lib/private/cpython").unlink()
     installed.run(*REMOVE[kind])
     assert installed.inside(LEFT).is_symlink()
+
+
+@contextlib.contextmanager
+def _observing(node: Node) -> Iterator[None]:
+    words = node.argv(CTL, "agent", "observe", "--without-descriptor-store")
+    service = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        socket = node.inside("/var/lib/runc-wrap/agent/notify.sock")
+        wait_until(socket.exists, "the service's socket")
+        yield
+    finally:
+        service.terminate()
+        service.wait()
+
+
+def test_it_is_not_removed_while_containers_in_observe_need_its_service(
+    installed: Node, kind: str
+) -> None:
+    installed.inside(CONFIG).write_text('[default]\nmode = "observe"\n')
+    installed.run(CTL, "apply")
+    with _observing(installed):
+        _, (root, place, name) = _create(installed)
+        refused = installed.attempt(*REMOVE[kind])
+        assert refused.returncode != 0
+        assert f"not removed: 1 containers in mode observe run: {name}." in refused.stderr
+        assert installed.seccomp(installed.bundle(), LEFT) == 2
+        installed.run(LEFT, root, place, "delete", "--force", name)
+        installed.run(*REMOVE[kind])
 
 
 def _create(node: Node) -> tuple[str, list[str]]:
