@@ -7,7 +7,11 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 DEBIAN_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
 	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
-	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint
+	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint \
+	$(VM_PACKAGES)
+
+# What tests/vm builds, boots and reaches its machines with
+VM_PACKAGES = qemu-system-x86 qemu-utils e2fsprogs openssh-client
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -24,7 +28,7 @@ WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
 # tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint,$(DEBIAN_PACKAGES)) \
+FORKY_PACKAGES = $(filter-out chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
@@ -34,7 +38,11 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+# In this order: the last one uninstalls.
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install)
+VM_SHORT = $(patsubst %,tests/vm/test_%.py,install)
+
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -84,6 +92,13 @@ test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; roo
 
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
+
+test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, a quarter of an hour
+	.venv/bin/pytest $(VM_TESTS)
+
+test-vm-all: test-vm   ## the same, and a short programme on Debian 12 and on the next release; root, 3 GB
+	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_SHORT)
+	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_SHORT)
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

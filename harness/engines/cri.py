@@ -145,7 +145,7 @@ class Cri:
             labels=_labels(uid, namespace),
             annotations={"kubernetes.io/config.source": "api", **annotations},
             linux=make.LinuxPodSandboxConfig(
-                cgroup_parent=f"{self.cgroup}/pod{uid}", security_context=context
+                cgroup_parent=_pods_cgroup(self.cgroup, uid), security_context=context
             ),
         )
         answer = self.call("RunPodSandbox", config=config, runtime_handler=handler)
@@ -255,6 +255,13 @@ class Cri:
         with contextlib.suppress(CriError):
             self.remove_pods()
         self.channel.close()
+
+
+def _pods_cgroup(parent: str, uid: str) -> str:
+    """Return the path as the kubelet gives it; a slice's name repeats those above it."""
+    if not parent.endswith(".slice"):
+        return f"{parent}/pod{uid}"
+    return f"{parent}/{Path(parent).stem}-pod{uid.replace('-', '_')}.slice"
 
 
 def _labels(uid: str, namespace: str) -> dict[str, str]:

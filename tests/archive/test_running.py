@@ -104,7 +104,7 @@ def test_it_completes_and_shows_progress_with_nothing_beside_it(root: EmptyRoot)
     python, code = "/opt/runc-wrap/lib/current/python", "import rich.progress, rich.console"
     assert root.run(python, "-I", "-c", code).stderr == ""
     words = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}
-    told = root.run(CTL, **words, **{"_RUNC_WRAPCTL_COMPLETE": "bash_complete"})
+    told = root.run(CTL, **words, _RUNC_WRAPCTL_COMPLETE="bash_complete")
     assert told.stdout == "plain,report\n"
 
 

@@ -41,7 +41,7 @@ class World:
         if os.geteuid():
             raise WorldError(f"a root directory of {self.suite} is made by root; try: as root")
         root = KEPT / self.suite
-        with _alone(KEPT / f"{self.suite}.lock"):
+        with alone(KEPT / f"{self.suite}.lock"):
             made_of = self.recipe(codename(), targets(), settings())
             stamp = root / STAMP
             if not stamp.is_file() or stamp.read_text() != "\n".join(made_of):
@@ -115,7 +115,7 @@ def settings() -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Keep other processes from creating the same one."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:

@@ -1,0 +1,107 @@
+"""A Debian virtual machine's disk, kernel and initial RAM disk, from the machine's apt sources.
+
+Kept between runs, outside the checkout, and made anew when its ingredients change.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.worlds.debian import World, WorldError, alone, codename, settings, targets
+
+KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
+SIZE = "8G"  # of the disk, which is a sparse file
+USER = "tester"
+STAMP = "made-of"
+# Neither Python nor a compiler: an archive must not need them.
+PACKAGES = tuple(
+    """linux-image-cloud-amd64 initramfs-tools systemd-sysv udev kmod dbus dbus-user-session
+    libpam-systemd openssh-server iproute2 procps xz-utils rsyslog auditd apparmor containerd
+    docker.io podman buildah runc crun uidmap slirp4netns passt fuse-overlayfs netavark
+    aardvark-dns iptables nftables busybox-static""".split()
+)
+FILES = {
+    "etc/hostname": "guest\n",
+    "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
+    "etc/systemd/network/guest.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n",
+    f"var/lib/systemd/linger/{USER}": "",  # the user's own systemd starts with the machine
+    "var/log/journal/.kept": "",  # on disk, so that it outlives a boot
+}
+# Of Debian's timers, because they would disturb what is measured and find no network.
+MASKED = (
+    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "
+    "e2scrub_reap.service fstrim.timer"
+).split()
+COMMANDS = (  # each is told the root directory
+    ("systemctl", "enable", "--quiet", "systemd-networkd"),
+    ("systemctl", "mask", "--quiet", *MASKED),
+    ("useradd", "--create-home", "--shell", "/bin/bash", USER),
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A directory with disk.img, vmlinuz and initrd."""
+
+    path: Path
+
+    @property
+    def disk(self) -> Path:
+        """A raw disk with one ext4 file system: to be read only, as a backing file."""
+        return self.path / "disk.img"
+
+    @property
+    def kernel(self) -> Path:
+        return self.path / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.path / "initrd"
+
+
+def image(suite: str) -> Image:
+    """Return the suite's; make it unless there is one of exactly these ingredients."""
+    if os.geteuid():
+        raise WorldError(f"a virtual machine of {suite} is made by root; try: as root")
+    kept = KEPT / suite
+    with alone(KEPT / f"{suite}.lock"):
+        recipe = World(suite, _packages(suite)).recipe(codename(), targets(), settings())
+        made_of = repr((recipe, FILES, COMMANDS, SIZE))
+        stamp = kept / STAMP
+        if not stamp.is_file() or stamp.read_text() != made_of:
+            _make(kept, recipe, suite)
+            stamp.write_text(made_of)
+    return Image(kept)
+
+
+def _packages(suite: str) -> tuple[str, ...]:
+    """Docker's command has a package of its own since trixie."""
+    return PACKAGES if suite == "bookworm" else (*PACKAGES, "docker-cli")
+
+
+def _make(kept: Path, recipe: list[str], suite: str) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    root = kept / "root"
+    front = recipe.index(suite) + 1
+    _run("mmdebstrap", "--quiet", *recipe[:front], root, *recipe[front:])
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    for name, *words in COMMANDS:
+        _run(name, "--root", root, *words)
+    for name in ("vmlinuz", "initrd"):
+        (found,) = (root / "boot").glob(f"{name}*")
+        shutil.copy(found, kept / name)
+    _run("mke2fs", "-q", "-t", "ext4", "-d", root, kept / "disk.img", SIZE)
+    shutil.rmtree(root)
+
+
+def _run(*words: str | Path) -> None:
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise WorldError(f"{words[0]} ended with {done.returncode}: {' '.join(map(str, words))}")

@@ -1,0 +1,95 @@
+"""runc-wrap on a virtual machine, and the engines there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.host.processes import Run
+    from tests.vm.machine import Machine
+
+PREFIX = "/opt/runc-wrap"
+SERVICES = ("runc-wrap-decide", "runc-wrap-observe")
+UNITS = [f"{name}.{kind}" for name in SERVICES for kind in ("socket", "service")]
+IMAGE = "localhost/runc-wrap-busybox:test"
+# Everything of the root file system: what each file is, and the content of those that an
+# installation might change. Not what runs by itself writes (logs, caches, times).
+LISTING = r"""
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
+    -o -path /var/log -o -path /var/lib/docker -o -path /var/lib/containerd \
+    -o -path /var/lib/containers -o -path /root -o -path /home -o -path /var/tmp \) -prune \
+    -o ! -type d -printf '%p %y %m %u:%g %l\n' -o -printf '%p %y %m %u:%g\n' | sort
+find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
+"""
+_UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
+# The engines as a node has them that does not confine: Kubernetes' own default is no profile.
+_ENGINES = r"""
+mkdir -p /etc/containers/containers.conf.d
+printf '[containers]\nseccomp_profile = "unconfined"\n' \
+    > /etc/containers/containers.conf.d/10-node.conf
+sed -i '/grpc.v1.cri"\]/a sandbox_image = "localhost/runc-wrap-busybox:test"' \
+    /etc/containerd/config.toml
+cat >> /etc/containerd/config.toml <<'END'
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = true
+END
+"""
+_LOAD = """
+docker load -q -i image.tar; podman load -q -i image.tar
+ctr images import image.tar; ctr -n k8s.io images import image.tar
+"""
+_REGISTER = """
+for engine in containerd docker podman; do runc-wrapctl engine add $engine; done
+systemctl restart containerd; systemctl reload docker
+"""
+
+
+@dataclass(frozen=True)
+class Node:
+    """`machine` with runc-wrap in PREFIX."""
+
+    machine: Machine
+    before: str  # LISTING before the installation
+    told: str  # by install.sh
+
+    def ctl(self, *words: str, seconds: float = 120) -> Run:
+        """Run runc-wrapctl; any exit status is a result."""
+        return self.machine.attempt('runc-wrapctl "$@"', *words, seconds=seconds)
+
+    def shown(self, *words: str) -> Any:
+        """Return what runc-wrapctl prints with --json, whatever its exit status."""
+        done = self.ctl(*words, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def configure(self, text: str) -> None:
+        """Write config.toml and put it in force."""
+        self.machine.sh(f'printf %s "$1" > {PREFIX}/etc/config.toml; runc-wrapctl apply', text)
+
+    def service(self, name: str) -> dict[str, str]:
+        """Return what systemd says of runc-wrap-NAME: its state, first process and restarts."""
+        properties = "ActiveState,MainPID,NRestarts,MemoryCurrent,CPUUsageNSec"
+        told = self.machine.sh('systemctl show -p "$2" "runc-wrap-$1"', name, properties)
+        return dict(line.split("=", 1) for line in told.splitlines())
+
+    def ledger(self) -> list[Any]:
+        """Return its lines, the oldest first."""
+        text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def installed(machine: Machine, release: Path, image: Path) -> Node:
+    """Install the archive, which is all that comes to the machine but a container image."""
+    machine.copy_in([release, image], "/root")
+    machine.sh(_ENGINES)
+    before = machine.sh(LISTING)
+    machine.sh(_UNPACK, f"/root/{release.name}")
+    told = machine.sh("/root/archive/install.sh 2>&1", seconds=240)
+    machine.sh(f"cd /root; {_REGISTER}{_LOAD}", seconds=240)
+    return Node(machine, before, told)

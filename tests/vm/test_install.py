@@ -1,0 +1,61 @@
+"""Installing from the archive on a node without Python, compiler or network; and its reboot."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from harness.node.install import SOURCE
+from tests.vm.node import IMAGE, UNITS
+
+if TYPE_CHECKING:
+    from tests.vm.node import Node
+
+
+def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> None:
+    tools = "for tool in python3 gcc cc musl-gcc; do command -v $tool && exit 1; done; :"
+    assert node.machine.attempt(tools).stdout == ""
+    assert node.machine.attempt(
+        "ip -4 route get 1.1.1.1 && timeout 5 bash -c '< /dev/tcp/1.1.1.1/80'"
+    ).returncode
+    assert "Seccomp: 2   with runc-wrap" in node.told
+
+
+def test_the_services_are_active_and_start_with_the_machine(node: Node) -> None:
+    for question, answer in (("is-active", "active"), ("is-enabled", "enabled")):
+        told = node.machine.sh(f"systemctl {question} {' '.join(UNITS)}").split()
+        assert told == [answer] * len(UNITS)
+
+
+def test_after_a_reboot_engines_start_containers_through_it_as_before(node: Node) -> None:
+    run = "docker run --rm --network none --security-opt seccomp=unconfined --runtime runc-wrap"
+    show = f"{run} {IMAGE} grep Seccomp: /proc/self/status"
+    assert node.machine.sh(show).split() == ["Seccomp:", "2"]
+    node.machine.reboot()
+    assert node.machine.sh(show).split() == ["Seccomp:", "2"]
+    assert node.ledger()[-1]["engine"] == "docker"
+    assert node.machine.sh("systemctl --failed --quiet --no-legend") == ""
+    told = node.machine.sh(f"systemctl is-active {' '.join(UNITS)}").split()
+    assert told == ["active"] * len(UNITS)
+
+
+def test_the_journal_has_no_warning_of_ours(node: Node) -> None:
+    journal = node.machine.sh("journalctl --no-pager --priority warning | grep -i runc.wrap || :")
+    assert journal == ""
+
+
+def test_the_services_rest_while_nothing_happens(node: Node) -> None:
+    """The figures are written down, as an emulated CPU's are no limit for a real one's."""
+    seconds = 20
+    before = {name: node.service(name) for name in ("decide", "observe")}
+    time.sleep(seconds)
+    found = {}
+    for name, then in before.items():
+        now = node.service(name)
+        used = (int(now["CPUUsageNSec"]) - int(then["CPUUsageNSec"])) / 1e9
+        found[name] = {"MB": int(now["MemoryCurrent"]) / 1e6, "CPU": used / seconds}
+    (SOURCE / "build" / "vm").mkdir(parents=True, exist_ok=True)
+    (SOURCE / "build" / "vm" / "rest.json").write_text(json.dumps(found, indent=1))
+    assert all(one["MB"] < 80 for one in found.values()), found
+    assert all(one["CPU"] < 0.2 for one in found.values()), found
