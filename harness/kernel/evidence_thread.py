@@ -1,4 +1,4 @@
-"""The work of the agent's evidence worker in a thread of the test: kernel -> container -> store."""
+"""The work of the service observe in a thread of the test: kernel -> container -> store."""
 
 from __future__ import annotations
 

@@ -198,9 +198,11 @@ def end_all(prefix: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def request(kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap") -> bytes:
-    """Return a launcher's packet."""
-    fields = ["runc-wrap/1", kind, f"/usr/bin/{kind}", called_as, *words]
+def request(
+    kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap", entry: str = ""
+) -> bytes:
+    """Return a launcher's packet; `entry` is its XDG_RUNTIME_DIR=..."""
+    fields = ["runc-wrap/1", kind, entry, called_as, *words]
     return b"".join(os.fsencode(field) + b"\0" for field in fields)
 
 

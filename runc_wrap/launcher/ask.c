@@ -1,7 +1,7 @@
 /* Asks the agent, which decides as cold.py does but is already running; and sends it exec notices.
  *
  * One connection, one message each way (SOCK_SEQPACKET), NUL-terminated fields:
- *   runc-wrap/1 KIND RUNTIME ARGV0 WORD...
+ *   runc-wrap/1 KIND XDG_RUNTIME_DIR=... ARGV0 WORD...          or "" if that is not set
  *   runc-wrap/1 go PATH DEVICE INODE                            leave the config as it is
  *   runc-wrap/1 rename PATH DEVICE INODE TEMPORARY REAL INODE   the new config is in TEMPORARY
  *   runc-wrap/1 cold
@@ -76,11 +76,22 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
     return RENAME;
 }
 
+/* Runtimes without --root keep their state there; the agent may not read our environment. */
+static const char *run_directory(void)
+{
+    extern char **environ;
+    static const char name[] = "XDG_RUNTIME_DIR=";
+    for (char **entry = environ; *entry != NULL; entry++)
+        if (strncmp(*entry, name, sizeof name - 1) == 0)
+            return *entry;
+    return "";
+}
+
 /* Return the request's length, 0 if it would be too large. */
 static size_t write_request(char *request, const struct launch *launch)
 {
     size_t length = 0, size;
-    const char *const own[] = {VERSION, launch->kind, launch->runtime, NULL};
+    const char *const own[] = {VERSION, launch->kind, run_directory(), NULL};
     const char *const *const parts[] = {own, (const char *const *)launch->words};
     for (size_t i = 0; i < COUNT(parts); i++)
         for (const char *const *word = parts[i]; *word != NULL; word++, length += size) {

@@ -84,7 +84,7 @@ class Answerer:
             return COLD
         if not is_waited_for():
             return Answer(wire.COLD, answer.made)
-        root = invocation.root or _default_root(request.kind, pid)
+        root = invocation.root or _default_root(request, pid)
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
         return answer
@@ -138,12 +138,14 @@ class Answerer:
             say(f"decisions are not recorded: {why}; containers start all the same.")
 
 
-def _default_root(kind: str, pid: int) -> str:
-    """Return the state directory of the runtime that a launcher becomes, "" if it has ended."""
+def _default_root(request: Request, pid: int) -> str:
+    """Return the state directory of the runtime that a launcher becomes, "" if it has ended.
+
+    Its USER is not known here, which would matter for runc as root of another user namespace.
+    """
+    environment = {b"XDG_RUNTIME_DIR": request.run_directory.encode("utf-8", "surrogateescape")}
     try:
-        variables = config_file.read(f"/proc/{pid}/environ").text.split(b"\0")
-        environment = dict(one.split(b"=", 1) for one in variables if b"=" in one)
-        return default_root(kind, environment, str(pid))
+        return default_root(request.kind, environment, str(pid))
     except Refusal:
         return ""
 

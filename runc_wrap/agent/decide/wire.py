@@ -2,14 +2,15 @@
 
 One packet each way, of NUL-terminated fields:
 
-    runc-wrap/1  KIND  RUNTIME  ARGV0  word  word ...        KIND: runc or crun
+    runc-wrap/1  KIND  ENTRY  ARGV0  word  word ...          KIND: runc or crun
     runc-wrap/1  go  PATH  DEV  INO                          nothing to change
     runc-wrap/1  rename  PATH  DEV  INO  TEMP  REAL  TEMPINO
     runc-wrap/1  cold                                        decide yourself
 
-PATH is the config as the runtime opens it, REAL the same file without symbolic links, DEV and INO
-identify the file that was read, TEMPINO the new one. The launcher renames TEMP to REAL, and takes
-the cold path unless PATH is the file that was read before that, and the new one after.
+ENTRY is the launcher's XDG_RUNTIME_DIR=..., empty if it has none. PATH is the config as the runtime
+opens it, REAL the same file without symbolic links, DEV and INO identify the file that was read,
+TEMPINO the new one. The launcher renames TEMP to REAL, and takes the cold path unless PATH is the
+file that was read before that, and the new one after.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ VERSION = b"runc-wrap/1"
 LARGEST = 64 * 1024  # bytes of a request
 KINDS = ("runc", "crun")
 COLD = VERSION + b"\0cold\0"
+_ENTRY = "XDG_RUNTIME_DIR="
 _FIXED = 4  # fields before the caller's words
 
 
 class Request:
-    """A launcher's question: the runtime's kind, the path it was called by, its words."""
+    """A launcher's question: the runtime's kind, the path it was called by, its words.
 
-    __slots__ = ("called_as", "kind", "words")
+    `run_directory` is its XDG_RUNTIME_DIR, "" for none.
+    """
 
-    def __init__(self, kind: str, called_as: str, words: list[str]) -> None:
+    __slots__ = ("called_as", "kind", "run_directory", "words")
+
+    def __init__(self, kind: str, run_directory: str, called_as: str, words: list[str]) -> None:
         self.kind = kind
+        self.run_directory = run_directory
         self.called_as = called_as
         self.words = words
 
@@ -40,7 +46,9 @@ def parsed(packet: bytes) -> Request | None:
     fields = packet[:-1].decode("utf-8", "surrogateescape").split("\0")
     if len(fields) < _FIXED or fields[0] != VERSION.decode() or fields[1] not in KINDS:
         return None
-    return Request(fields[1], fields[3], fields[_FIXED:])
+    if fields[2] and not fields[2].startswith(_ENTRY):
+        return None
+    return Request(fields[1], fields[2].removeprefix(_ENTRY), fields[3], fields[_FIXED:])
 
 
 def go(path: str, device: int, inode: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.containers import bundles
-from harness.host.processes import attempt, wait_until
+from harness.host.processes import attempt, environment, run, wait_until
 from harness.node import agent as agents
 from harness.node import install
 
@@ -52,6 +53,35 @@ def test_a_killed_service_is_started_again_and_its_sockets_stay(
         agent.wait_both([getattr(agent, role)] if getattr(agent, role) in before else [])
     assert len(sockets) == len(agents.SOCKETS)
     assert _inodes(node) == sockets
+
+
+def test_decide_needs_no_more_than_its_unit_leaves_it(
+    agent: Supervised, node: install.Installed, tmp_path: Path
+) -> None:
+    """A bundle that only its owner may read, and a runtime that keeps its state elsewhere."""
+    node.configure('runtime = ["crun"]\n')
+    install.use_runtime(node, "/bin/true", "crun")
+    bundle = bundles.make(tmp_path / "b", "crun")
+    bundle.config.chmod(0o600)
+    for path in (bundle.path, bundle.config):
+        os.chown(path, 1000, 1000)
+    words = [str(node.wrapper), "create", "--bundle", str(bundle.path), bundle.name]
+    run(words, env=environment(XDG_RUNTIME_DIR="/own"))
+    (line,) = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
+    decided = json.loads(line)
+    assert (decided["via"], decided["root"]) == ("agent", "/own/crun")
+    found = bundle.config.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 1000, 0o600)
+    assert agent.never_ended
+
+
+def test_observe_needs_no_more_than_its_unit_leaves_it(agent: Supervised) -> None:
+    """The kernel's records and news of processes arrive."""
+    state = agent.prefix / "var/evidence/state.json"
+    wait_until(lambda: state.exists() and agent.said("audit records may not come") == 0, "it", 30)
+    time.sleep(2)  # the first check of the sources takes half a second
+    assert agent.said("receives none") + agent.said("receives no news") == 0, agent.log.read_text()
+    assert agent.never_ended
 
 
 def test_a_killed_decide_keeps_no_create_waiting(agent: Supervised, tmp_path: Path) -> None:

@@ -120,15 +120,20 @@ def test_the_answer_rename_installs_the_new_config_without_python(
     assert not bundle.config.with_name(".new").exists()
 
 
+@pytest.mark.parametrize("run_directory", [None, "", "/run/user/\udcff=0"])
 def test_the_agent_receives_the_unchanged_arguments(
-    probed: install.Installed, bundle: Bundle
+    probed: install.Installed, bundle: Bundle, run_directory: str | None
 ) -> None:
+    """And XDG_RUNTIME_DIR, in which crun keeps its state: the agent may not read where we run."""
     odd = os.fsdecode(b"\xff\xfe")
     words = ["--log", "", *_words(bundle), odd]
+    entry = "" if run_directory is None else f"XDG_RUNTIME_DIR={run_directory}"
+    environment = dict([entry.split("=", 1)] if entry else [])
     with agent(probed, lambda _: [message(VERSION, "cold")]) as asked:
-        subprocess.run([probed.wrapper, *words], capture_output=True, check=False, timeout=30)
-    runtime = (probed.prefix / "lib/runtime/runc").readlink()
-    first = [VERSION, b"runc", os.fsencode(runtime), os.fsencode(probed.wrapper)]
+        subprocess.run(
+            [probed.wrapper, *words], capture_output=True, check=False, timeout=30, env=environment
+        )
+    first = [VERSION, b"runc", os.fsencode(entry), os.fsencode(probed.wrapper)]
     assert asked.requests == [[*first, *map(os.fsencode, words)]]
 
 

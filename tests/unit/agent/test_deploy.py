@@ -22,7 +22,7 @@ PREFIX = "/opt/runc-wrap"
 ROLES = ("decide", "observe")
 SERVICES = [f"runc-wrap-{role}.service" for role in ROLES]
 # what `systemd-analyze security` says, in docs/agent.md, too; 257 on Debian 13
-EXPOSURE = {"decide": 4.1, "observe": 4.2}
+EXPOSURE = {"decide": 3.8, "observe": 4.2}
 # systemd.exec(5): each of these gives a service a mount namespace of its own
 APART = """PrivateTmp PrivateDevices PrivateMounts ProtectSystem ProtectHome ProtectProc ProcSubset
 ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ReadOnlyPaths
@@ -94,7 +94,7 @@ def test_listeners_outlive_observe() -> None:
 
 def test_decide_may_do_less_than_observe() -> None:
     sets = {role: _capabilities(f"runc-wrap-{role}.service") for role in ROLES}
-    assert not {one for one in sets["decide"] if "AUDIT" in one or "NET" in one}
+    assert not {one for one in sets["decide"] if "AUDIT" in one or "NET" in one or "SYS" in one}
     assert "CAP_SYS_ADMIN" not in sets["decide"] | sets["observe"]
 
 

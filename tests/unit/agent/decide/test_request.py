@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.host.processes import wait_until
 from harness.node.agent import request
 from runc_wrap.agent.decide import request as deciding
+from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import LARGEST, Answerer
 from runc_wrap.hotpath import json_codec
 from runc_wrap.policy import policy_store
@@ -357,18 +356,22 @@ def test_a_directory_that_cannot_be_written_is_left_to_the_cold_path(
     assert _names(directory) == ["config.json"]
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("crun", "/own/crun"), ("runc", "/run/runc")])
-def test_the_default_root_depends_on_the_launchers_environment(kind: str, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "directory", "expected"),
+    [
+        ("crun", "/own", "/own/crun"),
+        ("crun", "", "/run/crun"),
+        ("runc", "/own", "/run/runc"),
+        ("runc", "", "/run/runc"),
+    ],
+)
+def test_the_default_root_depends_on_the_launchers_environment(
+    kind: str, directory: str, expected: str
+) -> None:
     if os.geteuid():
         pytest.skip("the agent is root's")
-    with subprocess.Popen(["/bin/sleep", "60"], env={"XDG_RUNTIME_DIR": "/own"}) as launcher:
-        environment = Path(f"/proc/{launcher.pid}/environ")
-        try:  # at the exec it is empty for a moment
-            wait_until(lambda: bool(environment.read_bytes()), "the program to begin")
-            assert deciding._default_root(kind, launcher.pid) == expected  # noqa: SLF001
-        finally:
-            launcher.kill()
-    assert not deciding._default_root(kind, launcher.pid)  # noqa: SLF001
+    asked = wire.Request(kind, directory, "/x", [])
+    assert deciding._default_root(asked, os.getpid()) == expected  # noqa: SLF001
 
 
 def test_decisions_that_cannot_be_recorded_are_reported_once_and_their_return_too(

@@ -38,6 +38,7 @@ def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
         request("runc", "create")[:-1],
         request("youki", "create"),
         request("runc").replace(b"/1", b"/2", 1),
+        request("crun", "create", entry="/usr/bin/crun"),
         b"runc-wrap/1\0runc\0/usr/bin/runc\0",
         request("runc", "x" * wire.LARGEST),
     ],
@@ -45,6 +46,13 @@ def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
 def test_malformed_requests_are_rejected(packet: bytes) -> None:
     assert wire.parsed(packet) is None
     assert wire.parsed(request("runc", "create"))
+
+
+@pytest.mark.parametrize("value", ["", "/run/user/0", "a=b", "\udcff"])
+def test_a_request_says_where_the_runtime_may_keep_its_state(value: str) -> None:
+    found = wire.parsed(request("crun", "create", entry=f"XDG_RUNTIME_DIR={value}"))
+    assert found
+    assert found.run_directory == value
 
 
 def test_answers_are_nul_terminated_fields() -> None:

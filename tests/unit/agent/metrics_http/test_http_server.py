@@ -1,4 +1,4 @@
-"""Scrapes as the evidence worker serves them, in a thread of the test."""
+"""Scrapes as the service observe serves them, in a thread of the test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Serving:
-    """Serves in a thread as the evidence worker does, and counts the programs it starts."""
+    """Serves in a thread as the service does, and counts the programs it starts."""
 
     def __init__(self, prefix: Path, *listening: socket.socket) -> None:
         self.scrapes = Scrapes(str(prefix))

@@ -1,4 +1,4 @@
-"""Requests to the evidence worker to write: only root's, answered together, with a timeout."""
+"""Requests to the service observe to write: only root's, answered together, with a timeout."""
 
 from __future__ import annotations
 
