@@ -47,7 +47,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
                 compiled, remarks = apply_policy.put_in_force(places, orphans=force)
     except apply_policy.FAILURES as error:
         output.fail(error)
-    changes = list(redecide.changes(compiled, status.look(places).entries)) if diff else None
+    changes = _changes(places, compiled) if diff else None
     in_force = not (only_check or diff)
     if as_json:
         document = _document(compiled, changes)
@@ -63,6 +63,12 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])
     return compiled, remarks
+
+
+def _changes(places: Places, compiled: Compiled) -> list[Change]:
+    entries = status.look(places).entries
+    with progress.shown("Deciding again") as meter:
+        return list(redecide.changes(compiled, meter.counting(entries)))
 
 
 def _document(compiled: Compiled, changes: Sequence[Change] | None) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def add(  # noqa: PLR0913  # one parameter per option
     try:
         check_name(handler)
         where = _where(places, name, config or _default_config(name))
-        facts = engine_query.facts(name, containerd_version, places.prefix)
+        with progress.shown("Asking the engine"):
+            facts = engine_query.facts(name, containerd_version, places.prefix)
         plan = registration.plan_add(where, handler, facts, default=default)
         if not dry_run:
             registration.carry_out(plan)
@@ -88,7 +89,8 @@ def remove(  # noqa: PLR0913  # one parameter per option
     """
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
-        removal = removals.plan(places, where, handler, strands=strand)
+        with progress.shown("Looking who needs the handler"):
+            removal = removals.plan(places, where, handler, strands=strand)
         if not dry_run:
             registration.carry_out(removal.plan)
     except (EngineError, OSError) as error:

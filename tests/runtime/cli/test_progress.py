@@ -83,3 +83,12 @@ def test_json_on_a_terminal_shows_none(installed: Installed, long_log: Path) -> 
     argv: list[str | Path] = [installed.ctl, "report", "--json", "--audit-log", long_log]
     shown, _ = Session(argv, 100, TERM="xterm").end()
     assert "\x1b" not in shown
+
+
+def test_ctrl_c_takes_it_back_too(installed: Installed, long_log: Path) -> None:
+    session = Session([installed.ctl, "report", "--audit-log", long_log], 100, TERM="xterm")
+    session.until(SHOWN)
+    session.type("\x03")
+    shown, status = session.end()
+    assert (status, ERASED in shown) == (130, True)
+    assert "Traceback" not in shown
