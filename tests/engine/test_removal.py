@@ -320,3 +320,34 @@ def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
     assert done.returncode == 2
     assert "runc-wrap is needed for 1 containers: made (docker, created)" in done.stderr
     assert "--strand" in done.stderr
+
+
+# uninstall ----------------------------------------------------------------------------------------
+
+
+def test_docker_can_enter_and_stop_its_containers_after_an_uninstall(
+    docker: Docker, docker_node: Node, directory: Path
+) -> None:
+    words = ("docker", "--config", directory / "daemon.json")
+    docker_node.engine("add", *words)
+    _reload(docker, knows=True)
+    docker.docker("run", "--detach", "--runtime", "runc-wrap", "--name", "one", REFERENCE)
+    prefix = docker_node.installed.prefix
+    aside = prefix.rename(directory / "aside")  # as after rm -r
+    assert docker.try_docker("exec", "one", "true").returncode != 0
+    aside.rename(prefix)
+
+    done = docker_node.ctl("uninstall", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["again"] is True
+    left = {each["what"]: each["why"] for each in document["left"]}
+    assert left[str(docker_node.installed.wrapper)].startswith("1 containers: ")
+    assert docker_node.installed.wrapper.resolve() == Path(program("runc")).resolve()
+    _reload(docker, knows=True)
+    docker.docker("exec", "one", "true")
+    docker.docker("stop", "--time", "0", "one")
+    docker.docker("start", "one")
+    docker.docker("rm", "--force", "one")
+    last = json.loads(docker_node.ctl("uninstall", "--dry-run", "--json").stdout)
+    assert (last["again"], last["left"]) == (False, [])

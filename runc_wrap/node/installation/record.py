@@ -28,8 +28,8 @@ class Record:
     """`units` in systemd's directory; `links` {path: target}; `directories` made for them.
 
     `packages`: Debian packages that install.sh installed. `handed_over`: names in PREFIX/bin that
-    lead to the real runtime since an `uninstall`; `reread` {handler: when it was removed, seconds
-    since the epoch}: an engine that has run since before that still calls it.
+    lead to the real runtime since an `uninstall`; `reread` {handler: when it was removed from
+    containerd's configuration, seconds since the epoch}: one that runs since before still calls it.
     """
 
     units: list[str] = field(default_factory=list)

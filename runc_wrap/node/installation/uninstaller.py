@@ -216,7 +216,8 @@ def _told(removal: Removal) -> str:
 
 def _remove_registration(todo: Plan, removal: Removal) -> None:
     registration.carry_out(removal.plan)
-    todo.record.reread[removal.handler] = time.time()
+    if removal.plan.where.engine == "containerd":
+        todo.record.reread[removal.handler] = time.time()
     _save(todo)
 
 
