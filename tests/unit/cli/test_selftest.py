@@ -47,5 +47,14 @@ def test_a_container_that_cannot_run_is_reported_with_the_runtimes_message(node:
     assert "cgroup trouble" in node.failure("selftest")
 
 
+def test_a_container_that_runs_only_without_us_is_a_problem_of_ours(node: Node) -> None:
+    """install.sh goes back to the release before for this, and not where runc alone fails."""
+    _installed(node, "2")
+    machine.fake(node.places.wrapper.parent, node.places.wrapper.name, "echo trouble >&2; exit 1")
+    result = node.ctl("selftest")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].endswith("WRONG: it did not run: trouble")
+
+
 def test_without_a_policy_it_says_to_apply_one(node: Node) -> None:
     assert "Run `runc-wrapctl apply`" in node.failure("selftest")

@@ -1,0 +1,47 @@
+"""uninstall's refusals; what it does is tested on a machine of its own (tests/runtime/launcher)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli.main import main
+from runc_wrap.node.installation import record, uninstaller
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _failed(prefix: Path) -> str:
+    result = CliRunner().invoke(main, ["--prefix", str(prefix), "uninstall"])
+    assert result.exit_code == 2
+    return result.stderr
+
+
+def test_a_packages_files_are_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uninstaller, "PACKAGED", tmp_path)
+    assert "belongs to a package: remove that with apt or dnf" in _failed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"format": 1, "surprise": 2}', "is damaged"),
+        ('{"format": 2}', "is of a newer release"),
+    ],
+)
+def test_a_record_that_cannot_be_read_stops_it(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    record.place(tmp_path).write_text(text)
+    assert told in _failed(tmp_path)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    written = record.Record(units=["a"], links={"b": "c"}, handed_over=["d"], reread={"e": 1.5})
+    record.save(tmp_path, written)
+    assert record.load(tmp_path) == written
