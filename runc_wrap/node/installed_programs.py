@@ -25,6 +25,7 @@ KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _SECONDS = 20
+_MOST_SAID = 300  # characters of a failure
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
@@ -50,22 +51,35 @@ def locate(name: str) -> Path | None:
 
 def output(name: str, *arguments: str) -> str | None:
     """Return what a program printed, None if it failed, hung or is missing."""
+    done = _run(name, *arguments)
+    return done.stdout if done and done.returncode == 0 else None
+
+
+def failure(name: str, *arguments: str) -> str:
+    """Run a program; return "" if it succeeded, otherwise the end of what it said."""
+    done = _run(name, *arguments)
+    if done is None:
+        return f"it is not installed, or took more than {_SECONDS} seconds"
+    said = done.stderr.strip()[-_MOST_SAID:] or f"it ended with status {done.returncode}"
+    return said if done.returncode else ""
+
+
+def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str] | None:
     path = locate(name)
     if path is None:
         return None
     try:
-        done = subprocess.run(
+        return subprocess.run(
             [path, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,
-            check=True,
+            check=False,
             text=True,
             errors="replace",
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout
 
 
 def find_runtime(names: list[str]) -> Runtime:

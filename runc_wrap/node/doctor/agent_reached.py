@@ -1,8 +1,9 @@
 """Whether the engines' creates reach the agent that runs.
 
-It decides only for callers in its own mount namespace, where a path names the same file, and only
-the compiled launcher asks it. Otherwise each create is decided as if there were no agent, and
-nothing else tells.
+Only the compiled launcher asks it, and it decides only if the bundle's path names the same file to
+both: another mount namespace alone is no obstacle, but a mount of its own over the socket or over
+the directory of bundles is. Otherwise each create is decided as if there were no agent, and nothing
+else tells.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ from runc_wrap.node.doctor import commands, launcher_runs
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runc_wrap.node.paths import Places
 
 NAME = "reached"
 _ENGINES = (b"containerd", b"crio", b"dockerd")
+# where engines keep bundles, or a directory above that
+_BUNDLES = (
+    "/run",
+    "/run/containerd",
+    "/run/docker",
+    "/run/containers",
+    "/run/k3s",
+    "/var/lib/containers",
+)
 _CREDENTIALS = struct.Struct("=3i")  # struct ucred (unix(7)): pid, uid, gid
 _LARGEST = 1024 * 1024  # bytes of the ledger: some thousand decisions
 _ENOUGH = 5  # creates since the socket exists, of which none asked
@@ -38,8 +48,9 @@ def find(places: Places) -> Iterator[Finding]:
     agent = _peer(path)
     if agent is None:
         return
-    reasons = [*_of_launcher(places), *_of_engines(agent)]
-    yield from reasons or _of_ledger(places, path)
+    yield from _of_launcher(places)
+    yield from _of_engines(agent, [str(path), *_BUNDLES])
+    yield from _of_ledger(places, path)
 
 
 def _peer(path: Path) -> int | None:
@@ -62,15 +73,26 @@ def _of_launcher(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "warning", sentence, remedy, command)
 
 
-def _of_engines(agent: int) -> Iterator[Finding]:
-    """Find engines of root in another mount namespace, but in the same machine or pod."""
+def _of_engines(agent: int, paths: Sequence[str]) -> Iterator[Finding]:
+    """Find engines of root, in the same machine or pod, to whom a path names another file."""
     processes, mounts = (procfs.namespace_inode(agent, kind) for kind in ("pid", "mnt"))
     for pid in procfs.pids() if mounts else ():
         name = (procfs.read(f"/proc/{pid}/comm") or b"").strip()
         is_engine = name in _ENGINES and _is_roots(pid)
         theirs = procfs.namespace_inode(pid, "mnt") if is_engine else 0
         if theirs not in (0, mounts) and procfs.namespace_inode(pid, "pid") == processes:
-            yield _apart(pid, name.decode())
+            hidden = next((path for path in paths if _file(agent, path) != _file(pid, path)), None)
+            if hidden:
+                yield _apart(pid, name.decode(), hidden)
+
+
+def _file(pid: int, path: str) -> tuple[int, int] | None:
+    """Return the device and inode that a path is to a process, None if it is nothing."""
+    try:
+        found = Path(f"/proc/{pid}/root{path}").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_roots(pid: int) -> bool:
@@ -81,14 +103,14 @@ def _is_roots(pid: int) -> bool:
         return False
 
 
-def _apart(pid: int, name: str) -> Finding:
+def _apart(pid: int, name: str, path: str) -> Finding:
     return Finding(
         NAME,
         "warning",
-        f"{name} (pid {pid}) runs in another mount namespace than the agent, which decides none of "
-        "its creates: each starts Python",
-        "take from its unit what gives it one (PrivateTmp, ProtectSystem, ReadWritePaths and the "
-        "like), and restart it; or do nothing, if it belongs to a snap",
+        f"{name} (pid {pid}) runs in another mount namespace, where {path} is not the agent's: its "
+        "creates may be decided without the agent, and start Python",
+        "take from its unit what mounts something there (TemporaryFileSystem, InaccessiblePaths, "
+        "PrivateMounts and the like), and restart it; or do nothing, if it belongs to a snap",
         commands.line("systemctl", "edit", "--full", _unit(pid, name)),
     )
 
@@ -109,5 +131,5 @@ def _of_ledger(places: Places, path: Path) -> Iterator[Finding]:
     later = [each.via for each in records if each.time and each.time > since]
     if len(later) >= _ENOUGH and set(later) == {"cold"} and os.geteuid() == 0:
         sentence = f"none of the {len(later)} creates since {since} asked the agent, which runs"
-        remedy = "see its log; the engines may run in another mount namespace, or call another file"
+        remedy = "see its log; the engines may have other mounts, or call another prefix's launcher"
         yield Finding(NAME, "warning", sentence, remedy, "journalctl -u runc-wrap-decide")

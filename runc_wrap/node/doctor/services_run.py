@@ -105,8 +105,8 @@ def _other_release(places: Places, pid: str) -> str | None:
     """Return the release whose files a process has mapped, if it is not the installed one."""
     if not pid.isdecimal() or pid == "0":
         return None
-    directory = re.escape(f"{places.prefix.resolve()}/lib/releases/".encode())
-    found = set(re.findall(rb" " + directory + rb"([^/\n]+)/", _maps(pid)))
+    directory = (places.prefix / "lib" / "releases").resolve()
+    found = set(re.findall(b" " + re.escape(bytes(directory)) + rb"/([^/\n]+)/", _maps(pid)))
     mapped = {each.decode("utf-8", "backslashreplace") for each in found}
     return None if not mapped or _release(places) in mapped else min(mapped)
 

@@ -77,8 +77,7 @@ def fix(*arguments: str) -> Callable[[], None]:
     """Return what runs systemctl with these arguments."""
 
     def act() -> None:
-        if installed_programs.output("systemctl", *arguments) is None:
-            told = commands.line("systemctl", *arguments)
-            raise NotMended(f"`{told}` failed or hung; run it by hand to see why")
+        if said := installed_programs.failure("systemctl", *arguments):
+            raise NotMended(f"`{commands.line('systemctl', *arguments)}` failed: {said}")
 
     return act
