@@ -88,6 +88,11 @@ def test_they_depend_on_nothing_and_recommend_a_runtime(first: dict[str, Path]) 
         "/usr/lib/systemd/system/*.service",
         "/usr/lib/systemd/system/*.socket",
         "/usr/share/doc/runc-wrap/README.md*",
+        "/usr/share/man/man1/runc-wrap.1.gz",
+        "/usr/share/man/man1/runc-wrapctl-engine-add.1.gz",
+        "/usr/share/bash-completion/completions/runc-wrapctl",
+        "/usr/share/fish/vendor_completions.d/runc-wrapctl.fish",
+        "/usr/share/zsh/*/_runc-wrapctl",
     ],
 )
 def test_both_have(path: str, first: dict[str, Path]) -> None:
