@@ -28,11 +28,22 @@ def gone() -> list[Deb]:
     return [deb._replace(**old) if deb.name == "libc6" else deb for deb in locked]
 
 
+@pytest.fixture(scope="module")
+def place(
+    archives: dict[str, Path],  # noqa: ARG001 - has fetched the files
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Where the newest files are, and what apt knows from one test to the next."""
+    made = tmp_path_factory.mktemp("parts")
+    (made / "debs").symlink_to(PARTS / "debs")
+    return made
+
+
 def test_a_release_is_not_built_and_the_message_says_what_to_do(
-    gone: list[Deb], tmp_path: Path
+    gone: list[Deb], place: Path
 ) -> None:
     with pytest.raises(SystemExit) as raised:
-        provided(here(), tmp_path, gone, strict=True)
+        provided(here(), place, gone, strict=True)
     told = str(raised.value)
     assert "libc6 2.41-0gone" in told
     assert "python3.13-minimal" not in told
@@ -40,15 +51,11 @@ def test_a_release_is_not_built_and_the_message_says_what_to_do(
 
 
 def test_another_build_takes_what_there_is_and_says_that_it_is_no_release(
-    archives: dict[str, Path],  # noqa: ARG001 - has fetched the files
-    gone: list[Deb],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    gone: list[Deb], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "debs").symlink_to(PARTS / "debs")
-    taken = provided(here(), tmp_path, gone, strict=False)
+    taken = provided(here(), place, gone, strict=False)
     assert [deb.name for deb in taken] == sorted(deb.name for deb in gone)
-    assert all(deb.file(tmp_path).is_file() for deb in taken)
+    assert all(deb.file(place).is_file() for deb in taken)
     told = capsys.readouterr().err
     assert "libc6 2.41-0gone" in told
     assert "it is not a release" in told
