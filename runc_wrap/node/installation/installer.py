@@ -29,6 +29,7 @@ from runc_wrap.node.installation.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
 
@@ -74,12 +75,11 @@ class Installer:
         self._note_plan()
         try:
             self._put_in_force()
+            records.save(self._prefix, self._record)
         except BaseException:
+            _listen_to_signals(signal.SIG_IGN)
             self._take_back()
             raise
-        self._record.handed_over = []
-        self._record.reread = {}
-        records.save(self._prefix, self._record)
         self._switch.end()
 
     def _complete(self) -> None:
@@ -131,6 +131,7 @@ class Installer:
     def _put_in_force(self) -> None:
         with self._progress.step("Switching to the new release"):
             self._switch.forward(self._record.handed_over)
+        self._record.handed_over, self._record.reread = [], {}
         self._start_services()
         links = wanted_links(self._prefix, self._release)
         if links or self._record.links:
@@ -201,10 +202,14 @@ def _end(number: int, _frame: object) -> NoReturn:
     raise Failed(f"it was ended by {signal.Signals(number).name}")
 
 
+def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, how)
+
+
 def main(words: Sequence[str]) -> int:
     """Install; return the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    _listen_to_signals(_end)
     options = arguments(words)
     try:
         installer = Installer(options)

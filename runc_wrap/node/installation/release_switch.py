@@ -30,18 +30,18 @@ class Switch:
         self._current = prefix / "lib" / "current"
         self._launcher = prefix / "bin" / "runc-wrap"
         self._former = prefix / "bin" / ".runc-wrap.former"
+        self._new = prefix / "bin" / "runc-wrap.new"
         self._relinked: dict[Path, str] = {}
         self.before = str(self._current.readlink()) if self._current.is_symlink() else ""
 
     def forward(self, handed_over: Iterable[str]) -> None:
         """Put the new one in force; names that were handed over are the launcher's again."""
         self._keep_former()
-        new = self._launcher.with_name("runc-wrap.new")
-        shutil.copy(self._release / "runc-wrap", new)
+        shutil.copy(self._release / "runc-wrap", self._new)
         # a power failure after the switch must not leave empty files
-        subprocess.run(["/usr/bin/sync", "-f", self._release], check=True)
+        subprocess.run([shutil.which("sync") or "/bin/sync", "-f", self._release], check=True)
         files.replace_link(self._current, f"releases/{self._release.name}")
-        new.replace(self._launcher)
+        self._new.replace(self._launcher)
         for name, target in _LINKS.items():
             files.replace_link(self._prefix / name, target)
         for name in handed_over:
@@ -58,7 +58,9 @@ class Switch:
 
     def back(self) -> None:
         """Put the one before in force again; without one, nothing is in force."""
+        self._new.unlink(missing_ok=True)
         if not self._is_ours():
+            self._former.unlink(missing_ok=True)
             return
         for link, target in self._relinked.items():
             files.replace_link(link, target)
@@ -82,4 +84,4 @@ class Switch:
         kept = {self._release.name, self.before.rpartition("/")[2]}
         for old in self._release.parent.glob("[0-9]*.??????"):
             if old.name not in kept:
-                shutil.rmtree(old)
+                shutil.rmtree(old, ignore_errors=True)
