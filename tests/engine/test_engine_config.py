@@ -17,8 +17,10 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
+from runc_wrap.node.doctor import handlers_in_force
 from runc_wrap.node.engines import containerd_config
 from runc_wrap.node.engines.handler import ANNOTATIONS
+from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +114,26 @@ def test_containerd_gets_the_default_and_loses_it_again(tmp_path: Path) -> None:
     for name in "ab":
         _ctl(tmp_path, "remove", "containerd", "--handler", name)
     assert config.read_text() == SYSTEMD
+
+
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_containerd_ignores_a_drop_in_that_it_does_not_import_and_doctor_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_imported: bool
+) -> None:
+    wrapper, config = _node(tmp_path), tmp_path / "config.toml"
+    monkeypatch.setattr(containerd_config, "CONFIG", config)
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    (folder / "own.toml").write_text(
+        f'version = 2\n{CRI}.containerd.runtimes.own]\nruntime_type = "io.containerd.runc.v2"\n'
+        f'{CRI}.containerd.runtimes.own.options]\nBinaryName = "{wrapper}"\n'
+    )
+    imports = f'imports = ["{folder}/*.toml"]\n' if is_imported else ""
+    config.write_text(f"{imports}version = 2\n")
+    assert ("own" in _containerd(config)["runtimes"]) is is_imported
+    told = [each.sentence for each in handlers_in_force.find(Places(tmp_path))]
+    ignored = f"{folder}/own.toml defines the handler own, but {config} does not import it"
+    assert told == ([] if is_imported else [ignored])
 
 
 def test_containerd_replaces_the_cri_section_by_an_imported_one(tmp_path: Path) -> None:
