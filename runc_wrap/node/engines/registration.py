@@ -183,6 +183,11 @@ def _link_wanted(bin_dir: Path, name: str) -> Path | None:
         raise EngineError(
             f"{bin_dir / DEFAULT_NAME} does not exist", "the installed runtime", "install.sh"
         )
+    if (bin_dir / DEFAULT_NAME).is_symlink():  # by `uninstall`, while it is still called
+        raise EngineError(
+            f"{bin_dir / DEFAULT_NAME} leads to {(bin_dir / DEFAULT_NAME).readlink()}",
+            "the installed runtime", "install.sh",
+        )  # fmt: skip
     link = bin_dir / name
     if name == DEFAULT_NAME or _our_link(link):
         return None

@@ -65,7 +65,7 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
         return Removal(registration.plan_remove(where, handler), handler)
     containers, unknown = _need(where, handler)
     if not containers and not unknown:
-        return Removal(registration.plan_remove(where, handler), handler)
+        return Removal(_without_name(places, where, handler), handler)
     runtime = real_runtime(places)
     if runtime is None:
         raise EngineError(
@@ -76,6 +76,14 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
         )
     planned = registration.plan_remove(where, handler, runtime)
     return Removal(planned, handler, runtime, containers, unknown)
+
+
+def _without_name(places: Places, where: Where, handler: str) -> Plan:
+    """Plan a removal; the link in PREFIX/bin stays while containers are called by its path."""
+    planned = registration.plan_remove(where, handler)
+    if planned.link_gone and dependents.by_path(places, handler):
+        planned.link_gone = None
+    return planned
 
 
 def _need(where: Where, handler: str) -> tuple[list[Dependent], str]:

@@ -7,8 +7,12 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 own=$(readlink -f -- "$0")
 bin=${own%/*}
 prefix=${bin%/*}
-[ "$own" = "$prefix/bin/runc-wrapctl" ] && cd -- "$prefix"
-rm -f hooks bin/.runc-wrap.former bin/runc-wrap.new
+if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
+    printf '%s is run by `runc-wrapctl uninstall` only\n' "$own" >&2
+    exit 2
+fi
+cd -- "$prefix"
+rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
 for name in agent engines evidence ledger lock metrics; do
     rm -rf "var/$name"
 done

@@ -99,6 +99,9 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
         for state in registration.states(places.engines)
         for name in registration.names(state)
     ]
+    for each in planned:
+        if each.handler in stays:  # at no moment without the name that is called
+            each.plan.link_gone = None
     return Plan(places, recorded, planned, stays, runtime, purges)
 
 
@@ -235,7 +238,8 @@ def _to(all_links: dict[str, str], target: Path) -> dict[str, str]:
 
 
 def _bin_steps(todo: Plan) -> Iterator[Step]:
-    for name in _names(todo.places, todo.record):
+    names = _names(todo.places, todo.record)
+    for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
         if name in todo.stays:
             yield Step(f"let {path} lead to {todo.runtime}", partial(_hand_over, todo, path))
@@ -283,7 +287,5 @@ def left(todo: Plan) -> list[Left]:
 def finish(todo: Plan) -> NoReturn:
     """Become the program that removes this one."""
     command = todo.places.prefix / "bin" / "runc-wrapctl"
-    command.unlink(missing_ok=True)
-    shutil.copy(_FINISH, command)
-    command.chmod(0o755)
+    files.replace(command, _FINISH.read_bytes(), 0o755, writer="finish")
     os.execv("/bin/sh", ["sh", str(command)])  # noqa: S606 - nothing may come back

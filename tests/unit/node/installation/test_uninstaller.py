@@ -1,0 +1,95 @@
+"""Taking back an installation and a handler: what is called stays, what is not ours stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runc_wrap.node.engines import dependents, registration, removals
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import Where
+from runc_wrap.node.installation import uninstaller
+from runc_wrap.node.paths import Places
+
+RUNTIME = Path("/bin/true")  # stands for the real one
+
+
+@pytest.fixture(name="places")
+def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """One with the handler `strict` in a Docker without containers, and a containerd's task."""
+    places = Places(tmp_path / "prefix")
+    for directory in (places.wrapper.parent, places.runtime, tmp_path / "docker" / "containers"):
+        directory.mkdir(parents=True)
+    places.wrapper.touch(0o755)
+    (places.runtime / "runc").symlink_to(RUNTIME)
+    where = _docker(places)
+    where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
+    registration.carry_out(registration.plan_add(where, "strict", {}))
+    monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
+    return places
+
+
+def _docker(places: Places) -> Where:
+    config = places.prefix.parent / "daemon.json"
+    return Where("docker", config, places.wrapper.parent, places.engines)
+
+
+def _start_task(places: Places) -> Path:
+    """Return the path that the shim of a new task calls."""
+    task = places.prefix.parent / "state" / "io.containerd.runtime.v2.task" / "default" / "one"
+    task.mkdir(parents=True)
+    path = places.wrapper.with_name("strict")
+    (task / "runtime").write_text(str(path))
+    return path
+
+
+@pytest.mark.parametrize("has_task", [True, False])
+def test_a_removed_handlers_link_stays_while_a_task_calls_it(
+    places: Places, *, has_task: bool
+) -> None:
+    path = places.wrapper.with_name("strict")
+    if has_task:
+        _start_task(places)
+    removal = removals.plan(places, _docker(places), "strict")
+    assert not removal.is_kept  # Docker needs no name
+    registration.carry_out(removal.plan)
+    assert path.is_symlink() is has_task
+    assert "strict" not in _docker(places).config.read_text()
+
+
+def test_an_uninstall_has_the_path_of_a_task_lead_to_the_real_runtime(places: Places) -> None:
+    path = _start_task(places)
+    plan = uninstaller.plan(places)
+    assert list(plan.stays) == ["strict"]
+    for step in uninstaller.steps(plan):
+        step.do()
+        assert path.exists(), step.what
+    assert path.readlink() == RUNTIME
+
+
+def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Places) -> None:
+    """Its containers would start unconfined, and nothing would say so."""
+    places.wrapper.unlink()
+    places.wrapper.symlink_to(RUNTIME)
+    with pytest.raises(EngineError, match=r"leads to /bin/true.*install\.sh"):
+        registration.plan_add(_docker(places), "other", {})
+
+
+@pytest.mark.parametrize("directory", ["bin", "lib"])
+def test_the_script_that_ends_it_removes_nothing_when_it_is_run_elsewhere(
+    directory: str, tmp_path: Path
+) -> None:
+    script = tmp_path / directory / "finish.sh"
+    script.parent.mkdir()
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    kept = tmp_path / "var" / "lock" / "precious"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    done = subprocess.run(["/bin/sh", script], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert kept.exists()
+    assert script.exists()
