@@ -76,6 +76,7 @@ class Installer:
         try:
             self._put_in_force()
             records.save(self._prefix, self._record)
+            _listen_to_signals(signal.SIG_IGN)  # it is in force
         except BaseException:
             _listen_to_signals(signal.SIG_IGN)
             self._take_back()
