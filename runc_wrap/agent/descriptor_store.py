@@ -47,6 +47,7 @@ class Store:
         self._supervisor = supervisor
         self._names = {each.name for each in handed if is_stored(each.name)}
         self._ended: list[str] = []
+        self._late: dict[str, int] = {}  # not stored yet, for want of room or of an answer
 
     def put(self, name: str, fd: int, *, until_closed: bool = False) -> None:
         """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
@@ -58,14 +59,26 @@ class Store:
         if is_full or not self._supervisor.send(message, [fd], waits=True):
             why = f"holds {self.most} already" if is_full else "does not answer"
             say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
+            if not until_closed:
+                self._late[name] = fd
             return
         self._names.add(name)
+
+    def put_late_ones(self) -> None:
+        """Store what found no room or no answer before, as far as that works without waiting."""
+        while self._late and len(self._names) < self.most:
+            name, fd = next(iter(self._late.items()))
+            if not self._supervisor.send(b"FDSTORE=1\nFDNAME=" + name.encode(), [fd]):
+                return
+            del self._late[name]
+            self._names.add(name)
 
     def remove(self, name: str) -> None:
         """Have a descriptor closed there; if the supervisor is busy, with the next one."""
         if not self.most:
             return
         self._names.discard(name)
+        self._late.pop(name, None)
         self._ended.append(name)
         while self._ended and self._supervisor.send(
             b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()

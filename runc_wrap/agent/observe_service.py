@@ -186,6 +186,7 @@ class Observer:
             self._guarded(self._handle, fd)
         self._guarded(self.arriving.give_up_late_ones)
         self._guarded(self.listeners.expect_no_more)
+        self._guarded(self.store.put_late_ones)
         self._guarded(self.resting.wake_due)
         self._guarded(self.scrapes.tidy)
         self._guarded(self.pacing.wake_due)

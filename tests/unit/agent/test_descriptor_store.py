@@ -112,6 +112,39 @@ def test_a_removal_that_a_busy_supervisor_did_not_take_is_repeated(
     ]
 
 
+def test_what_found_no_answer_is_stored_once_there_is_one(
+    path: Path, systemd: socket.socket, stores: Callable[..., Store]
+) -> None:
+    """Of those that have not ended meanwhile: else a restart fails calls of a container."""
+    store = stores()
+    path.rename(path.with_name("aside"))
+    for name in ("seccomp-1", "seccomp-2", "seccomp-3"):
+        store.put(name, 0)
+    store.put("arriving-4", 0, until_closed=True)  # its number may be another's soon
+    store.put_late_ones()
+    path.with_name("aside").rename(path)
+    store.remove("seccomp-2")
+    store.put_late_ones()
+    store.put_late_ones()
+    assert _messages(systemd)[1:] == [
+        b"FDSTORE=1\nFDNAME=seccomp-1",
+        b"FDSTORE=1\nFDNAME=seccomp-3",
+    ]
+
+
+def test_what_found_no_room_is_stored_once_there_is_some(
+    systemd: socket.socket, stores: Callable[..., Store]
+) -> None:
+    store = stores(b"1")
+    store.put("seccomp-1", 0)
+    store.put("seccomp-2", 0)
+    store.put_late_ones()
+    assert len(_messages(systemd)) == 1
+    store.remove("seccomp-1")
+    store.put_late_ones()
+    assert _messages(systemd)[-1] == b"FDSTORE=1\nFDNAME=seccomp-2"
+
+
 @pytest.mark.parametrize("most", [b"0", b"", b"x"])
 def test_without_a_store_nothing_is_sent(
     systemd: socket.socket, most: bytes, stores: Callable[..., Store]
