@@ -38,9 +38,9 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-# In this order: the last one uninstalls.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install)
-VM_SHORT = $(patsubst %,tests/vm/test_%.py,install)
+# In this order: each one leaves the machine as it found it, but for the last.
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install services)
+VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
 .PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 

@@ -5,7 +5,6 @@ RUNC_WRAP_VM names the Debian suite: trixie (the default), bookworm or forky.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +13,7 @@ from harness.engines import images
 from harness.host.processes import short_directory
 from harness.node import archive
 from harness.node.requirements import requires
-from tests.vm.image import image
+from tests.vm.image import SUITE, image
 from tests.vm.machine import NEEDS, Machine, machine
 from tests.vm.node import Node, installed
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 900  # seconds a test, for the first one builds, boots and installs; seldom over 300
-SUITE = os.environ.get("RUNC_WRAP_VM") or "trixie"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

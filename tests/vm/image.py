@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.worlds.debian import World, WorldError, alone, codename, settings, targets
 
 KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
+SUITE = os.environ.get("RUNC_WRAP_VM") or "trixie"
 SIZE = "8G"  # of the disk, which is a sparse file
 USER = "tester"
 STAMP = "made-of"

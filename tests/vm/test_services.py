@@ -1,0 +1,143 @@
+"""The two services under systemd, while containers in `observe` make calls all the time.
+
+A container makes 50 calls that its profile denies, which the service lets continue, writes down how
+many of them ended as they would without a profile, and begins again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import wait_until
+from tests.vm.image import SUITE
+from tests.vm.node import IMAGE, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.vm.machine import Machine
+    from tests.vm.node import Node
+
+RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
+WORK = "while :; do /repeat 50 1; sleep 0.2; done"
+AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel
+PATIENCE = 90  # seconds: an emulated service takes ten to start
+_LOGGED = "docker logs calls | sort | uniq -c"
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The container that calls all the time."""
+
+    machine: Machine
+
+    def rounds(self) -> int:
+        """Return how many rounds of calls there were; fail if any call did not end as usual."""
+        lines = self.machine.sh(_LOGGED).splitlines()
+        assert [line.split(None, 1)[1] for line in lines] in ([], [AS_USUAL]), lines
+        return int(lines[0].split()[0]) if lines else 0
+
+    def go_on(self) -> None:
+        """Wait for two more whole rounds."""
+        before = self.rounds()
+        wait_until(lambda: self.rounds() > before + 1, "more calls", PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def calls(node: Node) -> Iterator[Calls]:
+    node.configure('[default]\nmode = "observe"\n')
+    made = Calls(node.machine)
+    node.machine.sh(f'{RUN} --name calls {IMAGE} sh -c "$1"', WORK)
+    made.go_on()
+    assert node.ledger()[-1]["mode"] == "observe"
+    yield made
+    node.machine.sh("docker rm -f calls >/dev/null")
+    node.configure("")
+
+
+def _command(*commands: str) -> Callable[[Node], None]:
+    def run(node: Node) -> None:
+        node.machine.sh("\n".join(commands), seconds=300)
+
+    return run
+
+
+def _out_of_memory(node: Node) -> None:
+    """Give observe less memory than it has until the kernel has killed it."""
+    limit = "systemctl set-property --runtime runc-wrap-observe.service MemoryMax="
+    node.machine.sh(f"{limit}4M MemorySwapMax=0")
+    killed = "journalctl -b -k --grep 'Memory cgroup out of memory' --quiet --no-pager | wc -l"
+    before = int(node.machine.sh(killed))
+    wait_until(lambda: int(node.machine.sh(killed)) > before, "a kill", PATIENCE)
+    node.machine.sh(f"{limit}infinity")
+
+
+EVENTS = {
+    "kill observe": _command("systemctl kill --signal KILL runc-wrap-observe"),
+    "kill both": _command("systemctl kill --signal KILL runc-wrap-decide runc-wrap-observe"),
+    "restart": _command("systemctl restart runc-wrap-decide runc-wrap-observe"),
+    "stop and start": _command(
+        f"systemctl stop {' '.join(UNITS)}", "sleep 3", f"systemctl start {' '.join(UNITS)}"
+    ),
+    "out of memory": _out_of_memory,
+    "upgrade": _command("/root/archive/install.sh --quiet"),
+}
+
+
+if SUITE == "bookworm":  # systemd 252 empties the store at a stop (254 does not)
+    del EVENTS["stop and start"]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_call_fails_and_no_container_is_lost(node: Node, calls: Calls, event: str) -> None:
+    before = [node.service(name)["MainPID"] for name in ("decide", "observe")]
+    calls.go_on()
+    EVENTS[event](node)
+    calls.go_on()
+    services = [node.service(name) for name in ("decide", "observe")]
+    assert [one["ActiveState"] for one in services] == ["active", "active"]
+    assert services[1]["MainPID"] != before[1]
+    assert node.machine.sh("docker inspect -f '{{.State.Running}}' calls").strip() == "true"
+
+
+def test_a_stopped_observe_is_replaced_by_the_watchdog_and_no_call_fails(
+    node: Node, calls: Calls
+) -> None:
+    before = node.service("observe")
+    node.machine.sh("systemctl kill --signal STOP runc-wrap-observe")
+    calls.go_on()
+    after = node.service("observe")
+    assert int(after["NRestarts"]) == int(before["NRestarts"]) + 1
+    assert after["MainPID"] != before["MainPID"]
+
+
+def test_a_create_is_decided_without_decide_while_that_hangs(node: Node, calls: Calls) -> None:
+    def decided_by() -> str:
+        node.machine.sh(f"{RUN} --rm {IMAGE} true")
+        return str(node.ledger()[-1]["via"])
+
+    def is_agents() -> bool:
+        return decided_by() == "agent"
+
+    wait_until(is_agents, "a decision within 80 ms, also where a CPU is emulated", PATIENCE)
+    restarts = node.service("decide")["NRestarts"]
+    node.machine.sh("systemctl kill --signal STOP runc-wrap-decide")
+    assert decided_by() == "cold"
+    wait_until(lambda: node.service("decide")["NRestarts"] != restarts, "the watchdog", PATIENCE)
+    wait_until(is_agents, "decisions by the next one", PATIENCE)
+    calls.go_on()
+
+
+@pytest.mark.usefixtures("calls")
+def test_without_systemds_store_the_calls_would_fail(node: Node) -> None:
+    """So the tests above could see it: the same container, whose listener is thrown away."""
+    stop = f"systemctl stop {' '.join(UNITS)}; systemctl clean --what=fdstore runc-wrap-observe"
+    node.machine.sh(stop)
+    failing = f"{_LOGGED} | grep -v '{AS_USUAL}'"
+    wait_until(lambda: "failed with 95" in node.machine.attempt(failing).stdout, "ENOSYS", PATIENCE)
+    told = node.machine.attempt(failing).stdout
+    assert "0 of 50 failed with 95" in told
+    node.machine.sh(f"systemctl start {' '.join(UNITS)}")
