@@ -120,13 +120,13 @@ def test_a_stopped_agent_costs_no_container(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)
-    worker = agent.decide
-    os.kill(worker, signal.SIGSTOP)
+    service = agent.decide
+    os.kill(service, signal.SIGSTOP)
     try:
         assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
         assert _via(pair, bundle) == ["cold"]
     finally:
-        os.kill(worker, signal.SIGCONT)
+        os.kill(service, signal.SIGCONT)
     agent.wait_answering()
     wait_until(lambda: _left(bundle) == [], "what was made too late to be removed")
     assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]

@@ -181,7 +181,7 @@ def _accept(listener: socket.socket, taken: list[socket.socket]) -> None:
 
 @pytest.mark.parametrize("name", ["openat", "write", "recvfrom"])
 def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, name: str) -> None:
-    """The service stops at each call in turn, the cold path decides, the worker continues."""
+    """The service stops at each call in turn, the cold path decides, the service continues."""
     seen = set()
     with agents.running(idle) as agent:
         for when in range(1, 20):

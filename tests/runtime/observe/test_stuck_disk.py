@@ -29,9 +29,9 @@ def _with(bundle: Bundle, program: Path, seconds: float) -> Bundle:
     return bundle
 
 
-def _writes(worker: int) -> bool:
+def _writes(service: int) -> bool:
     """Tell whether there is a thread beside the one that answers."""
-    return len([*Path(f"/proc/{worker}/task").iterdir()]) > 1
+    return len([*Path(f"/proc/{service}/task").iterdir()]) > 1
 
 
 def _has(evidence: Path, *bundles: Bundle) -> bool:
@@ -42,20 +42,20 @@ def _has(evidence: Path, *bundles: Bundle) -> bool:
 def test_calls_are_answered_while_the_store_cannot_be_written(
     runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
 ) -> None:
-    """If the answering thread wrote it, the container would wait for another worker."""
+    """If the answering thread wrote it, the container would wait for another service."""
     with short_directory("disk") as place:
         node = install.copy_of(runc.installed, place / "p")
         node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
         evidence = node.prefix / "var" / "evidence"
         with own_disk(evidence, place / "image"), agents.running(node) as agent:
             agent.wait_ready()
-            worker = agent.observe
+            service = agent.observe
             with frozen(evidence):
                 first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
                 assert first.call(node.wrapper, "run").returncode == 0
-                wait_until(lambda: _writes(worker), "the writing that does not end", 30)
+                wait_until(lambda: _writes(service), "the writing that does not end", 30)
                 second = _with(make_bundle("runc"), built("slowest"), 1)
                 assert second.call(node.wrapper, "run").returncode == 0
-                assert _writes(worker)
-                assert agent.observe == worker
+                assert _writes(service)
+                assert agent.observe == service
             wait_until(lambda: _has(evidence, first, second), "both containers on disk", 30)

@@ -168,7 +168,7 @@ def test_there_are_at_most_a_few_inspectors_that_cannot_be_killed(
     wait_until(lambda: made.reap() == 0, "its end")
 
 
-def test_the_inspector_ends_with_the_worker(tmp_path: Path) -> None:
+def test_the_inspector_ends_with_the_service(tmp_path: Path) -> None:
     take, give = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -108,7 +108,7 @@ def test_a_container_within_the_rate_is_never_delayed(
     assert pace.due() == []
 
 
-def test_the_worker_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
+def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
     pace, fd = Pacing(poll), ready()

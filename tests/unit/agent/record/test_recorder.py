@@ -323,7 +323,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
     within: list[bool] = []
     monkeypatch.setattr(told.tree, "read", read)
     monkeypatch.setattr(told._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
-    told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the worker gives it
+    told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the service gives it
     told._read_all()  # noqa: SLF001 - as when it writes
     processes_there = len([*Path("/proc").glob("[0-9]*")])
     assert answered >= processes_there // 2
@@ -426,4 +426,4 @@ def test_filtering_out_the_agents_own_record_loses_no_other(told: Recorder) -> N
     own, other = sighting(serial=1), sighting(serial=2)
     told.check.is_own = lambda one: one is own  # type: ignore[method-assign]
     hear(told, own, other)
-    assert told._memory.records == 1  # noqa: SLF001 - what the next worker tells of
+    assert told._memory.records == 1  # noqa: SLF001 - what the next service tells of

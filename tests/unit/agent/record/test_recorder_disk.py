@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["logged"]
 
 
-def test_after_a_failed_write_the_worker_pauses_and_then_writes_everything(
+def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
     logged: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

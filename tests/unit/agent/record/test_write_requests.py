@@ -125,7 +125,7 @@ def test_a_command_reports_how_recent_the_data_is_if_not_all_was_written(
     assert (found.why, found.until) == (why, until)
 
 
-def test_after_a_workers_replacement_the_request_is_repeated(place: Path) -> None:
+def test_after_the_services_replacement_the_request_is_repeated(place: Path) -> None:
     with _answering(place, b"", b"nonsense", b"runc-wrap/1\0x\0", b"runc-wrap/1\x001e11\0"):
         assert agent_flush.ask(Places(place), 5).why == ""
 
