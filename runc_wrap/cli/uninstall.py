@@ -34,12 +34,14 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
     Restarts no engine.
     """
     try:
-        plan = uninstaller.plan(places, purges=purge, strands=strand)
         if dry_run:
+            plan = uninstaller.plan(places, purges=purge, strands=strand)
             _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
                   as_json=as_json, dry_run=True)  # fmt: skip
             return
-        with locked(places.var, "install"):
+        uninstaller.check(places)
+        with locked(places.var, "install"):  # what is planned is still so when it is done
+            plan = uninstaller.plan(places, purges=purge, strands=strand)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
         if plan.is_last:

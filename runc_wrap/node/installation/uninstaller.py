@@ -80,10 +80,18 @@ class Plan:
         return not self.stays and not any(each.is_kept for each in self.removals)
 
 
-def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
-    """Return what to do. Raises Refused, EngineError and OSError."""
+def check(places: Places) -> None:
+    """Raise Refused if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
         raise Refused(f"{PACKAGED} belongs to a package: remove that with apt or dnf")
+    current = places.prefix / "lib" / "current"
+    if not current.is_symlink() and not record.place(places.prefix).exists():
+        raise Refused(f"{places.prefix} has no installation: give the one that has by --prefix")
+
+
+def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
+    """Return what to do. Raises Refused, EngineError and OSError."""
+    check(places)
     if not strands and (found := observed(places)):
         raise Refused(f"{told_observed(found)}, or use --strand")
     recorded = record.load(places.prefix)

@@ -26,6 +26,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         directory.mkdir(parents=True)
     places.wrapper.touch(0o755)
     (places.runtime / "runc").symlink_to(RUNTIME)
+    (places.prefix / "lib" / "current").symlink_to("releases/1")
     where = _docker(places)
     where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
     registration.carry_out(registration.plan_add(where, "strict", {}))
