@@ -131,7 +131,7 @@ def test_a_report_says_that_no_agent_runs(asking: Asking) -> None:
     assert re.search(r"as of 20\S+Z: no agent runs", asking.report(bundle)[1])
 
 
-# What the kernel's ring has lost while no service watched is said as well, as is what one took along
+# What the ring of the kernel lost while none watched is said as well, as is what one took along
 _MAY_BE_SAID = re.compile(
     r"note: (as of 20\S+Z: .+|\d+ records were lost \((not printed by the kernel \(rate limit of "
     r"printk\)|the service observe was killed before it had written them|; )+\): .+)"
