@@ -89,7 +89,8 @@ def test_listeners_outlive_observe() -> None:
     unit = _settings("runc-wrap-observe.service")
     assert int(unit["FileDescriptorStoreMax"][0]) == 1024
     assert unit["FileDescriptorStorePreserve"] == ["yes"]
-    assert int(unit["LimitNOFILE"][0]) > 4 * 1024
+    # a container's root may have as many in flight as its own limit says
+    assert unit["LimitNOFILE"] == ["infinity"]
 
 
 def test_decide_may_do_less_than_observe() -> None:
