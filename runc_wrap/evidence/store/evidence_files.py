@@ -375,9 +375,12 @@ def _object(path: str) -> Json:
 
 
 def put(files: Iterable[File]) -> None:
-    """Replace files, in that order; reads nothing in memory. Raises OSError."""
+    """Replace files, in that order, also for a power failure; reads nothing in memory.
+
+    Raises OSError. Otherwise a time could count as watched whose calls are lost.
+    """
     for path, text in files:
-        replace(path, text, is_synced=False, writer=_WRITER)
+        replace(path, text, writer=_WRITER)
 
 
 def remove(state: File, gone: list[tuple[float, str]]) -> None:

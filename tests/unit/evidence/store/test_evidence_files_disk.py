@@ -66,6 +66,29 @@ def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path
         assert found.damaged == 0, moment.call
 
 
+def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_without_its_calls(
+    tmp_path: Path,
+) -> None:
+    kept = Store(tmp_path / "store")
+    kept.add(KEYS[0], sighting())
+    kept.flush()
+    kept.add(KEYS[0], sighting(serial=2))
+    kept.add(KEYS[1], sighting())
+    kept.watched(AUDIT, 1, 2)
+    with disk_faults.recorded(tmp_path / "store") as moments:
+        kept.flush()
+    crashes = list(disk_faults.crashes(moments))
+    for number, (call, tree) in enumerate(crashes):
+        found = evidence_files.load(disk_faults.put(tree, tmp_path / str(number)))
+        counts = _counts(found)
+        assert found.damaged == 0, call
+        assert counts[KEYS[0]] in ([1], [2]), call
+        if found.watched:
+            assert counts == {KEYS[0]: [2], KEYS[1]: [1]}, call
+    assert counts == {KEYS[0]: [2], KEYS[1]: [1]}
+    assert len(crashes) > 4
+
+
 def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_power_fails(
     tmp_path: Path,
 ) -> None:
