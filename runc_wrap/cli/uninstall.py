@@ -40,13 +40,13 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
                   as_json=as_json, dry_run=True)  # fmt: skip
             return
         uninstaller.check(places)
-        with locked(places.var, "install"):  # what is planned is still so when it is done
+        with locked(places.var, "install") as lock:  # what is planned is still so when it is done
             plan = uninstaller.plan(places, purges=purge, strands=strand)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
-        if plan.is_last:
-            sys.stdout.flush()
-            uninstaller.finish(plan)
+            if plan.is_last:
+                sys.stdout.flush()
+                uninstaller.finish(plan, lock)
     except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
         output.fail(error)
 

@@ -32,16 +32,16 @@ class LockHeldError(OSError):
 
 
 @contextmanager
-def locked(var: Path, name: str) -> Iterator[None]:
-    """Hold the lock of this name while the block runs. Raises LockHeldError and OSError.
+def locked(var: Path, name: str) -> Iterator[int]:
+    """Hold the lock of this name while the block runs; yield its descriptor.
 
-    `var` is PREFIX/var.
+    `var` is PREFIX/var. Raises LockHeldError and OSError.
     """
     directory = var / DIRECTORY
     descriptor = _opened(directory, name)
     try:
         _wait(descriptor, str(directory / name))
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

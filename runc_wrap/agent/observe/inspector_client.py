@@ -89,15 +89,11 @@ class Inspector:
         """Start one, unless one runs or too many are stuck. Does not wait for it."""
         if self._channel or time.monotonic() < self._not_before or self._are_too_many():
             return
-        ours, its = _socket.socketpair(_socket.AF_UNIX, _KIND)
         try:
-            self._pid = _spawned(self._prefix, its.fileno())
-        except OSError:  # no process or memory to be had
-            ours.close()
+            ours, self._pid = _started(self._prefix)
+        except OSError:  # no process, descriptor or memory to be had
             self._not_before = time.monotonic() + _AGAIN
             return
-        finally:
-            its.close()
         self._channel = ours
         self._poll.register(ours.fileno(), select.POLLIN)
         self._is_ready = self._was_awaited = False
@@ -203,6 +199,18 @@ class Inspector:
         self.stop()
         self.start()
         return Late(container)
+
+
+def _started(prefix: str) -> tuple[_socket.socket, int]:
+    """Start an inspector; return the channel to it, and its pid. Raises OSError."""
+    ours, its = _socket.socketpair(_socket.AF_UNIX, _KIND)
+    try:
+        return ours, _spawned(prefix, its.fileno())
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        its.close()
 
 
 def _spawned(prefix: str, channel: int) -> int:

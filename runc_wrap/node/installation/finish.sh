@@ -13,11 +13,12 @@ if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
 fi
 cd -- "$prefix"
 rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
-for name in agent engines evidence ledger lock metrics; do
+for name in agent engines evidence ledger metrics; do
     rm -rf "var/$name"
 done
 rm -rf var/policy.* lib/releases/[0-9]*
 rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.*
+rm -rf var/lock # not before: the lock keeps an install.sh away meanwhile
 for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; do
     [ -L "$directory" ] || [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"
 done

@@ -292,8 +292,9 @@ def left(todo: Plan) -> list[Left]:
     return found
 
 
-def finish(todo: Plan) -> NoReturn:
-    """Become the program that removes this one."""
+def finish(todo: Plan, lock: int) -> NoReturn:
+    """Become the program that removes this one, and goes on holding the lock."""
+    os.set_inheritable(lock, True)  # noqa: FBT003 - takes it by position only
     command = todo.places.prefix / "bin" / "runc-wrapctl"
     files.replace(command, _FINISH.read_bytes(), 0o755, writer="finish")
     os.execv("/bin/sh", ["sh", str(command)])  # noqa: S606 - nothing may come back

@@ -201,13 +201,16 @@ def test_killed_while_it_removes_its_own_program_it_can_be_run_again(
     busybox = program("busybox")
     stand_in = machine.directory / "rm"
     stand_in.write_text(
-        f"#!{busybox} sh\n{busybox} rm -rf {PREFIX}/lib/releases\n{busybox} kill -9 $PPID\n"
+        f"#!{busybox} sh\n{busybox} rm -rf {PREFIX}/lib/releases\n"
+        f"{busybox} flock -n {PREFIX}/var/lock/install true || {busybox} touch {PREFIX}/held\n"
+        f"{busybox} kill -9 $PPID\n"
     )
     stand_in.chmod(0o755)
     run([*machine.space.prefix, "mount", "--bind", stand_in, "/usr/bin/rm"])
     assert machine.ctl("uninstall", "--purge").returncode in (-9, 137)
     run([*machine.space.prefix, "umount", "/usr/bin/rm"])
     assert not (machine.prefix / "lib" / "releases").exists()
+    (machine.prefix / "held").unlink()  # no install.sh could begin meanwhile
     done = machine.run("/usr/local/bin/runc-wrapctl", "uninstall")
     assert done.returncode == 0, done.stderr
     assert machine.listing() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -86,6 +87,24 @@ def test_a_hanging_inspector_is_given_up_and_another_one_answers(
     os.kill(starved, signal.SIGCONT)
     wait_until(lambda: inspector.ask(PATIENT, os.getpid(), None) is not None, "an answer")
     assert _children() == [starved]
+
+
+def test_without_a_descriptor_to_be_had_nothing_is_read_until_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener that was to be polled next would hang its container."""
+
+    def fails(*_: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    made = Inspector(str(tmp_path))
+    monkeypatch.setattr(inspector_client, "_AGAIN", 0.0)
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr("_socket.socketpair", fails)
+        assert made.ask(PATIENT, os.getpid(), None) is None
+    assert made.ask(PATIENT, os.getpid(), None) is not None
+    made.stop()
+    wait_until(lambda: made.reap() == 0, "its end")
 
 
 def test_a_call_waits_for_an_inspector_that_gets_a_cpu_late(
