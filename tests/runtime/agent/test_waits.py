@@ -189,8 +189,7 @@ def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, 
             stop = f"--inject={name}:signal=STOP:when={when}"
             with traced(agent.decide, tmp_path / "log", stop):
                 done = attempt(bundle.argv(idle.wrapper, "create"))
-                os.kill(agent.decide, signal.SIGCONT)
-                agent.wait_answering()
+                wait_until(lambda: _continues(agent), "an answer")
             assert done.returncode == 0, done.stderr
             assert _confined(bundle)
             wait_until(lambda bundle=bundle: _left(bundle) == [], "what was made for nobody")  # type: ignore[misc]  # bound now
@@ -202,6 +201,12 @@ def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, 
     assert seen > {("agent",)}
     if name == "openat":  # the ledger is opened when it is known that the launcher still waits
         assert ("cold", "agent") in seen
+
+
+def _continues(agent: Agent) -> bool:
+    """Continue it; this request may itself make the call at which it is stopped."""
+    os.kill(agent.decide, signal.SIGCONT)
+    return bool(agents.ask(agent.prefix, "nonsense", "", seconds=1))
 
 
 def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
