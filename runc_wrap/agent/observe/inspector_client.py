@@ -33,7 +33,7 @@ QUESTION = struct.Struct("=QqQB?")
 NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's flags; struct sock_fprog, its 32-bit form
 LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
-_STARTING = 0.25  # seconds that one call waits for a new inspector to be ready
+_STARTING = 1.0  # seconds that one call waits for a new inspector to be ready
 _SCHEDULED = 0.25  # seconds more that one call waits for an inspector that has no CPU
 _SLOWEST = 1.0  # seconds for an inspector that has no CPU
 _AGAIN = 1.0  # seconds until the next is started after one has ended by itself
