@@ -187,7 +187,9 @@ def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
     node: Containerd, governed: dict[str, Installed]
 ) -> None:
     by_image = governed["by-image"]
-    state = {"format": 1, "engine": "containerd", "config": str(node.directory / "config.toml")}
+    config = str(node.directory / "config.toml")
+    state: dict[str, Any] = {"format": 1, "engine": "containerd", "config": config}
+    state |= {"handlers": [], "facts": {}, "files": {}, "dirs": []}
     (by_image.prefix / "var" / "engines").mkdir(exist_ok=True)
     (by_image.prefix / "var" / "engines" / "containerd-0.json").write_text(json.dumps(state))
     told = json.loads(by_image.control("doctor", "--json", ok=False).stdout)["findings"]

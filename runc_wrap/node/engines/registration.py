@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ENGINES = {"containerd": containerd_config, "podman": podman_config, "docker": docker_config}
 FORMAT = 1
+_KEYS = ("engine", "config", "facts", "handlers", "files", "dirs")  # of every release's states
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(text)
         known = state["format"] == FORMAT
+        for key in _KEYS if known else ():
+            state[key]
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(
             f"{path}: {error!r}", "a registration's state", "restore it from a backup"

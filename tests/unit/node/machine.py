@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import profile_files
@@ -29,3 +29,9 @@ def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.setattr(installed_programs, "FIXED_PATH", (str(directory),))
     patch.setattr(profile_files, "SYSTEM_FILES", ())
     return directory
+
+
+def registered(config: str, *handlers: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a registration with containerd, as `engine add` writes it."""
+    state = {"format": 1, "engine": "containerd", "config": config, "facts": {}}
+    return {**state, "handlers": [*handlers], "files": {}, "dirs": []}

@@ -76,7 +76,7 @@ def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node
     machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
     assert list(cri_annotations.find(node.places)) == []
     node.places.engines.mkdir(parents=True)
-    state = {"format": 1, "engine": "containerd", "config": "/own.toml"}
+    state = machine.registered("/own.toml")
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
     assert len(list(cri_annotations.find(node.places))) == 1
 

@@ -44,7 +44,7 @@ def _registered(node: Node, config: Path, name: str = "runc-wrap", **more: Any) 
     node.places.engines.mkdir(parents=True, exist_ok=True)
     path = node.places.wrapper.with_name(name)
     handler = {"name": name, "path": str(path), "default": False, **more}
-    state = {"format": 1, "engine": "containerd", "config": str(config), "handlers": [handler]}
+    state = machine.registered(str(config), handler)
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
     return path
 

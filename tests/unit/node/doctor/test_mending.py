@@ -26,7 +26,7 @@ def _register(node: Node, name: str) -> None:
     """Write the record of a handler whose engine is not installed, and no link."""
     path = node.places.wrapper.with_name(name)
     handler = {"name": name, "path": str(path), "default": False}
-    state = {"format": 1, "engine": "containerd", "config": "/x", "handlers": [handler]}
+    state = machine.registered("/x", handler)
     node.places.engines.mkdir()
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
 

@@ -168,6 +168,14 @@ def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None
         registration.plan_add(where, "runc-wrap", {})
 
 
+def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:
+    """`doctor` reports it; without the check it would end with a traceback."""
+    where = node(tmp_path, "docker")
+    write(where.state_file, '{"format": 1, "engine": "docker", "config": "/x", "facts": {}}')
+    with pytest.raises(EngineError, match="'handlers'"):
+        registration.states(where.state_dir)
+
+
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.state_file, '{"format": 2}')
