@@ -62,9 +62,12 @@ class Agent:
     def wait_both(self, gone: Sequence[int] = ()) -> None:
         """Wait until both run, without the given former pids, and answer."""
         wait_until(lambda: not {0, *gone} & {*self.both}, "both services", 30)
-        for pid in self.both:
-            wait_until(lambda pid=pid: self.said(f"ready: pid {pid},") > 0, "it to be ready", 60)  # type: ignore[misc]  # bound now
+        wait_until(self._are_ready, "both to be ready", 60)
         self.wait_answering()
+
+    def _are_ready(self) -> bool:
+        """Look for both anew: one that was just killed is still seen for an instant."""
+        return all(pid and self.said(f"ready: pid {pid},") for pid in self.both)
 
     def wait_ready(self) -> None:
         """Wait until both have started: earlier events may be missed."""
