@@ -1,0 +1,216 @@
+"""Every engine of the node, as it is installed: systemd's cgroups, AppArmor, a user's own systemd.
+
+Each starts one container without us and one with us, both with a call that profiles deny.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.engines.cri import Ask, client
+from harness.engines.images import REFERENCE
+from harness.kernel.process_status import DISABLED, FILTER
+from tests.vm.image import USER
+from tests.vm.node import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.engines.cri import Cri
+    from tests.vm.machine import Machine
+    from tests.vm.node import Node
+
+CRUN = "/opt/with-crun"  # another installation, for the user
+WORK = "/calls x86_64:163; exec sleep 1000000"  # acct(NULL), which no profile allows
+LOOKED_AT = '[default]\nmode = "audit"\n'
+ENGINES = ("containerd", "docker", "podman", "user", "buildah")
+EACH = pytest.mark.parametrize("engine", ENGINES)
+_COMMON = f"""
+image=$1 work=$2
+cd /root
+free='--security-opt seccomp=unconfined'
+user() {{
+    runuser -u {USER} -- env -C /home/{USER} XDG_RUNTIME_DIR=/run/user/1000 \\
+        DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus podman "$@"
+}}
+built() {{  # in the background; its pid is in its own temporary directory
+    mkdir /var/tmp/$1
+    made=$(buildah from --quiet $free docker-archive:/root/image.tar)
+    systemd-run --quiet --unit $1 --setenv TMPDIR=/var/tmp/$1 \\
+        buildah run --isolation oci $2 $made -- sh -c "$work"
+    timeout 60 sh -c 'until cat /var/tmp/$1/buildah*/pid; do sleep 0.2; done 2>/dev/null' sh $1
+}}
+"""
+_WITHOUT = """
+docker run -d --name d$3 --network none $free $image sh -c "$work" >/dev/null
+podman run -d --name p$3 --runtime runc $image sh -c "$work" >/dev/null
+user run -d --name u$3 --runtime crun $image sh -c "$work" >/dev/null
+echo buildah $(built b$3 '--runtime runc')
+"""
+_THROUGH = f"""
+docker run -d --name d$3 --network none $free --runtime runc-wrap $image sh -c "$work" >/dev/null
+podman run -d --name p$3 --runtime runc-wrap $image sh -c "$work" >/dev/null
+user run -d --name u$3 --runtime {CRUN}/bin/runc-wrap $image sh -c "$work" >/dev/null
+echo buildah $(built b$3 '--runtime {PREFIX}/bin/runc-wrap')
+"""
+_PIDS = """
+for engine in docker podman user; do
+    echo $engine $($engine inspect --format '{{.State.Pid}}' $(echo $engine | cut -c 1)$3)
+done
+"""
+_REMOVE = """
+docker rm -f d0 d1 d2 >/dev/null; podman rm -f -t 0 p0 p1 p2 >/dev/null
+user rm -f -t 0 u0 u1 u2 >/dev/null; systemctl stop b0 b1 b2; buildah rm --all >/dev/null
+rm -rf /opt/with-crun
+"""
+_ANOTHER = f"""
+cp -R /root/archive "$1"; printf %s "$2" > "$1/etc/config.toml"; "$1/bin/runc-wrapctl" apply >&2
+cd /home/{USER}
+runuser -u {USER} -- env XDG_RUNTIME_DIR=/run/user/1000 podman load -q < /root/image.tar
+"""
+_FACTS = """
+for pid; do
+    grep Seccomp: /proc/$pid/status | tr -cd '0-9\\n'
+    cat /proc/$pid/attr/current
+    cut -d: -f3 /proc/$pid/cgroup
+done
+"""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A container's first process, as the kernel has it."""
+
+    seccomp: int
+    apparmor: str
+    cgroup: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the kernel and runc-wrapctl say of the containers, by engine."""
+
+    without: dict[str, Process]
+    through: dict[str, Process]
+    status: dict[str, Any]
+    verified: tuple[int, Any]
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def cri(node: Node) -> Iterator[Cri]:
+    """The kubelet's view of containerd; cgroups are systemd's."""
+    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
+        made.wait_image()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def seen(node: Node, cri: Cri) -> Iterator[Seen]:
+    """Every engine's containers have made their call, and still run."""
+    _give_the_user_crun(node.machine)
+    without = {**_others(node.machine, _WITHOUT, 0), "containerd": _pod(cri, "runc")}
+    through = {**_others(node.machine, _THROUGH, 1), "containerd": _pod(cri, "runc-wrap")}
+    rows = {row["pid"]: row for row in _rows(node)}
+    verified = node.ctl("verify", "--deep", "--json", seconds=600)
+    _look_at_all(node)
+    looked_at = {**_others(node.machine, _THROUGH, 2), "containerd": _pod(cri, "runc-wrap")}
+    yield Seen(
+        _processes(node.machine, without),
+        _processes(node.machine, through),
+        {engine: rows[pid] for engine, pid in through.items()},
+        (verified.returncode, json.loads(verified.stdout)),
+        _report(node, looked_at),
+    )
+    node.configure("")
+    node.machine.sh(_COMMON + _REMOVE, REFERENCE, WORK)
+
+
+def _pod(cri: Cri, handler: str) -> int:
+    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+    return cri.pid(cri.run(pod, Ask(command=["/bin/sh", "-c", WORK])))
+
+
+def _others(machine: Machine, script: str, number: int) -> dict[str, int]:
+    """Start a container of each engine but containerd; return their pids."""
+    told = machine.sh(_COMMON + script + _PIDS, REFERENCE, WORK, str(number), seconds=240)
+    return {name: int(pid) for name, pid in map(str.split, told.splitlines())}
+
+
+def _give_the_user_crun(machine: Machine) -> None:
+    """Make another installation, of an archive that is only unpacked, for crun."""
+    machine.sh(_ANOTHER, CRUN, 'runtime = ["crun"]\n', seconds=240)
+
+
+def _look_at_all(node: Node) -> None:
+    node.configure(LOOKED_AT)
+    config = f"{CRUN}/etc/conf.d/mode.toml"
+    node.machine.sh(f'printf %s "$1" > {config}; {CRUN}/bin/runc-wrapctl apply', LOOKED_AT)
+
+
+def _report(node: Node, pids: dict[str, int]) -> dict[str, Any]:
+    """Return each engine's workload in the report."""
+    ids = {row["pid"]: row["id"] for row in _rows(node)}
+    found = {one: row for row in node.shown("report") for one in row["ids"]}
+    return {engine: found[ids[pid]] for engine, pid in pids.items() if engine != "user"}
+
+
+def _rows(node: Node) -> list[Any]:
+    """Return what status shows: root's containers by one installation, the user's by the other."""
+    users = node.machine.json(f"{CRUN}/bin/runc-wrapctl status --json")
+    return [row for row in node.shown("status") if not row["owner"]] + [
+        row for row in users if row["owner"]
+    ]
+
+
+def _processes(machine: Machine, pids: dict[str, int]) -> dict[str, Process]:
+    lines = iter(machine.sh(_FACTS, *map(str, pids.values())).splitlines())
+    return {engine: Process(int(next(lines)), next(lines), next(lines)) for engine in pids}
+
+
+@EACH
+def test_a_container_is_confined_through_us_and_not_without_us(seen: Seen, engine: str) -> None:
+    assert seen.without[engine].seccomp == DISABLED
+    assert seen.through[engine].seccomp == FILTER
+
+
+@EACH
+def test_a_container_keeps_the_apparmor_profile_that_its_engine_chose(
+    seen: Seen, engine: str
+) -> None:
+    assert seen.through[engine].apparmor == seen.without[engine].apparmor
+    # what Debian's engines choose: a user's may load no profile
+    confined = engine in {"containerd", "docker", "podman"}
+    assert seen.through[engine].apparmor.endswith("(enforce)") == confined
+
+
+@pytest.mark.parametrize("engine", [one for one in ENGINES if one != "buildah"])
+def test_a_container_is_in_a_scope_of_systemds(seen: Seen, engine: str) -> None:
+    """Buildah makes a cgroup beneath its own."""
+    assert ".scope" in seen.through[engine].cgroup
+
+
+@EACH
+def test_status_shows_a_container_that_agrees_with_its_decision(seen: Seen, engine: str) -> None:
+    row = seen.status[engine]
+    assert (row["action"], row["mode"], row["agrees"]) == ("inject", "enforce", True)
+    assert row["effective"] == {"seccomp": FILTER, "filters": 1}
+
+
+def test_verify_finds_every_process_of_roots_containers_confined(seen: Seen) -> None:
+    status, told = seen.verified
+    assert (status, told["disagreeing"], told["unchecked"]) == (0, [], [])
+    assert told["checked"] >= len(ENGINES) - 1  # and the pod's sandbox
+
+
+@pytest.mark.parametrize("engine", [one for one in ENGINES if one != "user"])
+def test_the_report_shows_the_call_that_the_profile_would_deny(seen: Seen, engine: str) -> None:
+    """Users' own containers are in no report: only root reads evidence, and trusts no user's."""
+    found = seen.report[engine]
+    assert found["verdict"] == "denied"
+    assert [call["syscall"] for call in found["calls"]] == ["acct"]

@@ -1,0 +1,54 @@
+"""Whoever else takes the kernel's audit records (auditd, rsyslog, journald): one report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.host.processes import wait_until
+from tests.vm.node import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.vm.node import Node
+
+RUN = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
+# auditd refuses a stop that its own program did not ask for
+_STOP_AUDITD = "kill $(systemctl show -P MainPID auditd); systemctl kill rsyslog 2>/dev/null || :"
+TAKERS = {
+    "auditd": "systemctl start auditd rsyslog",
+    "rsyslog": f"{_STOP_AUDITD}; systemctl start rsyslog",
+    "journald": f"{_STOP_AUDITD}; systemctl stop rsyslog.service syslog.socket",
+}
+RUNNING = {  # auditd, rsyslog
+    "auditd": "active active",
+    "rsyslog": "inactive active",
+    "journald": "inactive inactive",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def looked_at(node: Node) -> Iterator[None]:
+    node.configure('[default]\nmode = "audit"\n')
+    yield
+    node.machine.sh(f"{TAKERS['auditd']}; docker rm -f {' '.join(TAKERS)} >/dev/null")
+    node.configure("")
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_the_report_is_the_same(node: Node, taker: str) -> None:
+    node.machine.sh(TAKERS[taker])
+    running = node.machine.attempt("systemctl is-active auditd rsyslog").stdout.split()
+    assert running == RUNNING[taker].split()
+    node.machine.sh(f'{RUN} --name {taker} {IMAGE} sh -c "sleep 2; /repeat 7 1; sleep 100000"')
+    name = node.machine.sh(f"docker inspect -f '{{{{.Id}}}}' {taker}").strip()
+
+    def reported() -> dict[str, Any]:
+        return next(row for row in node.shown("report", "--all") if name in row["ids"])
+
+    wait_until(lambda: bool(reported()["calls"]), "the call", 60)
+    found = reported()
+    assert (found["verdict"], found["lost"]) == ("denied", 0)
+    assert [(call["syscall"], call["count"]) for call in found["calls"]] == [("keyctl", 7)]
