@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from tests.vm.node import Node
 
 RUN = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
-# auditd refuses a stop that its own program did not ask for
-_STOP_AUDITD = "kill $(systemctl show -P MainPID auditd); systemctl kill rsyslog 2>/dev/null || :"
+# auditd refuses to be stopped by systemd, but not to be ended
+_STOP_AUDITD = """
+systemctl kill auditd 2>/dev/null || :
+timeout 30 sh -c 'while systemctl is-active --quiet auditd; do sleep 0.2; done'
+"""
 TAKERS = {
     "auditd": "systemctl start auditd rsyslog",
-    "rsyslog": f"{_STOP_AUDITD}; systemctl start rsyslog",
-    "journald": f"{_STOP_AUDITD}; systemctl stop rsyslog.service syslog.socket",
+    "rsyslog": f"{_STOP_AUDITD} systemctl start rsyslog",
+    "journald": f"{_STOP_AUDITD} systemctl stop rsyslog.service syslog.socket",
 }
 RUNNING = {  # auditd, rsyslog
     "auditd": "active active",
