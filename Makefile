@@ -39,7 +39,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
 # In this order: each one leaves the machine as it found it, but for the last.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records)
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
 .PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
