@@ -93,10 +93,10 @@ test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; roo
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
 
-test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, a quarter of an hour
+test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults; root, emulated, about twenty minutes
 	.venv/bin/pytest $(VM_TESTS)
 
-test-vm-all: test-vm   ## the same, and a short programme on Debian 12 and on the next release; root, 3 GB
+test-vm-all: test-vm   ## the same, and a short programme on Debian 12 and the next release, not tried yet; root, 3 GB
 	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_SHORT)
 	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_SHORT)
 
