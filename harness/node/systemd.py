@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _SYSTEMD = "/lib/systemd/systemd"
 _BEGIN = """mount -t tmpfs runc-wrap-test /run/systemd && mkdir /run/systemd/system &&
+{ [ -z "$1" ] || mount -t cgroup2 runc-wrap-test /sys/fs/cgroup; } &&
 exec "$0" --user --unit=basic.target --log-target=console"""
+_UNIFIED = 258  # the first version that runs only with cgroup v2
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Manager:
             for name, text in units.items():
                 (place / "systemd" / "user" / name).write_text(text)
             apart = [program("unshare"), "--mount", "--propagation", "slave"]
-            words = [*apart, "/bin/sh", "-c", _BEGIN, _SYSTEMD]
+            words = [*apart, "/bin/sh", "-c", _BEGIN, _SYSTEMD, "unified" if _is_unified() else ""]
             manager = cls(place, Daemon(words, place / "log", cls._environment(place)))
             try:
                 manager.daemon.wait_ready(manager._answers, "systemd")
@@ -64,3 +66,8 @@ class Manager:
     def property(self, unit: str, name: str) -> str:
         """Return the value of one property of a unit."""
         return self.control("show", f"--property={name}", "--value", unit).strip()
+
+
+def _is_unified() -> bool:
+    version = run([_SYSTEMD, "--version"]).stdout.split()[1]  # "systemd 257 (257.13-1~deb13u1)"
+    return int(version.split(".")[0].split("~")[0]) >= _UNIFIED
