@@ -129,7 +129,8 @@ def test_while_containers_in_observe_run_it_refuses_and_names_them(
     assert line["id"] == container.name
     with ledger.open("a") as file:
         file.write(json.dumps(line | {"mode": "observe"}) + "\n")
-    before = machine.listing()
+    assert machine.ctl("uninstall").returncode == 2
+    before = machine.listing()  # with the file of the lock, which an uninstall holds and keeps
     done = machine.ctl("uninstall")
     assert done.returncode == 2
     assert f"1 containers in mode observe run: {container.name}" in done.stderr
