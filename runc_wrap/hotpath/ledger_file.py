@@ -35,6 +35,7 @@ DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _CHUNK = 1024 * 1024
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
 _SHORT = 256  # if that makes a line too long: a character takes up to twelve bytes
+_FULL = 28  # ENOSPC
 _STALE = 60  # seconds after which an unfinished rotation counts as dead
 
 
@@ -90,7 +91,10 @@ def _directories(prefix: str) -> "list[str]":
 
 
 def _write(directory: str, line: bytes) -> int:
-    """Append in one write; return the file's size. A line written in part is taken back."""
+    """Append in one write; return the file's size.
+
+    A line written in part, as where a disk becomes full, is taken back: OSError (ENOSPC).
+    """
     flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK
     try:
         descriptor = posix.open(f"{directory}/ledger.jsonl", flags, 0o600)
@@ -100,8 +104,10 @@ def _write(directory: str, line: bytes) -> int:
     try:
         written = posix.write(descriptor, line)
         end = posix.lseek(descriptor, 0, 1)
-        if written < len(line) and posix.fstat(descriptor).st_size == end:
-            posix.ftruncate(descriptor, end - written)
+        if written < len(line):
+            if posix.fstat(descriptor).st_size == end:
+                posix.ftruncate(descriptor, end - written)
+            raise OSError(_FULL, posix.strerror(_FULL))
         return end
     finally:
         posix.close(descriptor)

@@ -96,13 +96,15 @@ def test_a_path_is_recorded_whole(prefix: str) -> None:
     assert _read(prefix)[0]["bundle"] == "/" + "b" * 4095
 
 
-def test_a_line_that_does_not_fit_leaves_no_part(
+def test_a_line_that_does_not_fit_leaves_no_part_and_is_reported(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A full disk takes the part of a line for which the file's last block has room."""
     ledger_file.append(prefix, _line(name="whole"))
     whole = posix.write
     monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:10]))
-    ledger_file.append(prefix, _line(name="short"))
+    with pytest.raises(OSError, match="No space left on device"):
+        ledger_file.append(prefix, _line(name="short"))
     monkeypatch.setattr("posix.write", whole)
     ledger_file.append(prefix, _line(name="after"))
     assert [line["id"] for line in _read(prefix)] == ["whole", "after"]
