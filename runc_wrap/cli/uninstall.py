@@ -11,7 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.installation import services, uninstaller
-from runc_wrap.node.installation.record import Damaged
+from runc_wrap.node.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
     from runc_wrap.node.installation.uninstaller import Plan

@@ -19,7 +19,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runc_wrap.node.installation import record as records
+from runc_wrap.node.installation import installation_record as records
 from runc_wrap.node.installation import release_parts, services
 from runc_wrap.node.installation.links import Links
 from runc_wrap.node.installation.links import wanted as wanted_links

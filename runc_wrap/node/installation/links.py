@@ -15,7 +15,7 @@ from runc_wrap.node.installation.release_parts import DEFAULT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.node.installation.record import Record
+    from runc_wrap.node.installation.installation_record import Record
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")

@@ -16,7 +16,8 @@ from runc_wrap import text
 from runc_wrap.host import files
 from runc_wrap.node import paths
 from runc_wrap.node.engines import registration, removals
-from runc_wrap.node.installation import record, uninstaller
+from runc_wrap.node.installation import installation_record as record
+from runc_wrap.node.installation import uninstaller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

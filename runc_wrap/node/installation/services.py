@@ -17,7 +17,7 @@ from runc_wrap.node.installation.release_parts import DEFAULT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.node.installation.record import Record
+    from runc_wrap.node.installation.installation_record import Record
 
 UNITS = Path("/etc/systemd/system")
 VENDOR = Path("/usr/lib/systemd/system")

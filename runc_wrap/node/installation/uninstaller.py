@@ -27,7 +27,8 @@ from runc_wrap.ledger import reader
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.installation import links, record, services
+from runc_wrap.node.installation import installation_record as record
+from runc_wrap.node.installation import links, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

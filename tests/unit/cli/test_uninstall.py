@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
-from runc_wrap.node.installation import record, uninstaller
+from runc_wrap.node.installation import installation_record as record
+from runc_wrap.node.installation import uninstaller
 
 if TYPE_CHECKING:
     from pathlib import Path
