@@ -203,7 +203,7 @@ def test_killed_while_it_removes_its_own_program_it_can_be_run_again(
     stand_in = machine.directory / "rm"
     stand_in.write_text(
         f"#!{busybox} sh\n{busybox} rm -rf {PREFIX}/lib/releases\n"
-        f"{busybox} flock -n {PREFIX}/var/lock/install true || {busybox} touch {PREFIX}/held\n"
+        f"{program('flock')} -n {PREFIX}/var/lock/install true || {busybox} touch {PREFIX}/held\n"
         f"{busybox} kill -9 $PPID\n"
     )
     stand_in.chmod(0o755)
