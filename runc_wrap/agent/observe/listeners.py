@@ -215,6 +215,7 @@ class Listeners:
         call = self.inflight.receive(listener.fd, listener.number)
         if call is None:
             return
+        received = time.time()  # once answered, its thread may already run another program
         error = self._error(listener, call)
         groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
@@ -225,7 +226,7 @@ class Listeners:
             caller = Caller(call.tid)
         self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id, error)
-        self.record(listener.key, _sighting(call, caller, args))
+        self.record(listener.key, _sighting(call, caller, args, received))
 
     def _look(
         self, container: Container, call: notify.Call
@@ -288,9 +289,11 @@ def _plain(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _sighting(call: notify.Call, caller: Caller, args: tuple[int, ...] | None) -> Sighting:
+def _sighting(
+    call: notify.Call, caller: Caller, args: tuple[int, ...] | None, received: float
+) -> Sighting:
     return Sighting(
-        time=time.time(),
+        time=received,
         serial=0,
         pid=caller.pid,
         uid=caller.uid,
