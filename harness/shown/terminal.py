@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.processes import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")  # SGR: colours, bold
 _ROWS = 50
@@ -70,6 +73,28 @@ class Session:
         seen, _, self._text = self._text.partition(wanted.encode())
         return seen.decode(errors="replace")
 
+    def reading(self, path: Path, seconds: float = 30) -> None:
+        """Wait until the program has begun to read a file."""
+        deadline = time.monotonic() + seconds
+        while not _has_read(self._running.pid, path):
+            assert time.monotonic() < deadline, f"{path} is not read"
+            assert self._running.poll() is None, f"it ended and never read {path}"
+
+    def slowly(self, until: Callable[[str], bool], seconds: float = 60) -> None:
+        """Let the program run for a sixth of the time only, until what it shows is as wanted."""
+        deadline = time.monotonic() + seconds
+        while not until(self._text.decode(errors="replace")):
+            assert time.monotonic() < deadline, f"there is only {self._text!r}"
+            self.hold(0.1)
+            if select.select([self._terminal], [], [], 0.02)[0]:
+                assert self._read(0), f"it ended before: {self._text!r}"
+
+    def hold(self, seconds: float) -> None:
+        """Keep the program from running for a time."""
+        self._running.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._running.send_signal(signal.SIGCONT)
+
     def end(self) -> tuple[str, int]:
         """Wait for the program's end; return what is left of its output, and its exit status."""
         while self._read(60):
@@ -92,6 +117,15 @@ class Session:
             return False
         self._text += part
         return bool(part)
+
+
+def _has_read(pid: int, path: Path) -> bool:
+    """Return whether a process has a file open, and has read some of it."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if fd.readlink() == path:
+                return not Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text().startswith("pos:\t0\n")
+    return False
 
 
 def _parts(terminal: int) -> list[bytes]:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.host.processes import environment
 from harness.shown.terminal import Session
+from runc_wrap.cli.progress import MOMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,23 +22,56 @@ ERASED = "\x1b[?25h\r\x1b[1A\x1b[2K"  # the cursor is visible again, and the lin
 COLOUR = re.compile(r"\x1b\[[0-9;]*[1-9][0-9;]*m")
 
 
-def _report(installed: Installed, log: Path, *words: str, **env: str) -> str:
-    """Return all that `report` shows on a terminal."""
-    argv: list[str | Path] = [installed.ctl, *words, "report", "--audit-log", log]
-    shown, status = Session(argv, 100, **{"TERM": "xterm", **env}).end()
-    assert status == 0, shown
+class _Report(Session):
+    """`report` on a terminal, over a log that takes a second or more to read."""
+
+    def __init__(self, log: Path, argv: list[str | Path], **env: str) -> None:
+        self._log = log
+        super().__init__(argv, 100, **{"TERM": "xterm", **env})
+
+    def all_of_it(self) -> str:
+        """Return all that it shows, to its end."""
+        shown, status = self.end()
+        assert status == 0, shown
+        return shown
+
+    def while_it_works(self) -> None:
+        """Let it show how far it is, however fast this machine reads."""
+        self.reading(self._log)
+        self.slowly(lambda text: SHOWN in text)
+
+    def beyond_the_moment(self) -> None:
+        """Let so much time pass while it works that it would show how far it is."""
+        self.reading(self._log)
+        self.hold(2 * MOMENT)
+
+
+def _shown_at_work(report: _Report) -> str:
+    report.while_it_works()
+    shown = report.all_of_it()
+    assert SHOWN in shown
     return shown
+
+
+def _argv(installed: Installed, log: Path, *words: str) -> list[str | Path]:
+    return [installed.ctl, *words, "report", "--audit-log", log]
+
+
+def _parts(shown: str) -> list[int]:
+    return [int(number) for number in re.findall(r"(\d+)%", shown)]
 
 
 def test_a_terminal_shows_how_far_it_is_and_nothing_remains(
     installed: Installed, long_log: Path
 ) -> None:
-    shown = _report(installed, long_log)
+    report = _Report(long_log, _argv(installed, long_log))
+    report.slowly(lambda text: len(set(_parts(text)) - {0}) > 1)
+    shown = report.all_of_it()
     before, found, after = shown.partition(ERASED)
     assert found, shown
-    parts = [int(number) for number in re.findall(r"(\d+)%", before)]
+    parts = _parts(before)
     assert parts == sorted(parts)
-    assert 0 < parts[0] < parts[-1] <= 100
+    assert parts[-1] <= 100
     assert SHOWN in before
     assert "\x1b" not in after
     assert after.strip()
@@ -49,14 +83,15 @@ def test_a_terminal_shows_how_far_it_is_and_nothing_remains(
 def test_nothing_is_shown_if_it_is_not_wanted_or_cannot_be_taken_back(
     installed: Installed, long_log: Path, words: list[str], env: dict[str, str]
 ) -> None:
-    assert "\x1b" not in _report(installed, long_log, *words, **env)
+    report = _Report(long_log, _argv(installed, long_log, *words), **env)
+    report.beyond_the_moment()
+    assert "\x1b" not in report.all_of_it()
 
 
 def test_nothing_is_coloured_with_no_color(installed: Installed, long_log: Path) -> None:
-    assert COLOUR.search(_report(installed, long_log))
-    shown = _report(installed, long_log, NO_COLOR="1")
-    assert SHOWN in shown
-    assert not COLOUR.search(shown)
+    argv = _argv(installed, long_log)
+    assert COLOUR.search(_shown_at_work(_Report(long_log, argv)))
+    assert not COLOUR.search(_shown_at_work(_Report(long_log, argv, NO_COLOR="1")))
 
 
 def test_a_pipe_gets_the_documents_bytes_alone(installed: Installed, long_log: Path) -> None:
@@ -73,21 +108,21 @@ def test_a_pipe_gets_the_documents_bytes_alone(installed: Installed, long_log: P
 def test_stdout_in_a_pipe_is_the_same_while_the_terminal_shows_it(
     installed: Installed, long_log: Path, tmp_path: Path
 ) -> None:
-    line = f'"{installed.ctl}" report --audit-log "{long_log}" > "$0"'
-    shown, status = Session(["sh", "-c", line, tmp_path / "out"], 100, TERM="xterm").end()
-    assert (status, SHOWN in shown) == (0, True)
+    line = f'exec "{installed.ctl}" report --audit-log "{long_log}" > "$0"'
+    report = _Report(long_log, ["sh", "-c", line, tmp_path / "out"])
+    _shown_at_work(report)
     assert "\x1b" not in (tmp_path / "out").read_text()
 
 
 def test_json_on_a_terminal_shows_none(installed: Installed, long_log: Path) -> None:
-    argv: list[str | Path] = [installed.ctl, "report", "--json", "--audit-log", long_log]
-    shown, _ = Session(argv, 100, TERM="xterm").end()
-    assert "\x1b" not in shown
+    report = _Report(long_log, [*_argv(installed, long_log), "--json"])
+    report.beyond_the_moment()
+    assert "\x1b" not in report.all_of_it()
 
 
 def test_ctrl_c_takes_it_back_too(installed: Installed, long_log: Path) -> None:
-    session = Session([installed.ctl, "report", "--audit-log", long_log], 100, TERM="xterm")
-    session.until(SHOWN)
+    session = _Report(long_log, _argv(installed, long_log))
+    session.while_it_works()
     session.type("\x03")
     shown, status = session.end()
     assert (status, ERASED in shown) == (130, True)
