@@ -10,7 +10,7 @@ from runc_wrap.cli import output, progress
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.node import lost_listeners
 from runc_wrap.node import status as node_status
-from runc_wrap.node.doctor import records_written
+from runc_wrap.node.doctor.installation_checks import records_written
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
-from runc_wrap.node.doctor import handlers_in_force
+from runc_wrap.node.doctor.engine_checks import handlers_in_force
 from runc_wrap.node.engines import containerd_config
 from runc_wrap.node.engines.handler import ANNOTATIONS
 from runc_wrap.node.paths import Places

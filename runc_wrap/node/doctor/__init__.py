@@ -1,5 +1,6 @@
 """The checks of `runc-wrapctl doctor`: one module for each, entered in CHECKS.
 
+The rooms below hold the checks by subject; what they all share is here.
 A check has a NAME and `find(places)`, which returns Findings: none if all is well. It changes
 nothing, and every finding says what to do.
 """
@@ -8,23 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.doctor import (
+from runc_wrap.node.doctor.engine_checks import containerd_state, cri_annotations, handlers_in_force
+from runc_wrap.node.doctor.installation_checks import (
+    installation_owner,
+    launcher_runs,
+    records_written,
+)
+from runc_wrap.node.doctor.policy_checks import policy_freshness, policy_in_force
+from runc_wrap.node.doctor.runtime_checks import (
+    kernel_filtering,
+    kernel_uretprobe,
+    real_runtime,
+    runtime_libseccomp,
+)
+from runc_wrap.node.doctor.service_checks import (
     agent_answers,
     agent_reached,
     agent_sources,
-    containerd_state,
-    cri_annotations,
-    handlers_in_force,
-    installation_owner,
-    kernel_filtering,
-    kernel_uretprobe,
-    launcher_runs,
     listeners_held,
-    policy_freshness,
-    policy_in_force,
-    real_runtime,
-    records_written,
-    runtime_libseccomp,
     services_run,
 )
 

@@ -14,7 +14,7 @@ from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
-from runc_wrap.node.doctor import services_run, units
+from runc_wrap.node.doctor.service_checks import services_run, units
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

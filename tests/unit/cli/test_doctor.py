@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.node import features, installed_programs
-from runc_wrap.node.doctor import kernel_filtering
+from runc_wrap.node.doctor.runtime_checks import kernel_filtering
 from runc_wrap.policy import policy_store
 from tests.unit.node import machine
 
@@ -137,12 +137,12 @@ def test_an_agent_that_does_not_answer_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _well(node)
-    monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._PAUSE", 0.05)
+    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_answers._PAUSE", 0.05)
     with _answering(node, b"", b""):
         assert "closes connections" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
         assert node.ctl("doctor").stdout == f"{len(NAMES)} checks, 0 findings\n"
-    monkeypatch.setattr("runc_wrap.node.doctor.agent_answers._SECONDS", 0.05)
+    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_answers._SECONDS", 0.05)
     with _listening(node):
         assert "does not answer" in node.ctl("doctor").stdout
 

@@ -23,7 +23,7 @@ COMMAND = 4  # the place of Finding's command
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted(FOLDER.glob("*.py")):
+    for path in sorted(FOLDER.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Name(id="Finding")):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.model import LOGGED_MODES
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.node.doctor import modes_available, units
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import modes_available
+from runc_wrap.node.doctor.service_checks import units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

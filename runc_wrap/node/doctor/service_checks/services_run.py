@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
-from runc_wrap.node.doctor import commands, modes_available, units
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import modes_available
+from runc_wrap.node.doctor.service_checks import units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.node.doctor.check_finding import Severity
-    from runc_wrap.node.doctor.units import Shown
+    from runc_wrap.node.doctor.service_checks.units import Shown
     from runc_wrap.node.paths import Places
 
 NAME = "services"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.doctor import services_run, units
+from runc_wrap.node.doctor.service_checks import services_run, units
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

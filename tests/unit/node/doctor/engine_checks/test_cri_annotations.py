@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.doctor import cri_annotations
+from runc_wrap.node.doctor.engine_checks import cri_annotations
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources.audit_health import UNREAD, warnings
 from runc_wrap.node import features
-from runc_wrap.node.doctor import commands, modes_available
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import modes_available
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import uretprobe_probe
-from runc_wrap.node.doctor import commands, profiles_in_force
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import profiles_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.doctor import records_written
+from runc_wrap.node.doctor.installation_checks import records_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.doctor import applying, commands, profiles_in_force
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import applying, profiles_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
 from runc_wrap.ledger import reader
-from runc_wrap.node.doctor import commands, launcher_runs
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.installation_checks import launcher_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

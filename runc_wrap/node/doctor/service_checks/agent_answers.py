@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import agent_probe
-from runc_wrap.node.doctor import modes_available, units
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import modes_available
+from runc_wrap.node.doctor.service_checks import units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.doctor import containerd_state
+from runc_wrap.node.doctor.engine_checks import containerd_state
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.doctor import agent_reached
+from runc_wrap.node.doctor.service_checks import agent_reached
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.doctor.check_finding import Finding
     from tests.unit.cli.ctl import Node
 
-LAUNCHER = Path(agent_reached.__file__).parents[2] / "launcher" / "launcher.sh"
+LAUNCHER = Path(agent_reached.__file__).parents[3] / "launcher" / "launcher.sh"
 
 
 HIDDEN = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs t /run; exec "$@"', "sh"]

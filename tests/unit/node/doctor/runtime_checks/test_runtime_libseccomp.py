@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.doctor import runtime_libseccomp
+from runc_wrap.node.doctor.runtime_checks import runtime_libseccomp
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

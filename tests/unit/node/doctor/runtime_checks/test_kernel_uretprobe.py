@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.node import uretprobe_probe
-from runc_wrap.node.doctor import kernel_uretprobe
+from runc_wrap.node.doctor.runtime_checks import kernel_uretprobe
 from runc_wrap.profiles import syscalls
 from tests.unit.node import machine
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import apply_policy
-from runc_wrap.node.doctor import applying, commands
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import applying
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:

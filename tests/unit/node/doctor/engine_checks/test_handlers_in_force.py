@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.doctor import handlers_in_force
+from runc_wrap.node.doctor.engine_checks import handlers_in_force
 from runc_wrap.node.engines import containerd_config
 from tests.unit.node import machine
 

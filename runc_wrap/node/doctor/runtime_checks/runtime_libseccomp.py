@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs
-from runc_wrap.node.doctor import commands, profiles_in_force
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.policy_checks import profiles_in_force
 from runc_wrap.profiles import libseccomp_releases
 from runc_wrap.profiles.model import ProfileError
 

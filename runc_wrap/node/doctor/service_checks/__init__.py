@@ -1,0 +1,1 @@
+"""Checks of the agent's two services, and of the listeners that observe holds."""
