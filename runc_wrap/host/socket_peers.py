@@ -1,4 +1,4 @@
-"""The uid of the process at the other end of a unix or a loopback TCP socket.
+"""The process at the other end of a socket: its uid for unix and loopback TCP, its pid for unix.
 
 For TCP, sock_diag(7) answers one request for one pair of addresses, regardless of the number of
 sockets (the cost of reading /proc/net/tcp grows with them).
@@ -24,11 +24,23 @@ def uid_of(connection: _socket.socket) -> int:
     """Return the uid of the connecting process, NOBODY_KNOWN if the kernel does not report it."""
     try:
         if connection.family == _socket.AF_UNIX:
-            raw = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            return int.from_bytes(raw[4:8], "little")
+            return int.from_bytes(_credentials(connection)[4:8], "little")
         return _queried(connection)
     except (OSError, ValueError):
         return NOBODY_KNOWN
+
+
+def pid_of(connection: _socket.socket) -> int:
+    """Return the process at the other end of a unix socket: who called listen(), for its client.
+
+    0 if it is in no pid namespace of ours. Raises OSError.
+    """
+    return int.from_bytes(_credentials(connection)[:4], "little")
+
+
+def _credentials(connection: _socket.socket) -> bytes:
+    """Return struct ucred: pid, uid, gid (unix(7))."""
+    return connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
 
 
 def _queried(connection: _socket.socket) -> int:

@@ -9,7 +9,6 @@ take these away. Each step may be repeated.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,16 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import psutil
-
 from runc_wrap.host import files, procfs, runtime_state
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
-from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
 from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import links, services
+from runc_wrap.node.installation import links, running_engines, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,17 +163,9 @@ def _not_reread(places: Places, name: str, found: record.Record) -> str:
     }
     path = str(places.wrapper.with_name(name))
     since = time.time() if ("containerd", name) in registered else found.reread.get(name, 0.0)
-    if any(process.create_time() < since for process in _running("containerd")):
+    if running_engines.has_older_containerd(since):
         return "containerd"
-    told = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
-    runtimes = json.loads(told or "null") or {}
-    return "docker" if any(one.get("path") == path for one in runtimes.values()) else ""
-
-
-def _running(name: str) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter(["name", "uids"]):
-        if process.info["name"] == name and process.info["uids"].real == 0:
-            yield process
+    return "docker" if running_engines.docker_has(path) else ""
 
 
 def _named_by_hand(places: Places, name: str) -> str:
