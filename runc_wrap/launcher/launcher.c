@@ -119,7 +119,9 @@ static void follow(struct launch *launch, const char *directory, const char *nam
     char link[PATH_MAX];
     join(link, directory, name);
     if (!read_link(link, target))
-        give_up(launch, "%s cannot be read (errno %d); run install.sh again.", link, errno);
+        give_up(launch,
+                "%s cannot be read (errno %d); run install.sh again, or reinstall the package.",
+                link, errno);
 }
 
 /* The interpreter, and the words that start cold.py with it. */
@@ -177,7 +179,7 @@ static void add_word(const char ***end, const char *name, const char *value)
 
 #define NOT_STARTED                                                                            \
     "the interpreter %s was started and did not come as far as runc-wrap's own code; run " \
-    "install.sh again."
+    "install.sh again, or reinstall the package."
 
 static void start_python(struct launch *launch)
 {
@@ -206,7 +208,9 @@ static void start_python(struct launch *launch)
     execv(all[0], (char **)all);
     int error = errno;
     take_back(&ahead);
-    give_up(launch, "the interpreter %s cannot be executed (errno %d); run install.sh again.",
+    give_up(launch,
+            "the interpreter %s cannot be executed (errno %d); run install.sh again, or reinstall "
+            "the package.",
             python.name, error);
 }
 

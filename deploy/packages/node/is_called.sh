@@ -1,3 +1,16 @@
+# Tells whether a process names a runtime in our bin, among its first words. Any user's process can
+# delay that, with words in memory that is slow to read, or by its number: so it ends after 20
+# seconds, and what is not known by then counts as called.
+names_process() {
+    status=0
+    timeout -s KILL "${1:-20}" sh -c '
+        for process in /proc/[0-9]*; do
+            head -c 65536 "$process/cmdline" 2>/dev/null | tr "\0" "\n" | grep -q "^$0/" && exit
+        done
+        exit 1' /usr/lib/runc-wrap/bin || status=$?
+    [ $status -ne 1 ]
+}
+
 # Tells whether an engine's configuration, a task of containerd, a container in our ledger or a
 # process still names a runtime in our bin.
 is_called() {
@@ -10,8 +23,5 @@ is_called() {
         /var/lib/runc-wrap/ledger/*.jsonl 2>/dev/null | sort -u |
         while read -r container; do [ ! -d "$container" ] || echo called; done | grep -q called &&
         return
-    for process in /proc/[0-9]*; do
-        { tr '\0' '\n' < "$process/cmdline"; } 2>/dev/null | grep -q "^$bin/" && return
-    done
-    return 1
+    names_process
 }

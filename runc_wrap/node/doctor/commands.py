@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.paths import DEFAULT_PREFIX
+from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ _MANAGERS = {  # program -> how it installs or upgrades a package; how it upgrad
     "apk": ("apk add -u", "apk upgrade"),
     "pacman": ("pacman -S", "pacman -Syu"),
 }
+
+_DEB, _RPM = "./runc-wrap_*.deb", "./runc-wrap-*.rpm"
 
 
 def line(*words: object) -> str:
@@ -46,7 +48,10 @@ def policy(places: Places) -> str:
 
 
 def install(places: Places) -> str:
-    """Return the command that installs again, in a checkout or an unpacked archive."""
+    """Return the command that installs again, where the package, checkout or archive lies."""
+    if places.prefix == PACKAGED:  # by file, as it may come from no repository
+        with_apt = installed_programs.locate("apt-get") is not None
+        return f"apt-get install --reinstall {_DEB}" if with_apt else f"rpm -U --replacepkgs {_RPM}"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
     return line("./install.sh", *own)
 

@@ -184,12 +184,13 @@ def _link_wanted(bin_dir: Path, name: str) -> Path | None:
     """Return the link to make for `name`, None if it exists. Raises EngineError for other files."""
     if not (bin_dir / DEFAULT_NAME).exists():
         raise EngineError(
-            f"{bin_dir / DEFAULT_NAME} does not exist", "the installed runtime", "install.sh"
-        )
+            f"{bin_dir / DEFAULT_NAME} does not exist",
+            "the installed runtime", "install.sh, or reinstall the package",
+        )  # fmt: skip
     if (bin_dir / DEFAULT_NAME).is_symlink():  # by `uninstall`, while it is still called
         raise EngineError(
             f"{bin_dir / DEFAULT_NAME} leads to {(bin_dir / DEFAULT_NAME).readlink()}",
-            "the installed runtime", "install.sh",
+            "the installed runtime", "install.sh, or reinstall the package",
         )  # fmt: skip
     link = bin_dir / name
     if name == DEFAULT_NAME or _our_link(link):

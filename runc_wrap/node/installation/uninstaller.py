@@ -25,6 +25,7 @@ from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services
+from runc_wrap.node.paths import PACKAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.removals import Removal
     from runc_wrap.node.paths import Places
 
-PACKAGED = Path("/usr/lib/runc-wrap")
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
 _BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")

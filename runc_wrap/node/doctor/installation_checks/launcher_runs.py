@@ -26,7 +26,7 @@ def find(places: Places) -> Iterator[Finding]:
     path = places.wrapper
     if not os.access(path, os.X_OK) or not path.is_file():
         sentence = f"{path}, which engines call, does not exist or cannot be executed"
-        yield Finding(NAME, "error", sentence, "run install.sh again", commands.install(places))
+        yield Finding(NAME, "error", sentence, "install runc-wrap again", commands.install(places))
         return
     if is_shell_script(path):
         yield _shell_script(places)

@@ -11,6 +11,7 @@ import pytest
 
 from runc_wrap.node import doctor as checks
 from runc_wrap.node.doctor import commands
+from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -78,3 +79,19 @@ def test_a_package_is_installed_by_the_distributions_own_program(
     if manager:
         machine.fake(node.programs, manager, "true")
     assert commands.package("runc") == command
+
+
+@pytest.mark.parametrize(
+    ("prefix", "manager", "command"),
+    [
+        ("/opt/runc-wrap", "apt-get", "./install.sh"),
+        ("/srv/a b", "apt-get", "./install.sh --prefix '/srv/a b'"),
+        ("/usr/lib/runc-wrap", "apt-get", "apt-get install --reinstall ./runc-wrap_*.deb"),
+        ("/usr/lib/runc-wrap", "dnf", "rpm -U --replacepkgs ./runc-wrap-*.rpm"),
+    ],
+)
+def test_what_is_damaged_is_installed_again_as_its_owner_installed_it(
+    node: Node, prefix: str, manager: str, command: str
+) -> None:
+    machine.fake(node.programs, manager, "true")
+    assert commands.install(Places(Path(prefix))) == command
