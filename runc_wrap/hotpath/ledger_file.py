@@ -33,6 +33,7 @@ LARGEST = 16 * 1024 * 1024  # bytes
 LONGEST_LINE = 64 * 1024  # bytes; a longer line is not ours
 DEFAULT_ROOTS = ("/run/runc", "/run/crun")
 _CHUNK = 1024 * 1024
+_FIRST = b'{"time":'  # how each line of `record` begins; within a string it would be {\"time\":
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
 _SHORT = 256  # if that makes a line too long: a character takes up to twelve bytes
 _FULL = 28  # ENOSPC
@@ -155,6 +156,19 @@ def lines(descriptor: int, at: int = 0) -> "Iterator[tuple[bytes, int]]":
             rest = b""
 
 
+def entries(line: bytes) -> "list[tuple[bytes, Json | None]]":
+    """Return a line's record with its text, or (text, None) if malformed.
+
+    A power failure can leave a line without its end, to which the next is then joined: two entries,
+    of which the first is whole only if nothing but its newline is missing.
+    """
+    found = parsed(line)
+    at = line.rfind(_FIRST) if found is None else 0
+    if at <= 0:
+        return [(line, found)]
+    return [(part, parsed(part)) for part in (line[:at], line[at:])]
+
+
 def parsed(line: bytes) -> "Json | None":
     """Return a line's record, None if malformed. "id" is a string, "root" a string or None."""
     if len(line) > LONGEST_LINE:
@@ -199,12 +213,11 @@ def _keep_existing(directory: str) -> None:
     kept: dict[Key, bytes] = {}
     origins: dict[Key, Origin] = {}
     for name in OLDEST_FIRST[:2]:
-        for line in _whole_lines(f"{directory}/{name}"):
-            found = parsed(line)
+        for text, found in _entries(f"{directory}/{name}"):
             if found and _exists(key_of(found)):
                 whose, origin = key_of(found), origin_of(found)
                 if not is_late(origin, origins.get(whose, (None, None))):
-                    kept[whose], origins[whose] = line, origin
+                    kept[whose], origins[whose] = text, origin
     new = f"{directory}/ledger.2.new"
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
@@ -221,15 +234,15 @@ def _exists(key: Key) -> bool:
     return any(config_file.exists(f"{one}/{name}") for one in roots)
 
 
-def _whole_lines(path: str) -> "Iterator[bytes]":
-    """Yield the complete lines of a file of any size."""
+def _entries(path: str) -> "Iterator[tuple[bytes, Json | None]]":
+    """Yield the entries of the complete lines of a file of any size."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK)
     except FileNotFoundError:
         return
     try:
         for line, _ in lines(descriptor):
-            yield line
+            yield from entries(line)
     finally:
         posix.close(descriptor)
 

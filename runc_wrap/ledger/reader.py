@@ -52,8 +52,7 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
     last: dict[Key, Json] = {}
     starts: dict[Key, tuple[str | None, int]] = {}
     damaged = 0
-    for line in _lines(directory, largest):
-        found = ledger_file.parsed(line)
+    for found in _entries(directory, largest):
         if found is None:
             damaged += 1
             continue
@@ -67,14 +66,16 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
     return Ledger({key: record.of(line) for key, line in last.items()}, damaged, starts)
 
 
-def _lines(directory: Path, largest: int) -> Iterator[bytes]:
-    """Yield all lines, the oldest first, and b"" for one that is cut short."""
+def _entries(directory: Path, largest: int) -> Iterator[Json | None]:
+    """Yield all records, the oldest first, and None for what is malformed or cut short."""
     with Opened(str(directory), ledger_file.OLDEST_FIRST) as descriptors:
         for descriptor in descriptors:
-            yield from _last_lines(descriptor, largest)
+            for line in _last_lines(descriptor, largest):
+                yield from (found for _, found in ledger_file.entries(line))
 
 
 def _last_lines(descriptor: int, largest: int) -> Iterator[bytes]:
+    """Yield the lines of a file's end, and b"" for one that is cut short."""
     size = os.fstat(descriptor).st_size
     start = end = max(0, size - largest)
     for line, end in ledger_file.lines(descriptor, start):
@@ -83,4 +84,4 @@ def _last_lines(descriptor: int, largest: int) -> Iterator[bytes]:
         if end - start >= largest:
             break
     if end < size:
-        yield b""  # cut short
+        yield b""

@@ -60,11 +60,11 @@ class Following:
         self.positions[name] = at = max(at if at <= size else 0, size - LARGEST)
         for line, end in ledger_file.lines(descriptor, at):
             self.positions[name] = end
-            found = ledger_file.parsed(line)
-            if found is None:
-                self.damaged += 1
-            else:
-                yield record.of(found)
+            for _, found in ledger_file.entries(line):
+                if found is None:
+                    self.damaged += 1
+                else:
+                    yield record.of(found)
 
 
 def stamp(directory: str) -> Stamp:

@@ -190,9 +190,9 @@ def notification(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     """Read a line of a ledger."""
-    found = ledger_file.parsed(data)
-    if found is not None:
-        ledger_record.of(found)
+    for _, found in ledger_file.entries(data):
+        if found is not None:
+            ledger_record.of(found)
 
 
 def evidence(data: bytes) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from harness.host import disk_faults
-from runc_wrap.hotpath import ledger_file
+from runc_wrap.hotpath import json_codec, ledger_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.decision import Decision
 from runc_wrap.hotpath.identity import identify
@@ -147,6 +149,20 @@ def test_a_rotation_loses_no_existing_container(
     assert not (tmp_path / "var" / "ledger" / "lock").exists()
 
 
+def test_a_rotation_loses_no_existing_container_whose_line_is_joined_to_a_torn_one(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
+    (tmp_path / "state" / "alive").mkdir(parents=True)
+    ledger_file.append(prefix, _line())
+    file = tmp_path / "var" / "ledger" / "ledger.jsonl"
+    os.truncate(file, 50)
+    ledger_file.append(prefix, _line(f"{tmp_path}/state", "alive"))
+    for n in range(500):
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    assert [one["id"] for one in _read(prefix, "ledger.2.jsonl")] == ["alive"]
+
+
 def test_a_rotation_keeps_what_the_precreate_hook_wrote_without_a_root(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,3 +291,29 @@ def test_damaged_lines_do_not_stop_a_rotation(
     for _ in range(20):
         ledger_file.append(prefix, _line())
     assert (directory / "ledger.1.jsonl").read_text().startswith('{"time"')
+
+
+@given(st.text(), st.text(), st.integers(min_value=1), st.integers(0, 3))
+@example('{"time":', '{"time":', 1, 0)
+def test_a_line_that_is_joined_to_one_torn_anywhere_is_read(
+    torn: str, name: str, at: int, zeros: int
+) -> None:
+    """As after a power failure, after which a file's end may also be zeros."""
+    first, whole = (json_codec.dumps(_line(name=one)) for one in (torn, name))
+    at = at % len(first) or len(first)
+    joined = first[:at] + bytes(zeros) + whole
+    left, right = ledger_file.entries(joined)
+    assert (left[0] + right[0], right[0]) == (joined, whole)
+    assert right[1] == ledger_file.parsed(whole)
+    is_whole = at == len(first) and not zeros
+    assert left[1] == (ledger_file.parsed(first) if is_whole else None)
+
+
+@given(st.binary(), st.text())
+def test_a_line_is_one_entry_or_two_whatever_it_is(text: bytes, name: str) -> None:
+    whole = json_codec.dumps(_line(name=name))
+    for line in (text, whole, whole + text):
+        found = ledger_file.entries(line)
+        assert b"".join(part for part, _ in found) == line
+        assert len(found) <= 2
+    assert ledger_file.entries(whole) == [(whole, ledger_file.parsed(whole))]

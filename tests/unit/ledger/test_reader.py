@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import reader, tail
 from runc_wrap.ledger import record as ledger_record
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ def test_a_truncated_record_at_the_end_is_damaged(tmp_path: Path) -> None:
     text = json.dumps(LINE)
     (tmp_path / "ledger.jsonl").write_text(f"{text}\n{text[:-5]}")
     assert reader.read(tmp_path).damaged == 1
+
+
+def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: Path) -> None:
+    """A power failure leaves the last line torn; what comes after the boot is appended to that."""
+    whole, torn, after = (
+        json.dumps({**LINE, "id": name}, separators=(",", ":")) for name in ("a", "torn", "b")
+    )
+    (tmp_path / "ledger.jsonl").write_text(f"{whole}\n{torn[:40]}{after}\n")
+    found = reader.read(tmp_path)
+    assert (found.damaged, [name for _, name in found.records]) == (1, ["a", "b"])
+    following = tail.Following(tmp_path, {})
+    assert [record.id for record in following.records()] == ["a", "b"]
+    assert following.damaged == 1
 
 
 def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
