@@ -158,6 +158,12 @@ def version(engine: str) -> str | None:
     return found[1] if found else None
 
 
+def version_of(path: Path) -> str | None:
+    """Return the version that a program at an absolute path prints, None if it prints none."""
+    found = _VERSION.search(output(str(path), "--version") or "")
+    return found[1] if found else None
+
+
 def engine_versions() -> dict[str, str]:
     """Return {installed engine of PROGRAMS: the numbers of its version}."""
     printed = {engine: _printed(engine) for engine in PROGRAMS}

@@ -6,12 +6,20 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, docker_config, podman_config, toml_text
 from runc_wrap.node.engines.handler import EngineError, Handler
+from runc_wrap.node.engines.kinds.containerd_kind import Containerd
+from runc_wrap.node.engines.kinds.crio_kind import Crio
+from runc_wrap.node.engines.kinds.docker_kind import Docker
+from runc_wrap.node.engines.kinds.podman_kind import Podman
 
+if TYPE_CHECKING:
+    from runc_wrap.node.engines.kinds.engine_kind import Engine
+
+KINDS: dict[str, Engine] = {kind.name: kind for kind in (Containerd(), Crio(), Podman(), Docker())}
 CONFIGS = {
     "containerd": containerd_config.CONFIG,
     "podman": podman_config.CONFIG,

@@ -49,6 +49,12 @@ def drop_in(config: Path, handler: Handler) -> Path:
     return config.parent / f"{config.name}.d" / f"50-runc-wrap-{handler.name}.conf"
 
 
+def handlers_in(config: Path) -> list[str]:
+    """Return the names of the handlers that have a drop-in of ours."""
+    folder, head = config.parent / f"{config.name}.d", "50-runc-wrap-"
+    return [path.stem.removeprefix(head) for path in sorted(folder.glob(f"{head}*.conf"))]
+
+
 def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
     draft, title = tree.draft(path), f"runc-wrap: runtime {handler.name}"
     if draft.text:

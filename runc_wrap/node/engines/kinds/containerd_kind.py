@@ -1,0 +1,114 @@
+"""containerd: its own packages' and the one of each distribution.
+
+Its loader is behind `config dump` too, so that a dump that fails is a containerd that does not
+start. It has no reload: SIGHUP ends it (cmd/containerd/command/main_unix.go).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import containerd_config, toml_text
+from runc_wrap.node.engines.kinds import distributions
+from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
+
+SOCKET = Path("/run/containerd/containerd.sock")
+
+
+class Containerd:
+    """See engine_kind.Engine."""
+
+    name = "containerd"
+
+    def detect(self, root: Path = ROOT) -> list[Installation]:
+        """Return containerd of its own packages, if installed, and those of distributions."""
+        own = installed_programs.locate("containerd")
+        found = (
+            [_own(own, root)] if own or (root / _below(containerd_config.CONFIG)).exists() else []
+        )
+        brought = (each for each in distributions.ALL if distributions.installed(each, root))
+        return [*found, *(_brought(each, root) for each in brought)]
+
+    def check_command(self, found: Installation) -> list[str] | None:
+        """Return `containerd config dump`."""
+        return None if found.binary is None else [str(found.binary), *_dump_words(found)]
+
+    def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
+        """Return a restart, but for k0s, which watches its directory of drop-ins."""
+        del loses_default
+        return "none" if found.flavour == "k0s" else "restart"
+
+    def in_force(self, found: Installation) -> dict[str, str] | None:
+        """Return the handlers of the dump."""
+        document = dump(found)
+        return None if document is None else handlers(document)
+
+
+def _below(path: Path) -> str:
+    return str(path).lstrip("/")
+
+
+def _own(binary: Path | None, root: Path) -> Installation:
+    return Installation(
+        "containerd",
+        containerd_config.CONFIG,
+        binary,
+        unit_of(("containerd.service",), root),
+        SOCKET,
+        "",
+        installed_programs.version("containerd") if binary else None,
+    )
+
+
+def _brought(each: distributions.Distribution, root: Path) -> Installation:
+    binary = installed_programs.locate(str(root / each.binary.lstrip("/")))
+    return Installation(
+        "containerd",
+        Path(each.config),
+        binary,
+        unit_of(each.units, root),
+        Path(each.socket),
+        each.name,
+        installed_programs.version_of(binary) if binary else None,
+    )
+
+
+def at(config: Path) -> Installation:
+    """Return the containerd that reads this configuration."""
+    distribution = distributions.of_config(config)
+    if distribution is not None:
+        return _brought(distribution, ROOT)
+    own = installed_programs.locate("containerd")
+    return Installation(**(vars(_own(own, ROOT)) | {"config": config}))
+
+
+def _dump_words(found: Installation) -> list[str]:
+    distribution = distributions.named(found.flavour)
+    config = Path(distribution.in_force) if distribution else found.config
+    return ["-c", str(config), "config", "dump"]
+
+
+def dump(found: Installation) -> dict[str, Any] | None:
+    """Return the configuration in force, including imports; None if it prints none."""
+    if found.binary is None:
+        return None
+    printed = installed_programs.output(str(found.binary), *_dump_words(found))
+    try:
+        return None if printed is None else tomllib.loads(printed)
+    except ValueError:
+        return None
+
+
+def handlers(document: dict[str, Any]) -> dict[str, str]:
+    """Return {handler: BinaryName} of a dump of any version."""
+    found: dict[str, str] = {}
+    for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
+        runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+        for name, each in runtimes.items():
+            options = each.get("options") if isinstance(each, dict) else None
+            binary = options.get("BinaryName") if isinstance(options, dict) else None
+            found[name] = str(binary or "")
+    return found

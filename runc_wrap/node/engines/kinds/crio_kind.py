@@ -1,0 +1,71 @@
+"""CRI-O: crio.conf and the drop-ins in crio.conf.d beside it.
+
+`crio config` reads and validates them as the daemon does and prints the result. The daemon takes
+runtimes at SIGHUP (since 1.26), but puts the table in force before it has validated it, and says
+only in its log that something is wrong: so a restart, which fails loudly, and ends no container.
+Sources: cri-o internal/criocli/config.go, pkg/config/config.go, pkg/config/reload.go.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import toml_text
+from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
+
+CONFIG = Path("/etc/crio/crio.conf")
+SOCKET = Path("/run/crio/crio.sock")
+
+
+class Crio:
+    """See engine_kind.Engine."""
+
+    name = "crio"
+
+    def detect(self, root: Path = ROOT) -> list[Installation]:
+        """Return CRI-O if it is installed or configured."""
+        binary = installed_programs.locate("crio")
+        folder = root / str(CONFIG.parent).lstrip("/")
+        return [at(CONFIG, root)] if binary or folder.is_dir() else []
+
+    def check_command(self, found: Installation) -> list[str] | None:
+        """Return `crio config`, which validates what it prints."""
+        return None if found.binary is None else [str(found.binary), *_config_words(found.config)]
+
+    def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
+        """Return a restart: see the module."""
+        del found, loses_default
+        return "restart"
+
+    def in_force(self, found: Installation) -> dict[str, str] | None:
+        """Return the handlers that `crio config` prints."""
+        if found.binary is None:
+            return None
+        printed = installed_programs.output(str(found.binary), *_config_words(found.config))
+        return None if printed is None else handlers(printed)
+
+
+def at(config: Path, root: Path = ROOT) -> Installation:
+    """Return the CRI-O that reads this configuration."""
+    binary = installed_programs.locate("crio")
+    version = installed_programs.version("crio") if binary else None
+    unit = unit_of(("crio.service",), root)
+    return Installation("crio", config, binary, unit, SOCKET, "", version)
+
+
+def _config_words(config: Path) -> list[str]:
+    return ["--config", str(config), "--config-dir", f"{config}.d", "config"]
+
+
+def handlers(printed: str) -> dict[str, str] | None:
+    """Return {handler: runtime_path} of what `crio config` prints; None if that is not TOML."""
+    try:
+        document: dict[str, Any] = tomllib.loads(printed)
+    except ValueError:
+        return None
+    runtimes = toml_text.lookup(document, ["crio", "runtime", "runtimes"])
+    tables = {name: each for name, each in runtimes.items() if isinstance(each, dict)}
+    return {name: str(each.get("runtime_path") or "") for name, each in tables.items()}

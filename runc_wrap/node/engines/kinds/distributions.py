@@ -1,0 +1,89 @@
+"""The distributions of Kubernetes that bring a containerd of their own, and where they keep it.
+
+They write its configuration again at every start, so that a handler goes elsewhere:
+
+    k3s, RKE2  a drop-in where the generated file imports them (since February 2026, k3s pull
+               request 13680), otherwise the template that it is generated from
+    k0s        /etc/k0s/containerd.d, which it watches: no restart
+    MicroK8s   the template, in which sed replaces ${NAME}: TOML before as after
+
+Sources: k3s-io/k3s pkg/agent/containerd; k0sproject/k0s pkg/component/worker/containerd and
+docs/runtime.md; canonical/microk8s microk8s-resources/wrappers/run-containerd-with-args.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RANCHER = "agent/etc/containerd/config.toml"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """`config`: the file by which a registration is known: what containerd reads, or its template.
+
+    `in_force`: what containerd reads. `drop_ins`: where it takes drop-ins by itself, "" if the file
+    tells. `units`: the first that the node has runs it.
+    """
+
+    name: str
+    config: str
+    in_force: str
+    socket: str
+    binary: str
+    units: tuple[str, ...]
+    drop_ins: str = ""
+
+
+def _rancher(name: str, binary: str, units: tuple[str, ...]) -> Distribution:
+    config = f"/var/lib/rancher/{name}/{_RANCHER}"
+    socket = "/run/k3s/containerd/containerd.sock"
+    return Distribution(name, config, config, socket, f"/var/lib/rancher/{name}/{binary}", units)
+
+
+ALL = (
+    _rancher("k3s", "data/current/bin/containerd", ("k3s.service", "k3s-agent.service")),
+    _rancher("rke2", "bin/containerd", ("rke2-server.service", "rke2-agent.service")),
+    Distribution(
+        "k0s",
+        "/etc/k0s/containerd.toml",
+        "/etc/k0s/containerd.toml",
+        "/run/k0s/containerd.sock",
+        "/var/lib/k0s/bin/containerd",
+        ("k0scontroller.service", "k0sworker.service"),
+        "/etc/k0s/containerd.d",
+    ),
+    Distribution(
+        "microk8s",
+        "/var/snap/microk8s/current/args/containerd-template.toml",
+        "/var/snap/microk8s/current/args/containerd.toml",
+        "/var/snap/microk8s/common/run/containerd.sock",
+        "/snap/microk8s/current/bin/containerd",
+        ("snap.microk8s.daemon-containerd.service",),
+    ),
+)
+
+
+def named(flavour: str) -> Distribution | None:
+    """Return the distribution of an installation's flavour; None for "", which is none."""
+    return next((each for each in ALL if each.name == flavour), None)
+
+
+def of_config(config: Path) -> Distribution | None:
+    """Return the distribution that writes this configuration of containerd, None if none does.
+
+    With `--data-dir` k3s and RKE2 keep it elsewhere, at the same path below.
+    """
+    found = next((each for each in ALL if str(config) == each.config), None)
+    if found is None and str(config).endswith(f"/{_RANCHER}"):
+        return ALL[1 if "rke2" in config.parts else 0]
+    return found
+
+
+def installed(each: Distribution, root: Path) -> bool:
+    """Tell whether the node has this distribution's containerd: its configuration or its binary."""
+    return (root / each.config.lstrip("/")).exists() or (root / each.binary.lstrip("/")).exists()

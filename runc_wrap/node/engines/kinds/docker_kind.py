@@ -1,0 +1,61 @@
+"""Docker: daemon.json, which dockerd checks by itself and reads again at SIGHUP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import docker_config
+from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
+
+SOCKET = Path("/run/docker.sock")
+
+
+class Docker:
+    """See engine_kind.Engine."""
+
+    name = "docker"
+
+    def detect(self, root: Path = ROOT) -> list[Installation]:
+        """Return Docker if its daemon is installed or configured."""
+        configured = (root / str(docker_config.CONFIG).lstrip("/")).exists()
+        return (
+            [at(docker_config.CONFIG, root)]
+            if configured or installed_programs.locate("dockerd")
+            else []
+        )
+
+    def check_command(self, found: Installation) -> list[str] | None:
+        """Return `dockerd --validate`, in releases since 23.0."""
+        words = ["--validate", f"--config-file={found.config}"]
+        return None if found.binary is None else [str(found.binary), *words]
+
+    def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
+        """Return a reload if that is enough: see docker_config.reload_command."""
+        del found
+        return "restart" if loses_default else "reload"
+
+    def in_force(self, found: Installation) -> dict[str, str] | None:
+        """Return the runtimes of `docker info`, of the daemon that runs."""
+        del found
+        info = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
+        try:
+            runtimes = json.loads(info or "null")
+        except ValueError:
+            return None
+        if not isinstance(runtimes, dict) or not runtimes:
+            return None
+        return {name: _path(each) for name, each in runtimes.items()}
+
+
+def _path(runtime: object) -> str:
+    return str(runtime.get("path") or "") if isinstance(runtime, dict) else ""
+
+
+def at(config: Path, root: Path = ROOT) -> Installation:
+    """Return the Docker that reads this configuration."""
+    binary = installed_programs.locate("dockerd")
+    version = installed_programs.version("docker") if binary else None
+    unit = unit_of(("docker.service",), root)
+    return Installation("docker", config, binary, unit, SOCKET, "", version)
