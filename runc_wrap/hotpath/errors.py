@@ -32,6 +32,10 @@ class Refusal(Exception):
     """The container must not start; the message says what was found, wanted, and what to try."""
 
 
+class Captured(Refusal):
+    """The container only had to show its profile; it must not start, whatever the policy says."""
+
+
 class Malformed(Exception):
     """Only the real runtime can parse the command line; it gets it unchanged."""
 

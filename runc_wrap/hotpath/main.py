@@ -23,7 +23,7 @@ from runc_wrap.hotpath import (
 )
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE, READY_MADE, Decision, decide
-from runc_wrap.hotpath.errors import Malformed, Refusal
+from runc_wrap.hotpath.errors import Captured, Malformed, Refusal
 from runc_wrap.hotpath.exec_runtime import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     ProfileOf = Callable[[CompiledPolicy, str, str], CompiledProfile]  # name, mode; raises Refusal
 
+CAPTURE = b"RUNC_WRAP_CAPTURE="  # what `runc-wrapctl profile capture` puts into process.env
 INITIAL = [b"0", b"0", b"4294967295"]  # the first user namespace's uid_map: all users
 
 
@@ -67,6 +68,8 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     policy = policy_file.load(launch.prefix)
     try:
         found = read_config(invocation)
+        if CAPTURE in found.text:
+            _take_capture(launch.prefix, found.text)
         call = Call(invocation, launch.kind, launch.called_as, own_capabilities)
         outcome = consider(found.text, call, policy)
         if outcome.text is not None:
@@ -75,7 +78,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     except Malformed:
         return
     except Exception as error:
-        if policy["on_error"] != "run-unmodified":
+        if policy["on_error"] != "run-unmodified" or isinstance(error, Captured):
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
         errors.report(f"started unmodified: {reason}", invocation, level="warning")
@@ -90,6 +93,12 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         ledger_file.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - a failing ledger must not stop a container
         return
+
+
+def _take_capture(prefix: str, text: bytes) -> None:
+    from runc_wrap.hotpath import capture  # noqa: PLC0415 - nearly no create is one
+
+    capture.take(prefix, text, text.index(CAPTURE) + len(CAPTURE))
 
 
 class Outcome:

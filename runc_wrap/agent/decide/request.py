@@ -16,6 +16,7 @@ from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.hotpath.main import (
+    CAPTURE,
     capabilities_of,
     consider,
     default_root,
@@ -78,6 +79,8 @@ class Answerer:
             return COLD
         try:
             found = read_config(invocation)
+            if CAPTURE in found.text:  # the cold path looks whether it is one
+                return COLD
             outcome = self._consider(found, request, invocation, pid)
             answer = self._answer(found, outcome)
         except (Refusal, Malformed):
