@@ -98,6 +98,15 @@ def _living_thread(pid: int) -> dict[bytes, bytes]:
     raise KeyError(pid)
 
 
+def is_alive(container: Container) -> bool:
+    """Tell whether a container has a first process that its state may name."""
+    try:
+        first = look(psutil.Process(container.pid)) if container.pid else None
+    except psutil.NoSuchProcess:
+        return False
+    return first is not None and _is_believable(container, first)
+
+
 class Membership:
     """The processes of each container with a first process, by its index in `containers`."""
 

@@ -4,7 +4,7 @@ Some need its name in the engine's configuration, some its path:
 
     docker      name: each container with that runtime, also a stopped one, which is started by it
                 path: each running one, as for containerd
-    podman      name: each container with that runtime
+    podman      name: each container with that runtime; of users', those with a process of theirs
     containerd  name: the pods of CRI, whose containers are started again by the handler's name
                 path: each task, because its shim has the path in <bundle>/runtime
     any other   path: each container in the ledger whose runtime has not deleted it
@@ -18,13 +18,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files, runtime_state
 from runc_wrap.ledger import reader
-from runc_wrap.node import installed_programs, users_containers
+from runc_wrap.node import container_processes, installed_programs, users_containers
 from runc_wrap.node.engines import engine_query
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ _STATES = ("/run/containerd", "/run/docker/containerd/daemon")
 _TASKS = "io.containerd.runtime.v2.task"
 _RUNTIME_FILE = "runtime"  # in a task's bundle
 _LONGEST_PATH = 4096
+_DOCKER_ROOT = "/var/lib/docker"  # if its file names none
 _LARGEST = 1 << 20  # bytes of a container's file in Docker's data root
 _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 _ROOTS = (0,)
+_PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _ADDRESS = "/run/containerd/containerd.sock"
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
 
@@ -95,23 +98,35 @@ def _docker(config: Path, path: Path) -> Iterator[Dependent]:
 
 def _docker_files(config: Path) -> Iterator[tuple[str, str, str]]:
     """Yield what a daemon that does not run would show."""
-    root = Path(_object(config).get("data-root", "/var/lib/docker")) / "containers"
+    root = Path(str(_object(config).get("data-root", _DOCKER_ROOT))) / "containers"
     if not root.is_dir():
         if installed_programs.locate("dockerd"):
             raise Unknown(f"the Docker daemon does not answer, and there is no {root}")
         return
     for directory in sorted(root.iterdir()):
         runtime = _object(directory / "hostconfig.json").get("Runtime")
-        name = _object(directory / "config.v2.json").get("Name", directory.name)
-        yield str(runtime), "", str(name)
+        yield str(runtime), "", _docker_name(directory)
+
+
+def _docker_name(directory: Path) -> str:
+    with contextlib.suppress(Unknown):  # it grows with labels and the log of health checks
+        return str(_object(directory / "config.v2.json").get("Name", directory.name))
+    return directory.name
 
 
 def _object(path: Path) -> dict[str, Any]:
+    """Return a file's object, {} if there is no file. Raises Unknown for anything else."""
     try:
-        found = json.loads(files.read(path, _LARGEST, follows=True))
-    except (OSError, ValueError):
+        found = json.loads(files.read(path, _LARGEST, follows=True) or b"{}")
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return found if isinstance(found, dict) else {}
+    except OSError as error:
+        raise Unknown(f"the Docker daemon does not answer, and {path}: {error.strerror}") from None
+    except ValueError as error:  # too large, irregular, not JSON
+        raise Unknown(f"the Docker daemon does not answer, and {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise Unknown(f"the Docker daemon does not answer, and {path} is not a JSON object")
+    return found
 
 
 def _podman(_config: Path, path: Path) -> Iterator[Dependent]:
@@ -127,10 +142,14 @@ def _podman(_config: Path, path: Path) -> Iterator[Dependent]:
 
 
 def _users(handler: str) -> Iterator[Dependent]:
-    """Yield what users started by Podman and their runtimes have not deleted."""
+    """Yield what users started by Podman and their runtimes have not deleted.
+
+    A user writes the state and the ledger; only a process of that user shows that it is one.
+    """
     for user in users_containers.read(_ROOTS):
         for container, record in user.found:
-            if record and record.handler == handler:
+            is_named = record is not None and record.handler == handler
+            if is_named and container_processes.is_alive(container):
                 yield Dependent(f"podman of uid {user.uid}", container.id, container.state)
 
 
@@ -163,11 +182,15 @@ def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
 def _sandboxes(address: str) -> Iterator[tuple[str, str]]:
     """Yield the ids of CRI's pods, running or not, and the handlers that they were started with.
 
-    A containerd that does not run tells none; its tasks are found by their bundles.
+    A containerd that does not run tells none; its tasks are found by their bundles. Raises Unknown
+    if it takes too long.
     """
     words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
     kind = 'labels."io.cri-containerd.kind"==sandbox'
+    until = time.monotonic() + _PODS_SECONDS
     for name in (installed_programs.output("ctr", *words, "list", "--quiet", kind) or "").split():
+        if time.monotonic() > until:
+            raise Unknown(f"containerd took more than {_PODS_SECONDS:g} s to show its pods")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             told = json.loads(installed_programs.output("ctr", *words, "info", name) or "null")
             metadata = base64.b64decode(told["Extensions"][_SANDBOX]["value"])

@@ -1,0 +1,174 @@
+"""The containers that need a handler: what an engine's files and users say, and does not say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.host import procfs
+from runc_wrap.host.containers import RUNNING, Container
+from runc_wrap.ledger import record as ledger_record
+from runc_wrap.node import users_containers
+from runc_wrap.node.engines import dependents
+from runc_wrap.node.users_containers import User
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STRICT = Path("/p/bin/strict")
+USER = 12345
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(name="programs")
+def directory_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place where programs are looked up."""
+    return machine.empty(tmp_path, monkeypatch)
+
+
+@pytest.fixture(name="docker")
+def stopped_docker(programs: Path, tmp_path: Path) -> Path:
+    """The file of a Docker that does not run, with a container of the handler strict."""
+    machine.fake(programs, "dockerd", "exit 1")
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    directory = tmp_path / "data" / "containers" / "0123"
+    directory.mkdir(parents=True)
+    (directory / "hostconfig.json").write_text('{"Runtime": "strict"}')
+    (directory / "config.v2.json").write_text('{"Name": "/one"}')
+    return config
+
+
+def _lengthen(path: Path) -> None:
+    path.write_text(path.read_text().rstrip("}") + f', "more": "{"x" * MEBIBYTE}"}}')
+
+
+def _break(path: Path) -> None:
+    path.write_text("{")
+
+
+def _empty_list(path: Path) -> None:
+    path.write_text("[]")
+
+
+def _make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def test_a_stopped_docker_shows_its_containers_by_its_files(docker: Path) -> None:
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
+
+
+@pytest.mark.parametrize("file", ["daemon.json", "data/containers/0123/hostconfig.json"])
+@pytest.mark.parametrize("damage", [_lengthen, _break, _empty_list, _make_directory])
+def test_a_file_of_docker_that_cannot_be_read_does_not_mean_that_it_has_no_containers(
+    damage: Callable[[Path], None], file: str, docker: Path
+) -> None:
+    damage(docker.parent / file)
+    with pytest.raises(dependents.Unknown, match=Path(file).name):
+        dependents.by_name("docker", docker, STRICT)
+
+
+@pytest.mark.parametrize("damage", [_lengthen, _break, Path.unlink])
+def test_a_docker_container_without_a_readable_name_is_shown_by_its_id(
+    damage: Callable[[Path], None], docker: Path
+) -> None:
+    damage(docker.parent / "data" / "containers" / "0123" / "config.v2.json")
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["0123 (docker)"]
+
+
+def test_a_docker_container_that_is_removed_meanwhile_is_none(docker: Path) -> None:
+    (docker.parent / "data" / "containers" / "0123" / "hostconfig.json").unlink()
+    assert dependents.by_name("docker", docker, STRICT) == []
+
+
+def test_an_empty_file_of_docker_sets_nothing(
+    docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.write_text("")
+    monkeypatch.setattr(dependents, "_DOCKER_ROOT", str(docker.parent / "data"))
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
+
+
+# CRI ----------------------------------------------------------------------------------------------
+
+SHOWN = {
+    "Extensions": {
+        "io.cri-containerd.sandbox.metadata": {
+            "value": base64.b64encode(b'{"Metadata": {"RuntimeHandler": "strict"}}').decode()
+        }
+    }
+}
+
+
+def _containerd(programs: Path, info: str) -> list[dependents.Dependent]:
+    script = f'case "$*" in *list*) echo a b;; *) {info};; esac'
+    machine.fake(programs, "ctr", script)
+    return dependents.by_name("containerd", programs / "config.toml", STRICT)
+
+
+def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
+    found = _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+    assert [each.name for each in found] == ["k8s.io/a", "k8s.io/b"]
+
+
+def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_each(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependents, "_PODS_SECONDS", 0.0)
+    with pytest.raises(dependents.Unknown, match="took more than 0 s to show its pods"):
+        _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+
+
+# Users' Podman ------------------------------------------------------------------------------------
+
+
+def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what holds Podman's name for a user whose state names this process."""
+    container = Container("/run/user/1/runc", "one", "runc", RUNNING, pid, None, USER)
+    line = {"id": "one", "handler": "strict", "action": "inject"}
+    users = [User(USER, [(container, ledger_record.of(line))])]
+    monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
+    return [each.name for each in dependents.by_name("podman", Path(), STRICT)]
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("pid", [None, 1, os.getpid(), 1 << 22])
+def test_a_users_word_alone_does_not_hold_a_name_for_ever(
+    pid: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pid of no process, of root's, of ours, and of none that there can be."""
+    assert _says(pid, monkeypatch) == []
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_users_container_with_a_process_of_that_user_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root becomes another user")
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, user=USER, group=USER) as process:
+        assert _says(process.pid, monkeypatch) == ["one"]
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_process_in_a_users_namespace_is_that_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its uid is another one, of those that are delegated to the user."""
+    if os.geteuid():
+        pytest.skip("only root becomes another user")
+    words = ["/usr/bin/unshare", "--user", "/bin/cat"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, user=USER, group=USER) as process:
+        until = time.monotonic() + 60
+        while procfs.namespace(process.pid, "user") == procfs.namespace(os.getpid(), "user"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert _says(process.pid, monkeypatch) == ["one"]
