@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from runc_wrap.node.installation import installation_record as records
 from runc_wrap.node.installation import release_parts, services
-from runc_wrap.node.installation.links import Links
+from runc_wrap.node.installation.links import Links, missing_directories
 from runc_wrap.node.installation.links import wanted as wanted_links
 from runc_wrap.node.installation.progress import Progress
 from runc_wrap.node.installation.release_switch import Switch
@@ -119,6 +119,8 @@ class Installer:
             planned.units = sorted({*planned.units, *self._units()})
         links = wanted_links(self._prefix, self._release)
         planned.links |= {str(link): target for link, target in links.items()}
+        made = missing_directories(links)
+        planned.directories = list(dict.fromkeys([*planned.directories, *made]))
         records.save(self._prefix, planned)
 
     def _units(self) -> dict[str, str]:

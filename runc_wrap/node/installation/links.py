@@ -5,6 +5,7 @@ They lead through PREFIX/lib/current, so that an upgrade changes them too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,12 @@ def wanted(prefix: Path, release: Path) -> dict[Path, str]:
     return found
 
 
+def missing_directories(links: dict[Path, str]) -> list[str]:
+    """Return the directories that have to be made for these links, each after the one above."""
+    parents = {parent: None for link in links for parent in reversed(link.parents)}
+    return [str(parent) for parent in parents if not parent.exists()]
+
+
 def _shared(share: Path) -> Iterator[tuple[str, Path]]:
     """Yield each manual page and completion, and its directory beneath /usr/local/share."""
     for page in sorted(share.glob("man/man[0-9]/*")):
@@ -52,12 +59,13 @@ class Links:
     def __init__(self, record: Record, links: dict[Path, str], note: Callable[[str], None]) -> None:
         self._record, self._links, self._note = record, links, note
         self._before: dict[Path, str | None] = {}
+        self._made: list[Path] = []
 
     def put(self) -> None:
         """Make and remove links, and enter them in the record. Raises OSError."""
         for link, target in self._links.items():
             if self._may_make(link):
-                self._make_directory(link.parent)
+                self._make_directories({link: target})
                 self._change(link, target)
                 self._record.links[str(link)] = target
         for name in [name for name in self._record.links if Path(name) not in self._links]:
@@ -77,11 +85,12 @@ class Links:
             return False
         return True
 
-    def _make_directory(self, directory: Path) -> None:
-        for path in (*reversed(directory.parents), directory):
-            if not path.exists():
-                path.mkdir(mode=0o755)
-                self._record.directories.append(str(path))
+    def _make_directories(self, links: dict[Path, str]) -> None:
+        for name in missing_directories(links):
+            Path(name).mkdir(mode=0o755)
+            self._made.append(Path(name))
+            if name not in self._record.directories:
+                self._record.directories.append(name)
 
     def _change(self, link: Path, target: str | None) -> None:
         self._before[link] = str(link.readlink()) if link.is_symlink() else None
@@ -91,6 +100,9 @@ class Links:
         """Restore what was there before."""
         for link, target in self._before.items():
             _set(link, target)
+        for directory in reversed(self._made):
+            with contextlib.suppress(OSError):  # others put something in meanwhile
+                directory.rmdir()
 
 
 def _leads_to(link: Path, *targets: str) -> bool:

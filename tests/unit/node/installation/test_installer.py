@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.installation import installer
+from runc_wrap.host import ownership
+from runc_wrap.node.installation import installation_record, installer, links
+from runc_wrap.node.installation.links import Links
 from runc_wrap.node.installation.release_switch import Switch
 
 if TYPE_CHECKING:
@@ -80,3 +83,44 @@ def test_if_the_record_cannot_be_written_the_release_before_is_in_force_as_it_sa
     assert _install(prefix, f"rm {record}; mkdir -p {record}/x") == 1
     assert "the release 1.000000 is in force as before" in capsys.readouterr().err
     assert _in_force(prefix) == ("1.000000", "1.000000")
+
+
+@pytest.fixture(name="local")
+def with_links(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory for links, which this prefix gets as if it were the default one."""
+    local = tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setattr(links, "DEFAULT_PREFIX", str(prefix))
+    monkeypatch.setattr(links, "LOCAL", local)
+    monkeypatch.setattr(ownership, "of", lambda _path: ())
+    return local
+
+
+def test_killed_before_it_makes_a_link_it_has_recorded_the_directories_that_it_made(
+    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Links, "_change", lambda *_words: os._exit(9))
+    child = os.fork()
+    if not child:
+        _install(prefix, "exit 0")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert [*local.iterdir()]
+    record = installation_record.load(prefix)
+    assert list(links.removed(record)) == []
+    assert [*local.iterdir()] == []
+
+
+def test_if_it_fails_afterwards_the_directories_for_links_are_gone_with_these(
+    prefix: Path, local: Path
+) -> None:
+    assert _install(prefix, f"ls {local}/bin/runc-wrapctl || exit 0; exit 1") == 1
+    assert [*local.iterdir()] == []
+
+
+def test_directories_that_it_made_are_recorded_and_those_that_were_there_are_not(
+    prefix: Path, local: Path
+) -> None:
+    assert _install(prefix, "exit 0") == 0
+    assert (local / "bin" / "runc-wrapctl").is_symlink()
+    assert installation_record.load(prefix).directories == [str(local / "bin")]
