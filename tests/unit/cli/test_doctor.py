@@ -162,6 +162,17 @@ def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:
     assert {("in-force", "error"), ("launcher", "error")} <= found
 
 
+def test_a_launcher_that_leads_to_the_real_runtime_is_an_error(node: Node) -> None:
+    """As an uninstall leaves it, while engines call it; nothing else would tell."""
+    wrapper = _well(node).places.wrapper
+    assert _findings(node) == []
+    wrapper.unlink()
+    wrapper.symlink_to(node.programs / "runc")
+    [found] = _findings(node)
+    assert (found["check"], found["severity"]) == ("launcher", "error")
+    assert f"leads to {node.programs / 'runc'}: containers are not confined" in found["sentence"]
+
+
 def test_newer_and_broken_sources_are_reported(node: Node) -> None:
     _well(node).configure("on_error = 'no'")
     changed, broken = _findings(node)

@@ -29,7 +29,7 @@ _MOST = 100  # drop-ins
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find handlers without their link, and those that their engine does not show."""
+    """Find handlers without a link to the launcher, and those that their engine does not show."""
     try:
         states = registration.states(places.engines)
     except (EngineError, OSError) as error:
@@ -44,21 +44,35 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _link(places: Places, handler: Handler) -> Iterator[Finding]:
-    """Find a handler whose link to the launcher is gone; the launcher itself is another check."""
+    """Find a handler whose link does not lead to the launcher, which is another check's."""
     path = Path(handler.path)
-    if handler.name != DEFAULT_NAME and not path.is_symlink() and not path.exists():
-        yield Finding(
-            NAME,
-            "error",
-            f"{path}, which an engine calls as its handler {handler.name}, does not exist",
-            "make the link again",
-            commands.line("ln", "-s", DEFAULT_NAME, path),
-            _linked(path) if path.parent == places.wrapper.parent else None,
-        )
+    if handler.name == DEFAULT_NAME or _is_launcher(places, path):
+        return
+    is_there = path.is_symlink() or path.exists()
+    called = f"{path}, which an engine calls as its handler {handler.name}"
+    wrong = f"{called}, does not exist"
+    if is_there:
+        wrong = f"{called}, leads to {path.resolve()}, without runc-wrap"
+    is_ours = path.parent == places.wrapper.parent and (path.is_symlink() or not is_there)
+    yield Finding(
+        NAME,
+        "error",
+        wrong,
+        "make the link again",
+        commands.line("ln", "-sfn" if is_there else "-s", DEFAULT_NAME, path),
+        _linked(path) if is_ours else None,
+    )
+
+
+def _is_launcher(places: Places, path: Path) -> bool:
+    """Tell whether a link leads to the launcher, or would if that were there."""
+    if not path.is_symlink():
+        return False
+    return path.readlink() == Path(DEFAULT_NAME) or path.resolve() == places.wrapper.resolve()
 
 
 def _linked(path: Path) -> Callable[[], None]:
-    return lambda: path.symlink_to(DEFAULT_NAME)
+    return lambda: files.replace_link(path, DEFAULT_NAME)
 
 
 def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Iterator[Finding]:

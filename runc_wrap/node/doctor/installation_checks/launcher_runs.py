@@ -28,6 +28,12 @@ def find(places: Places) -> Iterator[Finding]:
         sentence = f"{path}, which engines call, does not exist or cannot be executed"
         yield Finding(NAME, "error", sentence, "install runc-wrap again", commands.install(places))
         return
+    if path.is_symlink():  # by `uninstall` or a package's removal, while engines still call it
+        sentence = (
+            f"{path}, which engines call, leads to {path.readlink()}: containers are not confined"
+        )
+        yield Finding(NAME, "error", sentence, "run install.sh again", commands.install(places))
+        return
     if is_shell_script(path):
         yield _shell_script(places)
 

@@ -31,6 +31,11 @@ def _register(node: Node, name: str) -> None:
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
 
 
+def _hand_over(node: Node, name: str) -> None:
+    _register(node, name)
+    node.places.wrapper.with_name(name).symlink_to(node.programs / "runc")
+
+
 FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
     "the policy is gone": (
         "there is no compiled policy",
@@ -63,6 +68,10 @@ FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
     "the link of a handler is gone": (
         "which an engine calls as its handler strict, does not exist",
         lambda node: _register(node, "strict"),
+    ),
+    "the link of a handler leads to the real runtime": (
+        "as its handler strict, leads to",
+        lambda node: _hand_over(node, "strict"),
     ),
     "var is open to all": (
         "can be written by everybody",

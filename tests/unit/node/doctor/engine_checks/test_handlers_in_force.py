@@ -108,3 +108,23 @@ def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Pat
     (node.places.engines / "containerd-0.json").write_text("{")
     [found] = handlers_in_force.find(node.places)
     assert (found.severity, "containerd-0.json" in found.sentence) == ("warning", True)
+
+
+@pytest.mark.parametrize("target", ["runc-wrap", "{bin}/runc-wrap", "{bin}/other"])
+def test_a_link_that_leads_to_the_launcher_is_well(node: Node, config: Path, target: str) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    path.with_name("other").symlink_to("runc-wrap")
+    path.symlink_to(target.format(bin=path.parent))
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
+    node: Node, config: Path
+) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    machine.fake(path.parent, "strict", "true")
+    [found] = handlers_in_force.find(node.places)
+    assert f"as its handler strict, leads to {path}, without runc-wrap" in found.sentence
+    assert (found.severity, found.fix) == ("error", None)
