@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -13,9 +13,21 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import trial_container
 
 if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.node.paths import Places
 
 _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
+_NONE, _FILTER = 0, 2  # Seccomp: in /proc/PID/status
+
+
+class _Case(NamedTuple):
+    """One container; `expected` is its state by the policy, whose `reason` is given if there is."""
+
+    what: str
+    runtime: Path
+    annotations: dict[str, str]
+    expected: int
+    reason: str | None
 
 
 @click.command()
@@ -24,13 +36,13 @@ _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 def selftest(places: Places, *, as_json: bool) -> None:
     """Run three real containers and print each one's seccomp state in the kernel.
 
-    Their rootfs is this machine's own programs, read-only; no image is pulled.
+    Their rootfs is this machine's own programs, read-only; no image is pulled. The policy in force
+    says which state is expected.
     """
     try:
-        runtime = Path(policy_file.load(str(places.prefix))["runtime"]["path"])
+        policy = policy_file.load(str(places.prefix))
         with progress.shown("Running three containers") as meter:
-            cases = _cases(runtime, places.wrapper)
-            results = [_result(*case) for case in meter.counting(cases)]
+            results = [_result(case) for case in meter.counting(_cases(policy, places.wrapper))]
     except (Refusal, trial_container.TrialFailed) as error:
         output.fail(error)
     if as_json:
@@ -42,30 +54,46 @@ def selftest(places: Places, *, as_json: bool) -> None:
         raise SystemExit(output.WRONG)
 
 
-def _cases(runtime: Path, wrapper: Path) -> list[tuple[str, Path, dict[str, str], int]]:
+def _cases(policy: CompiledPolicy, wrapper: Path) -> list[_Case]:
+    runtime = Path(policy["runtime"]["path"])
     return [
-        (f"without runc-wrap ({runtime})", runtime, {}, 0),
-        (f"with runc-wrap ({wrapper})", wrapper, {}, 2),
-        ("with runc-wrap, opted out by annotation", wrapper, _OPT_OUT, 0),
+        _Case(f"without runc-wrap ({runtime})", runtime, {}, _NONE, None),
+        _through_us(policy, wrapper, f"with runc-wrap ({wrapper})", {}),
+        _through_us(policy, wrapper, "with runc-wrap, opted out by annotation", _OPT_OUT),
     ]
 
 
-def _result(
-    what: str, runtime: Path, annotations: dict[str, str], expected: int
-) -> dict[str, str | int | bool | None]:
+def _through_us(
+    policy: CompiledPolicy, wrapper: Path, what: str, annotations: dict[str, str]
+) -> _Case:
+    usual = _NONE if annotations else _FILTER
+    try:
+        found = trial_container.decided(policy, wrapper, annotations)
+    except Refusal:  # so will the container be, with the same message
+        return _Case(what, wrapper, annotations, usual, None)
+    expected = _FILTER if found.block else _NONE
+    if expected == _FILTER and annotations:
+        what = f"{what}, which the policy does not honour"
+    elif expected != usual:
+        what = f"{what}, which the policy leaves unconfined: {found.decision.reason}"
+    return _Case(what, wrapper, annotations, expected, found.decision.reason)
+
+
+def _result(case: _Case) -> dict[str, str | int | bool | None]:
     """Run one. Raises TrialFailed if the real runtime alone starts no container here."""
     try:
-        seccomp: int | None = trial_container.run(runtime, annotations).seccomp
+        seccomp: int | None = trial_container.run(case.runtime, case.annotations).seccomp
         error = None
     except trial_container.TrialFailed as failed:
-        if not what.startswith("with "):
+        if not case.what.startswith("with "):
             raise
         seccomp, error = None, str(failed)
     return {
-        "container": what,
+        "container": case.what,
         "seccomp": seccomp,
-        "expected": expected,
-        "as_expected": seccomp == expected,
+        "expected": case.expected,
+        "as_expected": seccomp == case.expected,
+        "reason": case.reason,
         "error": error,
     }
 

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.hotpath import main
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.create_facts import Call
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
+    from runc_wrap.hotpath.main import Outcome
 
 _SECONDS = 60
 # runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else
@@ -45,6 +52,14 @@ def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement
     if done.returncode:
         raise TrialFailed(done.stderr.strip() or f"{runtime} ended with status {done.returncode}")
     return _parsed(done.stdout)
+
+
+def decided(policy: CompiledPolicy, wrapper: Path, annotations: dict[str, str]) -> Outcome:
+    """Return what this policy makes of such a container. Raises Refusal."""
+    config = json.dumps(_config([], annotations, _ID)).encode()
+    invocation = Invocation("run", {"bundle": f"{_TEMPORARY}/{_ID}"}, _ID)
+    call = Call(invocation, policy["runtime"]["kind"], str(wrapper), main.own_capabilities)
+    return main.consider(config, call, policy)
 
 
 def _run(runtime: Path, annotations: dict[str, str]) -> subprocess.CompletedProcess[str]:

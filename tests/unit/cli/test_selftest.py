@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -58,3 +60,34 @@ def test_a_container_that_runs_only_without_us_is_a_problem_of_ours(node: Node) 
 
 def test_without_a_policy_it_says_to_apply_one(node: Node) -> None:
     assert "Run `runc-wrapctl apply`" in node.failure("selftest")
+
+
+@pytest.mark.parametrize(
+    ("policy", "states", "told"),
+    [
+        ("[opt_out]\nnamespaces = ['trusted']", "022", "annotation, which the policy does not hon"),
+        ("[opt_out]\nannotations = false", "022", "annotation, which the policy does not honour"),
+        ("[default]\nmode = 'off'", "000", "unconfined: The policy's default turns it off."),
+        ("[overlay]\ndeny = ['bpf']", "020", "with runc-wrap, opted out by annotation"),
+        ("[default]\nmode = 'audit'", "020", "with runc-wrap, opted out by annotation"),
+    ],
+)
+def test_the_policy_says_which_state_is_expected(
+    node: Node, policy: str, states: str, told: str
+) -> None:
+    node.configure(policy)
+    _installed(node, states[1])
+    wrapper = f'case "$(cat "$5/config.json")" in *unconf*) s={states[2]};; *) s={states[1]};; esac'
+    machine.fake(node.places.wrapper.parent, "runc-wrap", f'{wrapper}; printf "Seccomp:\\t$s\\n"')
+    result = node.ctl("selftest")
+    assert result.exit_code == 0, result.stdout
+    assert [line[9] for line in result.stdout.splitlines()] == [*states]
+    assert told in result.stdout
+    assert [each["expected"] for each in node.json("selftest")] == [int(one) for one in states]
+
+
+def test_an_opt_out_that_works_against_the_policy_is_wrong(node: Node) -> None:
+    node.configure("[opt_out]\nnamespaces = ['trusted']")
+    result = _installed(node, "2").ctl("selftest")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[2].endswith("WRONG: 2 was expected")
