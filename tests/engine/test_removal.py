@@ -128,6 +128,34 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     _reload(docker, knows=False)
 
 
+@pytest.mark.parametrize("has_runtimes", [True, False])
+def test_a_restart_is_advised_where_dockers_reload_keeps_what_was_removed(
+    docker: Docker, docker_node: Node, directory: Path, *, has_runtimes: bool
+) -> None:
+    """It keeps all its runtimes if the file has no `runtimes` any more."""
+    config = directory / "daemon.json"
+    document = json.loads(config.read_text())
+    del document["runtimes"]
+    config.write_text(json.dumps(document | ({"runtimes": {}} if has_runtimes else {})))
+    docker_node.engine("add", "docker", "--config", config)
+    _reload(docker, knows=True)
+    removed = docker_node.engine("remove", "docker", "--config", config)
+    assert removed["reload"] == f"systemctl {'reload' if has_runtimes else 'restart'} docker"
+    assert ("runtimes" in json.loads(config.read_text())) is has_runtimes
+    if has_runtimes:
+        _reload(docker, knows=False)
+        return
+    reloads = _reloads(docker)
+    os.kill(docker.daemon.pid, signal.SIGHUP)
+    wait_until(lambda: _reloads(docker) > reloads, "dockerd to read its file")
+    assert "runc-wrap" in docker.docker("info", "--format", "{{json .Runtimes}}").stdout
+
+
+def _reloads(docker: Docker) -> int:
+    log = (docker.directory / "dockerd.log").read_text(errors="replace")
+    return log.count("Reloaded configuration")
+
+
 def test_a_docker_that_does_not_run_is_asked_by_its_files(
     docker: Docker, docker_node: Node, directory: Path
 ) -> None:

@@ -23,9 +23,15 @@ def reload_command(*, loses_default: bool = False) -> str:
     """Return the command that makes dockerd read its runtimes again, without a restart if possible.
 
     A reload keeps a default runtime that the file does not set any more, and is refused if that
-    runtime has gone ("specified default runtime does not exist", 26.1).
+    runtime has gone ("specified default runtime does not exist", 26.1). It also keeps all runtimes
+    of a file that has no `runtimes` any more: `loses_default` is for both.
     """
     return f"systemctl {'restart' if loses_default else 'reload'} docker"
+
+
+def has_runtimes(text: str | None) -> bool:
+    """Tell whether the text of daemon.json sets runtimes at all."""
+    return "runtimes" in json_text.parse((text or "").strip() or "{}", str(CONFIG))
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:

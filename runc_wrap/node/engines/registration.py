@@ -63,9 +63,12 @@ class Plan:
 
     @property
     def loses_default(self) -> bool:
-        """Tell whether the engine's default was ours and nothing of ours names another one."""
+        """Tell whether a reload would keep a default of ours, or a name, that is removed."""
         before = any(handler.default for handler in handlers_of(self.before))
-        return before and not any(handler.default for handler in _all_of(self.after))
+        after = any(handler.default for handler in _all_of(self.after))
+        is_docker = self.where.engine == "docker"
+        texts = [change.after for change in self.changes] if is_docker else []
+        return (before and not after) or not all(map(docker_config.has_runtimes, texts))
 
     @property
     def is_empty(self) -> bool:
