@@ -6,6 +6,7 @@ given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 CONFIG = Path("/etc/docker/daemon.json")
 BUILT_IN = "runc"  # dockerd's name for its own default
+_VALIDATES = 23  # the first release with --validate
+
+
+def can_validate(version: str | None) -> bool:
+    """Tell whether a dockerd can check a file without using it; so does one of unknown version."""
+    found = re.match(r"(\d+)\.", version or "")
+    return found is None or int(found[1]) >= _VALIDATES
 
 
 def reload_command(*, loses_default: bool = False) -> str:

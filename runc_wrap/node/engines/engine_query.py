@@ -94,6 +94,8 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
     if not _can_check(engine, config, facts):
         return None
     if engine == "docker":
+        if not docker_config.can_validate(installed_programs.version(engine)):
+            return None
         if installed_programs.output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None

@@ -28,8 +28,9 @@ class Docker:
 
     def check_command(self, found: Installation) -> list[str] | None:
         """Return `dockerd --validate`, in releases since 23.0."""
-        words = ["--validate", f"--config-file={found.config}"]
-        return None if found.binary is None else [str(found.binary), *words]
+        if found.binary is None or not docker_config.can_validate(found.version):
+            return None
+        return [str(found.binary), "--validate", f"--config-file={found.config}"]
 
     def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
         """Return a reload if that is enough: see docker_config.reload_command."""

@@ -116,6 +116,15 @@ def test_the_engine_itself_checks_its_configuration(
     assert kind.check_command(Installation(engine, Path("/c"), binary)) == [str(binary), *words]
 
 
+def test_dockerd_checks_a_file_since_23() -> None:
+    versions = ("20.10.24+dfsg1", "23.0.0", "28.5.2", None)
+    found = [
+        Installation("docker", Path("/c"), Path("/dockerd"), version=each) for each in versions
+    ]
+    kind = engine_query.KINDS["docker"]
+    assert [kind.check_command(each) is not None for each in found] == [False, True, True, True]
+
+
 def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path) -> None:
     found = Installation("containerd", Path("/template"), tmp_path / "c", flavour="microk8s")
     command = engine_query.KINDS["containerd"].check_command(found)
