@@ -39,7 +39,7 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     status.
     """
     node = look(places)
-    wrong, results = _deeply(node) if deep else (list(_plainly(node.entries)), [])
+    wrong, results = _deeply(places, node) if deep else (list(_plainly(node.entries)), [])
     unknown = [sentence for entry, result in results for sentence in _unknown(entry, result)]
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
@@ -80,9 +80,11 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
             yield entry, Wrong(process.pid, {"listener": "held"}, {"listener": "lost"})
 
 
-def _deeply(node: Node) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
+def _deeply(
+    places: Places, node: Node
+) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
     """Return the deviations; a process that lacks its filter is listed once, with its calls."""
-    comparing = deep_verify.Comparing()
+    comparing = deep_verify.Comparing(places.prefix)
     with progress.shown("Comparing the kernel's filters") as meter:
         results = [(entry, comparing.compare(entry)) for entry in meter.counting(node.entries)]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]

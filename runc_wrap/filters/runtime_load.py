@@ -7,16 +7,16 @@ libcrun_generate_seccomp of 1.21. Both:
 * add the listed ABIs to the machine's own, which libseccomp always has;
 * leave the action for other ABIs as libseccomp sets it: KILL_THREAD (src/db.c, act_badarch);
 * drop rules whose action, including the errno, is the default's;
-* ignore names that libseccomp does not know;
+* ignore names that their libseccomp does not know;
 * make one rule of each condition (joined by OR) if one argument is compared more than once,
   otherwise one rule of all of them (AND). crun reads only six conditions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runc_wrap.profiles import abis, actions, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes, syscalls
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
@@ -34,21 +34,26 @@ _STUB_SKIPPED_FOR = return_codes.ERRNO | 38
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """The runtime that loads the profile; a `version` of None means a current one."""
+    """The runtime that loads the profile; a `version` of None means a current one.
+
+    `library` is the release of its libseccomp; None means the one that this program has loaded.
+    """
 
     kind: Literal["runc", "crun"]
     version: Version | None = None
+    library: Version | None = None
 
     @classmethod
-    def of(cls, kind: str, version: str) -> "Loader":
-        """Return a loader for the version that `runc --version` or `crun --version` prints.
+    def of(cls, kind: str, version: str, library: str | None = None) -> "Loader":
+        """Return a loader for the versions that the runtime prints: its own, its libseccomp's.
 
         Raises ProfileError for another runtime, or for text that is not a version.
         """
+        linked = parse(library) if library else None
         if kind == "runc":
-            return cls("runc", parse(version))
+            return cls("runc", parse(version), linked)
         if kind == "crun":
-            return cls("crun", parse(version))
+            return cls("crun", parse(version), linked)
         raise ProfileError(f"how {kind!r} loads profiles is not known; use runc or crun")
 
 
@@ -133,10 +138,18 @@ def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added
     alternatives = _alternatives(entry, loader)
     return [
         Added(name, code, conditions)
-        for name in entry["names"]
+        for name in _known(entry["names"], loader)
         if syscalls.resolved(syscalls.native(), name) != syscalls.UNKNOWN
         for conditions in alternatives
     ]
+
+
+def _known(names: Iterable[str], loader: Loader) -> list[str]:
+    """Return those of the names that the runtime's libseccomp may know."""
+    if loader.library is None:
+        return list(names)
+    lacking = libseccomp_releases.lacking(loader.library)
+    return [name for name in names if name not in lacking]
 
 
 def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Comparison, ...]]:
@@ -167,7 +180,8 @@ def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
     covered = dict.fromkeys(listed)
     if _is_at_least(loader, _STUB_NATIVE_SINCE):
         covered[syscalls.native()] = None
-    names = {name for entry in block.get("syscalls") or () for name in entry["names"]}
+    entries = block.get("syscalls") or ()
+    names = {name for entry in entries for name in _known(entry["names"], loader)}
     largest = {
         abi: max((syscalls.resolved(abi, name) for name in names), default=0) for abi in covered
     }

@@ -11,20 +11,21 @@ import errno
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters import ptrace
 from runc_wrap.filters.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Difference, Expectation
-from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.node import installed_programs
-from runc_wrap.profiles import engine_versions
+from runc_wrap.node import runtime_loader
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
+    import os
+
+    from runc_wrap.filters.runtime_load import Loader
     from runc_wrap.node.container_processes import Process
     from runc_wrap.node.status import Entry
 
@@ -82,7 +83,8 @@ def _is_late(one: ptrace.Read) -> bool:
 class Comparing:
     """Caches the results for blocks and filters: a node's containers have few different ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str | os.PathLike[str]) -> None:
+        self._prefix = prefix
         self._loaders: dict[str, Loader] = {}
         self._expectations: dict[tuple[str, str], Expectation] = {}
         self._budget = WaitBudget()
@@ -117,12 +119,14 @@ class Comparing:
             return None
         key = (wanted, entry.container.kind)
         if key not in self._expectations:
-            self._expectations[key] = Expectation(block, self._loader(entry.container.kind))
+            loader = self._loader(entry.container.kind)
+            runtime_loader.check_comparable(block, loader)
+            self._expectations[key] = Expectation(block, loader)
         return self._expectations[key]
 
     def _loader(self, kind: str) -> Loader:
         if kind not in self._loaders:
-            self._loaders[kind] = loader(kind)
+            self._loaders[kind] = runtime_loader.of(self._prefix, kind)
         return self._loaders[kind]
 
 
@@ -163,12 +167,3 @@ def block_of(directory: str | None) -> Json | None:
     linux = config.get("linux") if isinstance(config, dict) else None
     block = linux.get("seccomp") if isinstance(linux, dict) else None
     return dict(block) if isinstance(block, Mapping) and block else None
-
-
-def loader(kind: str) -> Loader:
-    """Return the loader of the installed runtime of this kind; its version may be unknown."""
-    name: Literal["runc", "crun"] = "crun" if kind == "crun" else "runc"
-    try:
-        return Loader(name, engine_versions.parse(installed_programs.find_runtime([name]).version))
-    except (installed_programs.RuntimeNotUsable, OSError, ValueError):
-        return Loader(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.filters import libseccomp_version
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import installed_programs
+from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _PACKAGES = ("click", "orjson", "prometheus-client", "psutil", "pyseccomp", "rich")
 _MAGIC = {b"\x7fELF": "compiled", b"#!": "script"}
-_LIBSECCOMP = re.compile(r"^libseccomp: (\d[\d.]{0,30})$", re.MULTILINE)
 
 
 def gather(places: Places) -> Json:
@@ -89,7 +87,7 @@ def _runtimes(places: Places) -> Iterator[Json]:
                 "path": path,
                 "kind": runtime.kind,
                 "version": runtime.version,
-                "libseccomp": _libseccomp_of(path),
+                "libseccomp": runtime_loader.libseccomp(runtime.path),
                 "in_force": bool(used) and path == os.path.realpath(str(used)),
             }
 
@@ -106,9 +104,3 @@ def _runtime(path: str) -> Runtime | None:
         return installed_programs.find_runtime([path])
     except (RuntimeNotUsable, OSError):
         return None
-
-
-def _libseccomp_of(path: str) -> str | None:
-    """Return the version that a runtime says it has loaded; crun does not say."""
-    found = _LIBSECCOMP.search(installed_programs.output(path, "--version") or "")
-    return found[1] if found else None

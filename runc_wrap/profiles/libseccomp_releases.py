@@ -7,8 +7,10 @@ left out.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 from runc_wrap.profiles import engine_versions
+from runc_wrap.profiles.engine_versions import Version
 
 # releases, as engine_versions.reached takes them: 2.5.6 is newer than the table of 2.5.5
 SINCE = {
@@ -31,11 +33,24 @@ def unknown(version: str, names: Iterable[str]) -> list[str]:
 
     Raises ProfileError for what is no version.
     """
-    release = engine_versions.parse(version)
-    lacking = {
+    return sorted(lacking(engine_versions.parse(version)) & frozenset(names))
+
+
+def may_know(release: Version, names: Iterable[str]) -> list[str]:
+    """Return those of the names that this release knows, or may know as it is newer than SINCE."""
+    dated = {name for added in SINCE.values() for name in added.split()}
+    newest = max(one for since in SINCE for one in engine_versions.listed(since))
+    return sorted(
+        name for name in set(names) - lacking(release) if name in dated or release > newest
+    )
+
+
+@cache
+def lacking(release: Version) -> frozenset[str]:
+    """Return the calls of SINCE that this release does not know."""
+    return frozenset(
         name
         for since, added in SINCE.items()
         if not engine_versions.reached(release, since)
         for name in added.split()
-    }
-    return sorted(lacking & frozenset(names))
+    )

@@ -19,7 +19,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import deep_verify
+from runc_wrap.node import runtime_loader
 from runc_wrap.policy.overlay_settings import put_on
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.model import ProfileError
@@ -96,7 +96,7 @@ class Profiles:
         key = (digest(json_codec.dumps(block)), kind)
         if key not in self._enforced:
             if kind not in self._loaders:
-                self._loaders[kind] = deep_verify.loader(kind)
+                self._loaders[kind] = runtime_loader.of(self._prefix, kind)
             self._enforced[key] = Enforced(block, self._loaders[kind])
         return self._enforced[key]
 

@@ -155,6 +155,9 @@ class _Fake:
 
     results: dict[str, deep_verify.Result]
 
+    def __init__(self, prefix: Path) -> None:
+        pass
+
     def compare(self, entry: status.Entry) -> deep_verify.Result:
         return self.results.get(entry.container.id, deep_verify.Result())
 

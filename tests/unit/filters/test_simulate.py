@@ -166,6 +166,33 @@ def test_runc_answers_enosys_above_the_largest_number_named_and_crun_does_not() 
         assert Simulation(profile, CRUN).verdict(NATIVE, number).code == actions.code(DENY)
 
 
+@pytest.mark.parametrize("default", [1, 2])
+def test_a_name_that_the_runtimes_libseccomp_lacks_is_left_out(default: int) -> None:
+    """mseal (462) is of libseccomp 2.5.6: before, the largest number named is cachestat's."""
+    named = (rule(name, ALLOW) for name in ("getpid", "cachestat", "mseal"))
+    profile = {**block(*named), "defaultErrnoRet": default}
+    numbers = [syscalls.numbers(NATIVE)[name] for name in ("cachestat", "mseal")]
+    denied = actions.code(DENY, default)
+    for kind, library, expected in (
+        ("runc", "2.5.5", [return_codes.ALLOW, actions.code(DENY, 38)]),
+        ("crun", "2.5.5", [return_codes.ALLOW, denied]),
+        ("runc", "2.5.4", [actions.code(DENY, 38)] * 2),
+        ("crun", "2.5.4", [denied, denied]),
+        ("runc", "2.6.0", [return_codes.ALLOW] * 2),
+        ("crun", "2.5.6", [return_codes.ALLOW] * 2),
+    ):
+        made = Simulation(profile, Loader.of(kind, "1.4.0", library))
+        assert [made.verdict(NATIVE, number).code for number in numbers] == expected, library
+
+
+def test_a_denied_name_that_the_runtimes_libseccomp_lacks_stays_allowed() -> None:
+    profile = block(rule("mseal", DENY), default=ALLOW)
+    for kind in ("runc", "crun"):
+        old = Simulation(profile, Loader.of(kind, "1.4.0", "2.5.5"))
+        assert code_of(old, "mseal") == return_codes.ALLOW
+        assert code_of(Simulation(profile, Loader.of(kind, "1.4.0")), "mseal") == actions.code(DENY)
+
+
 @pytest.mark.parametrize("default", [ALLOW, LOG, "SCMP_ACT_TRACE"])
 def test_runc_has_no_stub_where_the_default_lets_through(default: str) -> None:
     made = Simulation(block(rule("getpid", DENY), default=default), RUNC)

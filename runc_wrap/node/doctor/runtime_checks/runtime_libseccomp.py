@@ -5,22 +5,18 @@ container gets the default action for it. runc answers a call with a number abov
 filter names with ENOSYS, as an older kernel would (since 1.0.0-rc93, opencontainers/runc#2750), so
 that programs fall back; crun does not. If the profile denies such a call and allows the rest, the
 call stays allowed.
-
-The version is that of the library which the runtime has loaded, or which is linked into it as into
-upstream's runc: both runtimes print it in `features`, runc also in --version.
 """
 
 from __future__ import annotations
 
 import errno
 import mmap
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import features, installed_programs
+from runc_wrap.node import features, installed_programs, runtime_loader
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
@@ -29,14 +25,11 @@ from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from runc_wrap.node.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "libseccomp"
-_ANNOTATION = "io.github.seccomp.libseccomp.version"
-_PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
 _NAMED = 3
 
@@ -65,18 +58,9 @@ def find(places: Places) -> Iterator[Finding]:
         remedy = f"install a {runtime['kind']} with seccomp"
         yield Finding(NAME, "error", sentence, remedy, commands.package(runtime["kind"]))
         return
-    version = _version(path, shown)
+    version = runtime_loader.libseccomp(path)
     if version:
         yield from _unknown(path, runtime["kind"], version, _calls(places))
-
-
-def _version(path: Path, shown: dict[str, Any]) -> str | None:
-    annotations = shown.get("annotations")
-    found = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
-    if isinstance(found, str):
-        return found
-    told = _PRINTED.search(installed_programs.output(str(path), "--version") or "")
-    return told[1] if told else None
 
 
 def _calls(places: Places) -> _Calls:

@@ -1,0 +1,87 @@
+"""How this node's runtimes load profiles: which release of runc or crun, with which libseccomp.
+
+A call that the runtime's libseccomp does not know is left out of a filter, and runc's answer for
+the calls above all that a filter names (ENOSYS) begins lower; crun has no such answer. Both print
+the library's version in `features`, runc also in --version: that of the library which they have
+loaded, or which is linked into them, as into upstream's runc.
+
+The runtime in force counts, as it is now. A container that an earlier one created may differ.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from runc_wrap.filters import libseccomp_version
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import features, installed_programs
+from runc_wrap.node.installed_programs import RuntimeNotUsable
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from runc_wrap.filters.runtime_load import Block
+    from runc_wrap.profiles.engine_versions import Version
+
+_ANNOTATION = "io.github.seccomp.libseccomp.version"
+_PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
+_VERSION = re.compile(r"\d[\d.]{0,30}")
+
+
+def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
+    """Return how a container of this kind got its filter; what is not known of it is None.
+
+    If the policy names another kind, the one that is found by its name counts.
+    """
+    name: Literal["runc", "crun"] = "crun" if kind == "crun" else "runc"
+    try:
+        runtime = installed_programs.find_runtime([_in_force(prefix, name) or name])
+    except (RuntimeNotUsable, OSError):
+        return Loader(name)
+    return Loader(name, _parsed(runtime.version), _parsed(libseccomp(runtime.path)))
+
+
+def libseccomp(path: Path) -> str | None:
+    """Return the version of a runtime's libseccomp, None if it says none."""
+    annotations = features.printed(path).get("annotations")
+    found = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
+    if found is None:
+        told = _PRINTED.search(installed_programs.output(str(path), "--version") or "")
+        found = told[1] if told else ""
+    return found if isinstance(found, str) and _VERSION.fullmatch(found) else None
+
+
+def check_comparable(block: Block, loader: Loader) -> None:
+    """Raise ProfileError if a block names calls that only the runtime's libseccomp knows."""
+    ours = libseccomp_version.loaded()
+    if loader.library is None or ours is None or loader.library <= engine_versions.parse(ours[0]):
+        return
+    names = {name for entry in block.get("syscalls") or () for name in entry["names"]}
+    known = syscalls.known_to_libseccomp(names) or frozenset()
+    ahead = libseccomp_releases.may_know(loader.library, names - known)
+    if ahead:
+        raise ProfileError(
+            f"{loader.kind} loads {ahead[0]}, which its libseccomp {loader.library} knows and "
+            f"this program's libseccomp {ours[0]} does not: install a newer libseccomp"
+        )
+
+
+def _in_force(prefix: str | os.PathLike[str], kind: str) -> str | None:
+    try:
+        named = policy_file.load(str(prefix))["runtime"]
+    except Refusal:
+        return None
+    return named["path"] if named["kind"] == kind else None
+
+
+def _parsed(version: str | None) -> Version | None:
+    try:
+        return engine_versions.parse(version or "")
+    except ProfileError:
+        return None
