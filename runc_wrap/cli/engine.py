@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.node.engines import containerd_config, engine_query, registration, removals
+from runc_wrap.node.engines import engine_query, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.node.engines.file_tree import Change
+    from runc_wrap.node.engines.kinds.engine_kind import Installation
     from runc_wrap.node.engines.registration import Plan, Where
     from runc_wrap.node.paths import Places
 
@@ -25,6 +27,7 @@ metadata:
   name: {name}
 handler: {name}
 """
+AUTO = "auto"
 _COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")
 
 
@@ -33,9 +36,24 @@ def engine() -> None:
     """Register runc-wrap with the engines of this node."""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What `add` was told to register, with one engine or with each."""
+
+    handler: str
+    default: bool
+    dry_run: bool
+    version: str | None  # of containerd
+
+
+def _engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.argument(
+        "name", metavar="ENGINE", type=click.Choice([*registration.ENGINES, *more])
+    )
+
+
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.argument("name", metavar="ENGINE", type=click.Choice([*registration.ENGINES])),
         click.option(
             "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
         ),
@@ -50,6 +68,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @engine.command()
+@_engine_argument(AUTO)
 @_common
 @click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
 @click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
@@ -58,23 +77,72 @@ def add(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
     as_json: bool, default: bool, containerd_version: str | None,
 ) -> None:  # fmt: skip
-    """Register runc-wrap with ENGINE."""
+    """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one."""
+    wanted = _Wanted(handler, default, dry_run, containerd_version)
     try:
         check_name(handler)
-        where = _where(places, name, config or _default_config(name))
-        with progress.shown("Asking the engine"):
-            facts = engine_query.facts(name, containerd_version, places.prefix)
-        plan = registration.plan_add(where, handler, facts, default=default)
-        if not dry_run:
-            registration.carry_out(plan)
+        if name == AUTO:
+            _end(wrong=_add_to_all(places, wanted, config, as_json=as_json))
+            return
+        found = engine_query.installation(name, config) if config else _only_one(name)
+        document, plan = _added(places, found, wanted)
     except (EngineError, OSError) as error:
         output.fail(error)
-    wrong = [*plan.notes, *(() if dry_run else _checked(where, handler, facts))]
-    _print(_document(plan, handler, wrong, dry_run=dry_run, added=True), plan, as_json=as_json)
-    _end(wrong=bool(wrong))
+    _print(document, plan, as_json=as_json)
+    _end(wrong=bool(document["wrong"]))
+
+
+def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
+    """Register with one engine; what it refuses is taken back. Return what to print."""
+    where = _where(places, found.engine, found.config)
+    with progress.shown(f"Asking {found.engine}"):
+        facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
+    plan = registration.plan_add(where, wanted.handler, facts, default=wanted.default)
+    wrong = list(plan.notes)
+    if not wanted.dry_run:
+        engine_query.carry_out_checked(plan)
+        wrong += _checked(where, wanted, facts)
+    return _document(plan, wanted.handler, wrong, dry_run=wanted.dry_run, added=True), plan
+
+
+def _add_to_all(places: Places, wanted: _Wanted, config: Path | None, *, as_json: bool) -> bool:
+    """Register with each engine that is found; return whether anything was wrong."""
+    if config is not None or wanted.version is not None:
+        raise EngineError(
+            "`auto` with an engine's own option", "neither", "name the engine instead"
+        )
+    engines = engine_query.detected()
+    if not engines:
+        raise EngineError("no engine on this node", "one of those it knows", "engine list")
+    told: list[dict[str, Any]] = []
+    for found in engines:
+        document, plan = _attempted(places, found, wanted)
+        told.append(document)
+        if plan is not None and not as_json:
+            _print(document, plan, as_json=False)
+        elif not as_json:
+            output.warn(f"{found}: skipped: {document['skipped']}")
+    if as_json:
+        output.document({"engines": told})
+    return any(each["wrong"] for each in told)
+
+
+def _attempted(
+    places: Places, found: Installation, wanted: _Wanted
+) -> tuple[dict[str, Any], Plan | None]:
+    """Register with one of all, unless its CRI plugin is off, as that of Docker's containerd is."""
+    skipped = {"engine": found.engine, "config": str(found.config), "wrong": []}
+    try:
+        off = engine_query.cri_is_off(found)
+        if off:
+            return skipped | {"skipped": off}, None
+        return _added(places, found, wanted)
+    except (EngineError, OSError) as error:
+        return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
 
 
 @engine.command()
+@_engine_argument()
 @_common
 @click.option("--strand", is_flag=True, help="Remove it even if containers need it.")
 @click.pass_obj
@@ -132,9 +200,16 @@ def _where(places: Places, name: str, config: Path) -> Where:
     return registration.Where(name, config.absolute(), places.wrapper.parent, places.engines)
 
 
-def _default_config(name: str) -> Path:
-    generated = containerd_config.generated_here() if name == "containerd" else None
-    return Path(generated) if generated else engine_query.CONFIGS[name]
+def _only_one(name: str) -> Installation:
+    """Return the one installation of an engine, the usual one if none is found."""
+    found = engine_query.KINDS[name].detect()
+    if len(found) > 1:
+        raise EngineError(
+            f"several: {', '.join(map(str, found))}",
+            "one of them",
+            f"--config {found[0].config}, or `engine add auto` for all",
+        )
+    return found[0] if found else engine_query.installation(name, engine_query.CONFIGS[name])
 
 
 def _registered_config(places: Places, name: str, handler: str) -> Path:
@@ -148,8 +223,8 @@ def _registered_config(places: Places, name: str, handler: str) -> Path:
     return Path(found[0]) if found else engine_query.CONFIGS[name]
 
 
-def _checked(where: Where, handler: str, facts: dict[str, Any]) -> list[str]:
-    ours = Handler(handler, str(where.bin_dir / handler))
+def _checked(where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:
+    ours = Handler(wanted.handler, str(where.bin_dir / wanted.handler), wanted.default)
     found = engine_query.problem(where.engine, where.config, ours, facts)
     return [found] if found else []
 
@@ -168,7 +243,7 @@ def _document(
     plan: Plan, handler: str, wrong: list[str], *, dry_run: bool, added: bool
 ) -> dict[str, Any]:
     where = plan.where
-    kubernetes = added and where.engine == "containerd"
+    kubernetes = added and where.engine in {"containerd", "crio"}
     return {
         "engine": where.engine,
         "config": str(where.config),
@@ -187,7 +262,7 @@ def _document(
 
 def _reload(plan: Plan) -> str:
     command = registration.ENGINES[plan.where.engine].reload_command
-    return str(command(loses_default=plan.loses_default))
+    return str(command(loses_default=plan.loses_default, config=plan.where.config))
 
 
 def diff(change: Change) -> str:

@@ -5,12 +5,14 @@ Some need its name in the engine's configuration, some its path:
     docker      name: each container with that runtime, also a stopped one, which is started by it
                 path: each running one, as for containerd
     podman      name: each container with that runtime; of users', those with a process of theirs
+    crio        name: each pod, whose containers it stops and starts by the handler's name
     containerd  name: the pods of CRI, whose containers are started again by the handler's name
                 path: each task, because its shim has the path in <bundle>/runtime
     any other   path: each container in the ledger whose runtime has not deleted it
 
 Sources: moby daemon/start_unix.go; containers/podman libpod/oci_conmon_common.go; containerd
-cmd/containerd-shim-runc-v2/runc/container.go (WriteRuntime) and internal/cri/server.
+cmd/containerd-shim-runc-v2/runc/container.go (WriteRuntime) and internal/cri/server; cri-o
+internal/oci/oci.go (RuntimeImpl) and internal/annotations.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 _ROOTS = (0,)
 _PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
-_ADDRESS = "/run/containerd/containerd.sock"
+_GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
+_CRIO_STORAGE = Path("/var/lib/containers/storage/overlay-containers")
+_CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
+_CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
 
 
@@ -172,14 +177,31 @@ def _inspected(program: str, shown: str) -> list[list[str]] | None:
 def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
     document = engine_query.dump(config) or {}
     yield from _tasks(Path(str(document.get("state", _STATES[0]))), CRI_NAMESPACE, str(path))
-    grpc = document.get("grpc", {})
-    address = grpc.get("address") if isinstance(grpc, dict) else None
-    for sandbox, handler in _sandboxes(str(address or _ADDRESS)):
+    found = engine_query.installation("containerd", config)
+    tables = (document.get("grpc"), document.get("plugins", {}).get(_GRPC_PLUGIN))
+    told = (each.get("address") for each in tables if isinstance(each, dict))
+    address = str(next(filter(None, told), found.socket))
+    for sandbox, handler in _sandboxes(address, _ctr(found.binary)):
         if handler == path.name:
             yield Dependent("containerd", f"{CRI_NAMESPACE}/{sandbox}")
 
 
-def _sandboxes(address: str) -> Iterator[tuple[str, str]]:
+def _ctr(binary: Path | None) -> str:
+    """Return the `ctr` beside a containerd, which a distribution brings along; else the node's."""
+    beside = binary.with_name("ctr") if binary else None
+    return str(beside) if beside and installed_programs.locate(str(beside)) else "ctr"
+
+
+def _crio(_config: Path, path: Path) -> Iterator[Dependent]:
+    """Yield the pods that CRI-O has, running or not, by the config.json that it keeps of each."""
+    for file in _CRIO_STORAGE.glob("*/userdata/config.json"):
+        written = _object(file).get("annotations")
+        notes = written if isinstance(written, dict) else {}
+        if notes.get(_CRIO_HANDLER) == path.name:
+            yield Dependent("crio", str(notes.get(_CRIO_SANDBOX) or file.parent.parent.name))
+
+
+def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:
     """Yield the ids of CRI's pods, running or not, and the handlers that they were started with.
 
     A containerd that does not run tells none; its tasks are found by their bundles. Raises Unknown
@@ -188,11 +210,11 @@ def _sandboxes(address: str) -> Iterator[tuple[str, str]]:
     words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
     kind = 'labels."io.cri-containerd.kind"==sandbox'
     until = time.monotonic() + _PODS_SECONDS
-    for name in (installed_programs.output("ctr", *words, "list", "--quiet", kind) or "").split():
+    for name in (installed_programs.output(ctr, *words, "list", "--quiet", kind) or "").split():
         if time.monotonic() > until:
             raise Unknown(f"containerd took more than {_PODS_SECONDS:g} s to show its pods")
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            told = json.loads(installed_programs.output("ctr", *words, "info", name) or "null")
+            told = json.loads(installed_programs.output(ctr, *words, "info", name) or "null")
             metadata = base64.b64decode(told["Extensions"][_SANDBOX]["value"])
             yield name, json.loads(metadata)["Metadata"]["RuntimeHandler"]
 
@@ -226,6 +248,7 @@ def names(found: Iterable[Dependent], most: int = 5) -> str:
 
 _BY_NAME: dict[str, Callable[[Path, Path], Iterator[Dependent]]] = {
     "containerd": _containerd,
+    "crio": _crio,
     "docker": _docker,
     "podman": _podman,
 }

@@ -27,13 +27,14 @@ def can_validate(version: str | None) -> bool:
     return found is None or int(found[1]) >= _VALIDATES
 
 
-def reload_command(*, loses_default: bool = False) -> str:
+def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
     """Return the command that makes dockerd read its runtimes again, without a restart if possible.
 
     A reload keeps a default runtime that the file does not set any more, and is refused if that
     runtime has gone ("specified default runtime does not exist", 26.1). It also keeps all runtimes
     of a file that has no `runtimes` any more: `loses_default` is for both.
     """
+    del config
     return f"systemctl {'restart' if loses_default else 'reload'} docker"
 
 

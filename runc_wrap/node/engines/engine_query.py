@@ -2,91 +2,93 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import containerd_config, docker_config, podman_config, toml_text
+from runc_wrap.node.engines import (
+    containerd_config,
+    crio_config,
+    docker_config,
+    engine_files,
+    podman_config,
+    registration,
+    toml_text,
+)
+from runc_wrap.node.engines.containerd import generated_config, handler_tables, loaded_files
 from runc_wrap.node.engines.handler import EngineError, Handler
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, docker_kind, podman_kind
 from runc_wrap.node.engines.kinds.containerd_kind import Containerd
 from runc_wrap.node.engines.kinds.crio_kind import Crio
 from runc_wrap.node.engines.kinds.docker_kind import Docker
 from runc_wrap.node.engines.kinds.podman_kind import Podman
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.kinds.engine_kind import Engine
+    from runc_wrap.node.engines.kinds.engine_kind import Engine, Installation
+    from runc_wrap.node.engines.registration import Plan
 
 KINDS: dict[str, Engine] = {kind.name: kind for kind in (Containerd(), Crio(), Podman(), Docker())}
 CONFIGS = {
     "containerd": containerd_config.CONFIG,
+    "crio": crio_config.CONFIG,
     "podman": podman_config.CONFIG,
     "docker": docker_config.CONFIG,
 }
+_AT = {
+    "containerd": containerd_kind.at,
+    "crio": crio_kind.at,
+    "podman": podman_kind.at,
+    "docker": docker_kind.at,
+}
 
 
-def major(text: str | None) -> int:
-    """Return containerd's generation, 1 or 2, from its version. Raises EngineError."""
-    found = re.match(r"v?(\d+)\.", text or "")
+def installation(engine: str, config: Path) -> Installation:
+    """Return the engine that reads this configuration, installed or not."""
+    return _AT[engine](config)
+
+
+def detected() -> list[Installation]:
+    """Return every engine of this node."""
+    return [each for kind in KINDS.values() for each in kind.detect()]
+
+
+def generation(text: str | None) -> tuple[int, int]:
+    """Return (1 or 2, minor) of containerd's version. Raises EngineError."""
+    found = re.match(r"v?(\d+)\.(\d+)?", text or "")
     if found is None:
         raise EngineError(
             "containerd's version is unknown: no containerd answers to --version",
             "1.x or 2.x, which are configured differently",
             "--containerd-version 2.1",
         )
-    return 1 if int(found.group(1)) < 2 else 2  # noqa: PLR2004  # containerd 2
+    return (1 if int(found[1]) < 2 else 2, int(found[2] or 0))  # noqa: PLR2004  # containerd 2
 
 
-def facts(engine: str, containerd_version: str | None, prefix: Path) -> dict[str, Any]:
-    """Return the facts that `render` needs: {major} for containerd, {crun} for Podman."""
+def facts(
+    engine: str, containerd_version: str | None, prefix: Path, config: Path | None = None
+) -> dict[str, Any]:
+    """Return the facts that `render` needs: {major, minor} for containerd, {crun} for Podman."""
     if engine == "containerd":
-        return {"major": major(containerd_version or installed_programs.version(engine))}
+        text = containerd_version or installation(engine, config or CONFIGS[engine]).version
+        major, minor = generation(text)
+        return {"major": major, "minor": minor}
     return {"crun": installed_programs.runtime_kind(prefix) == "crun"} if engine == "podman" else {}
 
 
 def in_force(engine: str, config: Path, handler: Handler) -> bool | None:
     """Return whether the engine itself shows the handler, None if it cannot be queried."""
-    if engine == "containerd":
-        return _containerd_shows(config, handler)
-    if config != CONFIGS[engine]:
+    if engine == "podman" and config == CONFIGS[engine]:
+        return podman_kind.shows(handler.name, handler.path)
+    if engine == "docker" and config != CONFIGS[engine]:
         return None
-    return _podman_shows(handler) if engine == "podman" else _docker_shows(handler)
+    shown = KINDS[engine].in_force(installation(engine, config))
+    return None if shown is None else shown.get(handler.name) == handler.path
 
 
 def dump(config: Path) -> dict[str, Any] | None:
     """Return containerd's configuration in force, including imports; None if it prints none."""
-    printed = installed_programs.output("containerd", "-c", str(config), "config", "dump")
-    try:
-        return None if printed is None else tomllib.loads(printed)
-    except ValueError:
-        return None
-
-
-def _containerd_shows(config: Path, handler: Handler) -> bool | None:
-    document = dump(config)
-    if document is None:
-        return None
-    plugins = (containerd_config.OLD_CRI, containerd_config.NEW_CRI)
-    paths = [["plugins", p, "containerd", "runtimes", handler.name, "options"] for p in plugins]
-    return any(toml_text.lookup(document, p).get("BinaryName") == handler.path for p in paths)
-
-
-def _podman_shows(handler: Handler) -> bool | None:
-    info = installed_programs.output(
-        "podman", "--runtime", handler.name, "info", "--format", "{{json .Host.OCIRuntime}}"
-    )
-    return None if info is None else json.loads(info).get("path") == handler.path
-
-
-def _docker_shows(handler: Handler) -> bool | None:
-    info = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
-    try:
-        runtimes = json.loads(info or "null")
-    except ValueError:
-        return None
-    return None if not runtimes else runtimes.get(handler.name, {}).get("path") == handler.path
+    return containerd_kind.dump(containerd_kind.at(config))
 
 
 def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) -> str | None:
@@ -99,18 +101,70 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
         if installed_programs.output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None
-    if in_force(engine, config, handler):
-        return None
-    return f"{engine} does not show the handler {handler.name} in its configuration in force"
+    if not in_force(engine, config, handler):
+        return f"{engine} does not show the handler {handler.name} in its configuration in force"
+    return _differing(config, handler) if engine == "containerd" else None
+
+
+def cri_is_off(found: Installation) -> str:
+    """Return a sentence if containerd's CRI plugin is disabled, otherwise ""."""
+    if found.engine != "containerd":
+        return ""
+    text = engine_files.read(found.config) or ""
+    told = loaded_files.disabled(toml_text.parse(text, str(found.config)), str(found.config))
+    return told[0] if told else ""
+
+
+def refusal(engine: str, config: Path) -> str:
+    """Return what the engine's own check says against its configuration; "" if it accepts it."""
+    command = KINDS[engine].check_command(installation(engine, config))
+    return installed_programs.failure(*command) if command else ""
+
+
+def carry_out_checked(plan: Plan) -> None:
+    """Execute the plan; take all of it back if the engine then refuses what it accepted before.
+
+    Raises EngineError, also for what registration.carry_out does.
+    """
+    engine, config = plan.where.engine, plan.where.config
+    was_refused = bool(plan.changes and refusal(engine, config))
+    registration.carry_out(plan)
+    said = refusal(engine, config) if plan.changes and not was_refused else ""
+    if said:
+        registration.carry_out(registration.taken_back(plan))
+        raise EngineError(
+            f"{engine} refuses its configuration with this handler: {said}; it is as before",
+            "one that it accepts",
+            "correct what it names, then run this again",
+        )
+
+
+def _differing(config: Path, handler: Handler) -> str | None:
+    """Return a sentence if containerd shows the owner's runc with settings that ours lacks."""
+    section = loaded_files.carried_over(dump(config) or {})
+    default = section.get("default_runtime_name")
+    if handler.default and default != handler.name:
+        return (
+            f"the default handler is {default}: a later file of containerd's configuration says so"
+        )
+    found = handler_tables.differing(section, handler.name)
+    return (
+        f"the handler {handler.name} has other settings than runc: {'; '.join(found)}"
+        if found
+        else None
+    )
 
 
 def _can_check(engine: str, config: Path, facts: dict[str, Any]) -> bool:
     """Return whether the engine is installed, of the expected generation, and reads this file."""
-    if installed_programs.locate(installed_programs.PROGRAMS[engine]) is None:
+    if installation(engine, config).binary is None:
         return False
     if engine == "containerd":
-        return bool(major(installed_programs.version(engine) or "0.") == facts["major"])
-    return engine == "docker" or config == CONFIGS[engine]
+        if generated_config.waits_for_start(config):
+            return False
+        version = installation(engine, config).version
+        return version is not None and generation(version)[0] == facts["major"]
+    return engine != "podman" or config == CONFIGS[engine]
 
 
 def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,9 +27,9 @@ BUILT_IN = {
 }
 
 
-def reload_command(*, loses_default: bool = False) -> str:
+def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
     """Return the command that makes Podman read it; only its API service needs one."""
-    del loses_default
+    del loses_default, config
     return "nothing to restart (the API service: systemctl restart podman.service)"
 
 

@@ -21,14 +21,25 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
-from runc_wrap.node.engines import containerd_config, docker_config, engine_files, podman_config
+from runc_wrap.node.engines import (
+    containerd_config,
+    crio_config,
+    docker_config,
+    engine_files,
+    podman_config,
+)
 from runc_wrap.node.engines.file_tree import Change, Tree
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
-ENGINES = {"containerd": containerd_config, "podman": podman_config, "docker": docker_config}
+ENGINES = {
+    "containerd": containerd_config,
+    "crio": crio_config,
+    "podman": podman_config,
+    "docker": docker_config,
+}
 FORMAT = 1
 _KEYS = ("engine", "config", "facts", "handlers", "files", "dirs")  # of every release's states
 
@@ -239,6 +250,13 @@ def carry_out(plan: Plan) -> None:
         if plan.link_gone:
             plan.link_gone.unlink(missing_ok=True)
         _finish(plan)
+
+
+def taken_back(plan: Plan) -> Plan:
+    """Return the plan that undoes a plan that was carried out, byte for byte."""
+    changes = [Change(each.path, each.after, each.before) for each in reversed(plan.changes)]
+    after = plan.before | {"dirs": plan.after["dirs"]}
+    return Plan(plan.where, changes, plan.after, after, link_gone=plan.link_new)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

@@ -12,14 +12,34 @@ from click.testing import CliRunner
 from runc_wrap.cli.engine import diff
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import (
+    containerd_config,
+    crio_config,
+    docker_config,
+    engine_query,
+)
+from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.file_tree import Change
 
 if TYPE_CHECKING:
     from click.testing import Result
 
 
+NODE = {"containerd": "config.toml", "crio": "crio.conf", "docker": "daemon.json"}
+
+
+def _configs(tmp_path: Path) -> dict[str, Path]:
+    return {name: tmp_path / "etc" / file for name, file in NODE.items()}
+
+
 @pytest.fixture(autouse=True)
 def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor is any file of this machine's engines touched, whatever a defect does."""
+    modules = {"containerd": containerd_config, "crio": crio_config, "docker": docker_config}
+    for name, path in _configs(tmp_path).items():
+        monkeypatch.setattr(modules[name], "CONFIG", path)
+        monkeypatch.setitem(engine_query.CONFIGS, name, path)
+    monkeypatch.setattr(distributions, "ALL", ())
     monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
@@ -94,7 +114,7 @@ def test_removing_an_unregistered_handler_succeeds(tmp_path: Path) -> None:
     "arguments",
     [
         ["add", "docker", "--handler", "runc"],
-        ["add", "crio"],
+        ["add", "cri-o"],
         ["add", "containerd", "--config", "x"],
         ["add"],
     ],
@@ -182,7 +202,7 @@ def test_a_name_that_a_container_needs_is_kept_until_it_is_gone(tmp_path: Path) 
     assert "\x1b" not in result.output
     assert json.loads(config.read_text())["runtimes"] == {"x": {"path": str(real)}}
     assert json.loads(config.read_text())["default-runtime"] == "runc"
-    (row,) = json.loads(_ctl(tmp_path, "list", "--json").output)[2]["registered"]
+    (row,) = json.loads(_ctl(tmp_path, "list", "--json").output)[3]["registered"]
     assert (row["path"], row["kept"], row["default"]) == (str(real), True, True)
     assert (tmp_path / "bin" / "x").is_symlink()
     assert "still kept" in _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x").output
@@ -209,3 +229,113 @@ def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -
     (tmp_path / "data" / "containers").mkdir(parents=True)
     _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
     assert "systemctl restart docker" in _ctl(tmp_path, "remove", *_docker(tmp_path)).output
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """A node with these engines, each with its configuration, and its check of it as a program."""
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "programs"),))
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "etc").mkdir()
+    for program, printed in (
+        ("containerd", "containerd containerd 2.3.4 x"),
+        ("crio", "crio version 1.34.0"),
+        ("dockerd", "Docker version 28.0.0, build x"),
+    ):
+        path = tmp_path / "programs" / program
+        path.write_text(f"#!/bin/sh\necho {printed}\n[ ! -e {tmp_path}/{program}.refuses ]\n")
+        path.chmod(0o755)
+    return _configs(tmp_path)
+
+
+def test_auto_registers_with_every_engine_that_it_finds(
+    tmp_path: Path, engines: dict[str, Path]
+) -> None:
+    found = json.loads(_ctl(tmp_path, "add", "auto", "--handler", "x", "--json").output)["engines"]
+    assert [each["engine"] for each in found] == [*engines]
+    assert all(each["changed"] for each in found)
+    for name in NODE:
+        assert _ctl(tmp_path, "remove", name, "--handler", "x", "--strand").exit_code == 0
+    assert not list((tmp_path / "etc").iterdir())
+
+
+def test_auto_leaves_out_a_containerd_whose_cri_is_off_and_goes_on_after_an_error(
+    tmp_path: Path, engines: dict[str, Path]
+) -> None:
+    engines["containerd"].write_text('version = 3\ndisabled_plugins = ["cri"]\n')
+    engines["docker"].write_text("{")
+    result = _ctl(tmp_path, "add", "auto")
+    assert result.exit_code == 1
+    assert "skipped" in result.stderr
+    assert "disables the CRI plugin" in result.stderr
+    assert "wanted valid JSON" in result.stderr
+    assert (tmp_path / "etc/crio.conf.d/50-runc-wrap-runc-wrap.conf").exists()
+    assert not (tmp_path / "etc/conf.d").exists()
+
+
+@pytest.mark.parametrize("words", [["--config", "/x"], ["--containerd-version", "2.1"]])
+def test_auto_takes_no_option_of_one_engine(
+    words: list[str], tmp_path: Path, engines: dict[str, Path]
+) -> None:
+    assert engines
+    assert _ctl(tmp_path, "add", "auto", *words).exit_code == 2
+
+
+def test_auto_without_any_engine_is_impossible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_query, "KINDS", {})
+    result = _ctl(tmp_path, "add", "auto")
+    assert result.exit_code == 2
+    assert "no engine on this node" in result.stderr
+
+
+def test_one_of_several_containerds_is_asked_for(
+    tmp_path: Path, engines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = distributions.Distribution(
+        "k3s", str(tmp_path / "k3s"), str(tmp_path / "k3s"), "/s", str(tmp_path / "b"), ()
+    )
+    monkeypatch.setattr(distributions, "ALL", (other,))
+    (tmp_path / "k3s").touch()
+    result = _ctl(tmp_path, "add", "containerd")
+    assert result.exit_code == 2
+    assert f"containerd ({engines['containerd']}), containerd of k3s" in result.stderr
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_what_the_engine_refuses_is_taken_back(
+    registered: bool, tmp_path: Path, engines: dict[str, Path]
+) -> None:
+    """A check that accepts what was there, and nothing else."""
+    engines["containerd"].write_text("version = 3\n")
+    if registered:
+        _ctl(tmp_path, "add", "containerd", "--handler", "first")
+    before = _files(tmp_path)
+    program = tmp_path / "programs/containerd"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo containerd containerd 2.3.4 x && exit\n'
+        f"[ -e {tmp_path}/etc/conf.d/50-runc-wrap-runc-wrap.toml ] || exit 0\n"
+        "echo 'drop-in config version 4 higher' >&2\nexit 1\n"
+    )
+    result = _ctl(tmp_path, "add", "containerd")
+    assert result.exit_code == 2
+    assert "containerd refuses its configuration" in result.stderr
+    assert "drop-in config version 4 higher; it is as before" in result.stderr
+    assert _files(tmp_path) == before
+
+
+def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
+    tmp_path: Path, engines: dict[str, Path]
+) -> None:
+    (tmp_path / "dockerd.refuses").touch()
+    result = _ctl(tmp_path, "add", "docker")
+    assert result.exit_code == 1
+    assert "dockerd --validate refuses" in result.stderr
+    assert engines["docker"].exists()
+
+
+def _files(tmp_path: Path) -> dict[str, bytes]:
+    paths = [*(tmp_path / "etc").rglob("*"), *(tmp_path / "var").rglob("*.json")]
+    paths += [*(tmp_path / "bin").iterdir()]
+    return {str(path): path.read_bytes() for path in paths if path.is_file()}

@@ -78,7 +78,7 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
         f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
         f"itself writes ({key}): a pod can then choose their values for its sandbox",
         f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
-        commands.edit(config, containerd_config.reload_command()),
+        commands.edit(config, containerd_config.reload_command(config=config)),
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files
-from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
@@ -77,13 +76,13 @@ def _linked(path: Path) -> Callable[[], None]:
 
 def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Iterator[Finding]:
     engine, config = state["engine"], Path(state["config"])
-    if installed_programs.locate(installed_programs.PROGRAMS[engine]) is None:
+    if engine_query.installation(engine, config).binary is None:
         return
     shows = engine_query.in_force(engine, config, handler)
     if shows is False:
         words = ["engine", "add", engine, "--handler", handler.name, "--config", str(config)]
         words += ["--default"] if handler.default else []
-        restart = registration.ENGINES[engine].reload_command()
+        restart = registration.ENGINES[engine].reload_command(config=config)
         yield Finding(
             NAME,
             "warning",
@@ -120,7 +119,7 @@ def _ignored(places: Places, states: list[dict[str, Any]]) -> Iterator[Finding]:
                     "warning",
                     f"{path} defines the handler {name}, but {config} does not import it",
                     f'write imports = ["{pattern}"] at its top, and restart containerd',
-                    commands.edit(config, containerd_config.reload_command()),
+                    commands.edit(config, containerd_config.reload_command(config=config)),
                 )
 
 

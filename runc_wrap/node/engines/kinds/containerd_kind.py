@@ -12,7 +12,7 @@ from typing import Any
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, toml_text
-from runc_wrap.node.engines.kinds import distributions
+from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
 
 SOCKET = Path("/run/containerd/containerd.sock")
@@ -25,10 +25,8 @@ class Containerd:
 
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return containerd of its own packages, if installed, and those of distributions."""
-        own = installed_programs.locate("containerd")
-        found = (
-            [_own(own, root)] if own or (root / _below(containerd_config.CONFIG)).exists() else []
-        )
+        own, usual = installed_programs.locate("containerd"), containerd_config.CONFIG
+        found = [_own(own, root, usual)] if own or (root / _below(usual)).exists() else []
         brought = (each for each in distributions.ALL if distributions.installed(each, root))
         return [*found, *(_brought(each, root) for each in brought)]
 
@@ -51,10 +49,10 @@ def _below(path: Path) -> str:
     return str(path).lstrip("/")
 
 
-def _own(binary: Path | None, root: Path) -> Installation:
+def _own(binary: Path | None, root: Path, config: Path) -> Installation:
     return Installation(
         "containerd",
-        containerd_config.CONFIG,
+        config,
         binary,
         unit_of(("containerd.service",), root),
         SOCKET,
@@ -63,11 +61,13 @@ def _own(binary: Path | None, root: Path) -> Installation:
     )
 
 
-def _brought(each: distributions.Distribution, root: Path) -> Installation:
+def _brought(
+    each: distributions.Distribution, root: Path, config: Path | None = None
+) -> Installation:
     binary = installed_programs.locate(str(root / each.binary.lstrip("/")))
     return Installation(
         "containerd",
-        Path(each.config),
+        config or Path(each.config),
         binary,
         unit_of(each.units, root),
         Path(each.socket),
@@ -80,14 +80,13 @@ def at(config: Path) -> Installation:
     """Return the containerd that reads this configuration."""
     distribution = distributions.of_config(config)
     if distribution is not None:
-        return _brought(distribution, ROOT)
-    own = installed_programs.locate("containerd")
-    return Installation(**(vars(_own(own, ROOT)) | {"config": config}))
+        return _brought(distribution, ROOT, config)
+    return _own(installed_programs.locate("containerd"), ROOT, config)
 
 
 def _dump_words(found: Installation) -> list[str]:
-    distribution = distributions.named(found.flavour)
-    config = Path(distribution.in_force) if distribution else found.config
+    by = distributions.named(found.flavour)
+    config = Path(by.in_force) if by and str(found.config) == by.config else found.config
     return ["-c", str(config), "config", "dump"]
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import toml_text
+from runc_wrap.node.engines import crio_config, toml_text
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
 
-CONFIG = Path("/etc/crio/crio.conf")
 SOCKET = Path("/run/crio/crio.sock")
 
 
@@ -28,8 +27,8 @@ class Crio:
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return CRI-O if it is installed or configured."""
         binary = installed_programs.locate("crio")
-        folder = root / str(CONFIG.parent).lstrip("/")
-        return [at(CONFIG, root)] if binary or folder.is_dir() else []
+        folder = root / str(crio_config.CONFIG.parent).lstrip("/")
+        return [at(crio_config.CONFIG, root)] if binary or folder.is_dir() else []
 
     def check_command(self, found: Installation) -> list[str] | None:
         """Return `crio config`, which validates what it prints."""

@@ -60,6 +60,13 @@ def _shown(binary: Path, *words: str) -> tuple[str, str] | None:
     return str(told.get("name")), str(told.get("path") or "")
 
 
+def shows(name: str, path: str) -> bool | None:
+    """Tell whether Podman knows our handler by this path; None if it does not answer."""
+    binary = installed_programs.locate("podman")
+    found = _shown(binary, "--runtime", name) if binary else None
+    return None if found is None else found[1] == path
+
+
 def at(config: Path, root: Path = ROOT) -> Installation:
     """Return the Podman that reads this configuration."""
     binary = installed_programs.locate("podman")

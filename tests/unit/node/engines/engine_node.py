@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CONFIGS = {
     "containerd": "config.toml",
+    "crio": "crio.conf",
     "podman": "containers.conf",
     "docker": "daemon.json",
 }
@@ -20,6 +21,7 @@ CONFIGS = {
 
 FACTS: dict[str, dict[str, Any]] = {
     "containerd": {"major": 1},
+    "crio": {},
     "podman": {"crun": False},
     "docker": {},
 }

@@ -1,20 +1,23 @@
 """The configuration written for each engine, and configurations that are refused.
 
-containerd 2.x is tested only here: Debian 13 has no containerd 2.
+What containerd 2 makes of its files is in test_containerd_versions.py.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.node.engines import containerd_config, engine_query, podman_config, registration
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
-from runc_wrap.node.engines.registration import Where
 from tests.unit.node.engines.engine_node import add, node, toml, write
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 OLD, NEW = containerd_config.OLD_CRI, containerd_config.NEW_CRI
+OURS = "{}/conf.d/50-runc-wrap-*.toml"  # the import of our own drop-ins alone
 
 
 def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_containerd_2_gets_a_drop_in_and_an_import(version: int, tmp_path: Path)
     assert drop_in["version"] == version
     assert section["default_runtime_name"] == "runc-wrap"
     assert section["runtimes"]["runc-wrap"]["options"]["SystemdCgroup"] is True
-    assert toml(where.config)["imports"] == [f"{where.config.parent}/conf.d/*.toml", "x/*.toml"]
+    assert toml(where.config)["imports"] == [OURS.format(where.config.parent), "x/*.toml"]
 
 
 def test_an_import_of_a_parent_directory_is_not_one_of_conf_d(tmp_path: Path) -> None:
@@ -115,26 +118,6 @@ def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_
     write(where.config, "version = 2\nimports = ['first.toml']\n")
     with pytest.raises(EngineError, match=f"--config {other}"):
         registration.plan_add(where, "runc-wrap", {"major": 1})
-
-
-@pytest.mark.parametrize(("major", "name"), [(1, "config.toml.tmpl"), (2, "config-v3.toml.tmpl")])
-def test_a_generated_config_is_refused_with_the_block_for_its_template(
-    major: int, name: str, tmp_path: Path
-) -> None:
-    config = Path(containerd_config.GENERATED["k3s"]) / "config.toml"
-    where = Where("containerd", config, node(tmp_path, "containerd").bin_dir, tmp_path / "var")
-    with pytest.raises(EngineError, match=name) as refused:
-        registration.plan_add(where, "runc-wrap", {"major": major})
-    assert f'BinaryName = "{where.bin_dir}/runc-wrap"' in str(refused.value)
-
-
-def test_a_distribution_that_generates_the_config_is_recognized(tmp_path: Path) -> None:
-    assert containerd_config.generated_here(tmp_path) is None
-    (tmp_path / "var/lib/rancher/rke2/agent/etc/containerd").mkdir(parents=True)
-    assert (
-        containerd_config.generated_here(tmp_path)
-        == f"{containerd_config.GENERATED['rke2']}/config.toml"
-    )
 
 
 def test_a_disabled_cri_plugin_is_reported(tmp_path: Path) -> None:
@@ -212,12 +195,14 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("printed", "generation"),
-    [("1.7.24~ds1", 1), ("v2.1.4", 2), ("2.3.0-rc.1", 2), ("1.6.20", 1)],
+    [("1.7.24~ds1", (1, 7)), ("v2.1.4", (2, 1)), ("2.3.0-rc.1", (2, 3)), ("1.6.20", (1, 6))],
 )
-def test_containerds_generation_is_its_major_version(printed: str, generation: int) -> None:
-    assert engine_query.major(printed) == generation
+def test_containerds_generation_is_of_its_version(
+    printed: str, generation: tuple[int, int]
+) -> None:
+    assert engine_query.generation(printed) == generation
 
 
 def test_an_unknown_containerd_asks_for_its_version() -> None:
     with pytest.raises(EngineError, match="--containerd-version"):
-        engine_query.major(None)
+        engine_query.generation(None)

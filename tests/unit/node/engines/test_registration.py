@@ -36,6 +36,7 @@ SYSTEMD = """version = 2
 OWNERS = {
     "containerd": [None, "", "version = 2\n", "version = 2", SYSTEMD],
     "podman": [None, "", '[engine]\nruntime = "crun"\nruntime_supports_json = ["crun", "mine"]\n'],
+    "crio": [None, "", '[crio.runtime]\ndefault_runtime = "runc"\n'],
     "docker": [
         None,
         "",
@@ -70,7 +71,9 @@ def test_any_order_of_adds_and_removes_restores_the_original(
         if removing:
             remove(where, name, Path("/real") if default else None)
         else:
-            add(where, name, default=default, **({"major": major} if "a" in engine else {}))
+            add(
+                where, name, default=default, **({"major": major} if engine == "containerd" else {})
+            )
     for name in "abc":
         remove(where, name)
     assert snapshot(tmp_path) == before
@@ -137,7 +140,7 @@ def test_our_part_is_shown_and_left_if_it_was_changed(
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("engine", ["containerd", "podman"])
+@pytest.mark.parametrize("engine", ["containerd", "crio", "podman"])
 def test_our_drop_in_is_refused_if_its_owner_wrote_into_it(engine: str, tmp_path: Path) -> None:
     where = node(tmp_path, engine)
     facts: dict[str, Any] = {"major": 2} if engine == "containerd" else {}

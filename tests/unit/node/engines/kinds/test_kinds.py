@@ -9,10 +9,12 @@ import pytest
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import engine_query
-from runc_wrap.node.engines.kinds import crio_kind, distributions
+from runc_wrap.node.engines.containerd import distributions
+from runc_wrap.node.engines.kinds import crio_kind
 from runc_wrap.node.engines.kinds.engine_kind import Installation, unit_of
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +128,7 @@ def test_dockerd_checks_a_file_since_23() -> None:
 
 
 def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path) -> None:
-    found = Installation("containerd", Path("/template"), tmp_path / "c", flavour="microk8s")
+    found = Installation("containerd", TEMPLATE, tmp_path / "c", flavour="microk8s")
     command = engine_query.KINDS["containerd"].check_command(found)
     assert command is not None
     assert command[2] == "/var/snap/microk8s/current/args/containerd.toml"

@@ -1,0 +1,1 @@
+"""What containerd reads, by version and distribution, and where a handler goes in it."""

@@ -1,0 +1,178 @@
+"""What each version of containerd loads, and that ours changes nothing of it but what is ours.
+
+`loaded` is a model of its own loader, by its sources (see loaded_files); what the installed
+containerd makes of the same files is compared in tests/engine.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runc_wrap.node.engines import registration, toml_text
+from runc_wrap.node.engines.containerd import loaded_files
+from runc_wrap.node.engines.handler import EngineError
+from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
+
+OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+NEWEST = {1: 3, 2: 3, 3: 4}  # minor release of containerd 2: the configuration's version
+
+
+class RefusedError(Exception):
+    """Such a containerd does not start."""
+
+
+def runc(plugin: str, *, cgroup: str = "true") -> str:
+    return f"[plugins.'{plugin}'.containerd.runtimes.runc.options]\nSystemdCgroup = {cgroup}\n"
+
+
+def loaded(config: Path, minor: int) -> dict[str, Any]:
+    """Return the CRI's section that containerd 2.MINOR has in force, {} without a main file."""
+    if not config.exists():
+        return {}
+    files, known = [config], {config}
+    whole: dict[str, Any] = {"version": NEWEST[minor]}
+    root = 0
+    for path in files:
+        table = tomllib.loads(path.read_text())
+        version = table.get("version", 0)
+        if minor > 2:
+            root = root or version
+            if version > root:
+                raise RefusedError(f"{path}: {version} > {root}")
+            table = {**table, "plugins": _migrated(table.get("plugins", {}))}
+            table["version"] = NEWEST[minor]
+        if max(version, table.get("version", 0)) > NEWEST[minor]:
+            raise RefusedError(f"{path}: version {version}")
+        whole = toml_text.merged(whole, table)
+        for pattern in table.get("imports", []):
+            found = sorted(config.parent.glob(pattern.removeprefix(f"{config.parent}/")))
+            if "*" not in pattern and not found:
+                raise RefusedError(f"{pattern} is missing")
+            files += [each for each in found if each not in known]
+            known |= set(found)
+    plugins = whole.get("plugins", {})
+    if whole["version"] < 3:
+        plugins = _migrated(plugins)
+    return dict(plugins.get(NEW, {}).get("containerd", {}))
+
+
+def _migrated(plugins: dict[str, Any]) -> dict[str, Any]:
+    old, new = (plugins.get(name, {}).get("containerd", {}) for name in (OLD, NEW))
+    return {NEW: {"containerd": {**old, **new}}}
+
+
+def without_ours(section: dict[str, Any]) -> dict[str, Any]:
+    runtimes = {k: v for k, v in section.get("runtimes", {}).items() if k != "runc-wrap"}
+    return {**section, "runtimes": runtimes}
+
+
+MAINS = {
+    "none": None,
+    "3": "version = 3\n",
+    "2, imports": "version = 2\nimports = ['conf.d/*.toml']\n" + runc(OLD),
+    "3, imports": "version = 3\nimports = ['conf.d/*.toml']\n",
+    "3, imports, runc": "version = 3\nimports = ['conf.d/*.toml']\n" + runc(NEW),
+    "4, imports": "version = 4\nimports = ['conf.d/*.toml']\n",
+}
+DROP_INS = {
+    "none": None,
+    "2, runc": "version = 2\n" + runc(OLD),
+    "3, runc": "version = 3\n" + runc(NEW),
+    "4, runc": "version = 4\n" + runc(NEW),
+    "other": f"version = 3\n[plugins.'{NEW}'.containerd.runtimes.x]\nruntime_type = 'io.x.v1'\n",
+}
+
+
+@pytest.mark.parametrize("minor", NEWEST)
+@pytest.mark.parametrize("drop_in", DROP_INS)
+@pytest.mark.parametrize("main", MAINS)
+@pytest.mark.parametrize("name", ["10-own.toml", "90-own.toml"])
+def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
+    main: str, drop_in: str, minor: int, name: str, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "containerd")
+    for path, text in ((where.config, MAINS[main]), (Path("etc/conf.d") / name, DROP_INS[drop_in])):
+        if text is not None:
+            write(tmp_path / path, text)
+    before, files = _tried(where.config, minor), snapshot(tmp_path)
+    if before is None:  # it did not start before either
+        return
+    add(where, major=2, minor=minor)
+    after = loaded(where.config, minor)
+    ours = after["runtimes"]["runc-wrap"]
+    runtimes = before.get("runtimes", {})
+    assert without_ours(after) == {**before, "runtimes": runtimes}
+    base = runtimes.get("runc", {}).get("options", {})
+    assert ours["options"] == {"BinaryName": str(where.bin_dir / "runc-wrap"), **base}
+    remove(where)
+    assert snapshot(tmp_path) == files
+
+
+def _tried(config: Path, minor: int) -> dict[str, Any] | None:
+    try:
+        return loaded(config, minor)
+    except RefusedError:
+        return None
+
+
+def test_a_created_main_file_does_not_put_in_force_what_was_ignored(tmp_path: Path) -> None:
+    """Of issue 13: containerd then refused to start."""
+    where = node(tmp_path, "containerd")
+    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["4, runc"] or "")
+    add(where, major=2, minor=3)
+    main = toml(where.config)
+    assert main["imports"] == [f"{where.config.parent}/conf.d/50-runc-wrap-*.toml"]
+    assert set(loaded(where.config, 3)["runtimes"]) == {"runc-wrap"}
+
+
+def test_a_drop_in_of_version_2_gives_our_handler_its_cgroup_driver(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, MAINS["3, imports"] or "")
+    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["2, runc"] or "")
+    add(where, major=2, minor=3)
+    ours = loaded(where.config, 3)["runtimes"]["runc-wrap"]
+    assert ours["options"]["SystemdCgroup"] is True
+
+
+def test_a_state_of_an_earlier_release_is_removed_and_extended(tmp_path: Path) -> None:
+    """Its facts have no minor version, and its import is of all of conf.d."""
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 3\n")
+    before = snapshot(tmp_path)
+    add(where, major=2)
+    state = where.state_file.read_text()
+    assert '"minor"' not in state
+    add(where, "b", major=2, minor=2)
+    remove(where, "b")
+    remove(where)
+    assert snapshot(tmp_path) == before
+
+
+def test_imports_are_read_breadth_first_and_each_file_once(tmp_path: Path) -> None:
+    main = write(tmp_path / "main.toml", "imports = ['b.toml', 'a*.toml']\n")
+    write(tmp_path / "b.toml", "imports = ['c.toml', 'main.toml']\n")
+    write(tmp_path / "a1.toml", "")
+    write(tmp_path / "c.toml", "imports = ['b.toml']\n")
+    found = loaded_files.load(main, toml(main))
+    assert [each.path.name for each in found] == ["main.toml", "b.toml", "a1.toml", "c.toml"]
+
+
+def test_endless_imports_are_refused(tmp_path: Path) -> None:
+    main = write(tmp_path / "main.toml", "imports = ['d/*.toml']\n")
+    for number in range(1001):
+        write(tmp_path / f"d/{number}.toml", "")
+    with pytest.raises(EngineError, match="over 1000 files"):
+        loaded_files.load(main, toml(main))
+
+
+def test_a_handler_of_an_imported_file_of_either_plugin_is_not_taken_over(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, MAINS["3, imports"] or "")
+    taken = f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n"
+    write(tmp_path / "etc/conf.d/10-own.toml", taken)
+    with pytest.raises(EngineError, match="has no record"):
+        registration.plan_add(where, "runc-wrap", {"major": 2, "minor": 3})
