@@ -38,22 +38,28 @@ def is_stored(name: str) -> bool:
 
 
 class Store:
-    """The store of one service: `most` is how many descriptors it takes, 0 without a store."""
+    """The store of one service: `most` is how many descriptors it takes, 0 without a store.
+
+    `handed` are stored as far as there is room, the first ones first; see `is_late`.
+    """
 
     def __init__(
         self, supervisor: Supervisor, environment: Mapping[bytes, bytes], handed: Iterable[Named]
     ) -> None:
         self.most = room(environment)
         self._supervisor = supervisor
-        self._names = {each.name for each in handed if is_stored(each.name)}
+        held = [each for each in handed if is_stored(each.name)]
+        self._names = {each.name for each in held[: self.most]}
         self._ended: list[str] = []
-        self._late: dict[str, int] = {}  # not stored yet, for want of room or of an answer
+        self._late = {  # not stored yet, for want of room or of an answer
+            each.name: each.fd for each in held[self.most :] if self.most and number_of(each.name)
+        }
 
     def put(self, name: str, fd: int, *, until_closed: bool = False) -> None:
         """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
         if not self.most:
             return
-        is_full = name not in self._names and len(self._names) >= self.most
+        is_full = name not in self._names and self.is_full
         poll = b"\nFDPOLL=0" if until_closed else b""
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
         if is_full or not self._supervisor.send(message, [fd], waits=True):
@@ -72,6 +78,25 @@ class Store:
                 return
             del self._late[name]
             self._names.add(name)
+
+    def is_late(self, name: str) -> bool:
+        """Tell whether a descriptor waits for a place."""
+        return name in self._late
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether nothing more can be stored."""
+        return len(self._names) >= self.most
+
+    def exchange(self, name: str, fd: int, late: str) -> None:
+        """Give a stored descriptor's place to one that is late; it is late itself from then on."""
+        if not self._supervisor.send(b"FDSTOREREMOVE=1\nFDNAME=" + name.encode(), waits=True):
+            return
+        self._names.discard(name)
+        self.put(late, self._late.pop(late))
+        self._late[name] = fd
+        say(f"the descriptor store holds {self.most} already: calls through {name} fail if this "
+            "process is killed.")  # fmt: skip
 
     def remove(self, name: str) -> None:
         """Have a descriptor closed there; if the supervisor is busy, with the next one."""

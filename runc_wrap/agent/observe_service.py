@@ -138,7 +138,8 @@ class Observer:
             self._turn()
         self._finish()
         if self.is_outdated:
-            service.begin_anew(self.prefix, ROLE, [*self._to_pass_on()])
+            handed = sorted(self._to_pass_on(), key=lambda each: self.store.is_late(each.name))
+            service.begin_anew(self.prefix, ROLE, handed)
 
     def _watch_all(self) -> None:
         self._watch(self.signals.fd, self._obey)

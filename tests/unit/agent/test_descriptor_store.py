@@ -159,3 +159,16 @@ def test_what_is_stored_is_told_by_its_name() -> None:
     names = ["inflight", "seccomp-1", "arriving-22", "seccomp-", "seccomp-x", "notify", "lock"]
     assert [is_stored(name) for name in names] == [True, True, True, False, False, False, False]
     assert (number_of("seccomp-12"), number_of("arriving-3")) == (12, 0)
+
+
+def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_late(
+    systemd: socket.socket, stores: Callable[..., Store]
+) -> None:
+    """A release hands all to the next one, also what was not stored."""
+    store = stores(b"2", ["inflight", "seccomp-2", "seccomp-1", "arriving-3"])
+    names = ("seccomp-1", "seccomp-2", "arriving-3")
+    assert [store.is_late(name) for name in names] == [True, False, False]
+    store.remove("seccomp-2")
+    store.put_late_ones()
+    assert _messages(systemd)[-1] == b"FDSTORE=1\nFDNAME=seccomp-1"
+    assert not stores(b"", ["seccomp-1"]).is_late("seccomp-1")

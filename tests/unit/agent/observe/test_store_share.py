@@ -1,0 +1,164 @@
+"""Containers share a full descriptor store: none can leave the others without a place."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.host.processes import short_directory
+from runc_wrap.agent.descriptor_store import Store
+from runc_wrap.agent.observe.inspector_client import Inspector
+from runc_wrap.agent.observe.listeners import Listeners
+from runc_wrap.agent.observe.store_share import giver
+from runc_wrap.agent.systemd_protocol import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROOM = 8  # descriptors: one is the memory of calls
+
+
+@given(st.lists(st.sampled_from("abc")), st.sampled_from("abcd"))
+def test_who_has_most_gives_way_and_nobody_has_less_than_whom_it_gave_way_to(
+    stored: list[str], taker: str
+) -> None:
+    numbered = [(whose, number) for number, whose in enumerate(stored, 1)]
+    found = giver(taker, numbered)
+    counts = Counter(stored)
+    most = max(counts.values(), default=0)
+    assert (found is None) is (most <= counts[taker] + 1)
+    if found is not None:
+        of = stored[found - 1]
+        assert counts[of] == most
+        assert of not in stored[found:]  # its newest
+
+
+def test_a_containers_first_listener_stays() -> None:
+    assert giver("b", [("a", 1), ("a", 2), ("a", 3)]) == 3
+    assert giver("b", [("a", 1)]) is None
+
+
+class Systemd:
+    """The descriptors that it keeps, by name; it refuses what there is no room for."""
+
+    def __init__(self, taker: socket.socket) -> None:
+        self._taker = taker
+        self.kept: set[str] = set()
+
+    def names(self) -> set[str]:
+        """Take what was sent; return what is kept."""
+        while True:
+            try:
+                message, fds, _, _ = socket.recv_fds(self._taker, 999, 4)
+            except BlockingIOError:
+                return self.kept
+            for fd in fds:
+                os.close(fd)
+            name = message.decode().split("FDNAME=")[1].split("\n")[0]
+            if message.startswith(b"FDSTOREREMOVE"):
+                self.kept.discard(name)
+            elif len(self.kept) < ROOM:
+                self.kept.add(name)
+
+
+@pytest.fixture(name="place")
+def short() -> Iterator[Path]:
+    with short_directory("store") as place:
+        yield place
+
+
+@pytest.fixture(name="systemd")
+def simulated_systemd(place: Path) -> Iterator[Systemd]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
+        taker.bind(str(place / "notify"))
+        taker.setblocking(False)
+        yield Systemd(taker)
+
+
+@pytest.fixture(name="listeners")
+def listeners_of_a_service(
+    place: Path, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Listeners]:
+    """The listeners of a service that has just begun; nothing reads their callers."""
+    environment = {
+        b"FDSTORE": str(ROOM).encode(),
+        b"NOTIFY_SOCKET": os.fsencode(place / "notify"),
+    }
+    supervisor = Supervisor(environment)
+    monkeypatch.setattr(Inspector, "start", lambda _self: None)
+    made = Listeners(str(place), Store(supervisor, environment, []), lambda *_: None)
+    made.restore([])
+    assert systemd.names() == {"inflight"}
+    yield made
+    supervisor.close()
+    for fd in made.by_fd:
+        os.close(fd)
+
+
+def _come(listeners: Listeners, systemd: Systemd, number: int, container: str) -> None:
+    """Take a listener of a container as the service does: kept first, then known."""
+    fd = os.open("/dev/null", os.O_RDONLY)
+    listeners.keep(number, fd)
+    listeners.add(number, fd, {"id": container, "bundle": f"/{container}", "root": ""})
+    systemd.names()
+
+
+def test_a_container_that_is_joined_all_the_time_leaves_a_place_for_the_next_ones(
+    listeners: Listeners, systemd: Systemd
+) -> None:
+    for number in range(1, 21):
+        _come(listeners, systemd, number, "greedy")
+    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
+    _come(listeners, systemd, 21, "modest")
+    _come(listeners, systemd, 22, "another")
+    gone = {f"seccomp-{number}" for number in (6, 7)}
+    assert systemd.names() == {
+        "inflight", "seccomp-21", "seccomp-22",
+        *(f"seccomp-{number}" for number in range(1, ROOM) if f"seccomp-{number}" not in gone),
+    }  # fmt: skip
+
+
+def test_what_gave_way_is_stored_again_once_there_is_room(
+    listeners: Listeners, systemd: Systemd
+) -> None:
+    for number in range(1, ROOM):
+        _come(listeners, systemd, number, "greedy")
+    _come(listeners, systemd, 21, "modest")
+    assert "seccomp-7" not in systemd.names()
+    modest = next(one for one in listeners.by_fd.values() if one.number == 21)
+    listeners.gone(modest)
+    listeners.store.put_late_ones()
+    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
+
+
+def test_containers_with_one_listener_each_do_not_drive_each_other_out(
+    listeners: Listeners, systemd: Systemd
+) -> None:
+    for number in range(1, 12):
+        _come(listeners, systemd, number, f"c{number}")
+    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
+
+
+def test_nothing_gives_way_while_systemd_is_only_busy(
+    listeners: Listeners, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        _come(listeners, systemd, number, "greedy")
+    send = Supervisor.send
+    answers = iter([False])  # to the first message
+    monkeypatch.setattr(
+        Supervisor,
+        "send",
+        lambda *words, **more: next(answers, None) is None and send(*words, **more),
+    )
+    _come(listeners, systemd, 4, "modest")
+    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, 4))}
+    listeners.store.put_late_ones()
+    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, 5))}
