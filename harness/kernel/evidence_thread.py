@@ -15,7 +15,7 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import Tree
 from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

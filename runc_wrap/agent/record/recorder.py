@@ -23,7 +23,7 @@ from runc_wrap.evidence.attribution.runtime_programs import Runtimes
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import time
 
 from runc_wrap.agent.log import say
 from runc_wrap.agent.record.disk_thread import Disk
-from runc_wrap.evidence.store.evidence_files import put, remove
+from runc_wrap.evidence.store.evidence_store import put, remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.observe.notify import Counts, Inflight
     from runc_wrap.agent.record.disk_thread import Outdated
-    from runc_wrap.evidence.store.evidence_files import Store
+    from runc_wrap.evidence.store.evidence_store import Store
 
 SLOW = 30.0  # seconds of writing after which it is reported
 CLEAR_EVERY = 86400.0

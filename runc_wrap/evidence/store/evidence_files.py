@@ -12,7 +12,7 @@ that were counted: [first serial, last serial, first time, last time]; serials b
 boot, times tell boots apart. Files of deleted containers last written until `cleared_until` were
 removed. Files are replaced whole, state.json last: if another is newer, a write is in progress. A
 damaged file is counted and skipped, its container gets no verdict, and the writer puts it aside as
-FILE.damaged.
+FILE.damaged. Writing them: evidence.store.evidence_store.
 """
 
 from __future__ import annotations
@@ -21,235 +21,31 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.model import Lost
 from runc_wrap.evidence.store import call_counts, unattributed_calls
-from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_set import (
     ASIDE,
-    MOST_INTERVALS,
     UNATTRIBUTED,
     Evidence,
-    count,
-    file_name,
-    unwatch,
-    watch,
 )
 from runc_wrap.evidence.store.loss_intervals import lose
-from runc_wrap.evidence.store.unattributed_calls import Strays
-from runc_wrap.host import runtime_state
-from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.evidence.store.loss_intervals import Holes
+    from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
-File = tuple[str, bytes]  # its path, what is to be in it
 
 VERSION = 1
-DAYS = 30
-MOST_CONTAINERS = 10_000
-_IN_MEMORY = 256
 _MOMENT, _PAUSE = 0.5, 0.01  # seconds for a write in progress to be complete, between checks
-_STATE = "state.json"
-_WRITER = "store"
-_UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
-
-
-class Store:
-    """Writes evidence; `flush` writes what has changed. Only one process may have one.
-
-    Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the
-    next flush tries again.
-    """
-
-    def __init__(
-        self, directory: str | os.PathLike[str], now: Callable[[], float] = time.time
-    ) -> None:
-        self._directory = os.fspath(directory)
-        for made in (self._directory, f"{self._directory}/containers"):  # mode: of the last only
-            os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
-        self._now = now
-        self._seen: dict[Key | None, Tallies] = {}
-        self._changed: set[Key | None] = set()
-        self._writing: set[Key | None] = set()
-        self._state = Evidence()
-        _load_state(self._directory, self._state)
-        if self._state.damaged:
-            _put_aside(f"{self._directory}/{_STATE}")
-        self._state_changed = False
-        self._covering = False
-
-    @property
-    def looked_until(self) -> float:
-        """Until when a source was last watched, 0.0 for never."""
-        return self._state.looked_until
-
-    def add(
-        self,
-        key: Key | None,
-        s: Sighting,
-        *,
-        is_runtimes: bool = False,
-        times: int = 1,
-        last: int = 0,
-    ) -> None:
-        """Count a call, unattributed if `key` is None; apart if it is the runtime's own.
-
-        If it was made several times at its time, `last` is the serial of the last record.
-        """
-        self.cover(s, last)
-        count(self._of(key), s, is_runtimes=is_runtimes, times=times)
-        self._changed.add(key)
-
-    def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:
-        """Count calls of a process known to be in no container; see `add`."""
-        self.cover(s, last)
-        strays = self._of(None)
-        count(strays.elsewhere if isinstance(strays, Strays) else strays, s, times=times)
-        self._changed.add(None)
-
-    def lost(self, one: Lost) -> None:
-        """Note lost records: a new covered interval begins after them."""
-        lose(self._state.lost, one)
-        self._state_changed = True
-        if one.source == AUDIT:
-            self._covering = False
-
-    def watched(self, source: str, begin: float, end: float) -> None:
-        """Note that `source` was watched from `begin` to `end`; call it again as time goes on."""
-        watch(self._state.watched.setdefault(source, []), begin, end)
-        self._state_changed = True
-
-    def unwatched(self, source: str, since: float) -> None:
-        """Take back that `source` was watched from then on."""
-        unwatch(self._state.watched.get(source, []), since)
-        self._state_changed = True
-
-    def ended(self, key: Key, when: float) -> None:
-        """Note that the last process of a container ended."""
-        self._of(key).ended = when
-        self._changed.add(key)
-
-    def flush(self) -> None:
-        """Write what has changed; drop what memory need not hold."""
-        try:
-            put(self.changes())
-        except OSError:
-            self.unwritten()
-            raise
-        self.written()
-
-    def changes(self) -> list[File]:
-        """Return the files to write for the changes; `written` or `unwritten` must follow."""
-        self._state_changed |= bool(self._changed)
-        self._writing, self._changed = self._changed, set()
-        found = [self._file(key) for key in self._writing]
-        if self._state_changed:
-            found.append(self._state_file())
-        self._state_changed = False
-        return found
-
-    def written(self) -> None:
-        """Note that the changes are on disk; drop what memory need not hold."""
-        self._writing = set()
-        for key in list(self._seen)[:-_IN_MEMORY]:
-            if key not in self._changed:
-                del self._seen[key]
-
-    def unwritten(self) -> None:
-        """Note that writing failed: the changes remain to be written."""
-        self._changed |= self._writing
-        self._writing = set()
-        self._state_changed = True
-
-    def clear_old(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
-        """Remove what is `outdated`; return how many."""
-        gone = self.outdated(days, most)
-        if gone:
-            remove(self.cleared(gone), gone)
-        self.forget(days)
-        return len(gone)
-
-    def forget(self, days: float = DAYS) -> None:
-        """Forget unattributed calls that are older than so many days."""
-        strays = self._of(None)
-        if isinstance(strays, Strays) and strays.forget(self._now() - days * 86400):
-            self._changed.add(None)
-
-    def outdated(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> list[tuple[float, str]]:
-        """Return (time, path) of files older than so many days, and of the oldest beyond `most`.
-
-        Files of existing containers stay, and so do damaged files, whose container is unknown. It
-        reads the disk only, and nothing in memory.
-        """
-        found = sorted(_ages(f"{self._directory}/containers"))
-        limit = self._now() - days * 86400
-        gone: list[tuple[float, str]] = []
-        for when, path in found:
-            if when >= limit and len(found) - len(gone) <= most:
-                break
-            if _is_gone(path):
-                gone.append((when, path))
-        return gone
-
-    def cleared(self, gone: list[tuple[float, str]]) -> File:
-        """Return the state file that notes these removals, to be on disk before them."""
-        self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
-        return self._state_file()
-
-    def _state_file(self) -> File:
-        return f"{self._directory}/{_STATE}", json_codec.dumps(_state_json(self._state))
-
-    def _of(self, key: Key | None) -> Tallies:
-        found = self._seen.pop(key, None) or self._loaded(key)
-        self._seen[key] = found  # the last used is last
-        return found
-
-    def _loaded(self, key: Key | None) -> Tallies:
-        path = self._path(key)
-        empty, of_json = (
-            (Strays, unattributed_calls.of_json) if key is None else (Tallies, call_counts.of_json)
-        )
-        if not os.path.lexists(path):
-            return empty()
-        try:
-            return of_json(_object(path))
-        except _UNREADABLE:
-            _put_aside(path)
-            return empty()
-
-    def _path(self, key: Key | None) -> str:
-        return f"{self._directory}/{file_name(key)}"
-
-    def _file(self, key: Key | None) -> File:
-        root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
-        found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
-        return self._path(key), json_codec.dumps(found)
-
-    def cover(self, s: Sighting, serial: int = 0) -> None:
-        """Note that a record was counted: found in a log, it must not count again.
-
-        `serial` is the last one's of several equal records.
-        """
-        if s.source != AUDIT:
-            return
-        serial = max(serial, s.serial)
-        covered = self._state.covered
-        if self._covering:
-            first, last, begin, end = covered.pop()
-            now = (min(first, s.serial), max(last, serial), min(begin, s.time), max(end, s.time))
-            covered.append(now)
-        else:
-            covered.append((s.serial, serial, s.time, s.time))
-            del covered[:-MOST_INTERVALS]
-        self._covering = True
-        self._state_changed = True
+STATE = "state.json"
+UNREADABLE = (Refusal, json_codec.Unreadable, ValueError, TypeError, KeyError, AttributeError)
 
 
 def load(directory: str | os.PathLike[str]) -> Evidence:
@@ -271,7 +67,7 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
 def _written(where: str) -> tuple[int, float]:
     """Return the inode and time of state.json; zeros if there is none."""
     try:
-        found = os.stat(f"{where}/{_STATE}", follow_symlinks=False)  # noqa: PTH116 - no pathlib
+        found = os.stat(f"{where}/{STATE}", follow_symlinks=False)  # noqa: PTH116 - no pathlib
     except (FileNotFoundError, NotADirectoryError):
         return 0, 0.0
     return found.st_ino, found.st_mtime
@@ -280,18 +76,18 @@ def _written(where: str) -> tuple[int, float]:
 def _is_being_written(where: str) -> bool:
     """Return whether a file is newer than state.json, which is written last."""
     _, state = _written(where)
-    newest = max((when for when, _ in _ages(f"{where}/containers")), default=0.0)
+    newest = max((when for when, _ in ages(f"{where}/containers")), default=0.0)
     return bool(state) and newest > state
 
 
 def _read(where: str) -> Evidence:
     found = Evidence()
-    _load_state(where, found)
-    for _, path in _ages(f"{where}/containers"):
+    load_state(where, found)
+    for _, path in ages(f"{where}/containers"):
         _load_container(where, path, found)
     _load_unattributed(where, found)
     for place in (f"{where}/containers", where):
-        for _, path in _ages(place, f".json{ASIDE}"):
+        for _, path in ages(place, f".json{ASIDE}"):
             found.add_damaged(path.removeprefix(f"{where}/"))
     return found
 
@@ -299,16 +95,16 @@ def _read(where: str) -> Evidence:
 def container(path: str) -> tuple[Key, Tallies] | None:
     """Read one container's file, None if it is damaged or missing."""
     try:
-        fields = _object(path)
+        fields = object_of(path)
         return (fields["root"] + "", fields["id"] + ""), call_counts.of_json(fields)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
 def _unattributed(path: str) -> Strays | None:
     try:
-        return unattributed_calls.of_json(_object(path))
-    except _UNREADABLE:
+        return unattributed_calls.of_json(object_of(path))
+    except UNREADABLE:
         return None
 
 
@@ -330,12 +126,13 @@ def _load_unattributed(directory: str, found: Evidence) -> None:
         found.add_damaged(UNATTRIBUTED)
 
 
-def _load_state(directory: str, found: Evidence) -> None:
-    path = f"{directory}/{_STATE}"
+def load_state(directory: str, found: Evidence) -> None:
+    """Read state.json; a damaged one is noted."""
+    path = f"{directory}/{STATE}"
     if not os.path.lexists(path):
         return
     try:
-        fields = _object(path)
+        fields = object_of(path)
         lost = _holes(fields["lost"])
         watched = {
             str(source): [(float(b), float(e)) for b, e in intervals]
@@ -343,8 +140,8 @@ def _load_state(directory: str, found: Evidence) -> None:
         }
         covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in fields["covered"]]
         cleared_until = float(fields.get("cleared_until", 0.0))
-    except _UNREADABLE:
-        found.add_damaged(_STATE)
+    except UNREADABLE:
+        found.add_damaged(STATE)
         return
     found.lost, found.watched, found.covered = lost, watched, covered
     found.cleared_until = cleared_until
@@ -357,7 +154,8 @@ def _holes(fields: list[list[Any]]) -> Holes:
     return found
 
 
-def _state_json(state: Evidence) -> Json:
+def state_json(state: Evidence) -> Json:
+    """Return the content of state.json."""
     return {
         "version": VERSION,
         "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
@@ -367,48 +165,16 @@ def _state_json(state: Evidence) -> Json:
     }
 
 
-def _object(path: str) -> Json:
+def object_of(path: str) -> Json:
+    """Return a file's JSON object; raise one of UNREADABLE if it is none of this version."""
     found = json_codec.loads(config_file.read(path).text)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError("it is not of this version")
     return found
 
 
-def put(files: Iterable[File]) -> None:
-    """Replace files, in that order, also for a power failure; reads nothing in memory.
-
-    Raises OSError. Otherwise a time could count as watched whose calls are lost.
-    """
-    for path, text in files:
-        replace(path, text, writer=_WRITER)
-
-
-def remove(state: File, gone: list[tuple[float, str]]) -> None:
-    """Write until when files were removed, and remove them. Raises OSError.
-
-    The state is synced first: otherwise files could be missing after a power cut without a trace.
-    """
-    replace(*state, writer=_WRITER)
-    for _, path in gone:
-        os.unlink(path)  # noqa: PTH108 - no pathlib
-
-
-def _is_gone(path: str) -> bool:
-    """Return whether a file's container no longer exists for its runtime."""
-    read = container(path)
-    return read is not None and runtime_state.directory(read[0]) is None
-
-
-def _put_aside(path: str) -> None:
-    try:
-        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
-    except OSError as error:
-        raise OSError(
-            error.errno, f"a damaged file cannot be put aside: {error.strerror}"
-        ) from None
-
-
-def _ages(directory: str, suffix: str = ".json") -> Iterator[tuple[float, str]]:
+def ages(directory: str, suffix: str = ".json") -> Iterator[tuple[float, str]]:
+    """Yield when each file of a directory was last written, and its path."""
     try:
         entries = list(os.scandir(directory))
     except (FileNotFoundError, NotADirectoryError):

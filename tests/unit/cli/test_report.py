@@ -13,7 +13,7 @@ from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import Call, Tally
 from runc_wrap.evidence.store.coverage import rfc3339
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.host import procfs
 from runc_wrap.report import node_evidence
 from runc_wrap.report.model import row_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.ledger import reader
 from runc_wrap.metrics import node_metrics, prometheus_text
 from runc_wrap.node.paths import Places

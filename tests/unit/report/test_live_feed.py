@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.store import evidence_set
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching

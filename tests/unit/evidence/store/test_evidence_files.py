@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.store import evidence_files, evidence_set
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store import evidence_files, evidence_set, evidence_store
 from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.evidence.store.loss_intervals import EVER, Hole
 from tests.unit.evidence.samples import ERRNO, NOTIFY, START, UNSHARE, observed, sighting
 
@@ -208,7 +208,7 @@ def test_files_that_are_being_written_are_read_again(
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
     kept.add(KEY, sighting(serial=2))
-    evidence_files.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
+    evidence_store.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
     pauses: list[float] = []
 
     def go_on(seconds: float) -> None:

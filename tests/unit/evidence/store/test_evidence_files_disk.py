@@ -12,7 +12,7 @@ import pytest
 from harness.host import disk_faults
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store import evidence_files, evidence_set
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 from tests.unit.evidence.samples import sighting
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.evidence.store import call_counts, evidence_files, evidence_set, unattributed_calls
-from runc_wrap.evidence.store.evidence_files import Store
+from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.evidence.store.unattributed_calls import MOST, MOST_OF_ONE, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
