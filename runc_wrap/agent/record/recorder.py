@@ -11,17 +11,17 @@ import time
 
 from runc_wrap.agent.log import say
 from runc_wrap.agent.record.exec_notices import Executions
+from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.store_writer import EvidenceWriter
+from runc_wrap.agent.record.watched_time import WatchedTime
 from runc_wrap.evidence.attribution import exec_joins
-from runc_wrap.evidence.attribution.child_namespaces import Clones
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.attribution.runtime_programs import Runtimes
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost, Sighting
-from runc_wrap.evidence.sources import Unavailable, audit_health, netlink
+from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store.evidence_store import Store
 
@@ -41,10 +41,7 @@ _NEWS_AT_ONCE = 64  # news of processes: a fork storm must not keep calls waitin
 _MOST_TURNS = 200
 _SLICE = 5  # milliseconds of waiting for the disk
 _ASKED_SECONDS = 2.0  # for a command that asks for all to be written
-_MOST_DOUBTFUL = 256  # calls that wait for news of processes
 _UNTOLD = "new ledger lines cannot be watched; the start of every process is followed instead"
-_DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
-_CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps
 _SETTLED = 0.02  # seconds in which the kernel passes on a logged call
 _AT_ONCE = 1024  # audit records before other work gets its turn
 
@@ -72,37 +69,19 @@ class Recorder:
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
         self._executions = None if notices < 0 else Executions(notices)
-        self._runtimes = Runtimes(prefix)
         self.tree = Tree(self.known)
         self.tree.meanwhile = meanwhile
         self.live, why = _audit()
         self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.problem))
-        self._begun = self._audit_begun = time.time()
-        self._clock = _clock_offset()
+        self._watched = WatchedTime(self._store, self.check, has_audit=self.live is not None)
         self.written_until = self._writing_until = 0.0
-        self.looked_until = min(self._store.looked_until, self._begun)  # by predecessors
-        self._obstacles: list[str] = []
-        self._dropped = netlink.kernel_lost() if self.live else None
-        self._dropped_until = self._begun
-        if self.live:
-            self._complain(audit_health.warnings())
+        self.looked_until = min(self._store.looked_until, self._watched.begun)  # by predecessors
         self._containers = self.tree.lives.begun
-        self._pending: list[Counted] = []  # of processes that the tree may not know yet
-        self._doubtful: list[tuple[Key, Sighting]] = []  # likewise; perhaps the runtime's own
-        self._clones = Clones(self.tree.namespaces, self._store.add)
+        self._calls = PendingCalls(prefix, self.tree, self._store, self.check)
         self._due: float | None = None
         self._noted = time.monotonic()
         if self.tree.has_containers:
             self._change()
-
-    def _complain(self, obstacles: list[str]) -> None:
-        """Log each new obstacle to audit records once, and check the sources anew."""
-        if obstacles != self._obstacles:
-            self.check.look()
-        for why in obstacles:
-            if why not in self._obstacles:
-                say(f"audit records may not come: {why}")
-        self._obstacles = obstacles
 
     def filenos(self) -> list[int]:
         """Return the descriptors to wait on, the most urgent first."""
@@ -118,8 +97,7 @@ class Recorder:
 
         Only if the ledger is watched is it known early enough which containers are logged.
         """
-        is_waiting = self._pending or self._doubtful
-        return self._ledger is not None and not is_waiting and self.tree.may_wait
+        return self._ledger is not None and not self._calls.are_waiting and self.tree.may_wait
 
     def read(self, fd: int) -> None:
         """Take in a part of what has come at a descriptor of `filenos`."""
@@ -175,7 +153,7 @@ class Recorder:
         self._attribute()
 
     def _read_audit(self, live: Live) -> None:
-        if self._pending:
+        if self._calls.records:
             self._read_tree()  # it may already have all the news, and then nothing else wakes us
             return
         records = live.counts(_AT_ONCE)
@@ -186,7 +164,7 @@ class Recorder:
                 self._settle()
                 self.lost(one)
             else:
-                self._pending.append(one)
+                self._calls.records.append(one)
         self._read_tree()  # afterwards: it must know every process that made these calls
 
     def _counts(self, record: Counted | Lost) -> int:
@@ -204,48 +182,22 @@ class Recorder:
             self._meanwhile()
 
     def _attribute(self) -> None:
-        """Count pending records once the tree knows every process that may have made the calls."""
-        waiting = [one.one.time for one in self._pending[-1:]]
-        waiting += [one.time for _, one in self._doubtful[-1:]]
-        if waiting and self.tree.has_told(max(waiting)):
+        """Count pending calls once the tree knows every process that may have made them."""
+        if self._calls.are_told():
             self._settle()
 
     def _settle(self) -> None:
-        pending, self._pending = self._pending, []
-        doubtful, self._doubtful = self._doubtful, []
-        for one, times, last in pending:
-            self.tree.namespaces.note(one)
-            self._add(self.tree.container_of(one.pid, one.time), one, times, last)
-        for key, one in doubtful:
-            self._add(key, one)
-
-    def _add(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> None:
-        """Count a call; apart, if the runtime made it to create the container."""
-        if one.source == AUDIT and self.check.is_own(one):
-            self._store.cover(one, last)
-            return
-        if key is None and one.source == AUDIT and self.tree.is_elsewhere(one.pid, one.time):
-            self._store.add_elsewhere(one, times, last)
+        if self._calls.settle():
             self._change()
-            return
-        is_runtimes = (
-            key is not None
-            and self._runtimes.has(one.exe)
-            and self.tree.is_runtimes(one.pid, one.time)
-        )
-        self._clones.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
-        self._change()
 
     def record(self, key: Key | None, sighting: Sighting) -> None:
         """Take a call that a listener sent."""
-        if key is None or not self._runtimes.has(sighting.exe):
-            self._store.add(key, sighting)
-            self._change()
-            return
-        self._doubtful.append((key, sighting))
+        is_waiting = self._calls.add(key, sighting)
         self._change()
+        if not is_waiting:
+            return
         self._read_tree()
-        if len(self._doubtful) > _MOST_DOUBTFUL and not self._is_reading:
+        if self._calls.are_too_many and not self._is_reading:
             self._settle()
 
     def lost(self, one: Lost) -> None:
@@ -299,7 +251,7 @@ class Recorder:
             return True
         is_settled = time.time() >= when + _SETTLED  # before what is read now
         self._read_audit(self.live)
-        return is_settled and not self._pending and self.live.has_told(when)
+        return is_settled and not self._calls.records and self.live.has_told(when)
 
     @property
     def has_until(self) -> float:
@@ -380,49 +332,12 @@ class Recorder:
     def _begin_to_write(self) -> None:
         """Begin to write changes and what was watched."""
         self._settle()
-        self._clones.settle()
+        self._calls.settle_clones()
         now = time.time()
         self._noted = time.monotonic()
-        self._follow_clock(now)
-        self._store.watched(OBSERVE, self._begun, now)
-        if PROCESSES in self.check.begun:
-            self._store.watched(PROCESSES, self.check.begun[PROCESSES], now)
-        self._note_audit(now)
+        self._watched.note(now)
         self._writing_until = now
         self._due = None if self._writer.begin() else self._noted + TRY_AGAIN
-
-    def _follow_clock(self, now: float) -> None:
-        """Begin all intervals anew if the clock was set: nobody watched while it jumped."""
-        before, self._clock = self._clock, _clock_offset()
-        if abs(self._clock - before) > _CLOCK_SET:
-            self._begun = self._audit_begun = now
-            self.check.begun = dict.fromkeys(self.check.begun, now)
-
-    def _note_audit(self, now: float) -> None:
-        """Note audit as watched if every logged call could arrive; note the losses."""
-        if not self.live:
-            return
-        obstacles = audit_health.warnings()
-        self._complain(obstacles)
-        if [why for why in obstacles if why != audit_health.UNREAD]:
-            self._audit_begun = now
-        elif AUDIT in self.check.begun:
-            self._store.watched(AUDIT, max(self._audit_begun, self.check.begun[AUDIT]), now)
-        self._note_dropped(now)
-
-    def _note_dropped(self, now: float) -> None:
-        """Note how many records the kernel has dropped since the last note."""
-        dropped = netlink.kernel_lost()
-        before, self._dropped = self._dropped, dropped
-        since, self._dropped_until = self._dropped_until, now
-        is_more = dropped and before is not None and dropped > before
-        if is_more and not audit_health.counts_what_came():
-            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
-
-
-def _clock_offset() -> float:
-    """Return by how much the time of day is ahead of the clock that nobody sets."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _audit() -> tuple[Live | None, str]:

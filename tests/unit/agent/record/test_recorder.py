@@ -14,7 +14,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.record import exec_notices
+from runc_wrap.agent.record import exec_notices, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
@@ -67,7 +67,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_health, "_switched_off", list)
     monkeypatch.setattr(netlink, "asked", lambda _kind: [])
-    monkeypatch.setattr(recorder_module, "_clock_offset", lambda: 0.0)  # nobody sets the clock
+    monkeypatch.setattr(watched_time, "_clock_offset", lambda: 0.0)  # nobody sets the clock
     return tmp_path / "logged"
 
 
@@ -123,7 +123,7 @@ def test_the_time_by_which_the_clock_was_set_is_not_watched(
     begun, set_at = 1_700_000_000.0, 1_700_000_300.0 + step
     clock = {"now": begun, "offset": 0.0}
     monkeypatch.setattr(time, "time", lambda: clock["now"])
-    monkeypatch.setattr(recorder_module, "_clock_offset", lambda: clock["offset"])
+    monkeypatch.setattr(watched_time, "_clock_offset", lambda: clock["offset"])
     logged.write_text(ALL)
     one = recorder(tmp_path)
     for passed, offset in ((100, 0.0), (100, 0.3), (100 + step, step), (100, step)):
@@ -322,7 +322,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
 
     within: list[bool] = []
     monkeypatch.setattr(told.tree, "read", read)
-    monkeypatch.setattr(told._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
+    monkeypatch.setattr(told._calls._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
     told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the service gives it
     told._read_all()  # noqa: SLF001 - as when it writes
     processes_there = len([*Path("/proc").glob("[0-9]*")])
@@ -414,7 +414,7 @@ def test_a_program_named_like_a_runtime_counts_as_the_containers(
     joined: Recorder, tmp_path: Path
 ) -> None:
     joined.tree.lives.begin(RUNTIME, 0.0, KEY)
-    many = recorder_module._MOST_DOUBTFUL + 5  # noqa: SLF001 - the bound
+    many = pending_calls._MOST_DOUBTFUL + 5  # noqa: SLF001 - the bound
     for _ in range(many):
         joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))
     joined.write()

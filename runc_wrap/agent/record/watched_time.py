@@ -1,0 +1,86 @@
+"""Notes from when to when each source of evidence was watched, and what the kernel dropped."""
+
+from __future__ import annotations
+
+import time
+
+from runc_wrap.agent.log import say
+from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sources import audit_health, netlink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.record.source_check import SourceCheck
+    from runc_wrap.evidence.store.evidence_store import Store
+
+_DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
+_CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps
+
+
+class WatchedTime:
+    """The time since this service began; `check` says which sources deliver.
+
+    `has_audit`: audit records are read.
+    """
+
+    def __init__(self, store: Store, check: SourceCheck, *, has_audit: bool) -> None:
+        self._store = store
+        self._check = check
+        self._has_audit = has_audit
+        self.begun = self._audit_begun = time.time()
+        self._clock = _clock_offset()
+        self._obstacles: list[str] = []
+        self._dropped = netlink.kernel_lost() if has_audit else None
+        self._dropped_until = self.begun
+        if has_audit:
+            self._complain(audit_health.warnings())
+
+    def note(self, now: float) -> None:
+        """Note in the store that all was watched until now, as far as that is so."""
+        self._follow_clock(now)
+        self._store.watched(OBSERVE, self.begun, now)
+        if PROCESSES in self._check.begun:
+            self._store.watched(PROCESSES, self._check.begun[PROCESSES], now)
+        if self._has_audit:
+            self._note_audit(now)
+
+    def _complain(self, obstacles: list[str]) -> None:
+        """Log each new obstacle to audit records once, and check the sources anew."""
+        if obstacles != self._obstacles:
+            self._check.look()
+        for why in obstacles:
+            if why not in self._obstacles:
+                say(f"audit records may not come: {why}")
+        self._obstacles = obstacles
+
+    def _follow_clock(self, now: float) -> None:
+        """Begin all intervals anew if the clock was set: nobody watched while it jumped."""
+        before, self._clock = self._clock, _clock_offset()
+        if abs(self._clock - before) > _CLOCK_SET:
+            self.begun = self._audit_begun = now
+            self._check.begun = dict.fromkeys(self._check.begun, now)
+
+    def _note_audit(self, now: float) -> None:
+        """Note audit as watched if every logged call could arrive; note the losses."""
+        obstacles = audit_health.warnings()
+        self._complain(obstacles)
+        if [why for why in obstacles if why != audit_health.UNREAD]:
+            self._audit_begun = now
+        elif AUDIT in self._check.begun:
+            self._store.watched(AUDIT, max(self._audit_begun, self._check.begun[AUDIT]), now)
+        self._note_dropped(now)
+
+    def _note_dropped(self, now: float) -> None:
+        """Note how many records the kernel has dropped since the last note."""
+        dropped = netlink.kernel_lost()
+        before, self._dropped = self._dropped, dropped
+        since, self._dropped_until = self._dropped_until, now
+        is_more = dropped and before is not None and dropped > before
+        if is_more and not audit_health.counts_what_came():
+            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+
+
+def _clock_offset() -> float:
+    """Return by how much the time of day is ahead of the clock that nobody sets."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
