@@ -8,8 +8,8 @@ kernel/seccomp.c seccomp_run_filters for several filters, see `combined`.
 
 import struct
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from runc_wrap.profiles import actions, return_codes
@@ -29,7 +29,7 @@ _LOW = 0 if sys.byteorder == "little" else 1
 # The codes that seccomp allows: class | size or operation | source.
 LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60
 LDX_LEN, LDX_IMM, LDX_MEM, ST, STX = 0x81, 0x01, 0x61, 0x02, 0x03
-RET_K, RET_A, TAX, TXA, NEG, JA = 0x06, 0x16, 0x07, 0x87, 0x84, 0x05
+RET_K, RET_A, TAX, TXA, NEG, JA, JEQ = 0x06, 0x16, 0x07, 0x87, 0x84, 0x05, 0x15
 _JUMPS = {0x10: "eq", 0x20: "gt", 0x30: "ge", 0x40: "set"}
 _OPERATIONS = {0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0}
 _ADD, _SUB, _MUL, _DIV, _OR, _AND, _LSH, _RSH, _XOR = sorted(_OPERATIONS)
@@ -41,11 +41,45 @@ _OTHERS = {
 }  # fmt: skip
 
 Instruction = tuple[int, int, int, int]
-Program = tuple[Instruction, ...]
 
 
 class BpfError(ValueError):
     """Bytes that are not a seccomp filter; the text is one sentence."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """Tests of the accumulator for equality, each reached where the one before it fails.
+
+    libseccomp makes one of hundreds for the calls of an ABI. `targets` has where each operand
+    leads, with its rank, which falls along the chain; `end` is where the last test leads if it
+    fails.
+    """
+
+    end: int
+    length: int = 0
+    targets: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def prepend(self, operand: int, target: int) -> int:
+        """Put a test before the others; return its rank."""
+        self.length += 1
+        self.targets.setdefault(operand, []).append((self.length, target))
+        return self.length
+
+    def target(self, rank: int, a: int) -> int:
+        """Return where an accumulator leads from the test of this rank on."""
+        for found, target in reversed(self.targets.get(a, ())):
+            if found <= rank:
+                return target
+        return self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The instructions of a filter, and of each JEQ its chain and its rank in that."""
+
+    instructions: tuple[Instruction, ...]
+    links: Mapping[int, tuple[Chain, int]] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +116,24 @@ def program(data: bytes) -> Program:
         _check(place, instruction, len(found))
     if found[-1][0] not in (RET_K, RET_A):
         raise BpfError("the filter's last instruction is not a return")
-    return found
+    return Program(found, _links(found))
+
+
+def _links(instructions: Sequence[Instruction]) -> dict[int, tuple[Chain, int]]:
+    """Return the chain and rank of each JEQ: one that two lead to begins the rest of both."""
+    links: dict[int, tuple[Chain, int]] = {}
+    landings = [*range(len(instructions))]  # of each place, after the unconditional jumps there
+    for place in reversed(landings):
+        code, true, false, k = instructions[place]
+        if code == JA:
+            landings[place] = landings[place + 1 + k]
+        elif code == JEQ:
+            after = landings[place + 1 + false]
+            chain, rank = links.get(after, (None, 0))
+            if chain is None or rank < chain.length:
+                chain = Chain(after)
+            links[place] = chain, chain.prepend(k, place + 1 + true)
+    return links
 
 
 def _check(place: int, instruction: Instruction, length: int) -> None:
@@ -111,22 +162,24 @@ def is_branch(code: int) -> bool:
     return code & 0x07 == _JMP and code & ~FROM_X & 0xFFF8 in _JUMPS
 
 
-def evaluate(instructions: Program, call: Call) -> int:
+def evaluate(program: Program, call: Call) -> int:
     """Return one filter's result for a call: action and data, SECCOMP_RET_*.
 
     Never takes more steps than there are instructions, since jumps only lead forward.
     """
-    return _run(instructions, call.words())
+    return _run(program, call.words())
 
 
-def _run(instructions: Program, words: Sequence[int]) -> int:  # noqa: C901, PLR0912 (a machine)
+def _run(program: Program, words: Sequence[int]) -> int:  # noqa: C901, PLR0912 (a machine)
+    instructions, links = program.instructions, program.links
     a = x = place = 0
     memory = [0] * _MEMORY
     while True:
         code, true, false, k = instructions[place]
         place += 1
-        if code == 0x15:  # noqa: PLR2004 (JEQ K: nearly all instructions)
-            place += true if a == k else false
+        if code == JEQ:
+            chain, rank = links[place - 1]
+            place = chain.target(rank, a)
         elif code == LD_ABS:
             a = words[k >> 2]
         elif code == RET_K:
@@ -172,6 +225,8 @@ def holds(code: int, a: int, operand: int) -> bool:
 
 def arithmetic(code: int, a: int, operand: int) -> int:
     """Return the accumulator after an ALU instruction; shifts use five bits, as in the kernel."""
+    if code & 0xF0 == _AND:  # the only one that libseccomp uses
+        return a & operand
     shift = operand & 31
     return {
         _ADD: lambda: a + operand,
@@ -179,7 +234,6 @@ def arithmetic(code: int, a: int, operand: int) -> int:
         _MUL: lambda: a * operand,
         _DIV: lambda: a // operand,
         _OR: lambda: a | operand,
-        _AND: lambda: a & operand,
         _LSH: lambda: a << shift,
         _RSH: lambda: a >> shift,
         _XOR: lambda: a ^ operand,

@@ -101,7 +101,7 @@ def _walk(program: bpf.Program, words: Sequence[int], found: Interest) -> None:
         state = _to_branch(program, words, todo.pop(), found)
         if state is not None and state not in seen:
             seen.add(state)
-            todo.extend(_sides(program[state.place], state, found))
+            todo.extend(_sides(program.instructions[state.place], state, found))
 
 
 def _to_branch(
@@ -110,7 +110,11 @@ def _to_branch(
     """Follow the program to the next branch on an argument; return None at its end."""
     place, word, value = state
     while True:
-        code, true, false, k = program[place]
+        code, true, false, k = program.instructions[place]
+        if code == bpf.JEQ and word is None:
+            chain, rank = program.links[place]
+            place = chain.target(rank, value)
+            continue
         if code & 7 == 5 and code != bpf.JA:  # noqa: PLR2004 (a branch)
             if word is not None or code & bpf.FROM_X:
                 return _State(place, word, value)

@@ -54,14 +54,19 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Call:
-    """The rules of one number on one ABI, in the order added."""
+    """The rules of one number on one ABI, in the order added.
+
+    `is_plain`: each rule tests one argument for equality.
+    """
 
     action: int | None = None
     conditional: list[tuple[Conditions, int]] = field(default_factory=list)
+    is_plain: bool = True
 
     def add(self, conditions: Conditions, code: int) -> None:
         if conditions:
             self.conditional.append((conditions, code))
+            self.is_plain &= len(conditions) == 1 and conditions[0].op in _TELLS_EQUALITY
         elif self.action is None:
             self.action = code
 
@@ -69,12 +74,8 @@ class _Call:
         if self.action is not None:
             return Verdict(self.action)
         found = [code for rule, code in self.conditional if _holds(rule, args, mask)]
-        certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self._is_plain)
+        certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
         return Verdict(found[0] if found else default, certain)
-
-    @property
-    def _is_plain(self) -> bool:
-        return all(len(rule) == 1 and rule[0].op in _TELLS_EQUALITY for rule, _ in self.conditional)
 
 
 _UNNAMED = _Call()

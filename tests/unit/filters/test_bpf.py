@@ -142,3 +142,27 @@ def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
     assert bpf_outcomes.interest([program], X86_64, 41).indexes == [4]
     constant = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), (bpf.RET_A, 0, 0, 0)))
     assert bpf_outcomes.interest([constant], X86_64, 41).indexes == []
+
+
+def _steps(instructions: list[bpf.Instruction], a: int) -> int:
+    """Return the result, one instruction after another, of a program without loads."""
+    place = 0
+    while True:
+        code, true, false, k = instructions[place]
+        place += 1
+        if code == bpf.RET_K:
+            return k
+        place += k if code == bpf.JA else true if a == k else false
+
+
+@given(st.data())
+def test_chains_of_tests_lead_where_single_steps_do(data: st.DataObject) -> None:
+    """Also those that join others in their midst, repeat an operand, or lead over jumps."""
+    jump = st.integers(0, 5)
+    test = st.tuples(st.just(bpf.JEQ), jump, jump, st.integers(0, 5))
+    jumping = st.tuples(st.just(bpf.JA), st.just(0), st.just(0), jump)
+    body = data.draw(st.lists(st.one_of(test, test, jumping), min_size=1, max_size=30))
+    whole = [*body, *((bpf.RET_K, 0, 0, place) for place in range(6))]
+    made = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), *whole))
+    for a in range(7):
+        assert bpf.evaluate(made, bpf.Call(X86_64, a)) == _steps(whole, a)
