@@ -42,14 +42,16 @@ _RUNTIME_FILE = "runtime"  # in a task's bundle
 _LONGEST_PATH = 4096
 _DOCKER_ROOT = "/var/lib/docker"  # if its file names none
 _LARGEST = 1 << 20  # bytes of a container's file in Docker's data root
+_NO_DOCKER = "the Docker daemon does not answer"
 _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 _ROOTS = (0,)
-_PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _CRIO_STORAGE = Path("/var/lib/containers/storage/overlay-containers")
 _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
+_OF_CRIO = "CRI-O's pods are known by their files"
 _CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
+_PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
 
 
@@ -119,18 +121,18 @@ def _docker_name(directory: Path) -> str:
     return directory.name
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path, because: str = _NO_DOCKER) -> dict[str, Any]:
     """Return a file's object, {} if there is no file. Raises Unknown for anything else."""
     try:
         found = json.loads(files.read(path, _LARGEST, follows=True) or b"{}")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise Unknown(f"the Docker daemon does not answer, and {path}: {error.strerror}") from None
+        raise Unknown(f"{because}, and {path}: {error.strerror}") from None
     except ValueError as error:  # too large, irregular, not JSON
-        raise Unknown(f"the Docker daemon does not answer, and {path}: {error}") from None
+        raise Unknown(f"{because}, and {path}: {error}") from None
     if not isinstance(found, dict):
-        raise Unknown(f"the Docker daemon does not answer, and {path} is not a JSON object")
+        raise Unknown(f"{because}, and {path} is not a JSON object")
     return found
 
 
@@ -195,7 +197,7 @@ def _ctr(binary: Path | None) -> str:
 def _crio(_config: Path, path: Path) -> Iterator[Dependent]:
     """Yield the pods that CRI-O has, running or not, by the config.json that it keeps of each."""
     for file in _CRIO_STORAGE.glob("*/userdata/config.json"):
-        written = _object(file).get("annotations")
+        written = _object(file, _OF_CRIO).get("annotations")
         notes = written if isinstance(written, dict) else {}
         if notes.get(_CRIO_HANDLER) == path.name:
             yield Dependent("crio", str(notes.get(_CRIO_SANDBOX) or file.parent.parent.name))

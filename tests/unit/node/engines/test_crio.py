@@ -120,8 +120,10 @@ def test_a_pod_needs_the_name_of_its_handler(
         "one": f'{{"annotations": {{"{handler}": "x", "{sandbox}": "pod"}}}}',
         "two": f'{{"annotations": {{"{handler}": "y"}}}}',
         "three": '{"annotations": []}',
-        "four": "{",
     }.items():
         write(tmp_path / name / "userdata/config.json", text)
     found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     assert [str(each) for each in found] == ["pod (crio)"]
+    write(tmp_path / "four/userdata/config.json", "{")
+    with pytest.raises(dependents.Unknown, match="CRI-O's pods"):
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
