@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor.engine_checks import handlers_in_force
 from runc_wrap.node.engines import containerd_config
-from runc_wrap.node.engines.handler import ANNOTATIONS
+from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.paths import Places
+from tests.unit.node.engines import engine_node
+from tests.unit.node.engines.generated_toml import documents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +98,45 @@ def test_containerd_shows_the_handler_and_keeps_runc(text: str | None, tmp_path:
     assert found["default_runtime_name"] == "runc"
     _ctl(tmp_path, "remove", "containerd")
     assert (config.read_text() if config.exists() else None) == text
+
+
+@given(text=documents, default=st.booleans())
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+def test_containerd_reads_of_any_file_what_it_read_before_and_our_handler(
+    text: str, default: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    where = engine_node.node(tmp_path_factory.mktemp("node"), "containerd")
+    engine_node.write(where.config, text)
+    before = _dumped(where.config)
+    try:
+        engine_node.add(where, "x", default=default)
+    except EngineError:
+        return
+    after = _dumped(where.config)
+    if before is None:  # a key that TOML allows and containerd does not
+        assert after is None
+        return
+    assert after is not None
+    ours = after["runtimes"].pop("x")
+    assert ours["options"]["BinaryName"] == str(where.bin_dir / "x")
+    assert ours["options"].get("SystemdCgroup", False) is _cgroup(before)
+    assert after.pop("default_runtime_name") == ("x" if default else before["default_runtime_name"])
+    assert sorted(after["runtimes"]) == sorted(before["runtimes"])
+    assert _cgroup(after) is _cgroup(before)
+    del before["default_runtime_name"], before["runtimes"], after["runtimes"]
+    assert after == before
+
+
+def _dumped(config: Path) -> dict[str, Any] | None:
+    done = subprocess.run(
+        [_needs("containerd"), "-c", config, "config", "dump"], capture_output=True, check=False
+    )
+    plugins = tomllib.loads(done.stdout.decode())["plugins"] if done.returncode == 0 else None
+    return None if plugins is None else dict(plugins[containerd_config.OLD_CRI]["containerd"])
+
+
+def _cgroup(section: dict[str, Any]) -> bool:
+    return bool(section["runtimes"]["runc"].get("options", {}).get("SystemdCgroup", False))
 
 
 def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) -> None:

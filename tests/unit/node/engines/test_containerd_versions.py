@@ -1,90 +1,28 @@
 """What each version of containerd loads, and that ours changes nothing of it but what is ours.
 
-`loaded` is a model of its own loader, by its sources (see loaded_files); what the installed
-containerd makes of the same files is compared in tests/engine.
+containerd_loader has the model of its own loader.
 """
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runc_wrap.node.engines import registration, toml_text
+from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.containerd import loaded_files
 from runc_wrap.node.engines.handler import EngineError
+from tests.unit.node.engines.containerd_loader import (
+    DROP_INS,
+    MAINS,
+    NEWEST,
+    OLD,
+    RefusedError,
+    loaded,
+    without_ours,
+)
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
-
-OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
-NEWEST = {1: 3, 2: 3, 3: 4}  # minor release of containerd 2: the configuration's version
-
-
-class RefusedError(Exception):
-    """Such a containerd does not start."""
-
-
-def runc(plugin: str, *, cgroup: str = "true") -> str:
-    return f"[plugins.'{plugin}'.containerd.runtimes.runc.options]\nSystemdCgroup = {cgroup}\n"
-
-
-def loaded(config: Path, minor: int) -> dict[str, Any]:
-    """Return the CRI's section that containerd 2.MINOR has in force, {} without a main file."""
-    if not config.exists():
-        return {}
-    files, known = [config], {config}
-    whole: dict[str, Any] = {"version": NEWEST[minor]}
-    root = 0
-    for path in files:
-        table = tomllib.loads(path.read_text())
-        version = table.get("version", 0)
-        if minor > 2:
-            root = root or version
-            if version > root:
-                raise RefusedError(f"{path}: {version} > {root}")
-            table = {**table, "plugins": _migrated(table.get("plugins", {}))}
-            table["version"] = NEWEST[minor]
-        if max(version, table.get("version", 0)) > NEWEST[minor]:
-            raise RefusedError(f"{path}: version {version}")
-        whole = toml_text.merged(whole, table)
-        for pattern in table.get("imports", []):
-            found = sorted(config.parent.glob(pattern.removeprefix(f"{config.parent}/")))
-            if "*" not in pattern and not found:
-                raise RefusedError(f"{pattern} is missing")
-            files += [each for each in found if each not in known]
-            known |= set(found)
-    plugins = whole.get("plugins", {})
-    if whole["version"] < 3:
-        plugins = _migrated(plugins)
-    return dict(plugins.get(NEW, {}).get("containerd", {}))
-
-
-def _migrated(plugins: dict[str, Any]) -> dict[str, Any]:
-    old, new = (plugins.get(name, {}).get("containerd", {}) for name in (OLD, NEW))
-    return {NEW: {"containerd": {**old, **new}}}
-
-
-def without_ours(section: dict[str, Any]) -> dict[str, Any]:
-    runtimes = {k: v for k, v in section.get("runtimes", {}).items() if k != "runc-wrap"}
-    return {**section, "runtimes": runtimes}
-
-
-MAINS = {
-    "none": None,
-    "3": "version = 3\n",
-    "2, imports": "version = 2\nimports = ['conf.d/*.toml']\n" + runc(OLD),
-    "3, imports": "version = 3\nimports = ['conf.d/*.toml']\n",
-    "3, imports, runc": "version = 3\nimports = ['conf.d/*.toml']\n" + runc(NEW),
-    "4, imports": "version = 4\nimports = ['conf.d/*.toml']\n",
-}
-DROP_INS = {
-    "none": None,
-    "2, runc": "version = 2\n" + runc(OLD),
-    "3, runc": "version = 3\n" + runc(NEW),
-    "4, runc": "version = 4\n" + runc(NEW),
-    "other": f"version = 3\n[plugins.'{NEW}'.containerd.runtimes.x]\nruntime_type = 'io.x.v1'\n",
-}
 
 
 @pytest.mark.parametrize("minor", NEWEST)
