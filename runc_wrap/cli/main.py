@@ -28,7 +28,7 @@ COMMANDS = {
     "explain": ("runc_wrap.cli.explain", "Print the decision for a config.json, and its reason."),
     "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
-    "profile": ("runc_wrap.cli.profile", "List profiles, or show one as a container gets it."),
+    "profile": ("runc_wrap.cli.profile", "List or show profiles, or capture an engine's own."),
     "report": ("runc_wrap.cli.report", "Show what would break under enforce, by workload."),
     "status": ("runc_wrap.cli.status", "Show each container: its decision and its kernel state."),
     "suggest": ("runc_wrap.cli.suggest", "Print a profile that allows what a workload needs."),

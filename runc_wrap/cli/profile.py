@@ -1,4 +1,4 @@
-"""runc-wrapctl profile list, profile show."""
+"""runc-wrapctl profile list, profile show; capture is in profile_capture."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import candidates, output
+from runc_wrap.cli import candidates, output, profile_capture
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node.capture import capture_store
 from runc_wrap.policy import policy_compiler
-from runc_wrap.profiles import builtin, platform, profile_files
+from runc_wrap.profiles import builtin, captured_profile, platform, profile_files
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def profile() -> None:
-    """List profiles, or show one as a container gets it."""
+    """List profiles, show one as a container gets it, or capture an engine's own."""
+
+
+profile.add_command(profile_capture.capture)
 
 
 @profile.command("list")
@@ -56,6 +60,8 @@ def _rows(places: Places) -> list[dict[str, Any]]:
 
 
 def _source(name: str) -> str:
+    if captured_profile.MARK in name:
+        return "captured from the engine"
     return "this node's seccomp.json" if name == policy_compiler.SYSTEM else "built in"
 
 
@@ -98,15 +104,15 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str) -> None:
     """Print the linux.seccomp object that a container with these capabilities gets.
 
-    NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24) or
-    localhost/<file>.
+    NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
+    engine's captured one (containerd@captured) or localhost/<file>.
     """
     try:
         if name == RUNTIME_DEFAULT:
             name = policy_file.load(str(places.prefix))["runtime_default"][engine]
-        loaded = policy_compiler.load(
-            name, profile_files.beneath(places.profiles), profile_files.system()
-        )
+        own = profile_files.beneath(places.profiles)
+        captured = capture_store.read(places) if captured_profile.MARK in name else {}
+        loaded = policy_compiler.load(name, own, profile_files.system(), captured)
         compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
     except (ProfileError, Refusal) as error:
         output.fail(error)

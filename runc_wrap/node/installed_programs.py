@@ -7,11 +7,15 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 PROGRAMS = {
@@ -57,22 +61,24 @@ def locate(name: str) -> Path | None:
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
 
 
-def output(name: str, *arguments: str) -> str | None:
+def output(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str | None:
     """Return what a program printed, None if it failed, hung or is missing."""
-    done = _run(name, *arguments)
+    done = _run(name, *arguments, environment=environment)
     return done.stdout if done and done.returncode == 0 else None
 
 
-def failure(name: str, *arguments: str) -> str:
+def failure(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a program; return "" if it succeeded, otherwise the end of what it said."""
-    done = _run(name, *arguments)
+    done = _run(name, *arguments, environment=environment)
     if done is None:
         return f"it is not installed, or took more than {_SECONDS} seconds"
     said = done.stderr.strip()[-_MOST_SAID:] or f"it ended with status {done.returncode}"
     return said if done.returncode else ""
 
 
-def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+def _run(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str] | None:
     path = locate(name)
     if path is None:
         return None
@@ -85,6 +91,7 @@ def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[str] | None:
             check=False,
             text=True,
             errors="replace",
+            env=environment,
         )
     except (OSError, subprocess.SubprocessError):
         return None

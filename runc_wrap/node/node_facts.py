@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import abi_probe, features, installed_programs
+from runc_wrap.node.capture import capture_store
 from runc_wrap.policy.facts import Facts
 from runc_wrap.profiles import platform, profile_files
 
@@ -30,6 +31,7 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
         engines=installed_programs.engine_versions(),
         own_profiles=profile_files.beneath(places.profiles),
         system_profile=profile_files.system(),
+        captured=capture_store.read(places),
         flags=can.flags,
         actions=can.actions,
         logged="log" in can.logged,
@@ -37,4 +39,20 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
         abis=abi_probe.runnable(platform.goarch()),
         listener=str(places.notify),
         now=dt.datetime.now(dt.UTC),
+    )
+
+
+def of_engines() -> Facts:
+    """Return the facts that the engines' default profiles depend on, without a runtime's.
+
+    Raises ProfileError.
+    """
+    return Facts(
+        runtime_path="",
+        runtime_kind="",
+        runtime_version="",
+        arch=platform.goarch(),
+        kernel=platform.kernel(),
+        engines=installed_programs.engine_versions(),
+        system_profile=profile_files.system(),
     )

@@ -88,6 +88,16 @@ class Places:
         """The records of what `engine add` changed, and how to undo it."""
         return self.var / "engines"
 
+    @property
+    def captured(self) -> Path:
+        """The engines' own default profiles, as `profile capture` found them: ENGINE.json."""
+        return self.var / "captured"
+
+    @property
+    def capture(self) -> Path:
+        """Requests of a `profile capture` that runs, for root only; hotpath.capture answers."""
+        return self.var / "capture"
+
 
 def installed() -> Places:
     """Return the installation that this program runs from: PREFIX/lib/releases/RELEASE/venv."""

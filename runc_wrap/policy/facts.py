@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from runc_wrap.profiles.vocabulary import ACTIONS
+
+if TYPE_CHECKING:
+    from runc_wrap.profiles.captured_profile import Captured
 
 
 @dataclass(frozen=True)
@@ -14,10 +18,11 @@ class Facts:
 
     `engines` is {engine: installed version}; `own_profiles` is {path beneath the profile directory:
     a file's bytes}; `system_profile` is (path, bytes) of containers-common's seccomp.json, if it
-    exists; `arch` is a GOARCH; `kernel` is (major, minor). `flags` and `actions` are those that
-    runtime and kernel both support. `logged`: the kernel logs SCMP_ACT_LOG; `errors_logged`: it
-    logs errors if a filter's flag requests that. `abis` are those that the kernel runs, None if
-    unknown; `listener` is the agent's socket for runtimes; `now` is the time of compiling.
+    exists; `captured` is {engine: its own default profile as captured}; `arch` is a GOARCH;
+    `kernel` is (major, minor). `flags` and `actions` are those that runtime and kernel both
+    support. `logged`: the kernel logs SCMP_ACT_LOG; `errors_logged`: it logs errors if a filter's
+    flag requests that. `abis` are those that the kernel runs, None if unknown; `listener` is the
+    agent's socket for runtimes; `now` is the time of compiling.
     """
 
     runtime_path: str
@@ -28,6 +33,7 @@ class Facts:
     engines: dict[str, str] = field(default_factory=dict)
     own_profiles: dict[str, bytes] = field(default_factory=dict)
     system_profile: tuple[str, bytes] | None = None
+    captured: dict[str, Captured] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
     actions: frozenset[str] = ACTIONS
     logged: bool = True

@@ -9,7 +9,7 @@ from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy import schema
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles import builtin, engine_versions, formats, modes
+from runc_wrap.profiles import builtin, captured_profile, engine_versions, formats, modes
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.model import ProfileError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runc_wrap.policy.facts import Facts
+    from runc_wrap.profiles.captured_profile import Captured
     from runc_wrap.profiles.model import Profile
 
 SYSTEM = "containers-common@system"
@@ -39,11 +40,52 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     Raises PolicyError.
     """
     remarks: list[str] = []
-    own = {engine: _spec(engine, values, facts, remarks) for engine in _BUILT_IN_OF}
-    own |= {engine: _containers_common(engine, values, facts, remarks) for engine in podman.ENGINES}
     always = str(values["runtime_default.engine"])
+    own = {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
     chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
     return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
+
+
+def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
+    if _is_captured(engine, values) and engine in facts.engines:
+        return _captured(engine, values, facts)
+    if engine in podman.ENGINES:
+        return _containers_common(engine, values, facts, remarks)
+    return _spec(engine, values, facts, remarks)
+
+
+def _is_captured(engine: str, values: Mapping[str, Any]) -> bool:
+    """Return whether the settings want the captured default of this engine."""
+    return (
+        values["runtime_default.source"] == schema.CAPTURED
+        and values["runtime_default.engine"] in (schema.AUTO, engine)
+        and values[_setting_of(engine)] == schema.AUTO
+    )
+
+
+def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
+    """Return the captured default's name. Raises PolicyError if there is none that still holds."""
+    found = facts.captured.get(engine)
+    if found and not found.stale:
+        return found.name
+    where = f"{placing(values)('runtime_default.source')}runtime_default.source is captured, but "
+    what = found.stale if found else f"{engine} is installed and its default is not captured"
+    aside = f"write {_setting_of(engine)} = {_aside(engine, facts)} to use the built-in profile"
+    if engine not in captured_profile.ENGINES:
+        raise PolicyError(f"{where}{engine}'s default cannot be captured; {aside}.")
+    raise PolicyError(
+        f"{where}{what}; run `runc-wrapctl profile capture {engine}` and apply again, or {aside}."
+    )
+
+
+def _setting_of(engine: str) -> str:
+    setting = f"runtime_default.{engine}"
+    return setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING
+
+
+def _aside(engine: str, facts: Facts) -> str:
+    """Return a value of an engine's setting that takes the table whatever the source."""
+    return '"builtin"' if engine in podman.ENGINES else f'"{facts.engines[engine]}"'
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
@@ -125,8 +167,7 @@ def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> 
 
 
 def _place_of_default(engine: str, place: Callable[..., str]) -> str:
-    setting = f"runtime_default.{engine}"
-    return place(setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING)
+    return place(_setting_of(engine))
 
 
 def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:
@@ -135,7 +176,7 @@ def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[st
     for name, place in names.items():
         try:
             _check_name(name)
-            found[name] = load(name, facts.own_profiles, facts.system_profile)
+            found[name] = load(name, facts.own_profiles, facts.system_profile, facts.captured)
         except ProfileError as error:
             problems.append(f"{place}profile {name}: {error}")
     return found
@@ -155,12 +196,17 @@ def _check_name(name: str) -> None:
 
 
 def load(
-    name: str, own_profiles: dict[str, bytes], system_profile: tuple[str, bytes] | None
+    name: str,
+    own_profiles: dict[str, bytes],
+    system_profile: tuple[str, bytes] | None,
+    captured: dict[str, Captured] | None = None,
 ) -> Profile:
     """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
-    `own_profiles` and `system_profile` are as in Facts.
+    `own_profiles`, `system_profile` and `captured` are as in Facts.
     """
+    if captured_profile.MARK in name and not name.startswith(LOCALHOST):
+        return _load_captured(name, captured or {})
     if name == SYSTEM and system_profile is not None:
         return formats.parse(system_profile[1], system_profile[0])
     if not name.startswith(LOCALHOST):
@@ -172,3 +218,14 @@ def load(
             f"{', '.join(sorted(own_profiles)) or 'no files'}."
         )
     return formats.parse(own_profiles[path], path)
+
+
+def _load_captured(name: str, captured: dict[str, Captured]) -> Profile:
+    engine = name.partition("@")[0]
+    found = captured.get(engine)
+    if found is None or name not in (found.name, f"{engine}{captured_profile.MARK}"):
+        there = ", ".join(sorted(one.name for one in captured.values())) or "none"
+        raise ProfileError(f"no such profile is captured; captured are: {there}")
+    if found.stale:
+        raise ProfileError(f"{found.stale}; run `runc-wrapctl profile capture {engine}`")
+    return found.parsed()

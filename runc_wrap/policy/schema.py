@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 SYSTEM = "system"
 BUILTIN = "builtin"
+TABLE, CAPTURED = "table", "captured"
 RUN_UNMODIFIED = "run-unmodified"
 RULES = "rule"
 
@@ -58,6 +59,7 @@ SETTINGS = (
     Setting("default.int_arguments", "kernel", value_types.choice("kernel", "engine")),
     Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
     Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *ENGINES)),
+    Setting("runtime_default.source", TABLE, value_types.choice(TABLE, CAPTURED)),
     Setting("runtime_default.containerd", AUTO, _VERSION),
     Setting("runtime_default.docker", AUTO, _VERSION),
     Setting("runtime_default.crio", AUTO, _VERSION),

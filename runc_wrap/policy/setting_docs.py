@@ -66,6 +66,14 @@ MEANINGS = {
         "Which engine's default profile `runtime-default` is: the calling engine's, or always this "
         "one's."
     ),
+    "runtime_default.source": (
+        "Where an engine's default profile comes from, if its version is `auto`. `table`: the "
+        "built-in profile of its version. `captured`: what `runc-wrapctl profile capture` found "
+        "this node's engine to apply; `apply` refuses if an installed engine is not captured, or "
+        "if since then the engine, its files or the kernel's version has changed. Until the next "
+        "`apply` the profiles in force stay. An engine with a version of its own below is not "
+        "affected."
+    ),
     "runtime_default.containerd": (
         "Which containerd's default profile: that of the installed one, or of this version."
     ),

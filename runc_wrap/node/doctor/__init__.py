@@ -15,7 +15,7 @@ from runc_wrap.node.doctor.installation_checks import (
     launcher_runs,
     records_written,
 )
-from runc_wrap.node.doctor.policy_checks import policy_freshness, policy_in_force
+from runc_wrap.node.doctor.policy_checks import captured_defaults, policy_freshness, policy_in_force
 from runc_wrap.node.doctor.runtime_checks import (
     kernel_filtering,
     kernel_uretprobe,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 CHECKS = (
     policy_in_force,
     policy_freshness,
+    captured_defaults,
     real_runtime,
     runtime_libseccomp,
     kernel_filtering,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAMES = [
     "in-force",
     "sources",
+    "captured",
     "runtime",
     "libseccomp",
     "kernel",

@@ -37,6 +37,7 @@ SHOWING: dict[str, list[str]] = {
     "explain": ["NODE/config.json"],
     "metrics": [],
     "policy reference": [],
+    "profile capture": ["podman"],
     "profile list": [],
     "profile show": ["containerd"],
     "report": [],

@@ -1,0 +1,92 @@
+"""runc-wrapctl profile capture."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import output, progress
+from runc_wrap.node import node_facts
+from runc_wrap.node.capture import capture_run, capture_store
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.policy import captured_comparison
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles import captured_profile
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.captured_comparison import TableDifference
+    from runc_wrap.profiles.captured_profile import Captured
+
+
+@click.command()
+@click.argument("engine", type=click.Choice(captured_profile.ENGINES))
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    help="containerd's or Docker's socket.  [default: where its client looks]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def capture(places: Places, engine: str, socket: Path | None, *, as_json: bool) -> None:
+    """Ask an engine for its own default profile, compare it with the built-in one, and store it.
+
+    The engine is asked for a container for each set of capabilities that matters. None is started:
+    runc-wrap, which the engine calls, records the profile and refuses the container.
+
+    The policy uses the stored profile with source = "captured" beneath [runtime_default].
+
+    Exit status 1: it differs from the built-in profile of the engine's version.
+    """
+    started = time.monotonic()
+    try:
+        with progress.shown(f"Asking {engine}") as meter:
+            captured, blocks = capture_run.capture(places, engine, socket, meter)
+        facts = node_facts.of_engines()
+        table = captured_comparison.table_name(engine, facts)
+        found = captured_comparison.with_table(captured, facts)
+        where = capture_store.write(places, captured)
+    except (EngineError, PolicyError, ProfileError, OSError) as error:
+        output.fail(error)
+    if as_json:
+        output.document(_document(captured, len(blocks), table, found))
+    else:
+        seconds = time.monotonic() - started
+        output.say(f"{engine} {captured.version}: {len(blocks)} answers in {seconds:.1f} seconds")
+        _print(captured, table, found, where)
+    if found:
+        raise SystemExit(output.WRONG)
+
+
+def _document(
+    captured: Captured, answers: int, table: str, found: list[TableDifference]
+) -> dict[str, Any]:
+    return {
+        **{name: getattr(captured, name) for name in ("engine", "version", "time", "name")},
+        "answers": answers,
+        "table": table,
+        "differences": [one._asdict() for one in found],
+        "profile": json.loads(captured.profile),
+    }
+
+
+def _print(captured: Captured, table: str, found: list[TableDifference], where: Path) -> None:
+    if not found:
+        output.say(f"its default is {table}, rule for rule")
+    else:
+        output.say(f"its default differs from {table}:")
+    for one in found:
+        output.say(f"  only {_whose(one)}: {one.rule}")
+    output.say(f"stored as {captured.name} in {where}")
+
+
+def _whose(found: TableDifference) -> str:
+    whose = "the engine's" if found.only == "captured" else "the built-in"
+    if not found.capability:
+        return whose
+    return f"{whose}, with {'all capabilities' if found.capability == 'ALL' else found.capability}"

@@ -1,0 +1,175 @@
+"""Captures an engine's default: asks for containers, collects their blocks, makes one profile.
+
+One request for no capability, one for each, one for all and one for the usual ones. The launcher
+writes each block into the request's own file (hotpath.capture), and refuses the container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import files
+from runc_wrap.host.locks import locked
+from runc_wrap.host.meter import Meter
+from runc_wrap.hotpath.capture import TOKEN_LENGTH
+from runc_wrap.hotpath.main import own_capabilities
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.node import installed_programs
+from runc_wrap.node.capture import capture_store
+from runc_wrap.node.capture.engine_requests import DEFAULT_CAPABILITIES, ENGINES
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.profiles import captured_profile, engine_versions, json_fields, platform
+from runc_wrap.profiles.captured_profile import Captured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.capture.engine_requests import Engine
+    from runc_wrap.node.paths import Places
+
+Json = dict[str, Any]
+Caps = frozenset[str]
+_LARGEST = 1024 * 1024  # bytes of a record; the longest default of an engine has 10 KB
+# Not TMPDIR: the owner of the directory above could replace our files, unless it is sticky.
+_TEMPORARY = "/tmp"  # noqa: S108
+_SAID = 200  # characters of an engine's failure
+
+
+def capture(
+    places: Places, name: str, socket: Path | None = None, meter: Meter | None = None
+) -> tuple[Captured, dict[Caps, Json]]:
+    """Return the captured default of the engine `name`, and the blocks that it is made of.
+
+    Raises EngineError, ProfileError and OSError.
+    """
+    installed = _installed(name)
+    with _requests(places), _directory() as directory:
+        engine = ENGINES[name](places, directory, socket)
+        _check_running(name, engine.running(), installed)
+        engine.clean()
+        try:
+            engine.prepare()
+            blocks = dict(_blocks(places, engine, meter or Meter()))
+        finally:
+            engine.clean()
+    profile = captured_profile.derived(blocks, name)
+    kernel = ".".join(map(str, platform.kernel()))
+    time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    program = capture_store.fingerprint(name)
+    made = Captured(name, installed, time, platform.goarch(), kernel, program, profile)
+    return made, blocks
+
+
+def _installed(name: str) -> str:
+    version = installed_programs.version(name)
+    if version is None:
+        raise EngineError(f"no {name} answers to --version", "an installed engine", "install it")
+    return version
+
+
+def _check_running(name: str, running: str | None, installed: str) -> None:
+    parse = engine_versions.parse
+    if running is not None and parse(running) != parse(installed):
+        raise EngineError(
+            f"{name} {running} runs, and {installed} is installed",
+            "the installed one, since that decides after the next restart",
+            f"restart {name}, then run this again",
+        )
+
+
+@contextlib.contextmanager
+def _requests(places: Places) -> Iterator[None]:
+    """Make the directory of requests, for root only; nobody else captures meanwhile."""
+    with locked(places.var, "capture"):
+        shutil.rmtree(places.capture, ignore_errors=True)  # a killed one's
+        places.capture.mkdir(mode=0o700)
+        try:
+            yield
+        finally:
+            shutil.rmtree(places.capture, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="runc-wrap-capture-", dir=_TEMPORARY) as name:
+        yield Path(name)
+
+
+def cases(engine: Engine) -> list[Caps]:
+    """Return the capability sets to ask for: none, each, all, and those that engines give."""
+    has = frozenset(CAPABILITIES) if engine.grants_any else own_capabilities()
+    singles = [frozenset([name]) for name in CAPABILITIES if name in has]
+    return list(dict.fromkeys([frozenset(), *singles, has, DEFAULT_CAPABILITIES & has]))
+
+
+def _blocks(places: Places, engine: Engine, meter: Meter) -> Iterator[tuple[Caps, Json]]:
+    for caps in meter.counting(cases(engine)):
+        yield caps, _block(places, engine, caps)
+
+
+def _block(places: Places, engine: Engine, caps: Caps) -> Json:
+    """Ask once, and once more if the engine did not get to it. Raises EngineError."""
+    record, said = _asked(places, engine, caps)
+    if record is None:
+        record, said = _asked(places, engine, caps)
+    wished = f"a container with {', '.join(sorted(caps)) or 'no capability'}"
+    if record is None:
+        raise EngineError(
+            f"{engine.name} did not hand {wished} to runc-wrap: {said[-_SAID:]}",
+            "a call of the runtime",
+            "mend what it says, then run this again",
+        )
+    if frozenset(record["bounding"]) != caps:
+        given = ", ".join(map(str, record["bounding"]))[:_SAID] or "none"
+        raise EngineError(
+            f"{engine.name} was asked for {wished} and gave it {given}",
+            "exactly those",
+            "run it with all capabilities of this node, as its package does",
+        )
+    if not record["seccomp"]:
+        raise EngineError(
+            f"{engine.name} gives {wished} no seccomp profile",
+            "its default",
+            "a build of it with seccomp support",
+        )
+    return captured_profile.checked(record["seccomp"], engine.name)
+
+
+def _asked(places: Places, engine: Engine, caps: Caps) -> tuple[Json | None, str]:
+    """Return the launcher's record, None if there is none, and what the engine said."""
+    token = secrets.token_hex(TOKEN_LENGTH // 2)
+    request = places.capture / token
+    os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        said = engine.request(caps, token)
+        return _record(files.read(request, _LARGEST), engine.name), said
+    except files.TooLarge as error:
+        raise EngineError(str(error), "a record of a seccomp profile", "look at it") from error
+    finally:
+        request.unlink(missing_ok=True)
+
+
+def _record(data: bytes, source: str) -> Json | None:
+    """Return what hotpath.capture wrote. Raises ProfileError."""
+    if not data:
+        return None
+    record = json_fields.decode(data, source)
+    if not isinstance(record, dict) or not isinstance(record.get("seccomp"), dict):
+        raise EngineError(f"{source}'s record is not one of this release", "one", "install again")
+    bounding = record.get("bounding")
+    names = [each for each in bounding if isinstance(each, str)] if bounding else []
+    return {"bounding": names, "seccomp": record["seccomp"]}
+
+
+def as_json(captured: Captured) -> Json:
+    """Return the profile as an object."""
+    profile: Json = json.loads(captured.profile)
+    return profile

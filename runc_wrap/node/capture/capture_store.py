@@ -1,0 +1,91 @@
+"""The captured defaults on disk, PREFIX/var/captured/ENGINE.json, and whether they still hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runc_wrap.host import files
+from runc_wrap.node import installed_programs
+from runc_wrap.profiles import captured_profile, platform, profile_files
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.captured_profile import Captured
+
+_READS_SYSTEM_FILE = frozenset({"podman", "buildah"})
+_DIGEST = 16  # bytes
+_LARGEST = 2 * 1024 * 1024
+_BEGINNING = 64 * 1024
+
+
+def path(places: Places, engine: str) -> Path:
+    """Return the file of one engine."""
+    return places.captured / f"{engine}.json"
+
+
+def write(places: Places, captured: Captured) -> Path:
+    """Store a capture in place of the engine's former one; return its file. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        places.captured.mkdir(mode=0o755)
+    where = path(places, captured.engine)
+    files.replace(where, captured_profile.text(captured), 0o644)
+    return where
+
+
+def read(places: Places) -> dict[str, Captured]:
+    """Return {engine: its capture}, each with what makes it stale. Raises ProfileError."""
+    found = {}
+    for engine in installed_programs.PROGRAMS:
+        where = path(places, engine)
+        if os.path.lexists(where):
+            captured = captured_profile.parse(_bytes(where), str(where))
+            found[engine] = replace(captured, engine=engine, stale=_stale(captured))
+    return found
+
+
+def _bytes(where: Path) -> bytes:
+    try:
+        return files.read(where, _LARGEST)
+    except (OSError, files.Irregular, files.TooLarge) as error:
+        raise ProfileError(f"{where}: {error}; capture it again") from error
+
+
+def _stale(captured: Captured) -> str:
+    """Return what has changed since the capture, in half a sentence, "" if nothing has."""
+    engine, was = captured.engine, captured.version
+    now = installed_programs.version(engine)
+    kernel = ".".join(map(str, platform.kernel()))
+    if now is None:
+        return ""  # it starts no containers
+    if now != was:
+        return f"it is of {engine} {was}, and {now} is installed"
+    if (captured.arch, captured.kernel) != (platform.goarch(), kernel):
+        return f"it is of Linux {captured.kernel} on {captured.arch}, and {kernel} runs"
+    if captured.program != fingerprint(engine):
+        return f"{engine}'s program or its seccomp.json is a different file now"
+    return ""
+
+
+def fingerprint(engine: str) -> str:
+    """Return a digest of the files from which an engine has its default: its program, mostly.
+
+    A distribution may change the profile without another version number. A program's size and its
+    beginning suffice: Go's linker puts the ids of the build there (cmd/link, .note.go.buildid).
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    program = installed_programs.locate(installed_programs.PROGRAMS[engine])
+    if program:
+        with program.open("rb") as file:
+            digest.update(b"%d" % os.fstat(file.fileno()).st_size)
+            digest.update(file.read(_BEGINNING))
+    system = profile_files.system() if engine in _READS_SYSTEM_FILE else None
+    if system:
+        digest.update(system[1])
+    return digest.hexdigest()

@@ -1,0 +1,266 @@
+"""How each engine is asked for a container that calls our launcher, and starts nothing.
+
+The container has an empty root filesystem, no network, and a command that does not exist. Each
+engine's `request` returns what it said: its own failure is expected, as the launcher refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.main import CAPTURE
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.node import installed_programs
+from runc_wrap.node.engines.handler import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+NAME = "runc-wrap-capture"  # of containerd's namespace, Docker's image, Buildah's container
+_LABEL = "runc-wrap.capture=1"
+_COMMAND = "/none"
+_OWN_DEFAULT = '[containers]\nseccomp_profile = ""\n'  # whatever the owner's containers.conf says
+# containerd:pkg/oci/spec.go defaultUnixCaps, the same since 1.0; what a container has unless asked
+DEFAULT_CAPABILITIES = frozenset(
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+_VERSION = re.compile(r"^\s*Version:\s*(\S{1,80})\s*$", re.MULTILINE)
+_REVISION = re.compile(r"^\s*Revision:\s*(\S{1,80})\s*$", re.MULTILINE)
+
+
+class Engine(ABC):
+    """One engine. `directory` is empty and root's own, for what the request needs.
+
+    `socket` is the engine's, if it is not where its own client looks.
+    """
+
+    name: str
+    grants_any = False  # it names capabilities that this machine does not have
+
+    def __init__(self, places: Places, directory: Path, socket: Path | None = None) -> None:
+        self.launcher = str(places.wrapper)
+        self.directory = directory
+        self.root = directory / "rootfs"
+        self.socket = socket
+        self.environment = {
+            "PATH": ":".join(installed_programs.FIXED_PATH),
+            "HOME": "/root",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def running(self) -> str | None:
+        """Return the version of the running engine, None if it is a program that just ends."""
+        return None
+
+    def prepare(self) -> None:
+        """Make what the requests need. Raises EngineError and OSError."""
+        self.root.mkdir()
+
+    @abstractmethod
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Have a container with this bounding set created; return what the engine said."""
+
+    @abstractmethod
+    def clean(self) -> None:
+        """Remove what earlier requests left, if they were killed, and what `prepare` made."""
+
+    def _said(self, program: str, *words: str) -> str:
+        return installed_programs.failure(program, *words, environment=self.environment)
+
+    def _printed(self, program: str, *words: str) -> str:
+        printed = installed_programs.output(program, *words, environment=self.environment)
+        return printed or ""
+
+
+def _mark(token: str) -> str:
+    return f"{CAPTURE.decode()}{token}"
+
+
+def _exactly(caps: frozenset[str]) -> list[str]:
+    """Return options of Docker and Podman for exactly these capabilities."""
+    return ["--cap-drop", "ALL", *(f"--cap-add={name}" for name in sorted(caps))]
+
+
+class Containerd(Engine):
+    """containerd, asked by its own client ctr, in a namespace of our own.
+
+    `ctr` and the CRI plugin have the same package's default, each linked into its program, so both
+    programs must be of one build.
+    """
+
+    name = "containerd"
+    grants_any = True
+
+    def running(self) -> str:
+        """Return the version of the running containerd. Raises EngineError."""
+        printed = self._printed("ctr", *self._where(), "version")
+        versions, revisions = _VERSION.findall(printed), _REVISION.findall(printed)
+        if len(versions) != 2:  # noqa: PLR2004 - the client's and the server's
+            said = self._said("ctr", *self._where(), "version") or "it printed no two versions"
+            raise EngineError(
+                f"ctr reaches no containerd: {said}", "a running one", "--socket, if it is not at "
+                "/run/containerd/containerd.sock",
+            )  # fmt: skip
+        if len({*versions}) > 1 or len({*revisions}) > 1:
+            raise EngineError(
+                f"ctr is of containerd {versions[0]}, and containerd {versions[1]} runs",
+                "both of one build",
+                "restart containerd if it was upgraded, or install its own ctr",
+            )
+        return str(versions[1])
+
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Ask as the class says."""
+        words = ["run", "--rm", "--null-io", "--rootfs", "--seccomp", "--env", _mark(token)]
+        words += ["--runc-binary", self.launcher]
+        words += [f"--cap-add={name}" for name in sorted(caps - DEFAULT_CAPABILITIES)]
+        words += [f"--cap-drop={name}" for name in sorted(DEFAULT_CAPABILITIES - caps)]
+        return self._said("ctr", *self._where(), *words, str(self.root), token, _COMMAND)
+
+    def clean(self) -> None:
+        """Remove every container that was made here."""
+        for container in self._printed("ctr", *self._where(), "containers", "list", "-q").split():
+            self._said("ctr", *self._where(), "containers", "delete", container)
+        self._said("ctr", *self._where(), "namespaces", "remove", NAME)
+
+    def _where(self) -> list[str]:
+        address = ["--address", str(self.socket)] if self.socket else []
+        return [*address, "--namespace", NAME]
+
+
+class Docker(Engine):
+    """Docker, asked by its own client, through the runtime that leads to our launcher."""
+
+    name = "docker"
+
+    def __init__(self, places: Places, directory: Path, socket: Path | None = None) -> None:
+        super().__init__(places, directory, socket)
+        if socket:
+            self.environment["DOCKER_HOST"] = f"unix://{socket}"
+
+    def running(self) -> str:
+        """Return the version of the running dockerd. Raises EngineError."""
+        words = ("version", "--format", "{{.Server.Version}}")
+        printed = self._printed("docker", *words).strip()
+        if not printed:
+            said = self._said("docker", *words) or "it printed no version"
+            raise EngineError(
+                f"docker reaches no daemon: {said}", "a running one", "--socket, if it is not at "
+                "/var/run/docker.sock",
+            )  # fmt: skip
+        return printed
+
+    def prepare(self) -> None:
+        """Make the root filesystem, and what this engine needs besides."""
+        super().prepare()
+        self._runtime = self._our_runtime()
+        archive = self.directory / "root.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(self.root, arcname="none.d")
+        said = self._said("docker", "import", "--change", f"LABEL {_LABEL}", str(archive), NAME)
+        if said:
+            raise EngineError(f"docker import: {said}", "an empty image", "run it by hand")
+
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Ask as the class says."""
+        words = ["run", "--rm", "--pull", "never", "--network", "none", "--label", _LABEL]
+        words += ["--runtime", self._runtime, "--security-opt", "seccomp=builtin"]
+        words += ["--env", _mark(token), *_exactly(caps), "--entrypoint", _COMMAND]
+        return self._said("docker", *words, NAME)
+
+    def clean(self) -> None:
+        """Remove every container that was made here."""
+        only = ("--filter", f"label={_LABEL}")
+        for container in self._printed("docker", "ps", "--all", "--quiet", *only).split():
+            self._said("docker", "rm", "--force", container)
+        for image in self._printed("docker", "images", "--quiet", *only).split():
+            self._said("docker", "image", "rm", image)
+
+    def _our_runtime(self) -> str:
+        """Return the name of a runtime that leads to our launcher. Raises EngineError."""
+        each = '{{range $name, $one := .Runtimes}}{{json $name}} {{json $one.Path}}{{"\\n"}}{{end}}'
+        for name, path in _pairs(self._printed("docker", "info", "--format", each)):
+            if path == self.launcher:
+                return name
+        raise EngineError(
+            f"none of Docker's runtimes is {self.launcher}",
+            "one, as Docker takes no runtime by its path",
+            "runc-wrapctl engine add docker, then systemctl reload docker",
+        )
+
+
+def _pairs(printed: str) -> Iterator[tuple[str, str]]:
+    for line in printed.splitlines():
+        name, _, path = line.partition(" ")
+        try:
+            yield str(json.loads(name)), str(json.loads(path))
+        except ValueError:
+            continue
+
+
+class _Containers(Engine):
+    """Podman and Buildah: their own default, whatever this node's containers.conf chooses."""
+
+    def prepare(self) -> None:
+        """Make the root filesystem, and what this engine needs besides."""
+        super().prepare()
+        override = self.directory / "default.conf"
+        override.write_text(_OWN_DEFAULT)
+        self.environment["CONTAINERS_CONF_OVERRIDE"] = str(override)
+
+
+class Podman(_Containers):
+    """Podman, which takes a runtime by its path."""
+
+    name = "podman"
+
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Ask as the class says."""
+        words = ["--runtime", self.launcher, "run", "--rm", "--network", "none", "--rootfs"]
+        words += ["--log-driver", "none", "--label", _LABEL, "--env", _mark(token)]
+        return self._said("podman", *words, *_exactly(caps), str(self.root), _COMMAND)
+
+    def clean(self) -> None:
+        """Remove every container that was made here."""
+        only = ("--filter", f"label={_LABEL}")
+        for container in self._printed("podman", "ps", "--all", "--quiet", *only).split():
+            self._said("podman", "rm", "--force", "--time", "0", container)
+
+
+class Buildah(_Containers):
+    """Buildah, which takes a runtime by its path; it adds capabilities first, then drops."""
+
+    name = "buildah"
+
+    def prepare(self) -> None:
+        """Make the root filesystem, and what this engine needs besides."""
+        super().prepare()
+        if said := self._said("buildah", "from", "--name", NAME, "scratch"):
+            raise EngineError(f"buildah from scratch: {said}", "a container", "run it by hand")
+
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Ask as the class says."""
+        words = ["run", "--isolation", "oci", "--network", "none", "--runtime", self.launcher]
+        words += [f"--cap-add={name}" for name in sorted(caps)]
+        words += [f"--cap-drop={name}" for name in sorted({*CAPABILITIES} - caps)]
+        return self._said("buildah", *words, "--env", _mark(token), NAME, "--", _COMMAND)
+
+    def clean(self) -> None:
+        """Remove every container that was made here."""
+        listed = self._printed("buildah", "containers", "--format", "{{.ContainerName}}")
+        if NAME in listed.split():
+            self._said("buildah", "rm", NAME)
+
+
+ENGINES: dict[str, type[Engine]] = {
+    each.name: each for each in (Containerd, Docker, Podman, Buildah)
+}

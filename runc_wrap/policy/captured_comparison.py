@@ -1,0 +1,64 @@
+"""Compares an engine's captured default with the profile that the table has for its version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.policy import named_profiles, schema
+from runc_wrap.profiles import block_comparison, captured_profile
+from runc_wrap.profiles.vocabulary import CAPABILITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.policy.facts import Facts
+    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.model import Profile
+
+Caps = frozenset[str]
+
+
+class TableDifference(NamedTuple):
+    """A rule that only one of the two has: `only` is "captured" or "table".
+
+    `capability` is "" if containers without any capability have it, else the one with which it
+    appears, or "ALL".
+    """
+
+    only: str
+    capability: str
+    rule: str
+
+
+def table_name(engine: str, facts: Facts) -> str:
+    """Return the profile that `runtime-default` is for this engine without a capture.
+
+    Raises PolicyError.
+    """
+    return named_profiles.runtime_default(schema.defaults(), facts)[0][engine]
+
+
+def with_table(captured: Captured, facts: Facts) -> list[TableDifference]:
+    """Return every difference, those of containers without capabilities first.
+
+    Raises PolicyError and ProfileError.
+    """
+    name = table_name(captured.engine, facts)
+    table = named_profiles.load(name, {}, facts.system_profile)
+    return list(_differences(captured.parsed(), table, facts))
+
+
+def _differences(captured: Profile, table: Profile, facts: Facts) -> Iterator[TableDifference]:
+    """Yield what differs for no capability, for each one, and for all; each rule once."""
+    seen: set[block_comparison.Difference] = set()
+    singles = [(name, frozenset([name])) for name in sorted(CAPABILITIES)]
+    for label, caps in [("", Caps()), *singles, ("ALL", CAPABILITIES)]:
+        first, second = (
+            captured_profile.resolved(each, caps, facts.arch, facts.kernel)
+            for each in (captured, table)
+        )
+        for found in block_comparison.differences(first, second):
+            if found not in seen:
+                seen.add(found)
+                only = schema.TABLE if found.of else schema.CAPTURED
+                yield TableDifference(only, label, found.what)

@@ -1,0 +1,171 @@
+"""An engine's own default profile as captured from it: its file, and how it is put together.
+
+An engine resolves its default for the capabilities of one container. From the blocks for no
+capability, for each single one and for all, the condition of each rule follows; the result is a
+profile in moby's format, and it must give every captured block again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import block_comparison, formats
+from runc_wrap.profiles.json_fields import decode
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.profile_compiler import compile_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runc_wrap.profiles.model import Kernel, Profile
+
+Json = dict[str, Any]
+Caps = frozenset[str]
+Key = tuple[str, int]  # a rule's text, and which one of those with this text it is in its block
+
+FORMAT = 1
+ENGINES = ("containerd", "docker", "podman", "buildah")  # those that can be captured
+MARK = "@captured"  # in the profile's name: containerd@captured-1f2e3d4c
+_BYTES = 4  # of the digest in a name
+_TEXTS = ("engine", "version", "time", "arch", "kernel", "program")
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured default: `profile` is JSON text in moby's format, for this `arch` and `kernel`.
+
+    `version` is the engine's, `kernel` is like "6.12", `time` is RFC 3339. `program` is a digest of
+    the files from which the engine has its default. `stale` says what has changed since, "" if
+    nothing has; it is not in the file.
+    """
+
+    engine: str
+    version: str
+    time: str
+    arch: str
+    kernel: str
+    program: str
+    profile: bytes
+    stale: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name by which a policy knows this profile: equal ones have equal names."""
+        return f"{self.engine}{MARK}-{json_codec.digest(self.profile, _BYTES)}"
+
+    def parsed(self) -> Profile:
+        """Return the profile. Raises ProfileError."""
+        return formats.parse(self.profile, self.name)
+
+
+def text(captured: Captured) -> bytes:
+    """Return the file's content."""
+    fields = {name: getattr(captured, name) for name in _TEXTS}
+    document = {"format": FORMAT, **fields, "profile": json.loads(captured.profile)}
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def parse(data: bytes, source: str) -> Captured:
+    """Return the capture in a file's bytes. Raises ProfileError."""
+    document = decode(data, source)
+    if not isinstance(document, dict):
+        raise ProfileError(f"{source} is not a captured profile; capture it again")
+    texts = [document.get(name) for name in _TEXTS]
+    profile = document.get("profile")
+    if document.get("format") != FORMAT or not all(isinstance(each, str) for each in texts):
+        raise ProfileError(f"{source} is not a captured profile of this release; capture it again")
+    if not isinstance(profile, dict):
+        raise ProfileError(f"{source} has no profile; capture it again")
+    engine, version, time, arch, kernel, program = map(str, texts)
+    captured = Captured(engine, version, time, arch, kernel, program, _compact(profile))
+    captured.parsed()
+    return captured
+
+
+def _compact(profile: Json) -> bytes:
+    return json.dumps(profile, separators=(",", ":")).encode()
+
+
+def checked(block: Json, source: str) -> Json:
+    """Return an engine's block if it is one that a runtime would take. Raises ProfileError."""
+    formats.parse(_compact(block), source)
+    return block
+
+
+def resolved(profile: Profile, caps: Caps, arch: str, kernel: Kernel) -> Json:
+    """Return the block of a container with these bounding capabilities."""
+    return resolve(compile_profile(profile, arch=arch, kernel=kernel), caps)
+
+
+def derived(blocks: Mapping[Caps, Json], source: str) -> bytes:
+    """Return the profile that gives these blocks. Raises ProfileError if no such one is found.
+
+    There is a block for no capability; the others should be for each single one and for several.
+    """
+    keys = {caps: _keyed(block) for caps, block in blocks.items()}
+    rules = [entry for key in _ordered(keys.values()) for entry in _entries(key, keys)]
+    head = {name: value for name, value in blocks[frozenset()].items() if name != "syscalls"}
+    profile = _compact({**head, "syscalls": rules})
+    _check(profile, blocks, source)
+    return profile
+
+
+def _keyed(block: Json) -> list[Key]:
+    seen: dict[str, int] = {}
+    keys = []
+    for rule in block.get("syscalls") or ():
+        text_of = json.dumps({**rule, "names": sorted(rule["names"])}, sort_keys=True)
+        seen[text_of] = seen.get(text_of, -1) + 1
+        keys.append((text_of, seen[text_of]))
+    return keys
+
+
+def _ordered(blocks: Iterable[list[Key]]) -> list[Key]:
+    """Return all keys in an order that is each block's own: contradicting rules depend on it."""
+    before: dict[Key, set[Key]] = {}
+    for keys in blocks:
+        earlier: set[Key] = set()
+        for key in keys:
+            before.setdefault(key, set()).update(earlier)
+            earlier = {key}
+    order = []
+    while before:
+        free = (key for key, needed in before.items() if not needed)
+        order.append(next(free, next(iter(before))))  # a circle has no right order
+        del before[order[-1]]
+        for needed in before.values():
+            needed.discard(order[-1])
+    return order
+
+
+def _entries(key: Key, keys: Mapping[Caps, list[Key]]) -> Iterator[Json]:
+    """Yield the rule with its condition; once for each capability that suffices."""
+    rule = json.loads(key[0])
+    holds = {caps for caps, found in keys.items() if key in found}
+    single = {next(iter(caps)): caps in holds for caps in keys if len(caps) == 1}
+    if frozenset() not in holds:
+        for cap in sorted(cap for cap, does in single.items() if does):
+            yield {**rule, "includes": {"caps": [cap]}}
+        return
+    without = sorted(cap for cap, does in single.items() if not does)
+    yield {**rule, "excludes": {"caps": without}} if without else rule
+
+
+def _check(profile: bytes, blocks: Mapping[Caps, Json], source: str) -> None:
+    """Refuse a profile that does not give a block again, as if rules needed several capabilities.
+
+    Architecture and kernel do not matter: the engine itself has resolved those conditions.
+    """
+    made = formats.parse(profile, source)
+    for caps, block in blocks.items():
+        found = block_comparison.differences(block, resolved(made, caps, "amd64", (0, 0)))
+        if found:
+            few = ", ".join(sorted(caps)[:3]) or "no capability"
+            raise ProfileError(
+                f"{source}: no profile in moby's format gives what it applies with {few}"
+                f"{' and more' if len(caps) > 3 else ''}: {found[0].what}"  # noqa: PLR2004 - see few
+            )

@@ -1,0 +1,178 @@
+"""The policy with captured defaults, and how these differ from the table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.policy import captured_comparison
+from runc_wrap.policy.source import PolicyError
+from runc_wrap.profiles import builtin, captured_profile
+from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.vocabulary import CAPABILITIES
+from tests.unit.policy.node import PROFILE, compiled, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+SOURCE = "runtime_default.source"
+CAPTURED = {SOURCE: "captured"}
+CONTAINERD = {"containerd": "1.7.24"}
+
+
+def _capture(engine: str, spec: str, change: Callable[[Json], None] = lambda _: None) -> Captured:
+    """Return what capturing an engine gives whose default is this built-in profile, changed."""
+    profile = builtin.load(spec)
+    sets = [frozenset(), *(frozenset([name]) for name in CAPABILITIES), CAPABILITIES]
+    blocks = {each: captured_profile.resolved(profile, each, "amd64", (6, 12)) for each in sets}
+    document = json.loads(captured_profile.derived(blocks, engine))
+    change(document)
+    data = json.dumps(document).encode()
+    return Captured(engine, spec.partition("@")[2], "", "amd64", "6.12", "", data)
+
+
+OURS = _capture("containerd", "containerd@1.7.24")
+
+
+def _defaults(settings: Json | None = None, **changes: Any) -> dict[str, str]:
+    return dict(compiled(settings, **changes).policy["runtime_default"])
+
+
+def test_a_capture_is_used_only_if_the_policy_says_so() -> None:
+    there: Json = {"engines": CONTAINERD, "captured": {"containerd": OURS}}
+    assert _defaults(**there)["containerd"] == "containerd@1.7.24"
+    found = compiled(CAPTURED, **there)
+    assert found.policy["runtime_default"]["containerd"] == OURS.name
+    assert found.policy["runtime_default"]["unknown"] == OURS.name
+    assert found.profiles[OURS.name, "enforce"]["rules"]
+
+
+def test_engines_that_are_not_installed_keep_the_table() -> None:
+    found = _defaults(CAPTURED, engines=CONTAINERD, captured={"containerd": OURS})
+    assert (found["docker"], found["podman"]) == ("moby", "containers-common")
+
+
+@pytest.mark.parametrize(
+    ("settings", "engines"),
+    [
+        ({"runtime_default.containerd": "1.7.24"}, CONTAINERD),
+        ({"runtime_default.containers_common": "builtin"}, {"podman": "5.4.2"}),
+        ({"runtime_default.engine": "docker"}, CONTAINERD),
+    ],
+)
+def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
+    settings: Json, engines: dict[str, str]
+) -> None:
+    assert not any("captured" in name for name in _defaults(CAPTURED | settings, engines=engines))
+
+
+@pytest.mark.parametrize(
+    ("engines", "captured", "said"),
+    [
+        (
+            CONTAINERD,
+            {},
+            (
+                "runtime_default.source is captured, but containerd is installed and its default "
+                "is not captured; run `runc-wrapctl profile capture containerd` and apply again, "
+                'or write runtime_default.containerd = "1.7.24" to use the built-in profile.'
+            ),
+        ),
+        (
+            CONTAINERD,
+            {"containerd": replace(OURS, stale="it is of containerd 1.7.20, and 1.7.24 runs")},
+            "but it is of containerd 1.7.20, and 1.7.24 runs; run `runc-wrapctl profile capture",
+        ),
+        (
+            {"podman": "5.4.2"},
+            {},
+            'or write runtime_default.containers_common = "builtin" to use the built-in profile.',
+        ),
+        ({"crio": "1.34"}, {}, "crio's default cannot be captured; write runtime_default.crio ="),
+    ],
+)
+def test_a_missing_or_stale_capture_refuses_the_policy(
+    engines: dict[str, str], captured: dict[str, Captured], said: str
+) -> None:
+    with pytest.raises(PolicyError) as told:
+        compiled(CAPTURED, engines=engines, captured=captured)
+    assert said in str(told.value)
+
+
+def test_a_rule_can_name_a_capture_but_not_a_stale_one() -> None:
+    asks = {"default.profile": "containerd@captured"}
+    assert "containerd@captured" in compiled(asks, captured={"containerd": OURS}).sources
+    stale = {"containerd": replace(OURS, stale="the kernel is another")}
+    with pytest.raises(PolicyError, match="the kernel is another"):
+        compiled(asks, captured=stale)
+    with pytest.raises(PolicyError, match="no such profile is captured; captured are: none"):
+        compiled(asks)
+
+
+@pytest.mark.parametrize(
+    ("engine", "spec", "installed"),
+    [
+        ("containerd", "containerd@1.7.24", "1.7.24"),
+        ("docker", "moby@26.1.5", "26.1.5"),
+        ("podman", "containers-common@0.60.0", "5.4.2"),
+    ],
+)
+def test_an_engine_that_applies_what_the_table_says_does_not_differ(
+    engine: str, spec: str, installed: str
+) -> None:
+    found = captured_comparison.with_table(
+        _capture(engine, spec), facts(engines={engine: installed})
+    )
+    assert found == []
+
+
+def _allows(document: Json) -> None:
+    document["syscalls"].append({"names": ["mount"], "action": "SCMP_ACT_ALLOW"})
+
+
+def _moves(document: Json) -> None:
+    for rule in document["syscalls"]:
+        if rule.get("includes") == {"caps": ["CAP_PERFMON"]}:
+            rule["includes"] = {"caps": ["CAP_KILL"]}
+
+
+def _answers(document: Json) -> None:
+    document["defaultErrnoRet"] = 38
+
+
+@pytest.mark.parametrize(
+    ("change", "differences"),
+    [
+        (_allows, [("captured", "", "mount: SCMP_ACT_ALLOW")]),
+        (
+            _moves,
+            [
+                ("captured", "CAP_KILL", "perf_event_open: SCMP_ACT_ALLOW"),
+                ("table", "CAP_PERFMON", "perf_event_open: SCMP_ACT_ALLOW"),
+            ],
+        ),
+        (
+            _answers,
+            [
+                ("captured", "", "every other call: SCMP_ACT_ERRNO 38"),
+                ("table", "", "every other call: SCMP_ACT_ERRNO 1"),
+            ],
+        ),
+    ],
+)
+def test_each_rule_that_only_one_has_is_told_with_its_capability(
+    change: Callable[[Json], None], differences: list[tuple[str, str, str]]
+) -> None:
+    changed = _capture("containerd", "containerd@1.7.24", change)
+    assert captured_comparison.with_table(changed, facts(engines=CONTAINERD)) == differences
+
+
+def test_podmans_capture_is_compared_with_the_file_that_the_policy_takes() -> None:
+    here = facts(engines={"podman": "5.4.2"}, system_profile=("/usr/share/x.json", PROFILE))
+    found = captured_comparison.with_table(_capture("podman", "containers-common@0.60.0"), here)
+    assert captured_comparison.table_name("podman", here) == "containers-common@system"
+    assert ("table", "", "every other call: SCMP_ACT_ALLOW") in found

@@ -1,0 +1,100 @@
+"""Two blocks are compared by what they do to each call, not by how they are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.profiles import block_comparison, builtin
+from runc_wrap.profiles.block_comparison import Difference
+from tests.unit.profiles.resolving import block_of
+from tests.unit.profiles.strategies import oci_blocks
+
+if TYPE_CHECKING:
+    import random
+
+Json = dict[str, Any]
+ENGINE = ("containerd@1.7.24", "moby@26.1.5", "containers-common@0.62.3", "crio@1.30")
+ALLOW = "SCMP_ACT_ALLOW"
+DENY = "SCMP_ACT_ERRNO"
+
+
+def _block(*rules: Json, **fields: Any) -> Json:
+    return {"defaultAction": DENY, **fields, "syscalls": list(rules)}
+
+
+def _rule(names: str, action: str = ALLOW, **fields: Any) -> Json:
+    return {"names": names.split(), "action": action, **fields}
+
+
+def _argument(index: int, value: int, op: str = "SCMP_CMP_EQ", **more: int) -> Json:
+    return {"index": index, "value": value, "op": op, **more}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_block(_rule("read write")), _block(_rule("write"), _rule("read"))),
+        (_block(_rule("read", DENY)), _block(_rule("read", DENY, errnoRet=1))),
+        (_block(), _block(defaultErrnoRet=1)),
+        (_block(), {"defaultAction": DENY}),
+        (_block(_rule("read", "SCMP_ACT_KILL")), _block(_rule("read", "SCMP_ACT_KILL_THREAD"))),
+        (
+            _block(architectures=["SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+            _block(architectures=["SCMP_ARCH_X32", "SCMP_ARCH_X86"]),
+        ),
+        (
+            _block(_rule("socket", args=[_argument(0, 1), _argument(1, 2)])),
+            _block(_rule("socket", args=[_argument(1, 2, valueTwo=0), _argument(0, 1)])),
+        ),
+    ],
+)
+def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
+    assert block_comparison.differences(one, other) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (_block(_rule("read write")), "write: SCMP_ACT_ALLOW"),
+        (_block(_rule("read", DENY, errnoRet=38)), "read: SCMP_ACT_ERRNO 38"),
+        (_block(_rule("read"), defaultErrnoRet=38), "every other call: SCMP_ACT_ERRNO 38"),
+        (_block(_rule("read"), flags=[]), "flags: none"),
+        (_block(_rule("read"), listenerPath="/run/a.sock"), "listenerPath: /run/a.sock"),
+        (
+            _block(_rule("read", args=[_argument(0, 255, "SCMP_CMP_MASKED_EQ", valueTwo=1)])),
+            "read: SCMP_ACT_ALLOW if argument 0 SCMP_CMP_MASKED_EQ 0xff 0x1",
+        ),
+    ],
+)
+def test_each_difference_is_told_in_words(changed: Json, said: str) -> None:
+    plain = _block(_rule("read"))
+    assert Difference(0, said) in block_comparison.differences(changed, plain)
+    assert Difference(1, said) in block_comparison.differences(plain, changed)
+
+
+@pytest.mark.parametrize("name", ENGINE)
+def test_a_call_left_out_of_an_engines_default_is_found(name: str) -> None:
+    whole = block_of(builtin.load(name))
+    for rule in range(0, len(whole["syscalls"]), 3):
+        changed = {**whole, "syscalls": [dict(each) for each in whole["syscalls"]]}
+        left_out, *rest = changed["syscalls"][rule]["names"]
+        changed["syscalls"][rule]["names"] = rest
+        told = [one.what for one in block_comparison.differences(whole, changed)]
+        again = any(
+            {**each, "names": 0} == {**whole["syscalls"][rule], "names": 0}
+            and left_out in each["names"]
+            for each in changed["syscalls"]
+        )
+        assert again or any(what.startswith(f"{left_out}: ") for what in told)
+
+
+@settings(deadline=None)
+@given(oci_blocks(), st.randoms(use_true_random=False))
+def test_neither_order_nor_grouping_matters(block: Json, shuffled: random.Random) -> None:
+    rules = [{**rule, "names": [name]} for rule in block["syscalls"] for name in rule["names"]]
+    shuffled.shuffle(rules)
+    assert block_comparison.differences(block, {**block, "syscalls": rules}) == []
