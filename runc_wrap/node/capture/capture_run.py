@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 import secrets
 import shutil
@@ -167,9 +166,3 @@ def _record(data: bytes, source: str) -> Json | None:
     bounding = record.get("bounding")
     names = [each for each in bounding if isinstance(each, str)] if bounding else []
     return {"bounding": names, "seccomp": record["seccomp"]}
-
-
-def as_json(captured: Captured) -> Json:
-    """Return the profile as an object."""
-    profile: Json = json.loads(captured.profile)
-    return profile

@@ -321,6 +321,12 @@ def test_a_link_into_proc_is_left_to_the_cold_path(node: Node) -> None:
     assert node.ask("runc", words(directory)) == COLD
 
 
+def test_a_request_to_capture_the_profile_is_left_to_the_cold_path(node: Node) -> None:
+    process = {**PLAIN.get("process", {}), "env": [f"RUNC_WRAP_CAPTURE={'a' * 32}"]}
+    assert node.ask("runc", words(node.bundle({**PLAIN, "process": process}))) == COLD
+    assert ledger(node.prefix) == []
+
+
 def test_what_an_engine_sets_is_read_from_the_asking_process(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
