@@ -1,0 +1,220 @@
+"""`profile capture` finds what the engine really applies, starts nothing and leaves nothing.
+
+The harness' engines are in mount namespaces of their own; runc-wrapctl runs in there, too.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.containers import recording_runtime
+from harness.engines.cri import RUNTIME_DEFAULT, Ask, CriError
+from harness.engines.images import REFERENCE
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import short_directory
+from harness.node.install import Installed, copy_of
+from harness.node.requirements import program, requires
+from runc_wrap.hotpath.main import CAPTURE
+from runc_wrap.profiles import block_comparison, captured_profile, formats, platform
+
+if TYPE_CHECKING:
+    from harness.containers.recording_runtime import Recorder
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri
+    from harness.engines.docker import Docker
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def node_of_ours(place: Path, installed: Installed) -> Installed:
+    """An installation of this module's own, since captures are stored in it."""
+    return copy_of(installed, place / "capturing")
+
+
+def _capture(ours: Installed, space: MountNamespace, *words: str | Path) -> Json:
+    """Run `profile capture`; insist that it finds the table to be right."""
+    done = subprocess.run(
+        [*space.prefix, ours.ctl, "profile", "capture", *words, "--json"],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    document: Json = json.loads(done.stdout)
+    assert document["differences"] == []
+    assert not (ours.prefix / "var/capture").exists()
+    return document
+
+
+def _check(document: Json, config: Json) -> None:
+    """Compare what was captured with what the engine applied to a container."""
+    data = json.dumps(document["profile"]).encode()
+    caps = frozenset(config["process"]["capabilities"].get("bounding", ()))
+    captured = captured_profile.resolved(
+        formats.parse(data, "captured"), caps, platform.goarch(), platform.kernel()
+    )
+    assert block_comparison.differences(config["linux"]["seccomp"], captured) == []
+
+
+@pytest.fixture(scope="module")
+def of_containerd(node_of_ours: Installed, node: Containerd) -> Json:
+    return _capture(node_of_ours, node.space, "containerd", "--socket", node.socket)
+
+
+@pytest.mark.parametrize("add", [[], ["SYS_ADMIN"], ["NET_ADMIN", "SYS_TIME", "BPF"], ["ALL"]])
+def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
+    of_containerd: Json, kubelet: Cri, recorded: Recorder, tmp_path: Path, add: list[str]
+) -> None:
+    pod = kubelet.run_pod("recorded", tmp_path)
+    recorded.taken()
+    container = kubelet.create(pod, Ask(seccomp=RUNTIME_DEFAULT, add=add))
+    with pytest.raises(CriError, match=recording_runtime.REFUSAL):
+        kubelet.start(container)
+    kubelet.remove_pod(pod.id)
+    (config,) = recorded.taken()
+    _check(of_containerd, config)
+
+
+def test_containerd_keeps_no_container_and_no_namespace(
+    of_containerd: Json, node: Containerd
+) -> None:
+    assert of_containerd["answers"] == 44
+    assert "runc-wrap-capture" not in node.ctr("namespaces", "list", "--quiet").stdout.split()
+
+
+@pytest.fixture
+def registered(installed: Installed) -> Iterator[Installed]:
+    """The installation that is Docker's runtime `wrapped`; afterwards it has no capture."""
+    yield installed
+    shutil.rmtree(installed.prefix / "var/captured")
+
+
+def test_dockers_capture_is_what_it_gives_a_container_and_nothing_is_left(
+    docker_daemon: Docker, registered: Installed, recorded: Recorder
+) -> None:
+    docker = docker_daemon
+    before = docker.docker("images", "--quiet", "--all").stdout
+    document = _capture(registered, docker.space, "docker", "--socket", docker.socket)
+    recorded.taken()
+    for options in ([], ["--cap-add", "SYS_ADMIN"], ["--cap-drop", "ALL"]):
+        words = ["--rm", "--network", "none", "--runtime", "recorded", *options]
+        docker.try_docker("run", *words, "--security-opt", "seccomp=builtin", REFERENCE)
+    configs = recorded.taken()
+    assert len(configs) == 3
+    for config in configs:
+        _check(document, config)
+    assert docker.docker("ps", "--all", "--quiet").stdout == ""
+    assert docker.docker("images", "--quiet", "--all").stdout == before
+
+
+@pytest.fixture
+def storage() -> Iterator[MountNamespace]:
+    """A mount namespace with an empty storage where Podman and Buildah look for it."""
+    requires("podman", "conmon", "buildah", "runc", root=True)
+    where = {Path("/var/lib/containers"): "64m"}
+    with short_directory("s") as directory, private_mounts(directory, where) as space:
+        yield space
+
+
+Asks = Callable[[MountNamespace, Path, Path, list[str]], list[str | Path]]
+
+
+def _podman(space: MountNamespace, runtime: Path, root: Path, caps: list[str]) -> list[str | Path]:
+    words = ["run", "--rm", "--network", "none", *caps, "--rootfs"]
+    return [*space.prefix, program("podman"), "--runtime", runtime, *words, root, "/none"]
+
+
+def _buildah(space: MountNamespace, runtime: Path, _: Path, caps: list[str]) -> list[str | Path]:
+    make: list[str | Path] = [
+        *space.prefix,
+        program("buildah"),
+        "from",
+        "--name",
+        "asked",
+        "scratch",
+    ]
+    subprocess.run(make, check=False, capture_output=True)
+    words: list[str | Path] = ["run", "--isolation", "oci", "--network", "none", *caps]
+    run = [program("buildah"), *words, "--runtime", runtime, "asked", "--", "/none"]
+    return [*space.prefix, *run]
+
+
+ASKS: dict[str, Asks] = {"podman": _podman, "buildah": _buildah}
+
+
+@pytest.mark.parametrize("engine", ASKS)
+def test_podmans_and_buildahs_capture_is_what_they_give_a_container(
+    storage: MountNamespace,
+    node_of_ours: Installed,
+    recorded: Recorder,
+    tmp_path: Path,
+    engine: str,
+) -> None:
+    document = _capture(node_of_ours, storage, engine)
+    listing = ["--all", "--quiet"] if engine == "podman" else ["--quiet"]
+    command = "ps" if engine == "podman" else "containers"
+    left = subprocess.run(
+        [*storage.prefix, program(engine), command, *listing],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert left.stdout.strip() == ""
+    recorded.taken()
+    for options in ([], ["--cap-add=CAP_SYS_ADMIN"], ["--cap-drop=CAP_SYS_CHROOT"]):
+        argv = ASKS[engine](storage, recorded.path, tmp_path, options)
+        subprocess.run(argv, capture_output=True, timeout=60, check=False)
+    configs = recorded.taken()
+    assert len(configs) == 3
+    for config in configs:
+        _check(document, config)
+
+
+def test_a_policy_with_the_capture_gives_an_unconfined_container_the_engines_own_default(
+    of_containerd: Json, node_of_ours: Installed, node: Containerd
+) -> None:
+    node_of_ours.configure('runtime = ["runc"]\n[runtime_default]\nsource = "captured"\n'
+                           'docker = "26.1.5"\ncontainers_common = "builtin"\n')  # fmt: skip
+    look = ["grep", "^Seccomp:", "/proc/self/status"]
+    bare = node.ctr("run", "--rm", REFERENCE, "bare", *look).stdout
+    assert bare.split() == ["Seccomp:", "0"]
+    words = ["run", "--rm", "--runc-binary", str(node_of_ours.wrapper), REFERENCE, "confined"]
+    assert node.ctr(*words, *look).stdout.split() == ["Seccomp:", "2"]
+    (line,) = [json.loads(one) for one in _ledger(node_of_ours)][-1:]
+    assert (line["action"], line["profile"]) == ("inject", of_containerd["name"])
+
+
+def _ledger(ours: Installed) -> list[str]:
+    files = sorted((ours.prefix / "var/ledger").iterdir())
+    return files[-1].read_text().splitlines()
+
+
+def test_a_request_that_root_has_not_made_is_a_container_like_any_other(
+    node_of_ours: Installed, node: Containerd
+) -> None:
+    words = ["run", "--rm", "--seccomp", "--runc-binary", str(node_of_ours.wrapper)]
+    words += ["--env", f"{CAPTURE.decode()}{'a' * 32}"]
+    assert node.ctr(*words, REFERENCE, "forged", "echo", "ran").stdout.strip() == "ran"
+
+
+def test_even_a_node_that_starts_containers_in_any_case_starts_no_captured_one(
+    node_of_ours: Installed, node: Containerd
+) -> None:
+    node_of_ours.configure('on_error = "run-unmodified"\nruntime = ["runc"]\n')
+    token = "b" * 32
+    request = node_of_ours.prefix / "var/capture" / token
+    request.parent.mkdir()
+    request.touch()
+    words = ["run", "--rm", "--seccomp", "--runc-binary", str(node_of_ours.wrapper)]
+    words += ["--env", f"{CAPTURE.decode()}{token}"]
+    done = node.try_ctr(*words, REFERENCE, "captured", "echo", "ran")
+    assert "which starts no process" in done.stderr
+    assert "ran" not in done.stdout
+    record = json.loads(request.read_text())
+    request.unlink()
+    request.parent.rmdir()
+    assert record["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
