@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ from harness.host.processes import short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
+from runc_wrap.node import node_facts
+from runc_wrap.policy import captured_comparison
 from runc_wrap.profiles import block_comparison, captured_profile, formats, platform
+from runc_wrap.profiles.captured_profile import Captured
 
 if TYPE_CHECKING:
     from harness.containers.recording_runtime import Recorder
@@ -79,6 +83,17 @@ def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
     kubelet.remove_pod(pod.id)
     (config,) = recorded.taken()
     _check(of_containerd, config)
+
+
+def test_a_table_that_is_not_the_engines_differs_call_by_call(of_containerd: Json) -> None:
+    facts = node_facts.of_engines()
+    data = json.dumps(of_containerd["profile"]).encode()
+    captured = Captured("containerd", of_containerd["version"], "", "", "", "", data)
+    assert captured_comparison.with_table(captured, facts) == []
+    older = replace(facts, engines={"containerd": "1.6.0"})
+    found = captured_comparison.with_table(captured, older)
+    assert ("captured", "", "cachestat: SCMP_ACT_ALLOW") in found
+    assert ("captured", "CAP_SYS_NICE", "set_mempolicy_home_node: SCMP_ACT_ALLOW") in found
 
 
 def test_containerd_keeps_no_container_and_no_namespace(
