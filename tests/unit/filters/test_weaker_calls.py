@@ -1,0 +1,102 @@
+"""Which calls one profile lets through more than another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runc_wrap.filters import weaker_calls
+from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.profile_compiler import compile_profile
+
+Json = dict[str, Any]
+RUNC = Loader("runc")
+
+
+def _profile(*rules: Json, default: str = "SCMP_ACT_ERRNO") -> Any:
+    entries = []
+    for rule in rules:
+        held: Json = {name: rule[name] for name in ("all", "none") if name in rule}
+        kept = {name: one for name, one in rule.items() if name not in held}
+        inner: Json = {"action": "SCMP_ACT_ALLOW", **kept}
+        entries.append({"rule": inner, **held})
+    return {"name": "x", "version": None, "block": {"defaultAction": default}, "rules": entries}
+
+
+def _found(strict: Any, other: Any) -> set[tuple[str, frozenset[str]]]:
+    found = weaker_calls.find(strict, other, RUNC)
+    return {(one.call.syscall, one.capabilities) for one in found}
+
+
+NONE: frozenset[str] = frozenset()
+READ: Json = {"names": ["read"]}
+MORE: Json = {"names": ["read", "acct"]}
+IF_ADMIN: Json = {"names": ["acct"], "all": ["CAP_SYS_ADMIN"]}
+UNLESS_ADMIN: Json = {"names": ["acct"], "none": ["CAP_SYS_ADMIN"]}
+AT_ONE: Json = {"names": ["acct"], "args": [{"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]}
+BELOW: Json = {"names": ["acct"], "args": [{"index": 1, "value": 8, "op": "SCMP_CMP_LT"}]}
+KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
+
+
+@pytest.mark.parametrize(
+    ("strict", "other", "calls"),
+    [
+        ([READ], [READ], set()),
+        ([MORE], [READ], set()),
+        ([READ], [MORE], {("acct", NONE)}),
+        ([READ], [READ, IF_ADMIN], {("acct", frozenset({"CAP_SYS_ADMIN"}))}),
+        ([READ, IF_ADMIN], [READ, UNLESS_ADMIN], {("acct", NONE)}),
+        ([READ, UNLESS_ADMIN], [MORE], {("acct", frozenset({"CAP_SYS_ADMIN"}))}),
+        ([READ, AT_ONE], [READ, BELOW], {("acct", NONE)}),
+        ([READ, BELOW], [READ, AT_ONE], set()),
+        ([READ, KILLED], [READ], {("acct", NONE)}),
+        ([READ], [READ, KILLED], set()),
+    ],
+)
+def test_calls_are_named_with_the_capabilities_for_which_they_are_let_through(
+    strict: list[Json], other: list[Json], calls: set[tuple[str, frozenset[str]]]
+) -> None:
+    assert _found(_profile(*strict), _profile(*other)) == calls
+
+
+def test_calls_without_a_name_count() -> None:
+    allowing = _profile(default="SCMP_ACT_ALLOW")
+    names = {name for name, _ in _found(_profile(MORE), allowing)}
+    assert any(name.startswith("#") for name in names)
+    assert not {"read", "acct"} & names
+
+
+def test_an_abi_that_one_profile_leaves_out_is_a_difference() -> None:
+    wide = _profile(READ)
+    wide["block"]["architectures"] = [f"SCMP_ARCH_{one}" for one in ("X86_64", "X86", "X32")]
+    if platform.goarch() != "amd64":
+        wide["block"]["architectures"] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+    assert weaker_calls.find(_profile(READ), wide, RUNC)
+    assert not weaker_calls.find(wide, _profile(READ), RUNC)
+
+
+@pytest.mark.parametrize(
+    ("strict", "other", "some"),
+    [
+        ("containerd@1.7.24", "moby@26.1.5", set()),
+        ("moby@26.1.5", "containerd@1.7.24", {"io_uring_setup"}),
+        ("containerd@1.7.24", "containers-common@0.62.2", {"clone", "pivot_root"}),
+    ],
+)
+def test_engines_defaults(strict: str, other: str, some: set[str]) -> None:
+    one, two = (
+        compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
+        for name in (strict, other)
+    )
+    names = {name for name, _ in _found(one, two)}
+    assert some <= names
+    assert bool(names) == bool(some)
+
+
+def test_too_many_capabilities_of_one_call_are_not_compared() -> None:
+    rules = [{"names": ["acct"], "all": [f"CAP_{number}"]} for number in range(7)]
+    with pytest.raises(ProfileError, match="more than 6 capabilities"):
+        weaker_calls.find(_profile(*rules), _profile(READ), RUNC)
