@@ -92,8 +92,10 @@ class Cri:
         return self.api.messages.ImageSpec(image=REFERENCE)
 
     def profile(self, kind: str) -> Any:
-        """Return a SecurityProfile: Unconfined or RuntimeDefault."""
+        """Return a SecurityProfile: Unconfined, RuntimeDefault, or Localhost for a path."""
         types = self.api.messages.SecurityProfile
+        if kind.startswith("/"):
+            return types(profile_type=types.Localhost, localhost_ref=kind)
         return types(profile_type=getattr(types, kind))
 
     def host_network(self) -> Any:

@@ -8,7 +8,8 @@ import click
 
 from runc_wrap.cli import output, progress, status
 from runc_wrap.hotpath.decision import LOCALHOST
-from runc_wrap.node import apply_policy, redecide, runtime_switch
+from runc_wrap.ledger import reader
+from runc_wrap.node import apply_policy, redecide, runtime_switch, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
     except apply_policy.FAILURES as error:
         output.fail(error)
     changes = _changes(places, compiled) if diff else None
+    remarks = [*remarks, *_kept(places, compiled)]
     in_force = not (only_check or diff)
     if as_json:
         document = _document(compiled, changes)
@@ -65,6 +67,17 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     return compiled, remarks
 
 
+def _kept(places: Places, compiled: Compiled) -> Iterator[str]:
+    """Yield how many containers keep their engine's default profile, if any does."""
+    try:
+        records = reader.read(places.ledger).records.values()
+    except OSError:  # `status` reports it
+        return
+    known = stated_defaults.Recognizer(compiled.engine_defaults)
+    if found := stated_defaults.counted(records, known):
+        yield f"note: {stated_defaults.sentence(found, compiled.policy)}."
+
+
 def _changes(places: Places, compiled: Compiled) -> list[Change]:
     entries = status.look(places).entries
     with progress.shown("Deciding again") as meter:
@@ -75,7 +88,8 @@ def _document(compiled: Compiled, changes: Sequence[Change] | None) -> dict[str,
     policy = compiled.policy
     settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
     rules = [
-        {name: rule.get(name) for name in ("name", "mode", "profile")} for rule in policy["rules"]
+        {name: rule.get(name) for name in ("name", "mode", "profile", "adopt")}
+        for rule in policy["rules"]
     ]
     return {
         **{name: policy.get(name) for name in settings},
@@ -123,14 +137,21 @@ def _summary(compiled: Compiled) -> Iterator[str]:
     yield f"runtime          {runtime['path']} ({runtime['kind']} {runtime['version']})"
     yield f"on_error         {policy['on_error']}"
     yield f"default profile  {policy['default']['profile']} ({policy['default']['mode']})"
+    if adopt := policy["default"].get("adopt"):
+        yield f"adopt            {adopt}"
     for engine, profile in policy["runtime_default"].items():
         yield f"  called by {engine:<11} {profile}"
     yield f"own profiles     {', '.join(_own(compiled)) or 'none'}"
     for number, rule in enumerate(policy["rules"], 1):
-        yield f"rule {number:<11} {rule['name']} ({rule.get('mode', policy['default']['mode'])})"
+        mode = rule.get("mode", policy["default"]["mode"])
+        yield f"rule {number:<11} {rule['name']} ({mode}{_adopts(rule.get('adopt'))})"
     if over := policy["overlay"]:
         families = [f"socket family {family}" for family in over["deny_sockets"]]
         yield f"overlay          denies {', '.join([*over['deny'], *families])}"
+
+
+def _adopts(adopt: str | None) -> str:
+    return "" if adopt is None else f", adopts {adopt}"
 
 
 def _own(compiled: Compiled) -> list[str]:

@@ -9,8 +9,9 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import redecide
+from runc_wrap.node import redecide, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     """
     path = config / "config.json" if config.is_dir() else config
     try:
-        decision, profile = _decision(places, path.absolute(), handler)
+        decision, profile, brought = _decision(places, path.absolute(), handler)
     except Refusal as refusal:
         raise output.Failure(f"a create would be refused: {refusal}") from None
     except OSError as error:
@@ -48,20 +49,29 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         output.say(f"{verb}: {decision.reason}")
         if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
+        if brought and decision.declared == OWN_PROFILE:
+            output.say(
+                f"That profile is the engine's default, {brought}, call by call; with "
+                f'adopt = "{ADOPT}" the policy decides about it.'
+            )
 
 
-def _decision(places: Places, path: Path, handler: str) -> tuple[Decision, CompiledProfile | None]:
-    """Decide, and return the profile if there is one.
+def _decision(
+    places: Places, path: Path, handler: str
+) -> tuple[Decision, CompiledProfile | None, str]:
+    """Decide, and return the profile if there is one, and the engine's default if it is kept.
 
     A seccomp block that an earlier create through us injected does not count as the config's own.
     """
     policy = policy_file.load(str(places.prefix))
     record = redecide.last_of(places.ledger, str(path.parent))
-    decision = redecide.decide_again(policy, str(path), record, handler)
-    profile = None
+    outcome = redecide.decide_again(policy, str(path), record, handler)
+    decision, profile = outcome.decision, None
     if decision.profile and decision.mode:
         profile = policy_file.load_profile(policy, decision.profile, decision.mode)
-    return decision, profile
+    known = stated_defaults.recognizer(places)
+    facts = outcome.facts
+    return decision, profile, known.of_block(facts.seccomp, facts.who.engine, facts.bounding)
 
 
 def _as_json(decision: Decision) -> dict[str, Any]:

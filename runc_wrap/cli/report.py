@@ -17,6 +17,9 @@ from runc_wrap.cli import candidates, output, progress
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import stated_defaults
 from runc_wrap.report import node_evidence, outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.node_evidence import Asked
@@ -113,6 +116,7 @@ def report(
     Exit status 1: a workload would break, or is unknown although it is in audit or observe.
     """
     found = gathered(places, asked)
+    _say_what_is_kept(places, found)
     if workload is not None:
         found = replace(found, judged=[chosen(found.judged, workload)], strays=[])
     as_json = flags["as_json"]
@@ -141,6 +145,18 @@ def gathered(places: Places, asked: Asked) -> Report:
     for note in found.notes:
         output.warn(f"note: {note}")
     return found
+
+
+def _say_what_is_kept(places: Places, found: Report) -> None:
+    """Print a note on containers of which nothing is known, as they keep their engine's default."""
+    known = stated_defaults.recognizer(places)
+    kept = stated_defaults.counted(found.ledger.records.values(), known)
+    try:
+        if kept:
+            told = stated_defaults.sentence(kept, policy_file.load(str(places.prefix)))
+            output.warn(f"note: not in this report: {told}")
+    except Refusal:  # there is no policy
+        return
 
 
 def _is_wrong(one: Judged) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.node import lost_listeners
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import lost_listeners, stated_defaults
 from runc_wrap.node import status as node_status
 from runc_wrap.node.doctor.installation_checks import records_written
 from runc_wrap.policy import freshness
@@ -25,7 +29,7 @@ _AGREES = {True: "yes", False: "NO", None: "-"}
 _SENTENCES, _LONGEST = 3, 300  # warnings about one user's states, and characters of each
 _SHORT = 12  # characters of an id, as engines show it
 _FROM_RECORD = """
-namespace pod container image declared action mode profile reason rule ignored engine via
+namespace pod container image action mode profile reason rule ignored engine via replaced
 """.split()
 
 
@@ -45,13 +49,25 @@ def status(places: Places, *, as_json: bool) -> None:
         output.document([as_document(entry) for entry in entries])
     else:
         output.table(_COLUMNS, [_row(entry) for entry in entries])
+        _say_what_is_kept(places, node.entries)
+
+
+def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
+    """Print how many containers keep their engine's default profile, if any does."""
+    kept = Counter(entry.engine_default for entry in entries if entry.engine_default)
+    try:
+        if kept:
+            output.say(stated_defaults.sentence(kept, policy_file.load(str(places.prefix))) + ".")
+    except Refusal:  # there is no policy
+        return
 
 
 def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
     try:
         with progress.shown("Looking at this node's containers"):
-            node = lost_listeners.mark(node_status.gather(places.ledger), places)
+            found = lost_listeners.mark(node_status.gather(places.ledger), places)
+            node = stated_defaults.mark(found, places)
     except OSError as error:
         output.fail(error)
     for sentence in node.notes:
@@ -105,7 +121,9 @@ def as_document(entry: Entry) -> dict[str, Any]:
         "pid": found.pid,
         "root": found.root,
         "state": found.state,
+        "declared": declared(entry),
         **{name: record and getattr(record, name) for name in _FROM_RECORD},
+        "engine_default": entry.engine_default or None,
         "effective": _effective(entry),
         "processes": len(entry.members),
         "deviating": [process_document(one) for one in entry.deviating],
@@ -142,16 +160,22 @@ def named(entry: Entry) -> str:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    record = entry.record
     return (
         named(entry),
         str(entry.container.pid or entry.container.state),
-        (record and record.declared) or "-",
+        declared(entry) or "-",
         decided(entry),
         _kernel(entry),
         _AGREES[entry.agrees],
         _reason(entry),
     )
+
+
+def declared(entry: Entry) -> str | None:
+    """Return what a container asked for, None if that is unknown."""
+    if entry.engine_default:
+        return ENGINE_DEFAULT
+    return entry.record and entry.record.declared
 
 
 def decided(entry: Entry) -> str:

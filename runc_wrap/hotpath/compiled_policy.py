@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     Block = dict[str, Any]  # linux.seccomp of the OCI runtime-spec
 
     class Default(TypedDict):
-        """What a container gets that no rule selects."""
+        """What a container gets that no rule selects; `adopt` is "none" if it is left out."""
 
         profile: str
         mode: str
+        adopt: NotRequired[str]
 
     class OptOut(TypedDict):
         """Whose annotations count; `late` is "honour" or "ignore", and lacks before release 0.2."""
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         handler: list[str]
         mode: str
         profile: str
+        adopt: str
         percent: int
         until: float
 
@@ -78,12 +80,23 @@ if TYPE_CHECKING:
         rules: list[CompiledRule]
         narrowed: NotRequired[list[str]]
 
+    class Adoption(TypedDict):
+        """What taking over the engines' default profiles needs.
+
+        `profiles` names the defaults that each engine applies, `within` for each of them the
+        profiles that let through no call that it denies.
+        """
+
+        profiles: dict[str, list[str]]
+        within: dict[str, list[str]]
+
     class CompiledPolicy(TypedDict):
         """A policy for one machine.
 
         `engine` is the one engine of this node, "auto" for any; `runtime_default` tells each
-        engine's profile. policy_file.load adds the last three: where it lies, its file's version,
-        and {path: (version, profile)} of profiles that were read.
+        engine's profile; `adoption` exists if the policy may take over an engine's default.
+        policy_file.load adds the last three: where it lies, its file's version, and {path:
+        (version, profile)} of profiles that were read.
         """
 
         version: int
@@ -97,6 +110,7 @@ if TYPE_CHECKING:
         opt_out: OptOut
         rules: list[PolicyRule]
         overlay: Overlay | None
+        adoption: NotRequired[Adoption]
         directory: NotRequired[str]
         seen: NotRequired[object]
         loaded: NotRequired[dict[str, tuple[object, CompiledProfile]]]

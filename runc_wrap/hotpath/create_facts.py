@@ -45,7 +45,8 @@ class CreateFacts:
     block, {} for none; `has_linux` is False if the config has no linux section. `bounding` is its
     bounding set. `sees_all_paths`: no path is masked or read-only; `writes_machine`: sysfs and
     cgroups are writable, or all devices are allowed. `call` is the call that creates it.
-    `sandboxes` finds a sandbox's annotations.
+    `engine_default` names the engine's default profile if the block is that, "" if it is not or if
+    the policy does not ask. `sandboxes` finds a sandbox's annotations.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class CreateFacts:
         "annotations",
         "bounding",
         "call",
+        "engine_default",
         "has_linux",
         "seccomp",
         "sees_all_paths",
@@ -71,6 +73,7 @@ class CreateFacts:
         )
         self.has_linux = linux is not None
         self.seccomp = _object(linux or {}, "seccomp") or {}
+        self.engine_default = ""
         self.bounding = bounding(config)
         self.sees_all_paths = not (
             linux and (linux.get("maskedPaths") or linux.get("readonlyPaths"))

@@ -25,8 +25,13 @@ LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
 HONOUR = "honour"
 OWN_PROFILE = "own profile"
+ENGINE_DEFAULT = "engine's default"
 READY_MADE = "ready-made filter"
 AUDIT, OBSERVE = "audit", "observe"
+# What a policy takes over: nothing; the engine's default, unless more would be let through; always.
+ADOPT_NONE, ADOPT, ADOPT_WEAKER = "none", RUNTIME_DEFAULT, f"{RUNTIME_DEFAULT}, also weaker"
+AS_STRICT = ("enforce", "enforce-log")  # modes that let through nothing that their profile denies
+_PRIVILEGED = "The container is privileged."
 _LATE = "the pod's annotations were different when its sandbox was made"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
@@ -37,9 +42,10 @@ class Decision:
     `action` is "inject", "keep" or "leave"; `mode` and `profile` are None unless it is "inject";
     `rule` names the policy's rule that decided, None for the default; `reason` is one sentence;
     `declared` is what the container asked for; `ignored` is an annotation that did not count.
+    `replaced` names the engine's default profile that the config brought, if it was taken over.
     """
 
-    __slots__ = ("action", "declared", "ignored", "mode", "profile", "reason", "rule")
+    __slots__ = ("action", "declared", "ignored", "mode", "profile", "reason", "replaced", "rule")
 
     def __init__(self, action: str, reason: str, declared: str) -> None:
         self.action = action
@@ -49,6 +55,7 @@ class Decision:
         self.profile: str | None = None
         self.rule: str | None = None
         self.ignored: str | None = None
+        self.replaced: str | None = None
 
 
 class _Wish:
@@ -79,14 +86,62 @@ def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decisi
     counts = _counts(facts.who, policy["opt_out"])
     if facts.call.kind == "crun" and CRUN_BPF_KEY in facts.annotations:
         return _ready_made(facts, policy, counts=counts)
-    if not _is_empty(facts.seccomp):
-        return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
+    if _is_empty(facts.seccomp):
+        return _for_none(facts, policy, now, counts=counts)
+    if facts.engine_default:
+        return _for_engine_default(facts, policy, now, counts=counts)
+    return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
+
+
+def _for_none(
+    facts: "CreateFacts", policy: "CompiledPolicy", now: float, *, counts: bool
+) -> Decision:
+    """Decide for a config without a profile of its own."""
     privileged = is_privileged(facts, facts.annotations if counts else {})
     if privileged and policy["privileged"] == "leave":
-        return Decision("leave", "The container is privileged.", "privileged")
+        return Decision("leave", _PRIVILEGED, "privileged")
     wish = _wish(facts, policy, counts=counts)
     rule = rule_match.first(policy["rules"], facts.who, now)
-    return _by_policy(wish, rule, facts.who, policy, privileged=privileged)
+    return _by_policy(wish, rule, facts, policy, privileged=privileged)
+
+
+def _for_engine_default(
+    facts: "CreateFacts", policy: "CompiledPolicy", now: float, *, counts: bool
+) -> Decision:
+    """Decide for a config that brings its engine's default profile: as for none, if adopted.
+
+    Otherwise it is kept, also if the decision is to leave a privileged container as it is.
+    """
+    name = facts.engine_default
+    rule = rule_match.first(policy["rules"], facts.who, now)
+    adopt = policy["default"].get("adopt", ADOPT_NONE)
+    if rule:
+        adopt = rule.get("adopt", adopt)
+    kept = Decision("keep", f"The config brings the engine's default, {name}", ENGINE_DEFAULT)
+    kept.rule = rule["name"] if rule else None
+    if adopt == ADOPT_NONE:
+        kept.reason += ", which the policy does not take over."
+        return kept
+    decision = _for_none(facts, policy, now, counts=counts)
+    kept.ignored = decision.ignored
+    reason = decision.reason.rstrip(".")
+    if decision.reason == _PRIVILEGED:
+        kept.reason += "; the container is privileged."
+    elif adopt == ADOPT_WEAKER or _is_as_strict(decision, policy["adoption"]["within"].get(name)):
+        decision.declared, decision.replaced = ENGINE_DEFAULT, name
+        decision.reason = f"{reason}; it replaces the engine's default, {name}."
+        return decision
+    else:
+        kept.reason += f", which lets less through than what was asked for ({reason})."
+    return kept
+
+
+def _is_as_strict(decision: Decision, within: "list[str] | None") -> bool:
+    """Return whether a decision lets through no call that the engine's default denies.
+
+    `within` are the profiles of which `apply` found that.
+    """
+    return decision.mode in AS_STRICT and decision.profile in (within or ())
 
 
 def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Decision:
@@ -110,7 +165,7 @@ def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool)
 def _by_policy(
     wish: _Wish,
     rule: "PolicyRule | None",
-    who: "Identity",
+    facts: "CreateFacts",
     policy: "CompiledPolicy",
     *,
     privileged: bool,
@@ -124,12 +179,12 @@ def _by_policy(
     elif mode == "off":
         decision = Decision("leave", f"{_source(rule)} turns it off.", declared)
     else:
-        reason = _reason(wish.key, rule, privileged=privileged)
+        reason = _reason(wish.key, rule, facts, privileged=privileged)
         decision = Decision("inject", reason, declared)
         decision.mode = policy["privileged"] if privileged else mode
         if decision.mode == "confine":
             decision.mode = mode
-        decision.profile = _profile(wish.asked or profile, who, policy)
+        decision.profile = _profile(wish.asked or profile, facts.who, policy)
     decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:
@@ -167,12 +222,12 @@ def _may_be_late(who: "Identity", policy: "CompiledPolicy") -> bool:
     return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
 
 
-def _reason(key: str, rule: "PolicyRule | None", *, privileged: bool) -> str:
+def _reason(key: str, rule: "PolicyRule | None", facts: "CreateFacts", *, privileged: bool) -> str:
     if privileged:
         return "The container is privileged, and the policy does not exempt those."
     if key:
         return f"The annotation {quoted(key)} asks for it."
-    if rule:
+    if rule or facts.engine_default:
         return f"{_source(rule)} applies."
     return "The config has no seccomp profile and nobody opted out."
 

@@ -70,6 +70,7 @@ def record(
         "ignored": decision.ignored,
         "handler": who.handler,
         "filters": 0 if decision.action == "leave" else 1,
+        **({"replaced": decision.replaced} if decision.replaced else {}),
     }
 
 

@@ -104,15 +104,16 @@ def _take_capture(prefix: str, text: bytes) -> None:
 class Outcome:
     """The outcome of a create: identity, decision and the final block, {} for none.
 
-    `text` is the new config, None to leave it unchanged.
+    `text` is the new config, None to leave it unchanged. `facts` are those that decided.
     """
 
-    __slots__ = ("block", "decision", "text", "who")
+    __slots__ = ("block", "decision", "facts", "text", "who")
 
     def __init__(
-        self, who: "Identity", decision: Decision, block: "Json", text: "bytes | None"
+        self, facts: CreateFacts, decision: Decision, block: "Json", text: "bytes | None"
     ) -> None:
-        self.who = who
+        self.facts = facts
+        self.who: Identity = facts.who
         self.decision = decision
         self.block = block
         self.text = text
@@ -133,15 +134,28 @@ def consider(
     if call.kind == "crun":
         json_ambiguity.check_nul(text)
     facts = CreateFacts(config, call, policy["engine"], _sandbox_annotations)
+    if facts.seccomp and "adoption" in policy:
+        facts.engine_default = _engine_default(facts, policy, profile_of)
     decision = decide(facts, policy, time.time())
     block = _final_block(facts, policy, decision, profile_of)
     if decision.mode == OBSERVE and not _has_agent(block):
         _audit_instead(decision)
         block = _final_block(facts, policy, decision, profile_of)
     edited = None
-    if block and block != facts.seccomp:
-        edited = splice.with_seccomp(text, config, block)
-    return Outcome(facts.who, decision, block, edited)
+    if (block and block != facts.seccomp) or (decision.replaced and not block):
+        edited = splice.with_seccomp(text, config, block or None)
+    return Outcome(facts, decision, block, edited)
+
+
+def _engine_default(facts: CreateFacts, policy: "CompiledPolicy", profile_of: "ProfileOf") -> str:
+    """Return the calling engine's default profile if that is the config's block, else ""."""
+    from runc_wrap.hotpath import engine_default  # noqa: PLC0415 - only if the policy adopts it
+
+    for name in policy["adoption"]["profiles"].get(facts.who.engine, ()):
+        compiled = profile_of(policy, name, engine_default.AS_APPLIED)
+        if engine_default.is_same(facts.seccomp, resolve.resolve(compiled, facts.bounding)):
+            return name
+    return ""
 
 
 def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":

@@ -19,8 +19,8 @@ _SPACE = b" \t\r\n"
 _MOST_CANDIDATES = 32  # keys of this name at other depths; hostile input must not take long
 
 
-def with_seccomp(text: bytes, config: "Json", block: "Json") -> bytes:
-    """Return `text`, which parses to `config`, with linux.seccomp set to `block`.
+def with_seccomp(text: bytes, config: "Json", block: "Json | None") -> bytes:
+    """Return `text`, which parses to `config`, with linux.seccomp set to `block`; None removes it.
 
     Raises Refusal if the key is not found, which happens only if it is written with escapes.
     """

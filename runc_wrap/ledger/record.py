@@ -13,6 +13,7 @@ class Record(NamedTuple):
     """One decision; a field that is missing or has another type is None.
 
     `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
+    `replaced` names the engine's default profile that was taken over.
     `filters` is how many seccomp filters the decided config asks for; `mismatch` is what the
     poststart hook found instead; `line` is the whole line.
     """
@@ -35,6 +36,7 @@ class Record(NamedTuple):
     via: str | None
     declared: str | None
     ignored: str | None
+    replaced: str | None
     handler: str | None
     pid: int | None
     fallback: bool

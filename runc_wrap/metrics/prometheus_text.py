@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from runc_wrap import text
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ _KNOWN = {
     "action": ("inject", "keep", "leave"),
     "via": ("agent", "cold", "hook"),
     "engine": ("containerd", "crio", "docker", "podman", "buildah"),
+}
+_KEPT = {
+    OWN_PROFILE: "own-profile",
+    ENGINE_DEFAULT: "engine-default",
+    READY_MADE: "ready-made",
 }
 SEEING = "runc_wrap_evidence_sources_seeing"
 _SEEING = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
@@ -163,15 +169,15 @@ def reason_kind(record: Record) -> str:
     """Return the kind of reason, one of few; hotpath.decision writes the sentence."""
     action, declared = record.action, record.declared
     if action == "keep":
-        return {"own profile": "own-profile", "ready-made filter": "ready-made"}.get(
-            str(declared), OTHER
-        )
+        return _KEPT.get(str(declared), OTHER)
     if action == "leave":
         return _why_left(record.reason or "")
     if action != "inject":
         return OTHER
     if declared == "privileged":
         return "privileged"
+    if declared == ENGINE_DEFAULT:
+        return "adopted"
     if declared not in (None, "unset"):
         return "annotation"
     return "rule" if record.rule else "default"
@@ -182,7 +188,7 @@ def _why_left(reason: str) -> str:
         return "failed-open"
     if reason.startswith("The annotation "):
         return "opted-out"
-    if reason.endswith(" turns it off."):
+    if " turns it off" in reason:  # more follows where an engine's default was taken over
         return "off"
     if reason == "The container is privileged.":
         return "privileged"

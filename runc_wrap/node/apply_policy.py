@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node import node_facts, runtime_switch
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import compiled_lint, freshness, policy_compiler, policy_store, source
+from runc_wrap.policy import (
+    adoption,
+    compiled_lint,
+    freshness,
+    policy_compiler,
+    policy_store,
+    source,
+)
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.model import ProfileError
 
@@ -21,7 +28,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     """Return the compiled policy and remarks for the owner. Raises FAILURES."""
     values = source.read(places.config, places.config_directory)
     node = node_facts.gather(places, values.written("runtime"))
-    compiled = policy_compiler.compile_policy(values, node)
+    compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
 
 

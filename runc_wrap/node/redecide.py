@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.create_facts import Call, seccomp_of
+from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import reader
+from runc_wrap.node import stated_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,14 +47,12 @@ def last_of(directory: Path, place: str) -> Record | None:
     return max(found, key=lambda one: one.time or "", default=None)
 
 
-def decide_again(
-    policy: CompiledPolicy, path: str, record: Record | None, handler: str
-) -> Decision:
+def decide_again(policy: CompiledPolicy, path: str, record: Record | None, handler: str) -> Outcome:
     """Decide by this compiled policy for a config.json without our changes. Raises Refusal.
 
     Without a record, the config is used unchanged.
     """
-    return _considered(policy, path, record, handler, policy_file.load_profile).decision
+    return _considered(policy, path, record, handler, policy_file.load_profile)
 
 
 def _considered(
@@ -68,13 +67,20 @@ def _considered(
 
 
 def as_it_came(text: bytes, record: Record | None) -> bytes:
-    """Return a config's text without its seccomp block, if that is the one that we injected."""
-    if record is None or record.action != "inject":
+    """Return a config's text without our changes: with the block that the engine wrote, if any.
+
+    Of an engine's default that was replaced only the name is recorded; it is resolved again. Raises
+    Refusal if that is no longer known.
+    """
+    if record is None or not (record.action == "inject" or record.replaced):
         return text
     config = json_ambiguity.parsed(text)
-    if digest(json_codec.dumps(seccomp_of(config))) != record.digest:
+    block = seccomp_of(config)
+    if (digest(json_codec.dumps(block)) if block else None) != record.digest:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
+    if record.replaced:
+        linux["seccomp"] = stated_defaults.block_of(record.replaced, bounding(config))
     return json_codec.dumps({**config, "linux": linux})
 
 

@@ -43,6 +43,8 @@ class Entry:
     `members` begin with its first process; `deviating` are those of them that have fewer filters
     than they should; `record` is None if we decided nothing. `unheard` are those whose watched
     calls fail, since their seccomp listener was closed (runc_wrap.node.lost_listeners).
+    `engine_default` names the engine's default profile that it brought and keeps, "" if it brought
+    another or none (runc_wrap.node.stated_defaults).
     """
 
     container: Container
@@ -50,6 +52,7 @@ class Entry:
     members: list[Process] = field(default_factory=list)
     deviating: list[Process] = field(default_factory=list)
     unheard: list[Process] = field(default_factory=list)
+    engine_default: str = ""
 
     @property
     def needed(self) -> int:

@@ -40,10 +40,15 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     Raises PolicyError.
     """
     remarks: list[str] = []
+    own = _own(values, facts, remarks)
     always = str(values["runtime_default.engine"])
-    own = {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
     chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
     return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
+
+
+def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
+    """Return {engine: its own default profile}; append remarks. Raises PolicyError."""
+    return {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
 
 
 def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
@@ -86,6 +91,25 @@ def _setting_of(engine: str) -> str:
 def _aside(engine: str, facts: Facts) -> str:
     """Return a value of an engine's setting that takes the table whatever the source."""
     return '"builtin"' if engine in podman.ENGINES else f'"{facts.engines[engine]}"'
+
+
+def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
+    """Return {calling engine: the profiles that count as its default in a config}.
+
+    They are those of the installed version and of the version that the owner wrote, if another;
+    `runtime_default.engine` does not count here. Raises PolicyError.
+    """
+    settings = (
+        *(f"runtime_default.{engine}" for engine in _BUILT_IN_OF),
+        _CONTAINERS_COMMON_SETTING,
+    )
+    of_the_table = {**dict.fromkeys(settings, schema.AUTO), "runtime_default.source": schema.TABLE}
+    installed = _own({**values, **of_the_table}, facts, [])
+    written = _own(values, facts, [])
+    found = {
+        engine: list(dict.fromkeys([installed[engine], written[engine]])) for engine in ENGINES
+    }
+    return {**found, UNKNOWN: found["containerd"]}
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:

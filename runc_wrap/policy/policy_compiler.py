@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.hotpath.decision import ADOPT_NONE
+from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import named_profiles, overlay_settings, requirements, rule_checks, schema
 from runc_wrap.policy.named_profiles import SYSTEM, load
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
     from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.model import Profile
@@ -32,7 +35,8 @@ class Compiled:
     `profiles` are the compiled ones by (name, mode), `sources` the profiles by name before that.
     `narrowed` lists, for each profile, the calls of which only those bits of arguments are compared
     that the kernel uses, not all as written; `as_kernel`: the settings require that. `remarks` are
-    for the owner, one line each.
+    for the owner, one line each. `engine_defaults` names for each engine what counts as its default
+    in a config.
     """
 
     policy: CompiledPolicy
@@ -41,6 +45,7 @@ class Compiled:
     remarks: tuple[str, ...] = ()
     narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     as_kernel: bool = True
+    engine_defaults: dict[str, list[str]] = field(default_factory=dict)
 
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
@@ -75,7 +80,29 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)
-    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, as_kernel)
+    defaults = named_profiles.engine_defaults(values, facts)
+    if _adopts(values):
+        profiles |= _as_applied(defaults, facts)
+        policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
+    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, as_kernel, defaults)
+
+
+def _adopts(values: Mapping[str, Any]) -> bool:
+    """Return whether the policy may take over an engine's default profile."""
+    asked = [values["default.adopt"], *(rule.get("adopt") for rule in values[schema.RULES])]
+    return any(one not in (None, ADOPT_NONE) for one in asked)
+
+
+def _as_applied(
+    defaults: Mapping[str, list[str]], facts: Facts
+) -> dict[tuple[str, str], CompiledProfile]:
+    """Compile the engines' default profiles as the engines apply them. Raises ProfileError."""
+    names = sorted({name for listed in defaults.values() for name in listed})
+    loaded = {name: load(name, facts.own_profiles, facts.system_profile) for name in names}
+    return {
+        (name, AS_APPLIED): compile_profile(one, arch=facts.arch, kernel=facts.kernel)
+        for name, one in loaded.items()
+    }
 
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
@@ -105,6 +132,13 @@ def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:
     return facts.abis if abis == "kernel" else None
 
 
+def _default(values: Mapping[str, Any]) -> Default:
+    default: Default = {"profile": values["default.profile"], "mode": values["default.mode"]}
+    if values["default.adopt"] != ADOPT_NONE:
+        default["adopt"] = values["default.adopt"]
+    return default
+
+
 def _policy(
     values: Mapping[str, Any], runtime_default: dict[str, str], facts: Facts
 ) -> CompiledPolicy:
@@ -117,7 +151,7 @@ def _policy(
             "version": facts.runtime_version,
         },
         "on_error": values["on_error"],
-        "default": {"profile": values["default.profile"], "mode": values["default.mode"]},
+        "default": _default(values),
         "privileged": values["default.privileged"],
         "engine": values["runtime_default.engine"],
         "runtime_default": runtime_default,

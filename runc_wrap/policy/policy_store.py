@@ -1,6 +1,7 @@
 """Putting a compiled policy in force: a new directory for each, and one link that is switched.
 
 var/policy.2/N/policy.json  sources.json  profiles/*.json   2 is hotpath.policy_file.VERSION
+var/policy.2/N/engine-defaults.json  {calling engine: what counts as its default in a config}
 var/policy.2/N/run-unmodified   exists if that is on_error; for the launcher, which reads no JSON
 var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import Runtime
     from runc_wrap.policy.policy_compiler import Compiled
 
+_ENGINE_DEFAULTS = "engine-defaults.json"  # apart from policy.json, which each create reads
+_LARGEST = 64 * 1024
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # regardless of umask, since rootless engines read them
 
 
@@ -41,6 +44,15 @@ def put_in_force(
     with locked(prefix / "var", "policy"):
         _replace(compiled, directory, dict(sources or {}))
         _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
+
+
+def engine_defaults(current: Path) -> dict[str, list[str]]:
+    """Return what counts as each engine's default; {} if the policy in force does not say it."""
+    try:
+        found = json_codec.loads(files.read(current / _ENGINE_DEFAULTS, _LARGEST))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> None:
@@ -86,6 +98,8 @@ def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
         made.chmod(_DIRECTORY_MODE)
     files.write_new(target / "policy.json", json_codec.dumps(compiled.policy), _FILE_MODE)
     files.write_new(target / SOURCES, json_codec.dumps(sources), _FILE_MODE)
+    defaults = json_codec.dumps(compiled.engine_defaults)
+    files.write_new(target / _ENGINE_DEFAULTS, defaults, _FILE_MODE)
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
         files.write_new(target / RUN_UNMODIFIED, b"", _FILE_MODE)
     for (name, mode), profile in compiled.profiles.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import HONOUR
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, HONOUR
 from runc_wrap.hotpath.identity import ENGINES
 from runc_wrap.policy import value_types
 from runc_wrap.policy.setting_docs import MEANINGS
@@ -47,6 +47,7 @@ _MODE = value_types.choice("enforce", "enforce-log", "audit", "observe", "off")
 _PROFILE = value_types.word(
     "runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>"
 )
+_ADOPT = value_types.choice(ADOPT_NONE, ADOPT, ADOPT_WEAKER)
 _VERSION = value_types.word("auto or a version")
 _LISTS = "a list of patterns"
 
@@ -58,6 +59,7 @@ SETTINGS = (
     Setting("default.abis", "engine", value_types.choice("engine", "kernel", "native")),
     Setting("default.int_arguments", "kernel", value_types.choice("kernel", "engine")),
     Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
+    Setting("default.adopt", ADOPT_NONE, _ADOPT),
     Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *ENGINES)),
     Setting("runtime_default.source", TABLE, value_types.choice(TABLE, CAPTURED)),
     Setting("runtime_default.containerd", AUTO, _VERSION),
@@ -87,6 +89,7 @@ RULE_SETTINGS = (
     ),
     Setting("rule.mode", None, _MODE),
     Setting("rule.profile", None, _PROFILE),
+    Setting("rule.adopt", None, _ADOPT),
     Setting("rule.percent", None, value_types.PERCENT),
     Setting("rule.until", None, value_types.UNTIL),
 )

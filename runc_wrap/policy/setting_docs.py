@@ -62,6 +62,23 @@ MEANINGS = {
         "`leave`: nothing. `audit`: it gets the default profile in mode `audit`. `confine`: it is "
         "treated like any other."
     ),
+    "default.adopt": (
+        "Whether a container whose config brings its engine's own default profile is treated as if "
+        "it brought none. Kubernetes' RuntimeDefault and seccompDefault bring that profile, and so "
+        "does every container of Docker and Podman; without `adopt` it is kept, and no rule, mode "
+        "or annotation reaches the container. A profile counts as the engine's default if it is "
+        "the same, call by call, as what this engine's version applies on this kernel and machine "
+        "to a container with these capabilities; one that differs in one call is the container's "
+        "own, and is kept.\n\n"
+        '`"runtime-default"`: only what lets through no call that the engine\'s default denies '
+        "takes its place: the modes `enforce` and `enforce-log` with that profile or a stricter "
+        "one, and with both the overlay. Everything else (`audit`, `observe`, `off`, an annotation "
+        "that opts out, a profile that lets more through) leaves the engine's default in place; "
+        "`apply` refuses it where it is written beside `adopt`, and names the calls. "
+        '`"runtime-default, also weaker"`: that too takes its place; an opt-out that counts, and '
+        "`off`, take the filter away. A privileged container keeps the engine's default under "
+        '`privileged = "leave"`, and what `privileged` says otherwise counts as a mode.'
+    ),
     "runtime_default.engine": (
         "Which engine's default profile `runtime-default` is: the calling engine's, or always this "
         "one's."
@@ -154,6 +171,7 @@ MEANINGS = {
     ),
     "rule.mode": "Like `default.mode`, which applies if this is left out.",
     "rule.profile": "Like `default.profile`, which applies if this is left out.",
+    "rule.adopt": "Like `default.adopt`, which applies if this is left out.",
     "rule.percent": (
         "The percentage of matching containers that the rule applies to. The draw depends on the "
         "names of the rule and the container (namespace and name), so a restart does not draw "

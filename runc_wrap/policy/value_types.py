@@ -47,7 +47,8 @@ def choice(*words: str) -> Kind:
             return None
         return f"it takes {takes}{near(value, words)}"
 
-    takes = f"{', '.join(words[:-1])} or {words[-1]}"
+    shown = [f'"{word}"' for word in words] if "," in "".join(words) else words
+    takes = f"{', '.join(shown[:-1])} or {shown[-1]}"
     return Kind(takes, is_word, problem)
 
 

@@ -99,10 +99,28 @@ name = "not this container"
 container = ["exempt"]
 mode = "off"
 """
+ADOPTS = """
+[default]
+adopt = "runtime-default"
+[overlay]
+deny = ["mincore"]
+[[rule]]
+name = "look first"
+namespace = ["watched"]
+mode = "audit"
+"""
+ADOPTS_WEAKER = """
+runtime = ["crun"]
+[default]
+adopt = "runtime-default, also weaker"
+mode = "audit"
+"""
 GOVERNED = {  # an installation each, and a handler of the same name
     "by-image": BY_IMAGE,
     "strict": "[opt_out]\nannotations = false\n",
     "honours": '[opt_out]\nlate = "honour"\n',
+    "adopts": ADOPTS,
+    "adopts-weaker": ADOPTS_WEAKER,
 }
 OPEN = {"wrapped": "open", "by-image": "open-by-image", "ruled-runc": "open-ruled"}
 
@@ -128,7 +146,7 @@ def ruled(place: Path, installed: Installed) -> Ruled:
 
 @pytest.fixture(scope="session")
 def governed(place: Path, installed: Installed) -> dict[str, Installed]:
-    """Installations whose owners differ in which annotations count."""
+    """Installations whose owners differ in which annotations count, and what is taken over."""
     made = {name: copy_of(installed, place / name) for name in GOVERNED}
     for name, text in GOVERNED.items():
         made[name].configure(text)

@@ -142,6 +142,22 @@ def test_a_create_loads_these_modules_and_no_other(
     assert expected - interpreter.modules(_create(bundle)) == set()
 
 
+@pytest.mark.parametrize("adopts", [False, True])
+def test_a_config_with_a_profile_loads_one_module_more_and_only_if_the_policy_adopts(
+    interpreter: Interpreter, bundle: Bundle, tmp_path: Path, *, adopts: bool
+) -> None:
+    own = install.copy_of(interpreter.installed, tmp_path / "own")
+    if adopts:
+        own.configure('[default]\nadopt = "runtime-default"\n')
+    config = bundle.read()
+    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    bundle.config.write_text(json.dumps(config))
+    found = Interpreter(interpreter.version, own).modules(_create(bundle))
+    late = {name for name in found if name.startswith("runc_wrap.hotpath.")} - interpreter.seen
+    assert late == ({"runc_wrap.hotpath.engine_default"} if adopts else set())
+    assert found - late - {"runc_wrap", "runc_wrap.hotpath"} == interpreter.seen
+
+
 def test_arguments_that_only_look_like_a_create_load_nothing_more(
     interpreter: Interpreter,
 ) -> None:

@@ -15,7 +15,12 @@ from runc_wrap.node.doctor.installation_checks import (
     launcher_runs,
     records_written,
 )
-from runc_wrap.node.doctor.policy_checks import captured_defaults, policy_freshness, policy_in_force
+from runc_wrap.node.doctor.policy_checks import (
+    captured_defaults,
+    engine_defaults_kept,
+    policy_freshness,
+    policy_in_force,
+)
 from runc_wrap.node.doctor.runtime_checks import (
     kernel_filtering,
     kernel_uretprobe,
@@ -53,6 +58,7 @@ CHECKS = (
     handlers_in_force,
     containerd_state,
     cri_annotations,
+    engine_defaults_kept,
 )
 
 

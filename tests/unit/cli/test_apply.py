@@ -52,7 +52,7 @@ def test_json_has_what_the_lines_say(node: Node) -> None:
     assert found == {**checked, "in_force": True}
     assert found["runtime"]["path"] == f"{node.programs}/runc"
     assert found["default"] == {"profile": "runtime-default", "mode": "enforce"}
-    assert found["rules"] == [{"name": "look", "mode": "audit", "profile": None}]
+    assert found["rules"] == [{"name": "look", "mode": "audit", "profile": None, "adopt": None}]
     assert "swapon" in found["overlay"]["deny"]
     assert found["own_profiles"] == []
     assert found["changes"] is None

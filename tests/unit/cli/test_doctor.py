@@ -42,6 +42,7 @@ NAMES = [
     "handlers",
     "state-timeout",
     "passed-on",
+    "engine-default",
 ]
 
 

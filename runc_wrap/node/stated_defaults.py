@@ -1,0 +1,133 @@
+"""Which containers keep a profile that is their engine's default, recognized by their bundles.
+
+A create compares profiles only if the policy adopts engines' defaults, and records the result. Here
+the same comparison is made afterwards, for the containers that kept a profile of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import config_file, engine_default, json_codec
+from runc_wrap.hotpath.create_facts import bounding, seccomp_of
+from runc_wrap.hotpath.decision import ADOPT, ENGINE_DEFAULT, OWN_PROFILE
+from runc_wrap.hotpath.errors import Refusal, quoted
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy import named_profiles, policy_store
+from runc_wrap.profiles import platform, profile_files
+from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.profile_compiler import compile_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.node.paths import Places
+    from runc_wrap.node.status import Entry, Node
+
+Json = dict[str, Any]
+Defaults = dict[str, list[str]]  # calling engine: the profiles that count as its default
+
+
+class Recognizer:
+    """Recognizes engines' default profiles, of which it keeps the compiled ones."""
+
+    def __init__(self, defaults: Mapping[str, list[str]]) -> None:
+        self._defaults = defaults
+        self._compiled: dict[str, CompiledProfile | None] = {}
+
+    def of_record(self, record: Record) -> str:
+        """Return the name of the engine's default that a container keeps, "" if it keeps none.
+
+        The bundle tells, while it exists.
+        """
+        if record.action != "keep" or record.declared not in (OWN_PROFILE, ENGINE_DEFAULT):
+            return ""
+        try:
+            config = json_codec.loads(config_file.read(f"{record.bundle}/config.json").text)
+            block = seccomp_of(config) if isinstance(config, dict) else {}
+        except (Refusal, json_codec.Unreadable):
+            return ""
+        return self.of_block(block, record.engine, bounding(config)) if block else ""
+
+    def of_block(self, block: Json, engine: str | None, held: frozenset[str]) -> str:
+        """Return the name of the engine's default that is this block, "" for none.
+
+        `held` is the container's bounding set.
+        """
+        for name in self._defaults.get(engine or "", ()):
+            compiled = self._made(name)
+            if compiled and engine_default.is_same(block, resolve(compiled, held)):
+                return name
+        return ""
+
+    def _made(self, name: str) -> CompiledProfile | None:
+        if name not in self._compiled:
+            try:
+                self._compiled[name] = as_applied(name)
+            except ProfileError:  # the file that it was is gone, or a release no longer knows it
+                self._compiled[name] = None
+        return self._compiled[name]
+
+
+def as_applied(name: str) -> CompiledProfile:
+    """Return an engine's default profile as the engine applies it here. Raises ProfileError."""
+    profile = named_profiles.load(name, {}, profile_files.system())
+    return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
+
+
+def block_of(name: str, held: frozenset[str]) -> Json:
+    """Return the block of an engine's default for a bounding set. Raises Refusal."""
+    try:
+        return resolve(as_applied(name), held)
+    except ProfileError as error:
+        raise Refusal(
+            f"the engine's default profile {quoted(name)}, which was replaced, is no longer known: "
+            f"{error}"
+        ) from None
+
+
+def recognizer(places: Places) -> Recognizer:
+    """Return a recognizer for the policy in force; it recognizes nothing without one."""
+    return Recognizer(policy_store.engine_defaults(places.current))
+
+
+def mark(node: Node, places: Places) -> Node:
+    """Return the node with the engine's default that each of its containers keeps.
+
+    Users' own containers are left out: their bundles are theirs.
+    """
+    known = recognizer(places)
+    return replace(node, entries=[_marked(entry, known) for entry in node.entries])
+
+
+def _marked(entry: Entry, known: Recognizer) -> Entry:
+    found = known.of_record(entry.record) if entry.record else ""
+    return replace(entry, engine_default=found) if found else entry
+
+
+def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
+    """Return how many existing containers keep each engine's default, {its name: number}."""
+    kept = (known.of_record(record) for record in records if _exists(record))
+    return Counter(name for name in kept if name)
+
+
+def _exists(record: Record) -> bool:
+    root = record.root or ""
+    return root.startswith("/") and os.path.lexists(f"{root}/{record.id}")
+
+
+def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
+    """Return what to tell the owner about the containers that keep an engine's default."""
+    number = sum(found.values())
+    noun, verb = ("container", "keeps its") if number == 1 else ("containers", "keep their")
+    names = ", ".join(sorted(found))
+    if "adoption" in policy:
+        then = "the policy decides about those that start from now on"
+    else:
+        then = f'no rule, mode or opt-out reaches them; adopt = "{ADOPT}" does'
+    return f"{number} {noun} {verb} engine's default profile ({names}): {then}"

@@ -1,0 +1,208 @@
+"""Containers that bring their engine's default profile: kept, recognized, taken over by a word.
+
+`wrapped` has no policy; `adopts` takes over for what is as strict, with an overlay as the sign;
+`adopts-weaker` (crun) takes over for `audit` and opt-outs, too.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.engines.cri import RUNTIME_DEFAULT, Ask
+from harness.engines.images import REFERENCE
+from harness.host.processes import attempt
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.versions import installed_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri
+    from harness.engines.docker import Docker
+    from harness.engines.podman import Podman
+    from harness.host.namespaces import MountNamespace
+    from harness.node.install import Installed
+
+Json = dict[str, Any]
+OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
+DENIED_TOO = {"names": ["mincore"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+BROUGHT = Ask(seccomp=RUNTIME_DEFAULT)
+
+
+def _line(installed: Installed, container: str) -> Json:
+    """Return the ledger's line of a container."""
+    ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    found: Json = next(line for line in lines if line["id"] == container)
+    return found
+
+
+def _block(bundle: Path) -> Json | None:
+    found: Json | None = json.loads((bundle / "config.json").read_text())["linux"].get("seccomp")
+    return found
+
+
+def _status(installed: Installed, space: MountNamespace, container: str) -> Json:
+    done = attempt([*space.prefix, installed.ctl, "status", "--json"])
+    found: Json = next(one for one in json.loads(done.stdout) if one["id"] == container)
+    return found
+
+
+def _said(installed: Installed, space: MountNamespace, *words: str | Path) -> str:
+    done = attempt([*space.prefix, installed.ctl, *words])
+    return done.stdout + done.stderr
+
+
+def _verified(installed: Installed, space: MountNamespace) -> None:
+    done = attempt([*space.prefix, installed.ctl, "verify", "--deep", "--json"], seconds=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["disagreeing"], found["checked"] > 0) == ([], True)
+
+
+@pytest.fixture(scope="module")
+def containerds() -> str:
+    return f"containerd@{installed_version('containerd')}"
+
+
+def test_without_adopt_a_runtime_default_container_is_kept_and_said_to_be_the_engines(
+    node: Containerd, cri: Cri, installed: Installed, tmp_path: Path, containerds: str
+) -> None:
+    container = cri.run(cri.run_pod("wrapped", tmp_path), BROUGHT)
+    line = _line(installed, container)
+    assert (line["action"], line["declared"]) == ("keep", "own profile")
+    assert "replaced" not in line
+    shown = _status(installed, node.space, container)
+    assert (shown["declared"], shown["engine_default"]) == ("engine's default", containerds)
+    told = "keep their engine's default profile"
+    for words in (["status"], ["apply", "--check"], ["doctor"], ["report"]):
+        assert told in _said(installed, node.space, *words), words
+    explained = _said(installed, node.space, "explain", node.bundle(container))
+    assert f"the engine's default, {containerds}, call by call" in explained
+
+
+@pytest.mark.parametrize("add", [[], ["SYS_ADMIN"], ["ALL"]], ids=str)
+def test_adopt_takes_over_a_runtime_default_container(  # noqa: PLR0917 - as above
+    node: Containerd,
+    cri: Cri,
+    governed: dict[str, Installed],
+    tmp_path: Path,
+    containerds: str,
+    add: list[str],
+) -> None:
+    ask = Ask(seccomp=RUNTIME_DEFAULT, add=add)
+    before = _block(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), ask)))
+    kept = _block(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path / "b"), ask)))
+    assert kept == before
+    container = cri.run(cri.run_pod("adopts", tmp_path / "c"), ask)
+    line = _line(governed["adopts"], container)
+    assert (line["action"], line["mode"], line["profile"]) == ("inject", "enforce", containerds)
+    assert (line["declared"], line["replaced"]) == ("engine's default", containerds)
+    assert DENIED_TOO in (_block(node.bundle(container)) or {})["syscalls"]
+    shown = _status(governed["adopts"], node.space, container)
+    assert (shown["agrees"], shown["replaced"]) == (True, containerds)
+    _verified(governed["adopts"], node.space)
+    changes = _said(governed["adopts"], node.space, "apply", "--diff")
+    assert "Running containers that would get a different filter or none: 0\n" in changes
+
+
+def test_what_lets_more_through_leaves_the_engines_default_in_place(
+    cri: Cri, governed: dict[str, Installed], tmp_path: Path
+) -> None:
+    watched = cri.run(cri.run_pod("adopts", tmp_path / "a", namespace="watched"), BROUGHT)
+    exempt = cri.run(cri.run_pod("adopts", tmp_path / "b", OPT_OUT), BROUGHT)
+    for container, why in ((watched, '"look first" applies'), (exempt, "opts out")):
+        line = _line(governed["adopts"], container)
+        assert (line["action"], line["declared"]) == ("keep", "engine's default")
+        assert why in line["reason"]
+        assert "replaced" not in line
+        assert process_status.seccomp(cri.pid(container)) == FILTER
+    without = cri.run(cri.run_pod("adopts", tmp_path / "c", OPT_OUT), Ask())
+    assert process_status.seccomp(cri.pid(without)) == DISABLED  # the annotation counts
+
+
+def test_also_weaker_takes_over_for_audit_and_takes_the_filter_away_for_an_opt_out(
+    node: Containerd, cri: Cri, governed: dict[str, Installed], tmp_path: Path, containerds: str
+) -> None:
+    weaker = governed["adopts-weaker"]
+    audited = cri.run(cri.run_pod("adopts-weaker", tmp_path / "a"), BROUGHT)
+    line = _line(weaker, audited)
+    assert (line["action"], line["mode"], line["replaced"]) == ("inject", "audit", containerds)
+    assert (_block(node.bundle(audited)) or {})["defaultAction"] == "SCMP_ACT_LOG"
+    exempt = cri.run(cri.run_pod("adopts-weaker", tmp_path / "b", OPT_OUT), BROUGHT)
+    assert process_status.seccomp(cri.pid(exempt)) == DISABLED
+    line = _line(weaker, exempt)
+    assert (line["action"], line["filters"], line["replaced"]) == ("leave", 0, containerds)
+    assert _status(weaker, node.space, exempt)["agrees"] is True
+    _verified(weaker, node.space)
+
+
+def test_a_profile_that_differs_in_one_call_is_the_pods_own(
+    node: Containerd, cri: Cri, governed: dict[str, Installed], tmp_path: Path
+) -> None:
+    block = _block(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), BROUGHT)))
+    assert block
+    other = copy.deepcopy(block)
+    changed = next(rule for rule in other["syscalls"] if "vmsplice" in rule["names"])
+    changed["names"].remove("vmsplice")
+    found = {}
+    for name, profile in (("same", block), ("other", other)):
+        (tmp_path / name).write_text(json.dumps(profile))
+        ask = Ask(seccomp=str(tmp_path / name))
+        container = cri.run(cri.run_pod("adopts", tmp_path / f"{name}.d"), ask)
+        found[name] = _line(governed["adopts"], container)
+    assert [found[name]["action"] for name in ("same", "other")] == ["inject", "keep"]
+    assert found["other"]["declared"] == "own profile"
+    assert "replaced" not in found["other"]
+
+
+def test_dockers_default_is_kept_recognized_and_taken_over(
+    docker: Docker, installed: Installed, governed: dict[str, Installed]
+) -> None:
+    def started(runtime: str, *options: str) -> str:
+        words = ["run", "--detach", "--network", "none", "--runtime", runtime, *options]
+        return docker.docker(*words, "--security-opt", "seccomp=builtin", REFERENCE).stdout.strip()
+
+    name = f"moby@{installed_version('dockerd')}"
+    kept = started("wrapped")
+    assert _line(installed, kept)["action"] == "keep"
+    assert _status(installed, docker.space, kept)["engine_default"] == name
+    for add in ([], ["--cap-add=SYS_ADMIN"]):
+        container = started("adopts", *add)
+        line = _line(governed["adopts"], container)
+        assert (line["action"], line["profile"], line["replaced"]) == ("inject", name, name)
+        assert DENIED_TOO in (_block(docker.bundle(container)) or {})["syscalls"]
+    assert _line(governed["adopts-weaker"], started("adopts-weaker"))["mode"] == "audit"
+    exempt = started("adopts-weaker", "--annotation", "runc-wrap/seccomp=unconfined")
+    assert process_status.seccomp(docker.pid(exempt)) == DISABLED
+    _verified(governed["adopts-weaker"], docker.space)
+
+
+def test_podmans_default_is_kept_recognized_and_taken_over(
+    podman: Podman, installed: Installed, governed: dict[str, Installed]
+) -> None:
+    own = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
+
+    def started(runtime: str, *options: str) -> str:
+        words = ["--runtime", runtime, "run", "--detach", *options, REFERENCE]
+        return podman.podman(*words, override=own).stdout.strip()
+
+    kept = started("wrapped")
+    assert _line(installed, kept)["action"] == "keep"
+    name = _status(installed, podman.space, kept)["engine_default"]
+    assert name.startswith("containers-common@")
+    for add in ([], ["--cap-add=SYS_ADMIN"]):
+        container = started("adopts", *add)
+        line = _line(governed["adopts"], container)
+        assert (line["action"], line["replaced"]) == ("inject", name)
+        assert DENIED_TOO in (_block(podman.bundle(container)) or {})["syscalls"]
+    assert _line(governed["adopts-weaker"], started("adopts-weaker"))["mode"] == "audit"
+    exempt = started("adopts-weaker", "--annotation", "runc-wrap/seccomp=unconfined")
+    assert process_status.seccomp(podman.pid(exempt)) == DISABLED
+    _verified(governed["adopts"], podman.space)

@@ -1,0 +1,176 @@
+"""What commands say about a container that keeps its engine's default profile."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.host import runtime_state
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node import redecide, stated_defaults, users_containers
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.profile_compiler import compile_profile
+from tests.unit.host.test_containers import runc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+Json = dict[str, Any]
+HELD = ["CAP_SYS_CHROOT"]
+KEPT = {"action": "keep", "declared": "own profile", "reason": "It has one.", "filters": 1}
+TOLD = (
+    "1 container keeps its engine's default profile (containerd): no rule, mode or opt-out reaches "
+    'them; adopt = "runtime-default" does'
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
+
+
+def default() -> Json:
+    """Return containerd's newest default on this machine, for HELD."""
+    kernel = platform.kernel()
+    made = compile_profile(builtin.load("containerd"), arch=platform.goarch(), kernel=kernel)
+    return resolve(made, frozenset(HELD))
+
+
+def container(node: Node, block: Json | None, **line: Any) -> Path:
+    """Make a stopped container of containerd with this block, and its line; return its bundle."""
+    root, name = node.places.prefix / "root", f"c{len(line)}"
+    bundle = node.places.prefix / "bundle"
+    bundle.mkdir(exist_ok=True)
+    config = {"linux": {"seccomp": block}, "process": {"capabilities": {"bounding": HELD}}}
+    (bundle / "config.json").write_bytes(json_codec.dumps(config))
+    runc(root, name, init_process_start=1, bundle=str(bundle))
+    ours = {"id": name, "root": str(root), "bundle": str(bundle), "engine": "containerd"}
+    node.places.ledger.mkdir(parents=True, exist_ok=True)
+    with (node.places.ledger / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps({**ours, **line}) + "\n")
+    return bundle
+
+
+def test_every_command_names_it(applied: Node) -> None:
+    bundle = container(applied, default(), **KEPT)
+    (shown,) = applied.json("status")
+    assert (shown["declared"], shown["engine_default"]) == ("engine's default", "containerd")
+    assert shown["replaced"] is None
+    assert f"{TOLD}.\n" in applied.ctl("status").stdout
+    assert f"note: {TOLD}.\n" in applied.ctl("apply", "--check").stdout
+    assert f"note: not in this report: {TOLD}\n" in applied.ctl("report").stderr
+    (found,) = [
+        one
+        for one in json.loads(applied.ctl("doctor", "--json").stdout)["findings"]
+        if one["check"] == "engine-default"
+    ]
+    assert (found["severity"], found["sentence"]) == ("note", TOLD)
+    assert applied.ctl("explain", str(bundle)).stdout == (
+        "keep: The config brings a seccomp profile of its own.\n"
+        "That profile is the engine's default, containerd, call by call; "
+        'with adopt = "runtime-default" the policy decides about it.\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"defaultAction": "SCMP_ACT_LOG"}, KEPT),
+        ({}, {**KEPT, "engine": "docker"}),
+        ({}, {**KEPT, "action": "inject", "declared": "unset"}),
+        ({}, {**KEPT, "declared": "ready-made filter"}),
+        ({}, {**KEPT, "bundle": "/nowhere"}),
+    ],
+)
+def test_of_any_other_container_nothing_is_said(applied: Node, change: Json, line: Json) -> None:
+    container(applied, {**default(), **change}, **line)
+    (shown,) = applied.json("status")
+    assert shown["engine_default"] is None
+    for words in (["status"], ["apply", "--check"], ["doctor"], ["report"]):
+        said = applied.ctl(*words)
+        assert "engine's default profile" not in said.stdout + said.stderr
+
+
+def test_a_config_that_is_not_one_is_nobodys_default(applied: Node) -> None:
+    bundle = container(applied, default(), **KEPT)
+    for text in ("", "[]", '{"linux": []}', '{"linux": {"seccomp": 7}}'):
+        (bundle / "config.json").write_text(text)
+        (shown,) = applied.json("status")
+        assert (shown["engine_default"], shown["declared"]) == (None, "own profile")
+
+
+def test_a_container_that_is_gone_does_not_count(applied: Node) -> None:
+    container(applied, default(), **KEPT)
+    (applied.places.prefix / "root").rename(applied.places.prefix / "gone")
+    assert "engine's default" not in applied.ctl("apply", "--check").stdout
+
+
+def test_under_adopt_doctor_finds_nothing_and_apply_says_that_new_ones_are_decided(
+    applied: Node,
+) -> None:
+    container(applied, default(), **KEPT)
+    applied.configure('[default]\nadopt = "runtime-default"\n')
+    said = applied.ctl("apply").stdout
+    assert "adopt            runtime-default\n" in said
+    assert "the policy decides about those that start from now on.\n" in said
+    findings = json.loads(applied.ctl("doctor", "--json").stdout)["findings"]
+    assert "engine-default" not in [one["check"] for one in findings]
+
+
+def test_apply_shows_and_refuses_adopt(node: Node) -> None:
+    node.configure('[[rule]]\nname = "look"\nmode = "enforce"\nadopt = "runtime-default"\n')
+    assert "rule 1           look (enforce, adopts runtime-default)\n" in node.ctl("apply").stdout
+    assert node.json("apply")["rules"][0]["adopt"] == "runtime-default"
+    node.configure('[default]\nmode = "audit"\nadopt = "runtime-default"\n')
+    refused = node.failure("apply")
+    assert "config.toml:3: default.adopt adopts" in refused
+    assert 'adopt = "runtime-default, also weaker"' in refused
+    node.configure('[default]\nadopt = "yes"\n')
+    assert '"none", "runtime-default" or "runtime-default, also weaker"' in node.failure("apply")
+
+
+def _replaced(node: Node, action: str, block: Json | None) -> Path:
+    text = digest(json_codec.dumps(block)) if block else None
+    mode, profile = ("enforce", "containerd") if block else (None, None)
+    line = {"action": action, "mode": mode, "profile": profile, "digest": text}
+    return container(node, block, **line, declared="engine's default", replaced="containerd")
+
+
+@pytest.mark.parametrize("action", ["inject", "leave"])
+def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
+    applied: Node, action: str
+) -> None:
+    ours = {"defaultAction": "SCMP_ACT_KILL"} if action == "inject" else None
+    bundle = _replaced(applied, action, ours)
+    record = redecide.last_of(applied.places.ledger, str(bundle))
+    text = redecide.as_it_came((bundle / "config.json").read_bytes(), record)
+    assert json.loads(text)["linux"]["seccomp"] == default()
+    assert "keep: " in applied.ctl("explain", str(bundle)).stdout
+    (change,) = applied.json("apply", "--diff")["changes"]
+    assert (change["action"], change["then"]["action"]) == (action, "keep")
+    assert applied.json("status")[0]["replaced"] == "containerd"
+
+
+def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> None:
+    bundle = container(
+        applied,
+        None,
+        action="leave",
+        declared="engine's default",
+        replaced="containers-common@system",
+    )
+    assert "which was replaced, is no longer known" in applied.failure("explain", str(bundle))
+
+
+def test_a_name_of_one_engine_is_compiled_once() -> None:
+    known = stated_defaults.Recognizer({"containerd": ["containerd", "nonsense"]})
+    assert known.of_block(default(), "containerd", frozenset(HELD)) == "containerd"
+    assert known.of_block(default(), "containerd", frozenset()) == ""
+    assert known.of_block(default(), None, frozenset(HELD)) == ""

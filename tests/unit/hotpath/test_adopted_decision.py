@@ -1,0 +1,179 @@
+"""The decision for a config that brings its engine's default profile, as a table."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath import main
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.profiles import modes
+from tests.unit.hotpath.test_engine_default import block
+from tests.unit.policy.node import compiled
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.main import Outcome
+    from runc_wrap.policy.policy_compiler import Compiled
+
+Json = dict[str, Any]
+NAME = "containerd@1.7.24"
+SHIM = "/run/containerd/io.containerd.runtime.v2.task/k8s.io/ID"
+OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
+HELD = ["CAP_SYS_CHROOT", "CAP_AUDIT_WRITE"]
+AUDIT_RULE = {"name": "look", "handler": ["looked"], "mode": "audit"}
+KEPT, PUT, GONE = ("keep", None), ("inject", NAME), ("leave", NAME)
+
+
+def _compiled(settings: Json | None = None, within: tuple[str, ...] = (NAME,)) -> Compiled:
+    made = compiled(settings, engines={"containerd": "1.7.24"}, flags=frozenset({modes.LOG_FLAG}))
+    if "adoption" in made.policy:
+        made.policy["adoption"]["within"] = {NAME: [*within]}
+    return made
+
+
+def _config(seccomp: Json | None = None, annotations: Json | None = None, **more: Any) -> Json:
+    brought = block(NAME, frozenset(HELD)) if seccomp is None else seccomp
+    return {
+        "annotations": annotations or {},
+        "linux": {"seccomp": brought, "maskedPaths": ["/proc/kcore"]},
+        "process": {"capabilities": {"bounding": HELD}},
+        **more,
+    }
+
+
+def _considered(config: Json, made: Compiled, handler: str = "runc-wrap") -> Outcome:
+    call = Call(
+        Invocation("create", {"bundle": SHIM}, "ID"),
+        "runc",
+        handler,
+        lambda: frozenset(CAPABILITIES),
+    )
+
+    def profile_of(_policy: Any, name: str, mode: str) -> Any:
+        return made.profiles[name, mode]
+
+    return main.consider(json.dumps(config).encode(), call, made.policy, profile_of)
+
+
+def _result(outcome: Outcome) -> tuple[str, str | None]:
+    return outcome.decision.action, outcome.decision.replaced
+
+
+@pytest.mark.parametrize(
+    ("settings", "handler", "annotations", "expected"),
+    [
+        ({}, "", {}, KEPT),
+        ({"default.adopt": ADOPT}, "", {}, PUT),
+        ({"default.adopt": ADOPT, "default.mode": "enforce-log"}, "", {}, PUT),
+        ({"default.adopt": ADOPT, "default.mode": "audit"}, "", {}, KEPT),
+        ({"default.adopt": ADOPT, "default.mode": "off"}, "", {}, KEPT),
+        ({"default.adopt": ADOPT}, "", OPT_OUT, KEPT),
+        ({"default.adopt": ADOPT}, "", {"runc-wrap/seccomp": "runtime-default"}, PUT),
+        ({"default.adopt": ADOPT, "rule": [AUDIT_RULE]}, "looked", {}, KEPT),
+        ({"default.adopt": ADOPT, "rule": [AUDIT_RULE]}, "other", {}, PUT),
+        ({"rule": [{**AUDIT_RULE, "mode": "enforce", "adopt": ADOPT}]}, "looked", {}, PUT),
+        ({"rule": [{**AUDIT_RULE, "mode": "enforce", "adopt": ADOPT}]}, "other", {}, KEPT),
+        ({"default.adopt": ADOPT, "rule": [{**AUDIT_RULE, "adopt": "none"}]}, "looked", {}, KEPT),
+        ({"rule": [{**AUDIT_RULE, "adopt": ADOPT_WEAKER}]}, "looked", {}, PUT),
+        ({"default.adopt": ADOPT_WEAKER, "default.mode": "audit"}, "", {}, PUT),
+        ({"default.adopt": ADOPT_WEAKER, "default.mode": "off"}, "", {}, GONE),
+        ({"default.adopt": ADOPT_WEAKER}, "", OPT_OUT, GONE),
+        ({"default.adopt": ADOPT_WEAKER, "opt_out.annotations": False}, "", OPT_OUT, PUT),
+    ],
+)
+def test_what_adopt_takes_over(
+    settings: Json, handler: str, annotations: Json, expected: tuple[str, str | None]
+) -> None:
+    made = _compiled(settings)
+    outcome = _considered(_config(annotations=annotations), made, handler)
+    assert _result(outcome) == expected
+    assert (outcome.text is None) == (expected == KEPT)
+    assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
+
+
+def test_the_new_config_differs_in_its_block_only() -> None:
+    config = _config(more={"x": [1]})
+    outcome = _considered(config, _compiled({"default.adopt": ADOPT}))
+    assert outcome.text is not None
+    assert json.loads(outcome.text) == {
+        **config,
+        "linux": {**config["linux"], "seccomp": outcome.block},
+    }
+    assert outcome.decision.reason == (
+        "The policy's default applies; it replaces the engine's default, containerd@1.7.24."
+    )
+
+
+def test_an_opt_out_leaves_a_config_without_a_block() -> None:
+    config = _config(annotations=OPT_OUT)
+    outcome = _considered(config, _compiled({"default.adopt": ADOPT_WEAKER}))
+    assert outcome.text is not None
+    assert outcome.block == {}
+    assert json.loads(outcome.text) == {**config, "linux": {**config["linux"], "seccomp": None}}
+    assert outcome.decision.reason == (
+        'The annotation "runc-wrap/seccomp" opts out; it replaces the engine\'s default, '
+        "containerd@1.7.24."
+    )
+
+
+def test_a_profile_of_which_apply_found_that_it_lets_more_through_is_not_taken() -> None:
+    made = _compiled({"default.adopt": ADOPT}, within=())
+    outcome = _considered(_config(), made)
+    assert _result(outcome) == KEPT
+    assert "which lets less through than what was asked for" in outcome.decision.reason
+
+
+@pytest.mark.parametrize("adopt", [ADOPT, ADOPT_WEAKER])
+def test_a_profile_that_differs_in_one_call_stays(adopt: str) -> None:
+    own = copy.deepcopy(block(NAME, frozenset(HELD)))
+    own["syscalls"][0]["names"].pop()
+    outcome = _considered(_config(own, OPT_OUT), _compiled({"default.adopt": adopt}))
+    assert _result(outcome) == KEPT
+    assert outcome.decision.declared == "own profile"
+    assert outcome.text is None
+
+
+def test_another_engines_default_stays() -> None:
+    outcome = _considered(
+        _config(block("moby@26.1.5", frozenset(HELD))), _compiled({"default.adopt": ADOPT})
+    )
+    assert (_result(outcome), outcome.decision.declared) == (KEPT, "own profile")
+
+
+def _privileged() -> Json:
+    every = sorted(CAPABILITIES)
+    config = _config(block(NAME, frozenset(every)))
+    config["linux"] = {
+        "seccomp": config["linux"]["seccomp"],
+        "resources": {"devices": [{"allow": True, "access": "rwm"}]},
+    }
+    return {**config, "process": {"capabilities": {"bounding": every}}}
+
+
+@pytest.mark.parametrize(
+    ("privileged", "adopt", "expected"),
+    [
+        ("leave", ADOPT, KEPT),
+        ("leave", ADOPT_WEAKER, KEPT),
+        ("audit", ADOPT, KEPT),
+        ("audit", ADOPT_WEAKER, PUT),
+        ("confine", ADOPT, PUT),
+    ],
+)
+def test_a_privileged_container_never_loses_the_filter_that_it_brings(
+    privileged: str, adopt: str, expected: tuple[str, str | None]
+) -> None:
+    made = _compiled({"default.adopt": adopt, "default.privileged": privileged})
+    assert _result(_considered(_privileged(), made)) == expected
+
+
+def test_without_adopt_no_profile_is_read_for_a_config_with_one() -> None:
+    made = _compiled()
+    made.profiles.clear()
+    assert _result(_considered(_config(), made)) == KEPT

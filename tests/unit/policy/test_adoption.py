@@ -1,0 +1,177 @@
+"""`adopt`: which settings may take an engine's default's place, and what `apply` refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER
+from runc_wrap.hotpath.engine_default import AS_APPLIED
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy import adoption, schema
+from runc_wrap.policy.policy_compiler import compile_policy
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.policy_store import engine_defaults, put_in_force
+from runc_wrap.profiles import platform
+from tests.unit.policy.node import PROFILE, compiled, facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.policy_compiler import Compiled
+
+Json = dict[str, Any]
+NAME = "containerd@1.7.24"
+LOOK = {"name": "look"}
+NO_CALLS = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}).encode()
+OWN = {"open.json": PROFILE, "shut.json": NO_CALLS}
+OPEN, SHUT = "localhost/open.json", "localhost/shut.json"
+WEAKER_MODE = "the mode audit lets through what the engine's default denies"
+
+
+def _facts(**changes: Any) -> Facts:
+    """This machine's architecture: comparing needs libseccomp, which knows that one."""
+    usual = {"arch": platform.goarch(), "engines": {"containerd": "1.7.24"}}
+    return facts(**{**usual, **changes})
+
+
+def _settled(settings: Json, **changes: Any) -> Compiled:
+    own = {"own_profiles": OWN} if "localhost/" in repr(settings) else {}
+    values, node = {**schema.defaults(), **settings}, _facts(**{**own, **changes})
+    return adoption.settle(compile_policy(values, node), values, node)
+
+
+def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
+    made = _settled({})
+    assert "adoption" not in made.policy
+    assert "adopt" not in made.policy["default"]
+    assert not [mode for _, mode in made.profiles if mode == AS_APPLIED]
+    assert made.engine_defaults["containerd"] == [NAME]
+
+
+def test_the_default_is_compiled_as_the_engine_applies_it_whatever_the_settings_change() -> None:
+    changed = {"default.abis": "native", "overlay.deny": ["splice"], "default.adopt": ADOPT}
+    made = _settled(changed)
+    plain = compiled(
+        {"default.int_arguments": "engine"},
+        arch=platform.goarch(),
+        engines={"containerd": "1.7.24"},
+    )
+    held: frozenset[str] = frozenset()
+    applied = resolve(made.profiles[NAME, AS_APPLIED], held)
+    assert applied == resolve(plain.profiles[NAME, "enforce"], held)
+    assert applied != resolve(made.profiles[NAME, "enforce"], held)
+
+
+@pytest.mark.parametrize(
+    ("settings", "engine", "names"),
+    [
+        ({}, "containerd", [NAME]),
+        ({"runtime_default.containerd": "2.0.0"}, "containerd", [NAME, "containerd@2.0.0"]),
+        ({"runtime_default.engine": "docker"}, "containerd", [NAME]),
+        ({}, "unknown", [NAME]),
+        ({}, "docker", ["moby"]),
+    ],
+)
+def test_what_counts_as_an_engines_default(settings: Json, engine: str, names: list[str]) -> None:
+    made = _settled({"default.adopt": ADOPT_WEAKER, **settings})
+    assert made.engine_defaults[engine] == names
+    assert made.policy["adoption"]["profiles"][engine] == names
+    assert all((name, AS_APPLIED) in made.profiles for name in names)
+
+
+def test_the_files_of_a_policy_name_the_engines_defaults(tmp_path: Path) -> None:
+    put_in_force(_settled({}), tmp_path)
+    current = tmp_path / "var/policy.2/current"
+    assert engine_defaults(current)["containerd"] == [NAME]
+    (current / "engine-defaults.json").unlink()  # as a former release leaves it
+    assert engine_defaults(current) == {}
+
+
+def test_own_profiles_that_let_through_no_more_may_take_its_place() -> None:
+    within = _settled({"default.adopt": ADOPT}, own_profiles=OWN).policy["adoption"]["within"]
+    assert within[NAME] == [NAME, SHUT]
+    assert within["moby"] == ["moby"]  # not installed: nothing is compared
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"default.mode": "audit"}, f'default.adopt adopts "{ADOPT}", but {WEAKER_MODE}; '),
+        ({"default.mode": "off"}, "the mode off lets through"),
+        (
+            {"default.profile": OPEN},
+            f"the profile {OPEN} lets through more than {NAME}, the default profile of cont",
+        ),
+        ({"default.profile": "moby@24.0.0"}, None),  # equal for containerd 1.7.24
+        ({"default.profile": SHUT}, None),
+        ({"default.profile": "containers-common@0.62.0"}, "pivot_root"),
+        ({"default.profile": "containers-common@0.62.0"}, " and 1"),
+    ],
+)
+def test_what_lets_more_through_is_refused_beside_adopt(
+    settings: Json, sentence: str | None
+) -> None:
+    asked = {"default.adopt": ADOPT, **settings}
+    if sentence is None:
+        _settled(asked)
+        return
+    with pytest.raises(PolicyError) as raised:
+        _settled(asked)
+    assert sentence in str(raised.value)
+    assert f'write adopt = "{ADOPT_WEAKER}"' in str(raised.value)
+    assert _settled({**asked, "default.adopt": ADOPT_WEAKER}).policy["adoption"]["within"] == {}
+
+
+@pytest.mark.parametrize("rule", [{"mode": "audit"}, {"profile": OPEN}])
+def test_a_rule_with_adopt_of_its_own_is_refused_and_without_is_remarked_on(rule: Json) -> None:
+    with pytest.raises(PolicyError, match="the rule 'look' adopts"):
+        _settled({"rule": [{**LOOK, **rule, "adopt": ADOPT}]})
+    remarks = _settled({"default.adopt": ADOPT, "rule": [{**LOOK, **rule}]}).remarks
+    kept = "containers that bring the engine's default keep it"
+    assert [kept in one for one in remarks if one.startswith("note: the rule 'look'")] == [True]
+    assert _settled({"default.adopt": ADOPT, "rule": [LOOK]}).remarks == ()
+
+
+def test_a_rule_for_another_engine_is_not_compared_with_this_one() -> None:
+    rule = {**LOOK, "adopt": ADOPT, "profile": OPEN, "engine": ["docker"]}
+    _settled({"rule": [rule]})
+    with pytest.raises(PolicyError):
+        _settled({"rule": [{**rule, "engine": ["cont*"]}]})
+
+
+def test_off_under_also_weaker_is_remarked_on() -> None:
+    remarks = _settled({"default.adopt": ADOPT_WEAKER, "rule": [{**LOOK, "mode": "off"}]}).remarks
+    assert any("takes the filter away" in one for one in remarks)
+
+
+def test_int_arguments_as_the_kernel_reads_them_are_not_weaker() -> None:
+    """Narrowed comparisons let through upper bits that the kernel ignores."""
+    for arguments in ("kernel", "engine"):
+        asked = {"default.adopt": ADOPT, "default.int_arguments": arguments}
+        assert _settled(asked).policy["adoption"]["within"][NAME][0] == NAME
+
+
+def test_a_profile_that_cannot_be_compared_is_refused() -> None:
+    rules = [
+        {"names": ["acct"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": [f"CAP_{name}"]}}
+        for name in ("CHOWN", "KILL", "MKNOD", "SETUID", "SETGID", "FOWNER", "SYS_BOOT")
+    ]
+    many = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}).encode()
+    with pytest.raises(PolicyError, match="they cannot be compared"):
+        _settled(
+            {"default.adopt": ADOPT, "default.profile": "localhost/many.json"},
+            own_profiles={"many.json": many},
+        )
+
+
+def test_settling_changes_nothing_else() -> None:
+    values, node = {**schema.defaults(), "default.adopt": ADOPT}, _facts()
+    before = compile_policy(values, node)
+    after = adoption.settle(before, values, node)
+    policy = {**after.policy, "adoption": before.policy["adoption"]}
+    assert replace(after, policy=policy) == before  # type: ignore[arg-type]  # a TypedDict again
