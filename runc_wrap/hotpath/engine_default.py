@@ -17,6 +17,7 @@ _BLOCK = frozenset({"defaultAction", "defaultErrnoRet", "architectures", "flags"
 _RULE = frozenset({"names", "action", "errnoRet", "args"})
 _ARGUMENT = frozenset({"index", "value", "valueTwo", "op"})
 _ERRNO, _EPERM = "SCMP_ACT_ERRNO", 1  # and what runtimes use for an error without a number
+_MOST = 64  # outcomes of one call; engines have at most five
 
 
 class _Unlike(Exception):
@@ -55,12 +56,18 @@ def by_call(block: "Json") -> "tuple[object, dict[str, tuple[Outcome, ...]]]":
         for name in rule["names"]:
             if name in calls:
                 several.add(name)
-                calls[name] += one
+                calls[name] = _more(calls[name], one)
             else:
                 calls[name] = one
     for name in several:
         calls[name] = _settled(calls[name])
     return head, calls
+
+
+def _more(outcomes: "tuple[Outcome, ...]", one: "tuple[Outcome, ...]") -> "tuple[Outcome, ...]":
+    if len(outcomes) >= _MOST:
+        raise _Unlike
+    return outcomes + one
 
 
 def _settled(outcomes: "tuple[Outcome, ...]") -> "tuple[Outcome, ...]":
@@ -83,6 +90,8 @@ def _comparison(argument: "Json") -> "tuple[int, str, int, int]":
     second = argument.get("valueTwo")
     numbers = argument["index"], argument["value"], 0 if second is None else second
     if any(type(number) is not int for number in numbers):  # 1.0 and true equal 1 in Python only
+        raise _Unlike
+    if type(argument["op"]) is not str:
         raise _Unlike
     index, value, second = numbers
     return index, argument["op"], value, second

@@ -97,6 +97,13 @@ def test_what_adopt_takes_over(
     assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
 
 
+@pytest.mark.parametrize(("mode", "action"), [("audit", "keep"), ("enforce", "inject")])
+def test_an_opt_out_that_does_not_count_is_recorded_as_ignored(mode: str, action: str) -> None:
+    made = _compiled({"default.adopt": ADOPT, "default.mode": mode, "opt_out.annotations": False})
+    decision = _considered(_config(annotations=OPT_OUT), made).decision
+    assert (decision.action, decision.ignored) == (action, "runc-wrap/seccomp")
+
+
 def test_the_new_config_differs_in_its_block_only() -> None:
     config = _config(more={"x": [1]})
     outcome = _considered(config, _compiled({"default.adopt": ADOPT}))

@@ -123,6 +123,12 @@ def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> 
         ({"action": "inject", "declared": "privileged"}, "privileged"),
         ({"action": "keep", "declared": decision.OWN_PROFILE}, "own-profile"),
         ({"action": "keep", "declared": decision.READY_MADE}, "ready-made"),
+        ({"action": "keep", "declared": decision.ENGINE_DEFAULT}, "engine-default"),
+        ({"action": "inject", "declared": decision.ENGINE_DEFAULT, "rule": "r"}, "adopted"),
+        (
+            {"action": "leave", "reason": 'The rule "x" turns it off; it replaces the engine.'},
+            "off",
+        ),
         ({"action": "leave", "reason": "The container is privileged."}, "privileged"),
         ({"action": "leave", "reason": 'The annotation "a" opts out.'}, "opted-out"),
         ({"action": "leave", "reason": 'The rule "x" turns it off.'}, "off"),
@@ -133,7 +139,7 @@ def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> 
         ({"action": "hop"}, "other"),
         ({}, "other"),
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_a_decision_has_one_of_few_reasons(line: dict[str, Any], kind: str) -> None:
     assert prometheus_text.reason_kind(_record(line)) == kind
