@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 
 NOBODY_KNOWN = -1
+_SECONDS = 2.0  # for a socket to take a connection
 _SOCK_DIAG, _BY_FAMILY, _REQUEST = 4, 20, 1  # NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = b"\xff" * 8
@@ -36,6 +37,19 @@ def pid_of(connection: _socket.socket) -> int:
     0 if it is in no pid namespace of ours. Raises OSError.
     """
     return int.from_bytes(_credentials(connection)[:4], "little")
+
+
+def listener(address: str) -> int:
+    """Return the process that listens at a unix socket, 0 if none takes a connection in time."""
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    connection.settimeout(_SECONDS)
+    try:
+        connection.connect(address)
+        return pid_of(connection)
+    except OSError:
+        return 0
+    finally:
+        connection.close()
 
 
 def _credentials(connection: _socket.socket) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import node_facts, runtime_switch
+from runc_wrap.node.engines import features_asked
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import (
     adoption,
@@ -42,4 +43,4 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])
     policy_store.put_in_force(compiled, places.prefix, seen)
-    return compiled, remarks
+    return compiled, [*remarks, *features_asked.remarks(places)]

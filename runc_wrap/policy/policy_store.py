@@ -72,7 +72,9 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
 def _link_runtime(runtime: Runtime, directory: Path) -> None:
     """Make the launcher's link, outside the policy: losing that must not change the runtime."""
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-    files.replace_link(directory / runtime["kind"], runtime["path"])
+    link = directory / runtime["kind"]
+    if not link.is_symlink() or str(link.readlink()) != str(runtime["path"]):
+        files.replace_link(link, runtime["path"])  # only then: its time says when it was changed
     sync(directory)  # before the other is removed: a power cut must not leave none
     for other in directory.iterdir():
         if other.name != runtime["kind"]:

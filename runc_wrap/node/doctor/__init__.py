@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.doctor.engine_checks import containerd_state, cri_annotations, handlers_in_force
+from runc_wrap.node.doctor.engine_checks import (
+    containerd_state,
+    cri_annotations,
+    features_known,
+    handlers_in_force,
+)
 from runc_wrap.node.doctor.installation_checks import (
     installation_owner,
     launcher_runs,
@@ -59,6 +64,7 @@ CHECKS = (
     containerd_state,
     cri_annotations,
     engine_defaults_kept,
+    features_known,
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ SOCKETS = (  # only root can listen there
     "/run/k0s/containerd.sock",
     "/var/snap/microk8s/common/run/containerd.sock",
 )
-_SECONDS = 2.0  # for a socket to take a connection
 _REPLACED = " (deleted)"  # proc(5): the program's file was removed, as an upgrade does
 
 
@@ -38,19 +36,8 @@ def has_older_containerd(since: float) -> bool:
 
 def containerds() -> set[int]:
     """Return the processes of root that run the installed containerd, or serve its socket."""
-    serving = {pid for address in SOCKETS if (pid := _listening(address))}
+    serving = {pid for address in SOCKETS if (pid := socket_peers.listener(address))}
     return {pid for pid in (serving | set(_by_program())) if _is_roots(pid)}
-
-
-def _listening(address: str) -> int:
-    """Return the process that listens at a socket, 0 for none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_SECONDS)
-        try:
-            connection.connect(address)
-        except OSError:
-            return 0
-        return socket_peers.pid_of(connection)
 
 
 def _by_program() -> Iterator[int]:

@@ -43,6 +43,7 @@ NAMES = [
     "state-timeout",
     "passed-on",
     "engine-default",
+    "features",
 ]
 
 
