@@ -349,3 +349,32 @@ def test_podman_appends_to_a_list_as_we_read_it(
     _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
     ours = tomllib.loads((folder / "50-runc-wrap-runc-wrap.conf").read_text())
     assert ("a" in ours["engine"]["runtime_supports_json"]) is listed
+
+
+def test_buildah_calls_the_default_that_is_named_for_podman(
+    tmp_path: Path, containers: Path
+) -> None:
+    _listening(tmp_path, containers)
+    assert "create" not in _built(tmp_path, containers)
+    config = str(containers / "containers.conf")
+    _ctl(tmp_path, "add", "podman", "--config", config, "--default", "--handler", "x")
+    assert " create --bundle " in f" {_built(tmp_path, containers)}"
+
+
+def _built(tmp_path: Path, containers: Path) -> str:
+    """Return what our runtime was called with by `buildah run`, which that makes fail."""
+    log = tmp_path / "argv"
+    log.write_text("")
+    own = f"--root {tmp_path}/s --runroot {tmp_path}/r --storage-driver vfs"
+    script = (
+        f"mount --bind {containers} /etc/containers || exit 2\n"
+        f"b='{_needs('buildah')} {own}'\n"
+        "c=$($b from scratch) || exit 3\n"
+        "$b run --isolation oci --network host $c /x\n"
+        "$b rm $c >/dev/null || exit 4\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return log.read_text()
