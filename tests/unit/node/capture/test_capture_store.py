@@ -31,7 +31,7 @@ VERSION = "echo podman version 5.4.2"
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     made = ctl.node(tmp_path, monkeypatch)
     made.places.var.mkdir(parents=True)
-    machine.fake(made.programs, "podman", VERSION)
+    machine.fake(made.programs, "podman", f"{VERSION} ")
     system = tmp_path / "seccomp.json"
     system.write_bytes(PROFILE)
     monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(system),))
@@ -67,7 +67,7 @@ def test_a_capture_of_anything_else_is_stale(node: Node, change: dict[str, Any],
 
 
 def _rebuilt(node: Node) -> None:
-    machine.fake(node.programs, "podman", f"{VERSION}; exit")
+    machine.fake(node.programs, "podman", f" {VERSION}")  # as long as before
 
 
 def _other_file(_node: Node) -> None:
@@ -110,13 +110,12 @@ def test_the_policy_takes_the_capture_and_refuses_it_when_it_is_stale(node: Node
 
 
 def test_doctor_names_a_stale_capture_and_a_table_that_is_not_the_engines(node: Node) -> None:
-    capture_store.write(node.places, _captured())
-    node.configure('[runtime_default]\ncontainers_common = "builtin"\n')
+    captured = replace(_captured(), profile=PROFILE.replace(b"mount", b"umount2"))
+    capture_store.write(node.places, captured)
+    node.configure('[runtime_default]\ncontainers_common = "builtin"\n')  # as the owner wants it
     assert node.ctl("apply").exit_code == 0
     assert _findings(node) == []
     node.configure("")
-    captured = replace(_captured(), profile=PROFILE.replace(b"mount", b"umount2"))
-    capture_store.write(node.places, captured)
     assert node.ctl("apply").exit_code == 0
     (found,) = _findings(node)
     assert "podman 5.4.2 applies another default than containers-common@system" in found
