@@ -44,6 +44,12 @@ def oldest(name: str) -> str:
     return _SOURCES[name].oldest
 
 
+def deciding_capabilities() -> frozenset[str]:
+    """Return the capabilities on which the newest default of some engine depends."""
+    rules = [rule for name in names() for rule in load(name).rules]
+    return frozenset(cap for rule in rules for cap in (*rule.includes.caps, *rule.excludes.caps))
+
+
 def load(spec: str) -> Profile:
     """Return the built-in profile named by a spec: "containerd" or "containerd@1.7.24".
 

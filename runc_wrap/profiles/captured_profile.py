@@ -1,7 +1,7 @@
 """An engine's own default profile as captured from it: its file, and how it is put together.
 
 An engine resolves its default for the capabilities of one container. From the blocks for no
-capability, for each single one and for all, the condition of each rule follows; the result is a
+capability, for single ones and for several, the condition of each rule follows; the result is a
 profile in moby's format, and it must give every captured block again.
 """
 
@@ -104,7 +104,8 @@ def resolved(profile: Profile, caps: Caps, arch: str, kernel: Kernel) -> Json:
 def derived(blocks: Mapping[Caps, Json], source: str) -> bytes:
     """Return the profile that gives these blocks. Raises ProfileError if no such one is found.
 
-    There is a block for no capability; the others should be for each single one and for several.
+    There is a block for no capability, one for each single one that decides about a rule, and some
+    for several.
     """
     keys = {caps: _keyed(block) for caps, block in blocks.items()}
     rules = [entry for key in _ordered(keys.values()) for entry in _entries(key, keys)]

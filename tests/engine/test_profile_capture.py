@@ -99,7 +99,7 @@ def test_a_table_that_is_not_the_engines_differs_call_by_call(of_containerd: Jso
 def test_containerd_keeps_no_container_and_no_namespace(
     of_containerd: Json, node: Containerd
 ) -> None:
-    assert of_containerd["answers"] == 44
+    assert of_containerd["answers"] == 19
     assert "runc-wrap-capture" not in node.ctr("namespaces", "list", "--quiet").stdout.split()
 
 

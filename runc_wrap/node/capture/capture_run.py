@@ -1,7 +1,9 @@
 """Captures an engine's default: asks for containers, collects their blocks, makes one profile.
 
-One request for no capability, one for each, one for all and one for the usual ones. The launcher
-writes each block into the request's own file (hotpath.capture), and refuses the container.
+One request for no capability, one for all, one for the usual ones, one for each on which a default
+is known to depend, and one for all others, which are asked for one by one if that differs from
+none. The launcher writes each block into the request's own file (hotpath.capture), and refuses the
+container.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
@@ -25,7 +27,14 @@ from runc_wrap.node import installed_programs
 from runc_wrap.node.capture import capture_store
 from runc_wrap.node.capture.engine_requests import DEFAULT_CAPABILITIES, ENGINES
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.profiles import captured_profile, engine_versions, json_fields, platform
+from runc_wrap.profiles import (
+    block_comparison,
+    builtin,
+    captured_profile,
+    engine_versions,
+    json_fields,
+    platform,
+)
 from runc_wrap.profiles.captured_profile import Captured
 
 if TYPE_CHECKING:
@@ -56,7 +65,7 @@ def capture(
         engine.clean()
         try:
             engine.prepare()
-            blocks = dict(_blocks(places, engine, meter or Meter()))
+            blocks = _blocks(places, engine, meter or Meter())
         finally:
             engine.clean()
     profile = captured_profile.derived(blocks, name)
@@ -102,16 +111,34 @@ def _directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def cases(engine: Engine) -> list[Caps]:
-    """Return the capability sets to ask for: none, each, all, and those that engines give."""
+class Cases(NamedTuple):
+    """The capability sets to ask for: each of `known` alone, all of `others` at once, and more.
+
+    `known` are those on which some engine's default is known to depend.
+    """
+
+    known: tuple[Caps, ...]
+    others: Caps
+    more: tuple[Caps, ...]
+
+
+def cases(engine: Engine) -> Cases:
+    """Return what to ask an engine for; `more` are none, all, and what engines give unasked."""
     has = frozenset(CAPABILITIES) if engine.grants_any else own_capabilities()
-    singles = [frozenset([name]) for name in CAPABILITIES if name in has]
-    return list(dict.fromkeys([frozenset(), *singles, has, DEFAULT_CAPABILITIES & has]))
+    known = builtin.deciding_capabilities() & has
+    more = (Caps(), has, DEFAULT_CAPABILITIES & has)
+    return Cases(tuple(Caps([name]) for name in sorted(known)), has - known, more)
 
 
-def _blocks(places: Places, engine: Engine, meter: Meter) -> Iterator[tuple[Caps, Json]]:
-    for caps in meter.counting(cases(engine)):
-        yield caps, _block(places, engine, caps)
+def _blocks(places: Places, engine: Engine, meter: Meter) -> dict[Caps, Json]:
+    """Return each set's block; ask for the others one by one only if they change anything."""
+    asked = cases(engine)
+    wanted = list(dict.fromkeys([*asked.more, *asked.known, asked.others]))
+    found = {caps: _block(places, engine, caps) for caps in meter.counting(wanted)}
+    if block_comparison.differences(found[Caps()], found[asked.others]):
+        others = [Caps([name]) for name in sorted(asked.others)]
+        found |= {caps: _block(places, engine, caps) for caps in meter.counting(others)}
+    return found
 
 
 def _block(places: Places, engine: Engine, caps: Caps) -> Json:

@@ -9,6 +9,7 @@ import pytest
 
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.node.capture import capture_run
+from runc_wrap.profiles import builtin
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.node import machine
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
-BLOCK = {
+BPF = {"names": ["bpf"], "action": "SCMP_ACT_ALLOW"}
+BLOCK: dict[str, Any] = {
     "defaultAction": "SCMP_ACT_ERRNO",
     "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
 }
@@ -63,15 +65,30 @@ def podman(node: Node) -> Callable[..., Path]:
     return install
 
 
-def test_each_set_of_capabilities_is_asked_for_once(
+def test_only_the_capabilities_that_may_matter_are_asked_for_one_by_one(
     node: Node, podman: Callable[..., Path]
 ) -> None:
     calls = podman()
     captured, blocks = capture_run.capture(node.places, "podman")
-    assert len(blocks) == len(own_capabilities()) + 3
+    known = builtin.deciding_capabilities() & own_capabilities()
+    assert len(blocks) == len(known) + 4
     assert len(calls.read_text().splitlines()) == len(blocks)
     assert (captured.version, json.loads(captured.profile)) == ("5.4.2", BLOCK)
     assert not node.places.capture.exists()
+
+
+@pytest.mark.parametrize("brings", [True, False])
+def test_a_capability_that_no_default_was_known_to_depend_on_is_found(
+    node: Node, podman: Callable[..., Path], brings: bool
+) -> None:
+    more = {**BLOCK, "syscalls": [*BLOCK["syscalls"], BPF]}
+    with_it, without = (more, BLOCK) if brings else (BLOCK, more)
+    answers = [ANSWER.replace("BLOCK", json.dumps(each)) for each in (with_it, without)]
+    podman("case $caps in *KILL*) {} ;; *) {} ;; esac".format(*answers))
+    captured, blocks = capture_run.capture(node.places, "podman")
+    assert len(blocks) == len(own_capabilities()) + 4
+    key = "includes" if brings else "excludes"
+    assert {**BPF, key: {"caps": ["CAP_KILL"]}} in json.loads(captured.profile)["syscalls"]
 
 
 BAD: dict[str, tuple[str, str]] = {
