@@ -124,10 +124,12 @@ def _exists(record: Record) -> bool:
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
     number = sum(found.values())
-    noun, verb = ("container", "keeps its") if number == 1 else ("containers", "keep their")
+    noun, verb, whom = "containers", "keep their", "them"
+    if number == 1:
+        noun, verb, whom = "container", "keeps its", "it"
     names = ", ".join(sorted(found))
     if "adoption" in policy:
         then = "the policy decides about those that start from now on"
     else:
-        then = f'no rule, mode or opt-out reaches them; adopt = "{ADOPT}" does'
+        then = f'no rule, mode or opt-out reaches {whom}; adopt = "{ADOPT}" does'
     return f"{number} {noun} {verb} engine's default profile ({names}): {then}"

@@ -16,6 +16,14 @@ _STAMP = "audit(1764000000.123:4711): "
 _LOGGED = f"type=1326 {_STAMP}{_FIELDS}"
 _CONFIG = bundles.config("a", {"runc-wrap/seccomp": "unconfined", "b": 'x"\\\u2028'})
 _OWN = bundles.config("a", seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []})
+_RECOGNIZED = bundles.config(  # targets.BLOCK, written otherwise
+    "a",
+    seccomp={
+        "syscalls": [{"action": "SCMP_ACT_ALLOW", "args": None, "names": ["read", "read"]}],
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "defaultAction": "SCMP_ACT_ERRNO",
+    },
+)
 _WORDS = "--root /r --log=/l --log-format json create --bundle /b --pid-file p -- a"
 _CALL = {"arch": 0xC000003E, "number": 41, "count": 2, "first": 1.5, "last": 2.5}
 _LINE = {"time": "2026-11-25T00:00:00Z", "id": "a", "root": "/r", "filters": 1, "pid": 7}
@@ -53,7 +61,7 @@ def _json(*values: object) -> list[bytes]:
 
 
 SEEDS: dict[str, list[bytes]] = {
-    "config": _json(_CONFIG, _OWN, {"linux": None}, {}),
+    "config": _json(_CONFIG, _OWN, _RECOGNIZED, {"linux": None}, {}),
     "argv": [_WORDS.replace(" ", "\0").encode(), b"run\0-b\0/b\0a", b"restore\0a"],
     "audit": [
         f"type=SECCOMP msg={_STAMP}{_FIELDS}\n".encode(),

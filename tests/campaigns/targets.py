@@ -27,6 +27,7 @@ from runc_wrap.evidence.store import evidence_files
 from runc_wrap.filters import bpf, bpf_outcomes
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
+from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles import formats
@@ -53,7 +54,10 @@ class Defect(AssertionError):
 
 
 def config(data: bytes) -> None:
-    """Read a config.json, and inject a block: runc must read that block, and the rest as before."""
+    """Read a config.json, and inject a block: runc must read that block, and the rest as before.
+
+    If the config's block is recognized as BLOCK, it must be that for runc, too.
+    """
     try:
         found = json_ambiguity.parsed(data)
         json_ambiguity.check_nul(data)
@@ -67,6 +71,8 @@ def config(data: bytes) -> None:
     before, after = decoded(data), decoded(confined)
     if before is None:
         return
+    if is_same(existing, BLOCK) and not is_same(before["seccomp"], BLOCK):
+        raise Defect(f"a block is recognized, and runc sees {before['seccomp']}")
     if bool(before["seccomp"]) != bool(existing) and not _is_odd(found):
         raise Defect(f"runc sees {before['seccomp']}, we see {existing}")
     if after is None or after["rest"] != before["rest"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import machine, requires, unmet
-from runc_wrap.hotpath import json_ambiguity, splice
+from runc_wrap.hotpath import engine_default, json_ambiguity, splice
 from tests.campaigns import fuzz, targets
 from tests.campaigns.seeds import SEEDS
 
@@ -56,10 +56,12 @@ def _careless(text: bytes, _: object, block: object) -> bytes:
 
 
 OWN = json.dumps({"seccomp": targets.BLOCK})
+OTHER = OWN.replace('"action"', '"errnoret": 2, "action"')  # Go takes any case
 PLANTED: dict[str, tuple[object, str, Callable[..., object], str]] = {
     "a key twice": (json_ambiguity, "check_twice", _nothing, f'{{"linux":{OWN},"linux":{{}}}}'),
     "another case": (json_ambiguity, "check_case", _nothing, f'{{"linux":{{}},"LINUX":{OWN}}}'),
     "more is changed": (splice, "with_seccomp", _careless, '{"linux":{}}'),
+    "another profile": (engine_default, "_check", _nothing, f'{{"linux":{OTHER}}}'),
 }
 
 

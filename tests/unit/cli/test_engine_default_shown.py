@@ -26,7 +26,7 @@ HELD = ["CAP_SYS_CHROOT"]
 KEPT = {"action": "keep", "declared": "own profile", "reason": "It has one.", "filters": 1}
 TOLD = (
     "1 container keeps its engine's default profile (containerd): no rule, mode or opt-out reaches "
-    'them; adopt = "runtime-default" does'
+    'it; adopt = "runtime-default" does'
 )
 
 
