@@ -73,8 +73,7 @@ def _kept(places: Places, compiled: Compiled) -> Iterator[str]:
         records = reader.read(places.ledger).records.values()
     except OSError:  # `status` reports it
         return
-    known = stated_defaults.Recognizer(compiled.engine_defaults)
-    if found := stated_defaults.counted(records, known):
+    if found := stated_defaults.counted(records, stated_defaults.of_compiled(compiled)):
         yield f"note: {stated_defaults.sentence(found, compiled.policy)}."
 
 

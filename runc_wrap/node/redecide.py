@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
+from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import reader
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.record import Record
+    from runc_wrap.node.stated_defaults import Made
     from runc_wrap.node.status import Entry
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -59,18 +61,20 @@ def _considered(
     policy: CompiledPolicy, path: str, record: Record | None, handler: str, profile_of: ProfileOf
 ) -> Outcome:
     directory, _, _ = path.rpartition("/")
-    text = as_it_came(config_file.read(path).text, record)
+    text = as_it_came(
+        config_file.read(path).text, record, lambda name: profile_of(policy, name, AS_APPLIED)
+    )
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
     call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
     return main.consider(text, call, policy, profile_of)
 
 
-def as_it_came(text: bytes, record: Record | None) -> bytes:
+def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
     """Return a config's text without our changes: with the block that the engine wrote, if any.
 
-    Of an engine's default that was replaced only the name is recorded; it is resolved again. Raises
-    Refusal if that is no longer known.
+    Of an engine's default that was replaced only the name is recorded; it is resolved again from
+    the profile that `made` returns. Raises Refusal if that is no longer known.
     """
     if record is None or not (record.action == "inject" or record.replaced):
         return text
@@ -80,7 +84,7 @@ def as_it_came(text: bytes, record: Record | None) -> bytes:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
     if record.replaced:
-        linux["seccomp"] = stated_defaults.block_of(record.replaced, bounding(config))
+        linux["seccomp"] = stated_defaults.block_of(record.replaced, bounding(config), made)
     return json_codec.dumps({**config, "linux": linux})
 
 
@@ -106,7 +110,8 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     path = f"{record.bundle}/config.json"
 
     def profile_of(_: CompiledPolicy, name: str, mode: str) -> CompiledProfile:
-        profile = compiled.profiles.get((name, mode))
+        applied = compiled.as_applied.get(name) if mode == AS_APPLIED else None
+        profile = applied or compiled.profiles.get((name, mode))
         if profile is None:
             raise Refusal(f"the profile {quoted(name)} no longer exists")
         return profile

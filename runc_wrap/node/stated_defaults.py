@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import config_file, engine_default, json_codec
+from runc_wrap.hotpath import config_file, engine_default, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding, seccomp_of
 from runc_wrap.hotpath.decision import ADOPT, ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -22,23 +23,28 @@ from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.node.status import Entry, Node
+    from runc_wrap.policy.policy_compiler import Compiled
+
+    Made = Callable[[str], CompiledProfile]
 
 Json = dict[str, Any]
-Defaults = dict[str, list[str]]  # calling engine: the profiles that count as its default
 
 
 class Recognizer:
-    """Recognizes engines' default profiles, of which it keeps the compiled ones."""
+    """Recognizes engines' default profiles.
 
-    def __init__(self, defaults: Mapping[str, list[str]]) -> None:
+    `made` returns the compiled profile of a name as its engine applies it; it may raise Refusal.
+    """
+
+    def __init__(self, defaults: Mapping[str, list[str]], made: Made) -> None:
         self._defaults = defaults
-        self._compiled: dict[str, CompiledProfile | None] = {}
+        self._made = made
 
     def of_record(self, record: Record) -> str:
         """Return the name of the engine's default that a container keeps, "" if it keeps none.
@@ -60,40 +66,50 @@ class Recognizer:
         `held` is the container's bounding set.
         """
         for name in self._defaults.get(engine or "", ()):
-            compiled = self._made(name)
-            if compiled and engine_default.is_same(block, resolve(compiled, held)):
+            try:
+                compiled = self._made(name)
+            except Refusal:  # policy_in_force reports damaged files
+                continue
+            if engine_default.is_same(block, resolve(compiled, held)):
                 return name
         return ""
 
-    def _made(self, name: str) -> CompiledProfile | None:
-        if name not in self._compiled:
-            try:
-                self._compiled[name] = as_applied(name)
-            except ProfileError:  # the file that it was is gone, or a release no longer knows it
-                self._compiled[name] = None
-        return self._compiled[name]
 
-
-def as_applied(name: str) -> CompiledProfile:
-    """Return an engine's default profile as the engine applies it here. Raises ProfileError."""
-    profile = named_profiles.load(name, {}, profile_files.system())
-    return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
-
-
-def block_of(name: str, held: frozenset[str]) -> Json:
-    """Return the block of an engine's default for a bounding set. Raises Refusal."""
+def recognizer(places: Places) -> Recognizer:
+    """Return a recognizer for the policy in force; it recognizes nothing without one."""
     try:
-        return resolve(as_applied(name), held)
+        policy = policy_file.load(str(places.prefix))
+    except Refusal:
+        return Recognizer({}, _of_table)
+    made = partial(policy_file.load_profile, policy, mode=engine_default.AS_APPLIED)
+    return Recognizer(policy_store.engine_defaults(places.current), made)
+
+
+def of_compiled(compiled: Compiled) -> Recognizer:
+    """Return a recognizer for a policy that may not be in force yet."""
+    return Recognizer(compiled.engine_defaults, compiled.as_applied.__getitem__)
+
+
+def block_of(name: str, held: frozenset[str], made: Made) -> Json:
+    """Return the block of an engine's default for a bounding set. Raises Refusal.
+
+    If the policy no longer has it, as the engine was upgraded, the table may.
+    """
+    try:
+        return resolve(made(name), held)
+    except Refusal:
+        return resolve(_of_table(name), held)
+
+
+def _of_table(name: str) -> CompiledProfile:
+    try:
+        profile = named_profiles.load(name, {}, profile_files.system())
+        return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     except ProfileError as error:
         raise Refusal(
             f"the engine's default profile {quoted(name)}, which was replaced, is no longer known: "
             f"{error}"
         ) from None
-
-
-def recognizer(places: Places) -> Recognizer:
-    """Return a recognizer for the policy in force; it recognizes nothing without one."""
-    return Recognizer(policy_store.engine_defaults(places.current))
 
 
 def mark(node: Node, places: Places) -> Node:

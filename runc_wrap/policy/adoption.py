@@ -17,7 +17,7 @@ from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, LOCALHOST
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any
 from runc_wrap.policy import schema
-from runc_wrap.policy.named_profiles import load, placing
+from runc_wrap.policy.named_profiles import of_facts, placing
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.model import ProfileError
@@ -176,8 +176,7 @@ class _Comparing:
         """
         if name not in self._profiles:
             facts = self._facts
-            source = self._compiled.sources.get(name)
-            source = source or load(name, facts.own_profiles, facts.system_profile)
+            source = self._compiled.sources.get(name) or of_facts(name, facts)
             if self._compiled.as_kernel:
                 source = narrowed_comparisons.narrowed(source).profile
             made = compile_profile(source, arch=facts.arch, kernel=facts.kernel)

@@ -96,18 +96,18 @@ def _aside(engine: str, facts: Facts) -> str:
 def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
     """Return {calling engine: the profiles that count as its default in a config}.
 
-    They are those of the installed version and of the version that the owner wrote, if another;
-    `runtime_default.engine` does not count here. Raises PolicyError.
+    They are those of the table for the installed version, the captured one while it holds, and what
+    the owner wrote, if another; `runtime_default.engine` does not count here. Raises PolicyError.
     """
-    settings = (
-        *(f"runtime_default.{engine}" for engine in _BUILT_IN_OF),
-        _CONTAINERS_COMMON_SETTING,
-    )
-    of_the_table = {**dict.fromkeys(settings, schema.AUTO), "runtime_default.source": schema.TABLE}
-    installed = _own({**values, **of_the_table}, facts, [])
-    written = _own(values, facts, [])
+    settings = dict.fromkeys(map(_setting_of, ENGINES), schema.AUTO)
+    of_table = {**values, **settings, "runtime_default.source": schema.TABLE}
+    table, written = _own(of_table, facts, []), _own(values, facts, [])
+    captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
     found = {
-        engine: list(dict.fromkeys([installed[engine], written[engine]])) for engine in ENGINES
+        engine: [
+            *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
+        ]
+        for engine in ENGINES
     }
     return {**found, UNKNOWN: found["containerd"]}
 
@@ -200,7 +200,7 @@ def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[st
     for name, place in names.items():
         try:
             _check_name(name)
-            found[name] = load(name, facts.own_profiles, facts.system_profile, facts.captured)
+            found[name] = of_facts(name, facts)
         except ProfileError as error:
             problems.append(f"{place}profile {name}: {error}")
     return found
@@ -217,6 +217,11 @@ def _check_name(name: str) -> None:
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
             "as a file name, in which / and % take three bytes each; rename it."
         )
+
+
+def of_facts(name: str, facts: Facts) -> Profile:
+    """Return the profile of this name on the node of these facts. Raises ProfileError."""
+    return load(name, facts.own_profiles, facts.system_profile, facts.captured)
 
 
 def load(

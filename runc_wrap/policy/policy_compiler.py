@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import ADOPT_NONE
-from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import named_profiles, overlay_settings, requirements, rule_checks, schema
 from runc_wrap.policy.named_profiles import SYSTEM, load
@@ -36,7 +35,7 @@ class Compiled:
     `narrowed` lists, for each profile, the calls of which only those bits of arguments are compared
     that the kernel uses, not all as written; `as_kernel`: the settings require that. `remarks` are
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
-    in a config.
+    in a config; `as_applied` has these compiled as the engines apply them.
     """
 
     policy: CompiledPolicy
@@ -46,6 +45,7 @@ class Compiled:
     narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     as_kernel: bool = True
     engine_defaults: dict[str, list[str]] = field(default_factory=dict)
+    as_applied: dict[str, CompiledProfile] = field(default_factory=dict)
 
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
@@ -82,9 +82,17 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     policy = _policy(values, runtime_default, facts)
     defaults = named_profiles.engine_defaults(values, facts)
     if _adopts(values):
-        profiles |= _as_applied(defaults, facts)
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
-    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, as_kernel, defaults)
+    return Compiled(
+        policy,
+        profiles,
+        sources,
+        tuple(remarks),
+        narrowed,
+        as_kernel,
+        defaults,
+        _as_applied(defaults, facts),
+    )
 
 
 def _adopts(values: Mapping[str, Any]) -> bool:
@@ -93,14 +101,15 @@ def _adopts(values: Mapping[str, Any]) -> bool:
     return any(one not in (None, ADOPT_NONE) for one in asked)
 
 
-def _as_applied(
-    defaults: Mapping[str, list[str]], facts: Facts
-) -> dict[tuple[str, str], CompiledProfile]:
-    """Compile the engines' default profiles as the engines apply them. Raises ProfileError."""
+def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, CompiledProfile]:
+    """Compile the engines' default profiles as the engines apply them, to recognize these.
+
+    Raises ProfileError.
+    """
     names = sorted({name for listed in defaults.values() for name in listed})
-    loaded = {name: load(name, facts.own_profiles, facts.system_profile) for name in names}
+    loaded = {name: named_profiles.of_facts(name, facts) for name in names}
     return {
-        (name, AS_APPLIED): compile_profile(one, arch=facts.arch, kernel=facts.kernel)
+        name: compile_profile(one, arch=facts.arch, kernel=facts.kernel)
         for name, one in loaded.items()
     }
 

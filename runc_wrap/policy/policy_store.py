@@ -16,6 +16,7 @@ from runc_wrap.host import files
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION, file_name
 from runc_wrap.policy.freshness import SOURCES
 from runc_wrap.policy.schema import RUN_UNMODIFIED
@@ -104,7 +105,8 @@ def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
     files.write_new(target / _ENGINE_DEFAULTS, defaults, _FILE_MODE)
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
         files.write_new(target / RUN_UNMODIFIED, b"", _FILE_MODE)
-    for (name, mode), profile in compiled.profiles.items():
+    as_applied = {(name, AS_APPLIED): one for name, one in compiled.as_applied.items()}
+    for (name, mode), profile in {**compiled.profiles, **as_applied}.items():
         path = profiles / file_name(name, mode)
         files.write_new(path, json_codec.dumps(profile), _FILE_MODE)
     for written in (profiles, target, target.parent):

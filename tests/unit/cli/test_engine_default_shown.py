@@ -9,6 +9,7 @@ import pytest
 
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import redecide, stated_defaults, users_containers
@@ -19,6 +20,7 @@ from tests.unit.host.test_containers import runc
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from tests.unit.cli.ctl import Node
 
 Json = dict[str, Any]
@@ -143,6 +145,13 @@ def _replaced(node: Node, action: str, block: Json | None) -> Path:
     return container(node, block, **line, declared="engine's default", replaced="containerd")
 
 
+def _made(name: str) -> CompiledProfile:
+    if name != "containerd":
+        raise Refusal("there is none.")
+    kernel = platform.kernel()
+    return compile_profile(builtin.load(name), arch=platform.goarch(), kernel=kernel)
+
+
 @pytest.mark.parametrize("action", ["inject", "leave"])
 def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
     applied: Node, action: str
@@ -150,7 +159,7 @@ def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
     ours = {"defaultAction": "SCMP_ACT_KILL"} if action == "inject" else None
     bundle = _replaced(applied, action, ours)
     record = redecide.last_of(applied.places.ledger, str(bundle))
-    text = redecide.as_it_came((bundle / "config.json").read_bytes(), record)
+    text = redecide.as_it_came((bundle / "config.json").read_bytes(), record, _made)
     assert json.loads(text)["linux"]["seccomp"] == default()
     assert "keep: " in applied.ctl("explain", str(bundle)).stdout
     (change,) = applied.json("apply", "--diff")["changes"]
@@ -169,8 +178,15 @@ def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> No
     assert "which was replaced, is no longer known" in applied.failure("explain", str(bundle))
 
 
-def test_a_name_of_one_engine_is_compiled_once() -> None:
-    known = stated_defaults.Recognizer({"containerd": ["containerd", "nonsense"]})
+def test_a_profile_that_is_missing_is_nobodys_default() -> None:
+    known = stated_defaults.Recognizer({"containerd": ["missing", "containerd"]}, _made)
     assert known.of_block(default(), "containerd", frozenset(HELD)) == "containerd"
     assert known.of_block(default(), "containerd", frozenset()) == ""
     assert known.of_block(default(), None, frozenset(HELD)) == ""
+
+
+def test_a_default_that_the_policy_no_longer_has_is_taken_from_the_table() -> None:
+    def nothing(_: str) -> CompiledProfile:
+        raise Refusal("there is none.")
+
+    assert stated_defaults.block_of("containerd", frozenset(HELD), nothing) == default()

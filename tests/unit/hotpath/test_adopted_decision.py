@@ -12,6 +12,7 @@ from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT
+from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.profiles import modes
 from tests.unit.hotpath.test_engine_default import block
@@ -56,7 +57,7 @@ def _considered(config: Json, made: Compiled, handler: str = "runc-wrap") -> Out
     )
 
     def profile_of(_policy: Any, name: str, mode: str) -> Any:
-        return made.profiles[name, mode]
+        return made.as_applied[name] if mode == AS_APPLIED else made.profiles[name, mode]
 
     return main.consider(json.dumps(config).encode(), call, made.policy, profile_of)
 
@@ -183,4 +184,5 @@ def test_a_privileged_container_never_loses_the_filter_that_it_brings(
 def test_without_adopt_no_profile_is_read_for_a_config_with_one() -> None:
     made = _compiled()
     made.profiles.clear()
+    made.as_applied.clear()
     assert _result(_considered(_config(), made)) == KEPT

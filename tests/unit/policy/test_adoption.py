@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER
-from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import adoption, schema
 from runc_wrap.policy.policy_compiler import compile_policy
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.policy_store import engine_defaults, put_in_force
 from runc_wrap.profiles import platform
-from tests.unit.policy.node import PROFILE, compiled, facts
+from runc_wrap.profiles.captured_profile import Captured
+from tests.unit.policy.node import PROFILE, compiled, facts, load_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +49,39 @@ def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
     made = _settled({})
     assert "adoption" not in made.policy
     assert "adopt" not in made.policy["default"]
-    assert not [mode for _, mode in made.profiles if mode == AS_APPLIED]
     assert made.engine_defaults["containerd"] == [NAME]
+
+
+def _captured(changed: bytes = b"", stale: str = "") -> Captured:
+    """Return containerd's default as captured: that of the table, or one of two calls."""
+    text = changed or json.dumps(NEWER).encode()
+    return Captured("containerd", "1.7.24", "", platform.goarch(), "6.12", "", text, stale)
+
+
+NEWER = {
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"}],
+}
+
+
+@pytest.mark.parametrize("source", ["table", "captured"])
+def test_the_captured_default_counts_while_it_holds(source: str) -> None:
+    captured = _captured()
+    asked = {"default.adopt": ADOPT_WEAKER, "runtime_default.source": source}
+    made = _settled(asked, captured={"containerd": captured})
+    assert made.engine_defaults["containerd"] == [NAME, captured.name]
+    block = resolve(made.as_applied[captured.name], frozenset())
+    assert block["syscalls"] == NEWER["syscalls"]
+    old = replace(captured, stale="it is of containerd 1.6.0")
+    if source == "table":
+        assert _settled(asked, captured={"containerd": old}).engine_defaults["containerd"] == [NAME]
+
+
+def test_a_captured_default_that_lets_more_through_is_refused_beside_adopt() -> None:
+    captured = _captured(PROFILE)
+    asked = {"default.adopt": ADOPT, "runtime_default.source": "captured"}
+    with pytest.raises(PolicyError, match=f"the profile {captured.name} lets through more than"):
+        _settled(asked, captured={"containerd": captured})
 
 
 def test_the_default_is_compiled_as_the_engine_applies_it_whatever_the_settings_change() -> None:
@@ -62,7 +93,7 @@ def test_the_default_is_compiled_as_the_engine_applies_it_whatever_the_settings_
         engines={"containerd": "1.7.24"},
     )
     held: frozenset[str] = frozenset()
-    applied = resolve(made.profiles[NAME, AS_APPLIED], held)
+    applied = resolve(made.as_applied[NAME], held)
     assert applied == resolve(plain.profiles[NAME, "enforce"], held)
     assert applied != resolve(made.profiles[NAME, "enforce"], held)
 
@@ -81,12 +112,14 @@ def test_what_counts_as_an_engines_default(settings: Json, engine: str, names: l
     made = _settled({"default.adopt": ADOPT_WEAKER, **settings})
     assert made.engine_defaults[engine] == names
     assert made.policy["adoption"]["profiles"][engine] == names
-    assert all((name, AS_APPLIED) in made.profiles for name in names)
+    assert made.as_applied.keys() >= {*names}
 
 
 def test_the_files_of_a_policy_name_the_engines_defaults(tmp_path: Path) -> None:
-    put_in_force(_settled({}), tmp_path)
+    made = _settled({})
+    put_in_force(made, tmp_path)
     current = tmp_path / "var/policy.2/current"
+    assert load_profile(tmp_path, NAME, "as-applied") == made.as_applied[NAME]
     assert engine_defaults(current)["containerd"] == [NAME]
     (current / "engine-defaults.json").unlink()  # as a former release leaves it
     assert engine_defaults(current) == {}
