@@ -38,6 +38,11 @@ _OF_CRIO = {
 }
 _CRIO_SANDBOX = "POD"  # a CRI-O sandbox's container name; no container in Kubernetes can have it
 _OF_PODS = ("namespace", "pod")
+# containers/storage's directory of one driver's containers (storage:containers.go), in it the one
+# for a container's own files, in that conmon's file (cri-o:internal/oci/runtime_oci.go)
+_STORAGE = "-containers"
+_USERDATA = "userdata"
+_PID_FILE = "pidfile"
 
 
 class Identity:
@@ -67,14 +72,14 @@ def identify(
 ) -> Identity:
     """Return the identity of the new container; `called_as` is the path that the engine called.
 
-    CRI-O's command line is like Podman's, whose user could write CRI-O's annotations: a pod's names
-    count only if the node's owner states that CRI-O is its `only` engine.
+    A user of Podman could write CRI-O's annotations: a pod's names count only if the paths are
+    CRI-O's, too, or if the node's owner states that CRI-O is its `only` engine.
     """
     calling = engine(invocation, annotations, only)
     keys: dict[str, str] = {}
     if calling == "containerd" and _shim_namespace(invocation) == _CRI_NAMESPACE:
         keys = _keys_of_containerd(annotations)
-    elif calling == only == "crio":
+    elif calling == "crio" and (only == "crio" or _has_crios_paths(invocation)):
         keys = _keys_of_crio(annotations)
     named = {name: annotations[key] for name, key in keys.items() if key in annotations}
     return Identity(calling, called_as.rpartition("/")[2], invocation.id, named)
@@ -117,6 +122,23 @@ def _shim_namespace(invocation: "Invocation") -> str:
     """Return containerd's namespace from <state>/<shim directory>/<namespace>/<id>, else ""."""
     parts = _parts(invocation)
     return parts[-2] if parts[-3:-2] == [_SHIM_DIRECTORY] else ""
+
+
+def _has_crios_paths(invocation: "Invocation") -> bool:
+    """Return whether bundle and pid file lie as CRI-O places them, and Podman does not.
+
+        <runroot>/<driver>-containers/<id>/userdata         CRI-O's bundle, since 1.24 at least
+        <runroot>/<driver>-containers/<id>/userdata/pidfile its pid file, and Podman's
+        <root>/<driver>-containers/<id>/userdata            Podman's bundle
+
+    Who writes a container's annotations does not choose the paths: only who calls Podman could make
+    root and runroot one directory, and is root already (cri-o:internal/oci/runtime_oci.go,
+    podman:libpod/oci_conmon_common.go). conmon-rs places them as CRI-O does.
+    """
+    place = _parts(invocation)
+    in_storage = place[-3:-2] and place[-3].endswith(_STORAGE)
+    own = bool(in_storage) and place[-2:] == [invocation.id, _USERDATA]
+    return own and invocation.pid_file == f"{'/'.join(place)}/{_PID_FILE}"
 
 
 def _parts(invocation: "Invocation") -> "list[str]":

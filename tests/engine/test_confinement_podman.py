@@ -16,6 +16,7 @@ from harness.engines.podman import Podman
 from harness.host.processes import wait_until
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
+from harness.node.install import Installed
 
 SHOW = ("cat", "/proc/self/status")
 EACH_RUNTIME = pytest.mark.parametrize(
@@ -160,3 +161,25 @@ def test_an_overriding_containers_conf_can_make_the_wrapper_the_default(podman: 
     assert seccomp_in(podman.podman(*show).stdout) == DISABLED
     override = podman.override("wrapped-by-default", '[engine]\nruntime = "wrapped"\n')
     assert seccomp_in(podman.podman(*show, override=override).stdout) == FILTER
+
+
+FORGED = {
+    "io.container.manager": "cri-o",
+    "io.kubernetes.pod.namespace": "exempt",
+    "io.kubernetes.pod.name": "pod",
+    "io.kubernetes.container.name": "app",
+}
+EXEMPT = '[[rule]]\nname = "exempt"\nnamespace = ["exempt"]\nmode = "off"\n'
+ONLY_CRIO = '[runtime_default]\nengine = "crio"\n'
+
+
+def test_annotations_alone_do_not_make_a_container_a_pod_of_crio(
+    podman: Podman, own_installation: Installed
+) -> None:
+    """Podman passes them on as its user wrote them; the paths that it chooses are its own."""
+    runtime = str(own_installation.wrapper)
+    forged = [word for key in FORGED.items() for word in ("--annotation", "=".join(key))]
+    own_installation.configure(ONLY_CRIO + EXEMPT)
+    assert started(podman, runtime, *forged) == DISABLED
+    own_installation.configure(EXEMPT)
+    assert started(podman, runtime, *forged) == FILTER

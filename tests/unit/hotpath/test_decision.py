@@ -47,10 +47,13 @@ NODE_HAS = frozenset(CAPABILITIES) - {"CAP_SYS_RESOURCE"}
 
 
 def _decide(config: Json, bundle: str = "/b", name: str = "ID", **changes: Any) -> Decision:
-    """Decide by POLICY with these changes; `kind`, `now` and `made_with` are no part of it."""
+    """Decide by POLICY with these changes.
+
+    `kind`, `now`, `made_with`, `only` and `pid_file` are no part of it.
+    """
     kind, now = changes.pop("kind", "runc"), changes.pop("now", 0)
     made_with = changes.pop("made_with", None)
-    called = Invocation("create", {"bundle": bundle}, name)
+    called = Invocation("create", {"bundle": bundle, "pid-file": changes.pop("pid_file", "")}, name)
     call = Call(called, kind, "/bin/runc-wrap", lambda: NODE_HAS)
 
     def sandboxes(_bundle: str, _sandbox: str) -> dict[str, str]:
@@ -404,6 +407,56 @@ def test_a_crio_sandbox_is_crios_whatever_its_pod_claims() -> None:
     rules = [_rule(namespace=["batch-*"])]
     assert _decide(_config(forged), "/s/ID/userdata", rules=rules, only="crio").mode == "audit"
     assert _decide(_config(forged), "/s/ID/userdata", rules=rules).mode == "enforce"
+
+
+CRIO_RUN = "/run/containers/storage/overlay-containers"
+CRIO_POD = {
+    MANAGER: "cri-o",
+    CRIO_NAME: "app",
+    "io.kubernetes.pod.namespace": "batch-7",
+    "io.kubernetes.pod.name": "web",
+    **CRIO_IMAGE,
+}
+
+
+@pytest.mark.parametrize(
+    ("bundle", "pid_file", "counts"),
+    [
+        pytest.param(f"{CRIO_RUN}/ID/userdata", "{}/pidfile", True, id="CRI-O"),
+        pytest.param(f"{CRIO_RUN}/ID/userdata/", f"{CRIO_RUN}/ID/userdata/pidfile", True, id="/"),
+        pytest.param("/x/vfs-containers/ID/userdata", "{}/pidfile", True, id="another driver"),
+        pytest.param(
+            "/var/lib/containers/storage/overlay-containers/ID/userdata",
+            f"{CRIO_RUN}/ID/userdata/pidfile",
+            False,
+            id="Podman",
+        ),
+        pytest.param(f"{CRIO_RUN}/ID/userdata", "", False, id="no pid file"),
+        pytest.param(f"{CRIO_RUN}/other/userdata", "{}/pidfile", False, id="another's bundle"),
+        pytest.param(f"{CRIO_RUN}/ID/elsewhere", "{}/pidfile", False, id="another directory"),
+        pytest.param("/run/containers/ID/userdata", "{}/pidfile", False, id="another storage"),
+        pytest.param("ID/userdata", "{}/pidfile", False, id="relative"),
+        pytest.param("userdata", "{}/pidfile", False, id="short"),
+        pytest.param("", "/pidfile", False, id="none"),
+    ],
+)
+def test_crios_names_count_where_its_paths_show_that_it_calls(
+    bundle: str, pid_file: str, counts: bool
+) -> None:
+    placed = pid_file.format(bundle)
+    for rule in (_rule(namespace=["batch-*"]), _rule(pod=["web"]), _rule(image=["trusted/*"])):
+        decided = _decide(_config(CRIO_POD), bundle, pid_file=placed, rules=[rule])
+        assert decided.mode == ("audit" if counts else "enforce")
+
+
+@pytest.mark.parametrize("manager", ["libpod", "", None])
+def test_crios_paths_alone_make_no_identity(manager: str | None) -> None:
+    """Podman has them if whoever calls it gives it one directory for two; so it says libpod."""
+    claims = {key: value for key, value in {**CRIO_POD, MANAGER: manager}.items() if value}
+    rules = [_rule(namespace=["batch-*"])]
+    bundle = f"{CRIO_RUN}/ID/userdata"
+    decided = _decide(_config(claims), bundle, pid_file=f"{bundle}/pidfile", rules=rules)
+    assert decided.mode == "enforce"
 
 
 def test_the_owner_chooses_the_default_profile() -> None:
