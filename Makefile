@@ -38,8 +38,8 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles opto
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-# In this order: each one leaves the machine as it found it, but for the last.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records uninstall)
+# In this order: each one leaves the machine as it found it, but for the last, which uninstalls.
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
 .PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
@@ -93,7 +93,7 @@ test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; roo
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
 
-test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults; root, emulated, about twenty minutes
+test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, about twenty minutes
 	.venv/bin/pytest $(VM_TESTS)
 
 test-vm-all: test-vm   ## the same, and a short programme on Debian 12 and the next release, not tried yet; root, 3 GB
