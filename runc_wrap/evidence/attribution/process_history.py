@@ -18,8 +18,8 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import runtime_descendants
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
+from runc_wrap.evidence.attribution.container_starts import OTHER, Starts
 from runc_wrap.evidence.attribution.host_processes import Hosts
 from runc_wrap.evidence.attribution.live_process_lookup import COARSE, TICK, Present, began, epoch
 from runc_wrap.evidence.attribution.proc_connector import (
@@ -50,12 +50,8 @@ SOURCE = "processes"
 _OVERRUN = "at least one: more processes came and went than fit"
 _MOST_ANCESTORS = 64
 _MOST_LEADERLESS = 4096
-_MOST_AWAITED = 64
-_MOST_JOINING = 256
 _ASK_EVERY = 1.0  # seconds between checks of processes whose first thread has ended
-_OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
 _LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
-_AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
 class Tree:
@@ -77,11 +73,11 @@ class Tree:
         self.taken = 0  # messages
         self._hole_since = 0.0  # the time of the last news before a loss; 0.0: none was lost
         self._began = time.time()
-        self._awaited: dict[Key, float] = {}
-        self._decided: set[str | None] = set()
-        self._joining: list[tuple[Key, int, float]] = []
         self._present = Present(known_containers)
         self._unplaced = UnplacedProcesses()
+        self._starts = Starts(
+            known_containers, self.lives, self._unplaced, self._present.membership
+        )
         self.namespaces = Namespaces()
         self.meanwhile: Callable[[], object] = bool
         self._hosts = Hosts()
@@ -118,15 +114,12 @@ class Tree:
         found only if it is read in that moment. (In other containers the kernel logs only killed
         processes, which is hardly anything.)
         """
-        now = time.time()
-        awaited = (key for key, until in self._awaited.items() if until > now)
-        there = (*self.lives.running, *awaited)
+        there = (*self.lives.running, *self._starts.awaited())
         return self.is_dry and not any(map(self.known.is_recorded, there))
 
     def decided(self) -> set[str | None]:
         """Return the modes of containers that were decided since the last call."""
-        found, self._decided = self._decided, set()
-        return found
+        return self._starts.decided()
 
     def close(self) -> None:
         """Close the connector."""
@@ -162,7 +155,7 @@ class Tree:
             begin, self._hole_since = self._hole_since, 0.0
             self.scan()
             lost.append(Lost(time.time(), 0, SOURCE, _OVERRUN, begin))
-        self._have_joined()
+        self._starts.have_joined(self.has_told)
         return lost
 
     def join(self, key: Key, pid: int, when: float) -> None:
@@ -170,11 +163,11 @@ class Tree:
 
         It takes effect with the next `read`, which knows the process and its children.
         """
-        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
+        self._starts.join(key, pid, when)
 
     def refresh(self) -> None:
         """Take in new lines of the ledger, ahead of the news of their processes."""
-        self._refresh(time.time())
+        self._starts.refresh(time.time())
 
     def ended(self) -> list[tuple[Key, float]]:
         """Return the containers whose last process has ended since the last call."""
@@ -209,7 +202,7 @@ class Tree:
             return self._ask(pid, when)
         keys = self.lives.of(pid, when)
         if not keys:
-            self._refresh(when)
+            self._starts.refresh(when)
             keys = self.lives.of(pid, when)
         if keys:
             return keys.pop() if len(keys) == 1 else None
@@ -226,13 +219,13 @@ class Tree:
         """
         lives = self.lives.lived(pid, when)
         if not lives:  # the ledger may have more
-            self._refresh(when)
+            self._starts.refresh(when)
             lives = self.lives.lived(pid, when)
         return any(life.is_runtimes(when) for life in lives)
 
     def scan(self) -> None:
         """Read all processes in /proc; known ones stay."""
-        self._refresh(time.time())
+        self._starts.refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
         for pid in procfs.pids():
             self.meanwhile()
@@ -243,7 +236,7 @@ class Tree:
         for key in firsts.values():
             self._present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):
-            if pid not in found or abs(epoch(found[pid][0]) - life.start) > _OTHER:
+            if pid not in found or abs(epoch(found[pid][0]) - life.start) > OTHER:
                 self._end(pid, time.time())
         for pid, (start, _) in found.items():
             self.meanwhile()
@@ -308,7 +301,7 @@ class Tree:
 
     def _look(self, pid: int, when: float) -> None:
         """Read the place of a process that execs: a container may begin with it."""
-        self._refresh(when)
+        self._starts.refresh(when)
         key = self._present.membership.of(pid)
         if key:
             there = procfs.born(pid)
@@ -316,8 +309,7 @@ class Tree:
             self._hosts.joined(pid, when)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
             self._hosts.executed(pid, when)
-        for waiting in list(self._awaited):
-            self._look_for_first(waiting, when)
+        self._starts.look_for_firsts(when)
 
     def _look_elsewhere(self, pid: int, when: float) -> bool:
         """Note a process as outside all containers if that is certain; return whether it is.
@@ -333,54 +325,6 @@ class Tree:
             return False
         self._hosts.looked(pid, when, exe)
         return True
-
-    def _refresh(self, when: float) -> None:
-        """Take in new containers; wait for the first process of each, which may already run."""
-        for key in self.known.news():
-            pid, created = self.known.creator(key) or (0, when)
-            if created + _AWAITED > when:  # else a scan has found it, or it has ended
-                self._awaited[key] = created + _AWAITED
-                self._decided.add(self.known.mode(key))
-                if pid:
-                    self._adopt(key, pid, created)
-        while len(self._awaited) > _MOST_AWAITED:
-            del self._awaited[next(iter(self._awaited))]
-
-    def _adopt(self, key: Key, pid: int, second: float) -> None:
-        """Attribute to a container the runtime's process that created it, and all descendants."""
-        there = procfs.born(pid)  # it may have started before the agent
-        if there and second - _AWAITED < epoch(there[0]) < second + _OTHER:
-            self._unplaced.begun(pid, epoch(there[0]))
-        family = list(self._unplaced.created(pid, second))
-        if family:
-            runtime_descendants.take_in(self.lives, key, pid, family)
-        else:
-            self._unplaced.expect(key, pid, second)
-
-    def _have_joined(self) -> None:
-        """Attribute to containers the runtimes that joined them, once the news of then is read."""
-        waiting = [one for one in self._joining if not self.has_told(one[2])]
-        ready = [one for one in self._joining if self.has_told(one[2])]
-        self._joining = waiting
-        for key, pid, when in ready:
-            there = procfs.born(pid)
-            if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
-                self._unplaced.begun(pid, epoch(there[0]))
-            if pid not in self.lives.alive:
-                runtime_descendants.take_in(
-                    self.lives, key, pid, list(self._unplaced.created(pid, when, TICK))
-                )
-
-    def _look_for_first(self, key: Key, when: float) -> None:
-        first = runtime_state.first_process(key)
-        there = procfs.born(first[0]) if first else None
-        if first and there and there[0] == first[1]:
-            life = self.lives.alive.get(first[0])
-            if life is None or life.key != key:
-                self.lives.begin(first[0], epoch(there[0]), key)
-            self._present.membership.learn(key)
-        if self._awaited[key] < when or first:
-            del self._awaited[key]
 
     def _ask(self, pid: int, when: float) -> Key | None:
         """Look up an unknown process in /proc; it must have been running then."""

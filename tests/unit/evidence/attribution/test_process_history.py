@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.attribution import (
+    container_starts,
     live_process_lookup,
     proc_connector,
     process_history,
@@ -485,7 +486,7 @@ def test_a_process_older_than_our_start_joins_if_it_still_runs(heard: Tree, kern
 def test_joins_wait_for_their_events_and_their_number_is_bounded(
     heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_history, "_MOST_JOINING", 2)
+    monkeypatch.setattr(container_starts, "_MOST_JOINING", 2)
     for pid in (SHIM, RUNTIME, INIT):
         kernel.fork(1, pid, after=0.0001)
     for pid in (SHIM, RUNTIME, INIT):

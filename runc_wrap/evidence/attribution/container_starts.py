@@ -1,0 +1,109 @@
+"""Attributes to a container the runtimes that create it or join it, and its first process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.attribution import runtime_descendants
+from runc_wrap.evidence.attribution.live_process_lookup import TICK, epoch
+from runc_wrap.host import procfs, runtime_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.membership import Membership
+    from runc_wrap.evidence.attribution.process_lifetimes import Lives
+    from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
+    from runc_wrap.hotpath.ledger_file import Key
+
+OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
+_MOST_AWAITED = 64
+_MOST_JOINING = 256
+_AWAITED = 60.0  # seconds from a decision to the container's first process
+
+
+class Starts:
+    """The containers whose first process may come, and the runtimes that join a container.
+
+    Processes that become a container's begin in `lives`.
+    """
+
+    def __init__(
+        self, known: Known, lives: Lives, unplaced: UnplacedProcesses, membership: Membership
+    ) -> None:
+        self._known = known
+        self._lives = lives
+        self._unplaced = unplaced
+        self._membership = membership
+        self._awaited: dict[Key, float] = {}
+        self._decided: set[str | None] = set()
+        self._joining: list[tuple[Key, int, float]] = []
+
+    def awaited(self) -> list[Key]:
+        """Return the containers whose first process may come now."""
+        now = time.time()
+        return [key for key, until in self._awaited.items() if until > now]
+
+    def decided(self) -> set[str | None]:
+        """Return the modes of containers that were decided since the last call."""
+        found, self._decided = self._decided, set()
+        return found
+
+    def refresh(self, when: float) -> None:
+        """Take in new containers; wait for the first process of each, which may already run."""
+        for key in self._known.news():
+            pid, created = self._known.creator(key) or (0, when)
+            if created + _AWAITED > when:  # else a scan has found it, or it has ended
+                self._awaited[key] = created + _AWAITED
+                self._decided.add(self._known.mode(key))
+                if pid:
+                    self._adopt(key, pid, created)
+        while len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    def _adopt(self, key: Key, pid: int, second: float) -> None:
+        """Attribute to a container the runtime's process that created it, and all descendants."""
+        there = procfs.born(pid)  # it may have started before the agent
+        if there and second - _AWAITED < epoch(there[0]) < second + OTHER:
+            self._unplaced.begun(pid, epoch(there[0]))
+        family = list(self._unplaced.created(pid, second))
+        if family:
+            runtime_descendants.take_in(self._lives, key, pid, family)
+        else:
+            self._unplaced.expect(key, pid, second)
+
+    def join(self, key: Key, pid: int, when: float) -> None:
+        """Note a runtime that root started to join a container."""
+        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
+
+    def have_joined(self, has_told: Callable[[float], bool]) -> None:
+        """Attribute to containers the runtimes that joined them, once the news of then is read."""
+        waiting = [one for one in self._joining if not has_told(one[2])]
+        ready = [one for one in self._joining if has_told(one[2])]
+        self._joining = waiting
+        for key, pid, when in ready:
+            there = procfs.born(pid)
+            if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
+                self._unplaced.begun(pid, epoch(there[0]))
+            if pid not in self._lives.alive:
+                runtime_descendants.take_in(
+                    self._lives, key, pid, list(self._unplaced.created(pid, when, TICK))
+                )
+
+    def look_for_firsts(self, when: float) -> None:
+        """Attribute the first process of each awaited container, if its runtime's state has it."""
+        for key in list(self._awaited):
+            self._look_for_first(key, when)
+
+    def _look_for_first(self, key: Key, when: float) -> None:
+        first = runtime_state.first_process(key)
+        there = procfs.born(first[0]) if first else None
+        if first and there and there[0] == first[1]:
+            life = self._lives.alive.get(first[0])
+            if life is None or life.key != key:
+                self._lives.begin(first[0], epoch(there[0]), key)
+            self._membership.learn(key)
+        if self._awaited[key] < when or first:
+            del self._awaited[key]
