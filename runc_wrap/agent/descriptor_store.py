@@ -64,7 +64,7 @@ class Store:
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
         if is_full or not self._supervisor.send(message, [fd], waits=True):
             why = f"holds {self.most} already" if is_full else "does not answer"
-            say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
+            _warn(why, name)
             if not until_closed:
                 self._late[name] = fd
             return
@@ -95,8 +95,7 @@ class Store:
         self._names.discard(name)
         self.put(late, self._late.pop(late))
         self._late[name] = fd
-        say(f"the descriptor store holds {self.most} already: calls through {name} fail if this "
-            "process is killed.")  # fmt: skip
+        _warn(f"holds {self.most} already", name)
 
     def remove(self, name: str) -> None:
         """Have a descriptor closed there; if the supervisor is busy, with the next one."""
@@ -109,3 +108,7 @@ class Store:
             b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()
         ):
             del self._ended[0]
+
+
+def _warn(why: str, name: str) -> None:
+    say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
