@@ -27,13 +27,13 @@ import psutil
 
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import reader
-from runc_wrap.node import container_processes, status
+from runc_wrap.node.container_state import container_processes, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.ledger.record import Record
-    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.container_state.container_processes import Process
 
 _LARGEST = 16 * 1024 * 1024
 _SETTLING = 0.5  # seconds within which a started process executes the container's program

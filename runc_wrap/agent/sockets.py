@@ -94,7 +94,7 @@ def _make_directory(directory: str) -> None:
 
 
 def _opened(name: str, *, is_locked: bool) -> int:
-    """Return the lock, which shows whose this process is (node.lost_listeners).
+    """Return the lock, which shows whose this process is (node.container_state.lost_listeners).
 
     One that a device blocks and that cannot be killed would keep it locked, so it is not locked
     where systemd sees to it that there is only one.

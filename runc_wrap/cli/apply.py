@@ -9,15 +9,16 @@ import click
 from runc_wrap.cli import output, progress, status
 from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.ledger import reader
-from runc_wrap.node import apply_policy, redecide, runtime_switch, stated_defaults
+from runc_wrap.node import apply_policy, runtime_switch
+from runc_wrap.node.container_state import redecide, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.hotpath.decision import Decision
+    from runc_wrap.node.container_state.redecide import Change
     from runc_wrap.node.paths import Places
-    from runc_wrap.node.redecide import Change
     from runc_wrap.policy.policy_compiler import Compiled
 
 

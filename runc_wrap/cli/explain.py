@@ -11,7 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import redecide, stated_defaults
+from runc_wrap.node.container_state import redecide, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from runc_wrap.cli.workload_text import WORDS, call_words, in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import stated_defaults
+from runc_wrap.node.container_state import stated_defaults
 from runc_wrap.report import node_evidence, outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.node_evidence import Asked

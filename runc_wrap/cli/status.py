@@ -12,17 +12,17 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import lost_listeners, stated_defaults
-from runc_wrap.node import status as node_status
+from runc_wrap.node.container_state import lost_listeners, stated_defaults
+from runc_wrap.node.container_state import status as node_status
 from runc_wrap.node.doctor.installation_checks import records_written
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.container_state.container_processes import Process
+    from runc_wrap.node.container_state.status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
-    from runc_wrap.node.status import Apart, Entry, Node
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
 _AGREES = {True: "yes", False: "NO", None: "-"}

@@ -8,15 +8,15 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.cli.status import kernel_words, look, named, unheard_words
-from runc_wrap.node import deep_verify
-from runc_wrap.node.deep_verify import Wrong
+from runc_wrap.node.container_state import deep_verify
+from runc_wrap.node.container_state.deep_verify import Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.node.deep_verify import Result
+    from runc_wrap.node.container_state.deep_verify import Result
+    from runc_wrap.node.container_state.status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
-    from runc_wrap.node.status import Apart, Entry, Node
 
 _SHOWN = 10  # calls of one process, in text
 _FEW = 3  # processes of one container that could not be checked, in text

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.containers import Container
-from runc_wrap.node import container_processes, status
+from runc_wrap.node.container_state import container_processes, status
 from runc_wrap.report.installed_filters import Carried
 
 if TYPE_CHECKING:

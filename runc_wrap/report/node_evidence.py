@@ -24,7 +24,8 @@ from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.node import agent_flush, visible_containers
+from runc_wrap.node import agent_flush
+from runc_wrap.node.container_state import visible_containers
 from runc_wrap.profiles import modes
 from runc_wrap.report import extra_filters, verdict
 from runc_wrap.report.enforced_profile import Profiles

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files, runtime_state
 from runc_wrap.ledger import reader
-from runc_wrap.node import container_processes, installed_programs, users_containers
+from runc_wrap.node import installed_programs
+from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.engines import engine_query
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.node import lost_listeners
+from runc_wrap.node.container_state import lost_listeners
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import redecide, stated_defaults, users_containers
+from runc_wrap.node.container_state import redecide, stated_defaults, users_containers
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.unit.host.test_containers import runc

@@ -11,7 +11,7 @@ import pytest
 
 from runc_wrap.filters.filter_comparison import Difference
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.node import deep_verify, status, users_containers
+from runc_wrap.node.container_state import deep_verify, status, users_containers
 from tests.unit.host.test_containers import runc
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -
 
 
 class _Fake:
-    """Replaces node.deep_verify.Comparing and returns given results."""
+    """Replaces deep_verify.Comparing and returns given results."""
 
     results: dict[str, deep_verify.Result]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import reader
-from runc_wrap.node import stated_defaults
+from runc_wrap.node.container_state import stated_defaults
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 

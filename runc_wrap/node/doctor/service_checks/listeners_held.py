@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import lost_listeners, status
+from runc_wrap.node.container_state import lost_listeners, status
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.node.container_state.status import Entry
     from runc_wrap.node.paths import Places
-    from runc_wrap.node.status import Entry
 
 NAME = "listeners"
 _MOST = 10

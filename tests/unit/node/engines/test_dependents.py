@@ -15,9 +15,9 @@ import pytest
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, Container
 from runc_wrap.ledger import record as ledger_record
-from runc_wrap.node import users_containers
+from runc_wrap.node.container_state import users_containers
+from runc_wrap.node.container_state.users_containers import User
 from runc_wrap.node.engines import dependents
-from runc_wrap.node.users_containers import User
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 `agrees` is about the number of filters, from /proc/PID/status only: every process has as many as
 the decided config requires, in addition to those of the process that started the container. A
-process may have more, since programs confine themselves. `runc_wrap.node.deep_verify` checks which
-calls a filter denies. If the process that started the container was itself filtered and has ended,
-an inherited filter looks like the decided one; deep_verify distinguishes these as well.
+process may have more, since programs confine themselves. deep_verify, beside this module, checks
+which calls a filter denies. If the process that started the container was itself filtered and has
+ended, an inherited filter looks like the decided one; deep_verify distinguishes these as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, containers, runtime_state
 from runc_wrap.host.containers import Container, Found
-from runc_wrap.node import container_processes, users_containers, visible_containers
+from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
-    from runc_wrap.node.container_processes import Process
-    from runc_wrap.node.users_containers import User
+    from runc_wrap.node.container_state.container_processes import Process
+    from runc_wrap.node.container_state.users_containers import User
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
@@ -42,9 +42,9 @@ class Entry:
 
     `members` begin with its first process; `deviating` are those of them that have fewer filters
     than they should; `record` is None if we decided nothing. `unheard` are those whose watched
-    calls fail, since their seccomp listener was closed (runc_wrap.node.lost_listeners).
+    calls fail, since their seccomp listener was closed (lost_listeners).
     `engine_default` names the engine's default profile that it brought and keeps, "" if it brought
-    another or none (runc_wrap.node.stated_defaults).
+    another or none (stated_defaults).
     """
 
     container: Container

@@ -23,15 +23,15 @@ from runc_wrap.host.procfs import started
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import deep_verify
+from runc_wrap.node.container_state import deep_verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from runc_wrap.node.container_processes import Process
+    from runc_wrap.node.container_state.container_processes import Process
+    from runc_wrap.node.container_state.status import Entry, Node
     from runc_wrap.node.paths import Places
-    from runc_wrap.node.status import Entry, Node
 
 REMEDY = "restart the container: a closed listener cannot be reopened"
 _LISTENER = "anon_inode:seccomp notify"

@@ -16,7 +16,7 @@ from runc_wrap.host.containers import OF_A_USER, Container
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
-from runc_wrap.node.visible_containers import LEDGER
+from runc_wrap.node.container_state.visible_containers import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from runc_wrap.host.containers import Container
-from runc_wrap.node import container_processes
-from runc_wrap.node.container_processes import Membership, Process
+from runc_wrap.node.container_state import container_processes
+from runc_wrap.node.container_state.container_processes import Membership, Process
 
 HOST = "pid:[1]"
 HANDLE = psutil.Process()

@@ -13,9 +13,9 @@ import pytest
 
 from runc_wrap.host import containers, procfs, runtime_state
 from runc_wrap.ledger import record as ledger_record
-from runc_wrap.node import status, users_containers
+from runc_wrap.node.container_state import status, users_containers
 from tests.unit.host.test_containers import runc
-from tests.unit.node.test_container_processes import process
+from tests.unit.node.container_state.test_container_processes import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import os
 
     from runc_wrap.filters.runtime_load import Loader
-    from runc_wrap.node.container_processes import Process
-    from runc_wrap.node.status import Entry
+    from runc_wrap.node.container_state.container_processes import Process
+    from runc_wrap.node.container_state.status import Entry
 
 Json = dict[str, Any]
 _LITTLE = 0.2  # seconds

@@ -12,7 +12,7 @@ from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import reader
-from runc_wrap.node import stated_defaults
+from runc_wrap.node.container_state import stated_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.record import Record
-    from runc_wrap.node.stated_defaults import Made
-    from runc_wrap.node.status import Entry
+    from runc_wrap.node.container_state.stated_defaults import Made
+    from runc_wrap.node.container_state.status import Entry
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
