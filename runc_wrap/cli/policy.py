@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.policy import reference_markdown
+from runc_wrap.policy.settings import reference_markdown
 
 
 @click.group()

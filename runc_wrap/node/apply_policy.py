@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 from runc_wrap.node import node_facts, runtime_switch
 from runc_wrap.node.engines import features_asked
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import (
-    adoption,
-    compiled_lint,
-    freshness,
-    policy_compiler,
-    policy_store,
-    source,
-)
+from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import source
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
-from runc_wrap.policy import schema
+from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

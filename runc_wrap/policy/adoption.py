@@ -16,9 +16,9 @@ from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any
-from runc_wrap.policy import schema
 from runc_wrap.policy.named_profiles import of_facts, placing
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile

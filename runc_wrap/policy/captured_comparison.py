@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.policy import named_profiles, schema
+from runc_wrap.policy import named_profiles
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import block_comparison, captured_profile
 from runc_wrap.profiles.vocabulary import CAPABILITIES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.policy.policy_compiler import SYSTEM
-from runc_wrap.policy.source import PolicyError
+from runc_wrap.policy.settings.source import PolicyError
 from runc_wrap.profiles import engine_versions, lint
 from runc_wrap.profiles.lint_finding import Context, Finding
 from runc_wrap.profiles.model import ProfileError

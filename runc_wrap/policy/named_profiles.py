@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
-from runc_wrap.policy import schema
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import builtin, captured_profile, engine_versions, formats, modes
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath import overlay as hot
-from runc_wrap.policy import overlay_bypass, value_types
+from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.named_profiles import placing
+from runc_wrap.policy.settings import value_types
 from runc_wrap.profiles import lint, syscalls
 from runc_wrap.profiles.bypass import io_uring
 

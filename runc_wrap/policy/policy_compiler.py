@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import ADOPT_NONE
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import named_profiles, overlay_settings, requirements, rule_checks, schema
+from runc_wrap.policy import named_profiles, overlay_settings, requirements
 from runc_wrap.policy.named_profiles import SYSTEM, load
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles import modes
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy import schema
 from runc_wrap.policy.named_profiles import placing
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import modes, syscalls
 from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 

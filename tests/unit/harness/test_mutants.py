@@ -11,7 +11,7 @@ def test_a_modules_own_tests_come_first() -> None:
     found = mutants.concerned("runc_wrap/hotpath/rule_match.py")
     assert found == [
         "tests/unit/hotpath/test_rule_match.py",
-        "tests/unit/policy/test_rule_checks.py",
+        "tests/unit/policy/settings/test_rule_checks.py",
     ]
 
 

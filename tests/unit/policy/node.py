@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.policy import schema
 from runc_wrap.policy.facts import Facts
 from runc_wrap.policy.policy_compiler import Compiled, compile_policy
+from runc_wrap.policy.settings import schema
 
 PROFILE = b'{"defaultAction": "SCMP_ACT_ALLOW"}'
 

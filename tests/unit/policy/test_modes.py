@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.policy import policy_store, reference_markdown, schema, value_types
+from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import reference_markdown, schema, value_types
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.vocabulary import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile

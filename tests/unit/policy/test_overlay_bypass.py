@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import overlay_bypass, schema
+from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.bypass import sibling_calls
 from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE

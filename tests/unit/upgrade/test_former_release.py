@@ -25,9 +25,10 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import reader, tail
 from runc_wrap.node.paths import Places
-from runc_wrap.policy import policy_store, source
+from runc_wrap.policy import policy_store
 from runc_wrap.policy.overlay_settings import put_on
 from runc_wrap.policy.policy_compiler import compile_policy
+from runc_wrap.policy.settings import source
 from runc_wrap.profiles import modes
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles

@@ -11,8 +11,8 @@ from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy import source
-from runc_wrap.policy.source import PolicyError
+from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings.source import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, HONOUR
 from runc_wrap.hotpath.identity import ENGINES
-from runc_wrap.policy import value_types
-from runc_wrap.policy.setting_docs import MEANINGS
+from runc_wrap.policy.settings import value_types
+from runc_wrap.policy.settings.setting_docs import MEANINGS
 
 if TYPE_CHECKING:
-    from runc_wrap.policy.value_types import Kind
+    from runc_wrap.policy.settings.value_types import Kind
 
 AUTO = "auto"
 SYSTEM = "system"

@@ -9,8 +9,8 @@ import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy import rule_checks, schema, toml_lines
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import rule_checks, schema, toml_lines
 from runc_wrap.profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.policy.toml_lines import Key
+    from runc_wrap.policy.settings.toml_lines import Key
 
 __all__ = ["PolicyError", "Values", "read"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.policy import schema, source
-from runc_wrap.policy.source import PolicyError
+from runc_wrap.policy.settings import schema, source
+from runc_wrap.policy.settings.source import PolicyError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.policy.source import Values
+    from runc_wrap.policy.settings.source import Values
 
 
 def _read(tmp_path: Path, **files: str | bytes) -> Values:

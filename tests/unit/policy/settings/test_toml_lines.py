@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from runc_wrap.policy import toml_lines
+from runc_wrap.policy.settings import toml_lines
 
 DOCUMENT = '''\
 # [no.table]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy import schema
+from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.schema import Setting
+    from runc_wrap.policy.settings.schema import Setting
 
 _HEAD = """\
 # Settings of config.toml

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath.rule_match import ANYTHING, SELECTORS, matches
-from runc_wrap.policy import schema
+from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

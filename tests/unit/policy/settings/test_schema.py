@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.policy import schema
-from runc_wrap.policy.setting_docs import MEANINGS
+from runc_wrap.policy.settings import schema
+from runc_wrap.policy.settings.setting_docs import MEANINGS
 
 anything: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.dates(),

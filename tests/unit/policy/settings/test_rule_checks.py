@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath import rule_match
 from runc_wrap.hotpath.identity import Identity
-from runc_wrap.policy import rule_checks
+from runc_wrap.policy.settings import rule_checks
 
 DAY = dt.date(2027, 1, 31)
 

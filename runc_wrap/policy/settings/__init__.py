@@ -1,0 +1,1 @@
+"""What the owner writes: each setting, reading and checking them all, and what they mean."""
