@@ -1,32 +1,26 @@
-"""runc-wrapctl engine add | remove | list, which never restart an engine."""
+"""runc-wrapctl engine add | remove | list: without --restart they never restart an engine."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import engine_output, engine_transaction, output, progress
 from runc_wrap.node.engines import engine_query, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
+from runc_wrap.node.engines.transaction import journal, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.node.engines.file_tree import Change
     from runc_wrap.node.engines.kinds.engine_kind import Installation
     from runc_wrap.node.engines.registration import Plan, Where
     from runc_wrap.node.paths import Places
 
-RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
-kind: RuntimeClass
-metadata:
-  name: {name}
-handler: {name}
-"""
 AUTO = "auto"
 _COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")
 
@@ -34,6 +28,14 @@ _COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")
 @click.group()
 def engine() -> None:
     """Register runc-wrap with the engines of this node."""
+
+
+for _command in (
+    engine_transaction.confirm,
+    engine_transaction.revert,
+    engine_transaction.status,
+):
+    engine.add_command(_command)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class _Wanted:
     default: bool
     dry_run: bool
     version: str | None  # of containerd
+    restart: bool
+    tries: float | None  # seconds
+    as_json: bool
 
 
 def _engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -62,6 +67,16 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option(
+            "--restart", is_flag=True, help="Restart it, prove it by a canary, or take it all back."
+        ),
+        click.option(
+            "--try",
+            "tries",
+            metavar="TIME",
+            callback=engine_transaction.tried,
+            help="With --restart: taken back after this time (10m) unless `engine confirm` is run.",
+        ),
     ):
         command = option(command)
     return command
@@ -75,21 +90,29 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 @click.pass_obj
 def add(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, default: bool, containerd_version: str | None,
+    as_json: bool, default: bool, containerd_version: str | None, restart: bool,
+    tries: float | None,
 ) -> None:  # fmt: skip
-    """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one."""
-    wanted = _Wanted(handler, default, dry_run, containerd_version)
+    """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one.
+
+    With --restart the engine is restarted and a container started by it, and if anything fails,
+    everything is put back.
+    """
+    _check_try(restart=restart, dry_run=dry_run, tries=tries)
+    wanted = _Wanted(handler, default, dry_run, containerd_version, restart, tries, as_json)
     try:
         check_name(handler)
         if name == AUTO:
-            _end(wrong=_add_to_all(places, wanted, config, as_json=as_json))
+            engine_output.end(wrong=_add_to_all(places, wanted, config))
             return
         found = engine_query.installation(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except (EngineError, OSError) as error:
         output.fail(error)
-    _print(document, plan, as_json=as_json)
-    _end(wrong=bool(document["wrong"]))
+    except engine_transaction.FAILURES as error:
+        engine_transaction.end(name, error, as_json=as_json)
+    engine_output.show(document, plan, as_json=as_json)
+    engine_output.end(wrong=bool(document["wrong"]))
 
 
 def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
@@ -97,15 +120,18 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
     where = _where(places, found.engine, found.config)
     with progress.shown(f"Asking {found.engine}"):
         facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
-    plan = registration.plan_add(where, wanted.handler, facts, default=wanted.default)
-    wrong = list(plan.notes)
-    if not wanted.dry_run:
-        engine_query.carry_out_checked(plan)
-        wrong += _checked(where, wanted, facts)
-    return _document(plan, wanted.handler, wrong, dry_run=wanted.dry_run, added=True), plan
+    planned = partial(registration.plan_add, where, wanted.handler, facts, default=wanted.default)
+    if wanted.restart:
+        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries)
+        return _restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
+    plan = _carried_out(places, planned(), dry_run=wanted.dry_run)
+    wrong = [*plan.notes, *(() if wanted.dry_run else _checked(where, wanted, facts))]
+    return engine_output.document(
+        plan, wanted.handler, wrong, dry_run=wanted.dry_run, added=True
+    ), plan
 
 
-def _add_to_all(places: Places, wanted: _Wanted, config: Path | None, *, as_json: bool) -> bool:
+def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
     """Register with each engine that is found; return whether anything was wrong."""
     if config is not None or wanted.version is not None:
         raise EngineError(
@@ -118,11 +144,11 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None, *, as_json
     for found in engines:
         document, plan = _attempted(places, found, wanted)
         told.append(document)
-        if plan is not None and not as_json:
-            _print(document, plan, as_json=False)
-        elif not as_json:
+        if plan is not None and not wanted.as_json:
+            engine_output.show(document, plan, as_json=False)
+        elif not wanted.as_json:
             output.warn(f"{found}: skipped: {document['skipped']}")
-    if as_json:
+    if wanted.as_json:
         output.document({"engines": told})
     return any(each["wrong"] for each in told)
 
@@ -137,8 +163,33 @@ def _attempted(
         if off:
             return skipped | {"skipped": off}, None
         return _added(places, found, wanted)
-    except (EngineError, OSError) as error:
+    except (EngineError, OSError, *engine_transaction.FAILURES) as error:
         return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
+
+
+def _check_try(*, restart: bool, dry_run: bool, tries: float | None) -> None:
+    if tries is not None and not restart:
+        raise click.UsageError("--try needs --restart: an engine that reads nothing tries nothing")
+    if restart and dry_run:
+        raise click.UsageError("--restart and --dry-run exclude each other")
+
+
+def _carried_out(places: Places, plan: Plan, *, dry_run: bool) -> Plan:
+    """Change the files and restart nothing, unless a transaction of that configuration waits."""
+    journal.refuse_unfinished(places, plan.where)
+    if not dry_run:
+        engine_query.carry_out_checked(plan)
+        if not plan.is_empty:
+            journal.forget(places, plan.where)
+    return plan
+
+
+def _restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
+    """Carry out a transaction; return what to print. Raises engine_transaction.FAILURES too."""
+    outcome = engine_transaction.carry_out(job, as_json=as_json)
+    plan, is_added = outcome.plan, job.action == steps.ADD
+    document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
+    return document | engine_transaction.added(outcome) | {"reload": None}, plan
 
 
 @engine.command()
@@ -148,30 +199,35 @@ def _attempted(
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, strand: bool,
+    as_json: bool, strand: bool, restart: bool, tries: float | None,
 ) -> None:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
     While containers need the handler's name, it is kept and leads to the real runtime; run it
-    again when they are gone.
+    again when they are gone. With --restart the engine is restarted, and if it does not start a
+    container then, everything is put back.
     """
+    _check_try(restart=restart, dry_run=dry_run, tries=tries)
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
         with progress.shown("Looking who needs the handler"):
             removal = removals.plan(places, where, handler, strands=strand)
-        if not dry_run:
-            registration.carry_out(removal.plan)
+        if restart and not removal.plan.is_empty:
+            job = steps.Job(places, where, handler, steps.REMOVE, lambda: removal.plan, tries=tries)
+            document, plan = _restarted(job, as_json=as_json)
+            engine_output.show_removal(document, plan, removal, as_json=as_json)
+            return
+        _carried_out(places, removal.plan, dry_run=dry_run)
     except (EngineError, OSError) as error:
         output.fail(error)
+    except engine_transaction.FAILURES as error:
+        engine_transaction.end(name, error, as_json=as_json)
     plan = removal.plan
     wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
-    document = _document(plan, handler, wrong, dry_run=dry_run, added=False)
+    document = engine_output.document(plan, handler, wrong, dry_run=dry_run, added=False)
     if plan.is_empty and removal.is_kept:
         document["nothing"] = "still kept"
-    _print(document | removal.document(), plan, as_json=as_json)
-    if not as_json and removal.is_kept:
-        output.say(removal.told())
-    _end(wrong=bool(wrong))
+    engine_output.show_removal(document, plan, removal, as_json=as_json)
 
 
 @engine.command("list")
@@ -187,13 +243,13 @@ def list_(places: Places, /, *, as_json: bool) -> None:
     if as_json:
         output.document(found)
     else:
-        output.table(_COLUMNS, [_cells(e, row) for e in found for row in e["registered"] or [{}]])
-    _end(wrong=any(row["in_force"] is False for each in found for row in each["registered"]))
-
-
-def _end(*, wrong: bool) -> None:
-    if wrong:
-        raise SystemExit(output.WRONG)
+        output.table(
+            _COLUMNS,
+            [engine_output.cells(e, row) for e in found for row in e["registered"] or [{}]],
+        )
+    engine_output.end(
+        wrong=any(row["in_force"] is False for each in found for row in each["registered"])
+    )
 
 
 def _where(places: Places, name: str, config: Path) -> Where:
@@ -237,79 +293,3 @@ def _left(where: Where, handler: str) -> list[str]:
     return [
         f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"
     ]
-
-
-def _document(
-    plan: Plan, handler: str, wrong: list[str], *, dry_run: bool, added: bool
-) -> dict[str, Any]:
-    where = plan.where
-    kubernetes = added and where.engine in {"containerd", "crio"}
-    return {
-        "engine": where.engine,
-        "config": str(where.config),
-        "handler": handler,
-        "path": str(where.bin_dir / handler),
-        "dry_run": dry_run,
-        "nothing": ("already there" if added else "not registered") if plan.is_empty else None,
-        "changed": [str(change.path) for change in plan.changes],
-        "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
-        "diff": "".join(map(diff, plan.changes)),
-        "wrong": wrong,
-        "reload": _reload(plan) if plan.changes else None,
-        "runtime_class": RUNTIME_CLASS.format(name=handler) if kubernetes else None,
-    }
-
-
-def _reload(plan: Plan) -> str:
-    command = registration.ENGINES[plan.where.engine].reload_command
-    return str(command(loses_default=plan.loses_default, config=plan.where.config))
-
-
-def diff(change: Change) -> str:
-    """Return the unified diff of one file; /dev/null stands for a missing file."""
-    old, new = change.before, change.after
-    names = ["/dev/null" if side is None else str(change.path) for side in (old, new)]
-    lines = difflib.unified_diff(_lines(old), _lines(new), names[0], names[1])
-    return "".join(_ended(line) for line in lines)
-
-
-def _lines(text: str | None) -> list[str]:
-    parts = (text or "").split("\n")
-    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
-
-
-def _ended(line: str) -> str:
-    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-def _print(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
-    if as_json:
-        output.document(document)
-        return
-    if plan.is_empty:
-        output.say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
-    elif document["dry_run"]:
-        output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
-    else:
-        output.say(_told(document, plan))
-    for sentence in document["wrong"]:
-        output.warn(sentence)
-
-
-def _told(document: dict[str, Any], plan: Plan) -> str:
-    removed = {str(change.path) for change in plan.changes if change.after is None}
-    lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
-    lines += [f"created the link {plan.link_new}"] if plan.link_new else []
-    lines += [f"removed the link {plan.link_gone}"] if plan.link_gone else []
-    lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
-    if document["runtime_class"]:
-        lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
-    return "\n".join(lines)
-
-
-def _cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
-    shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
-    marks = "".join(f" ({mark})" for mark in ("default", "kept") if row.get(mark))
-    name = f"{row.get('handler', '')}{marks}"
-    version = each["version"] or ("" if each["binary"] else "not installed")
-    return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]

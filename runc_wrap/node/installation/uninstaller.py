@@ -23,6 +23,7 @@ from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.node.engines.transaction import journal
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services
 from runc_wrap.node.paths import PACKAGED
@@ -89,6 +90,12 @@ def check(places: Places) -> None:
 def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
     """Return what to do. Raises Refused, EngineError and OSError."""
     check(places)
+    if waiting := journal.unfinished(places):
+        engines = ", ".join(sorted(one.engine for one in waiting.values()))
+        raise Refused(
+            f"a change of {engines} is not over: run `runc-wrapctl engine confirm` or "
+            "`runc-wrapctl engine revert` first"
+        )
     if not strands and (found := observed(places)):
         raise Refused(f"{told_observed(found)}, or use --strand")
     recorded = record.load(places.prefix)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.engine import diff
+from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import (

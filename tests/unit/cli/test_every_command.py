@@ -34,6 +34,8 @@ SHOWING: dict[str, list[str]] = {
     "engine add": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
     "engine list": [],
     "engine remove": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
+    "engine revert": ["--due"],
+    "engine status": [],
     "explain": ["NODE/config.json"],
     "metrics": [],
     "policy reference": [],
@@ -49,7 +51,8 @@ SHOWING: dict[str, list[str]] = {
     "version": [],
     "watch": ["--seconds", "0.1"],
 }
-NOT_SHOWING = re.compile("agent")  # its services run in the foreground
+# Services run in the foreground; a transaction to confirm needs an engine that was restarted.
+NOT_SHOWING = re.compile("agent|engine confirm")
 
 
 def _words(node: Node, command: str) -> list[str]:

@@ -1,0 +1,116 @@
+"""What `engine add`, `remove` and `list` print: one document, or the same in sentences."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.cli import engine_transaction, output
+from runc_wrap.node.engines import registration
+
+if TYPE_CHECKING:
+    from runc_wrap.node.engines import removals
+    from runc_wrap.node.engines.file_tree import Change
+    from runc_wrap.node.engines.registration import Plan
+
+RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata:
+  name: {name}
+handler: {name}
+"""
+
+
+def document(
+    plan: Plan, handler: str, wrong: list[str], *, dry_run: bool, added: bool
+) -> dict[str, Any]:
+    """Return what `--json` prints of a planned or executed change."""
+    where = plan.where
+    kubernetes = added and where.engine in {"containerd", "crio"}
+    return {
+        "engine": where.engine,
+        "config": str(where.config),
+        "handler": handler,
+        "path": str(where.bin_dir / handler),
+        "dry_run": dry_run,
+        "nothing": ("already there" if added else "not registered") if plan.is_empty else None,
+        "changed": [str(change.path) for change in plan.changes],
+        "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
+        "diff": "".join(map(diff, plan.changes)),
+        "wrong": wrong,
+        "reload": _reload(plan) if plan.changes else None,
+        "runtime_class": RUNTIME_CLASS.format(name=handler) if kubernetes else None,
+    }
+
+
+def _reload(plan: Plan) -> str:
+    command = registration.ENGINES[plan.where.engine].reload_command
+    return str(command(loses_default=plan.loses_default, config=plan.where.config))
+
+
+def diff(change: Change) -> str:
+    """Return the unified diff of one file; /dev/null stands for a missing file."""
+    old, new = change.before, change.after
+    names = ["/dev/null" if side is None else str(change.path) for side in (old, new)]
+    lines = difflib.unified_diff(_lines(old), _lines(new), names[0], names[1])
+    return "".join(_ended(line) for line in lines)
+
+
+def _lines(text: str | None) -> list[str]:
+    parts = (text or "").split("\n")
+    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def show(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
+    """Print a change; a document that is not wanted as JSON, in sentences."""
+    if as_json:
+        output.document(document)
+        return
+    if plan.is_empty:
+        output.say(f"{document['engine']}: {document['nothing']}: {document['handler']}")
+    elif document["dry_run"]:
+        output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
+    else:
+        output.say("\n".join([_told(document, plan), *engine_transaction.told(document)]))
+    for sentence in document["wrong"]:
+        output.warn(sentence)
+
+
+def _told(document: dict[str, Any], plan: Plan) -> str:
+    removed = {str(change.path) for change in plan.changes if change.after is None}
+    lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
+    lines += [f"created the link {plan.link_new}"] if plan.link_new else []
+    lines += [f"removed the link {plan.link_gone}"] if plan.link_gone else []
+    lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
+    if document["runtime_class"]:
+        lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
+    return "\n".join(lines)
+
+
+def cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
+    """Return the row of `engine list` for an engine and one of its handlers."""
+    shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
+    marks = "".join(f" ({mark})" for mark in ("default", "kept") if row.get(mark))
+    name = f"{row.get('handler', '')}{marks}"
+    version = each["version"] or ("" if each["binary"] else "not installed")
+    return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]
+
+
+def show_removal(
+    document: dict[str, Any], plan: Plan, removal: removals.Removal, *, as_json: bool
+) -> None:
+    """Print a removal, with who still needs the handler, and end the command."""
+    show(document | removal.document(), plan, as_json=as_json)
+    if not as_json and removal.is_kept:
+        output.say(removal.told())
+    end(wrong=bool(document["wrong"]))
+
+
+def end(*, wrong: bool) -> None:
+    """End the command with status 1 if anything is wrong."""
+    if wrong:
+        raise SystemExit(output.WRONG)

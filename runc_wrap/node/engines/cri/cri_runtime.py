@@ -1,0 +1,110 @@
+"""The calls of Kubernetes' CRI (runtime.v1) that a transaction needs, as the kubelet makes them.
+
+A pod with the host's network needs no CNI plugin; its sandbox is a container that the engine starts
+through the pod's handler, from an image that each node with pods has. Field numbers:
+k8s.io/cri-api/pkg/apis/runtime/v1/api.proto.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engines.cri import grpc_call
+from runc_wrap.node.engines.cri.protobuf_wire import fields, inner, message, text, texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LABEL = "runc-wrap/canary"
+NAMESPACE, POD = "runc-wrap", "canary"
+_RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
+_SHORT, _LONG = 10.0, 60.0  # seconds
+_NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
+_NOT_FOUND = 5
+
+
+def version(socket: Path) -> str:
+    """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
+    return text(answer, 3)
+
+
+def handlers(socket: Path) -> dict[str, str | None]:
+    """Return {handler that the running engine has: its runtime's path, None if it tells none}.
+
+    containerd tells the paths in its verbose status; CRI-O, from 1.30 on, only the names.
+    Raises CallFailed.
+    """
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", message({1: 1}), _SHORT))
+    named: dict[str, str | None] = {text(one, 1): None for one in inner(answer, 3) if text(one, 1)}
+    return named | _configured(texts(answer, 2).get("config", ""))
+
+
+def _configured(told: str) -> dict[str, str | None]:
+    try:
+        runtimes = json.loads(told)["containerd"]["runtimes"]
+        return {str(name): _path(one) for name, one in runtimes.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    options = runtime.get("options") or {}
+    path = options.get("BinaryName") or runtime.get("runtimePath")
+    return str(path) if path else None
+
+
+def is_ready(socket: Path) -> str:
+    """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
+    for condition in (each for status in inner(answer, 1) for each in inner(status, 1)):
+        if text(condition, 1) == "RuntimeReady" and not condition.get(2, [0])[-1]:
+            return text(condition, 4) or text(condition, 3) or "its runtime is not ready"
+    return ""
+
+
+def has_image(socket: Path, name: str) -> bool:
+    """Tell whether the engine has an image. Raises CallFailed."""
+    request = message({1: message({1: name})})
+    return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
+
+
+def run_pod(socket: Path, handler: str) -> str:
+    """Start a pod without a seccomp profile through a handler ("": the default); return its id.
+
+    Raises CallFailed.
+    """
+    request = message({1: _pod(str(uuid.uuid4())), 2: handler})
+    return text(fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG)), 1)
+
+
+def _pod(uid: str) -> bytes:
+    metadata = message({1: f"{POD}-{uid[:8]}", 2: uid, 3: NAMESPACE})
+    security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
+    labels = {
+        LABEL: "1",
+        "io.kubernetes.pod.name": f"{POD}-{uid[:8]}",
+        "io.kubernetes.pod.namespace": NAMESPACE,
+        "io.kubernetes.pod.uid": uid,
+    }
+    return message({1: metadata, 6: labels, 8: message({2: security})})
+
+
+def remove_pods(socket: Path) -> None:
+    """Remove every pod that `run_pod` started. Raises CallFailed."""
+    request = message({1: message({3: {LABEL: "1"}})})
+    listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
+    for name in (text(pod, 1) for pod in inner(listed, 1)):
+        for method in ("StopPodSandbox", "RemovePodSandbox"):
+            _tolerant(socket, method, message({1: name}))
+
+
+def _tolerant(socket: Path, method: str, request: bytes) -> None:
+    """Call; a kubelet may have removed the pod, which it does not know, meanwhile."""
+    try:
+        grpc_call.call(socket, f"{_RUNTIME}/{method}", request, _LONG)
+    except grpc_call.CallFailed as failure:
+        if failure.code != _NOT_FOUND:
+            raise

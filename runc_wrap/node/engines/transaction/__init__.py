@@ -1,0 +1,5 @@
+"""Changing an engine's configuration as a transaction: proved by a canary, or taken back whole.
+
+steps.py tells it from top to bottom; journal.py is what a kill or a power cut leaves to read. The
+engine is asked and its canary started in engine_access.py, and restarted in unit_control.py.
+"""

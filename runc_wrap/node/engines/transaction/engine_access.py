@@ -1,0 +1,222 @@
+"""What a transaction asks of an engine: whether it answers, what it knows, and to run a canary.
+
+A canary is a container that asks for no seccomp profile, so that the one it gets is ours (Podman's
+has Podman's own, which is kept):
+
+    containerd, CRI-O  a pod on the host's network, by CRI: its sandbox goes through the handler
+    Docker             a container of an image of our own, which is loaded and removed again
+    Podman             a container of a root file system of our own
+
+Nothing is pulled. The containers have a label, by which those of a killed command are removed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from runc_wrap.node.engines import engine_query, toml_text
+from runc_wrap.node.engines.cri import cri_runtime
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, docker_kind, podman_kind
+from runc_wrap.node.engines.transaction import bounded_program, idle_image
+from runc_wrap.node.engines.transaction.sandbox_image import lent_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runc_wrap.node.engines.kinds.engine_kind import Installation, Reload
+
+_SHORT, _LONG = 20.0, 60.0  # seconds
+_LABEL = "runc-wrap.canary"
+_RUN = ("run", "--detach", "--label", f"{_LABEL}=1", "--network", "none", "--cap-drop", "all")
+# Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
+_WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
+_AT = {
+    "containerd": containerd_kind.at,
+    "crio": crio_kind.at,
+    "docker": docker_kind.at,
+    "podman": podman_kind.at,
+}
+
+
+class Access(Protocol):
+    """One engine with one configuration; a reason is a sentence, "" for none."""
+
+    unit: str
+    version: str | None
+
+    def reload(self, *, loses_default: bool) -> Reload:
+        """Return what makes it read its configuration again."""
+
+    def refusal(self) -> str:
+        """Return why the engine itself would not start with its files."""
+
+    def configured(self) -> Mapping[str, str | None] | None:
+        """Return {handler: path} by its files, None if only the running engine tells."""
+
+    def silence(self) -> str:
+        """Return why the running engine cannot run containers."""
+
+    def running(self) -> Mapping[str, str | None] | None:
+        """Return {handler: path} of the running engine, None if it tells none."""
+
+    @contextmanager
+    def canary(self, handler: str) -> Iterator[str]:
+        """Run a container through a handler ("": the default); give its id. Raises EngineError."""
+
+    def remove_canaries(self) -> None:
+        """Remove all that a killed command left."""
+
+
+class _Common:
+    """What is the same for every engine."""
+
+    def __init__(self, found: Installation) -> None:
+        self.found = found
+        self.unit, self.version = found.unit, found.version
+
+    def reload(self, *, loses_default: bool) -> Reload:
+        """Return what makes it read its configuration again."""
+        kind = engine_query.KINDS[self.found.engine]
+        return kind.reload(self.found, loses_default=loses_default)
+
+    def refusal(self) -> str:
+        """Run the engine's own check."""
+        command = engine_query.KINDS[self.found.engine].check_command(self.found)
+        if command is None:
+            return f"{self.found.engine} is not installed, or cannot check {self.found.config}"
+        done = bounded_program.run(*command, seconds=_SHORT)
+        return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
+
+    def configured(self) -> Mapping[str, str | None] | None:
+        """Return what the engine shows for its files."""
+        return engine_query.KINDS[self.found.engine].in_force(self.found)
+
+
+class ByCri(_Common):
+    """containerd and CRI-O."""
+
+    @property
+    def socket(self) -> Path:
+        """Where it answers: as its files say, otherwise at the usual place."""
+        document = containerd_kind.dump(self.found) if self.found.engine == "containerd" else None
+        told = toml_text.lookup(document or {}, ["grpc"]).get("address")
+        return Path(str(told or self.found.socket))
+
+    def silence(self) -> str:
+        """Return why it does not answer, or is not ready."""
+        try:
+            return cri_runtime.is_ready(self.socket)
+        except CallFailed as failure:
+            return str(failure)
+
+    def running(self) -> Mapping[str, str | None] | None:
+        """Return what it tells in its status; an older CRI-O tells no handlers."""
+        try:
+            return cri_runtime.handlers(self.socket) or None
+        except CallFailed:
+            return None
+
+    @contextmanager
+    def canary(self, handler: str) -> Iterator[str]:
+        """Run a pod."""
+        socket = self.socket
+        try:
+            with lent_image(self.found, socket):
+                yield cri_runtime.run_pod(socket, handler)
+                cri_runtime.remove_pods(socket)
+        except CallFailed as failure:
+            raise _not_started(self.found, str(failure)) from failure
+
+    def remove_canaries(self) -> None:
+        """Remove our pods."""
+        cri_runtime.remove_pods(self.socket)
+
+
+class ByCommand(_Common):
+    """Docker and Podman, by their own command."""
+
+    @contextmanager
+    def canary(self, handler: str) -> Iterator[str]:
+        """Run a container."""
+        runtime = ["--runtime", handler] if handler else []
+        with tempfile.TemporaryDirectory(prefix="runc-wrap-canary-") as directory:
+            words = self._words(runtime, Path(directory))
+            done = bounded_program.run(self.found.engine, *words, seconds=_LONG)
+            try:
+                if not done.is_well:
+                    raise _not_started(self.found, done.said)
+                yield done.printed.split()[-1]
+            finally:
+                self.remove_canaries()
+
+    def _words(self, runtime: list[str], directory: Path) -> list[str]:
+        raise NotImplementedError
+
+    def silence(self) -> str:
+        """Return why `info` fails."""
+        done = bounded_program.run(self.found.engine, "info", seconds=_SHORT)
+        return "" if done.is_well else done.said
+
+    def running(self) -> Mapping[str, str | None] | None:
+        """Return what `info` tells."""
+        return engine_query.KINDS[self.found.engine].in_force(self.found)
+
+    def remove_canaries(self) -> None:
+        """Remove our containers, and our image."""
+        words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_LABEL}=1")
+        listed = bounded_program.run(self.found.engine, *words, seconds=_SHORT).printed.split()
+        if listed:
+            bounded_program.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
+
+
+class Docker(ByCommand):
+    """Docker: `info` tells what the daemon has; of its files it tells only if they are valid."""
+
+    def configured(self) -> None:
+        """Return None: `docker info` is the running daemon's."""
+
+    def _words(self, runtime: list[str], directory: Path) -> list[str]:
+        loaded = bounded_program.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
+        del directory
+        if not loaded.is_well:
+            raise _not_started(self.found, loaded.said)
+        return [*_RUN, *_WITHOUT_PROFILE, *runtime, idle_image.REFERENCE]
+
+    def remove_canaries(self) -> None:
+        """Remove our containers and our image."""
+        super().remove_canaries()
+        bounded_program.run("docker", "rmi", "--force", idle_image.REFERENCE, seconds=_SHORT)
+
+
+class Podman(ByCommand):
+    """Podman, which reads its files at every command."""
+
+    def _words(self, runtime: list[str], directory: Path) -> list[str]:
+        idle_image.write_rootfs(directory)
+        name = f"/{idle_image.PROGRAM}"
+        return [*runtime, *_RUN, "--rootfs", str(directory), name]
+
+
+def _not_started(found: Installation, why: str) -> EngineError:
+    return EngineError(
+        f"{found.engine} does not start a container: {why}",
+        "a canary that runs",
+        f"`journalctl -u {found.unit}`" if found.unit else "the same by hand",
+    )
+
+
+def of(engine: str, config: Path) -> Access:
+    """Return the access to the engine that reads this configuration. Raises EngineError."""
+    found = _AT[engine](config)
+    if found.binary is None:
+        raise EngineError(
+            f"{engine} is not installed", "an engine that runs", "`engine add` without --restart"
+        )
+    if engine == "docker":
+        return Docker(found)
+    return Podman(found) if engine == "podman" else ByCri(found)

@@ -1,0 +1,154 @@
+"""What is registered with each engine, what is in force there, and where the two differ."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engines import registration
+from runc_wrap.node.engines.handler import EngineError, Handler, Kept
+from runc_wrap.node.engines.transaction import handlers_wanted, journal
+from runc_wrap.node.engines.transaction.unit_control import RESTART
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runc_wrap.node.engines.transaction.engine_access import Access
+    from runc_wrap.node.engines.transaction.journal import Journal
+    from runc_wrap.node.engines.transaction.unit_control import Systemd
+    from runc_wrap.node.paths import Places
+
+Json = dict[str, Any]
+_SLACK = 1.0  # seconds that a start's time may be wrong
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One registration: what our record says, and what the engine says, None if it says nothing."""
+
+    state: Json
+    unit: str = ""
+    version: str | None = None
+    configured: Mapping[str, str | None] | None = None
+    running: Mapping[str, str | None] | None = None
+    last: Journal | None = None
+    drift: list[str] = field(default_factory=list)
+
+    def as_json(self) -> Json:
+        """Return the document of one registration."""
+        last = self.last
+        return {
+            "engine": self.state["engine"],
+            "config": self.state["config"],
+            "unit": self.unit or None,
+            "version": self.version,
+            "handlers": [self._handler(one) for one in handlers_wanted.every(self.state)],
+            "since": _time(last.begun) if last else None,
+            "by": last.by if last else None,
+            "transaction": _waiting(last) if last and not last.is_over else None,
+            "drift": self.drift,
+        }
+
+    def _handler(self, one: Handler) -> Json:
+        return {
+            "handler": one.name,
+            "path": one.path,
+            "default": one.is_default,
+            "kept": isinstance(one, Kept),
+            "configured": _has(self.configured, one),
+            "in_force": _has(self.running, one),
+        }
+
+
+def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
+    if found is None:
+        return None
+    return one.name in found and found[one.name] in (None, "", one.path)
+
+
+def _waiting(last: Journal) -> Json:
+    until = _time(last.until) if last.until else None
+    return {"step": last.step, "action": last.action, "handler": last.handler, "until": until}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def survey(places: Places, node: Systemd) -> list[Shown]:
+    """Return every registration. Raises EngineError for records that cannot be read."""
+    last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
+    return [_shown(state, node, last) for state in registration.states(places.engines)]
+
+
+def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journal]) -> Shown:
+    last = journals.get((state["engine"], state["config"]))
+    try:
+        access = node.access(state["engine"], Path(state["config"]))
+    except EngineError as error:
+        return Shown(state, last=last, drift=[str(error)])
+    configured, running = access.configured(), access.running()
+    drift = [*_differences(state, configured, running, access), *_changed(state, access, node)]
+    drift += [*_upgraded(state, access, last), *_unfinished(last)]
+    return Shown(state, access.unit, access.version, configured, running, last, drift)
+
+
+def _differences(
+    state: Json,
+    configured: Mapping[str, str | None] | None,
+    running: Mapping[str, str | None] | None,
+    access: Access,
+) -> Iterator[str]:
+    wanted, config = handlers_wanted.of_state(state), state["config"]
+    lost = wanted.difference(configured)
+    if lost:
+        yield f"{config}: {lost}; run `engine add {state['engine']} --restart` again"
+    if running is None:
+        yield f"{state['engine']} does not tell what is in force: {access.silence() or 'no answer'}"
+    elif not lost and (why := wanted.difference(running)):
+        yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
+
+
+def _changed(state: Json, access: Access, node: Systemd) -> Iterator[str]:
+    """Yield the files that the running engine has not read."""
+    if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
+        return
+    for path in sorted({state["config"], *state["files"]}):
+        try:
+            changed = Path(path).stat().st_ctime
+        except OSError:
+            continue
+        if changed > begun + _SLACK:
+            yield (
+                f"{path} was changed at {_time(changed)}, and {access.unit} was started before, at "
+                f"{_time(begun)}; restart it"
+            )
+
+
+def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str]:
+    if last and last.is_over and _numbers(last.version) != _numbers(access.version):
+        yield (
+            f"{state['engine']} was {last.version} when it was proved, and is {access.version}; "
+            f"run `engine add {state['engine']} --restart` again"
+        )
+
+
+def _numbers(version: str | None) -> str:
+    """Return the part of a version that an engine's upgrade changes, not a rebuilt package."""
+    found = re.match(r"[vV]?(\d+(\.\d+)*)", version or "")
+    return found[1] if found else ""
+
+
+def _unfinished(last: Journal | None) -> Iterator[str]:
+    if last is None or last.is_over:
+        return
+    if last.step == journal.TRYING and last.until:
+        yield (
+            f"the change by {last.by} is tried until {_time(last.until)}: `engine confirm` keeps "
+            "it, `engine revert` takes it back"
+        )
+    else:
+        yield f"the change by {last.by} was interrupted ({last.step}): run `engine revert`"

@@ -1,0 +1,50 @@
+"""Which handlers an engine must have after a change, and which it must have no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.engines import registration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from runc_wrap.node.engines.handler import Handler
+    from runc_wrap.node.engines.registration import Plan
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`present`: {handler: path}, `gone`: names."""
+
+    present: Mapping[str, str]
+    gone: frozenset[str] = frozenset()
+
+    def difference(self, found: Mapping[str, str | None] | None) -> str:
+        """Return in one phrase what is different; "" if nothing is, or if nothing is told."""
+        if found is None:
+            return ""
+        for name, path in self.present.items():
+            if name not in found:
+                return f"the handler {name} is missing"
+            if found[name] and found[name] != path:
+                return f"the handler {name} is {found[name]}, not {path}"
+        return next((f"the handler {name} is still there" for name in self.gone & {*found}), "")
+
+
+def every(state: dict[str, Any]) -> list[Handler]:
+    """Return a state's handlers, those that are kept last."""
+    return [*registration.handlers_of(state), *registration.kept_of(state)]
+
+
+def of_state(state: dict[str, Any]) -> Wanted:
+    """Return what a registration's state records."""
+    return Wanted({each.name: each.path for each in every(state)})
+
+
+def after(plan: Plan) -> Wanted:
+    """Return what a plan makes."""
+    names = frozenset(registration.names(plan.after))
+    return Wanted(of_state(plan.after).present, frozenset(registration.names(plan.before)) - names)

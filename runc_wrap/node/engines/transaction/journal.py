@@ -1,0 +1,183 @@
+"""The journal of transactions: PREFIX/var/transactions, one file for each registration.
+
+A file is written and synced before each step, so that whoever reads it after a kill or a power cut
+knows what may have been done. After the end it stays, as the record of since when and by whom.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import files
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import file_snapshot
+from runc_wrap.node.engines.transaction.file_snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.paths import Places
+
+FORMAT = 1
+LARGEST = 64 << 20  # bytes of one journal: several files of 4 MiB, before and after, as JSON
+# In the order of a transaction; after `reverting` there is no journal, or that of `done` before.
+WRITING, CHECKING, RESTARTING, PROVING = "writing", "checking", "restarting", "proving"
+TRYING, DONE, REVERTING = "trying", "done", "reverting"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LOGIN_UID = Path("/proc/self/loginuid")
+_NO_LOGIN = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One transaction. `restarts`: the engine may have read the new files; `until`: of a try."""
+
+    id: str
+    engine: str
+    config: str
+    handler: str
+    action: str
+    unit: str
+    how: str
+    step: str
+    begun: float
+    boot: str
+    by: str
+    version: str | None = None
+    restarts: bool = False
+    until: float | None = None
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    former: dict[str, Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing has to be finished or taken back."""
+        return self.step == DONE
+
+    @property
+    def timer(self) -> str:
+        """The name of the timer that takes it back if nobody else does."""
+        return f"runc-wrap-revert-{self.id}"
+
+    @property
+    def try_timer(self) -> str:
+        """The name of the timer that ends the time of a try."""
+        return f"{self.timer}-try"
+
+    def at(self, step: str, **changes: Any) -> Journal:  # noqa: ANN401 - fields of various types
+        """Return it at a step."""
+        return replace(self, step=step, **changes)
+
+
+def directory(places: Places) -> Path:
+    """Return where the journals are."""
+    return places.var / "transactions"
+
+
+def path_of(places: Places, where: Where) -> Path:
+    """Return the file of one registration's journal."""
+    return directory(places) / where.state_file.name
+
+
+def write(path: Path, journal: Journal) -> None:
+    """Write and sync it. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = {**vars(journal), "format": FORMAT, "snapshot": journal.snapshot.as_json()}
+    files.replace(path, json.dumps(found, indent=1).encode(), writer="journal")
+
+
+def read(path: Path) -> Journal | None:
+    """Return a registration's journal, None if it never had a transaction. Raises EngineError."""
+    try:
+        found = json.loads(files.read(path, LARGEST))
+        if found.pop("format") != FORMAT:
+            raise EngineError(
+                f"{path}: another release's journal", f"format {FORMAT}", "that release"
+            )
+        return Journal(**{**found, "snapshot": file_snapshot.from_json(found["snapshot"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineError(
+            f"{path}: {error}", "a transaction's journal", "restore it from a backup"
+        ) from None
+
+
+def all_of(places: Places) -> dict[Path, Journal]:
+    """Return {file: journal} of this installation. Raises EngineError."""
+    found = {path: read(path) for path in sorted(directory(places).glob("*.json"))}
+    return {path: journal for path, journal in found.items() if journal}
+
+
+def unfinished(places: Places) -> dict[Path, Journal]:
+    """Return those that have to be confirmed, finished or taken back. Raises EngineError."""
+    return {path: one for path, one in all_of(places).items() if not one.is_over}
+
+
+def refuse_unfinished(places: Places, where: Where) -> None:
+    """Raise EngineError if a transaction of this registration has to be ended first."""
+    found = read(path_of(places, where))
+    if found and not found.is_over:
+        raise EngineError(
+            f"{found.config} is being changed by {found.by} ({found.step})",
+            "a transaction that is over",
+            "`runc-wrapctl engine confirm` or `engine revert`",
+        )
+
+
+def forget(places: Places, where: Where) -> None:
+    """Remove the record of the last transaction: a change without one came after it."""
+    path_of(places, where).unlink(missing_ok=True)
+
+
+def finish(path: Path, journal: Journal) -> None:
+    """Record that a change is in force for good, and remove what would take it back."""
+    files_of = file_snapshot.without_texts(journal.snapshot)
+    write(path, journal.at(DONE, snapshot=files_of, until=None, former=None))
+    file_snapshot.drop_former(journal.snapshot)
+
+
+def sweep(places: Places) -> None:
+    """Remove what a kill in `finish` or `write` left. Raises EngineError and OSError."""
+    for new in directory(places).glob(".*.new"):
+        new.unlink(missing_ok=True)
+    for journal in all_of(places).values():
+        if journal.is_over:
+            file_snapshot.drop_former(journal.snapshot)
+
+
+def take_back(path: Path, journal: Journal) -> None:
+    """Record that a change was taken back: what was recorded before it counts again."""
+    if journal.former is None:
+        path.unlink(missing_ok=True)
+        files.sync(path.parent)
+    else:
+        former = {**journal.former, "snapshot": Snapshot()}
+        write(path, Journal(**former))
+
+
+def summary(journal: Journal) -> dict[str, Any]:
+    """Return a finished journal as `former` of the next one."""
+    return {**vars(journal), "snapshot": {}, "former": None}
+
+
+def boot() -> str:
+    """Return the identity of this boot."""
+    return _BOOT_ID.read_text().strip()
+
+
+def author() -> str:
+    """Return who runs this command, by the kernel's login uid, which sudo does not change."""
+    try:
+        uid = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        uid = _NO_LOGIN
+    uid = os.getuid() if uid == _NO_LOGIN else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,97 @@
+"""The image of pods' sandboxes: each node that runs pods has it; another gets ours for a moment.
+
+Without it, RunPodSandbox would pull it. Ours waits as the usual one does, so that a pod which takes
+it meanwhile runs; its snapshot stays as long as that pod.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import tomllib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engines import containerd_config, toml_text
+from runc_wrap.node.engines.cri import cri_runtime
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.kinds import containerd_kind
+from runc_wrap.node.engines.transaction import bounded_program, idle_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runc_wrap.node.engines.kinds.engine_kind import Installation
+
+_SECONDS = 60.0
+_IMAGES = "io.containerd.cri.v1.images"  # the plugin that has it since configuration version 3
+_NOTICED = 20.0  # seconds until CRI has noticed an image that another client imported
+_PAUSE = 0.1
+
+
+def name_of(document: dict[str, Any]) -> str:
+    """Return the sandbox's image in a dump of containerd's configuration or of CRI-O's, or ""."""
+    old = toml_text.lookup(document, ["plugins", containerd_config.OLD_CRI])
+    new = toml_text.lookup(document, ["plugins", _IMAGES, "pinned_images"])
+    crio = toml_text.lookup(document, ["crio", "image"])
+    return str(old.get("sandbox_image") or new.get("sandbox") or crio.get("pause_image") or "")
+
+
+@contextmanager
+def lent_image(found: Installation, socket: Path) -> Iterator[None]:
+    """See that the sandbox's image is there while the block runs.
+
+    Raises EngineError and CallFailed.
+    """
+    name = name_of(_document(found))
+    if not name or cri_runtime.has_image(socket, name):
+        yield
+        return
+    if found.engine != "containerd" or found.flavour:
+        raise _missing(found, name, "it is not there")
+    _import(found, socket, name)
+    try:
+        yield
+    finally:
+        _ctr(socket, "images", "remove", name)
+
+
+def _document(found: Installation) -> dict[str, Any]:
+    if found.engine == "containerd":
+        return containerd_kind.dump(found) or {}
+    words = ("--config", str(found.config), "--config-dir", f"{found.config}.d", "config")
+    printed = bounded_program.run(str(found.binary), *words, seconds=_SECONDS).printed
+    try:
+        return tomllib.loads(printed)
+    except ValueError:
+        return {}
+
+
+def _import(found: Installation, socket: Path, name: str) -> None:
+    with tempfile.NamedTemporaryFile(prefix="runc-wrap-image-", suffix=".tar") as file:
+        file.write(idle_image.archive(name))
+        file.flush()
+        os.fsync(file.fileno())
+        done = _ctr(socket, "images", "import", file.name)
+    if not done.is_well:
+        raise _missing(found, name, done.said)
+    until = time.monotonic() + _NOTICED
+    while not cri_runtime.has_image(socket, name):
+        if time.monotonic() > until:
+            raise _missing(found, name, "ours was imported, and CRI does not show it")
+        time.sleep(_PAUSE)
+
+
+def _ctr(socket: Path, *words: str) -> bounded_program.Ended:
+    where = ("--address", str(socket), "--namespace", "k8s.io")
+    return bounded_program.run("ctr", *where, *words, seconds=_SECONDS)
+
+
+def _missing(found: Installation, name: str, why: str) -> EngineError:
+    return EngineError(
+        f"{found.engine} has no image {name} for pods' sandboxes: {why}",
+        "that image, since nothing is pulled",
+        f"`crictl pull {name}` first",
+    )

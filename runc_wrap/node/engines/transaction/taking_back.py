@@ -1,0 +1,214 @@
+"""Taking a transaction back: at once, by the next command, by a timer, or at boot.
+
+All of these may be interrupted themselves and done again. One transaction is worked on at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from runc_wrap.host.locks import locked
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import file_snapshot, journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from runc_wrap.node.engines.transaction.engine_access import Access
+    from runc_wrap.node.engines.transaction.journal import Journal
+    from runc_wrap.node.paths import Places
+
+NOTHING = "none"  # what some engines need to read their files again
+_PAUSE = 0.2  # seconds
+_FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
+
+
+class Node(Protocol):
+    """The node's systemd and engines. `patience`: seconds until an engine must answer."""
+
+    patience: float
+
+    def access(self, engine: str, config: Path) -> Access:
+        """Return the access to an engine. Raises EngineError."""
+
+    def obstacle(self, unit: str) -> EngineError | None:
+        """Return why a unit cannot be restarted."""
+
+    def state(self, unit: str) -> str:
+        """Return what `systemctl is-active` says."""
+
+    def restart(self, unit: str, how: str) -> str:
+        """Restart or reload a unit; return "" or why that failed."""
+
+    def guard_boot(self, places: Places, unit: str) -> None:
+        """See that the next boot takes back what is not over. Raises EngineError and OSError."""
+
+    def release_boot(self, places: Places) -> None:
+        """Take that back. Raises OSError."""
+
+    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
+        """Have a command run after so many seconds. Raises EngineError."""
+
+    def disarm(self, name: str) -> None:
+        """Take that back."""
+
+
+class NotTakenBackError(Exception):
+    """A change could not be taken back; the journal stays, for the next try."""
+
+
+def exclusive(places: Places) -> AbstractContextManager[int]:
+    """Return the lock of transactions. Raises LockHeldError."""
+    return locked(places.var, "transaction")
+
+
+def command(places: Places, name: str) -> list[str]:
+    """Return the command that takes back one transaction if it is not over."""
+    program = str(places.wrapper.with_name("runc-wrapctl"))
+    return [program, "--prefix", str(places.prefix), "engine", "revert", "--transaction", name]
+
+
+def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
+    """Wait until a restarted engine can run containers. Raises EngineError."""
+    until = time.monotonic() + node.patience
+    while why := access.silence():
+        failed = access.unit and node.state(access.unit) == _FAILED
+        if failed or time.monotonic() > until:
+            raise EngineError(
+                f"{access.unit or 'the engine'} does not answer{also}: {why}",
+                "an engine that runs containers",
+                f"`journalctl -u {access.unit}`",
+            )
+        time.sleep(_PAUSE)
+
+
+def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
+    """Put every byte back, restart what may have read the new ones, and see that it answers.
+
+    Raises NotTakenBackError.
+    """
+    entry = entry.at(journal.REVERTING)
+    try:
+        with contextlib.suppress(OSError):  # a full disk; any unfinished journal is taken back
+            journal.write(path, entry)
+        file_snapshot.put_back(entry.snapshot)
+        _restart(entry, node)
+        journal.take_back(path, entry)
+    except (EngineError, OSError) as error:
+        raise NotTakenBackError(
+            f"{entry.engine} was not put back: {error}; it is tried again by a timer, at boot, and "
+            f"by `runc-wrapctl engine revert`"
+        ) from error
+    disarm(places, entry, node)
+
+
+def disarm(places: Places, entry: Journal, node: Node) -> None:
+    """Take back what would take back a transaction that is over: timers, and the boot's unit."""
+    with contextlib.suppress(EngineError, OSError):  # the boot finds nothing to do, then
+        if not journal.unfinished(places):
+            node.release_boot(places)
+    for timer in (entry.timer, entry.try_timer):
+        node.disarm(timer)
+
+
+def _restart(entry: Journal, node: Node) -> None:
+    """Let the engine read its former files, unless it did not run since this boot."""
+    if not entry.restarts:
+        return
+    access = node.access(entry.engine, Path(entry.config))
+    if entry.how != NOTHING:
+        if entry.boot != journal.boot() and node.state(entry.unit) == _STOPPED:
+            return
+        if why := node.restart(entry.unit, entry.how):
+            raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
+    wait_until_answers(node, access, ", with its former files")
+    with contextlib.suppress(CallFailed):
+        access.remove_canaries()
+
+
+def is_due(entry: Journal, now: float) -> bool:
+    """Tell whether an unfinished transaction has to be taken back by itself.
+
+    A try runs until its time is over or the node was restarted: perhaps because of it.
+    """
+    is_waiting = entry.step == journal.TRYING and entry.boot == journal.boot()
+    return not is_waiting or now >= (entry.until or 0.0)
+
+
+def due(places: Places) -> dict[Path, Journal]:
+    """Return what was interrupted, and tries that are over. Raises EngineError."""
+    now = time.time()
+    return {p: one for p, one in journal.unfinished(places).items() if is_due(one, now)}
+
+
+def take_back_all(places: Places, entries: dict[Path, Journal], node: Node) -> list[Journal]:
+    """Take transactions back; return them. Raises NotTakenBackError, after it tried all."""
+    failures = []
+    for path, entry in entries.items():
+        try:
+            take_back(places, path, entry, node)
+        except NotTakenBackError as error:
+            failures.append(str(error))
+    if failures:
+        raise NotTakenBackError("; ".join(failures))
+    return list(entries.values())
+
+
+def confirm(places: Places, engine: str | None, node: Node) -> list[Journal]:
+    """Let the changes of tries stay; return them. Raises EngineError and OSError.
+
+    One that could not be taken back is accepted as the files are now.
+    """
+    with exclusive(places):
+        found = _chosen(places, engine, (journal.TRYING, journal.REVERTING))
+        for path, entry in found.items():
+            journal.finish(path, entry)
+            disarm(places, entry, node)
+    return list(found.values())
+
+
+def revert(places: Places, engine: str | None, node: Node) -> list[Journal]:
+    """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError."""
+    with exclusive(places):
+        return take_back_all(places, _chosen(places, engine, ()), node)
+
+
+def revert_one(places: Places, name: str, node: Node) -> list[Journal]:
+    """Take back the transaction of this name, if it is not over: what the timer calls."""
+    with exclusive(places):
+        found = journal.unfinished(places)
+        return take_back_all(places, {p: one for p, one in found.items() if one.id == name}, node)
+
+
+def revert_due(places: Places, node: Node) -> list[Journal]:
+    """Take back what was interrupted and tries that are over: what boot calls."""
+    with exclusive(places):
+        found = take_back_all(places, due(places), node)
+        sweep(places, node)
+    return found
+
+
+def sweep(places: Places, node: Node) -> None:
+    """Remove what a kill at the beginning or the end left. Raises EngineError and OSError."""
+    journal.sweep(places)
+    if not journal.unfinished(places):
+        node.release_boot(places)
+
+
+def _chosen(places: Places, engine: str | None, steps: tuple[str, ...]) -> dict[Path, Journal]:
+    found = {
+        path: one
+        for path, one in journal.unfinished(places).items()
+        if engine in (None, one.engine) and (not steps or one.step in steps)
+    }
+    if not found:
+        of = f" of {engine}" if engine else ""
+        raise EngineError(
+            f"no transaction{of} waits to be confirmed", "one that does", "`engine status`"
+        )
+    return found

@@ -1,0 +1,106 @@
+"""Restarting an engine's unit, and having systemd take a change back if we no longer can."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import boot_unit, bounded_program, engine_access
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runc_wrap.node.engines.transaction.engine_access import Access
+    from runc_wrap.node.paths import Places
+
+RUNNING = Path("/run/systemd/system")  # sd_booted(3)
+RESTART = "restart"
+_SECONDS = 240.0  # a unit may take 90 to stop and as long to start
+_SHORT = 20.0
+# A revert that fails is tried again, but not for ever.
+_RETRIES = (
+    "Restart=on-failure",
+    "RestartSec=30",
+    "StartLimitIntervalSec=3600",
+    "StartLimitBurst=5",
+)
+
+
+class Systemd:
+    """This node: taking_back.Node."""
+
+    patience = 120.0
+
+    def access(self, engine: str, config: Path) -> Access:
+        """Return the access to an engine. Raises EngineError."""
+        return engine_access.of(engine, config)
+
+    def obstacle(self, unit: str) -> EngineError | None:
+        """Return why systemd cannot restart this unit, None if it can."""
+        if not RUNNING.is_dir():
+            return EngineError(
+                f"systemd does not run here, and {unit} is restarted through it",
+                "a node with systemd",
+                f"`engine add` without --restart, then restart what runs as {unit} yourself",
+            )
+        if (found := self.state(unit)) == "active":
+            return None
+        return EngineError(
+            f"{unit} is {found}",
+            "a unit that runs, as the change is proved by a container",
+            f"`systemctl start {unit}` first, or `engine add` without --restart",
+        )
+
+    def state(self, unit: str) -> str:
+        """Return what `systemctl is-active` says."""
+        return bounded_program.run("systemctl", "is-active", unit, seconds=_SHORT).printed.strip()
+
+    def restart(self, unit: str, how: str) -> str:
+        """Restart or reload a unit and wait for it; return "" or why that failed.
+
+        A unit that has failed too often lately would be refused, so that is forgotten first.
+        """
+        if how == RESTART:
+            bounded_program.run("systemctl", "reset-failed", unit, seconds=_SHORT)
+        done = bounded_program.run("systemctl", how, unit, seconds=_SECONDS)
+        return "" if done.is_well else f"`systemctl {how} {unit}` failed: {done.said}"
+
+    def started(self, unit: str) -> float | None:
+        """Return when the unit's main process was started, in seconds since the epoch."""
+        words = ("show", unit, "--property=ExecMainStartTimestampMonotonic", "--value")
+        told = bounded_program.run("systemctl", *words, seconds=_SHORT).printed.strip()
+        if not told.isdecimal() or told == "0":
+            return None
+        return time.time() - time.monotonic() + int(told) / 1e6
+
+    def guard_boot(self, places: Places, unit: str) -> None:
+        """See that the next boot takes back what is not over. Raises EngineError and OSError."""
+        boot_unit.write(places, unit)
+
+    def release_boot(self, places: Places) -> None:
+        """Take that back. Raises OSError."""
+        boot_unit.remove(places)
+
+    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
+        """Have systemd run a command after so many seconds, even if we are gone.
+
+        Raises EngineError.
+        """
+        properties = [f"--property={each}" for each in _RETRIES]
+        words = [
+            "--quiet", "--collect", f"--unit={name}", f"--on-active={seconds:g}s",
+            "--timer-property=AccuracySec=1s", *properties, "--", *command,
+        ]  # fmt: skip
+        done = bounded_program.run("systemd-run", *words, seconds=_SHORT)
+        if not done.is_well:
+            raise EngineError(
+                f"systemd takes no timer that would take the change back: {done.said}",
+                "a transient timer",
+                "`engine add` without --restart",
+            )
+
+    def disarm(self, name: str) -> None:
+        """Take the timer back; if that fails, it finds nothing to do."""
+        bounded_program.run("systemctl", "stop", f"{name}.timer", seconds=_SHORT)

@@ -1,0 +1,112 @@
+"""`engine add --restart` on a real dockerd, which reads its file again, and a real Podman.
+
+The node's systemd is the test (harness/engines/engine_units.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.engines.docker import Docker, dockerd
+from harness.engines.engine_units import Unit, Units, engine_units
+from harness.engines.podman import podman
+from harness.host.processes import attempt, run, short_directory
+from harness.node.install import Installed, copy_of
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.host.namespaces import MountNamespace
+    from harness.host.processes import Run
+
+
+def ctl(space: MountNamespace, installed: Installed, *words: str | Path) -> Run:
+    return attempt([*space.prefix, installed.ctl, "engine", *words, "--json"], seconds=200)
+
+
+def document(done: Run, status: int = 0) -> Any:
+    assert done.returncode == status, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[tuple[Docker, Units]]:
+    """A dockerd as a unit, at the usual socket of its own mount namespace."""
+    with short_directory("txnd") as place, dockerd(place, {}) as engine:
+        run([*engine.space.prefix, "ln", "-s", engine.socket, "/run/docker.sock"])
+        unit = Unit(
+            lambda: pytest.fail("docker is reloaded, not restarted"),
+            lambda: engine.try_docker("version").returncode == 0,
+            engine.daemon,
+        )
+        with engine_units(place, engine.space, {"docker.service": unit}) as units:
+            yield engine, units
+
+
+def test_docker_reads_its_file_again_and_starts_a_container(
+    docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
+) -> None:
+    engine, units = docker
+    own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
+    before = config.read_bytes()
+    words = ("docker", "--config", config, "--restart")
+    proved = document(ctl(engine.space, own, "add", *words))["proved"]
+    assert "in mode enforce, equal call by call" in proved
+    (found,) = document(ctl(engine.space, own, "status"))
+    assert [one["in_force"] for one in found["handlers"]] == [True]
+    assert engine.docker("images", "--quiet").stdout == ""
+    assert engine.docker("ps", "--all", "--quiet").stdout == ""
+    document(ctl(engine.space, own, "remove", *words))
+    assert config.read_bytes() == before
+    assert [one[1:] for one in units.words("reload")] == [["reload", "docker.service"]] * 2
+
+
+def test_docker_keeps_its_file_if_what_it_starts_is_not_us(
+    docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
+) -> None:
+    engine, _ = docker
+    own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
+    before = config.read_bytes()
+    own.wrapper.unlink()
+    own.wrapper.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
+    own.wrapper.chmod(0o755)
+    done = ctl(engine.space, own, "add", "docker", "--config", config, "--restart")
+    assert "no decision about the canary" in document(done, 1)["reason"]
+    assert config.read_bytes() == before
+    told = engine.docker("info", "--format", "{{json .Runtimes}}").stdout
+    assert "runc-wrap" not in json.loads(told)
+
+
+def test_podman_needs_no_restart_and_starts_a_container(
+    installed: Installed, tmp_path: Path
+) -> None:
+    own = copy_of(installed, tmp_path / "own")
+    with (
+        short_directory("txnp") as place,
+        podman(place, {}) as engine,
+        engine_units(place, engine.space, {}),
+    ):
+        etc = place / "etc"
+        etc.mkdir()
+        for name, target in (("etc", "/etc/containers"), ("storage", "/var/lib/containers")):
+            (place / name).mkdir(exist_ok=True)
+            run([*engine.space.prefix, "mount", "--bind", place / name, target])
+        (etc / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\n')
+        (etc / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        proved = document(ctl(engine.space, own, "add", "podman", "--restart"))["proved"]
+        assert proved == "its own profile, equal call by call"
+        (found,) = document(ctl(engine.space, own, "status"))
+        assert [one["in_force"] for one in found["handlers"]] == [True]
+        own.wrapper.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
+        done = ctl(engine.space, own, "add", "podman", "--restart", "--handler", "other")
+        assert "no decision about the canary" in document(done, 1)["reason"]
+        assert [one.name for one in (etc / "containers.conf.d").iterdir()] == [
+            "50-runc-wrap-runc-wrap.conf"
+        ]
+        document(ctl(engine.space, own, "remove", "podman", "--restart"))
+        assert not (etc / "containers.conf.d").exists()

@@ -1,0 +1,207 @@
+"""A node whose engine is a file: what it has read. A command can be killed between any two changes.
+
+The killed command is a child process; before each change of a file (an audit event of CPython) it
+ends if that is the wanted one, without any cleanup. So what is left is what SIGKILL leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.engines import containerd_config, registration, toml_text
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import boot_unit, canary_proof, steps, taking_back
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pytest
+
+UNIT = "engine.service"
+KILLED, ENDED = 99, 7
+_CHANGES = frozenset(
+    "os.rename os.link os.remove os.rmdir os.mkdir os.symlink os.truncate os.listxattr".split()
+)
+
+
+@dataclass
+class FakeEngine:
+    """What `engine_access.Access` asks; the engine has read what is in `read`."""
+
+    node: FakeNode
+    unit: str = UNIT
+    version: str | None = "1.7.24"
+
+    def reload(self, *, loses_default: bool) -> str:
+        del loses_default
+        return "restart"
+
+    def refusal(self) -> str:
+        return self.node.refuses
+
+    def configured(self) -> Mapping[str, str | None]:
+        return _handlers(self.node.config)
+
+    def silence(self) -> str:
+        return "" if self.node.answers() else "it does not run"
+
+    def running(self) -> Mapping[str, str | None]:
+        return _handlers(self.node.read)
+
+    @contextmanager
+    def canary(self, handler: str) -> Iterator[str]:
+        if self.node.hangs:
+            raise EngineError("the canary hangs", "one that runs", "nothing")
+        yield f"canary-{handler}"
+
+    def remove_canaries(self) -> None: ...
+
+
+@dataclass
+class FakeNode:
+    """`taking_back.Node`; `timers` are the armed ones."""
+
+    directory: Path
+    patience: float = 0.05
+    refuses: str = ""
+    hangs: bool = False
+    breaks: Callable[[str], bool] = lambda _: False
+    has_systemd: bool = True
+    timers: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "etc" / "config.toml"
+
+    @property
+    def read(self) -> Path:
+        return self.directory / "read"
+
+    @property
+    def units(self) -> Path:
+        return self.directory / "units"
+
+    def answers(self) -> bool:
+        return self.read.exists() and not self.breaks(self.read.read_text())
+
+    def access(self, engine: str, config: Path) -> Any:
+        assert (engine, config) == ("containerd", self.config)
+        return FakeEngine(self)
+
+    def obstacle(self, unit: str) -> EngineError | None:
+        return None if self.has_systemd else EngineError(f"no {unit}", "systemd", "something else")
+
+    def state(self, unit: str) -> str:
+        assert unit == UNIT
+        return "active" if self.answers() else "failed"
+
+    def restart(self, unit: str, how: str) -> str:
+        assert (unit, how) == (UNIT, "restart")
+        if self.config.exists():
+            reading = self.directory / "reading"
+            reading.write_bytes(self.config.read_bytes())
+            reading.rename(self.read)
+        return "" if self.answers() else "it failed"
+
+    def guard_boot(self, places: Places, unit: str) -> None:
+        boot_unit.write(places, unit, self.units)
+
+    def release_boot(self, places: Places) -> None:
+        boot_unit.remove(places, self.units)
+
+    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
+        assert seconds > 0
+        self.timers[name] = command
+
+    def disarm(self, name: str) -> None:
+        self.timers.pop(name, None)
+
+
+def _handlers(path: Path) -> dict[str, str | None]:
+    document = tomllib.loads(path.read_text()) if path.exists() else {}
+    place = ["plugins", containerd_config.OLD_CRI, "containerd", "runtimes"]
+    return {
+        name: each.get("options", {}).get("BinaryName")
+        for name, each in toml_text.lookup(document, place).items()
+    }
+
+
+def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
+    """Return a node with a configuration that its engine has read, and the wrapper installed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "runc-wrap").touch()
+    found = FakeNode(tmp_path)
+    found.config.parent.mkdir()
+    (found.units / "multi-user.target.wants").mkdir(parents=True)
+    found.config.write_text(text)
+    found.read.write_text(text)
+    return found, Places(tmp_path)
+
+
+def job(places: Places, config: Path, action: str = steps.ADD, **more: Any) -> steps.Job:
+    """Return the registration of runc-wrap as a handler, or its removal."""
+    where = registration.Where("containerd", config, places.wrapper.parent, places.engines)
+
+    def plan() -> registration.Plan:
+        if action == steps.REMOVE:
+            return registration.plan_remove(where, "runc-wrap")
+        return registration.plan_add(where, "runc-wrap", {"major": 1})
+
+    return steps.Job(places, where, "runc-wrap", action, plan, **more)
+
+
+def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    """Let the canary prove what it should, or fail."""
+
+    def check(_places: Places, container: str, handler: str) -> str:
+        if error:
+            raise error
+        return f"{container} {handler}"
+
+    monkeypatch.setattr(canary_proof, "check", check)
+
+
+def run(one: steps.Job, where: FakeNode) -> steps.Outcome:
+    """Carry out a job without a word."""
+    return steps.run(one, where, lambda _: None)
+
+
+def killed(at: int, work: Callable[[], object]) -> bool:
+    """Do work in a child that ends before its change number `at`; tell whether it came so far."""
+    child = os.fork()
+    if not child:
+        _count(at)
+        try:
+            work()
+        except (steps.TakenBack, taking_back.NotTakenBackError):
+            pass
+        finally:
+            os._exit(ENDED)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (KILLED, ENDED)
+    return code == KILLED
+
+
+def _count(at: int) -> None:
+    left = at
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event in _CHANGES or (event == "open" and _writes(arguments[2])):
+            if not left:
+                os._exit(KILLED)
+            left -= 1
+
+    sys.addaudithook(hook)
+
+
+def _writes(flags: int) -> bool:
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
