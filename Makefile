@@ -33,7 +33,8 @@ FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus golang
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
 	verify/test_filters verify/test_verify
-FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles optout_containerd \
+FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
+	optout_containerd \
 	modes_containerd
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
