@@ -58,6 +58,12 @@ def _findings(node: Node) -> list[dict[str, Any]]:
     return [each for each in found if each["check"] != "agent"]
 
 
+@pytest.fixture(autouse=True)
+def _no_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this machine, which another test may have started in namespaces of their own."""
+    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_reached._ENGINES", ())
+
+
 def _well(node: Node) -> Node:
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
     assert node.ctl("apply").exit_code == 0
