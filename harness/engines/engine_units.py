@@ -12,6 +12,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class Unit:
     serves: Callable[[], bool]
     daemon: Daemon
     comes_back: bool = True
-    begun: float = 0.0
+    begun: float = 0.0  # when it was started last, by CLOCK_MONOTONIC
 
     def is_active(self) -> bool:
         """Tell whether its process runs."""
@@ -56,7 +57,7 @@ class Unit:
         self.daemon.stop()
         if not self.comes_back:
             return False
-        self.daemon = self.start()
+        self.daemon, self.begun = self.start(), time.monotonic()
         wait_until(lambda: not self.is_active() or self.serves(), "the engine", 60)
         return self.is_active()
 
@@ -84,6 +85,8 @@ class Units:
             return (0, "active\n") if unit.is_active() else (3, "failed\n")
         if "restart" in words:
             return (0, "") if unit.restart() else (1, "")
+        if "show" in words:
+            return 0, f"{int(unit.begun * 1e6)}\n"
         if "reload" in words:
             unit.daemon.process.send_signal(signal.SIGHUP)
         return 0, ""

@@ -277,6 +277,18 @@ def test_killed_it_is_taken_back_later(node: Node, verb: str) -> None:
     assert node.running() == [LIVES]
 
 
+def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -> None:
+    config = node.engine.space.inside(node.etc) / "containerd/config.toml"
+    config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
+    assert node.unit.restart()
+    before = node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
+    done = node.add("--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "equal call by call" in json.loads(done.stdout)["proved"]
+    after = node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
+    assert after == before
+
+
 def test_what_differs_is_named(node: Node) -> None:
     done = node.ctl("engine", "add", "containerd", "--config", node.etc / "containerd/config.toml")
     assert done.returncode == 0, done.stderr
@@ -287,6 +299,10 @@ def test_what_differs_is_named(node: Node) -> None:
     assert node.add().returncode == 0
     assert node.status()[0] == 0
     config = node.engine.space.inside(node.etc) / "containerd/config.toml"
+    config.write_text(config.read_text() + "# changed\n")
+    code, (found,) = node.status()
+    assert code == 1
+    assert "containerd.service was started before that" in found["drift"][0]
     config.write_text(config.read_text().split("# BEGIN")[0])
     code, (found,) = node.status()
     assert code == 1

@@ -71,6 +71,12 @@ def has_image(socket: Path, name: str) -> bool:
     return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
 
 
+def remove_image(socket: Path, name: str) -> None:
+    """Remove an image by all its names. Raises CallFailed."""
+    request = message({1: message({1: name})})
+    grpc_call.call(socket, f"{_IMAGE}/RemoveImage", request, _LONG)
+
+
 def run_pod(socket: Path, handler: str) -> str:
     """Start a pod without a seccomp profile through a handler ("": the default); return its id.
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runc_wrap.node.engines import engine_query, toml_text
+from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, docker_kind, podman_kind
+from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.engines.transaction import bounded_program, idle_image
 from runc_wrap.node.engines.transaction.sandbox_image import lent_image
 
@@ -35,12 +36,6 @@ _LABEL = "runc-wrap.canary"
 _RUN = ("run", "--detach", "--label", f"{_LABEL}=1", "--network", "none", "--cap-drop", "all")
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
 _WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
-_AT = {
-    "containerd": containerd_kind.at,
-    "crio": crio_kind.at,
-    "docker": docker_kind.at,
-    "podman": podman_kind.at,
-}
 
 
 class Access(Protocol):
@@ -93,7 +88,9 @@ class _Common:
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
 
     def configured(self) -> Mapping[str, str | None] | None:
-        """Return what the engine shows for its files."""
+        """Return what the engine shows for its files; None if it writes those when it starts."""
+        if self.found.flavour and generated_config.waits_for_start(self.found.config):
+            return None
         return engine_query.KINDS[self.found.engine].in_force(self.found)
 
 
@@ -212,7 +209,7 @@ def _not_started(found: Installation, why: str) -> EngineError:
 
 def of(engine: str, config: Path) -> Access:
     """Return the access to the engine that reads this configuration. Raises EngineError."""
-    found = _AT[engine](config)
+    found = engine_query.installation(engine, config)
     if found.binary is None:
         raise EngineError(
             f"{engine} is not installed", "an engine that runs", "`engine add` without --restart"

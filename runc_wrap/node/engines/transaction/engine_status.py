@@ -123,8 +123,8 @@ def _changed(state: Json, access: Access, node: Systemd) -> Iterator[str]:
             continue
         if changed > begun + _SLACK:
             yield (
-                f"{path} was changed at {_time(changed)}, and {access.unit} was started before, at "
-                f"{_time(begun)}; restart it"
+                f"{path} was changed at {_time(changed)}, and {access.unit} was started before "
+                f"that, at {_time(begun)}; restart it"
             )
 
 

@@ -55,7 +55,7 @@ def lent_image(found: Installation, socket: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        _ctr(socket, "images", "remove", name)
+        cri_runtime.remove_image(socket, name)
 
 
 def _document(found: Installation) -> dict[str, Any]:
