@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LIMIT = 900  # seconds a test, for the first one builds, boots and installs; seldom over 300
+LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from harness.host.processes import Run
     from tests.vm.image import Image
 
-BOOT = 240  # seconds at most, emulated and beside other work; half a minute is usual
+BOOT = 480  # seconds at most, emulated and beside other work; half a minute is usual
+PATIENCE = 300  # seconds for a command, likewise; most take one or two
 MEMORY = "2048"  # MB
 NEEDS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
 _QUIET = "StrictHostKeyChecking=no UserKnownHostsFile=/dev/null LogLevel=ERROR ConnectTimeout=10"
@@ -93,14 +94,14 @@ class Machine:
                 self._line = Daemon(self._ssh(*words), self.directory / "ssh.log")
             time.sleep(0.5)
 
-    def sh(self, script: str, *words: str | Path, seconds: float = 120) -> str:
+    def sh(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> str:
         """Run a shell script as root, with arguments; insist on success; return what it printed."""
         done = self.attempt(script, *words, seconds=seconds)
         if done.returncode:
             raise CommandError(f"{script}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def attempt(self, script: str, *words: str | Path, seconds: float = 120) -> Run:
+    def attempt(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Run:
         """Run a shell script; any exit status is a result. 255: the machine cannot be reached."""
         inner = shlex.join(["sh", "-euc", script, "sh", *map(str, words)])
         bounded = f"timeout -k 5 {seconds:.0f} {inner}"
@@ -110,7 +111,7 @@ class Machine:
         except subprocess.TimeoutExpired as error:
             return subprocess.CompletedProcess(error.cmd, 255, "", str(error))
 
-    def json(self, script: str, *words: str | Path, seconds: float = 120) -> Any:
+    def json(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Any:
         """Run a script that prints one JSON document."""
         return json.loads(self.sh(script, *words, seconds=seconds))
 
@@ -118,7 +119,7 @@ class Machine:
         """Copy files into a directory of the guest, by their own names."""
         self.sh('mkdir -p "$1"', to)
         common = ["scp", "-q", "-F", "none", "-o", f"ControlPath={self._control}"]
-        run([*common, *_NO_OTHER_WAY, *files, f"guest:{to}/"], seconds=120)
+        run([*common, *_NO_OTHER_WAY, *files, f"guest:{to}/"], seconds=PATIENCE)
 
     def forward(self, guest: str) -> Path:
         """Return a socket of this machine that leads to the guest's socket."""

@@ -37,7 +37,6 @@ def looked_at(node: Node) -> Iterator[None]:
     node.configure('[default]\nmode = "audit"\n')
     yield
     node.machine.sh(f"{TAKERS['auditd']}; docker rm -f {' '.join(TAKERS)} >/dev/null")
-    node.configure("")
 
 
 @pytest.mark.parametrize("taker", TAKERS)
