@@ -74,7 +74,7 @@ def test_after_a_power_failure_during_200_creates_nothing_is_half_written_and_al
 ) -> None:
     broken = set(bundles.sh(_BROKEN).split())
     bundles.sh('systemd-run --quiet sh -c "$1" sh first- "$2"', _CREATES, str(EACH))
-    bundles.sh(_WAIT, str(RAN))  # there: to ask by ssh costs an emulated CPU much
+    bundles.sh(_WAIT, str(RAN), seconds=600)  # there: to ask by ssh costs an emulated CPU much
     assert len(bundles.sh(_RAN).split()) < 2 * EACH
     bundles.power_off()
     bundles.power_on()
@@ -82,7 +82,7 @@ def test_after_a_power_failure_during_200_creates_nothing_is_half_written_and_al
     assert len(configs) == 2 * (EACH + AFTERWARDS)
     assert any("seccomp" in config["linux"] for config in configs)
     assert set(bundles.sh(_BROKEN).split()) <= broken
-    bundles.sh(_CREATES, "then-", str(AFTERWARDS))
+    bundles.sh(_CREATES, "then-", str(AFTERWARDS), seconds=600)
     ran = set(bundles.sh(_RAN).split())
     assert len(ran) == 2 * AFTERWARDS
     ids, damaged = _damage(node, tmp_path)
