@@ -1,60 +1,32 @@
-"""The two services under systemd, while containers in `observe` make calls all the time.
-
-A container makes 50 calls that its profile denies, which the service lets continue, writes down how
-many of them ended as they would without a profile, and begins again.
-"""
+"""The two services under systemd, while a container in `observe` makes calls all the time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import wait_until
+from tests.vm import observed_calls
 from tests.vm.image import SUITE
 from tests.vm.node import IMAGE, UNITS
+from tests.vm.observed_calls import AS_USUAL, LOGGED, PATIENCE, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.vm.machine import Machine
     from tests.vm.node import Node
+    from tests.vm.observed_calls import Calls
 
-RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
-WORK = "while :; do /repeat 50 1; sleep 0.2; done"
-AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel
-PATIENCE = 90  # seconds: an emulated service takes ten to start
-_LOGGED = "docker logs calls | sort | uniq -c"
-
-
-@dataclass(frozen=True)
-class Calls:
-    """The container that calls all the time."""
-
-    machine: Machine
-
-    def rounds(self) -> int:
-        """Return how many rounds of calls there were; fail if any call did not end as usual."""
-        lines = self.machine.sh(_LOGGED).splitlines()
-        assert [line.split(None, 1)[1] for line in lines] in ([], [AS_USUAL]), lines
-        return int(lines[0].split()[0]) if lines else 0
-
-    def go_on(self) -> None:
-        """Wait for two more whole rounds."""
-        before = self.rounds()
-        wait_until(lambda: self.rounds() > before + 1, "more calls", PATIENCE)
+KEEPS_AT_STOP = SUITE != "bookworm"  # systemd 252 empties its store at a stop (254 does not)
 
 
 @pytest.fixture(scope="module")
 def calls(node: Node) -> Iterator[Calls]:
     node.configure('[default]\nmode = "observe"\n')
-    made = Calls(node.machine)
-    node.machine.sh(f'{RUN} --name calls {IMAGE} sh -c "$1"', WORK)
-    made.go_on()
-    assert node.ledger()[-1]["mode"] == "observe"
-    yield made
-    node.machine.sh("docker rm -f calls >/dev/null")
+    with observed_calls.calls(node.machine) as made:
+        assert node.ledger()[-1]["mode"] == "observe"
+        yield made
     node.configure("")
 
 
@@ -87,7 +59,7 @@ EVENTS = {
 }
 
 
-if SUITE == "bookworm":  # systemd 252 empties the store at a stop (254 does not)
+if not KEEPS_AT_STOP:
     del EVENTS["stop and start"]
 
 
@@ -132,12 +104,14 @@ def test_a_create_is_decided_without_decide_while_that_hangs(node: Node, calls: 
 
 
 @pytest.mark.usefixtures("calls")
-def test_without_systemds_store_the_calls_would_fail(node: Node) -> None:
+def test_without_systemds_store_the_calls_would_fail_and_that_is_said(node: Node) -> None:
     """So the tests above could see it: the same container, whose listener is thrown away."""
-    stop = f"systemctl stop {' '.join(UNITS)}; systemctl clean --what=fdstore runc-wrap-observe"
-    node.machine.sh(stop)
-    failing = f"{_LOGGED} | grep -v '{AS_USUAL}'"
+    clean = "; systemctl clean --what=fdstore runc-wrap-observe" if KEEPS_AT_STOP else ""
+    node.machine.sh(f"systemctl stop {' '.join(UNITS)}{clean}")
+    failing = f"{LOGGED} | grep -v '{AS_USUAL}'"
     wait_until(lambda: "failed with 95" in node.machine.attempt(failing).stdout, "ENOSYS", PATIENCE)
     told = node.machine.attempt(failing).stdout
     assert "0 of 50 failed with 95" in told
     node.machine.sh(f"systemctl start {' '.join(UNITS)}")
+    said = node.ctl("verify")
+    assert (said.returncode, "listener of its process" in said.stdout) == (1, True), said
