@@ -28,7 +28,7 @@ def is_same(block: "Json", own: "Json") -> bool:
     """Return whether a foreign block has the same result as `own`, an engine's, for each call."""
     try:
         return by_call(block) == by_call(own)
-    except (_Unlike, KeyError, TypeError):  # a key is missing, or a list stands for a word
+    except (_Unlike, KeyError, TypeError, RecursionError):  # a key lacks, or lists stand for words
         return False
 
 
@@ -36,7 +36,7 @@ def by_call(block: "Json") -> "tuple[object, dict[str, tuple[Outcome, ...]]]":
     """Return what a block says apart from calls, and the outcomes of each call.
 
     The order of outcomes counts only if they differ in action or errno: then the first may win.
-    Raises _Unlike, KeyError or TypeError for what no engine writes.
+    Raises _Unlike, KeyError, TypeError or RecursionError for what no engine writes.
     """
     _check(block, _BLOCK)
     flags = block.get("flags")
@@ -90,8 +90,6 @@ def _comparison(argument: "Json") -> "tuple[int, str, int, int]":
     second = argument.get("valueTwo")
     numbers = argument["index"], argument["value"], 0 if second is None else second
     if any(type(number) is not int for number in numbers):  # 1.0 and true equal 1 in Python only
-        raise _Unlike
-    if type(argument["op"]) is not str:
         raise _Unlike
     index, value, second = numbers
     return index, argument["op"], value, second

@@ -133,8 +133,7 @@ def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
 
 
 def _exists(record: Record) -> bool:
-    root = record.root or ""
-    return root.startswith("/") and os.path.lexists(f"{root}/{record.id}")
+    return os.path.lexists(f"{record.root or ''}/{record.id}")
 
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:

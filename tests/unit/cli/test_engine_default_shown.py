@@ -87,6 +87,7 @@ def test_every_command_names_it(applied: Node) -> None:
         ({"defaultAction": "SCMP_ACT_LOG"}, KEPT),
         ({}, {**KEPT, "engine": "docker"}),
         ({}, {**KEPT, "action": "inject", "declared": "unset"}),
+        ({}, {**KEPT, "action": "inject", "declared": "engine's default"}),
         ({}, {**KEPT, "declared": "ready-made filter"}),
         ({}, {**KEPT, "bundle": "/nowhere"}),
     ],
@@ -119,6 +120,8 @@ def test_under_adopt_doctor_finds_nothing_and_apply_says_that_new_ones_are_decid
 ) -> None:
     container(applied, default(), **KEPT)
     applied.configure('[default]\nadopt = "runtime-default"\n')
+    (change,) = applied.json("apply", "--diff")["changes"]
+    assert (change["action"], change["then"]["action"]) == ("keep", "inject")
     said = applied.ctl("apply").stdout
     assert "adopt            runtime-default\n" in said
     assert "the policy decides about those that start from now on.\n" in said

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.node.requirements import machine
 from runc_wrap.filters import weaker_calls
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.profiles import builtin, platform
@@ -76,6 +77,26 @@ def test_an_abi_that_one_profile_leaves_out_is_a_difference() -> None:
         wide["block"]["architectures"] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
     assert weaker_calls.find(_profile(READ), wide, RUNC)
     assert not weaker_calls.find(wide, _profile(READ), RUNC)
+
+
+def test_rules_on_sockets_reach_the_multiplexer_of_a_32_bit_abi() -> None:
+    machine("x86_64")
+    strict, other = _profile(READ), _profile(READ, {"names": ["socket"], "all": ["CAP_NET_RAW"]})
+    for one in (strict, other):
+        one["block"]["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    held = frozenset({"CAP_NET_RAW"})
+    found = weaker_calls.find(strict, other, Loader("crun"))  # runc's stub would deny socketcall
+    assert ("socketcall", held) in {(one.call.syscall, one.capabilities) for one in found}
+
+
+def test_rules_that_overlap_have_the_result_that_libseccomp_gives_them() -> None:
+    """Not the first one's: both profiles make the same filter."""
+    rules = [
+        {"names": ["acct"], "action": action, "args": [{"index": 1, "value": 1, "op": op}]}
+        for action, op in (("SCMP_ACT_ALLOW", "SCMP_CMP_GE"), ("SCMP_ACT_KILL", "SCMP_CMP_EQ"))
+    ]
+    one, two = _profile(*rules), _profile(*rules[::-1])
+    assert _found(one, two) == _found(two, one) == set()
 
 
 @pytest.mark.parametrize(

@@ -183,11 +183,24 @@ def test_off_under_also_weaker_is_remarked_on() -> None:
     assert any("takes the filter away" in one for one in remarks)
 
 
-def test_int_arguments_as_the_kernel_reads_them_are_not_weaker() -> None:
-    """Narrowed comparisons let through upper bits that the kernel ignores."""
-    for arguments in ("kernel", "engine"):
-        asked = {"default.adopt": ADOPT, "default.int_arguments": arguments}
-        assert _settled(asked).policy["adoption"]["within"][NAME][0] == NAME
+@pytest.mark.parametrize(("arguments", "is_within"), [("kernel", True), ("engine", False)])
+def test_arguments_are_compared_as_the_policy_wants_them_injected(
+    arguments: str,
+    is_within: bool,
+) -> None:
+    """An own profile that compares the lower bits only, as the kernel does."""
+    block = resolve(_settled({}).as_applied[NAME], frozenset())
+    low = {"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_MASKED_EQ"}
+    rules = [
+        {**rule, "args": [{**low, "valueTwo": rule["args"][0]["value"]}]}
+        if rule["names"] == ["personality"]
+        else rule
+        for rule in block["syscalls"]
+    ]
+    own = {"low.json": json.dumps({**block, "syscalls": rules}).encode()}
+    asked = {"default.adopt": ADOPT, "default.int_arguments": arguments}
+    within = _settled(asked, own_profiles=own).policy["adoption"]["within"][NAME]
+    assert ("localhost/low.json" in within) == is_within
 
 
 def test_a_profile_that_cannot_be_compared_is_refused() -> None:
