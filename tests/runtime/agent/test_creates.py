@@ -21,6 +21,10 @@ from harness.kernel.strace import traced
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
+from runc_wrap.hotpath.create_facts import bounding
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +93,36 @@ def test_an_applied_policy_counts_for_the_next_container(
         pair.installed.configure(f'runtime = ["{pair.kind}"]\n')
     assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
     assert agent.never_ended
+
+
+def test_an_engines_default_is_taken_over_through_the_agent(
+    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
+) -> None:
+    runtime = f'runtime = ["{pair.kind}"]\n'
+    pair.installed.configure(f'{runtime}[default]\nadopt = "runtime-default, also weaker"\n')
+    try:
+        name = json.loads(pair.installed.control("apply", "--json").stdout)["runtime_default"]
+        brought = _default(name["unknown"], make_bundle(pair.kind).read())
+        confined = [make_bundle(pair.kind, seccomp=brought) for _ in range(FEW)]
+        opted = {"runc-wrap/seccomp": "unconfined"}
+        exempt = [make_bundle(pair.kind, opted, seccomp=brought) for _ in range(FEW)]
+        assert process_status.seccomp(exempt[0].create(pair.bare)) == 2
+        exempt[0] = make_bundle(pair.kind, opted, seccomp=brought)
+        modes = [process_status.seccomp(one.create(pair.wrapped)) for one in [*confined, *exempt]]
+        assert modes == [2] * FEW + [0] * FEW
+        lines = [_lines(pair.installed, one.name)[-1] for one in [*confined, *exempt]]
+        assert {line["replaced"] for line in lines} == {name["unknown"]}
+        assert _mostly_agent([_via(pair, one) for one in [*confined, *exempt]])
+    finally:
+        pair.installed.configure(runtime)
+    assert agent.never_ended
+
+
+def _default(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return a built-in profile's block for a container with this config."""
+    kernel = platform.kernel()
+    compiled = compile_profile(builtin.load(name), arch=platform.goarch(), kernel=kernel)
+    return resolve(compiled, bounding(config))
 
 
 def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
