@@ -178,6 +178,17 @@ def test_a_call_with_endless_outcomes_is_not_compared_to_the_end() -> None:
     assert not is_same(_first(CONTAINERD, names=["read"] * 1_000_000), CONTAINERD)
 
 
+def test_a_second_value_that_is_left_out_is_zero() -> None:
+    ours = BLOCKS["containers-common@0.67.0"]
+    compared = [one for rule in ours["syscalls"] for one in rule.get("args") or ()]
+    assert any("valueTwo" not in one for one in compared)
+    rules = [
+        {**rule, "args": [{"valueTwo": 0, **one} for one in rule.get("args") or ()]}
+        for rule in ours["syscalls"]
+    ]
+    assert is_same({**ours, "syscalls": rules}, ours)
+
+
 def test_errors_without_a_number_are_eperm() -> None:
     assert is_same({**CONTAINERD, "defaultErrnoRet": 1}, CONTAINERD)
 

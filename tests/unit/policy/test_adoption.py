@@ -178,9 +178,18 @@ def test_a_rule_for_another_engine_is_not_compared_with_this_one() -> None:
         _settled({"rule": [{**rule, "engine": ["cont*"]}]})
 
 
+def test_each_installed_engine_is_compared() -> None:
+    asked = {"default.adopt": ADOPT, "default.profile": OPEN}
+    with pytest.raises(PolicyError, match="the default profile of podman"):
+        _settled(asked, engines={"podman": "5.4.2"})
+    _settled(asked, engines={})  # nothing is installed: containers keep what they bring
+
+
 def test_off_under_also_weaker_is_remarked_on() -> None:
     remarks = _settled({"default.adopt": ADOPT_WEAKER, "rule": [{**LOOK, "mode": "off"}]}).remarks
     assert any("takes the filter away" in one for one in remarks)
+    remarks = _settled({"default.adopt": ADOPT_WEAKER, "rule": [{**LOOK, "mode": "audit"}]}).remarks
+    assert not any("takes the filter away" in one for one in remarks)
 
 
 @pytest.mark.parametrize(("arguments", "is_within"), [("kernel", True), ("engine", False)])
