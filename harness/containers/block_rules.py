@@ -9,8 +9,9 @@ from collections import Counter
 from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import formats, platform
+from runc_wrap.profiles import platform
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import json_codec, policy_file
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from harness.node.install import Installed

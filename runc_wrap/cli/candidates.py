@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.ledger import reader
 from runc_wrap.node import paths
-from runc_wrap.profiles import builtin, profile_files
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.report import workloads
 

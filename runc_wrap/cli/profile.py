@@ -15,7 +15,8 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.capture import capture_store
 from runc_wrap.policy import policy_compiler
-from runc_wrap.profiles import builtin, captured_profile, platform, profile_files
+from runc_wrap.profiles import builtin, captured_profile, platform
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 

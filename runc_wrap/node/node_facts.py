@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.node import abi_probe, features, installed_programs
 from runc_wrap.node.capture import capture_store
 from runc_wrap.policy.facts import Facts
-from runc_wrap.profiles import platform, profile_files
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places

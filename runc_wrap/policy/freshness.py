@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import profile_files
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

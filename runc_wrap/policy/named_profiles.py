@@ -9,9 +9,11 @@ from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import builtin, captured_profile, engine_versions, formats, modes
+from runc_wrap.profiles import builtin, captured_profile, engine_versions
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

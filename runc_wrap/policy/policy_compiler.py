@@ -11,8 +11,8 @@ from runc_wrap.policy import named_profiles, overlay_settings, requirements
 from runc_wrap.policy.named_profiles import SYSTEM, load
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema
-from runc_wrap.profiles import modes
 from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import modes, syscalls
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ The main modules:
 
     model             Profile, Rule, Condition, Argument; ProfileError is raised by everything here
     builtin           names() and load("containerd@1.7.24"): the profiles that engines apply
-    formats           parse(data, source): a profile file, OCI's, moby's or containers/common's
-    profile_files     read(path), beneath(directory), system(): the same from disk, bounded
+    json_profiles     formats.parse(data, source): a profile file, OCI's, moby's or
+                      containers/common's; profile_files: the same from disk, bounded
     profile_compiler  compile_profile(profile, arch=, kernel=)
     platform          goarch(), kernel(): this node's, in the terms of the compiler
     lint              check(profile, context): how runtimes and libseccomp interpret a profile
-    modes             a compiled profile in audit, observe and the other modes, and for fewer ABIs
+    mode_profiles     a compiled profile in audit, observe and the other modes, and for fewer ABIs
 
 The hot path imports none of this: it reads only what profile_compiler wrote.
 """

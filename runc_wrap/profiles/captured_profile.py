@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import block_comparison, formats
-from runc_wrap.profiles.json_fields import decode
+from runc_wrap.profiles import block_comparison
+from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles.json_fields import decode
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 

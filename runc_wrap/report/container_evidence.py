@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Tallies

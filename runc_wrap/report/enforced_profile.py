@@ -21,7 +21,7 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader
 from runc_wrap.policy.overlay_settings import put_on
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

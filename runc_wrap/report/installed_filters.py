@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.profiles import modes, return_codes, syscalls
-from runc_wrap.profiles.filter_installation import NUMBERS
+from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
 from runc_wrap.report import outcomes
 
 if TYPE_CHECKING:

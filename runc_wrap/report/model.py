@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tally
-from runc_wrap.profiles import modes, syscalls
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
 

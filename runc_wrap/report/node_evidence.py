@@ -26,7 +26,7 @@ from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import extra_filters, verdict
 from runc_wrap.report.enforced_profile import Profiles
 

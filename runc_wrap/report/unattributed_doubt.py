@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import installed_filters, model, outcomes
 from runc_wrap.report.outcomes import DEGRADES, SAFE

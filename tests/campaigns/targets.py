@@ -30,7 +30,7 @@ from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import record as ledger_record
-from runc_wrap.profiles import formats
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from harness.node.requirements import requires
 from harness.node.versions import installed_version
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, formats, platform
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.model import Profile
 from runc_wrap.profiles.profile_compiler import compile_profile
 

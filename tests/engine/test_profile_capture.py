@@ -25,8 +25,9 @@ from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.node import node_facts
 from runc_wrap.policy import captured_comparison
-from runc_wrap.profiles import block_comparison, captured_profile, formats, platform
+from runc_wrap.profiles import block_comparison, captured_profile, platform
 from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.json_profiles import formats
 
 if TYPE_CHECKING:
     from harness.containers.recording_runtime import Recorder

@@ -1,6 +1,6 @@
 """Which calls a profile allows by their arguments, read from a listener's metadata.
 
-runc_wrap.profiles.observe_mode describes the form and writes it.
+runc_wrap.profiles.mode_profiles.observe_mode describes the form and writes it.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ from runc_wrap.profiles import (
     builtin,
     captured_profile,
     engine_versions,
-    json_fields,
     platform,
 )
 from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.json_profiles import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import captured_profile, platform, profile_files
+from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

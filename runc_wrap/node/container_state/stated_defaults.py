@@ -18,7 +18,8 @@ from runc_wrap.hotpath.decision import ADOPT, ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles, policy_store
-from runc_wrap.profiles import platform, profile_files
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.marked_text import Draft, Edit, Member, changed, undo
-from runc_wrap.profiles.json_fields import refuse_constant, unique_members
+from runc_wrap.profiles.json_profiles.json_fields import refuse_constant, unique_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

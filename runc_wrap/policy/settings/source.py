@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema, toml_lines
-from runc_wrap.profiles import profile_files
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

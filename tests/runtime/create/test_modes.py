@@ -10,7 +10,8 @@ from harness.containers import logged_calls
 from harness.node.requirements import unmet
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import abi_probe
-from runc_wrap.profiles import builtin, modes
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,8 @@ import pytest
 from harness.containers import logged_calls
 from runc_wrap.hotpath.overlay import with_overlay
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, modes
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

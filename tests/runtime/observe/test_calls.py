@@ -19,7 +19,8 @@ from harness.node import agent as agents
 from harness.node import install, releases
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, modes
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,8 @@ from runc_wrap.agent.observe import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.installed_programs import Runtime
-from runc_wrap.profiles import builtin, modes, platform
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT
 from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from tests.unit.hotpath.test_engine_default import block
 from tests.unit.policy.node import compiled
 

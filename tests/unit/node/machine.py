@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import profile_files
+from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
     from pathlib import Path

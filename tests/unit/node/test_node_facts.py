@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.node import node_facts
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import platform, profile_files
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.json_profiles import profile_files
 from tests.unit.node import machine
 from tests.unit.policy.node import PROFILE
 

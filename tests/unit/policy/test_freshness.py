@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.policy import freshness, policy_store
-from runc_wrap.profiles import profile_files
+from runc_wrap.profiles.json_profiles import profile_files
 from tests.unit.policy.node import compiled, policies
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.policy import compiled_lint, policy_store
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.source import PolicyError
-from runc_wrap.profiles import builtin, formats
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.json_profiles import formats
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 

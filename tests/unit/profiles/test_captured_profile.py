@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from runc_wrap.profiles import builtin, captured_profile, formats
+from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.model import Profile, ProfileError
 from runc_wrap.profiles.vocabulary import CAPABILITIES
 from tests.unit.profiles.strategies import bounding

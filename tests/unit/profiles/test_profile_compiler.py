@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.model import Profile, ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.vocabulary import NATIVE

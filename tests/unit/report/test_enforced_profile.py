@@ -10,7 +10,7 @@ from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.overlay_settings import put_on
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl

@@ -29,7 +29,7 @@ from runc_wrap.policy import policy_store
 from runc_wrap.policy.overlay_settings import put_on
 from runc_wrap.policy.policy_compiler import compile_policy
 from runc_wrap.policy.settings import source
-from runc_wrap.profiles import modes
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl

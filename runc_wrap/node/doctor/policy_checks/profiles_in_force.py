@@ -8,7 +8,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles.modes import AUDIT, ENFORCE, OFF
+from runc_wrap.profiles.mode_profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks
 from runc_wrap.filters import bpf
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.filter_installation import NUMBERS
+from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.node.capture import capture_store
-from runc_wrap.profiles import platform, profile_files
+from runc_wrap.profiles import platform
 from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.node import machine

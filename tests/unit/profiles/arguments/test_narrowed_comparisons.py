@@ -18,11 +18,12 @@ from runc_wrap.filters.bpf_outcomes import Interest
 from runc_wrap.filters.runtime_load import Load, Loader, load
 from runc_wrap.filters.simulate import Simulation, compares
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, modes, return_codes, syscalls
+from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
-from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.ledger import reader
-from runc_wrap.profiles import formats, syscalls
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition

@@ -10,7 +10,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from runc_wrap.profiles.json_fields import UINT64_MAX, Fields, decode
+from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
 from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, Rule
 from runc_wrap.profiles.vocabulary import (
     ACTIONS,

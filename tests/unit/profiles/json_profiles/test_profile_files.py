@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.profiles import profile_files
-from runc_wrap.profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.json_profiles import profile_files
+from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.model import ProfileError
 from tests.unit.profiles.resolving import block_of
 

@@ -17,19 +17,11 @@ from runc_wrap.filters.simulate import Simulation
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.profiles import (
-    abis,
-    actions,
-    builtin,
-    filter_installation,
-    lint,
-    modes,
-    return_codes,
-    syscalls,
-)
+from runc_wrap.profiles import abis, actions, builtin, lint, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.complement import complement
-from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.mode_profiles import filter_installation, modes
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],

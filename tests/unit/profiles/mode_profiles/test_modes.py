@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES
-from runc_wrap.profiles import builtin, modes
-from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.vocabulary import NATIVE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.rule_algebra import disjoint
-from runc_wrap.profiles import filter_installation, observe_mode
 from runc_wrap.profiles.abis import of_oci, runnable
+from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from runc_wrap.filters import bpf, libseccomp
 from runc_wrap.filters.runtime_load import Loader, load
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, modes, return_codes, syscalls
+from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.filter_installation import NUMBERS
-from runc_wrap.profiles.formats import parse
+from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Profiles as JSON: the formats, reading them strictly, and the files on disk."""

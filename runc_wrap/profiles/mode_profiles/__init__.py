@@ -1,0 +1,1 @@
+"""A profile for each mode: audit, enforce-log and observe, derived from the rules of enforce."""
