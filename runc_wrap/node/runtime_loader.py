@@ -5,7 +5,8 @@ the calls above all that a filter names (ENOSYS) begins lower; crun has no such 
 the library's version in `features`, runc also in --version: that of the library which they have
 loaded, or which is linked into them, as into upstream's runc.
 
-The runtime in force counts, as it is now. A container that an earlier one created may differ.
+The runtime in force counts, as it is now. A container that an earlier one created may differ, and
+so may a libseccomp to which a distribution added calls: `of_other_libraries` has what else may be.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _ANNOTATION = "io.github.seccomp.libseccomp.version"
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
+_ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
 _VERSION = re.compile(r"\d[\d.]{0,30}")
 
 
@@ -55,6 +57,33 @@ def libseccomp(path: Path) -> str | None:
         told = _PRINTED.search(installed_programs.output(str(path), "--version") or "")
         found = told[1] if told else ""
     return found if isinstance(found, str) and _VERSION.fullmatch(found) else None
+
+
+def of_other_libraries(block: Block, loader: Loader) -> list[Loader]:
+    """Return loaders with each other libseccomp that makes another filter of a block.
+
+    Without those in which a call that the block denies stays allowed.
+    """
+    entries = block.get("syscalls") or ()
+    names = {name for entry in entries for name in entry["names"]}
+    denials = [entry["names"] for entry in entries if entry["action"] not in _ALLOWING]
+    denied = {name for each in denials for name in each}
+    is_open = block["defaultAction"] in _ALLOWING
+    made = {_lacking(release) & names: release for release in _releases()}
+    made.pop(_lacking(loader.library) & names, None)
+    return [
+        Loader(loader.kind, loader.version, release)
+        for lacking, release in made.items()
+        if not (is_open and lacking & denied)
+    ]
+
+
+def _releases() -> list[Version | None]:
+    return [None, *libseccomp_releases.with_other_tables()]
+
+
+def _lacking(release: Version | None) -> frozenset[str]:
+    return frozenset() if release is None else libseccomp_releases.lacking(release)
 
 
 def check_comparable(block: Block, loader: Loader) -> None:

@@ -4,6 +4,8 @@ A runtime leaves out of a filter what its libseccomp does not know: runc silentl
 warning. Read in libseccomp's src/syscalls.csv (before 2.5: src/arch-x86_64-syscalls.c) at the tags
 v2.4.1 to v2.6.1, of which the last has the table of Linux 7.1. The time64 calls of 32-bit ABIs are
 left out.
+
+A distribution may add calls without another version: Debian's 2.5.4-1+deb12u1 has those of 2.5.5.
 """
 
 from collections.abc import Iterable
@@ -27,6 +29,9 @@ SINCE = {
     "2.6.1": "file_getattr file_setattr listns open_tree_attr rseq_slice_yield uprobe",
 }
 
+# (ABI, call) that the table of that ABI got in a later release than the others'
+LATER = frozenset({("x32", "map_shadow_stack")})
+
 
 def unknown(version: str, names: Iterable[str]) -> list[str]:
     """Return those of the names that this release does not know, sorted.
@@ -43,6 +48,11 @@ def may_know(release: Version, names: Iterable[str]) -> list[str]:
     return sorted(
         name for name in set(names) - lacking(release) if name in dated or release > newest
     )
+
+
+def with_other_tables() -> list[Version]:
+    """Return one release before the first of SINCE, and one of each that has more calls."""
+    return [engine_versions.parse("2.4.1"), *(engine_versions.listed(since)[0] for since in SINCE)]
 
 
 @cache

@@ -3,6 +3,10 @@
 The block comes from the bundle's config.json, if its digest is the ledger's. A process is under the
 decided filter if one of its filters does exactly what the block says: it may have inherited others
 before and installed more since, which can only restrict further.
+
+The filter depends on the libseccomp that loaded it, which may not be the runtime's present one: the
+container may be older than an upgrade. If the filter is exactly what another libseccomp makes of
+the block, and lets through nothing that the block itself denies, then it is the decided one.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import runtime_loader
+from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -86,7 +91,7 @@ class Comparing:
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self._prefix = prefix
         self._loaders: dict[str, Loader] = {}
-        self._expectations: dict[tuple[str, str], Expectation] = {}
+        self._expectations: dict[tuple[str, str], Expectations] = {}
         self._budget = WaitBudget()
 
     def compare(self, entry: Entry) -> Result:
@@ -111,7 +116,7 @@ class Comparing:
                 _process(process, read[process.pid], expectation, result)
         return result
 
-    def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectation | None:
+    def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectations | None:
         block = block_of(entry.container.bundle)
         found = digest(json_codec.dumps(block)) if block else None
         if found != wanted or block is None:
@@ -121,7 +126,7 @@ class Comparing:
         if key not in self._expectations:
             loader = self._loader(entry.container.kind)
             runtime_loader.check_comparable(block, loader)
-            self._expectations[key] = Expectation(block, loader)
+            self._expectations[key] = Expectations(block, loader)
         return self._expectations[key]
 
     def _loader(self, kind: str) -> Loader:
@@ -130,11 +135,39 @@ class Comparing:
         return self._loaders[kind]
 
 
-def _process(process: Process, read: ptrace.Read, expectation: Expectation, result: Result) -> None:
+class Expectations:
+    """What a block becomes with the runtime's present libseccomp, and with others.
+
+    Raises ProfileError as Expectation does.
+    """
+
+    def __init__(self, block: Json, loader: Loader) -> None:
+        self._block = block
+        self._present = Expectation(block, loader)
+        self._others = runtime_loader.of_other_libraries(block, loader)
+        self._made: dict[Loader, Expectation] = {}
+
+    def closest(self, read: tuple[bytes, ...]) -> tuple[Difference, ...]:
+        """Return the differences of the most similar filter; () if one is the decided one."""
+        found = _closest(read, self._present)
+        if found and any(self._is_of(other, read) for other in self._others):
+            return ()
+        return found
+
+    def _is_of(self, loader: Loader, read: tuple[bytes, ...]) -> bool:
+        if loader not in self._made:
+            self._made[loader] = Expectation(self._block, loader)
+        found = _closest(read, self._made[loader])
+        return all((one.abi, one.syscall) in LATER and not one.is_weaker for one in found)
+
+
+def _process(
+    process: Process, read: ptrace.Read, expectation: Expectations, result: Result
+) -> None:
     try:
         if isinstance(read, ptrace.FiltersUnreadableError):
             raise read
-        closest = _closest(read, expectation)
+        closest = expectation.closest(read)
     except (ptrace.FiltersUnreadableError, BpfError) as error:
         if process.handle.is_running():
             result.unchecked[process.pid] = str(error)

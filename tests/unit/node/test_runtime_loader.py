@@ -77,3 +77,26 @@ def test_a_block_is_not_compared_if_only_the_runtimes_libseccomp_knows_its_calls
 
 def _known_to_255(names: set[str]) -> frozenset[str]:
     return frozenset(names) & {"read"}
+
+
+def _releases(loaders: list[Loader]) -> list[str]:
+    return sorted(str(loader.library) for loader in loaders)
+
+
+def test_other_libraries_are_those_that_make_another_filter_of_a_block() -> None:
+    runc = Loader.of("runc", "1.4.0", "2.6.0")
+    assert runtime_loader.of_other_libraries(_block("read", "write"), runc) == []
+    named = _block("read", "mseal", "cachestat")
+    assert _releases(runtime_loader.of_other_libraries(named, runc)) == ["2.5.4", "2.5.5"]
+    old = Loader.of("runc", "1.4.0", "2.5.4")
+    assert _releases(runtime_loader.of_other_libraries(named, old)) == ["2.5.5", "2.6.1"]
+    assert all(one.version == old.version for one in runtime_loader.of_other_libraries(named, old))
+
+
+def test_a_library_that_leaves_out_a_denial_is_none_of_them() -> None:
+    denied = {"names": ["mseal"], "action": "SCMP_ACT_ERRNO"}
+    allowed = {"names": ["cachestat"], "action": "SCMP_ACT_ALLOW"}
+    runc = Loader.of("runc", "1.4.0", "2.6.0")
+    for default, expected in (("SCMP_ACT_ALLOW", []), ("SCMP_ACT_ERRNO", ["2.5.4", "2.5.5"])):
+        block = {"defaultAction": default, "syscalls": [denied, allowed]}
+        assert _releases(runtime_loader.of_other_libraries(block, runc)) == expected

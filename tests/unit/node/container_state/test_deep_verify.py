@@ -1,0 +1,66 @@
+"""A filter that another libseccomp made of the decided block, and one that is none of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runc_wrap.filters import libseccomp
+from runc_wrap.filters.runtime_load import Loader, load
+from runc_wrap.node.container_state import deep_verify
+from runc_wrap.node.container_state.deep_verify import Expectations
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS
+
+pytestmark = pytest.mark.skipif(
+    not syscalls.known_to_libseccomp(["mseal"]) or syscalls.native() is not ABIS["x86_64"],
+    reason="written for x86_64 with libseccomp 2.5.6 or newer",
+)
+OLD, NEW = "2.5.5", "2.6.0"  # mseal is known to the second only
+
+
+def _block(default: str, action: str) -> dict[str, Any]:
+    names = ["read", "mseal"]
+    return {"defaultAction": default, "syscalls": [{"names": names, "action": action}]}
+
+
+def _read(block: dict[str, Any], kind: str, library: str) -> tuple[bytes]:
+    """Return a process's filter: crun's, or runc's without the answer to newer calls."""
+    return (libseccomp.filter_bytes(load(block, Loader.of(kind, "1.21", library))),)
+
+
+@pytest.mark.parametrize(("then", "now"), [(OLD, NEW), (NEW, OLD), (NEW, NEW), (OLD, OLD)])
+def test_a_container_older_than_an_upgrade_is_under_the_decided_filter(then: str, now: str) -> None:
+    block = _block("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW")
+    expected = Expectations(block, Loader.of("crun", "1.21", now))
+    assert expected.closest(_read(block, "crun", then)) == ()
+    other = _block("SCMP_ACT_ERRNO", "SCMP_ACT_LOG")
+    assert {one.syscall for one in expected.closest(_read(other, "crun", then))} >= {"read"}
+
+
+def test_a_denial_that_an_older_library_left_out_is_found_after_the_upgrade() -> None:
+    block = _block("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO")
+    upgraded = Expectations(block, Loader.of("crun", "1.21", NEW))
+    assert [one.syscall for one in upgraded.closest(_read(block, "crun", OLD))] == ["mseal"]
+    assert upgraded.closest(_read(block, "crun", NEW)) == ()
+
+
+@pytest.mark.parametrize(
+    ("loaded", "is_decided"),
+    [(["read"], True), (["read", "getcpu"], True), (["read", "acct"], False), (["getcpu"], False)],
+)
+def test_a_call_that_one_abi_got_later_may_be_denied_and_not_allowed(
+    loaded: list[str], *, is_decided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if native getcpu and acct came later, each filter being of a library without mseal."""
+    later = frozenset({("x86_64", "getcpu"), ("x86_64", "acct")})
+    monkeypatch.setattr(deep_verify, "LATER", later)
+    block = _block("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW")
+    decided = {
+        **block,
+        "syscalls": [{**block["syscalls"][0], "names": ["read", "mseal", "getcpu"]}],
+    }
+    found = {**block, "syscalls": [{**block["syscalls"][0], "names": loaded}]}
+    expected = deep_verify.Expectations(decided, Loader.of("crun", "1.21", NEW))
+    assert (expected.closest(_read(found, "crun", OLD)) == ()) is is_decided
