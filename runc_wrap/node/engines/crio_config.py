@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.toml_text import Table
 
 CONFIG = Path("/etc/crio/crio.conf")
+_STORAGE_CONFIG = Path("/etc/containers/storage.conf")  # has the default of `root`
+_STORAGE = "/var/lib/containers/storage"
 _RUNTIME = ["crio", "runtime"]
 _BUILT_IN = ("crun", "runc")  # the default since 1.31, and the one before
 _OF_OCI = ("", "oci")
@@ -53,6 +55,15 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
         _refuse_taken(runtime, handler, config)
         _render_one(tree, drop_in(config, handler), handler, _base(runtime))
     return [each for handler in handlers for each in _overridden(files, config, handler)]
+
+
+def storage(config: Path) -> Path:
+    """Return the directory of CRI-O's storage, of whatever driver. Raises EngineError."""
+    default = toml_text.parse(engine_files.read(_STORAGE_CONFIG) or "", str(_STORAGE_CONFIG))
+    root = toml_text.lookup(default, ["storage"]).get("graphroot")
+    for _, table in _files(config, set()):
+        root = toml_text.lookup(table, ["crio"]).get("root") or root
+    return Path(str(root or _STORAGE))
 
 
 def drop_in(config: Path, handler: Handler) -> Path:

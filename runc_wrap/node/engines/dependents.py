@@ -29,7 +29,8 @@ from runc_wrap.host import files, runtime_state
 from runc_wrap.ledger import reader
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
-from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines import crio_config, engine_query
+from runc_wrap.node.engines.handler import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,6 @@ _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 _ROOTS = (0,)
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
-_CRIO_STORAGE = Path("/var/lib/containers/storage/overlay-containers")
 _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
 _OF_CRIO = "CRI-O's pods are known by their files"
 _CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
@@ -195,9 +195,13 @@ def _ctr(binary: Path | None) -> str:
     return str(beside) if beside and installed_programs.locate(str(beside)) else "ctr"
 
 
-def _crio(_config: Path, path: Path) -> Iterator[Dependent]:
+def _crio(config: Path, path: Path) -> Iterator[Dependent]:
     """Yield the pods that CRI-O has, running or not, by the config.json that it keeps of each."""
-    for file in _CRIO_STORAGE.glob("*/userdata/config.json"):
+    try:
+        place = crio_config.storage(config)
+    except (EngineError, OSError) as error:
+        raise Unknown(f"{_OF_CRIO}, and where they are is not known: {error}") from None
+    for file in place.glob("*-containers/*/userdata/config.json"):
         written = _object(file, _OF_CRIO).get("annotations")
         notes = written if isinstance(written, dict) else {}
         if notes.get(_CRIO_HANDLER) == path.name:

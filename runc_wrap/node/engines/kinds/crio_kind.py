@@ -1,9 +1,11 @@
 """CRI-O: crio.conf and the drop-ins in crio.conf.d beside it.
 
-`crio config` reads and validates them as the daemon does and prints the result. The daemon takes
-runtimes at SIGHUP (since 1.26), but puts the table in force before it has validated it, and says
-only in its log that something is wrong: so a restart, which fails loudly, and ends no container.
-Sources: cri-o internal/criocli/config.go, pkg/config/config.go, pkg/config/reload.go.
+`crio config` reads and validates them as the daemon does and prints the result. At SIGHUP the
+daemon logs that it has taken runtimes (since 1.26), but into a copy of its configuration that no
+pod is started with: 1.36.3 does not find a new handler until it is restarted (tried; server.New
+copies what the runtimes are looked up in). A restart fails loudly, too, and ends no container.
+Sources: cri-o internal/criocli/config.go, pkg/config/config.go, pkg/config/reload.go,
+server/server.go, internal/oci/oci.go.
 """
 
 from __future__ import annotations

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.engines import dependents, registration
+from runc_wrap.node.engines import crio_config, dependents, registration
 from runc_wrap.node.engines.handler import EngineError
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runc_wrap.node.engines.registration import Where
 
 # as CRI-O's own packages have it
@@ -114,16 +113,35 @@ def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
 def test_a_pod_needs_the_name_of_its_handler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependents, "_CRIO_STORAGE", tmp_path)
+    monkeypatch.setattr(crio_config, "_STORAGE", str(tmp_path))
+    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", tmp_path / "none")
     handler, sandbox = "io.kubernetes.cri-o.RuntimeHandler", "io.kubernetes.cri-o.SandboxID"
     for name, text in {
         "one": f'{{"annotations": {{"{handler}": "x", "{sandbox}": "pod"}}}}',
         "two": f'{{"annotations": {{"{handler}": "y"}}}}',
         "three": '{"annotations": []}',
     }.items():
-        write(tmp_path / name / "userdata/config.json", text)
+        write(tmp_path / "vfs-containers" / name / "userdata/config.json", text)
     found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     assert [str(each) for each in found] == ["pod (crio)"]
-    write(tmp_path / "four/userdata/config.json", "{")
+    write(tmp_path / "overlay-containers/four/userdata/config.json", "{")
     with pytest.raises(dependents.Unknown, match="CRI-O's pods"):
         dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    write(tmp_path / "crio.conf", "[crio")
+    with pytest.raises(dependents.Unknown, match="where they are is not known"):
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+
+
+def test_its_storage_is_where_its_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, below = tmp_path / "crio.conf", tmp_path / "storage.conf"
+    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", below)
+    assert crio_config.storage(config) == Path("/var/lib/containers/storage")
+    write(below, '[storage]\ngraphroot = "/a"\n')
+    assert crio_config.storage(config) == Path("/a")
+    write(config, '[crio]\nroot = "/b"\n')
+    assert crio_config.storage(config) == Path("/b")
+    write(tmp_path / "crio.conf.d/10", '[crio]\nroot = "/c"\n[crio.runtime]\n')
+    write(tmp_path / "crio.conf.d/20", '[crio]\nroot = ""\n')
+    assert crio_config.storage(config) == Path("/c")
