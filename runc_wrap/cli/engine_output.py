@@ -96,7 +96,7 @@ def cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
     shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
     marks = "".join(f" ({mark})" for mark in ("default", "kept") if row.get(mark))
     name = f"{row.get('handler', '')}{marks}"
-    version = each["version"] or ("" if each["binary"] else "not installed")
+    version = each["version"] or ("" if each["found"] else "not installed")
     return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]
 
 

@@ -168,18 +168,34 @@ def _can_check(engine: str, config: Path, facts: dict[str, Any]) -> bool:
 
 
 def survey(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return [{engine, binary, version, registered: [_row, ...]}]."""
+    """Return [{engine, binary, version, found: [_found, ...], registered: [_row, ...]}].
+
+    `binary` and `version` are of the first one found.
+    """
     return [_surveyed(engine, states) for engine in CONFIGS]
 
 
 def _surveyed(engine: str, states: list[dict[str, Any]]) -> dict[str, Any]:
     own = [state for state in states if state["engine"] == engine]
-    binary = installed_programs.locate(installed_programs.PROGRAMS[engine])
+    found = [_found(each) for each in KINDS[engine].detect()]
+    first = found[0] if found else {"binary": None, "version": None}
     return {
         "engine": engine,
-        "binary": str(binary) if binary else None,
-        "version": installed_programs.version(engine),
+        "binary": first["binary"],
+        "version": first["version"],
+        "found": found,
         "registered": [row for state in own for row in _rows(state)],
+    }
+
+
+def _found(each: Installation) -> dict[str, Any]:
+    return {
+        "config": str(each.config),
+        "binary": str(each.binary) if each.binary else None,
+        "version": each.version,
+        "distribution": each.flavour or None,
+        "unit": each.unit or None,
+        "socket": str(each.socket) if each.socket else None,
     }
 
 

@@ -160,6 +160,7 @@ def test_list_shows_what_is_registered(tmp_path: Path) -> None:
         "engine": "podman",
         "binary": None,
         "version": None,
+        "found": [],
         "registered": [],
     }
     assert "not installed" in _ctl(tmp_path, "list").output
@@ -246,6 +247,27 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
         path.write_text(f"#!/bin/sh\necho {printed}\n[ ! -e {tmp_path}/{program}.refuses ]\n")
         path.chmod(0o755)
     return _configs(tmp_path)
+
+
+def test_list_shows_each_engine_that_is_found_by_its_configuration(
+    tmp_path: Path, engines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "k3s").touch()
+    config, socket = str(tmp_path / "k3s"), str(tmp_path / "s")
+    k3s = distributions.Distribution("k3s", config, config, socket, "/none", ("k3s.service",))
+    monkeypatch.setattr(distributions, "ALL", (k3s,))
+    shown = {e["engine"]: e["found"] for e in json.loads(_ctl(tmp_path, "list", "--json").output)}
+    own, brought = shown["containerd"]
+    assert (own["config"], own["version"]) == (str(engines["containerd"]), "2.3.4")
+    assert brought == {
+        "config": config,
+        "binary": None,
+        "version": None,
+        "distribution": "k3s",
+        "unit": "k3s.service",
+        "socket": socket,
+    }
+    assert shown["podman"] == []
 
 
 def test_auto_registers_with_every_engine_that_it_finds(
