@@ -139,6 +139,21 @@ def _cgroup(section: dict[str, Any]) -> bool:
     return bool(section["runtimes"]["runc"].get("options", {}).get("SystemdCgroup", False))
 
 
+def test_containerds_whole_default_configuration_gets_the_handler_and_is_restored(
+    tmp_path: Path,
+) -> None:
+    """As many write it to config.toml."""
+    wrapper, config = _node(tmp_path), tmp_path / "config.toml"
+    text = _run(_needs("containerd"), "config", "default")
+    config.write_text(text)
+    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default")
+    found = _containerd(config)
+    assert found["default_runtime_name"] == "runc-wrap"
+    assert found["runtimes"]["runc-wrap"]["options"]["BinaryName"] == str(wrapper)
+    _ctl(tmp_path, "remove", "containerd")
+    assert config.read_text() == text
+
+
 def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) -> None:
     """The reason why `add` also writes runc: if this fails, that is no longer needed."""
     config = tmp_path / "config.toml"

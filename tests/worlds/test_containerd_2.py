@@ -72,3 +72,18 @@ def test_containerd_shows_our_handler_and_all_else_as_before(
     assert after == before
     remove(where)
     assert snapshot(tmp_path) == files
+
+
+def test_the_whole_default_configuration_gets_the_handler_and_is_restored(tmp_path: Path) -> None:
+    """As many write it to config.toml."""
+    minor = int(installed_version("containerd").split(".")[1])
+    where = node(tmp_path, "containerd")
+    write(where.config, attempt([program("containerd"), "config", "default"]).stdout)
+    files = snapshot(tmp_path)
+    add(where, major=2, minor=minor, default=True)
+    found = _dump(where.config)
+    assert found is not None
+    assert found["default_runtime_name"] == "runc-wrap"
+    assert _options(found, "runc-wrap") == {"BinaryName": str(where.bin_dir / "runc-wrap")}
+    remove(where)
+    assert snapshot(tmp_path) == files

@@ -50,7 +50,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
         pattern = config.parent / "conf.d" / f"{HEAD}*.toml"
         draft.begin(_NEW_MAIN.format(pattern=toml_text.value(str(pattern))))
     main = toml_text.parse(draft.text, where)
-    loaded_files.check_version(main, where, wanted=(2, 3, 4))
+    loaded_files.check_version(main, where, wanted=(1, 2, 3, 4))
     files = loaded_files.load(config, main, map(Path, tree.records))
     folder = folder_of(config, files)
     paths = [drop_in(folder, handler) for handler in handlers]
@@ -74,7 +74,8 @@ def write(
     new = [each for each in handlers if not handler_tables.is_recorded(tree.records, each)]
     handler_tables.refuse_taken(section, new, str(files[0].path))
     for handler in handlers:
-        body = f"version = {version}\n\n" + handler_tables.tables(handler, section, plugin)
+        said = f"version = {version}\n\n" if version else ""
+        body = said + handler_tables.tables(handler, section, plugin)
         if handler.is_default:
             body += handler_tables.default_table(handler, plugin)
         _whole_file(tree, drop_in(folder, handler), handler_tables.title(handler), body)

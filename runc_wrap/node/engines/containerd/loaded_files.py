@@ -5,7 +5,8 @@ a main file it loads nothing: that its built-in configuration imports conf.d (si
 nothing then, nor where the main file does not say so.
 
     1.x         a later file's table of a plugin replaces the earlier one whole
-    2.0 to 2.2  tables are merged; the last `version` counts for all of it. Only of version 2 the
+    2.0 to 2.2  tables are merged; the last `version` from 2 on counts for all of it, without any 3:
+                files of version 1, or without a version, are carried over. Only of version 2 the
                 old plugin's section is carried over, each key only if the new plugin has none
     2.3 on      tables are merged; each file is carried over to version 4 by itself. No file may
                 have a higher version than the main file
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.toml_text import Table
 
 _MOST = 1000  # files that a configuration imports
+_FIRST, _FIRST_CRI = 1, "cri"  # the first version, also of a file that says none
+_CARRIED_TO = 3  # the version to which 2.0 to 2.2 carry over such files
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ def migrates_each(facts: dict[str, Any]) -> bool:
 
 
 def version_of_all(files: list[Loaded]) -> int:
-    """Return the version that counts for all files in 2.0 to 2.2: the last one that is said."""
-    return [0, *(each.version for each in files if each.version)][-1]
+    """Return the version that counts for all files in 2.0 to 2.2: the last one from 2 on."""
+    return [_CARRIED_TO, *(each.version for each in files if each.version > _FIRST)][-1]
 
 
 def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
@@ -87,14 +90,27 @@ def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
     if migrates_each(facts):
         whole: Table = {}
         for each in files:
-            whole = toml_text.merged(whole, carried_over(each.table))
+            whole = toml_text.merged(whole, carried_over(_renamed(each)))
         return whole
-    together: Table = {}
-    for each in files:
-        together = toml_text.merged(together, each.table)
+    together = _together(files)
     if version_of_all(files) > 2:  # noqa: PLR2004  # config version 2
         return toml_text.lookup(together, section_path(NEW_CRI))
     return carried_over(together)
+
+
+def _together(files: list[Loaded]) -> Table:
+    found: Table = {}
+    for each in files:
+        found = toml_text.merged(found, _renamed(each))
+    return found
+
+
+def _renamed(each: Loaded) -> Table:
+    """Return a file's content with the plugin's name of version 1 as that of version 2."""
+    plugins = each.table.get("plugins")
+    if each.version > _FIRST or not isinstance(plugins, dict) or _FIRST_CRI not in plugins:
+        return each.table
+    return {**each.table, "plugins": {OLD_CRI: plugins[_FIRST_CRI], **plugins}}
 
 
 def carried_over(document: Table) -> Table:
@@ -106,16 +122,15 @@ def carried_over(document: Table) -> Table:
 def dialect(files: list[Loaded], facts: dict[str, Any]) -> tuple[int, str]:
     """Return the version and the plugin's key with which a drop-in adds to these files.
 
-    In 2.0 to 2.2 the version must not change the one that counts for all, and a table of handlers
-    under the new key would hide one under the old key.
+    Version 0: it must not say one, which would be higher than the main file's. In 2.0 to 2.2 it
+    must not change the one that counts for all, and a table of handlers under the new key would
+    hide one under the old key.
     """
     if migrates_each(facts):
-        version = files[0].version
+        version = files[0].version if files[0].version > _FIRST else 0
         return version, OLD_CRI if version == 2 else NEW_CRI  # noqa: PLR2004  # config version 2
     version = version_of_all(files)
-    together: Table = {}
-    for each in files:
-        together = toml_text.merged(together, each.table)
+    together = _together(files)
     new = toml_text.lookup(together, [*section_path(NEW_CRI), "runtimes"])
     return version, NEW_CRI if version > 2 or new else OLD_CRI  # noqa: PLR2004  # as above
 

@@ -35,6 +35,8 @@ def loaded(config: Path, minor: int) -> dict[str, Any]:
     for path in files:
         table = tomllib.loads(path.read_text())
         version = table.get("version", 0)
+        if version < 2:
+            table = _of_version_1(table, whole["version"] if minor < 3 else version)
         if minor > 2:
             root = root or version
             if version > root:
@@ -56,6 +58,11 @@ def loaded(config: Path, minor: int) -> dict[str, Any]:
     return dict(plugins.get(NEW, {}).get("containerd", {}))
 
 
+def _of_version_1(table: dict[str, Any], version: int) -> dict[str, Any]:
+    plugins = {OLD if k == "cri" else k: v for k, v in table.get("plugins", {}).items()}
+    return {**table, "version": version, "plugins": plugins}
+
+
 def _migrated(plugins: dict[str, Any]) -> dict[str, Any]:
     old, new = (plugins.get(name, {}).get("containerd", {}) for name in (OLD, NEW))
     return {NEW: {"containerd": {**old, **new}}}
@@ -68,6 +75,9 @@ def without_ours(section: dict[str, Any]) -> dict[str, Any]:
 
 MAINS = {
     "none": None,
+    "no version, imports": "imports = ['conf.d/*.toml']\n" + runc("cri"),
+    "1": "version = 1\n" + runc("cri"),
+    "comments": "# disabled_plugins = ['cri']\n",
     "3": "version = 3\n",
     "2, imports": "version = 2\nimports = ['conf.d/*.toml']\n" + runc(OLD),
     "3, imports": "version = 3\nimports = ['conf.d/*.toml']\n",
@@ -76,6 +86,7 @@ MAINS = {
 }
 DROP_INS = {
     "none": None,
+    "no version": runc("cri"),
     "2, runc": "version = 2\n" + runc(OLD),
     "3, runc": "version = 3\n" + runc(NEW),
     "4, runc": "version = 4\n" + runc(NEW),

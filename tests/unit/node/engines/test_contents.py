@@ -95,7 +95,7 @@ def test_containerd_2_that_already_imports_conf_d_is_not_changed(
     ("text", "major", "sentence"),
     [
         ('disabled_plugins = ["cri"]\n', 1, "no `version` line means 1"),
-        ("version = 1\n", 2, "config version 1; wanted version 2 or 3 or 4"),
+        ("version = 5\n", 2, "config version 5; wanted version 1 or 2 or 3 or 4"),
         ("version = 3\n", 1, "config version 3; wanted version 2"),
         ("version =\n", 1, "wanted valid TOML"),
         (f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n", 1, "has no record"),
