@@ -28,8 +28,9 @@ class Record:
     """`units` in systemd's directory; `links` {path: target}; `directories` made for them.
 
     `packages`: Debian packages that install.sh installed. `handed_over`: names in PREFIX/bin that
-    lead to the real runtime since an `uninstall`; `reread` {handler: when it was removed from
-    containerd's configuration, seconds since the epoch}: one that runs since before still calls it.
+    lead to the real runtime since an `uninstall`; `reread` {reread_key: when the handler was
+    removed from that engine's configuration, seconds since the epoch}: an engine that runs since
+    before still calls it.
     """
 
     units: list[str] = field(default_factory=list)
@@ -38,6 +39,11 @@ class Record:
     packages: list[str] = field(default_factory=list)
     handed_over: list[str] = field(default_factory=list)
     reread: dict[str, float] = field(default_factory=dict)
+
+
+def reread_key(engine: str, handler: str) -> str:
+    """Return the key in `reread`; a handler of containerd is there by its name alone."""
+    return handler if engine == "containerd" else f"{engine}/{handler}"
 
 
 def place(prefix: Path) -> Path:

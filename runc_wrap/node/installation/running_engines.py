@@ -17,7 +17,7 @@ from runc_wrap.host import procfs, socket_peers
 from runc_wrap.node import installed_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SOCKETS = (  # only root can listen there
     "/run/containerd/containerd.sock",
@@ -26,12 +26,19 @@ SOCKETS = (  # only root can listen there
     "/run/k0s/containerd.sock",
     "/var/snap/microk8s/common/run/containerd.sock",
 )
+CRIO_SOCKET = "/run/crio/crio.sock"
 _REPLACED = " (deleted)"  # proc(5): the program's file was removed, as an upgrade does
 
 
 def has_older_containerd(since: float) -> bool:
     """Tell whether a containerd runs that was started before, in seconds since the epoch."""
     return any(_created(pid) < since for pid in containerds())
+
+
+def has_older_crio(since: float) -> bool:
+    """Tell whether a CRI-O answers that was started before, in seconds since the epoch."""
+    pid = socket_peers.listener(CRIO_SOCKET)
+    return bool(pid) and _is_roots(pid) and _created(pid) < since
 
 
 def containerds() -> set[int]:
@@ -83,3 +90,9 @@ def docker_has(path: str) -> bool:
         return any(one.get("path") == path for one in runtimes.values())
     except (ValueError, AttributeError):
         return True
+
+
+OLDER: dict[str, Callable[[float], bool]] = {
+    "containerd": has_older_containerd,
+    "crio": has_older_crio,
+}

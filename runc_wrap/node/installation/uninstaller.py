@@ -169,9 +169,10 @@ def _not_reread(places: Places, name: str, found: record.Record) -> str:
         for handler in registration.handlers_of(state)
     }
     path = str(places.wrapper.with_name(name))
-    since = time.time() if ("containerd", name) in registered else found.reread.get(name, 0.0)
-    if running_engines.has_older_containerd(since):
-        return "containerd"
+    for engine, is_older in running_engines.OLDER.items():
+        removed = found.reread.get(record.reread_key(engine, name), 0.0)
+        if is_older(time.time() if (engine, name) in registered else removed):
+            return engine
     return "docker" if running_engines.docker_has(path) else ""
 
 
@@ -223,8 +224,9 @@ def _told(removal: Removal) -> str:
 
 def _remove_registration(todo: Plan, removal: Removal) -> None:
     registration.carry_out(removal.plan)
-    if removal.plan.where.engine == "containerd":
-        todo.record.reread[removal.handler] = time.time()
+    engine = removal.plan.where.engine
+    if engine in running_engines.OLDER:
+        todo.record.reread[record.reread_key(engine, removal.handler)] = time.time()
     _save(todo)
 
 

@@ -109,6 +109,22 @@ def test_only_one_that_was_started_before_has_an_older_configuration(programs: P
         assert not running_engines.has_older_containerd(begun - 60)
 
 
+@pytest.mark.usefixtures("programs")
+def test_a_crio_that_was_started_before_still_calls_a_removed_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = time.time()
+    with short_directory("engine") as directory:
+        address = str(directory / "crio.sock")
+        monkeypatch.setattr(running_engines, "CRIO_SOCKET", address)
+        assert not running_engines.has_older_crio(time.time() + 60)
+        with _running("/usr/bin/python3", "-c", LISTENS, address) as process:
+            assert process.stdout
+            process.stdout.readline()
+            assert running_engines.has_older_crio(time.time() + 60)
+            assert not running_engines.has_older_crio(begun - 60)
+
+
 @pytest.mark.parametrize(
     ("printed", "has"),
     [

@@ -12,7 +12,7 @@ import pytest
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import Where
-from runc_wrap.node.installation import uninstaller
+from runc_wrap.node.installation import installation_record, running_engines, uninstaller
 from runc_wrap.node.paths import Places
 
 RUNTIME = Path("/bin/true")  # stands for the real one
@@ -70,6 +70,24 @@ def test_an_uninstall_has_the_path_of_a_task_lead_to_the_real_runtime(places: Pl
         step.do()
         assert path.exists(), step.what
     assert path.readlink() == RUNTIME
+
+
+def test_an_uninstall_leaves_the_path_that_a_running_crio_has_in_memory(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependents, "_CRIO_STORAGE", tmp_path / "storage")
+    monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda _: False})
+    where = Where("crio", tmp_path / "crio.conf", places.wrapper.parent, places.engines)
+    registration.carry_out(registration.plan_add(where, "strict", {}))
+    assert not uninstaller.plan(places).stays  # none runs
+    monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda since: since > 0})
+    plan = uninstaller.plan(places)
+    assert plan.stays["strict"] == "crio has not read its configuration since; restart it"
+    for step in uninstaller.steps(plan):
+        step.do()
+    assert not (tmp_path / "crio.conf.d").exists()
+    assert places.wrapper.with_name("strict").readlink() == RUNTIME
+    assert installation_record.load(places.prefix).reread["crio/strict"] > 0
 
 
 def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Places) -> None:
