@@ -132,10 +132,10 @@ def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_
 # Users' Podman ------------------------------------------------------------------------------------
 
 
-def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "strict") -> list[str]:
     """Return what holds Podman's name for a user whose state names this process."""
     container = Container("/run/user/1/runc", "one", "runc", RUNNING, pid, None, USER)
-    line = {"id": "one", "handler": "strict", "action": "inject"}
+    line = {"id": "one", "handler": handler, "action": "inject"}
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
     return [each.name for each in dependents.by_name("podman", Path(), STRICT)]
@@ -158,6 +158,7 @@ def test_a_users_container_with_a_process_of_that_user_does(
         pytest.skip("only root becomes another user")
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, user=USER, group=USER) as process:
         assert _says(process.pid, monkeypatch) == ["one"]
+        assert _says(process.pid, monkeypatch, "other") == []
 
 
 @pytest.mark.usefixtures("programs")

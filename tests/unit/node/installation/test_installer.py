@@ -36,6 +36,9 @@ def _release(prefix: Path, name: str, selftest: str) -> Path:
     command.write_text(f"#!/bin/sh\ncase $1 in selftest) {selftest} ;; esac\n")
     command.chmod(0o755)
     (release / "runc-wrap").write_text(name)
+    page = release / "share" / "man" / "man1" / "runc-wrapctl.1"
+    page.parent.mkdir(parents=True)
+    page.touch()
     return release
 
 
@@ -123,4 +126,14 @@ def test_directories_that_it_made_are_recorded_and_those_that_were_there_are_not
 ) -> None:
     assert _install(prefix, "exit 0") == 0
     assert (local / "bin" / "runc-wrapctl").is_symlink()
-    assert installation_record.load(prefix).directories == [str(local / "bin")]
+    made = ("bin", "share", "share/man", "share/man/man1")
+    assert installation_record.load(prefix).directories == [str(local / name) for name in made]
+
+
+def test_a_file_that_is_not_our_link_stays_and_is_not_recorded(prefix: Path, local: Path) -> None:
+    other = local / "bin" / "runc-wrapctl"
+    other.parent.mkdir()
+    other.write_text("mine")
+    assert _install(prefix, "exit 0") == 0
+    assert other.read_text() == "mine"
+    assert str(other) not in installation_record.load(prefix).links

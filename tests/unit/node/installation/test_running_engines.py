@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
+from runc_wrap.node import installed_programs
 from runc_wrap.node.installation import running_engines
 from tests.unit.node import machine
 
@@ -146,3 +147,23 @@ def test_a_path_stays_if_docker_has_it_or_does_not_say_so_clearly(
 @pytest.mark.usefixtures("programs")
 def test_without_docker_no_path_stays_for_it() -> None:
     assert not running_engines.docker_has("/p/bin/strict")
+
+
+def test_a_users_process_of_the_installed_program_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may run it; only root's has the node's containers."""
+    if os.geteuid():
+        pytest.skip("only root becomes another user")
+    monkeypatch.setattr(running_engines, "SOCKETS", ())
+    with short_directory("engine") as directory:
+        directory.chmod(0o755)
+        monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(directory),))
+        words, user = [_copy(directory)], 12345
+        with subprocess.Popen(words, stdin=subprocess.PIPE, user=user, group=user, cwd="/"):
+            assert running_engines.containerds() == set()
+        with _running(_copy(directory)) as process:
+            assert running_engines.containerds() == {process.pid}
+
+
+def test_one_that_has_ended_meanwhile_is_not_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_engines, "containerds", lambda: {1 << 22})
+    assert not running_engines.has_older_containerd(time.time() + 60)
