@@ -68,8 +68,8 @@ def test_without_a_policy_it_says_to_apply_one(node: Node) -> None:
         ("[opt_out]\nnamespaces = ['trusted']", "022", "annotation, which the policy does not hon"),
         ("[opt_out]\nannotations = false", "022", "annotation, which the policy does not honour"),
         ("[default]\nmode = 'off'", "000", "unconfined: The policy's default turns it off."),
-        ("[overlay]\ndeny = ['bpf']", "020", "with runc-wrap, opted out by annotation"),
-        ("[default]\nmode = 'audit'", "020", "with runc-wrap, opted out by annotation"),
+        ("[overlay]\ndeny = ['bpf']", "020", "with runc-wrap, opted out by annotation\n"),
+        ("[default]\nmode = 'audit'", "020", "with runc-wrap, opted out by annotation\n"),
     ],
 )
 def test_the_policy_says_which_state_is_expected(
@@ -83,7 +83,9 @@ def test_the_policy_says_which_state_is_expected(
     assert result.exit_code == 0, result.stdout
     assert [line[9] for line in result.stdout.splitlines()] == [*states]
     assert told in result.stdout
-    assert [each["expected"] for each in node.json("selftest")] == [int(one) for one in states]
+    found = node.json("selftest")
+    assert [each["expected"] for each in found] == [int(one) for one in states]
+    assert [bool(each["reason"]) for each in found] == [False, True, True]
 
 
 def test_an_opt_out_that_works_against_the_policy_is_wrong(node: Node) -> None:

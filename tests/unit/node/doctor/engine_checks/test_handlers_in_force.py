@@ -128,3 +128,23 @@ def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
     [found] = handlers_in_force.find(node.places)
     assert f"as its handler strict, leads to {path}, without runc-wrap" in found.sentence
     assert (found.severity, found.fix) == ("error", None)
+
+
+def test_a_link_to_a_launcher_that_is_gone_is_another_checks(node: Node, config: Path) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    path.symlink_to("runc-wrap")
+    node.places.wrapper.unlink()
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+@pytest.mark.parametrize(("target", "words"), [("", "ln -s"), ("/bin/true", "ln -sfn")])
+def test_the_command_makes_the_link_whatever_is_there(
+    node: Node, config: Path, target: str, words: str
+) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    if target:
+        path.symlink_to(target)
+    [found] = handlers_in_force.find(node.places)
+    assert found.command == f"{words} runc-wrap {path}"
