@@ -15,7 +15,7 @@ from harness.host.processes import attempt, run, short_directory
 from harness.node import machine as machines
 from harness.node.install import OPTIONS, SOURCE
 from harness.node.machine import PREFIX
-from harness.node.requirements import requires
+from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +147,11 @@ def _damaged_record(machine: Machine, _release: Path) -> None:
     (machine.prefix / "lib" / "installation.json").write_text("{")
 
 
+def _launcher_that_confines_nothing(machine: Machine, release: Path) -> None:
+    launcher = machine.directory / "opt" / release.relative_to("/opt") / "runc-wrap"
+    launcher.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
+
+
 FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str]] = {
     "the record": (_damaged_record, "installation.json is damaged"),
     "the hooks": (_damaged_hook, "Expecting property name"),
@@ -158,7 +163,7 @@ FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str]] = {
     "a service that ends": (_told("dead", UNITS[2]), f"{UNITS[2]} is failed; `journalctl -u"),
     "a signal": (_told("ends", "restart"), "it was ended by SIGTERM"),
     "the links": (_read_only_local, "Read-only file system"),
-    "the containers": (_settings('[default]\nmode = "off"\n'), "WRONG: 2 was expected"),
+    "the containers": (_launcher_that_confines_nothing, "WRONG: 2 was expected"),
 }
 
 

@@ -65,9 +65,7 @@ def _link(places: Places, handler: Handler) -> Iterator[Finding]:
 
 def _is_launcher(places: Places, path: Path) -> bool:
     """Tell whether a link leads to the launcher, or would if that were there."""
-    if not path.is_symlink():
-        return False
-    return path.readlink() == Path(DEFAULT_NAME) or path.resolve() == places.wrapper.resolve()
+    return path.is_symlink() and path.resolve() == places.wrapper.resolve()
 
 
 def _linked(path: Path) -> Callable[[], None]:
