@@ -31,6 +31,18 @@ def test_no_configuration_is_a_valid_one(node: Node) -> None:
     assert policy_file.load(str(node.places.prefix))["on_error"] == "refuse"
 
 
+def test_the_runtimes_link_stays_the_same_while_the_runtime_does(applied: Node) -> None:
+    """Its time says since when that runtime is in force: doctor compares it with the engines'."""
+    link = applied.places.runtime / "runc"
+    before = link.lstat().st_ino
+    assert applied.ctl("apply").exit_code == 0
+    assert link.lstat().st_ino == before
+    link.unlink()
+    link.symlink_to("/another")
+    assert applied.ctl("apply").exit_code == 0
+    assert str(link.readlink()) == f"{applied.programs}/runc"
+
+
 def test_check_changes_nothing(applied: Node) -> None:
     before = applied.places.current.resolve()
     applied.configure("on_error = 'run-unmodified'")
