@@ -6,6 +6,7 @@ Each starts one container without us and one with us, both with a call that prof
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,44 +29,50 @@ if TYPE_CHECKING:
 CRUN = "/opt/with-crun"  # another installation, for the user
 WORK = "/calls x86_64:163; exec sleep 1000000"  # acct(NULL), which no profile allows
 LOOKED_AT = '[default]\nmode = "audit"\n'
-ENGINES = ("containerd", "docker", "podman", "user", "buildah")
+RUNTIMES = {  # without us, through us
+    "containerd": ("runc", "runc-wrap"),
+    "docker": ("runc", "runc-wrap"),
+    "podman": ("runc", "runc-wrap"),
+    "user": ("crun", f"{CRUN}/bin/runc-wrap"),
+    "buildah": ("runc", f"{PREFIX}/bin/runc-wrap"),
+}
+ENGINES = tuple(RUNTIMES)
 EACH = pytest.mark.parametrize("engine", ENGINES)
 _COMMON = f"""
-image=$1 work=$2
+image=$1 work=$2 number=$3 runtime=$4
 cd /root
 free='--security-opt seccomp=unconfined'
 user() {{
     runuser -u {USER} -- env -C /home/{USER} XDG_RUNTIME_DIR=/run/user/1000 \\
         DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus podman "$@"
 }}
-built() {{  # in the background; its pid is in its own temporary directory
-    mkdir /var/tmp/$1
-    made=$(buildah from --quiet $free docker-archive:/root/image.tar)
-    systemd-run --quiet --unit $1 --setenv TMPDIR=/var/tmp/$1 \\
-        buildah run --isolation oci $2 $made -- sh -c "$work"
-    timeout 60 sh -c 'until cat /var/tmp/$1/buildah*/pid; do sleep 0.2; done 2>/dev/null' sh $1
-}}
 """
-_WITHOUT = """
-docker run -d --name d$3 --network none $free $image sh -c "$work" >/dev/null
-podman run -d --name p$3 --runtime runc $image sh -c "$work" >/dev/null
-user run -d --name u$3 --runtime crun $image sh -c "$work" >/dev/null
-echo buildah $(built b$3 '--runtime runc')
-"""
-_THROUGH = f"""
-docker run -d --name d$3 --network none $free --runtime runc-wrap $image sh -c "$work" >/dev/null
-podman run -d --name p$3 --runtime runc-wrap $image sh -c "$work" >/dev/null
-user run -d --name u$3 --runtime {CRUN}/bin/runc-wrap $image sh -c "$work" >/dev/null
-echo buildah $(built b$3 '--runtime {PREFIX}/bin/runc-wrap')
-"""
-_PIDS = """
-for engine in docker podman user; do
-    echo $engine $($engine inspect --format '{{.State.Pid}}' $(echo $engine | cut -c 1)$3)
-done
-"""
+# Each starts the container in the background and prints its pid.
+_START = {
+    "docker": """
+name=$(docker run -d --network none $free --runtime $runtime $image sh -c "$work")
+docker inspect --format '{{.State.Pid}}' $name
+""",
+    "podman": """
+name=$(podman run -d --runtime $runtime $image sh -c "$work")
+podman inspect --format '{{.State.Pid}}' $name
+""",
+    "user": """
+name=$(user run -d --runtime $runtime $image sh -c "$work")
+user inspect --format '{{.State.Pid}}' $name
+""",
+    # its pid is in its own temporary directory
+    "buildah": """
+made=$(buildah from --quiet $free docker-archive:/root/image.tar)
+unit=b$number; export TMPDIR=/var/tmp/$unit; mkdir $TMPDIR
+systemd-run --quiet --unit $unit --setenv TMPDIR=$TMPDIR \\
+    buildah run --isolation oci --runtime $runtime $made -- sh -c "$work"
+timeout 240 sh -c 'until cat $TMPDIR/buildah*/pid; do sleep 0.2; done 2>/dev/null'
+""",
+}
 _REMOVE = """
-docker rm -f d0 d1 d2 >/dev/null; podman rm -f -t 0 p0 p1 p2 >/dev/null
-user rm -f -t 0 u0 u1 u2 >/dev/null; systemctl stop b0 b1 b2; buildah rm --all >/dev/null
+docker ps -aq | xargs docker rm -f >/dev/null; podman rm -a -f -t 0 >/dev/null
+user rm -a -f -t 0 >/dev/null; systemctl stop b0 b1 b2; buildah rm --all >/dev/null
 rm -rf /opt/with-crun
 """
 _ANOTHER = f"""
@@ -113,22 +120,40 @@ def cri(node: Node) -> Iterator[Cri]:
 @pytest.fixture(scope="module")
 def seen(node: Node, cri: Cri) -> Iterator[Seen]:
     """Every engine's containers have made their call, and still run."""
+    node.configure("")
     _give_the_user_crun(node.machine)
-    without = {**_others(node.machine, _WITHOUT, 0), "containerd": _pod(cri, "runc")}
-    through = {**_others(node.machine, _THROUGH, 1), "containerd": _pod(cri, "runc-wrap")}
+    without, through = (_started(node.machine, cri, number) for number in (0, 1))
+    with ThreadPoolExecutor() as pool:
+        deep = pool.submit(node.ctl, "verify", "--deep", "--json", seconds=600)
+        _look_at_all(node)
+        looked_at = _started(node.machine, cri, 2)
+        verified = deep.result()
     rows = {row["pid"]: row for row in _rows(node)}
-    verified = node.ctl("verify", "--deep", "--json", seconds=600)
-    _look_at_all(node)
-    looked_at = {**_others(node.machine, _THROUGH, 2), "containerd": _pod(cri, "runc-wrap")}
     yield Seen(
         _processes(node.machine, without),
         _processes(node.machine, through),
         {engine: rows[pid] for engine, pid in through.items()},
         (verified.returncode, json.loads(verified.stdout)),
-        _report(node, looked_at),
+        _report(node, {engine: rows[pid]["id"] for engine, pid in looked_at.items()}),
     )
-    node.configure("")
-    node.machine.sh(_COMMON + _REMOVE, REFERENCE, WORK)
+    node.machine.sh(_COMMON + _REMOVE, "", "", "", "")
+
+
+def _started(machine: Machine, cri: Cri, number: int) -> dict[str, int]:
+    """Start each engine's container, without us if it is number 0; return their pids.
+
+    Two at a time, as the machine has two CPUs.
+    """
+
+    def one(engine: str) -> int:
+        runtime = RUNTIMES[engine][number > 0]
+        if engine == "containerd":
+            return _pod(cri, runtime)
+        script = _COMMON + _START[engine]
+        return int(machine.sh(script, REFERENCE, WORK, str(number), runtime))
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(ENGINES, pool.map(one, ENGINES), strict=True))
 
 
 def _pod(cri: Cri, handler: str) -> int:
@@ -136,15 +161,9 @@ def _pod(cri: Cri, handler: str) -> int:
     return cri.pid(cri.run(pod, Ask(command=["/bin/sh", "-c", WORK])))
 
 
-def _others(machine: Machine, script: str, number: int) -> dict[str, int]:
-    """Start a container of each engine but containerd; return their pids."""
-    told = machine.sh(_COMMON + script + _PIDS, REFERENCE, WORK, str(number), seconds=240)
-    return {name: int(pid) for name, pid in map(str.split, told.splitlines())}
-
-
 def _give_the_user_crun(machine: Machine) -> None:
     """Make another installation, of an archive that is only unpacked, for crun."""
-    machine.sh(_ANOTHER, CRUN, 'runtime = ["crun"]\n', seconds=240)
+    machine.sh(_ANOTHER, CRUN, 'runtime = ["crun"]\n')
 
 
 def _look_at_all(node: Node) -> None:
@@ -153,11 +172,10 @@ def _look_at_all(node: Node) -> None:
     node.machine.sh(f'printf %s "$1" > {config}; {CRUN}/bin/runc-wrapctl apply', LOOKED_AT)
 
 
-def _report(node: Node, pids: dict[str, int]) -> dict[str, Any]:
+def _report(node: Node, ids: dict[str, str]) -> dict[str, Any]:
     """Return each engine's workload in the report."""
-    ids = {row["pid"]: row["id"] for row in _rows(node)}
     found = {one: row for row in node.shown("report") for one in row["ids"]}
-    return {engine: found[ids[pid]] for engine, pid in pids.items() if engine != "user"}
+    return {engine: found[one] for engine, one in ids.items() if engine != "user"}
 
 
 def _rows(node: Node) -> list[Any]:
