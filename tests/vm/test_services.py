@@ -47,6 +47,29 @@ def _out_of_memory(node: Node) -> None:
     node.machine.sh(f"{limit}infinity")
 
 
+NEWER = "/root/newer"
+# The archive as if it were of another version.
+_MAKE_NEWER = f"""
+cp -a /root/archive {NEWER}; cd {NEWER}/lib/releases
+mv * 99.0; ln -sfn releases/99.0 ../current
+cd 99.0/venv/lib/python3*/site-packages
+mv runc_wrap-*.dist-info runc_wrap-99.0.dist-info
+sed -i 's/^Version: .*/Version: 99.0/' runc_wrap-99.0.dist-info/METADATA
+cd {NEWER}; find . -type f ! -name SHA256SUMS -print0 | xargs -0 sha256sum > SHA256SUMS
+"""
+
+
+def _install(archive: str, *before: str) -> Callable[[Node], None]:
+    """Install what is unpacked there, as an operator would; its version is then in force."""
+
+    def install(node: Node) -> None:
+        _command(*before, f"{archive}/install.sh --quiet")(node)
+        version = node.machine.sh('basename "$(readlink "$1/lib/current")"', archive).strip()
+        assert node.shown("version")["release"] == version
+
+    return install
+
+
 EVENTS = {
     "kill observe": _command("systemctl kill --signal KILL runc-wrap-observe"),
     "kill both": _command("systemctl kill --signal KILL runc-wrap-decide runc-wrap-observe"),
@@ -55,7 +78,8 @@ EVENTS = {
         f"systemctl stop {' '.join(UNITS)}", "sleep 3", f"systemctl start {' '.join(UNITS)}"
     ),
     "out of memory": _out_of_memory,
-    "upgrade": _command("/root/archive/install.sh --quiet"),
+    "upgrade": _install(NEWER, _MAKE_NEWER),
+    "downgrade": _install("/root/archive"),
 }
 
 
