@@ -148,6 +148,8 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
             engine_output.show(document, plan, as_json=False)
         elif not wanted.as_json:
             output.warn(f"{found}: skipped: {document['skipped']}")
+        if document.get("skipped") == steps.INTERRUPTED:
+            break  # whoever interrupts one wants none of the others to be restarted
     if wanted.as_json:
         output.document({"engines": told})
     return any(each["wrong"] for each in told)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import registration
-from runc_wrap.node.engines.transaction import journal, unit_control
+from runc_wrap.node.engines import engine_query, registration
+from runc_wrap.node.engines.transaction import journal, steps, unit_control
 from runc_wrap.node.engines.transaction.journal import Journal
 from runc_wrap.node.installation import uninstaller
 from runc_wrap.node.paths import Places
@@ -135,3 +136,21 @@ def test_nothing_to_confirm_is_said(places: Places) -> None:
     assert "no transaction waits to be confirmed" in result.output
     due = _ctl(places, "engine", "revert", "--due", "--json")
     assert (due.exit_code, json.loads(due.stdout)) == (0, [])
+
+
+def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def carry_out(job: steps.Job, *, as_json: bool) -> steps.Outcome:
+        assert not as_json
+        asked.append(job.where.engine)
+        raise steps.TakenBack(steps.INTERRUPTED)
+
+    both = [engine_query.installation(one, places.prefix / one) for one in ("docker", "podman")]
+    monkeypatch.setattr(engine_query, "detected", lambda: both)
+    monkeypatch.setattr(engine_transaction, "carry_out", carry_out)
+    result = _ctl(places, "engine", "add", "auto", "--restart")
+    assert (result.exit_code, asked) == (1, ["docker"])
+    assert "skipped: it was interrupted" in " ".join(result.output.split())

@@ -13,6 +13,7 @@ interrupts, by the next command, by a timer of systemd, or at boot before the en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
+INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
 # A timer takes the change back if we are killed; longer than all steps together may take.
 DEAD_MAN = 1800.0
 _PAUSE = 0.2  # seconds
-_FAILURES = (EngineError, NotProved, CallFailed, OSError, KeyboardInterrupt)
+_FAILURES = (EngineError, NotProved, CallFailed, OSError)
 
 
 class TakenBack(Exception):
@@ -136,9 +138,14 @@ class _Work:
     entry: Journal
     tell: Callable[[str], None]
 
+    def say(self, sentence: str) -> None:
+        """Tell it if anybody is there: a terminal that hung up is no reason to stop half-way."""
+        with contextlib.suppress(OSError):
+            self.tell(sentence)
+
     def begin(self, step: str, sentence: str, *, restarts: bool = False) -> None:
         """Write the journal before a step."""
-        self.tell(sentence)
+        self.say(sentence)
         self.entry = self.entry.at(step, restarts=restarts or self.entry.restarts)
         journal.write(self.path, self.entry)
 
@@ -147,21 +154,25 @@ def _proved_or_undone(work: _Work) -> Outcome:
     try:
         proof = _steps(work)
         until = _kept(work)
-    except _FAILURES as failure:
-        work.tell("taking it back")
-        taking_back.take_back(work.job.places, work.path, work.entry, work.node)
-        raise TakenBack(_reason(failure)) from failure
+    except BaseException as failure:  # a defect of ours, too, must not leave a change unproved
+        with taking_back.uninterrupted():
+            work.say("taking it back")
+            taking_back.take_back(work.job.places, work.path, work.entry, work.node)
+        raise _ended_by(failure) from failure
     return Outcome(work.plan, proof, until)
 
 
-def _reason(failure: BaseException) -> str:
-    return "it was interrupted" if isinstance(failure, KeyboardInterrupt) else str(failure)
+def _ended_by(failure: BaseException) -> TakenBack:
+    if isinstance(failure, KeyboardInterrupt):
+        return TakenBack(INTERRUPTED)
+    is_expected = isinstance(failure, _FAILURES)
+    return TakenBack(str(failure) if is_expected else f"{type(failure).__name__}: {failure}")
 
 
 def _steps(work: _Work) -> str:
     """Do all that may fail; return what was proved. Raises _FAILURES."""
     job, engine = work.job, work.job.where.engine
-    work.tell(f"writing {job.where.config}")
+    work.say(f"writing {job.where.config}")
     file_snapshot.keep_former(work.entry.snapshot)
     registration.carry_out(work.plan)
     work.begin(journal.CHECKING, f"{engine} checks it")

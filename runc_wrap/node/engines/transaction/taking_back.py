@@ -6,6 +6,7 @@ All of these may be interrupted themselves and done again. One transaction is wo
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,7 @@ from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import file_snapshot, journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from runc_wrap.node.engines.transaction.engine_access import Access
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NOTHING = "none"  # what some engines need to read their files again
 _PAUSE = 0.2  # seconds
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
 
 
@@ -85,6 +87,20 @@ def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
                 f"`journalctl -u {access.unit}`",
             )
         time.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore what interrupts a command, also in the programs that it starts, while the block runs.
+
+    An impatient second Ctrl-C would leave an engine between its files and its restart.
+    """
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTING}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
