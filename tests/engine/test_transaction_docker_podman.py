@@ -82,6 +82,27 @@ def test_docker_keeps_its_file_if_what_it_starts_is_not_us(
     assert "runc-wrap" not in json.loads(told)
 
 
+def test_docker_that_had_no_runtimes_forgets_ours_when_it_is_taken_back(
+    docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
+) -> None:
+    """A reload of the former file would keep ours, even as its default."""
+    engine, _ = docker
+    own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
+    settings = json.loads(config.read_text())
+    del settings["runtimes"]
+    config.write_text(json.dumps(settings))
+    before = config.read_bytes()
+    own.wrapper.unlink()
+    own.wrapper.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
+    own.wrapper.chmod(0o755)
+    done = ctl(engine.space, own, "add", "docker", "--config", config, "--restart", "--default")
+    assert document(done, 1)["taken_back"] is True
+    assert config.read_bytes() == before
+    told = engine.docker("info", "--format", "{{json .}}").stdout
+    assert json.loads(told)["DefaultRuntime"] == "runc"
+    assert "runc-wrap" not in json.loads(told)["Runtimes"]
+
+
 def test_podman_needs_no_restart_and_starts_a_container(
     installed: Installed, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,13 @@ def reload_command(*, loses_default: bool = False, config: Path | None = None) -
     """
     del config
     return f"systemctl {'restart' if loses_default else 'reload'} docker"
+
+
+def neutral(text: str | None) -> str | None:
+    """Return the same settings with those said that a reload keeps otherwise; None if all are."""
+    document = json_text.parse((text or "").strip() or "{}", str(CONFIG))
+    said = {"runtimes": {}, "default-runtime": BUILT_IN} | document
+    return None if said.keys() == document.keys() else json.dumps(said, indent=2) + "\n"
 
 
 def has_runtimes(text: str | None) -> bool:

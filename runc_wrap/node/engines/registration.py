@@ -252,6 +252,12 @@ def carry_out(plan: Plan) -> None:
         _finish(plan)
 
 
+def neutral(plan: Plan, change: Change) -> str | None:
+    """Return a text by which a reload forgets what the plan adds, if the former text does not."""
+    is_kept = plan.where.engine == "docker" and taken_back(plan).loses_default
+    return docker_config.neutral(change.before) if is_kept else None
+
+
 def taken_back(plan: Plan) -> Plan:
     """Return the plan that undoes a plan that was carried out, byte for byte."""
     changes = [Change(each.path, each.after, each.before) for each in reversed(plan.changes)]

@@ -12,6 +12,7 @@ Nothing is pulled. The containers have a label, by which those of a killed comma
 
 from __future__ import annotations
 
+import json
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.kinds.engine_kind import Installation, Reload
 
 _SHORT, _LONG = 20.0, 60.0  # seconds
+_INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
 _LABEL = "runc-wrap.canary"
 _RUN = ("run", "--detach", "--label", f"{_LABEL}=1", "--network", "none", "--cap-drop", "all")
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
@@ -58,6 +60,9 @@ class Access(Protocol):
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return {handler: path} of the running engine, None if it tells none."""
+
+    def has_read(self, text: str, handler: str) -> bool:
+        """Tell whether the running engine has what a text says of a handler and of the default."""
 
     @contextmanager
     def canary(self, handler: str) -> Iterator[str]:
@@ -129,6 +134,11 @@ class ByCri(_Common):
         except CallFailed as failure:
             raise _not_started(self.found, str(failure)) from failure
 
+    def has_read(self, text: str, handler: str) -> bool:
+        """Return False: no reload is enough."""
+        del text, handler
+        return False
+
     def remove_canaries(self) -> None:
         """Remove our pods."""
         cri_runtime.remove_pods(self.socket)
@@ -177,6 +187,17 @@ class Docker(ByCommand):
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""
 
+    def has_read(self, text: str, handler: str) -> bool:
+        """Compare `docker info` with a text of daemon.json that names both."""
+        wanted = json.loads(text)
+        done = bounded_program.run("docker", "info", "--format", _INFO, seconds=_SHORT)
+        try:
+            default, runtimes = json.loads(done.printed)
+            has = default == wanted["default-runtime"]
+            return has and (handler in runtimes) == (handler in wanted["runtimes"])
+        except (ValueError, TypeError):
+            return False
+
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
         loaded = bounded_program.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
         del directory
@@ -192,6 +213,11 @@ class Docker(ByCommand):
 
 class Podman(ByCommand):
     """Podman, which reads its files at every command."""
+
+    def has_read(self, text: str, handler: str) -> bool:
+        """Return True: it has."""
+        del text, handler
+        return True
 
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
         idle_image.write_rootfs(directory)

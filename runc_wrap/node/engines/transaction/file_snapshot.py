@@ -26,11 +26,20 @@ _OURS = 0o600
 
 @dataclass(frozen=True)
 class File:
-    """An engine's file: its text before and after; None if it does not exist."""
+    """An engine's file: its text before and after; None if it does not exist.
+
+    `neutral`: what a reload has to read before the former text, which does not take all back.
+    """
 
     path: str
     before: str | None
     after: str | None
+    neutral: str | None = None
+
+    def is_changed(self) -> bool:
+        """Tell whether somebody else changed it. Raises EngineError."""
+        now = engine_files.read(Path(self.path))
+        return now not in (self.before, self.after) and (now is None or now != self.neutral)
 
 
 @dataclass
@@ -65,7 +74,10 @@ def of(plan: Plan, name: str) -> Snapshot:
     before, after = plan.before["dirs"], plan.after["dirs"]
     return Snapshot(
         id=name,
-        files=[File(str(each.path), each.before, each.after) for each in plan.changes],
+        files=[
+            File(str(each.path), each.before, each.after, registration.neutral(plan, each))
+            for each in plan.changes
+        ],
         record_path=str(plan.where.state_file),
         record=engine_files.read(plan.where.state_file),
         dirs=[path for path in after if path not in before],
@@ -87,11 +99,30 @@ def without_texts(snapshot: Snapshot) -> Snapshot:
 
 def changed_by_others(snapshot: Snapshot) -> list[str]:
     """Return the files that are neither as they were nor as we made them. Raises EngineError."""
-    return [
-        one.path
-        for one in snapshot.files
-        if engine_files.read(Path(one.path)) not in (one.before, one.after)
-    ]
+    return [one.path for one in snapshot.files if one.is_changed()]
+
+
+def _refuse_others(snapshot: Snapshot) -> None:
+    if others := changed_by_others(snapshot):
+        raise EngineError(
+            f"{' and '.join(others)} changed since, and not by runc-wrapctl",
+            "the files as the transaction wrote them",
+            "put them as you want them, then `runc-wrapctl engine confirm`",
+        )
+
+
+def write_neutral(snapshot: Snapshot) -> str | None:
+    """Write the text that a reload has to read first, and return it; None if there is none.
+
+    Raises EngineError if somebody else changed a file meanwhile, and OSError.
+    """
+    _refuse_others(snapshot)
+    for one in snapshot.files:
+        if one.neutral is not None:
+            Path(one.path).parent.mkdir(parents=True, exist_ok=True)
+            engine_files.write(Path(one.path), one.neutral)
+            return one.neutral
+    return None
 
 
 def keep_former(snapshot: Snapshot) -> None:
@@ -114,12 +145,7 @@ def put_back(snapshot: Snapshot) -> None:
 
     Raises EngineError, before it changes anything, if somebody else changed a file meanwhile.
     """
-    if others := changed_by_others(snapshot):
-        raise EngineError(
-            f"{' and '.join(others)} changed since, and not by runc-wrapctl",
-            "the files as the transaction wrote them",
-            "put them as you want them, then `runc-wrapctl engine confirm`",
-        )
+    _refuse_others(snapshot)
     if snapshot.link_gone:
         replace_link(Path(snapshot.link_gone), DEFAULT_NAME)
     for place, one in enumerate(snapshot.files):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.paths import Places
 
-NOTHING = "none"  # what some engines need to read their files again
+NOTHING, RESTART = "none", "restart"  # what engines need to read their files again
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
@@ -112,8 +112,11 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
     try:
         with contextlib.suppress(OSError):  # a full disk; any unfinished journal is taken back
             journal.write(path, entry)
+        is_reading = entry.restarts and not _stays_stopped(entry, node)
+        has_forgotten = is_reading and _has_forgotten(entry, node)
         file_snapshot.put_back(entry.snapshot)
-        _restart(entry, node)
+        if is_reading:
+            _restart(entry, node, is_needed=not has_forgotten)
         journal.take_back(path, entry)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
@@ -132,15 +135,35 @@ def disarm(places: Places, entry: Journal, node: Node) -> None:
         node.disarm(timer)
 
 
-def _restart(entry: Journal, node: Node) -> None:
-    """Let the engine read its former files, unless it did not run since this boot."""
-    if not entry.restarts:
-        return
+def _stays_stopped(entry: Journal, node: Node) -> bool:
+    """Tell whether the engine did not run since this boot, and reads its files when it starts."""
+    return entry.boot != journal.boot() and bool(entry.unit) and node.state(entry.unit) == _STOPPED
+
+
+def _has_forgotten(entry: Journal, node: Node) -> bool:
+    """Have an engine whose reload keeps what its former file does not say forget it.
+
+    It reads a text that says it, and no container ends. If that fails, only a restart helps.
+    Raises EngineError.
+    """
+    try:
+        text = file_snapshot.write_neutral(entry.snapshot)
+    except OSError:  # a full disk
+        return False
+    if text is None or node.restart(entry.unit, entry.how):
+        return False
+    access, until = node.access(entry.engine, Path(entry.config)), time.monotonic() + node.patience
+    while not (is_read := access.has_read(text, entry.handler)) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    return is_read
+
+
+def _restart(entry: Journal, node: Node, *, is_needed: bool) -> None:
+    """Let the engine read its former files, and see that it answers."""
     access = node.access(entry.engine, Path(entry.config))
-    if entry.how != NOTHING:
-        if entry.boot != journal.boot() and node.state(entry.unit) == _STOPPED:
-            return
-        if why := node.restart(entry.unit, entry.how):
+    if is_needed and entry.how != NOTHING:
+        is_kept = any(one.neutral is not None for one in entry.snapshot.files)
+        if why := node.restart(entry.unit, RESTART if is_kept else entry.how):
             raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
     wait_until_answers(node, access, ", with its former files")
     with contextlib.suppress(CallFailed):

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.engines.transaction import canary_proof, journal, steps
-from tests.unit.node.engines.transaction.killed_node import job, node, proved, run
+from runc_wrap.node.engines import docker_config, registration
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import (
+    canary_proof,
+    file_snapshot,
+    journal,
+    steps,
+    taking_back,
+)
+from runc_wrap.node.engines.transaction.file_snapshot import File, Snapshot
+from tests.unit.node.engines.transaction.killed_node import UNIT, job, node, proved, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +97,52 @@ def test_a_second_interruption_waits_until_it_is_taken_back(
     assert interrupting == [signal.SIGINT]
     assert _is_as_before(one, places)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_text_that_only_a_reload_reads_is_put_back_after_a_kill(tmp_path: Path) -> None:
+    config = tmp_path / "etc/daemon.json"
+    config.parent.mkdir()
+    file = File(str(config), '{"debug": true}', "{}", docker_config.neutral('{"debug": true}'))
+    before = Snapshot("1", [file], str(tmp_path / "var/record"))
+    config.write_text("{}")
+    assert file_snapshot.write_neutral(before) == config.read_text()
+    said = json.loads(config.read_text())
+    assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
+    file_snapshot.put_back(before)
+    assert config.read_text() == '{"debug": true}'
+    config.write_text("[]")
+    with pytest.raises(EngineError, match="changed since"):
+        file_snapshot.write_neutral(before)
+    assert config.read_text() == "[]"
+
+
+def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: Path) -> None:
+    own = '{"runtimes": {"other": {"path": "/x"}}, "default-runtime": "other"}'
+    for text, default, needs in (
+        ("{}", False, True), (own, True, False), ('{"runtimes": {}}', False, False),
+        ('{"runtimes": {}}', True, True),
+    ):  # fmt: skip
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin/runc-wrap").touch()
+        config = tmp_path / "daemon.json"
+        config.write_text(text)
+        where = registration.Where("docker", config, tmp_path / "bin", tmp_path / "var")
+        plan = registration.plan_add(where, "runc-wrap", {}, default=default)
+        (file,) = file_snapshot.of(plan, "1").files
+        assert (file.neutral is not None) is needs, (text, default)
+
+
+def test_at_boot_an_engine_that_reads_its_files_by_itself_is_not_waited_for(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As k0s: it starts after the boot's unit, which would wait for it in vain."""
+    one, places = made
+    run(job(places, one.config, tries=600.0), one)
+    ((path, trying),) = journal.unfinished(places).items()
+    journal.write(path, replace(trying, how=taking_back.NOTHING))
+    monkeypatch.setattr(journal, "boot", lambda: "another")
+    one.state = lambda unit: "inactive" if unit == UNIT else ""  # type: ignore[method-assign]
+    one.breaks = lambda _text: True
+    taking_back.revert_due(places, one)
+    assert one.config.read_text() == TEXT
+    assert journal.all_of(places) == {}
