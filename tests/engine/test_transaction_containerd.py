@@ -142,10 +142,12 @@ def test_an_engine_is_registered_restarted_and_proved_and_the_same_backwards(nod
     code, (found,) = node.status()
     assert (code, found["drift"]) == (0, [])
     shown = [
-        {key: one[key] for key in ("default", "configured", "in_force")}
+        {key: one[key] for key in ("default", "configured", "in_force", "default_in_force")}
         for one in found["handlers"]
     ]
-    assert shown == [{"default": True, "configured": True, "in_force": True}]
+    assert shown == [
+        {"default": True, "configured": True, "in_force": True, "default_in_force": True}
+    ]
     assert found["by"]
     assert len(node.units.words("restart")) == 1
     assert node.running() == [LIVES]
@@ -303,6 +305,11 @@ def test_what_differs_is_named(node: Node) -> None:
     code, (found,) = node.status()
     assert code == 1
     assert "containerd.service was started before that" in found["drift"][0]
+    config.write_text(config.read_text().replace("BinaryName", "Root"))
+    assert node.unit.restart()
+    code, (found,) = node.status()
+    assert (code, [one["in_force"] for one in found["handlers"]]) == (1, [False])
+    assert "the handler runc-wrap is runc itself, not" in found["drift"][0]
     config.write_text(config.read_text().split("# BEGIN")[0])
     code, (found,) = node.status()
     assert code == 1

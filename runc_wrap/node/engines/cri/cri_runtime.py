@@ -34,26 +34,49 @@ def version(socket: Path) -> str:
 def handlers(socket: Path) -> dict[str, str | None]:
     """Return {handler that the running engine has: its runtime's path, None if it tells none}.
 
-    containerd tells the paths in its verbose status; CRI-O, from 1.30 on, only the names.
+    containerd tells the paths in its verbose status ("": its own choice); CRI-O, from 1.30 on, only
+    the names. Raises CallFailed.
+    """
+    answer = _verbose_status(socket)
+    named: dict[str, str | None] = {text(one, 1): None for one in inner(answer, 3) if text(one, 1)}
+    return named | paths_in(_configured(answer))
+
+
+def default_handler(socket: Path) -> str | None:
+    """Return the handler of pods that name none; None from CRI-O, which does not tell it.
+
     Raises CallFailed.
     """
-    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", message({1: 1}), _SHORT))
-    named: dict[str, str | None] = {text(one, 1): None for one in inner(answer, 3) if text(one, 1)}
-    return named | _configured(texts(answer, 2).get("config", ""))
+    told = _configured(_verbose_status(socket)).get("defaultRuntimeName")
+    return str(told) if told else None
 
 
-def _configured(told: str) -> dict[str, str | None]:
+def _verbose_status(socket: Path) -> dict[int, list[int | bytes]]:
+    return fields(grpc_call.call(socket, f"{_RUNTIME}/Status", message({1: 1}), _SHORT))
+
+
+def _configured(answer: dict[int, list[int | bytes]]) -> dict[str, Any]:
+    """Return what containerd tells of its own configuration, {} of another engine."""
     try:
-        runtimes = json.loads(told)["containerd"]["runtimes"]
-        return {str(name): _path(one) for name, one in runtimes.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+        found = json.loads(texts(answer, 2).get("config", ""))["containerd"]
+    except (ValueError, LookupError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def paths_in(configured: dict[str, Any]) -> dict[str, str | None]:
+    """Return {handler: path} of what containerd tells of its configuration."""
+    try:
+        return {str(name): _path(one) for name, one in configured["runtimes"].items()}
+    except (LookupError, TypeError, AttributeError):
         return {}
 
 
 def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return a runtime's path; without one containerd calls the runc that it finds."""
     options = runtime.get("options") or {}
     path = options.get("BinaryName") or runtime.get("runtimePath")
-    return str(path) if path else None
+    return str(path) if path else "" if "options" in runtime else None
 
 
 def is_ready(socket: Path) -> str:

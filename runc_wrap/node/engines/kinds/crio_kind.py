@@ -57,6 +57,18 @@ def at(config: Path, root: Path = ROOT) -> Installation:
     return Installation("crio", config, binary, unit, SOCKET, "", version)
 
 
+def default_handler(found: Installation) -> str | None:
+    """Return the default runtime that `crio config` prints, None if it prints none."""
+    if found.binary is None:
+        return None
+    printed = installed_programs.output(str(found.binary), *_config_words(found.config)) or ""
+    try:
+        told = toml_text.lookup(tomllib.loads(printed), ["crio", "runtime"]).get("default_runtime")
+    except ValueError:
+        return None
+    return str(told) if told else None
+
+
 def _config_words(config: Path) -> list[str]:
     return ["--config", str(config), "--config-dir", f"{config}.d", "config"]
 

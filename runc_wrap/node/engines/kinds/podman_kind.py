@@ -48,6 +48,14 @@ class Podman:
         return dict(known) or None
 
 
+def default_handler(found: Installation) -> str | None:
+    """Return the runtime that a command chooses which names none; None if it is not told."""
+    if found.binary is None or found.config != podman_config.CONFIG:
+        return None
+    shown = _shown(found.binary)
+    return shown[0] if shown else None
+
+
 def _shown(binary: Path, *words: str) -> tuple[str, str] | None:
     wanted = ("info", "--format", "{{json .Host.OCIRuntime}}")
     info = installed_programs.output(str(binary), *words, *wanted)

@@ -16,14 +16,14 @@ import json
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap.node.engines import engine_query, toml_text
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.kinds import containerd_kind
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, podman_kind
 from runc_wrap.node.engines.transaction import bounded_program, idle_image
 from runc_wrap.node.engines.transaction.sandbox_image import lent_image
 
@@ -60,6 +60,9 @@ class Access(Protocol):
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return {handler: path} of the running engine, None if it tells none."""
+
+    def default(self) -> str | None:
+        """Return the handler of containers that name none, None if it is not told."""
 
     def has_read(self, text: str, handler: str) -> bool:
         """Tell whether the running engine has what a text says of a handler and of the default."""
@@ -134,6 +137,15 @@ class ByCri(_Common):
         except CallFailed as failure:
             raise _not_started(self.found, str(failure)) from failure
 
+    def default(self) -> str | None:
+        """Return what containerd tells in its status; of CRI-O what its files say."""
+        if self.found.engine == "crio":
+            return crio_kind.default_handler(self.found)
+        try:
+            return cri_runtime.default_handler(self.socket)
+        except CallFailed:
+            return None
+
     def has_read(self, text: str, handler: str) -> bool:
         """Return False: no reload is enough."""
         del text, handler
@@ -187,16 +199,24 @@ class Docker(ByCommand):
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""
 
+    def default(self) -> str | None:
+        """Return that of `docker info`."""
+        return self._info()[0]
+
     def has_read(self, text: str, handler: str) -> bool:
         """Compare `docker info` with a text of daemon.json that names both."""
-        wanted = json.loads(text)
+        wanted, (default, runtimes) = json.loads(text), self._info()
+        has = default == wanted["default-runtime"]
+        return has and (handler in runtimes) == (handler in wanted["runtimes"])
+
+    def _info(self) -> tuple[str | None, dict[str, Any]]:
+        """Return the default runtime and all runtimes, (None, {}) if nothing answers."""
         done = bounded_program.run("docker", "info", "--format", _INFO, seconds=_SHORT)
         try:
             default, runtimes = json.loads(done.printed)
-            has = default == wanted["default-runtime"]
-            return has and (handler in runtimes) == (handler in wanted["runtimes"])
+            return (str(default) if default else None), dict(runtimes or {})
         except (ValueError, TypeError):
-            return False
+            return None, {}
 
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
         loaded = bounded_program.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
@@ -213,6 +233,10 @@ class Docker(ByCommand):
 
 class Podman(ByCommand):
     """Podman, which reads its files at every command."""
+
+    def default(self) -> str | None:
+        """Return that of `podman info`."""
+        return podman_kind.default_handler(self.found)
 
     def has_read(self, text: str, handler: str) -> bool:
         """Return True: it has."""

@@ -35,6 +35,7 @@ class Shown:
     configured: Mapping[str, str | None] | None = None
     running: Mapping[str, str | None] | None = None
     last: Journal | None = None
+    default: str | None = None
     drift: list[str] = field(default_factory=list)
 
     def as_json(self) -> Json:
@@ -60,13 +61,14 @@ class Shown:
             "kept": isinstance(one, Kept),
             "configured": _has(self.configured, one),
             "in_force": _has(self.running, one),
+            "default_in_force": None if self.default is None else self.default == one.name,
         }
 
 
 def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
     if found is None:
         return None
-    return one.name in found and found[one.name] in (None, "", one.path)
+    return one.name in found and found[one.name] in (None, one.path)
 
 
 def _waiting(last: Journal) -> Json:
@@ -91,9 +93,11 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     except EngineError as error:
         return Shown(state, last=last, drift=[str(error)])
     configured, running = access.configured(), access.running()
+    default = access.default()
     drift = [*_differences(state, configured, running, access), *_changed(state, access, node)]
+    drift += _not_default(state, default)
     drift += [*_upgraded(state, access, last), *_unfinished(last)]
-    return Shown(state, access.unit, access.version, configured, running, last, drift)
+    return Shown(state, access.unit, access.version, configured, running, last, default, drift)
 
 
 def _differences(
@@ -110,6 +114,17 @@ def _differences(
         yield f"{state['engine']} does not tell what is in force: {access.silence() or 'no answer'}"
     elif not lost and (why := wanted.difference(running)):
         yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
+
+
+def _not_default(state: Json, default: str | None) -> Iterator[str]:
+    """Yield that containers are started by another handler than by ours, which is the default."""
+    for one in handlers_wanted.every(state):
+        if one.is_default and default not in (None, one.name):
+            yield (
+                f"containers of {state['engine']} that name no handler are started by {default}, "
+                f"not by {one.name}: look for a later file that says so, then run "
+                f"`engine add {state['engine']} --default --restart` again"
+            )
 
 
 def _changed(state: Json, access: Access, node: Systemd) -> Iterator[str]:

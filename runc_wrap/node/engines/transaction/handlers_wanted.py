@@ -29,8 +29,8 @@ class Wanted:
         for name, path in self.present.items():
             if name not in found:
                 return f"the handler {name} is missing"
-            if found[name] and found[name] != path:
-                return f"the handler {name} is {found[name]}, not {path}"
+            if found[name] not in (None, path):
+                return f"the handler {name} is {found[name] or 'runc itself'}, not {path}"
         return next((f"the handler {name} is still there" for name in self.gone & {*found}), "")
 
 

@@ -55,6 +55,9 @@ class FakeEngine:
     def running(self) -> Mapping[str, str | None]:
         return _handlers(self.node.read)
 
+    def default(self) -> str | None:
+        return None
+
     @contextmanager
     def canary(self, handler: str) -> Iterator[str]:
         if self.node.hangs:
@@ -152,7 +155,8 @@ def job(places: Places, config: Path, action: str = steps.ADD, **more: Any) -> s
     def plan() -> registration.Plan:
         if action == steps.REMOVE:
             return registration.plan_remove(where, "runc-wrap")
-        return registration.plan_add(where, "runc-wrap", {"major": 1})
+        default = bool(more.get("default"))
+        return registration.plan_add(where, "runc-wrap", {"major": 1}, default=default)
 
     return steps.Job(places, where, "runc-wrap", action, plan, **more)
 
