@@ -9,6 +9,7 @@ with, below and above each can be tried.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
+from math import prod
 from typing import NamedTuple
 
 from runc_wrap.filters import bpf
@@ -55,6 +56,12 @@ class Interest:
         return [
             high << 32 | low for high in sorted(self.high[index]) for low in sorted(self.low[index])
         ]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Tell whether `calls` leaves out combinations, since there are more than MOST_CALLS."""
+        combinations = prod(len(self.low[one]) * len(self.high[one]) for one in self.indexes)
+        return len(self.indexes) > 1 and combinations > MOST_CALLS
 
     def calls(self) -> Iterator[bpf.Args]:
         """Yield argument patterns: each value alone, then combinations, at most MOST_CALLS."""

@@ -3,33 +3,37 @@
 Both are compiled profiles, whose rules depend on capabilities. A call's outcome depends only on the
 capabilities that its own rules name, so all subsets of those are tried for it, and none but the
 empty one for most calls. Every number of every ABI is compared, with arguments at, below and above
-the values that rules compare. Takes a quarter of a second.
+the values that rules compare, in every combination: rules with too many are refused, since the call
+that is let through may be among those not tried. Takes a quarter of a second.
 """
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from itertools import chain, combinations, product
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.bpf_outcomes import Interest
 from runc_wrap.filters.filter_comparison import Difference, Expectation
 from runc_wrap.filters.simulate import Simulation
+from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from runc_wrap.filters.bpf import Args
-    from runc_wrap.filters.runtime_load import Block, Loader
+    from runc_wrap.filters.runtime_load import Block, Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
-
+_MOST_COMBINATIONS = 4096  # of values of one call's arguments; engines' have a hundred
 _MULTIPLEXERS = ("socketcall", "ipc")  # rules on socket and the like become rules on these
 
 
@@ -124,11 +128,42 @@ def _differences(
 def _patterns(
     before: _Loaded, after: _Loaded, abi: Abi, number: int
 ) -> Iterator[tuple[Args, bool]]:
-    """Yield the arguments to try, and whether any argument is compared."""
+    """Yield the arguments to try, and whether any argument is compared. Raises ProfileError."""
+    rules = [rule for one in (before, after) for rule in one.simulation.rules(abi, number)]
+    conditions = list(chain.from_iterable(rules))
     interest = Interest()
-    for loaded in (before, after):
-        for rule in loaded.simulation.rules(abi, number):
-            for condition in rule:
-                interest.note_condition(condition)
+    for condition in conditions:
+        interest.note_condition(condition)
     compared = bool(interest.indexes)
     yield from ((args, compared) for args in interest.calls())
+    if interest.is_sampled:
+        yield from ((args, True) for args in _combinations(conditions, abi, number))
+
+
+def _combinations(conditions: Iterable[Comparison], abi: Abi, number: int) -> Iterator[Args]:
+    """Yield every combination of values that conditions tell apart. Raises ProfileError.
+
+    The call that is let through may be the one that is not tried, so none is left out.
+    """
+    columns: list[set[int]] = [{0} for _ in range(ARGUMENTS)]
+    for condition in conditions:
+        columns[condition.index].update(_told_apart(condition, (1 << abi.bits) - 1))
+    if prod(map(len, columns)) > _MOST_COMBINATIONS:
+        raise ProfileError(
+            f"the rules of {syscalls.name_of(abi, number)} compare several arguments with more "
+            "values than can be tried in every combination; write fewer"
+        )
+    yield from product(*map(sorted, columns))
+
+
+def _told_apart(one: Comparison, mask: int) -> list[int]:
+    """Return values for which a condition holds and does not: at its value, and just above.
+
+    The value above belongs to the others up to the next condition's. For a mask, all other bits are
+    set or none.
+    """
+    if one.op != MASKED_EQ:
+        return [one.value & mask, one.value + 1 & mask]
+    wanted = one.value_two & one.value
+    values = (wanted, wanted | ~one.value, wanted ^ (one.value & -one.value))
+    return [value & mask for value in values]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.filters import weaker_calls
 from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.profiles import builtin, platform
+from runc_wrap.filters.simulate import Simulation
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import actions, builtin, platform, syscalls
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -121,3 +125,67 @@ def test_too_many_capabilities_of_one_call_are_not_compared() -> None:
     rules = [{"names": ["acct"], "all": [f"CAP_{number}"]} for number in range(7)]
     with pytest.raises(ProfileError, match="more than 6 capabilities"):
         weaker_calls.find(_profile(*rules), _profile(READ), RUNC)
+
+
+def _at(index: int, value: int) -> Json:
+    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
+
+
+def _all_of(count: int) -> Json:
+    return {"names": ["acct"], "args": [_at(index, 100 + index) for index in range(count)]}
+
+
+LATE_OF_MANY: list[Json] = [
+    *({"names": ["acct"], "action": "SCMP_ACT_TRAP", "args": [_at(0, 10 * n)]} for n in range(30)),
+    *({"names": ["acct"], "args": [_at(0, 1000), _at(1, 100 * n)]} for n in range(8)),
+]
+
+
+@pytest.mark.parametrize(
+    "more", [*([_all_of(count)] for count in range(1, 7)), LATE_OF_MANY], ids=str
+)
+def test_a_call_that_is_let_through_for_one_combination_of_arguments_is_found(
+    more: list[Json],
+) -> None:
+    assert _found(_profile(READ), _profile(READ, *more)) == {("acct", NONE)}
+
+
+def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal() -> None:
+    many = [
+        {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
+    ]
+    with pytest.raises(ProfileError, match="the rules of acct compare several arguments with more"):
+        weaker_calls.find(_profile(READ, *many), _profile(READ, *many), RUNC)
+
+
+VALUES = st.sampled_from([0, 1, 2, 3, 7, 8, 9, 1 << 32, (1 << 64) - 1])
+OPERATORS = st.sampled_from(["EQ", "NE", "LT", "LE", "GT", "GE"]).map("SCMP_CMP_{}".format)
+ARGUMENT = st.fixed_dictionaries({"value": VALUES, "op": OPERATORS})
+ARGUMENTS = st.lists(ARGUMENT, min_size=1, max_size=4).map(
+    lambda each: [{"index": index, **one} for index, one in enumerate(each)]
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(strict=ARGUMENTS, other=ARGUMENTS, tried=st.lists(VALUES, min_size=6, max_size=6))
+def test_no_call_is_let_through_that_is_not_found(
+    strict: list[Json], other: list[Json], tried: list[int]
+) -> None:
+    made = [_profile(READ, {"names": ["acct"], "args": each}) for each in (strict, other)]
+    abi = syscalls.native()
+    number = syscalls.numbers(abi)["acct"]
+    before, after = (
+        Simulation(resolve(one, NONE), RUNC).verdict(abi, number, tried).code for one in made
+    )
+    if actions.restriction(after) > actions.restriction(before):
+        assert _found(*made) == {("acct", NONE)}
+
+
+def test_each_engines_default_can_be_compared_with_another_engines() -> None:
+    names = ("containerd", "moby", "containers-common", "crio")
+    made = [
+        compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
+        for name in names
+    ]
+    for strict, other in zip(made, [*made[1:], made[0]], strict=True):
+        weaker_calls.find(strict, other, RUNC)
