@@ -39,7 +39,12 @@ NETWORK = "The network is reached from this module only"
 # contract, file, the line appended to it, a word of the message
 PLANTS = [
     (ROOMS, "host/locks.py", "from runc_wrap.policy.settings import toml_lines", "toml_lines"),
-    (ROOMS, "host/locks.py", f"{TYPES}from runc_wrap.policy.settings import toml_lines", "toml_lines"),
+    (
+        ROOMS,
+        "host/locks.py",
+        f"{TYPES}from runc_wrap.policy.settings import toml_lines",
+        "toml_lines",
+    ),
     (HOUSES, "text.py", "import harness.node.versions", "harness"),
     (HOUSES, "../harness/measure/numbers.py", "import tests.mutants", "tests.mutants"),
     (HOUSES, "../harness/measure/numbers.py", "import bench.rows", "bench.rows"),

@@ -75,8 +75,8 @@ def test_an_uninstall_has_the_path_of_a_task_lead_to_the_real_runtime(places: Pl
 def test_an_uninstall_leaves_the_path_that_a_running_crio_has_in_memory(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependents, "_CRIO_STORAGE", tmp_path / "storage")
     monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda _: False})
+    (tmp_path / "crio.conf").write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
     where = Where("crio", tmp_path / "crio.conf", places.wrapper.parent, places.engines)
     registration.carry_out(registration.plan_add(where, "strict", {}))
     assert not uninstaller.plan(places).stays  # none runs
