@@ -43,7 +43,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -56,10 +56,14 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 	.venv/bin/reuse lint --quiet || .venv/bin/reuse lint --lines
 	.venv/bin/pytest tests/unit
 
-# First, two at a time, what neither measures time nor reads the kernel's records.
+# What neither measures time nor reads this kernel's records: it may run beside other work.
+APART = tests/imports/test_contracts.py tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
+	tests/campaigns/test_fuzz.py tests/page tests/engine/test_engine_config.py
+
+# First, two at a time, all that may run beside other work.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j2 -O check test-archive $(if $(OTHER_PYTHON),test-unit-other)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/page tests/runtime tests/engine tests/corpus tests/campaigns
+	$(MAKE) --no-print-directory -j2 -O check test-archive test-apart $(if $(OTHER_PYTHON),test-unit-other)
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART))
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
@@ -90,6 +94,9 @@ test-runtime: .venv/ready   ## real runc and crun only; root
 
 test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
 	.venv/bin/pytest tests/engine
+
+test-apart: .venv/ready
+	.venv/bin/pytest $(APART)
 
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
