@@ -23,7 +23,15 @@ from harness.engines.containerd import (
     containerd,
 )
 from harness.engines.engine_units import Unit, Units, engine_units
-from harness.host.processes import Daemon, Run, attempt, environment, run, short_directory
+from harness.host.processes import (
+    Daemon,
+    Run,
+    attempt,
+    environment,
+    run,
+    short_directory,
+    wait_until,
+)
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program
 
@@ -289,6 +297,30 @@ def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -
     assert "equal call by call" in json.loads(done.stdout)["proved"]
     after = node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
     assert after == before
+
+
+def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node) -> None:
+    """It has the name of the sandboxes' image: every later pod would run on ours."""
+    config = node.engine.space.inside(node.etc) / "containerd/config.toml"
+    config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
+    assert node.unit.restart()
+    before = _images(node)
+    sleeps = f'#!/bin/sh\ncase "$*" in *create*) exec sleep 5; esac\nexec {program("runc")} "$@"\n'
+    node.installed.wrapper.unlink()
+    node.installed.wrapper.write_text(sleeps)
+    node.installed.wrapper.chmod(0o755)
+    argv = [*node.engine.space.prefix, node.installed.ctl, *node.words("add", "containerd")]
+    process = subprocess.Popen(argv, env=environment(), stderr=subprocess.DEVNULL)
+    wait_until(lambda: "localhost/absent:1" in _images(node), "our image", 100)
+    process.kill()
+    process.wait(100)
+    done = node.ctl("engine", "revert", "--due")
+    assert done.returncode == 0, done.stderr
+    assert _images(node) == before
+
+
+def _images(node: Node) -> str:
+    return node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
 
 
 def test_what_differs_is_named(node: Node) -> None:

@@ -25,7 +25,7 @@ from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, podman_kind
 from runc_wrap.node.engines.transaction import bounded_program, idle_image
-from runc_wrap.node.engines.transaction.sandbox_image import lent_image
+from runc_wrap.node.engines.transaction.sandbox_image import lent_image, remove_lent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -152,8 +152,10 @@ class ByCri(_Common):
         return False
 
     def remove_canaries(self) -> None:
-        """Remove our pods."""
-        cri_runtime.remove_pods(self.socket)
+        """Remove our pods, and our image if it is lent."""
+        socket = self.socket
+        cri_runtime.remove_pods(socket)
+        remove_lent(self.found, socket)
 
 
 class ByCommand(_Common):

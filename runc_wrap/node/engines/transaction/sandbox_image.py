@@ -58,6 +58,16 @@ def lent_image(found: Installation, socket: Path) -> Iterator[None]:
         cri_runtime.remove_image(socket, name)
 
 
+def remove_lent(found: Installation, socket: Path) -> None:
+    """Remove ours where a killed command left it: pods would go on to take it. Raises CallFailed.
+
+    An image of the same name that somebody pulled meanwhile has another id, and stays.
+    """
+    name = name_of(_document(found))
+    if name and cri_runtime.image_id(socket, name) == idle_image.identity():
+        cri_runtime.remove_image(socket, name)
+
+
 def _document(found: Installation) -> dict[str, Any]:
     if found.engine == "containerd":
         return containerd_kind.dump(found) or {}
