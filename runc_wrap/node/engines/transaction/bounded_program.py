@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from typing import IO
 
@@ -35,7 +34,7 @@ def run(name: str, *words: str, seconds: float, stdin: bytes = b"") -> Ended:
     path = installed_programs.locate(name)
     if path is None:
         return Ended(_MISSING, "", f"{name} is not installed")
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with _memory() as out, _memory() as err:
         try:
             done = subprocess.run(
                 [path, *words], input=stdin, stdout=out, stderr=err, timeout=seconds, check=False,
@@ -48,6 +47,11 @@ def run(name: str, *words: str, seconds: float, stdin: bytes = b"") -> Ended:
         printed, complaint = _text(out), _text(err)
     said = " ".join((complaint or printed).split())[-_MOST_SAID:]
     return Ended(done.returncode, printed, said or f"it ended with status {done.returncode}")
+
+
+def _memory() -> IO[bytes]:
+    """Return a file in memory: a revert must be able to restart an engine on a full disk."""
+    return os.fdopen(os.memfd_create("output"), "w+b")
 
 
 def _environment() -> dict[str, str]:

@@ -17,6 +17,10 @@ class NotProved(Exception):
     """The canary does not show what it should; the message says what it shows."""
 
 
+class Vanished(NotProved):
+    """The canary has no process any more: a kubelet ends pods that it does not know."""
+
+
 def check(places: Places, container: str, handler: str) -> str:
     """Return what was proved of a running canary, in a few words. Raises NotProved and OSError."""
     record = _decision(places, container, handler)
@@ -51,7 +55,7 @@ def _entry(places: Places, container: str) -> Entry:
     entries = status.gather(places.ledger).entries
     found = next((one for one in entries if one.container.id == container), None)
     if found is None or not found.members:
-        raise NotProved(f"the canary {container[:12]} has no process any more")
+        raise Vanished(f"the canary {container[:12]} has no process any more")
     return found
 
 

@@ -64,6 +64,11 @@ class Snapshot:
         path = Path(self.files[place].path)
         return path.parent.parent / f".runc-wrap-{self.id}-{place}"
 
+    @property
+    def former_record(self) -> Path:
+        """The second name of our record, in its own directory's parent as well."""
+        return Path(self.record_path).parent.parent / f".runc-wrap-{self.id}-record"
+
     def as_json(self) -> dict[str, Any]:
         """Return it for the journal."""
         return asdict(self)
@@ -94,7 +99,8 @@ def from_json(found: dict[str, Any]) -> Snapshot:
 
 def without_texts(snapshot: Snapshot) -> Snapshot:
     """Return only what `drop_former` needs for the second names."""
-    return Snapshot(id=snapshot.id, files=[File(one.path, None, None) for one in snapshot.files])
+    files = [File(one.path, None, None) for one in snapshot.files]
+    return Snapshot(id=snapshot.id, files=files, record_path=snapshot.record_path)
 
 
 def changed_by_others(snapshot: Snapshot) -> list[str]:
@@ -131,12 +137,17 @@ def keep_former(snapshot: Snapshot) -> None:
         if one.before is not None:
             with contextlib.suppress(OSError):
                 os.link(one.path, snapshot.former(place), follow_symlinks=False)
+    if snapshot.record is not None:
+        with contextlib.suppress(OSError):
+            os.link(snapshot.record_path, snapshot.former_record, follow_symlinks=False)
 
 
 def drop_former(snapshot: Snapshot) -> None:
     """Remove the second names, and the directories that became empty."""
     for place in range(len(snapshot.files)):
         snapshot.former(place).unlink(missing_ok=True)
+    if snapshot.record_path:
+        snapshot.former_record.unlink(missing_ok=True)
     _drop(snapshot.dirs_gone)
 
 
@@ -151,7 +162,9 @@ def put_back(snapshot: Snapshot) -> None:
     for place, one in enumerate(snapshot.files):
         if not _renamed(snapshot.former(place), one):
             _put(Path(one.path), one.before)
-    _put(Path(snapshot.record_path), snapshot.record, _OURS)
+    record = File(snapshot.record_path, snapshot.record, None)
+    if not _renamed(snapshot.former_record, record):
+        _put(Path(snapshot.record_path), snapshot.record, _OURS)
     _unlink(snapshot.link_new)
     for path in (*(one.path for one in snapshot.files), snapshot.record_path):
         _drop_unwritten(Path(path))

@@ -6,6 +6,7 @@ knows what may have been done. After the end it stays, as the record of since wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -151,13 +152,16 @@ def sweep(places: Places) -> None:
 
 
 def take_back(path: Path, journal: Journal) -> None:
-    """Record that a change was taken back: what was recorded before it counts again."""
-    if journal.former is None:
-        path.unlink(missing_ok=True)
-        files.sync(path.parent)
-    else:
+    """Record that a change was taken back: what was recorded before it counts again.
+
+    On a full disk that record is lost: it only tells since when and by whom.
+    """
+    if journal.former is not None:
         former = {**journal.former, "snapshot": Snapshot()}
-        write(path, Journal(**former))
+        with contextlib.suppress(OSError):
+            return write(path, Journal(**former))
+    path.unlink(missing_ok=True)
+    return files.sync(path.parent)
 
 
 def summary(journal: Journal) -> dict[str, Any]:

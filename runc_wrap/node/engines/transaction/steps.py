@@ -29,7 +29,7 @@ from runc_wrap.node.engines.transaction import (
     journal,
     taking_back,
 )
-from runc_wrap.node.engines.transaction.canary_proof import NotProved
+from runc_wrap.node.engines.transaction.canary_proof import NotProved, Vanished
 from runc_wrap.node.engines.transaction.journal import Journal
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
 # A timer takes the change back if we are killed; longer than all steps together may take.
 DEAD_MAN = 1800.0
 _PAUSE = 0.2  # seconds
+_CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
 _FAILURES = (EngineError, NotProved, CallFailed, OSError)
 
 
@@ -224,12 +225,23 @@ def _canary(work: _Work) -> str:
     if job.action == REMOVE:
         with work.access.canary(""):
             return "the engine's default starts a container"
-    with work.access.canary(job.handler) as container:
-        proof = canary_proof.check(job.places, container, job.handler)
+    proof = _proof(work, job.handler)
     if job.default:
-        with work.access.canary("") as container:
-            canary_proof.check(job.places, container, job.handler)
+        _proof(work, "")
     return proof
+
+
+def _proof(work: _Work, name: str, left: int = _CANARIES) -> str:
+    """Run a canary and return what it proves; another one if somebody ended it meanwhile."""
+    try:
+        with work.access.canary(name) as container:
+            return canary_proof.check(work.job.places, container, work.job.handler)
+    except Vanished:
+        if left == 1:
+            raise
+    with contextlib.suppress(CallFailed):
+        work.access.remove_canaries()
+    return _proof(work, name, left - 1)
 
 
 def _kept(work: _Work) -> float | None:

@@ -163,7 +163,10 @@ def _restart(entry: Journal, node: Node, *, is_needed: bool) -> None:
     access = node.access(entry.engine, Path(entry.config))
     if is_needed and entry.how != NOTHING:
         is_kept = any(one.neutral is not None for one in entry.snapshot.files)
-        if why := node.restart(entry.unit, RESTART if is_kept else entry.how):
+        why = "kept" if is_kept else node.restart(entry.unit, entry.how)
+        if why and entry.how != RESTART:  # also if the engine died, which a reload does not mend
+            why = node.restart(entry.unit, RESTART)
+        if why:
             raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
     wait_until_answers(node, access, ", with its former files")
     with contextlib.suppress(CallFailed):

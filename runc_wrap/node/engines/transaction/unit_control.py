@@ -45,6 +45,12 @@ class Systemd:
                 "a node with systemd",
                 f"`engine add` without --restart, then restart what runs as {unit} yourself",
             )
+        if self._is_masked(unit):
+            return EngineError(
+                f"{unit} is masked: systemd would refuse to restart it",
+                "a unit that can be restarted",
+                f"`systemctl unmask {unit}` first, or `engine add` without --restart",
+            )
         if (found := self.state(unit)) == "active":
             return None
         return EngineError(
@@ -52,6 +58,10 @@ class Systemd:
             "a unit that runs, as the change is proved by a container",
             f"`systemctl start {unit}` first, or `engine add` without --restart",
         )
+
+    def _is_masked(self, unit: str) -> bool:
+        done = bounded_program.run("systemctl", "is-enabled", unit, seconds=_SHORT)
+        return done.printed.strip().startswith("masked")
 
     def state(self, unit: str) -> str:
         """Return what `systemctl is-active` says."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.host import files
+from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config, registration
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
+    bounded_program,
     canary_proof,
     file_snapshot,
     journal,
     steps,
     taking_back,
+    unit_control,
 )
 from runc_wrap.node.engines.transaction.file_snapshot import File, Snapshot
 from tests.unit.node.engines.transaction.killed_node import UNIT, job, node, proved, run
@@ -146,3 +151,104 @@ def test_at_boot_an_engine_that_reads_its_files_by_itself_is_not_waited_for(
     taking_back.revert_due(places, one)
     assert one.config.read_text() == TEXT
     assert journal.all_of(places) == {}
+
+
+def test_a_second_registration_is_taken_back_on_a_full_disk(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our record of the first one is put back as the engine's file is: by a rename."""
+    one, places = made
+    run(job(places, one.config), one)
+    before = [one.config.read_bytes(), *(path.read_bytes() for path in places.engines.iterdir())]
+    restart = one.restart
+
+    def full(path: Path, *_words: object, **_named: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    def fills(unit: str, how: str) -> str:
+        monkeypatch.setattr(files, "replace", full)
+        return restart(unit, how)
+
+    one.restart, one.hangs = fills, True  # type: ignore[method-assign]
+    with pytest.raises(steps.TakenBack, match="No space left"):
+        run(job(places, one.config, default=True), one)
+    assert before == [one.config.read_bytes(), *(p.read_bytes() for p in places.engines.iterdir())]
+    assert (one.read.read_bytes(), one.timers) == (before[0], {})
+    assert journal.unfinished(places) == {}
+    assert [*one.directory.rglob(".runc-wrap-*")] == []
+
+
+def test_a_program_is_run_where_no_file_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho said; echo complained >&2; exit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
+    monkeypatch.setattr(tempfile, "mkstemp", _no_room)
+    ended = bounded_program.run(str(program), seconds=20)
+    assert (ended.status, ended.printed, ended.said) == (3, "said\n", "complained")
+
+
+def _no_room(*_words: object, **_named: object) -> None:
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+@pytest.mark.parametrize("vanishing", [1, 4, 5])
+def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, vanishing: int
+) -> None:
+    one, places = made
+    left = vanishing
+
+    def check(*_words: object) -> str:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise canary_proof.Vanished("it has no process any more")
+        return "proved"
+
+    monkeypatch.setattr(canary_proof, "check", check)
+    if vanishing == 5:
+        with pytest.raises(steps.TakenBack, match="no process any more"):
+            run(job(places, one.config), one)
+        assert _is_as_before(one, places)
+    else:
+        assert run(job(places, one.config), one).proof == "proved"
+
+
+def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
+    made: tuple[FakeNode, Places],
+) -> None:
+    """As a dockerd that died of the new file: systemd does not reload what does not run."""
+    one, places = made
+    run(job(places, one.config, tries=600.0), one)
+    ((path, trying),) = journal.unfinished(places).items()
+    journal.write(path, replace(trying, how="reload"))
+    restart, asked = one.restart, list[str]()
+
+    def dead(unit: str, how: str) -> str:
+        asked.append(how)
+        return restart(unit, how) if how == "restart" else f"{unit} is not active"
+
+    one.restart = dead  # type: ignore[method-assign]
+    taking_back.revert(places, None, one)
+    assert asked == ["reload", "restart"]
+    assert _is_as_before(one, places)
+
+
+def test_a_masked_unit_that_runs_is_not_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd would refuse both the restart and the one that takes it back."""
+    (tmp_path / "systemctl").write_text(
+        '#!/bin/sh\n[ "$1" = is-active ] && echo active || cat "${0%/*}/enabled"\n'
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path), "/usr/bin", "/bin"))
+    monkeypatch.setattr(unit_control, "RUNNING", tmp_path)
+    for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
+        (tmp_path / "enabled").write_text(f"{enabled}\n")
+        why = unit_control.Systemd().obstacle("docker.service")
+        assert (why is None) is (refusal is None)
+        assert why is None or "`systemctl unmask docker.service`" in str(why)
