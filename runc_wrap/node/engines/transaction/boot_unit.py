@@ -29,6 +29,7 @@ _TEXT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved
 [Unit]
 Description=runc-wrap: taking back an unfinished change of an engine
 Before={before}
+RequiresMountsFor={mounts}
 
 [Service]
 Type=oneshot
@@ -55,8 +56,13 @@ def text(places: Places, unit: str) -> str:
         )
     names = [f"{name}.service" for name in _ENGINES]
     before = dict.fromkeys([*names, *([unit] if unit else [])])
+    # the state may be on a file system that is mounted late, as one of the network
+    var = str(places.var.resolve())
+    mounts = f"{places.prefix} {var}" if _PLAIN.fullmatch(var) else str(places.prefix)
     command = places.wrapper.with_name("runc-wrapctl")
-    return _TEXT.format(before=" ".join(before), command=command, prefix=places.prefix)
+    return _TEXT.format(
+        before=" ".join(before), mounts=mounts, command=command, prefix=places.prefix
+    )
 
 
 def write(places: Places, unit: str, directory: Path = UNITS) -> None:

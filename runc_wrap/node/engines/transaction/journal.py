@@ -28,6 +28,7 @@ LARGEST = 64 << 20  # bytes of one journal: several files of 4 MiB, before and a
 # In the order of a transaction; after `reverting` there is no journal, or that of `done` before.
 WRITING, CHECKING, RESTARTING, PROVING = "writing", "checking", "restarting", "proving"
 TRYING, DONE, REVERTING = "trying", "done", "reverting"
+_STEPS = frozenset({WRITING, CHECKING, RESTARTING, PROVING, TRYING, DONE, REVERTING})
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOGIN_UID = Path("/proc/self/loginuid")
 _NO_LOGIN = 0xFFFFFFFF
@@ -99,13 +100,22 @@ def read(path: Path) -> Journal | None:
             raise EngineError(
                 f"{path}: another release's journal", f"format {FORMAT}", "that release"
             )
-        return Journal(**{**found, "snapshot": file_snapshot.from_json(found["snapshot"])})
+        return _from_json(found)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(
-            f"{path}: {error}", "a transaction's journal", "restore it from a backup"
+            f"{path}: {error}",
+            "a transaction's journal",
+            "see that the engine's files are as you want them, then remove this one",
         ) from None
+
+
+def _from_json(found: dict[str, Any]) -> Journal:
+    journal = Journal(**{**found, "snapshot": file_snapshot.from_json(found["snapshot"])})
+    if journal.step not in _STEPS or not isinstance(journal.until, int | float | None):
+        raise ValueError(f"step {journal.step!r} until {journal.until!r}")
+    return journal
 
 
 def all_of(places: Places) -> dict[Path, Journal]:
@@ -115,8 +125,24 @@ def all_of(places: Places) -> dict[Path, Journal]:
 
 
 def unfinished(places: Places) -> dict[Path, Journal]:
-    """Return those that have to be confirmed, finished or taken back. Raises EngineError."""
-    return {path: one for path, one in all_of(places).items() if not one.is_over}
+    """Return those that have to be confirmed, finished or taken back.
+
+    Raises EngineError for one that cannot be read, but only if there is no other: it must not keep
+    the others from being taken back.
+    """
+    found: dict[Path, Journal] = {}
+    unreadable: EngineError | None = None
+    for path in sorted(directory(places).glob("*.json")):
+        try:
+            one = read(path)
+        except EngineError as error:
+            unreadable = unreadable or error
+        else:
+            if one and not one.is_over:
+                found[path] = one
+    if unreadable and not found:
+        raise unreadable
+    return found
 
 
 def refuse_unfinished(places: Places, where: Where) -> None:

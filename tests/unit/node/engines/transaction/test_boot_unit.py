@@ -48,3 +48,10 @@ def test_installations_have_units_of_their_own_and_remove_no_others(tmp_path: Pa
 def test_a_path_that_a_unit_cannot_name_is_refused() -> None:
     with pytest.raises(EngineError, match="a unit cannot name the path /a b"):
         boot_unit.text(Places(Path("/a b")), "")
+
+
+def test_it_waits_for_what_its_state_is_mounted_on(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "elsewhere")
+    told = boot_unit.text(Places(tmp_path), "")
+    assert f"RequiresMountsFor={tmp_path} {tmp_path}/elsewhere\n" in told

@@ -252,3 +252,26 @@ def test_a_masked_unit_that_runs_is_not_restarted(
         why = unit_control.Systemd().obstacle("docker.service")
         assert (why is None) is (refusal is None)
         assert why is None or "`systemctl unmask docker.service`" in str(why)
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 1', "[]", "soon", "never"])
+def test_a_journal_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    one, places = made
+    run(job(places, one.config, tries=600.0), one)
+    (path,) = journal.unfinished(places)
+    hostile = path.with_name("another.json")
+    wrong = {"soon": ("until", "soon"), "never": ("step", "never")}
+    hostile.write_text(text)
+    if text in wrong:
+        key, value = wrong[text]
+        hostile.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    monkeypatch.setattr(journal, "boot", lambda: "another")
+    with pytest.raises(EngineError, match=r"another\.json.*then remove this one"):
+        taking_back.revert_due(places, one)
+    assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
+    assert not path.exists()
+    hostile.unlink()
+    taking_back.revert_due(places, one)
+    assert [*one.units.rglob("*.service")] == []
