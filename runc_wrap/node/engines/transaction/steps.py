@@ -219,9 +219,12 @@ def _restarted(work: _Work) -> None:
 def _canary(work: _Work) -> str:
     """Run a canary by the handler's name, and one without a name if it is the default.
 
-    After a removal there is nothing of ours to prove: the engine's default must start one.
+    After a removal there is nothing of ours to prove: the engine's default must start one. What a
+    power cut left of an earlier one goes first: at boot no engine runs that could remove it.
     """
     job = work.job
+    with contextlib.suppress(CallFailed):
+        work.access.remove_canaries()
     if job.action == REMOVE:
         with work.access.canary(""):
             return "the engine's default starts a container"

@@ -62,9 +62,13 @@ class FakeEngine:
     def canary(self, handler: str) -> Iterator[str]:
         if self.node.hangs:
             raise EngineError("the canary hangs", "one that runs", "nothing")
+        assert self.node.canaries == []
+        self.node.canaries.append(handler)
         yield f"canary-{handler}"
+        self.node.canaries.clear()
 
-    def remove_canaries(self) -> None: ...
+    def remove_canaries(self) -> None:
+        self.node.canaries.clear()
 
 
 @dataclass
@@ -77,6 +81,7 @@ class FakeNode:
     hangs: bool = False
     breaks: Callable[[str], bool] = lambda _: False
     has_systemd: bool = True
+    canaries: list[str] = field(default_factory=list)
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property

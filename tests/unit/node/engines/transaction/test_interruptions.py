@@ -199,6 +199,7 @@ def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
     made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, vanishing: int
 ) -> None:
     one, places = made
+    one.canaries.append("of a node that lost its power")
     left = vanishing
 
     def check(*_words: object) -> str:
@@ -215,6 +216,7 @@ def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
         assert _is_as_before(one, places)
     else:
         assert run(job(places, one.config), one).proof == "proved"
+    assert one.canaries == []
 
 
 def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
