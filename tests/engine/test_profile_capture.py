@@ -104,6 +104,10 @@ def test_containerd_keeps_no_container_and_no_namespace(
     assert "runc-wrap-capture" not in node.ctr("namespaces", "list", "--quiet").stdout.split()
 
 
+# What an image's author can give every container of it, and a name that only resembles a request's.
+_LABELLED = ("--label", "runc-wrap.capture=1")
+
+
 @pytest.fixture
 def registered(installed: Installed) -> Iterator[Installed]:
     """The installation that is Docker's runtime `wrapped`; afterwards it has no capture."""
@@ -116,7 +120,10 @@ def test_dockers_capture_is_what_it_gives_a_container_and_nothing_is_left(
 ) -> None:
     docker = docker_daemon
     before = docker.docker("images", "--quiet", "--all").stdout
+    named = docker.docker("create", *_LABELLED, "--name", "runc-wrap-capture-x", REFERENCE).stdout
     document = _capture(registered, docker.space, "docker", "--socket", docker.socket)
+    assert docker.docker("ps", "--all", "--quiet", "--no-trunc").stdout == named
+    docker.docker("rm", named.strip())
     recorded.taken()
     for options in ([], ["--cap-add", "SYS_ADMIN"], ["--cap-drop", "ALL"]):
         words = ["--rm", "--network", "none", "--runtime", "recorded", *options]

@@ -12,6 +12,7 @@ import tarfile
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from runc_wrap.hotpath.capture import TOKEN_LENGTH
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "runc-wrap-capture"  # of containerd's namespace, Docker's image, Buildah's container
-_LABEL = "runc-wrap.capture=1"
+# Of Docker's and Podman's containers, by their names: a label is also its image's author's to set.
+_OURS = f"name=^{NAME}-[0-9a-f]{{{TOKEN_LENGTH}}}$"
 _COMMAND = "/none"
 _OWN_DEFAULT = '[containers]\nseccomp_profile = ""\n'  # whatever the owner's containers.conf says
 # containerd:pkg/oci/spec.go defaultUnixCaps, the same since 1.0; what a container has unless asked
@@ -83,6 +85,10 @@ class Engine(ABC):
 
 def _mark(token: str) -> str:
     return f"{CAPTURE.decode()}{token}"
+
+
+def _named(token: str) -> list[str]:
+    return ["--name", f"{NAME}-{token}"]
 
 
 def _exactly(caps: frozenset[str]) -> list[str]:
@@ -166,24 +172,24 @@ class Docker(Engine):
         archive = self.directory / "root.tar"
         with tarfile.open(archive, "w") as tar:
             tar.add(self.root, arcname="none.d")
-        said = self._said("docker", "import", "--change", f"LABEL {_LABEL}", str(archive), NAME)
+        said = self._said("docker", "import", str(archive), NAME)
         if said:
             raise EngineError(f"docker import: {said}", "an empty image", "run it by hand")
 
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the class says."""
-        words = ["run", "--rm", "--pull", "never", "--network", "none", "--label", _LABEL]
+        words = ["run", "--rm", "--pull", "never", "--network", "none", *_named(token)]
         words += ["--runtime", self._runtime, "--security-opt", "seccomp=builtin"]
         words += ["--env", _mark(token), *_exactly(caps), "--entrypoint", _COMMAND]
         return self._said("docker", *words, NAME)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
-        only = ("--filter", f"label={_LABEL}")
+        only = ("--filter", _OURS)
         for container in self._printed("docker", "ps", "--all", "--quiet", *only).split():
             self._said("docker", "rm", "--force", container)
-        for image in self._printed("docker", "images", "--quiet", *only).split():
-            self._said("docker", "image", "rm", image)
+        if self._printed("docker", "images", "--quiet", f"{NAME}:latest").strip():
+            self._said("docker", "image", "rm", f"{NAME}:latest")
 
     def _our_runtime(self) -> str:
         """Return the name of a runtime that leads to our launcher. Raises EngineError."""
@@ -226,12 +232,12 @@ class Podman(_Containers):
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the class says."""
         words = ["--runtime", self.launcher, "run", "--rm", "--network", "none", "--rootfs"]
-        words += ["--log-driver", "none", "--label", _LABEL, "--env", _mark(token)]
+        words += ["--log-driver", "none", *_named(token), "--env", _mark(token)]
         return self._said("podman", *words, *_exactly(caps), str(self.root), _COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
-        only = ("--filter", f"label={_LABEL}")
+        only = ("--filter", _OURS)
         for container in self._printed("podman", "ps", "--all", "--quiet", *only).split():
             self._said("podman", "rm", "--force", "--time", "0", container)
 
