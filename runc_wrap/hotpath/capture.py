@@ -14,18 +14,23 @@ TOKEN_LENGTH = 32  # hexadecimal digits
 _DIGITS = frozenset(b"0123456789abcdef")
 
 
+def is_asked(prefix: str, text: bytes, found: int) -> bool:
+    """Return whether root asked for the block of a config, whose MARK ends at `found`."""
+    path = _request(prefix, text, found)
+    return bool(path) and config_file.exists(path)
+
+
 def take(prefix: str, text: bytes, found: int) -> None:
     """Record the block of a config, whose MARK ends at `found`, if root asked for it.
 
     The record is {"bounding": [capability], "seccomp": the block or null}. Raises Captured if it
     is made, Refusal if it cannot be.
     """
-    token = text[found : found + TOKEN_LENGTH]
-    if len(token) != TOKEN_LENGTH or not _DIGITS.issuperset(token):
+    path = _request(prefix, text, found)
+    if not path:
         return
     try:
-        flags = posix.O_WRONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK
-        descriptor = posix.open(f"{prefix}/var/capture/{token.decode()}", flags)
+        descriptor = posix.open(path, posix.O_WRONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except OSError:  # nobody asked
         return
     try:
@@ -38,6 +43,14 @@ def take(prefix: str, text: bytes, found: int) -> None:
         "the profile of this container was captured for `runc-wrapctl profile capture`, "
         "which starts no process; there is nothing to do."
     )
+
+
+def _request(prefix: str, text: bytes, found: int) -> str:
+    """Return the path that the request of a config has if there is one, "" if it has no token."""
+    token = text[found : found + TOKEN_LENGTH]
+    if len(token) != TOKEN_LENGTH or not _DIGITS.issuperset(token):
+        return ""
+    return f"{prefix}/var/capture/{token.decode()}"
 
 
 def _record(text: bytes) -> bytes:

@@ -321,10 +321,18 @@ def test_a_link_into_proc_is_left_to_the_cold_path(node: Node) -> None:
     assert node.ask("runc", words(directory)) == COLD
 
 
-def test_a_request_to_capture_the_profile_is_left_to_the_cold_path(node: Node) -> None:
-    process = {**PLAIN.get("process", {}), "env": [f"RUNC_WRAP_CAPTURE={'a' * 32}"]}
-    assert node.ask("runc", words(node.bundle({**PLAIN, "process": process}))) == COLD
-    assert ledger(node.prefix) == []
+@pytest.mark.parametrize("token", ["a" * 32, "b" * 32, "../capture/" + "a" * 21, ""])
+def test_only_a_request_of_root_to_capture_the_profile_is_left_to_the_cold_path(
+    node: Node, token: str
+) -> None:
+    (node.prefix / "var/capture").mkdir()
+    (node.prefix / "var/capture" / ("a" * 32)).touch()
+    (node.prefix / "var/capture" / ("a" * 21)).touch()
+    process = {**PLAIN["process"], "env": [f"RUNC_WRAP_CAPTURE={token}"]}
+    answer = node.ask("runc", words(node.bundle({**PLAIN, "process": process})))
+    is_one = token == "a" * 32
+    assert (answer == COLD) is is_one
+    assert len(ledger(node.prefix)) == (not is_one)
 
 
 def test_what_an_engine_sets_is_read_from_the_asking_process(
