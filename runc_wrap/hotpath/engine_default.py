@@ -7,6 +7,7 @@ engines do not write (a listener, an unknown or repeated key, another type) make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     Json = dict[str, Any]
@@ -27,16 +28,20 @@ class _Unlike(Exception):
 def is_same(block: "Json", own: "Json") -> bool:
     """Return whether a foreign block has the same result as `own`, an engine's, for each call."""
     try:
-        return by_call(block) == by_call(own)
+        head, calls = by_call(own)
+        return by_call(block, calls) == (head, calls)
     except (_Unlike, KeyError, TypeError, RecursionError):  # a key lacks, or lists stand for words
         return False
 
 
-def by_call(block: "Json") -> "tuple[object, dict[str, tuple[Outcome, ...]]]":
+def by_call(
+    block: "Json", known: "Container[str] | None" = None
+) -> "tuple[object, dict[str, tuple[Outcome, ...]]]":
     """Return what a block says apart from calls, and the outcomes of each call.
 
-    The order of outcomes counts only if they differ in action or errno: then the first may win.
-    Raises _Unlike, KeyError, TypeError or RecursionError for what no engine writes.
+    Only `known` calls may be in it: a foreign block may name a million. The order of outcomes
+    counts only if they differ in action or errno: then the first may win. Raises _Unlike, KeyError,
+    TypeError or RecursionError for what no engine writes.
     """
     _check(block, _BLOCK)
     flags = block.get("flags")
@@ -57,6 +62,8 @@ def by_call(block: "Json") -> "tuple[object, dict[str, tuple[Outcome, ...]]]":
             if name in calls:
                 several.add(name)
                 calls[name] = _more(calls[name], one)
+            elif known is not None and name not in known:
+                raise _Unlike
             else:
                 calls[name] = one
     for name in several:
