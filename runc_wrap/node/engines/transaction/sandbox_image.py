@@ -7,6 +7,7 @@ it meanwhile runs; its snapshot stays as long as that pod.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 import tomllib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.kinds.engine_kind import Installation
 
 _SECONDS = 60.0
+_CRIO_DEFAULT = re.compile(r'^#\s*pause_image = "([^"\n]{1,255})"$', re.MULTILINE)
 _IMAGES = "io.containerd.cri.v1.images"  # the plugin that has it since configuration version 3
 _NOTICED = 20.0  # seconds until CRI has noticed an image that another client imported
 _PAUSE = 0.1
@@ -46,7 +48,13 @@ def lent_image(found: Installation, socket: Path) -> Iterator[None]:
     Raises EngineError and CallFailed.
     """
     name = name_of(_document(found))
-    if not name or cri_runtime.has_image(socket, name):
+    if not name:
+        raise EngineError(
+            f"{found.engine} does not print which image the sandboxes of its pods have",
+            "its name, since nothing is pulled",
+            f"name the image in {found.config}",
+        )
+    if cri_runtime.has_image(socket, name):
         yield
         return
     if found.engine != "containerd" or found.flavour:
@@ -73,10 +81,19 @@ def _document(found: Installation) -> dict[str, Any]:
         return containerd_kind.dump(found) or {}
     words = ("--config", str(found.config), "--config-dir", f"{found.config}.d", "config")
     printed = bounded_program.run(str(found.binary), *words, seconds=_SECONDS).printed
+    return crio_document(printed)
+
+
+def crio_document(printed: str) -> dict[str, Any]:
+    """Return what `crio config` prints, with the image, a default of which is in a comment."""
     try:
-        return tomllib.loads(printed)
+        document = tomllib.loads(printed)
     except ValueError:
         return {}
+    default = _CRIO_DEFAULT.search(printed)
+    if default and not name_of(document):
+        document.setdefault("crio", {}).setdefault("image", {})["pause_image"] = default[1]
+    return document
 
 
 def _import(found: Installation, socket: Path, name: str) -> None:
