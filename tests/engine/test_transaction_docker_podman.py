@@ -119,8 +119,15 @@ def test_podman_needs_no_restart_and_starts_a_container(
             run([*engine.space.prefix, "mount", "--bind", place / name, target])
         (etc / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\n')
         (etc / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        (place / "theirs").mkdir()
+        other = ("create", "--label", "runc-wrap.canary=1", "--name", "runc-wrap-canary-other")
+        asked = [*engine.space.prefix, program("podman")]
+        run([*asked, *other, "--rootfs", place / "theirs", "/none"])
         proved = document(ctl(engine.space, own, "add", "podman", "--restart"))["proved"]
         assert proved == "its own profile, equal call by call"
+        left = run([*asked, "ps", "--all", "--format", "{{.Names}}"]).stdout.split()
+        assert left == ["runc-wrap-canary-other"]
+        run([*asked, "rm", *left])
         (found,) = document(ctl(engine.space, own, "status"))
         assert [one["in_force"] for one in found["handlers"]] == [True]
         own.wrapper.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABEL = "runc-wrap/canary"
+_OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
 NAMESPACE, POD = "runc-wrap", "canary"
 _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
@@ -122,15 +123,19 @@ def _pod(uid: str) -> bytes:
     labels = {
         LABEL: "1",
         "io.kubernetes.pod.name": f"{POD}-{uid[:8]}",
-        "io.kubernetes.pod.namespace": NAMESPACE,
+        _OF_NAMESPACE: NAMESPACE,
         "io.kubernetes.pod.uid": uid,
     }
     return message({1: metadata, 6: labels, 8: message({2: security})})
 
 
 def remove_pods(socket: Path) -> None:
-    """Remove every pod that `run_pod` started. Raises CallFailed."""
-    request = message({1: message({3: {LABEL: "1"}})})
+    """Remove every pod that `run_pod` started. Raises CallFailed.
+
+    Any pod's author can write our label, but not the namespace's, which kubelets write last.
+    """
+    ours = {LABEL: "1", _OF_NAMESPACE: NAMESPACE}
+    request = message({1: message({3: ours})})
     listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
     for name in (text(pod, 1) for pod in inner(listed, 1)):
         for method in ("StopPodSandbox", "RemovePodSandbox"):

@@ -7,12 +7,14 @@ has Podman's own, which is kept):
     Docker             a container of an image of our own, which is loaded and removed again
     Podman             a container of a root file system of our own
 
-Nothing is pulled. The containers have a label, by which those of a killed command are removed.
+Nothing is pulled. Those of a killed command are removed by their names, a pod by its label and
+namespace.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
 
 _SHORT, _LONG = 20.0, 60.0  # seconds
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
-_LABEL = "runc-wrap.canary"
-_RUN = ("run", "--detach", "--label", f"{_LABEL}=1", "--network", "none", "--cap-drop", "all")
+_RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all")
+# Not by a label, which an image's author could give all containers of it.
+_NAME, _DIGITS = "runc-wrap-canary", 16
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
 _WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
 
@@ -189,7 +192,8 @@ class ByCommand(_Common):
 
     def remove_canaries(self) -> None:
         """Remove our containers, and our image."""
-        words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_LABEL}=1")
+        ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
+        words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
         listed = bounded_program.run(self.found.engine, *words, seconds=_SHORT).printed.split()
         if listed:
             bounded_program.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
@@ -225,7 +229,7 @@ class Docker(ByCommand):
         del directory
         if not loaded.is_well:
             raise _not_started(self.found, loaded.said)
-        return [*_RUN, *_WITHOUT_PROFILE, *runtime, idle_image.REFERENCE]
+        return [*_RUN, *_named(), *_WITHOUT_PROFILE, *runtime, idle_image.REFERENCE]
 
     def remove_canaries(self) -> None:
         """Remove our containers and our image."""
@@ -248,7 +252,11 @@ class Podman(ByCommand):
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
         idle_image.write_rootfs(directory)
         name = f"/{idle_image.PROGRAM}"
-        return [*runtime, *_RUN, "--rootfs", str(directory), name]
+        return [*runtime, *_RUN, *_named(), "--rootfs", str(directory), name]
+
+
+def _named() -> list[str]:
+    return ["--name", f"{_NAME}-{secrets.token_hex(_DIGITS // 2)}"]
 
 
 def _not_started(found: Installation, why: str) -> EngineError:
