@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 PYTHON = "3.13"  # Debian's, debian.py
 NEWEST_GLIBC = 41  # Debian's libc6: 2.41
-# Whose metadata have a classifier only, or the licence's family
-_LICENCES = {"Jinja2": "BSD-3-Clause", "markdown-it-py": "MIT", "mdurl": "MIT"}
+# Whose metadata have a classifier only, or the licence's family or title
+_LICENCES = {"Jinja2": "BSD-3-Clause", "hyperframe": "MIT", "markdown-it-py": "MIT", "mdurl": "MIT"}
 _SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 _PIP = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input"]
 
@@ -77,10 +77,13 @@ def unpack(wheel: Path, target: Path) -> None:
 
 
 def installed(packages: Path) -> list[Wheel]:
-    """Return what lies unpacked in a directory, by name."""
+    """Return what lies unpacked in a directory, by name. SystemExit for one without a licence."""
     found = []
     for metadata in sorted(packages.glob("*.dist-info")):
         fields = HeaderParser().parsestr((metadata / "METADATA").read_text())
-        licence = fields["License-Expression"] or fields["License"] or _LICENCES[fields["Name"]]
-        found.append(Wheel(fields["Name"], fields["Version"], licence, metadata))
+        name = fields["Name"]
+        licence = _LICENCES.get(name) or fields["License-Expression"] or fields["License"]
+        if not licence:
+            raise SystemExit(f"{metadata} names no licence")
+        found.append(Wheel(name, fields["Version"], licence, metadata))
     return found

@@ -1,4 +1,4 @@
 """Calling an engine as the kubelet does: Kubernetes' CRI, by gRPC over the engine's unix socket.
 
-cri_runtime.py has the calls; the others are what gRPC needs of HTTP/2 and protobuf.
+cri_runtime.py has the calls, grpc_call.py makes one by h2, protobuf_wire.py has its messages.
 """
