@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines.cri import grpc_call
-from runc_wrap.node.engines.cri.protobuf_wire import fields, inner, message, text, texts
+from runc_wrap.node.engines.cri.protobuf_wire import (
+    MalformedMessageError,
+    fields,
+    inner,
+    message,
+    text,
+    texts,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LABEL = "runc-wrap/canary"
@@ -26,12 +35,23 @@ _NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
 _NOT_FOUND = 5
 
 
+@contextmanager
+def _malformed_fails_the_call() -> Iterator[None]:
+    """Make an answer that is no message a failed call, which callers expect. Raises CallFailed."""
+    try:
+        yield
+    except MalformedMessageError as error:
+        raise grpc_call.CallFailed(f"the engine's answer is malformed: {error}") from None
+
+
+@_malformed_fails_the_call()
 def version(socket: Path) -> str:
     """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
     return text(answer, 3)
 
 
+@_malformed_fails_the_call()
 def handlers(socket: Path) -> dict[str, str | None]:
     """Return {handler that the running engine has: its runtime's path, None if it tells none}.
 
@@ -80,6 +100,7 @@ def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
     return str(path) if path else "" if "options" in runtime else None
 
 
+@_malformed_fails_the_call()
 def is_ready(socket: Path) -> str:
     """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
@@ -89,6 +110,7 @@ def is_ready(socket: Path) -> str:
     return ""
 
 
+@_malformed_fails_the_call()
 def has_image(socket: Path, name: str) -> bool:
     """Tell whether the engine has an image. Raises CallFailed."""
     request = message({1: message({1: name})})
@@ -108,6 +130,7 @@ def remove_image(socket: Path, name: str) -> None:
     grpc_call.call(socket, f"{_IMAGE}/RemoveImage", request, _LONG)
 
 
+@_malformed_fails_the_call()
 def run_pod(socket: Path, handler: str) -> str:
     """Start a pod without a seccomp profile through a handler ("": the default); return its id.
 
@@ -129,6 +152,7 @@ def _pod(uid: str) -> bytes:
     return message({1: metadata, 6: labels, 8: message({2: security})})
 
 
+@_malformed_fails_the_call()
 def remove_pods(socket: Path) -> None:
     """Remove every pod that `run_pod` started. Raises CallFailed.
 
