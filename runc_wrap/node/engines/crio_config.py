@@ -94,13 +94,6 @@ def _base(runtime: Table) -> Table:
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
-    draft, title = tree.draft(path), f"runc-wrap: runtime {handler.name}"
-    if draft.text:
-        raise EngineError(
-            f"{path} exists, and not as runc-wrapctl wrote it",
-            "an unused name",
-            "move that file away, or choose another --handler",
-        )
     default = {"default_runtime": handler.name} if handler.is_default else {}
     body = toml_text.table(_RUNTIME, default) if default else ""
     own: Table = {"runtime_path": handler.path, "runtime_type": "oci"} | base
@@ -109,7 +102,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
     body += toml_text.table(where, plain)
     for key, value in own.items():
         body += toml_text.table([*where, key], value) if isinstance(value, dict) else ""
-    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
+    tree.write_whole(path, f"runc-wrap: runtime {handler.name}", body)
 
 
 def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler) -> list[str]:

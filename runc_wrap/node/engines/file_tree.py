@@ -48,6 +48,17 @@ class Tree:
             self.opened[path] = self._open(path)
         return self.opened[path].draft
 
+    def write_whole(self, path: Path, title: str, body: str) -> None:
+        """Write a file of our own, a drop-in. Raises EngineError if there is another's."""
+        draft = self.draft(path)
+        if draft.text:
+            raise EngineError(
+                f"{path} exists, and not as runc-wrapctl wrote it",
+                "an unused name",
+                "move that file away, or choose another --handler",
+            )
+        draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
+
     def _open(self, path: Path) -> Opened:
         now, record = engine_files.read(path), self.records.get(str(path))
         existed = now is not None if record is None else bool(record["existed"])

@@ -56,17 +56,10 @@ def handlers_in(config: Path) -> list[str]:
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
-    draft, title = tree.draft(path), f"runc-wrap: runtime {handler.name}"
-    if draft.text:
-        raise EngineError(
-            f"{path} exists, and not as runc-wrapctl wrote it",
-            "an unused name",
-            "move that file away, or choose another --handler",
-        )
     engine = ({"runtime": handler.name} if handler.is_default else {}) | lists
     body = toml_text.table(["engine"], engine)
     body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
-    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
+    tree.write_whole(path, f"runc-wrap: runtime {handler.name}", body)
 
 
 def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:

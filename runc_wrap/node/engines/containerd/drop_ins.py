@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import toml_text
 from runc_wrap.node.engines.containerd import handler_tables, loaded_files
-from runc_wrap.node.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines.file_tree import Tree
+    from runc_wrap.node.engines.handler import Handler
 
 HEAD = "50-runc-wrap-"
 _FOLDERS = ("conf.d", "config-v3.toml.d", "config.toml.d")
@@ -78,16 +78,5 @@ def write(
         body = said + handler_tables.tables(handler, section, plugin)
         if handler.is_default:
             body += handler_tables.default_table(handler, plugin)
-        _whole_file(tree, drop_in(folder, handler), handler_tables.title(handler), body)
+        tree.write_whole(drop_in(folder, handler), handler_tables.title(handler), body)
     return [each for one in files for each in loaded_files.disabled(one.table, str(one.path))]
-
-
-def _whole_file(tree: Tree, path: Path, title: str, body: str) -> None:
-    draft = tree.draft(path)
-    if draft.text:
-        raise EngineError(
-            f"{path} exists, and not as runc-wrapctl wrote it",
-            "an unused name",
-            "move that file away, or choose another --handler",
-        )
-    draft.replace(0, 0, toml_text.block(title, body), f"# BEGIN {title},", "whole")
