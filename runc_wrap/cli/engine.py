@@ -124,7 +124,7 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
     if wanted.restart:
         ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries)
         return _restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
-    plan = _carried_out(places, planned(), dry_run=wanted.dry_run)
+    plan = _carried_out(places, planned(), engine_query.carry_out_checked, dry_run=wanted.dry_run)
     wrong = [*plan.notes, *(() if wanted.dry_run else _checked(where, wanted, facts))]
     return engine_output.document(
         plan, wanted.handler, wrong, dry_run=wanted.dry_run, added=True
@@ -176,11 +176,11 @@ def _check_try(*, restart: bool, dry_run: bool, tries: float | None) -> None:
         raise click.UsageError("--restart and --dry-run exclude each other")
 
 
-def _carried_out(places: Places, plan: Plan, *, dry_run: bool) -> Plan:
+def _carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
     """Change the files and restart nothing, unless a transaction of that configuration waits."""
     journal.refuse_unfinished(places, plan.where)
     if not dry_run:
-        engine_query.carry_out_checked(plan)
+        do(plan)
         if not plan.is_empty:
             journal.forget(places, plan.where)
     return plan
@@ -219,7 +219,8 @@ def remove(  # noqa: PLR0913  # one parameter per option
             document, plan = _restarted(job, as_json=as_json)
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return
-        _carried_out(places, removal.plan, dry_run=dry_run)
+        # not checked: what is left is the owner's own
+        _carried_out(places, removal.plan, registration.carry_out, dry_run=dry_run)
     except (EngineError, OSError) as error:
         output.fail(error)
     except engine_transaction.FAILURES as error:

@@ -103,7 +103,7 @@ def state_of(where: Where) -> dict[str, Any]:
 def _load(path: Path) -> dict[str, Any]:
     text = engine_files.read(path)
     if text is None:
-        return {"format": FORMAT, "handlers": [], "files": {}, "dirs": [], "facts": {}}
+        return _empty()
     try:
         state = json.loads(text)
         known = state["format"] == FORMAT
@@ -118,6 +118,10 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
         )
     return dict(state)
+
+
+def _empty() -> dict[str, Any]:
+    return {"format": FORMAT, "handlers": [], "files": {}, "dirs": [], "facts": {}}
 
 
 def where_of(state: dict[str, Any], places: Places) -> Where:
@@ -261,8 +265,11 @@ def neutral(plan: Plan, change: Change) -> str | None:
 def taken_back(plan: Plan) -> Plan:
     """Return the plan that undoes a plan that was carried out, byte for byte."""
     changes = [Change(each.path, each.after, each.before) for each in reversed(plan.changes)]
+    before = plan.after if names(plan.after) else _empty()  # without a name there is no file
     after = plan.before | {"dirs": plan.after["dirs"]}
-    return Plan(plan.where, changes, plan.after, after, link_gone=plan.link_new)
+    return Plan(
+        plan.where, changes, before, after, link_new=plan.link_gone, link_gone=plan.link_new
+    )
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

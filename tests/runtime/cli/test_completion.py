@@ -75,7 +75,14 @@ def _fish(installed: Installed, share: Path, line: str) -> list[str]:
 
 def test_fish_completes_commands_options_and_names(installed: Installed, share: Path) -> None:
     assert _fish(installed, share, "runc-wrapctl re") == ["report"]
-    assert _fish(installed, share, "runc-wrapctl engine ") == ["add", "confirm", "list", "remove", "revert", "status"]
+    assert _fish(installed, share, "runc-wrapctl engine ") == [
+        "add",
+        "confirm",
+        "list",
+        "remove",
+        "revert",
+        "status",
+    ]
     assert "runtime-default" in _fish(installed, share, "runc-wrapctl profile show ")
 
 

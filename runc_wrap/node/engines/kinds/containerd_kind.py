@@ -85,8 +85,15 @@ def at(config: Path) -> Installation:
 
 
 def _dump_words(found: Installation) -> list[str]:
+    """Return the words that print the configuration in force.
+
+    Without a file at the usual place that is `config default`: `dump` then fails (1.7), but the
+    daemon starts (containerd:cmd/containerd/command/main.go).
+    """
     by = distributions.named(found.flavour)
     config = Path(by.in_force) if by and str(found.config) == by.config else found.config
+    if config == containerd_config.CONFIG and not config.exists():
+        return ["config", "default"]
     return ["-c", str(config), "config", "dump"]
 
 

@@ -188,3 +188,17 @@ def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> No
     (where.bin_dir / "runc-wrap").unlink()
     with pytest.raises(EngineError, match=r"try: install\.sh"):
         registration.plan_add(where, "x", {})
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_removal_is_taken_back_byte_for_byte(is_last: bool, tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    add(where, "x")
+    if not is_last:
+        add(where, "y")
+    before = snapshot(tmp_path)
+    plan = registration.plan_remove(where, "x")
+    registration.carry_out(plan)
+    assert snapshot(tmp_path) != before
+    registration.carry_out(registration.taken_back(plan))
+    assert snapshot(tmp_path) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines import containerd_config, engine_query
 from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds import crio_kind
 from runc_wrap.node.engines.kinds.engine_kind import Installation, unit_of
@@ -186,3 +186,15 @@ def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
     _file(tmp_path / "usr/lib/systemd/system/b.service")
     assert unit_of(("a.service", "b.service"), tmp_path) == "b.service"
     assert unit_of((), tmp_path) == ""
+
+
+def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "config.toml"
+    monkeypatch.setattr(containerd_config, "CONFIG", usual)
+    found = Installation("containerd", usual, tmp_path / "containerd")
+    kind = engine_query.KINDS["containerd"]
+    assert kind.check_command(found) == [str(found.binary), "config", "default"]
+    usual.write_text("version = 2")
+    assert kind.check_command(found) == [str(found.binary), "-c", str(usual), "config", "dump"]
