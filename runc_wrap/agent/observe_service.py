@@ -265,7 +265,7 @@ class Observer:
     def _seconds(self) -> float:
         due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
         due += self.questions.due() if self.questions else []
-        due += self.watchdog.due()
+        due += [*self.watchdog.due(), self._looked + _RELEASE_EVERY]
         seconds = [when - time.monotonic() for when in due]
         if self.recorder:
             seconds.append(self.recorder.seconds())

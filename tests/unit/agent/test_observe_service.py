@@ -9,18 +9,20 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import observe_service
 from runc_wrap.agent.observe_service import Observer
+from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import select
+    from collections.abc import Callable, Iterator
 
     from harness.containers.listener_process import Sender
 
@@ -30,6 +32,7 @@ if syscalls.known_to_libseccomp([]) is None:
 from harness.containers import listener_process
 
 LISTENER = "anon_inode:seccomp notify"
+SECONDS_TO_NOTICE = 5  # that another release is installed: docs/agent.md
 
 
 @dataclass
@@ -120,3 +123,43 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
             wait_until((stored / "containers").is_dir, "evidence to be begun")
             sender.call()
             assert os.read(sender.results, 100) == listener_process.AS_USUAL
+
+
+def _first_wait(place: Path) -> float:
+    """Return for how many seconds at most the service waits at first, with nothing to do."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # it takes signals and freezes the garbage collector
+        try:
+            observer = Observer(str(place), [])
+
+            def idle(seconds: float) -> list[tuple[int, int]]:
+                observer.is_over = True
+                os.write(writing, str(seconds).encode())
+                return []
+
+            observer.poll = cast("select.epoll", _Idle(observer.poll, idle))
+            observer.serve()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as told:
+        return float(told.read())
+
+
+def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a supervisor nothing else may wake it for a minute."""
+    monkeypatch.setattr(Recorder, "seconds", lambda _: 60.0)
+    with short_directory("observe") as place:
+        assert _first_wait(place) <= SECONDS_TO_NOTICE
+
+
+class _Idle:
+    """An epoll at which nothing ever comes."""
+
+    def __init__(self, real: select.epoll, poll: Callable[[float], list[tuple[int, int]]]) -> None:
+        self.register, self.modify = real.register, real.modify
+        self.poll = poll
