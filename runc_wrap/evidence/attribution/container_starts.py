@@ -6,7 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution import runtime_descendants
-from runc_wrap.evidence.attribution.live_process_lookup import TICK, epoch
+from runc_wrap.evidence.attribution.clock_precision import TICK
+from runc_wrap.evidence.attribution.live_process_lookup import epoch
+from runc_wrap.evidence.attribution.unplaced_processes import SECOND
 from runc_wrap.host import procfs, runtime_state
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Starts:
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Attribute to a container the runtime's process that created it, and all descendants."""
         there = procfs.born(pid)  # it may have started before the agent
-        if there and second - _AWAITED < epoch(there[0]) < second + OTHER:
+        if there and second - _AWAITED < epoch(there[0]) < second + SECOND:
             self._unplaced.begun(pid, epoch(there[0]))
         family = list(self._unplaced.created(pid, second))
         if family:

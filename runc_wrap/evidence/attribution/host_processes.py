@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from runc_wrap.evidence.attribution.live_process_lookup import COARSE
+from runc_wrap.evidence.attribution.clock_precision import COARSE
 
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
 FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program in a container

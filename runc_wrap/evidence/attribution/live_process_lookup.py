@@ -13,6 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import procfs
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Known
     from runc_wrap.hotpath.ledger_file import Key
 
-# Seconds that a record's time, the kernel's coarse clock, can be behind: six ticks of HZ=250, where
-# a CPU is kept from its timer (linux:kernel/time/tick-sched.c, MAX_STALLED_JIFFIES), cut to ms
-COARSE = 0.03
-TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
 _AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _MOST_ANCESTORS = 64
 _MOST_REMEMBERED = 4096

@@ -19,9 +19,10 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
+from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 from runc_wrap.evidence.attribution.container_starts import OTHER, Starts
 from runc_wrap.evidence.attribution.host_processes import Hosts
-from runc_wrap.evidence.attribution.live_process_lookup import COARSE, TICK, Present, began, epoch
+from runc_wrap.evidence.attribution.live_process_lookup import Present, began, epoch
 from runc_wrap.evidence.attribution.proc_connector import (
     BODY,
     EVENT,

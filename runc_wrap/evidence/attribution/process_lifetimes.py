@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.attribution.live_process_lookup import COARSE, TICK
+from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.attribution.clock_precision import COARSE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 MOST = 8_192
 _MOST_EXPECTED = 64
-_SECOND = 1.0  # the ledger's times are whole seconds
+# The ledger's times are whole seconds of the kernel's coarse clock (time(2)): a process that starts
+# just after a second has begun may have the one before
+SECOND = 1.0 + COARSE
 _EARLY = 0.005  # seconds by which two clocks may differ
 _LATE = 60.0  # seconds from a runtime's start to its line in the ledger
 
@@ -53,7 +57,7 @@ class UnplacedProcesses:
         """Note a new process; return the container that it is expected to create, or None."""
         self.exited(pid, when)
         second, key = self._expected.pop(pid, (0.0, None))
-        if key and -_LATE < when - second < _SECOND:
+        if key and -_LATE < when - second < SECOND:
             return key
         one = UnplacedProcess(pid, parent, when)
         self._all.append(one)
@@ -90,7 +94,7 @@ class UnplacedProcesses:
             self._last[pid] = UnplacedProcess(pid, 0, start)
             self._all.appendleft(self._last[pid])
 
-    def created(self, pid: int, when: float, within: float = _SECOND) -> Iterator[UnplacedProcess]:
+    def created(self, pid: int, when: float, within: float = SECOND) -> Iterator[UnplacedProcess]:
         """Yield the process that had this pid then, and all its descendants from then on.
 
         Earlier children belong to what it was before, such as a shell that became the runtime.

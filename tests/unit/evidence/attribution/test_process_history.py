@@ -140,6 +140,20 @@ def test_a_container_already_read_from_the_ledger_still_begins(
     assert tree.container_of(INIT, born) == ("/run/test", "new")
 
 
+def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_the_ledger(
+    tree: Tree, kernel: Kernel, tmp_path: Path
+) -> None:
+    """The ledger's clock is the kernel's coarse one, which is up to a few ticks behind."""
+    second = float(int(kernel.now) + 1)
+    kernel.now = second
+    kernel.fork(SHIM, RUNTIME, after=0.001)
+    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(second - 1)))
+    kernel.execs(SHIM)  # this reads the ledger
+    born = kernel.fork(RUNTIME, INIT, after=0.01)
+    assert tree.is_runtimes(INIT, born)
+    assert tree.container_of(INIT, born) == ("/run/test", "new")
+
+
 def test_a_container_being_created_at_our_start_is_found_when_it_starts(
     tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
