@@ -43,7 +43,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -62,13 +62,17 @@ APART = tests/imports/test_contracts.py tests/launcher/test_wheel.py tests/launc
 
 # First, two at a time, all that may run beside other work.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j2 -O check test-archive test-apart $(if $(OTHER_PYTHON),test-unit-other)
+	$(MAKE) --no-print-directory -j2 -O check test-archive test-apart forky-ready $(if $(OTHER_PYTHON),test-unit-other)
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART))
 	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
 test-forky: packages   ## on Debian's next release, beside this one: current runc, crun, containerd, Podman; root, 1 GB
 	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
+
+# Makes that release's root directory and environment, ahead of its tests.
+forky-ready: packages
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make .venv-forky/ready
 
 forky: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
