@@ -60,11 +60,14 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 APART = tests/imports/test_contracts.py tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
 	tests/campaigns/test_fuzz.py tests/page tests/engine/test_engine_config.py
 
+# What shares the kernel's records with all that runs on the machine.
+ONCE_MORE = -p tests.reruns --reruns 1
+
 # First, two at a time, all that may run beside other work.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
 	$(MAKE) --no-print-directory -j2 -O check test-archive test-apart forky-ready $(if $(OTHER_PYTHON),test-unit-other)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART))
-	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/imports tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART))
+	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
 	$(MAKE) test-forky
 
 test-forky: packages   ## on Debian's next release, beside this one: current runc, crun, containerd, Podman; root, 1 GB
@@ -76,7 +79,7 @@ forky-ready: packages
 
 forky: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
-	.venv-forky/bin/pytest $(FORKY_TESTS)
+	.venv-forky/bin/pytest $(ONCE_MORE) $(FORKY_TESTS)
 
 test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, one container each on runc and crun, hooks; root, under three minutes
 	$(MAKE) --no-print-directory -j2 -O test-unit test-few

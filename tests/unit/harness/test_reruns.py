@@ -1,0 +1,42 @@
+"""A test that fails once is named, and many of them fail the run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.reruns import MOST
+
+SOURCE = Path(__file__).parents[3]
+FAILS = """
+import pathlib, pytest
+
+@pytest.mark.parametrize("n", range({tests}))
+def test_it(n):
+    path = pathlib.Path(__file__).with_name(f"ran-{{n}}")
+    times = int(path.read_text()) if path.exists() else 0
+    path.write_text(str(times + 1))
+    assert times >= {failures}, "not the first time"
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "failures", "status"),
+    [(1, 0, 0), (MOST, 1, 0), (MOST + 1, 1, 1), (1, 2, 1)],
+    ids=["none fails", "a few fail once", "too many fail once", "one fails twice"],
+)
+def test_the_run_passes_if_few_tests_failed_once_and_none_twice(
+    tmp_path: Path, tests: int, failures: int, status: int
+) -> None:
+    (tmp_path / "test_few.py").write_text(FAILS.format(tests=tests, failures=failures))
+    plugins = ["-p", "tests.reruns", "-p", "no:cacheprovider", "--reruns", "1"]
+    words = [sys.executable, "-m", "pytest", *plugins, "-c", "/dev/null", "--rootdir", str(tmp_path)]
+    done = subprocess.run(
+        [*words, str(tmp_path)], cwd=SOURCE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout
+    assert done.stdout.count("not the first time") >= (1 if failures else 0)
+    assert ("failed once" in done.stdout) == bool(failures)
