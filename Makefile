@@ -43,7 +43,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -56,19 +56,29 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 	.venv/bin/reuse lint --quiet || .venv/bin/reuse lint --lines
 	.venv/bin/pytest tests/unit
 
-# What neither measures time nor reads this kernel's records: it may run beside other work.
-APART = tests/imports/test_contracts.py tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
-	tests/campaigns/test_fuzz.py tests/page tests/engine/test_engine_config.py
+# What needs no container, and takes long.
+APART = tests/imports tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
+	tests/campaigns/test_fuzz.py tests/page
+
+# Real containers. These neither measure time nor read this kernel's records, which are of all
+# containers, so they may run beside other work.
+BESIDE = $(patsubst %,tests/runtime/%,cli create launcher verify) \
+	$(filter-out %/test_what_would_break.py %/test_modes_containerd.py %/test_engine_default_adopted.py,$(wildcard tests/engine/test_*.py))
 
 # What shares the kernel's records with all that runs on the machine.
 ONCE_MORE = -p tests.reruns --reruns 1
 
-# First, two at a time, all that may run beside other work.
+# First, three at a time, all that may run beside other work: the containers' streams mostly wait.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j2 -O check test-archive test-apart forky-ready $(if $(OTHER_PYTHON),test-unit-other)
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/imports tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART))
-	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
+	$(MAKE) --no-print-directory -j3 -O test-beside test-archive check test-apart test-agent forky-ready $(if $(OTHER_PYTHON),test-unit-other)
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
 	$(MAKE) test-forky
+
+test-beside: .venv/ready
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) $(BESIDE)
+
+test-agent: .venv/ready
+	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
 
 test-forky: packages   ## on Debian's next release, beside this one: current runc, crun, containerd, Podman; root, 1 GB
 	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
@@ -103,7 +113,7 @@ test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; roo
 	.venv/bin/pytest tests/engine
 
 test-apart: .venv/ready
-	.venv/bin/pytest $(APART)
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(APART)
 
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
