@@ -98,13 +98,18 @@ def _words(argv: Argv) -> list[str]:
     return [os.fspath(word) for word in argv]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    """Poll until the condition holds; if it never does, report what was waited for."""
+def wait_until(
+    condition: Callable[[], bool], what: str, seconds: float = 20, *, pause: float = 0.02
+) -> None:
+    """Poll until the condition holds; if it never does, report what was waited for.
+
+    `pause`: seconds between two polls, longer where asking is what keeps the answer waiting.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise CommandError(f"waited {seconds} s for {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 @contextlib.contextmanager

@@ -18,17 +18,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.host.processes import CommandError, Daemon, attempt, run
+from harness.host.processes import CommandError, Daemon, attempt, run, wait_until
 from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.host.processes import Run
     from tests.vm.image import Image
 
 BOOT = 480  # seconds at most, emulated and beside other work; half a minute is usual
 PATIENCE = 300  # seconds for a command, likewise; most take one or two
+PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much
 MEMORY = "2048"  # MB
 NEEDS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
 _QUIET = "StrictHostKeyChecking=no UserKnownHostsFile=/dev/null LogLevel=ERROR ConnectTimeout=10"
@@ -178,6 +179,11 @@ def machine(image: Image, directory: Path) -> Iterator[Machine]:
         yield made
     finally:
         made.power_off()
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    """Poll as `wait_until` does, but as slowly and as long as suits an emulated machine."""
+    wait_until(condition, what, PATIENCE, pause=PAUSE)
 
 
 def _processor() -> list[str]:

@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.host.processes import wait_until
+from tests.vm.machine import wait
 from tests.vm.node import IMAGE
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel
 LOGGED = "docker logs calls | sort | uniq -c"
-PATIENCE = 90  # seconds: an emulated service takes ten to start
 _WORK = "while :; do /repeat 50 1; sleep 0.2; done"
 
 
@@ -40,7 +39,7 @@ class Calls:
     def go_on(self) -> None:
         """Wait for two more whole rounds."""
         before = self.rounds()
-        wait_until(lambda: self.rounds() > before + 1, "more calls", PATIENCE)
+        wait(lambda: self.rounds() > before + 1, "more calls")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.host.processes import wait_until
+from tests.vm.machine import wait
 from tests.vm.node import IMAGE
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_the_report_is_the_same(node: Node, taker: str) -> None:
     def reported() -> dict[str, Any]:
         return next(row for row in node.shown("report", "--all") if name in row["ids"])
 
-    wait_until(lambda: bool(reported()["calls"]), "the call", 60)
+    wait(lambda: bool(reported()["calls"]), "the call")
     found = reported()
     assert (found["verdict"], found["lost"]) == ("denied", 0)
     assert [(call["syscall"], call["count"]) for call in found["calls"]] == [("keyctl", 7)]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import wait_until
 from tests.vm import observed_calls
 from tests.vm.image import SUITE
+from tests.vm.machine import wait
 from tests.vm.node import IMAGE, UNITS
-from tests.vm.observed_calls import AS_USUAL, LOGGED, PATIENCE, RUN
+from tests.vm.observed_calls import AS_USUAL, LOGGED, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def _out_of_memory(node: Node) -> None:
     node.machine.sh(f"{limit}4M MemorySwapMax=0")
     killed = "journalctl -b -k --grep 'Memory cgroup out of memory' --quiet --no-pager | wc -l"
     before = int(node.machine.sh(killed))
-    wait_until(lambda: int(node.machine.sh(killed)) > before, "a kill", PATIENCE)
+    wait(lambda: int(node.machine.sh(killed)) > before, "a kill")
     node.machine.sh(f"{limit}infinity")
 
 
@@ -118,12 +118,12 @@ def test_a_create_is_decided_without_decide_while_that_hangs(node: Node, calls: 
     def is_agents() -> bool:
         return decided_by() == "agent"
 
-    wait_until(is_agents, "a decision within 80 ms, also where a CPU is emulated", PATIENCE)
+    wait(is_agents, "a decision within 80 ms, also where a CPU is emulated")
     restarts = node.service("decide")["NRestarts"]
     node.machine.sh("systemctl kill --signal STOP runc-wrap-decide")
     assert decided_by() == "cold"
-    wait_until(lambda: node.service("decide")["NRestarts"] != restarts, "the watchdog", PATIENCE)
-    wait_until(is_agents, "decisions by the next one", PATIENCE)
+    wait(lambda: node.service("decide")["NRestarts"] != restarts, "the watchdog")
+    wait(is_agents, "decisions by the next one")
     calls.go_on()
 
 
@@ -133,7 +133,7 @@ def test_without_systemds_store_the_calls_would_fail_and_that_is_said(node: Node
     clean = "; systemctl clean --what=fdstore runc-wrap-observe" if KEEPS_AT_STOP else ""
     node.machine.sh(f"systemctl stop {' '.join(UNITS)}{clean}")
     failing = f"{LOGGED} | grep -v '{AS_USUAL}'"
-    wait_until(lambda: "failed with 95" in node.machine.attempt(failing).stdout, "ENOSYS", PATIENCE)
+    wait(lambda: "failed with 95" in node.machine.attempt(failing).stdout, "ENOSYS")
     told = node.machine.attempt(failing).stdout
     assert "0 of 50 failed with 95" in told
     node.machine.sh(f"systemctl start {' '.join(UNITS)}")
