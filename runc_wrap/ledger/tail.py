@@ -56,8 +56,9 @@ class Following:
             return  # its first line is being written
         name = digest(head, 16)
         size = os.fstat(descriptor).st_size
-        at = self.positions.get(name, self._known.get(name, 0))
-        self.positions[name] = at = max(at if at <= size else 0, size - LARGEST)
+        # a power failure may take the end of a file whose lines were read already
+        at = min(self.positions.get(name, self._known.get(name, 0)), size)
+        self.positions[name] = at = max(at, size - LARGEST)
         for line, end in ledger_file.lines(descriptor, at):
             self.positions[name] = end
             for _, found in ledger_file.entries(line):

@@ -82,7 +82,8 @@ class Tally:
 def kept(directory: Path) -> Iterator[Tally]:
     """Load the tally, one program at a time, and save it if the block succeeds.
 
-    If it cannot be written, the next pass counts the same again from where it stood.
+    If it cannot be written, the next pass counts the same again from where it stood. It is synced:
+    after a power failure a counter that fell would count again as a whole in Prometheus.
     """
     with suppress(OSError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,4 +139,13 @@ def _save(directory: Path, tally: Tally) -> None:
         "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
         "moved": list(tally.moved.items()),
     }
-    files.replace(directory / _FILE, json.dumps(state).encode(), is_synced=False)
+    data = json.dumps(state).encode()
+    if data != _saved(directory):  # most scrapes find nothing new, and a sync may take long
+        files.replace(directory / _FILE, data)
+
+
+def _saved(directory: Path) -> bytes | None:
+    try:
+        return files.read(directory / _FILE, LARGEST)
+    except (OSError, ValueError):  # not regular, or too large
+        return None

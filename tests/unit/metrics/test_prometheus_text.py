@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import posix
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,25 @@ def test_two_rotations_between_two_passes_are_detected(tmp_path: Path, new: Pass
     assert new.gaps == 1
 
 
-def test_a_truncated_file_is_read_from_the_start(tmp_path: Path, new: Passes) -> None:
+def test_a_file_with_another_beginning_is_read_from_the_start(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / NEWER, *numbered(0, 3))
     new()
     (tmp_path / NEWER).write_bytes(b"")
-    append(tmp_path / NEWER, *numbered(0, 1))
-    assert new() == ["c0"]
+    append(tmp_path / NEWER, *numbered(7, 8))
+    assert new() == ["c7"]
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_after_a_power_failure_took_the_end_of_a_file_no_line_counts_twice(
+    tmp_path: Path, new: Passes, is_torn: bool
+) -> None:
+    append(tmp_path / NEWER, *numbered(0, 9))
+    assert len(new()) == 9
+    lines = (tmp_path / NEWER).read_bytes().splitlines(keepends=True)
+    (tmp_path / NEWER).write_bytes(b"".join(lines[:5]) + lines[5][: 10 * is_torn])
+    assert new() == []
+    append(tmp_path / NEWER, *numbered(20, 22))
+    assert new() == ["c20", "c21"]
 
 
 @pytest.mark.parametrize("damaged", [b"{\n", b"[]\n", b"\n", b"\xff\n", b"x" * 3_000_000 + b"\n"])
@@ -227,6 +241,20 @@ def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
         assert again.moved == kept.moved
     assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["tally.json"]
+
+
+def test_a_tally_is_synced_if_it_changed_and_else_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(posix, "fsync", synced.append)
+    found = []
+    for total in (1, 1, 2):
+        with counter_state.kept(tmp_path) as kept:
+            kept.add("decisions", ("inject",), kept.grown("x", total))
+        found.append((len(synced), (tmp_path / "tally.json").read_bytes()))
+    assert found[0] == found[1]
+    assert 0 < found[1][0] < found[2][0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
