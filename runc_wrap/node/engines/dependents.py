@@ -5,14 +5,15 @@ Some need its name in the engine's configuration, some its path:
     docker      name: each container with that runtime, also a stopped one, which is started by it
                 path: each running one, as for containerd
     podman      name: each container with that runtime; of users', those with a process of theirs
-    crio        name: each pod, whose containers it stops and starts by the handler's name
+    crio        name: each pod, whose containers it stops and starts by the handler's name; and each
+                container of the ledger, as a pod's own annotation may hide the name in its files
     containerd  name: the pods of CRI, whose containers are started again by the handler's name
                 path: each task, because its shim has the path in <bundle>/runtime
     any other   path: each container in the ledger whose runtime has not deleted it
 
 Sources: moby daemon/start_unix.go; containers/podman libpod/oci_conmon_common.go; containerd
 cmd/containerd-shim-runc-v2/runc/container.go (WriteRuntime) and internal/cri/server; cri-o
-internal/oci/oci.go (RuntimeImpl) and internal/annotations.
+internal/oci/oci.go (RuntimeImpl), internal/annotations and server/sandbox_run_linux.go.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files, runtime_state
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.ledger import reader
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.engines import crio_config, engine_query
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from runc_wrap.node.paths import Places
 
 CRI_NAMESPACE = "k8s.io"
 _STATES = ("/run/containerd", "/run/docker/containerd/daemon")
@@ -51,6 +52,7 @@ _ROOTS = (0,)
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
 _OF_CRIO = "CRI-O's pods are known by their files"
+_MAY_BE_CRIO = ("crio", UNKNOWN)
 _CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
 _PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
@@ -196,7 +198,17 @@ def _ctr(binary: Path | None) -> str:
 
 
 def _crio(config: Path, path: Path) -> Iterator[Dependent]:
-    """Yield the pods that CRI-O has, running or not, by the config.json that it keeps of each."""
+    """Yield the pods that CRI-O has, running or not, and what our launcher has started of them."""
+    yield from _crio_files(config, path)
+    try:
+        started = [*_in_ledger(Places(path.parent.parent), path.name)]
+    except OSError as error:
+        raise Unknown(f"{_OF_CRIO} and by the ledger: {error}") from None
+    yield from (one for one in started if one.engine in _MAY_BE_CRIO)
+
+
+def _crio_files(config: Path, path: Path) -> Iterator[Dependent]:
+    """Yield the pods by the config.json that CRI-O keeps of each."""
     try:
         place = crio_config.storage(config)
     except (EngineError, OSError) as error:

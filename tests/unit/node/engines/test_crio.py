@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,27 @@ def test_a_pod_needs_the_name_of_its_handler(
     write(tmp_path / "crio.conf", "[crio")
     with pytest.raises(dependents.Unknown, match="where they are is not known"):
         dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+
+
+def test_a_pod_that_says_another_handler_than_its_own_is_known_by_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CRI-O writes a pod's annotations after its own (server/sandbox_run_linux.go)."""
+    monkeypatch.setattr(crio_config, "_STORAGE", str(tmp_path))
+    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", tmp_path / "none")
+    forged = '{"annotations": {"io.kubernetes.cri-o.RuntimeHandler": "runc"}}'
+    write(tmp_path / "overlay-containers/forger/userdata/config.json", forged)
+    for name in ("forger", "others"):
+        (tmp_path / "state" / name).mkdir(parents=True)
+    lines = [
+        {"id": name, "root": str(tmp_path / "state"), "handler": "x", "engine": engine}
+        for name, engine in (("forger", "crio"), ("others", "docker"), ("deleted", "crio"))
+    ]
+    text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
+    write(tmp_path / "var/ledger/ledger.jsonl", text)
+    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    assert [str(each) for each in found] == ["forger (crio)"]
+    assert dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
 
 
 def test_its_storage_is_where_its_configuration_says(
