@@ -33,6 +33,7 @@ from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.engines import crio_config, engine_query
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ _NO_DOCKER = "the Docker daemon does not answer"
 _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 _ROOTS = (0,)
-_GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
 _OF_CRIO = "CRI-O's pods are known by their files"
 _MAY_BE_CRIO = ("crio", UNKNOWN)
@@ -183,9 +183,7 @@ def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
     document = engine_query.dump(config) or {}
     yield from _tasks(Path(str(document.get("state", _STATES[0]))), CRI_NAMESPACE, str(path))
     found = engine_query.installation("containerd", config)
-    tables = (document.get("grpc"), document.get("plugins", {}).get(_GRPC_PLUGIN))
-    told = (each.get("address") for each in tables if isinstance(each, dict))
-    address = str(next(filter(None, told), found.socket))
+    address = str(containerd_kind.answers_at(found, document))
     for sandbox, handler in _sandboxes(address, _ctr(found.binary)):
         if handler == path.name:
             yield Dependent("containerd", f"{CRI_NAMESPACE}/{sandbox}")

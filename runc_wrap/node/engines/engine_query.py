@@ -91,6 +91,13 @@ def dump(config: Path) -> dict[str, Any] | None:
     return containerd_kind.dump(containerd_kind.at(config))
 
 
+def answers_at(found: Installation) -> Path:
+    """Return the socket at which containerd or CRI-O answers: as its own files say."""
+    if found.engine == "crio":
+        return crio_kind.answers_at(found)
+    return containerd_kind.answers_at(found, containerd_kind.dump(found))
+
+
 def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) -> str | None:
     """Return one sentence on what is wrong with a new registration, None if nothing is known."""
     if not _can_check(engine, config, facts):

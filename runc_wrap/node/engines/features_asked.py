@@ -73,7 +73,7 @@ def runtime_changed(places: Places) -> float:
 
 def started(found: Installation) -> float:
     """Return when the engine that answers at its socket was started; infinity if none does."""
-    pid = socket_peers.listener(str(found.socket)) if found.socket else 0
+    pid = socket_peers.listener(str(engine_query.answers_at(found)))
     try:
         return psutil.Process(pid).create_time() if pid else float("inf")
     except psutil.Error:  # it has ended

@@ -16,6 +16,7 @@ from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
 
 SOCKET = Path("/run/containerd/containerd.sock")
+_GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 
 
 class Containerd:
@@ -106,6 +107,13 @@ def dump(found: Installation) -> dict[str, Any] | None:
         return None if printed is None else tomllib.loads(printed)
     except ValueError:
         return None
+
+
+def answers_at(found: Installation, document: dict[str, Any] | None) -> Path:
+    """Return where a containerd answers: as its dump says, otherwise at the usual place."""
+    tables = (["grpc"], ["plugins", _GRPC_PLUGIN])
+    told = (toml_text.lookup(document or {}, table).get("address") for table in tables)
+    return Path(str(next(filter(None, told), found.socket or SOCKET)))
 
 
 def handlers(document: dict[str, Any]) -> dict[str, str]:

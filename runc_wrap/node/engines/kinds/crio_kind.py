@@ -59,14 +59,25 @@ def at(config: Path, root: Path = ROOT) -> Installation:
 
 def default_handler(found: Installation) -> str | None:
     """Return the default runtime that `crio config` prints, None if it prints none."""
+    told = toml_text.lookup(_printed(found), ["crio", "runtime"]).get("default_runtime")
+    return str(told) if told else None
+
+
+def answers_at(found: Installation) -> Path:
+    """Return where CRI-O answers: as `crio config` prints it, otherwise at the usual place."""
+    told = toml_text.lookup(_printed(found), ["crio", "api"]).get("listen")
+    return Path(str(told or found.socket or SOCKET))
+
+
+def _printed(found: Installation) -> dict[str, Any]:
+    """Return the configuration that `crio config` prints, {} if it prints none."""
     if found.binary is None:
-        return None
+        return {}
     printed = installed_programs.output(str(found.binary), *_config_words(found.config)) or ""
     try:
-        told = toml_text.lookup(tomllib.loads(printed), ["crio", "runtime"]).get("default_runtime")
+        return tomllib.loads(printed)
     except ValueError:
-        return None
-    return str(told) if told else None
+        return {}
 
 
 def _config_words(config: Path) -> list[str]:

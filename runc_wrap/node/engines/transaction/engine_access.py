@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runc_wrap.node.engines import engine_query, toml_text
+from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.kinds import containerd_kind, crio_kind, podman_kind
+from runc_wrap.node.engines.kinds import crio_kind, podman_kind
 from runc_wrap.node.engines.transaction import bounded_program, idle_image
 from runc_wrap.node.engines.transaction.sandbox_image import lent_image, remove_lent
 
@@ -110,10 +110,8 @@ class ByCri(_Common):
 
     @property
     def socket(self) -> Path:
-        """Where it answers: as its files say, otherwise at the usual place."""
-        document = containerd_kind.dump(self.found) if self.found.engine == "containerd" else None
-        told = toml_text.lookup(document or {}, ["grpc"]).get("address")
-        return Path(str(told or self.found.socket))
+        """Where it answers."""
+        return engine_query.answers_at(self.found)
 
     def silence(self) -> str:
         """Return why it does not answer, or is not ready."""

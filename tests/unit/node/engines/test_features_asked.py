@@ -15,6 +15,7 @@ from runc_wrap.node.doctor.engine_checks import features_known
 from runc_wrap.node.engines import engine_query, features_asked
 from runc_wrap.node.engines.kinds.engine_kind import Installation
 from runc_wrap.node.paths import Places
+from tests.unit.node import machine
 from tests.unit.node.engines.engine_node import add, node, write
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
     monkeypatch.setattr(engine_query, "installation", lambda *_: silent)
     assert features_asked.stale(Places(tmp_path)) == []
     assert features_asked.stale(Places(tmp_path / "other")) == []
+
+
+def test_an_engine_with_a_socket_of_its_own_is_asked_there(
+    tmp_path: Path, engine: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _runtime(tmp_path)
+    dump = f"echo '[grpc]'; echo 'address = \"{engine.socket}\"'"
+    (tmp_path / "engine").mkdir()
+    machine.fake(tmp_path / "engine", "containerd", dump)
+    program = tmp_path / "engine/containerd"
+    usual = replace(engine, socket=tmp_path / "nothing", binary=program)
+    monkeypatch.setattr(engine_query, "installation", lambda *_: usual)
+    assert features_asked.stale(Places(tmp_path)) == [usual]
 
 
 def test_who_listens_is_known_by_the_kernel(tmp_path: Path, engine: Installation) -> None:

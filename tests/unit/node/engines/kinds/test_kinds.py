@@ -198,3 +198,39 @@ def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaul
     assert kind.check_command(found) == [str(found.binary), "config", "default"]
     usual.write_text("version = 2")
     assert kind.check_command(found) == [str(found.binary), "-c", str(usual), "config", "dump"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "socket"),
+    [
+        ("version = 3\n[grpc]\naddress = '/own/c.sock'\n", "/own/c.sock"),
+        (
+            "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/own/c.sock'\n",
+            "/own/c.sock",
+        ),
+        ("version = 2\n", "/run/containerd/containerd.sock"),
+        ("no TOML", "/run/containerd/containerd.sock"),
+    ],
+)
+def test_containerd_answers_where_its_own_dump_says(
+    tmp_path: Path, printed: str, socket: str
+) -> None:
+    _program(tmp_path / "bin/containerd", printed)
+    found = engine_query.installation("containerd", tmp_path / "config.toml")
+    assert str(engine_query.answers_at(found)) == socket
+
+
+def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
+    _program(tmp_path / "bin/crio", '[crio.api]\nlisten = "/own/c.sock"')
+    found = engine_query.installation("crio", tmp_path / "crio.conf")
+    assert str(engine_query.answers_at(found)) == "/own/c.sock"
+    _program(tmp_path / "bin/crio", "", 1)
+    assert str(engine_query.answers_at(found)) == "/run/crio/crio.sock"
+
+
+@pytest.mark.parametrize("each", distributions.ALL, ids=str)
+def test_a_distributions_containerd_answers_at_its_own_socket(
+    each: distributions.Distribution,
+) -> None:
+    found = engine_query.installation("containerd", Path(each.config))
+    assert str(engine_query.answers_at(found)) == each.socket
