@@ -33,20 +33,16 @@ SINCE = {
 LATER = frozenset({("x32", "map_shadow_stack")})
 
 
-def unknown(version: str, names: Iterable[str]) -> list[str]:
-    """Return those of the names that this release does not know, sorted.
-
-    Raises ProfileError for what is no version.
-    """
-    return sorted(lacking(engine_versions.parse(version)) & frozenset(names))
+def dated() -> frozenset[str]:
+    """Return all calls of SINCE."""
+    return frozenset(name for added in SINCE.values() for name in added.split())
 
 
 def may_know(release: Version, names: Iterable[str]) -> list[str]:
     """Return those of the names that this release knows, or may know as it is newer than SINCE."""
-    dated = {name for added in SINCE.values() for name in added.split()}
     newest = max(one for since in SINCE for one in engine_versions.listed(since))
     return sorted(
-        name for name in set(names) - lacking(release) if name in dated or release > newest
+        name for name in set(names) - lacking(release) if name in dated() or release > newest
     )
 
 

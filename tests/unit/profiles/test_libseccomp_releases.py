@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from runc_wrap.node import features, installed_programs
-from runc_wrap.profiles import libseccomp_releases, syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
 
-EVERY = frozenset(name for added in libseccomp_releases.SINCE.values() for name in added.split())
+EVERY = libseccomp_releases.dated()
+
+
+def _lacking(version: str) -> frozenset[str]:
+    return libseccomp_releases.lacking(engine_versions.parse(version))
 
 
 def test_the_table_agrees_with_the_installed_library() -> None:
@@ -17,7 +20,7 @@ def test_the_table_agrees_with_the_installed_library() -> None:
     if known is None or runtime is None:
         pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
     shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]
-    assert libseccomp_releases.unknown(shown, EVERY) == sorted(EVERY - known)
+    assert _lacking(shown) == EVERY - known
 
 
 @pytest.mark.parametrize(
@@ -38,9 +41,4 @@ def test_the_table_agrees_with_the_installed_library() -> None:
     ],
 )
 def test_a_call_is_known_from_its_release_on(version: str, name: str, *, is_known: bool) -> None:
-    assert libseccomp_releases.unknown(version, [name]) == ([] if is_known else [name])
-
-
-def test_what_is_no_version_is_refused() -> None:
-    with pytest.raises(ProfileError):
-        libseccomp_releases.unknown("new", ["mseal"])
+    assert (name not in _lacking(version)) is is_known

@@ -5,6 +5,9 @@ container gets the default action for it. runc answers a call with a number abov
 filter names with ENOSYS, as an older kernel would (since 1.0.0-rc93, opencontainers/runc#2750), so
 that programs fall back; crun does not. If the profile denies such a call and allows the rest, the
 call stays allowed.
+
+The library itself is asked if the runtime loads the one that this program has loaded, too: a
+distribution may add calls to a release. One that is linked into the runtime tells its version only.
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.filters import libseccomp_version
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs, runtime_loader
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
-from runc_wrap.profiles import libseccomp_releases
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -60,7 +64,8 @@ def find(places: Places) -> Iterator[Finding]:
         return
     version = runtime_loader.libseccomp(path)
     if version:
-        yield from _unknown(path, runtime["kind"], version, _calls(places))
+        lacking = _lacking(places, path, version)
+        yield from _unknown(path, runtime["kind"], (version, lacking), _calls(places))
 
 
 def _calls(places: Places) -> _Calls:
@@ -77,12 +82,24 @@ def _calls(places: Places) -> _Calls:
     return _Calls(frozenset(allowed), frozenset(denied), frozenset(errors))
 
 
-def _unknown(path: Path, kind: str, version: str, calls: _Calls) -> Iterator[Finding]:
+def _lacking(places: Places, path: Path, version: str) -> frozenset[str]:
+    """Return the calls of known releases that the runtime's libseccomp does not know."""
+    ours = libseccomp_version.loaded()
+    is_same = ours is not None and ours[0] == version and _loads_it(path)
+    if ours and is_same and places.prefix not in Path(ours[1]).parents:
+        names = libseccomp_releases.dated()
+        return names - (syscalls.known_to_libseccomp(names) or frozenset())
     try:
-        open_ = libseccomp_releases.unknown(version, calls.denied)
-        closed = libseccomp_releases.unknown(version, calls.allowed)
+        return libseccomp_releases.lacking(engine_versions.parse(version))
     except ProfileError:
-        return
+        return frozenset()
+
+
+def _unknown(
+    path: Path, kind: str, library: tuple[str, frozenset[str]], calls: _Calls
+) -> Iterator[Finding]:
+    version, lacking = library
+    open_, closed = sorted(calls.denied & lacking), sorted(calls.allowed & lacking)
     which = f"{path} uses libseccomp {version}"
     if open_:
         sentence = (

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.filters import libseccomp_version
 from runc_wrap.node.doctor.runtime_checks import runtime_libseccomp
+from runc_wrap.profiles import syscalls
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -94,6 +96,41 @@ def test_the_remedy_depends_on_how_the_library_is_linked(
     path.write_text(f"{path.read_text()}{inside}\n")
     [found] = runtime_libseccomp.find(node.places)
     assert words in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("inside", "place", "is_told"),
+    [
+        ("# libseccomp.so.2", "/usr/lib/libseccomp.so.2", False),
+        ("# libseccomp.so.2", "{prefix}/lib/libseccomp.so.2", True),
+        ("", "/usr/lib/libseccomp.so.2", True),
+    ],
+)
+def test_a_library_to_which_a_distribution_added_calls_is_asked_for_them(
+    node: Node, monkeypatch: pytest.MonkeyPatch, inside: str, place: str, is_told: bool
+) -> None:
+    """As Debian 12's 2.5.4 has those of 2.5.5; not if ours is another one than the runtime's."""
+    _runtime(node, "runc", _library("2.5.4"))
+    path = node.programs / "runc"
+    path.write_text(f"{path.read_text()}{inside}\n")
+    loaded = ("2.5.4", place.format(prefix=node.places.prefix))
+    monkeypatch.setattr(libseccomp_version, "loaded", lambda: loaded)
+    monkeypatch.setattr(syscalls, "known_to_libseccomp", frozenset)
+    assert bool([*runtime_libseccomp.find(node.places)]) is is_told
+
+
+def test_the_library_that_both_have_loaded_is_asked_which_calls_it_lacks(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _runtime(node, "runc", _library("2.6.1"))
+    path = node.programs / "runc"
+    path.write_text(f"{path.read_text()}# libseccomp.so.2\n")
+    monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.6.1", "/usr/lib/libseccomp.so.2"))
+    monkeypatch.setattr(
+        syscalls, "known_to_libseccomp", lambda names: frozenset(names) - {"cachestat"}
+    )
+    [found] = runtime_libseccomp.find(node.places)
+    assert "uses libseccomp 2.6.1, which does not know cachestat, which" in found.sentence
 
 
 def test_a_denied_call_that_the_library_does_not_know_stays_allowed(node: Node) -> None:
