@@ -150,7 +150,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
         output.document(found)
     else:
         output.table(_COLUMNS, [_row(one, each) for one in found for each in one["handlers"]])
-        for sentence in (each for one in found for each in one["drift"]):
+        for sentence in (each for one in found for each in (*one["drift"], *one["remarks"])):
             output.warn(sentence)
     if any(one["drift"] for one in found):
         raise SystemExit(output.WRONG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError, Handler, Kept
-from runc_wrap.node.engines.transaction import handlers_wanted, journal
+from runc_wrap.node.engines.transaction import file_snapshot, handlers_wanted, journal
 from runc_wrap.node.engines.transaction.unit_control import RESTART
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Shown:
     last: Journal | None = None
     default: str | None = None
     drift: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def as_json(self) -> Json:
         """Return the document of one registration."""
@@ -51,6 +53,7 @@ class Shown:
             "by": last.by if last else None,
             "transaction": _waiting(last) if last and not last.is_over else None,
             "drift": self.drift,
+            "remarks": self.remarks,
         }
 
     def _handler(self, one: Handler) -> Json:
@@ -94,10 +97,12 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
         return Shown(state, last=last, drift=[str(error)])
     configured, running = access.configured(), access.running()
     default = access.default()
-    drift = [*_differences(state, configured, running, access), *_changed(state, access, node)]
+    changed, remarks = _changed(state, access, node, last)
+    drift = [*_differences(state, configured, running, access), *changed]
     drift += _not_default(state, default)
     drift += [*_upgraded(state, access, last), *_unfinished(last)]
-    return Shown(state, access.unit, access.version, configured, running, last, default, drift)
+    told = (access.unit, access.version, configured, running, last, default)
+    return Shown(state, *told, drift, remarks)
 
 
 def _differences(
@@ -127,20 +132,40 @@ def _not_default(state: Json, default: str | None) -> Iterator[str]:
             )
 
 
-def _changed(state: Json, access: Access, node: Systemd) -> Iterator[str]:
-    """Yield the files that the running engine has not read."""
+def _changed(
+    state: Json, access: Access, node: Systemd, last: Journal | None
+) -> tuple[list[str], list[str]]:
+    """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
+    told: tuple[list[str], list[str]] = ([], [])
     if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
-        return
+        return told
+    since = f"{access.unit} was started before that, at {_time(begun)}"
     for path in sorted({state["config"], *state["files"]}):
-        try:
-            changed = Path(path).stat().st_ctime
-        except OSError:
-            continue
-        if changed > begun + _SLACK:
-            yield (
-                f"{path} was changed at {_time(changed)}, and {access.unit} was started before "
-                f"that, at {_time(begun)}; restart it"
-            )
+        with contextlib.suppress(OSError):
+            found = Path(path).stat()
+            is_read = found.st_ctime <= begun + _SLACK or _is_as_read(path, begun, last)
+            if is_read is False:
+                when = f"{path} was changed at {_time(found.st_ctime)}"
+                told[0].append(f"{when}, and {since}; restart it")
+            elif is_read is None:
+                when = f"{path} has another mode, owner or name since {_time(found.st_ctime)}"
+                told[1].append(f"{when}, and {since}; restart it if another file was put there")
+    return told
+
+
+def _is_as_read(path: str, begun: float, last: Journal | None) -> bool | None:
+    """Tell whether a file has the bytes that the running engine has read.
+
+    None: it is older than the engine, but was changed later, as by chmod, or by mv of another file.
+    What the engine read is known if nobody started it after the last transaction.
+    """
+    is_newer = Path(path).stat().st_mtime > begun + _SLACK
+    if not last or last.ended is None:
+        return False if is_newer else None
+    is_same = last.digests.get(path) == file_snapshot.digests([path]).get(path)
+    if last.begun - _SLACK <= begun <= last.ended:
+        return is_same
+    return False if is_newer else is_same or None
 
 
 def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str]:

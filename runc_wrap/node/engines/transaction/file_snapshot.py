@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import files
 from runc_wrap.host.files import replace_link, sync
 from runc_wrap.node.engines import engine_files, registration
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runc_wrap.node.engines.registration import Plan
 
 _OURS = 0o600
@@ -95,6 +99,16 @@ def of(plan: Plan, name: str) -> Snapshot:
 def from_json(found: dict[str, Any]) -> Snapshot:
     """Return the snapshot in a journal. Raises TypeError and KeyError."""
     return Snapshot(**{**found, "files": [File(**each) for each in found["files"]]})
+
+
+def digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return {path: digest of its bytes}, without those that cannot be read."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # irregular, too large
+            data = files.read(path, engine_files.MAX_BYTES, follows=True)
+            found[path] = hashlib.sha256(data).hexdigest()
+    return found
 
 
 def without_texts(snapshot: Snapshot) -> Snapshot:

@@ -36,7 +36,11 @@ _NO_LOGIN = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Journal:
-    """One transaction. `restarts`: the engine may have read the new files; `until`: of a try."""
+    """One transaction. `restarts`: the engine may have read the new files; `until`: of a try.
+
+    `digests` are of the files as the engine read them when it was restarted; `ended`: that was
+    before, in seconds since the epoch.
+    """
 
     id: str
     engine: str
@@ -52,6 +56,8 @@ class Journal:
     version: str | None = None
     restarts: bool = False
     until: float | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    ended: float | None = None
     snapshot: Snapshot = field(default_factory=Snapshot)
     former: dict[str, Any] | None = None
 
@@ -113,8 +119,11 @@ def read(path: Path) -> Journal | None:
 
 def _from_json(found: dict[str, Any]) -> Journal:
     journal = Journal(**{**found, "snapshot": file_snapshot.from_json(found["snapshot"])})
-    if journal.step not in _STEPS or not isinstance(journal.until, int | float | None):
-        raise ValueError(f"step {journal.step!r} until {journal.until!r}")
+    times = (journal.until, journal.ended)
+    if journal.step not in _STEPS or not all(isinstance(one, int | float | None) for one in times):
+        raise ValueError(f"step {journal.step!r} until {journal.until!r}, {journal.ended!r}")
+    if not isinstance(journal.digests, dict):
+        raise ValueError(f"digests {journal.digests!r}")  # noqa: TRY004 - as for all else in it
     return journal
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.engines import registration
@@ -178,10 +178,17 @@ def _steps(work: _Work) -> str:
     registration.carry_out(work.plan)
     work.begin(journal.CHECKING, f"{engine} checks it")
     _checked(work)
+    work.entry = replace(work.entry, digests=file_snapshot.digests(_files(work.plan)))
     work.begin(journal.RESTARTING, _restart_sentence(work), restarts=True)
     _restarted(work)
+    work.entry = replace(work.entry, ended=time.time())
     work.begin(journal.PROVING, "running a canary")
     return _canary(work)
+
+
+def _files(plan: Plan) -> list[str]:
+    """Return what the engine reads of a registration, as `engine status` looks at it."""
+    return [str(plan.where.config), *plan.after["files"]]
 
 
 def _restart_sentence(work: _Work) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from runc_wrap.node.engines.cri import cri_runtime
-from runc_wrap.node.engines.transaction import engine_status
+from runc_wrap.node.engines.transaction import engine_status, journal
 from tests.unit.node.engines.transaction.killed_node import FakeEngine, job, node, proved, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from runc_wrap.node.engines.transaction.unit_control import Systemd
@@ -67,3 +70,70 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     assert handler["default_in_force"] is (default and default == "runc-wrap")
     assert len(shown["drift"]) == bool(drift)
     assert drift in "".join(shown["drift"])
+
+
+def _chmod(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def _rewrite(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_bytes(path.read_bytes())
+    new.rename(path)
+
+
+def _change(path: Path) -> None:
+    path.write_text(path.read_text() + "# more\n")
+
+
+def _put_older(path: Path) -> None:
+    """As `mv` of a file that was saved long ago."""
+    _change(path)
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("what", "is_known", "restarts", "told"),
+    [
+        # the transaction's restart was the last: what the engine read is known
+        (_chmod, True, False, ""),
+        (_rewrite, True, False, ""),
+        (_change, True, False, "drift: was changed at"),
+        (_put_older, True, False, "drift: was changed at"),
+        # somebody restarted it later: only what is newer is surely not read
+        (_chmod, True, True, ""),
+        (_change, True, True, "drift: was changed at"),
+        (_put_older, True, True, "remark: has another mode, owner or name since"),
+        # registered without a transaction
+        (_chmod, False, True, "remark: has another mode, owner or name since"),
+        (_change, False, True, "drift: was changed at"),
+    ],
+)
+def test_only_other_bytes_than_the_engine_has_read_are_drift(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: Callable[[Path], None],
+    *,
+    is_known: bool,
+    restarts: bool,
+    told: str,
+) -> None:
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    ((path, last),) = journal.all_of(places).items()
+    assert last.ended
+    if not is_known:
+        path.unlink()
+    time.sleep(0.02)  # the kernel's clock of files has ticks
+    started = time.time() if restarts else last.ended
+    monkeypatch.setattr(engine_status, "_SLACK", 0.0)
+    monkeypatch.setattr(one, "started", lambda _unit: started, raising=False)
+    time.sleep(0.02)
+    what(one.config)
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    rows = [("drift", each) for each in shown["drift"]]
+    rows += [("remark", each) for each in shown["remarks"]]
+    said = [f"{kind}: {each.removeprefix(str(one.config)).strip()}" for kind, each in rows]
+    assert len(said) == bool(told), said
+    assert "".join(said).startswith(told)
