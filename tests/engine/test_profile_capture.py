@@ -38,14 +38,38 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
+# Stands before our launcher, while the engine and all that it started wait for it: looks for the
+# token of a capture in the command lines of all processes.
+SPY = r"""#!/bin/sh
+before=
+for word; do [ "$before" = --bundle ] && bundle=$word; before=$word; done
+if grep -ao 'RUNC_WRAP_CAPTURE=[0-9a-f]*' "$bundle/config.json" 2>/dev/null >TOKENS.mark; then
+    cut -d= -f2 <TOKENS.mark >TOKENS
+    echo looked >>SEEN
+    grep -haf TOKENS /proc/[0-9]*/cmdline >>SEEN 2>/dev/null
+fi
+exec ORIGINAL "$@"
+"""
+
+
 @pytest.fixture(scope="module")
 def node_of_ours(place: Path, installed: Installed) -> Installed:
-    """An installation of this module's own, since captures are stored in it."""
-    return copy_of(installed, place / "capturing")
+    """An installation of this module's own, since captures are stored in it, with SPY."""
+    made = copy_of(installed, place / "capturing")
+    original = made.wrapper.rename(made.wrapper.with_name("original"))
+    words = {"SEEN": place / "seen", "TOKENS": place / "tokens", "ORIGINAL": original}
+    text = SPY
+    for word, path in words.items():
+        text = text.replace(word, str(path))
+    made.wrapper.write_text(text)
+    made.wrapper.chmod(0o755)
+    return made
 
 
 def _capture(ours: Installed, space: MountNamespace, *words: str | Path) -> Json:
-    """Run `profile capture`; insist that it finds the table to be right."""
+    """Run `profile capture`; insist that it finds the table to be right, and shows no token."""
+    seen = ours.prefix.with_name("seen")
+    seen.unlink(missing_ok=True)
     done = subprocess.run(
         [*space.prefix, ours.ctl, "profile", "capture", *words, "--json"],
         capture_output=True, text=True, timeout=240, check=False,
@@ -54,6 +78,8 @@ def _capture(ours: Installed, space: MountNamespace, *words: str | Path) -> Json
     document: Json = json.loads(done.stdout)
     assert document["differences"] == []
     assert not (ours.prefix / "var/capture").exists()
+    if ours.wrapper.with_name("original").exists():
+        assert {*seen.read_text(errors="replace").splitlines()} == {"looked"}
     return document
 
 

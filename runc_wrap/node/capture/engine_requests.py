@@ -2,12 +2,18 @@
 
 The container has an empty root filesystem, no network, and a command that does not exist. Each
 engine's `request` returns what it said: its own failure is expected, as the launcher refuses.
+
+The token of a request is in no command line, which every user can read (/proc/PID/cmdline): a
+container that has it while the request waits would be recorded instead. So it is in the client's
+environment or in a file, both root's, and the containers' names have digits of their own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
 import tarfile
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -28,6 +34,8 @@ NAME = "runc-wrap-capture"  # of containerd's namespace, Docker's image, Buildah
 # Of Docker's and Podman's containers, by their names: a label is also its image's author's to set.
 _OURS = f"name=^{NAME}-[0-9a-f]{{{TOKEN_LENGTH}}}$"
 _COMMAND = "/none"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+_VARIABLE = CAPTURE.decode().removesuffix("=")
 _OWN_DEFAULT = '[containers]\nseccomp_profile = ""\n'  # whatever the owner's containers.conf says
 # containerd:pkg/oci/spec.go defaultUnixCaps, the same since 1.0; what a container has unless asked
 DEFAULT_CAPABILITIES = frozenset(
@@ -78,17 +86,22 @@ class Engine(ABC):
     def _said(self, program: str, *words: str) -> str:
         return installed_programs.failure(program, *words, environment=self.environment)
 
+    def _asked(self, token: str, program: str, *words: str) -> str:
+        """Run a client that takes the value of `--env NAME` from its own environment."""
+        environment = {**self.environment, _VARIABLE: token}
+        return installed_programs.failure(program, *words, environment=environment)
+
     def _printed(self, program: str, *words: str) -> str:
         printed = installed_programs.output(program, *words, environment=self.environment)
         return printed or ""
 
 
-def _mark(token: str) -> str:
-    return f"{CAPTURE.decode()}{token}"
+def _digits() -> str:
+    return secrets.token_hex(TOKEN_LENGTH // 2)
 
 
-def _named(token: str) -> list[str]:
-    return ["--name", f"{NAME}-{token}"]
+def _named() -> list[str]:
+    return ["--name", f"{NAME}-{_digits()}"]
 
 
 def _exactly(caps: frozenset[str]) -> list[str]:
@@ -126,11 +139,14 @@ class Containerd(Engine):
 
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the class says."""
-        words = ["run", "--rm", "--null-io", "--rootfs", "--seccomp", "--env", _mark(token)]
+        variables = self.directory / "variables"
+        with os.fdopen(os.open(variables, _NEW, 0o600), "w") as file:
+            file.write(f"{_VARIABLE}={token}\n")
+        words = ["run", "--rm", "--null-io", "--rootfs", "--seccomp", "--env-file", str(variables)]
         words += ["--runc-binary", self.launcher]
         words += [f"--cap-add={name}" for name in sorted(caps - DEFAULT_CAPABILITIES)]
         words += [f"--cap-drop={name}" for name in sorted(DEFAULT_CAPABILITIES - caps)]
-        return self._said("ctr", *self._where(), *words, str(self.root), token, _COMMAND)
+        return self._said("ctr", *self._where(), *words, str(self.root), _digits(), _COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -178,10 +194,10 @@ class Docker(Engine):
 
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the class says."""
-        words = ["run", "--rm", "--pull", "never", "--network", "none", *_named(token)]
+        words = ["run", "--rm", "--pull", "never", "--network", "none", *_named()]
         words += ["--runtime", self._runtime, "--security-opt", "seccomp=builtin"]
-        words += ["--env", _mark(token), *_exactly(caps), "--entrypoint", _COMMAND]
-        return self._said("docker", *words, NAME)
+        words += ["--env", _VARIABLE, *_exactly(caps), "--entrypoint", _COMMAND]
+        return self._asked(token, "docker", *words, NAME)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -232,8 +248,8 @@ class Podman(_Containers):
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the class says."""
         words = ["--runtime", self.launcher, "run", "--rm", "--network", "none", "--rootfs"]
-        words += ["--log-driver", "none", *_named(token), "--env", _mark(token)]
-        return self._said("podman", *words, *_exactly(caps), str(self.root), _COMMAND)
+        words += ["--log-driver", "none", *_named(), "--env", _VARIABLE]
+        return self._asked(token, "podman", *words, *_exactly(caps), str(self.root), _COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -258,7 +274,7 @@ class Buildah(_Containers):
         words = ["run", "--isolation", "oci", "--network", "none", "--runtime", self.launcher]
         words += [f"--cap-add={name}" for name in sorted(caps)]
         words += [f"--cap-drop={name}" for name in sorted({*CAPABILITIES} - caps)]
-        return self._said("buildah", *words, "--env", _mark(token), NAME, "--", _COMMAND)
+        return self._asked(token, "buildah", *words, "--env", _VARIABLE, NAME, "--", _COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""

@@ -28,10 +28,10 @@ BLOCK: dict[str, Any] = {
 # Answers as the launcher does, to each request; ANSWER writes to the request's file.
 PODMAN = """
 case $1 in --version) echo podman version 5.4.2; exit ;; ps) exit ;; esac
-caps= token=
+caps= token=$RUNC_WRAP_CAPTURE
 for word; do
     case $word in
-        RUNC_WRAP_CAPTURE=*) token=${word#*=} ;;
+        *$token*) echo 'the token is in a command line, which every user can read' >&2; exit 1 ;;
         --cap-add=*) caps="$caps,\\"${word#*=}\\"" ;;
     esac
 done
