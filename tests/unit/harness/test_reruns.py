@@ -33,10 +33,9 @@ def test_the_run_passes_if_few_tests_failed_once_and_none_twice(
 ) -> None:
     (tmp_path / "test_few.py").write_text(FAILS.format(tests=tests, failures=failures))
     plugins = ["-p", "tests.reruns", "-p", "no:cacheprovider", "--reruns", "1"]
-    words = [sys.executable, "-m", "pytest", *plugins, "-c", "/dev/null", "--rootdir", str(tmp_path)]
-    done = subprocess.run(
-        [*words, str(tmp_path)], cwd=SOURCE, capture_output=True, text=True, check=False
-    )
+    place = str(tmp_path)
+    words = [sys.executable, "-m", "pytest", *plugins, "-c", "/dev/null", "--rootdir", place, place]
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout
     assert done.stdout.count("not the first time") >= (1 if failures else 0)
     assert ("failed once" in done.stdout) == bool(failures)
