@@ -33,6 +33,7 @@ _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
 _NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
 _NOT_FOUND = 5
+_SLICE = "system.slice"  # each systemd has it
 
 
 @contextmanager
@@ -136,11 +137,26 @@ def run_pod(socket: Path, handler: str) -> str:
 
     Raises CallFailed.
     """
-    request = message({1: _pod(str(uuid.uuid4())), 2: handler})
+    parent = cgroup_parent(_configured(_verbose_status(socket)), handler)
+    request = message({1: _pod(str(uuid.uuid4()), parent), 2: handler})
     return text(fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG)), 1)
 
 
-def _pod(uid: str) -> bytes:
+def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
+    """Return the cgroup beneath which a pod of a handler belongs; "" leaves it to the engine.
+
+    With SystemdCgroup containerd passes a path that no runtime takes, unless its parent is a slice
+    (containerd:internal/cri/server/helpers.go, getCgroupsPath). CRI-O has a parent of its own.
+    """
+    try:
+        name = handler or configured["defaultRuntimeName"]
+        is_systemds = configured["runtimes"][name]["options"]["SystemdCgroup"]
+    except (LookupError, TypeError):
+        return ""
+    return _SLICE if is_systemds is True else ""
+
+
+def _pod(uid: str, parent: str) -> bytes:
     metadata = message({1: f"{POD}-{uid[:8]}", 2: uid, 3: NAMESPACE})
     security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
     labels = {
@@ -149,7 +165,7 @@ def _pod(uid: str) -> bytes:
         _OF_NAMESPACE: NAMESPACE,
         "io.kubernetes.pod.uid": uid,
     }
-    return message({1: metadata, 6: labels, 8: message({2: security})})
+    return message({1: metadata, 6: labels, 8: message({1: parent, 2: security})})
 
 
 @_malformed_fails_the_call()

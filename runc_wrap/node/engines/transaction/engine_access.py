@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines import docker_config, engine_query
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
@@ -199,6 +199,15 @@ class ByCommand(_Common):
 
 class Docker(ByCommand):
     """Docker: `info` tells what the daemon has; of its files it tells only if they are valid."""
+
+    def refusal(self) -> str:
+        """Ask a dockerd that can check a file (since 23.0).
+
+        An older one is told by a reload, at which it keeps what it has if the file is refused.
+        """
+        if self.found.binary and not docker_config.can_validate(self.found.version):
+            return ""
+        return super().refusal()
 
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""
