@@ -31,6 +31,10 @@ class Docker:
         """Return its API's socket."""
         return self.directory / "d.sock"
 
+    def started_again(self) -> Daemon:
+        """Start dockerd again, after it has been stopped."""
+        return _started(self.directory, self.space)
+
     def docker(self, *words: str | Path) -> Run:
         """Run the docker command and insist on success."""
         return run(self._argv(words), env=self._environment(), again=lambda: self._again(words))
@@ -76,7 +80,7 @@ def dockerd(
     requires("dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", root=True)
     with private_mounts(directory, {directory / "exec": SMALL}) as space:
         _write_settings(directory, space, runtimes, settings or {})
-        daemon = Daemon([*space.prefix, *_command(directory)], directory / "dockerd.log")
+        daemon = _started(directory, space)
         engine = Docker(directory, daemon, space)
         try:
             daemon.wait_ready(lambda: _serves(engine), "dockerd")
@@ -100,6 +104,10 @@ def _write_settings(
         **settings,
     }
     (directory / "daemon.json").write_text(json.dumps(document))
+
+
+def _started(directory: Path, space: MountNamespace) -> Daemon:
+    return Daemon([*space.prefix, *_command(directory)], directory / "dockerd.log")
 
 
 def _command(directory: Path) -> list[str]:

@@ -48,6 +48,7 @@ class _Wanted:
     version: str | None  # of containerd
     restart: bool
     tries: float | None  # seconds
+    stops: bool
     as_json: bool
 
 
@@ -77,6 +78,12 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             callback=engine_transaction.tried,
             help="With --restart: taken back after this time (10m) unless `engine confirm` is run.",
         ),
+        click.option(
+            "--stop-containers",
+            "stops",
+            is_flag=True,
+            help="With --restart: also if it ends containers, as Docker's without live-restore.",
+        ),
     ):
         command = option(command)
     return command
@@ -91,15 +98,16 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 def add(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
     as_json: bool, default: bool, containerd_version: str | None, restart: bool,
-    tries: float | None,
+    tries: float | None, stops: bool,
 ) -> None:  # fmt: skip
     """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one.
 
     With --restart the engine is restarted and a container started by it, and if anything fails,
     everything is put back.
     """
-    _check_try(restart=restart, dry_run=dry_run, tries=tries)
-    wanted = _Wanted(handler, default, dry_run, containerd_version, restart, tries, as_json)
+    _check_restart(restart=restart, dry_run=dry_run, tries=tries, stops=stops)
+    times = (restart, tries, stops)
+    wanted = _Wanted(handler, default, dry_run, containerd_version, *times, as_json)
     try:
         check_name(handler)
         if name == AUTO:
@@ -122,7 +130,7 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
         facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
     planned = partial(registration.plan_add, where, wanted.handler, facts, default=wanted.default)
     if wanted.restart:
-        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries)
+        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries, wanted.stops)
         return _restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
     plan = _carried_out(places, planned(), engine_query.carry_out_checked, dry_run=wanted.dry_run)
     wrong = [*plan.notes, *(() if wanted.dry_run else _checked(where, wanted, facts))]
@@ -169,7 +177,9 @@ def _attempted(
         return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
 
 
-def _check_try(*, restart: bool, dry_run: bool, tries: float | None) -> None:
+def _check_restart(*, restart: bool, dry_run: bool, tries: float | None, stops: bool) -> None:
+    if stops and not restart:
+        raise click.UsageError("--stop-containers needs --restart: nothing else ends containers")
     if tries is not None and not restart:
         raise click.UsageError("--try needs --restart: an engine that reads nothing tries nothing")
     if restart and dry_run:
@@ -201,7 +211,7 @@ def _restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, strand: bool, restart: bool, tries: float | None,
+    as_json: bool, strand: bool, restart: bool, tries: float | None, stops: bool,
 ) -> None:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
@@ -209,13 +219,14 @@ def remove(  # noqa: PLR0913  # one parameter per option
     again when they are gone. With --restart the engine is restarted, and if it does not start a
     container then, everything is put back.
     """
-    _check_try(restart=restart, dry_run=dry_run, tries=tries)
+    _check_restart(restart=restart, dry_run=dry_run, tries=tries, stops=stops)
     try:
         where = _where(places, name, config or _registered_config(places, name, handler))
         with progress.shown("Looking who needs the handler"):
             removal = removals.plan(places, where, handler, strands=strand)
         if restart and not removal.plan.is_empty:
-            job = steps.Job(places, where, handler, steps.REMOVE, lambda: removal.plan, tries=tries)
+            ours = (handler, steps.REMOVE, lambda: removal.plan, False, tries, stops)
+            job = steps.Job(places, where, *ours)
             document, plan = _restarted(job, as_json=as_json)
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return

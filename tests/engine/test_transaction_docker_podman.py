@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.engines import images
 from harness.engines.docker import Docker, dockerd
 from harness.engines.engine_units import Unit, Units, engine_units
 from harness.engines.podman import podman
@@ -40,7 +41,7 @@ def docker() -> Iterator[tuple[Docker, Units]]:
     with short_directory("txnd") as place, dockerd(place, {}) as engine:
         run([*engine.space.prefix, "ln", "-s", engine.socket, "/run/docker.sock"])
         unit = Unit(
-            lambda: pytest.fail("docker is reloaded, not restarted"),
+            engine.started_again,
             lambda: engine.try_docker("version").returncode == 0,
             engine.daemon,
         )
@@ -64,12 +65,13 @@ def test_docker_reads_its_file_again_and_starts_a_container(
     document(ctl(engine.space, own, "remove", *words))
     assert config.read_bytes() == before
     assert [one[1:] for one in units.words("reload")] == [["reload", "docker.service"]] * 2
+    assert units.words("restart") == []
 
 
 def test_docker_keeps_its_file_if_what_it_starts_is_not_us(
     docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
 ) -> None:
-    engine, _ = docker
+    engine, units = docker
     own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
     before = config.read_bytes()
     own.wrapper.unlink()
@@ -80,13 +82,14 @@ def test_docker_keeps_its_file_if_what_it_starts_is_not_us(
     assert config.read_bytes() == before
     told = engine.docker("info", "--format", "{{json .Runtimes}}").stdout
     assert "runc-wrap" not in json.loads(told)
+    assert units.words("restart") == []
 
 
 def test_docker_that_had_no_runtimes_forgets_ours_when_it_is_taken_back(
     docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
 ) -> None:
     """A reload of the former file would keep ours, even as its default."""
-    engine, _ = docker
+    engine, units = docker
     own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
     settings = json.loads(config.read_text())
     del settings["runtimes"]
@@ -101,6 +104,38 @@ def test_docker_that_had_no_runtimes_forgets_ours_when_it_is_taken_back(
     told = engine.docker("info", "--format", "{{json .}}").stdout
     assert json.loads(told)["DefaultRuntime"] == "runc"
     assert "runc-wrap" not in json.loads(told)["Runtimes"]
+    assert units.words("restart") == []
+
+
+def test_docker_is_not_restarted_while_that_ends_containers(
+    docker: tuple[Docker, Units], installed: Installed, tmp_path: Path
+) -> None:
+    """A removal after which daemon.json has no runtimes needs a restart."""
+    engine, units = docker
+    own, config = copy_of(installed, tmp_path / "own"), engine.directory / "daemon.json"
+    settings = json.loads(config.read_text())
+    settings.pop("runtimes", None)
+    config.write_text(json.dumps(settings))
+    before = config.read_bytes()
+    words = ("docker", "--config", config, "--restart")
+    document(ctl(engine.space, own, "add", *words))
+    run([*engine.space.prefix, "mkdir", "-p", engine.directory / "image"])
+    archive = images.archive(engine.directory / "image")
+    engine.docker("load", "--input", archive)
+    lives = ("run", "--detach", "--network", "none", "--name", "lives", images.REFERENCE)
+    engine.docker(*lives, "sleep", "600")
+    done = ctl(engine.space, own, "remove", *words)
+    assert done.returncode == 2, done.stdout
+    assert "ends 1 containers that run, as live-restore is off" in done.stderr
+    assert units.words("restart") == []
+    assert engine.docker("ps", "--quiet", "--no-trunc").stdout.split()
+    removed = document(ctl(engine.space, own, "remove", *words, "--stop-containers"))
+    assert "the engine's default starts a container" in removed["proved"]
+    assert config.read_bytes() == before
+    assert len(units.words("restart")) == 1
+    assert engine.docker("ps", "--quiet").stdout == ""  # so a restart does end them
+    engine.remove_all()
+    engine.docker("rmi", images.REFERENCE)
 
 
 def test_podman_needs_no_restart_and_starts_a_container(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _SHORT, _LONG = 20.0, 60.0  # seconds
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
+_RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
 _RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all")
 # Not by a label, which an image's author could give all containers of it.
 _NAME, _DIGITS = "runc-wrap-canary", 16
@@ -67,6 +68,9 @@ class Access(Protocol):
     def default(self) -> str | None:
         """Return the handler of containers that name none, None if it is not told."""
 
+    def ended_by_restart(self) -> int | None:
+        """Return how many containers that run a restart would end; None if it does not tell."""
+
     def has_read(self, text: str, handler: str) -> bool:
         """Tell whether the running engine has what a text says of a handler and of the default."""
 
@@ -97,6 +101,10 @@ class _Common:
             return f"{self.found.engine} is not installed, or cannot check {self.found.config}"
         done = bounded_program.run(*command, seconds=_SHORT)
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
+
+    def ended_by_restart(self) -> int | None:
+        """Return 0: their shims or monitors keep them running."""
+        return 0
 
     def configured(self) -> Mapping[str, str | None] | None:
         """Return what the engine shows for its files; None if it writes those when it starts."""
@@ -221,6 +229,15 @@ class Docker(ByCommand):
         wanted, (default, runtimes) = json.loads(text), self._info()
         has = default == wanted["default-runtime"]
         return has and (handler in runtimes) == (handler in wanted["runtimes"])
+
+    def ended_by_restart(self) -> int | None:
+        """Return all that run or are paused, unless the running daemon has live-restore."""
+        done = bounded_program.run("docker", "info", "--format", _RUNNING, seconds=_SHORT)
+        try:
+            keeps, running, paused = json.loads(done.printed)
+            return 0 if keeps is True else int(running) + int(paused)
+        except (ValueError, TypeError):
+            return None
 
     def _info(self) -> tuple[str | None, dict[str, Any]]:
         """Return the default runtime and all runtimes, (None, {}) if nothing answers."""

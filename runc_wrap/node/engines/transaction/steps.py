@@ -56,7 +56,10 @@ class TakenBack(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What to do. `plan` is made under the lock; `tries`: seconds until it must be confirmed."""
+    """What to do. `plan` is made under the lock; `tries`: seconds until it must be confirmed.
+
+    `stops`: a restart that ends containers is wanted all the same.
+    """
 
     places: Places
     where: Where
@@ -65,6 +68,7 @@ class Job:
     plan: Callable[[], Plan]
     default: bool = False
     tries: float | None = None
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
         entry = _entry(job, plan, access, former)
         if _needs_unit(entry) and (why := node.obstacle(entry.unit)):
             raise why
+        _refuse_ending(job, entry, access)
         node.arm(entry.timer, DEAD_MAN, taking_back.command(job.places, entry.id))
         work = _Work(job, plan, node, access, path, entry, tell)
         try:
@@ -101,6 +106,19 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
             taking_back.disarm(job.places, entry, node)
             raise
         return _proved_or_undone(work)
+
+
+def _refuse_ending(job: Job, entry: Journal, access: Access) -> None:
+    """Raise EngineError if a restart would end containers that run, and nobody asked for that."""
+    if entry.how != taking_back.RESTART or job.stops or (count := access.ended_by_restart()) == 0:
+        return
+    many = f"{count} containers that run" if count else "containers that may run"
+    raise EngineError(
+        f"this change needs a restart of {entry.engine}, which ends {many}, as live-restore is off",
+        "an engine whose restart ends none",
+        f"`live-restore` in {entry.config} and a reload first, --stop-containers to end them, "
+        f"or `engine {job.action}` without --restart",
+    )
 
 
 def _needs_unit(entry: Journal) -> bool:
@@ -262,7 +280,9 @@ def _kept(work: _Work) -> float | None:
         taking_back.disarm(job.places, entry, work.node)
         return None
     until = time.time() + job.tries
-    work.node.arm(entry.try_timer, job.tries, taking_back.command(job.places, entry.id))
+    work.node.arm(
+        entry.try_timer, job.tries, taking_back.command(job.places, entry.id)
+    )
     work.entry = entry.at(journal.TRYING, until=until)
     journal.write(work.path, work.entry)
     work.node.disarm(entry.timer)

@@ -67,6 +67,9 @@ class FakeEngine:
         yield f"canary-{handler}"
         self.node.canaries.clear()
 
+    def ended_by_restart(self) -> int | None:
+        return self.node.ended
+
     def remove_canaries(self) -> None:
         self.node.canaries.clear()
 
@@ -81,6 +84,7 @@ class FakeNode:
     hangs: bool = False
     breaks: Callable[[str], bool] = lambda _: False
     has_systemd: bool = True
+    ended: int | None = 0
     canaries: list[str] = field(default_factory=list)
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
 

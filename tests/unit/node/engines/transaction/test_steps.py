@@ -103,6 +103,19 @@ def test_a_removal_is_the_same_backwards(made: tuple[FakeNode, Places]) -> None:
     assert _remains(one) == []
 
 
+@pytest.mark.parametrize(("ended", "told"), [(3, "ends 3 containers that run"), (None, "may run")])
+def test_a_restart_that_ends_containers_is_refused_unless_it_is_asked_for(
+    made: tuple[FakeNode, Places], ended: int | None, told: str
+) -> None:
+    one, places = made
+    before, one.ended = snapshot(one.directory), ended
+    with pytest.raises(EngineError, match=rf"{told}.*--stop-containers"):
+        run(job(places, one.config), one)
+    assert (snapshot(one.directory), one.timers) == (before, {})
+    run(job(places, one.config, stops=True), one)
+    assert _engine(one)[1] != TEXT
+
+
 def test_without_systemd_nothing_is_changed(made: tuple[FakeNode, Places]) -> None:
     one, places = made
     one.has_systemd = False
