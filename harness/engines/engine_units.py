@@ -40,24 +40,33 @@ _SBIN, _UNITS = "/usr/local/sbin", "/etc/systemd/system"
 
 @dataclass
 class Unit:
-    """One engine: how it is started, and whether it serves. `comes_back`: a restart succeeds."""
+    """One engine: how it is started, and whether it serves.
+
+    `comes_back`: a restart succeeds; `is_stopped`: as before it is started at boot.
+    """
 
     start: Callable[[], Daemon]
     serves: Callable[[], bool]
     daemon: Daemon
     comes_back: bool = True
+    is_stopped: bool = False
     begun: float = 0.0  # when it was started last, by CLOCK_MONOTONIC
 
     def is_active(self) -> bool:
         """Tell whether its process runs."""
         return self.daemon.process.poll() is None
 
+    def stop(self) -> None:
+        """Stop it; systemd calls it inactive then."""
+        self.daemon.stop()
+        self.is_stopped = True
+
     def restart(self) -> bool:
         """Stop and start it; tell whether it serves."""
         self.daemon.stop()
         if not self.comes_back:
             return False
-        self.daemon, self.begun = self.start(), time.monotonic()
+        self.daemon, self.begun, self.is_stopped = self.start(), time.monotonic(), False
         wait_until(lambda: not self.is_active() or self.serves(), "the engine", 60)
         return self.is_active()
 
@@ -82,7 +91,8 @@ class Units:
         if unit is None:
             return 0, ""
         if "is-active" in words:
-            return (0, "active\n") if unit.is_active() else (3, "failed\n")
+            state = "inactive" if unit.is_stopped else "failed"
+            return (0, "active\n") if unit.is_active() else (3, f"{state}\n")
         if "restart" in words:
             return (0, "") if unit.restart() else (1, "")
         if "show" in words:

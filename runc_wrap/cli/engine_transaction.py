@@ -11,7 +11,7 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import engine_status, steps, taking_back
+from runc_wrap.node.engines.transaction import engine_status, left_canaries, steps, taking_back
 from runc_wrap.node.engines.transaction.unit_control import Systemd
 
 if TYPE_CHECKING:
@@ -99,17 +99,22 @@ def confirm(places: Places, /, *, name: str | None, as_json: bool) -> None:
 @_JSON
 @click.option("--due", is_flag=True, help="Only what was interrupted, or whose time is over.")
 @click.option("--transaction", metavar="ID", help="Only this one, if it is not over.")
+@click.option("--canaries", is_flag=True, help="Only remove canaries that a power cut left.")
 @click.pass_obj
-def revert(
-    places: Places, /, *, name: str | None, as_json: bool, due: bool, transaction: str | None
-) -> None:
+def revert(  # noqa: PLR0913  # one parameter per option
+    places: Places, /, *, name: str | None, as_json: bool, due: bool, transaction: str | None,
+    canaries: bool,
+) -> None:  # fmt: skip
     """Take back the change that is being tried, or that was interrupted.
 
-    Timers and the boot run it with --transaction and --due, which find nothing to do otherwise.
+    Timers and the boot run it with the last three options, which find nothing to do otherwise.
     """
     node = Systemd()
     try:
-        if transaction is not None:
+        if canaries:
+            _all_removed(taking_back.clear_canaries(places, node))
+            found = []
+        elif transaction is not None:
             found = taking_back.revert_one(places, transaction, node)
         elif due:
             found = taking_back.revert_due(places, node)
@@ -121,6 +126,14 @@ def revert(
         output.warn(str(error))
         raise SystemExit(output.WRONG) from None
     _print(found, "taken back", as_json=as_json)
+
+
+def _all_removed(left: list[left_canaries.Engine]) -> None:
+    """Raise NotTakenBackError if canaries are left, so that a timer tries it again."""
+    if left:
+        raise taking_back.NotTakenBackError(
+            "; ".join(left_canaries.told(engine) for engine, _ in left)
+        )
 
 
 def _print(found: list[Journal], what: str, *, as_json: bool) -> None:

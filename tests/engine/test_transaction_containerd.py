@@ -299,8 +299,12 @@ def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -
     assert after == before
 
 
-def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node) -> None:
-    """It has the name of the sandboxes' image: every later pod would run on ours."""
+@pytest.mark.parametrize("cuts", [False, True])
+def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node, *, cuts: bool) -> None:
+    """It has the name of the sandboxes' image: every later pod would run on ours.
+
+    After a power cut the change is taken back before containerd runs, which has the image.
+    """
     config = node.engine.space.inside(node.etc) / "containerd/config.toml"
     config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
     assert node.unit.restart()
@@ -314,9 +318,26 @@ def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node) -> None
     wait_until(lambda: "localhost/absent:1" in _images(node), "our image", 100)
     process.kill()
     process.wait(100)
+    if cuts:
+        node.unit.stop()
+        _of_another_boot(node)
     done = node.ctl("engine", "revert", "--due")
     assert done.returncode == 0, done.stderr
+    if cuts:
+        assert node.unit.restart()
+        assert "localhost/absent:1" in _images(node)
+        (armed,) = [each for each in node.units.words("--canaries") if each[0] == "systemd-run"]
+        words = armed[armed.index("engine") :]
+        assert node.ctl(*words).returncode == 0
+        assert (
+            node.engine.ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE).stdout == ""
+        )
     assert _images(node) == before
+
+
+def _of_another_boot(node: Node) -> None:
+    (path,) = (node.installed.prefix / "var/transactions").glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
 
 
 def _images(node: Node) -> str:

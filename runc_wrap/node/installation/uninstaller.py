@@ -23,7 +23,7 @@ from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.engines.transaction import journal
+from runc_wrap.node.engines.transaction import boot_unit, journal
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services
 from runc_wrap.node.paths import PACKAGED
@@ -203,6 +203,9 @@ def steps(todo: Plan) -> Iterator[Step]:
     units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
     if units:
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
+    if (boot_unit.UNITS / boot_unit.name_of(todo.places)).exists():  # for a canary that is left
+        yield Step(f"remove {boot_unit.name_of(todo.places)}",
+                   partial(boot_unit.remove, todo.places))  # fmt: skip
     if todo.record.links:
         yield Step("remove the links to commands, manual and completions",
                    partial(_remove_links, todo))  # fmt: skip

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError, Handler, Kept
-from runc_wrap.node.engines.transaction import file_snapshot, handlers_wanted, journal
+from runc_wrap.node.engines.transaction import (
+    file_snapshot,
+    handlers_wanted,
+    journal,
+    left_canaries,
+    taking_back,
+)
 from runc_wrap.node.engines.transaction.unit_control import RESTART
 
 if TYPE_CHECKING:
@@ -84,9 +90,19 @@ def _time(seconds: float) -> str:
 
 
 def survey(places: Places, node: Systemd) -> list[Shown]:
-    """Return every registration. Raises EngineError for records that cannot be read."""
+    """Return every registration, and every engine that may have a canary of ours.
+
+    Canaries that were left are removed before. Raises EngineError for records that cannot be read.
+    """
+    left = taking_back.clear_canaries(places, node)
     last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
-    return [_shown(state, node, last) for state in registration.states(places.engines)]
+    found = [_shown(state, node, last) for state in registration.states(places.engines)]
+    return [*found, *(_with_canary(*one) for one in left)]
+
+
+def _with_canary(engine: str, config: str) -> Shown:
+    state = {"engine": engine, "config": config, "handlers": [], "files": {}}
+    return Shown(state, drift=[left_canaries.told(engine)])
 
 
 def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journal]) -> Shown:

@@ -27,6 +27,7 @@ from runc_wrap.node.engines.transaction import (
     file_snapshot,
     handlers_wanted,
     journal,
+    left_canaries,
     taking_back,
 )
 from runc_wrap.node.engines.transaction.canary_proof import NotProved, Vanished
@@ -88,6 +89,7 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
     with taking_back.exclusive(job.places):
         path = journal.path_of(job.places, job.where)
         taking_back.take_back_all(job.places, taking_back.due(job.places), node)
+        left_canaries.clear(job.places, node)
         taking_back.sweep(job.places, node)
         journal.refuse_unfinished(job.places, job.where)
         former = journal.read(path)
@@ -97,7 +99,7 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
         if _needs_unit(entry) and (why := node.obstacle(entry.unit)):
             raise why
         _refuse_ending(job, entry, access)
-        node.arm(entry.timer, DEAD_MAN, taking_back.command(job.places, entry.id))
+        node.arm(entry.timer, DEAD_MAN, taking_back.command(job.places, "--transaction", entry.id))
         work = _Work(job, plan, node, access, path, entry, tell)
         try:
             node.guard_boot(job.places, entry.unit)
@@ -281,7 +283,7 @@ def _kept(work: _Work) -> float | None:
         return None
     until = time.time() + job.tries
     work.node.arm(
-        entry.try_timer, job.tries, taking_back.command(job.places, entry.id)
+        entry.try_timer, job.tries, taking_back.command(job.places, "--transaction", entry.id)
     )
     work.entry = entry.at(journal.TRYING, until=until)
     journal.write(work.path, work.entry)

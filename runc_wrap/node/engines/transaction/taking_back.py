@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import file_snapshot, journal
+from runc_wrap.node.engines.transaction import file_snapshot, journal, left_canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NOTHING, RESTART = "none", "restart"  # what engines need to read their files again
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
 
 
@@ -69,10 +70,10 @@ def exclusive(places: Places) -> AbstractContextManager[int]:
     return locked(places.var, "transaction")
 
 
-def command(places: Places, name: str) -> list[str]:
-    """Return the command that takes back one transaction if it is not over."""
+def command(places: Places, *words: str) -> list[str]:
+    """Return the command `engine revert` for timers, with these options."""
     program = str(places.wrapper.with_name("runc-wrapctl"))
-    return [program, "--prefix", str(places.prefix), "engine", "revert", "--transaction", name]
+    return [program, "--prefix", str(places.prefix), "engine", "revert", *words]
 
 
 def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
@@ -108,6 +109,7 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
 
     Raises NotTakenBackError.
     """
+    has_canary = entry.step in _WITH_CANARY
     entry = entry.at(journal.REVERTING)
     try:
         with contextlib.suppress(OSError):  # a full disk; any unfinished journal is taken back
@@ -115,8 +117,10 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
         is_reading = entry.restarts and not _stays_stopped(entry, node)
         has_forgotten = is_reading and _has_forgotten(entry, node)
         file_snapshot.put_back(entry.snapshot)
-        if is_reading:
-            _restart(entry, node, is_needed=not has_forgotten)
+        is_clean = is_reading and _restart(entry, node, is_needed=not has_forgotten)
+        if has_canary and not is_clean:
+            with contextlib.suppress(OSError):  # a full disk
+                left_canaries.note(places, path, entry)
         journal.take_back(path, entry)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
@@ -129,10 +133,15 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
 def disarm(places: Places, entry: Journal, node: Node) -> None:
     """Take back what would take back a transaction that is over: timers, and the boot's unit."""
     with contextlib.suppress(EngineError, OSError):  # the boot finds nothing to do, then
-        if not journal.unfinished(places):
-            node.release_boot(places)
+        _release_boot(places, node)
     for timer in (entry.timer, entry.try_timer):
         node.disarm(timer)
+
+
+def _release_boot(places: Places, node: Node) -> None:
+    """Take the boot's unit back if it would find nothing to do."""
+    if not journal.unfinished(places) and not left_canaries.noted(places):
+        node.release_boot(places)
 
 
 def _stays_stopped(entry: Journal, node: Node) -> bool:
@@ -158,8 +167,11 @@ def _has_forgotten(entry: Journal, node: Node) -> bool:
     return is_read
 
 
-def _restart(entry: Journal, node: Node, *, is_needed: bool) -> None:
-    """Let the engine read its former files, and see that it answers."""
+def _restart(entry: Journal, node: Node, *, is_needed: bool) -> bool:
+    """Let the engine read its former files, and see that it answers.
+
+    Return whether it has no canary of ours any more.
+    """
     access = node.access(entry.engine, Path(entry.config))
     if is_needed and entry.how != NOTHING:
         is_kept = any(one.neutral is not None for one in entry.snapshot.files)
@@ -169,8 +181,11 @@ def _restart(entry: Journal, node: Node, *, is_needed: bool) -> None:
         if why:
             raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
     wait_until_answers(node, access, ", with its former files")
-    with contextlib.suppress(CallFailed):
+    try:
         access.remove_canaries()
+    except CallFailed:
+        return False
+    return True
 
 
 def is_due(entry: Journal, now: float) -> bool:
@@ -209,14 +224,20 @@ def confirm(places: Places, engine: str | None, node: Node) -> list[Journal]:
     with exclusive(places):
         found = _chosen(places, engine, (journal.TRYING, journal.REVERTING))
         for path, entry in found.items():
+            if entry.step in _WITH_CANARY:
+                left_canaries.note(places, path, entry)
             journal.finish(path, entry)
             disarm(places, entry, node)
+        _clear(places, node)
     return list(found.values())
 
 
 def revert(places: Places, engine: str | None, node: Node) -> list[Journal]:
     """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError."""
     with exclusive(places):
+        before = len(left_canaries.noted(places))
+        if len(_clear(places, node)) < before and not journal.unfinished(places):
+            return []
         return take_back_all(places, _chosen(places, engine, ()), node)
 
 
@@ -232,14 +253,30 @@ def revert_due(places: Places, node: Node) -> list[Journal]:
     with exclusive(places):
         found = take_back_all(places, due(places), node)
         sweep(places, node)
+        if left_canaries.noted(places):  # of engines that may not have been started yet
+            left_canaries.clear_later(places, node, command(places, "--canaries"))
     return found
+
+
+def clear_canaries(places: Places, node: Node) -> list[left_canaries.Engine]:
+    """Remove canaries that were left; return the engines that could not. Raises OSError."""
+    if not left_canaries.noted(places):
+        return []
+    with exclusive(places):
+        return [*_clear(places, node).values()]
+
+
+def _clear(places: Places, node: Node) -> dict[Path, left_canaries.Engine]:
+    left = left_canaries.clear(places, node)
+    with contextlib.suppress(EngineError, OSError):
+        _release_boot(places, node)
+    return left
 
 
 def sweep(places: Places, node: Node) -> None:
     """Remove what a kill at the beginning or the end left. Raises EngineError and OSError."""
     journal.sweep(places)
-    if not journal.unfinished(places):
-        node.release_boot(places)
+    _release_boot(places, node)
 
 
 def _chosen(places: Places, engine: str | None, steps: tuple[str, ...]) -> dict[Path, Journal]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import containerd_config, registration, toml_text
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import boot_unit, canary_proof, steps, taking_back
 from runc_wrap.node.paths import Places
@@ -71,6 +72,8 @@ class FakeEngine:
         return self.node.ended
 
     def remove_canaries(self) -> None:
+        if not self.node.answers():
+            raise CallFailed("nobody answers")
         self.node.canaries.clear()
 
 
@@ -85,6 +88,7 @@ class FakeNode:
     breaks: Callable[[str], bool] = lambda _: False
     has_systemd: bool = True
     ended: int | None = 0
+    stopped: bool = False
     canaries: list[str] = field(default_factory=list)
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
 
@@ -101,7 +105,7 @@ class FakeNode:
         return self.directory / "units"
 
     def answers(self) -> bool:
-        return self.read.exists() and not self.breaks(self.read.read_text())
+        return not self.stopped and self.read.exists() and not self.breaks(self.read.read_text())
 
     def access(self, engine: str, config: Path) -> Any:
         assert (engine, config) == ("containerd", self.config)
@@ -112,6 +116,8 @@ class FakeNode:
 
     def state(self, unit: str) -> str:
         assert unit == UNIT
+        if self.stopped:
+            return "inactive"
         return "active" if self.answers() else "failed"
 
     def restart(self, unit: str, how: str) -> str:

@@ -1,0 +1,109 @@
+"""A canary that outlives a power cut is removed once its engine runs, and named until then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from runc_wrap.node.engines.transaction import engine_status, journal, left_canaries, taking_back
+from tests.unit.node.engines.transaction.killed_node import job, node, proved, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runc_wrap.node.engines.transaction.unit_control import Systemd
+    from runc_wrap.node.paths import Places
+    from tests.unit.node.engines.transaction.killed_node import FakeNode
+
+TEXT = "version = 2\n"
+Cut = tuple["FakeNode", "Places"]
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cut:
+    """A node that lost its power while a change was proved, and boots: no engine runs yet."""
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config, tries=600.0), one)
+    ((path, trying),) = journal.unfinished(places).items()
+    journal.write(path, replace(trying, step=journal.PROVING))
+    monkeypatch.setattr(journal, "boot", lambda: "another")
+    one.timers.clear()
+    one.canaries.append("left")
+    one.stopped = True
+    return one, places
+
+
+def _remains(one: FakeNode, places: Places) -> list[str]:
+    notes = [str(path) for path in left_canaries.noted(places)]
+    return [*one.canaries, *notes, *map(str, one.units.rglob("*.service"))]
+
+
+def _booted(one: FakeNode, places: Places) -> list[str]:
+    """Take back what the boot finds, and start the engine; return the timer's command."""
+    taking_back.revert_due(places, one)
+    assert one.config.read_text() == TEXT
+    assert one.canaries == ["left"]
+    assert [*one.units.rglob("*.service")] != []  # in case of another power cut
+    one.stopped = False
+    one.restart("engine.service", "restart")
+    (command,) = one.timers.values()
+    return [*command]
+
+
+def _by_the_timer(one: FakeNode, places: Places) -> None:
+    assert taking_back.clear_canaries(places, one) == []
+
+
+def _by_status(one: FakeNode, places: Places) -> None:
+    assert engine_status.survey(places, cast("Systemd", one)) == []
+
+
+def _by_revert(one: FakeNode, places: Places) -> None:
+    assert taking_back.revert(places, None, one) == []
+
+
+def _by_the_next_change(one: FakeNode, places: Places) -> None:
+    run(job(places, one.config), one)
+
+
+@pytest.mark.parametrize("remove", [_by_the_timer, _by_status, _by_revert, _by_the_next_change])
+def test_it_is_removed_when_its_engine_runs(
+    cut: Cut, remove: Callable[[FakeNode, Places], None]
+) -> None:
+    one, places = cut
+    command = _booted(one, places)
+    assert command[-2:] == ["revert", "--canaries"]
+    remove(one, places)
+    assert _remains(one, places) == []
+
+
+def test_as_long_as_its_engine_does_not_run_it_is_named_and_tried_again(cut: Cut) -> None:
+    one, places = cut
+    taking_back.revert_due(places, one)
+    assert taking_back.clear_canaries(places, one) == [("containerd", str(one.config))]
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    assert shown["drift"] == [left_canaries.told("containerd")]
+    taking_back.revert_due(places, one)  # another boot
+    assert len(left_canaries.noted(places)) == 1
+
+
+def test_a_change_that_is_taken_back_by_an_engine_that_runs_leaves_no_note(cut: Cut) -> None:
+    one, places = cut
+    one.stopped = False
+    taking_back.revert_due(places, one)
+    assert _remains(one, places) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": 1}', '{"engine": "x"}'])
+def test_a_note_that_cannot_be_read_keeps_nothing_from_being_done(cut: Cut, text: str) -> None:
+    one, places = cut
+    taking_back.revert_due(places, one)
+    (path,) = left_canaries.noted(places)
+    path.with_name("another.json").write_text(text)
+    one.stopped = False
+    assert taking_back.clear_canaries(places, one) == []
+    assert one.canaries == []
