@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.filters import ptrace
 from runc_wrap.filters.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Difference, Expectation
-from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import runtime_loader
+from runc_wrap.node.container_state import bundle_config
 from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.model import ProfileError
 
@@ -196,7 +197,7 @@ def block_of(directory: str | None) -> Json | None:
     """Return linux.seccomp of the bundle's config.json, None if absent. Raises Refusal."""
     if directory is None:
         raise Refusal("the runtime's state does not name the container's bundle")
-    config = json_codec.loads(config_file.read(f"{directory}/config.json").text)
+    config = json_codec.loads(bundle_config.text(directory))
     linux = config.get("linux") if isinstance(config, dict) else None
     block = linux.get("seccomp") if isinstance(linux, dict) else None
     return dict(block) if isinstance(block, Mapping) and block else None

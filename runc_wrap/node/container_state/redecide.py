@@ -12,7 +12,7 @@ from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import reader
-from runc_wrap.node.container_state import stated_defaults
+from runc_wrap.node.container_state import bundle_config, stated_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,16 +54,21 @@ def decide_again(policy: CompiledPolicy, path: str, record: Record | None, handl
 
     Without a record, the config is used unchanged.
     """
-    return _considered(policy, path, record, handler, policy_file.load_profile)
+    directory, _, _ = path.rpartition("/")
+    found = (directory, config_file.read(path).text)
+    return _considered(policy, found, record, handler, policy_file.load_profile)
 
 
 def _considered(
-    policy: CompiledPolicy, path: str, record: Record | None, handler: str, profile_of: ProfileOf
+    policy: CompiledPolicy,
+    found: tuple[str, bytes],
+    record: Record | None,
+    handler: str,
+    profile_of: ProfileOf,
 ) -> Outcome:
-    directory, _, _ = path.rpartition("/")
-    text = as_it_came(
-        config_file.read(path).text, record, lambda name: profile_of(policy, name, AS_APPLIED)
-    )
+    """Decide for a bundle and the text of its config. Raises Refusal."""
+    directory, text = found
+    text = as_it_came(text, record, lambda name: profile_of(policy, name, AS_APPLIED))
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
     call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
@@ -107,7 +112,7 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
 def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
     """Return the new decision, and the digest of the resulting block."""
     handler = record.handler or DEFAULT_HANDLER
-    path = f"{record.bundle}/config.json"
+    found = (record.bundle or "", bundle_config.text(record.bundle or ""))
 
     def profile_of(_: CompiledPolicy, name: str, mode: str) -> CompiledProfile:
         applied = compiled.as_applied.get(name) if mode == AS_APPLIED else None
@@ -116,5 +121,5 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
             raise Refusal(f"the profile {quoted(name)} no longer exists")
         return profile
 
-    then = _considered(compiled.policy, path, record, handler, profile_of)
+    then = _considered(compiled.policy, found, record, handler, profile_of)
     return then.decision, digest(json_codec.dumps(then.block)) if then.block else None

@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import config_file, engine_default, json_codec, policy_file
+from runc_wrap.hotpath import engine_default, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding, seccomp_of
 from runc_wrap.hotpath.decision import ADOPT, ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node.container_state import bundle_config
 from runc_wrap.policy import named_profiles, policy_store
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
@@ -55,7 +56,7 @@ class Recognizer:
         if record.action != "keep" or record.declared not in (OWN_PROFILE, ENGINE_DEFAULT):
             return ""
         try:
-            config = json_codec.loads(config_file.read(f"{record.bundle}/config.json").text)
+            config = json_codec.loads(bundle_config.text(record.bundle or ""))
             block = seccomp_of(config) if isinstance(config, dict) else {}
         except (Refusal, json_codec.Unreadable):
             return ""
