@@ -5,7 +5,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
 DEBIAN_PACKAGES = runc crun runsc containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl \
+	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl kubernetes-client \
 	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
 	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint \
 	$(VM_PACKAGES)
@@ -28,7 +28,7 @@ WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
 # tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
+FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus kubernetes-client golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
@@ -58,7 +58,7 @@ check: .venv/ready   ## linters, types, import contracts, licences and unit test
 
 # What needs no container, and takes long.
 APART = tests/imports tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
-	tests/campaigns/test_fuzz.py tests/page
+	tests/campaigns/test_fuzz.py tests/page tests/kubernetes
 
 # Real containers. These neither measure time nor read this kernel's records, which are of all
 # containers, so they may run beside other work.

@@ -1,0 +1,254 @@
+"""Admission policies as an API server runs them: a request's answer, by Google's CEL.
+
+    components -> kubectl kustomize -> Policies -> admit(Request) -> the object, or Denied
+
+What CEL leaves to its host is here, by the API server's own rules: which requests a policy is asked
+about, that a variable has the type of its expression, that a mutation is a list of JSONPatch, what
+`authorizer` answers. Variables are evaluated even if nothing asks for them, so that an error in one
+cannot hide (k8s.io/apiserver/pkg/admission/plugin/policy).
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import yaml
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_optional
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, struct_pb2
+
+from harness.node.requirements import program
+
+Json = dict[str, Any]
+
+ADMISSION = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes" / "admission"
+COMPONENTS = sorted(path.parent.name for path in ADMISSION.glob("*/kustomization.yaml"))
+_PATIENCE = 60  # seconds for kubectl, which only reads files
+_DYN = cel.Type.DYN
+_GIVEN = ("object", "oldObject", "request", "namespaceObject", "authorizer")
+_JSON_PATCHES = "LIST<JSONPatch>"
+
+
+class DeniedError(Exception):
+    """A policy's validation refuses the request."""
+
+
+@dataclass
+class Request:
+    """One request to the API server; `resource` with its subresource, as rules have it."""
+
+    object: Json
+    old: Json | None = None
+    operation: str = "CREATE"
+    resource: str = "pods"
+    groups: tuple[str, ...] = ("system:authenticated",)
+    labels: Json = field(default_factory=dict)  # of the namespace
+    granted: frozenset[str] = frozenset()  # service accounts that may use seccompoptouts
+    namespace: str = "team"
+
+    def variables(self) -> Json:
+        """Return what an expression may use. What is empty is left out, as the API server does."""
+        name, _, subresource = self.resource.partition("/")
+        request = {
+            "operation": self.operation,
+            "kind": {"group": "", "version": "v1", "kind": self.object["kind"]},
+            "resource": {"group": "", "version": "v1", "resource": name},
+            "namespace": self.namespace,
+            "userInfo": {"username": "someone", **({"groups": self.groups} if self.groups else {})},
+            **({"subResource": subresource} if subresource else {}),
+        }
+        labels = {"labels": self.labels} if self.labels else {}
+        return {
+            "object": self.object,
+            "oldObject": self.old,
+            "request": {**request, "userInfo": _lists(request["userInfo"])},
+            "namespaceObject": {"metadata": {"name": self.namespace, **labels}},
+            "authorizer": {"granted": sorted(self.granted)},
+        }
+
+
+def _lists(values: Any) -> Json:
+    return {key: list(one) if isinstance(one, tuple) else one for key, one in values.items()}
+
+
+@cache
+def rendered(*components: str) -> tuple[Json, ...]:
+    """Return the documents of these components, as kubectl renders them."""
+    kubectl = program("kubectl")
+    with tempfile.TemporaryDirectory() as place:
+        listed = [os.path.relpath(ADMISSION / name, Path(place).resolve()) for name in components]
+        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump({"components": listed}))
+        words = [kubectl, "kustomize", place]
+        found = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE)
+    assert found.returncode == 0, found.stderr.decode()
+    return tuple(yaml.safe_load_all(found.stdout))
+
+
+class Policies:
+    """The policies of some components, in force together."""
+
+    def __init__(self, *components: str) -> None:
+        """Compile every expression, with types. Raises RuntimeError if one does not compile."""
+        documents = rendered(*components)
+        kinds = ("MutatingAdmissionPolicy", "ValidatingAdmissionPolicy")
+        self._all = [
+            _Policy(document, _binding(documents, document["metadata"]["name"]))
+            for kind in kinds  # an API server mutates before it validates
+            for document in documents
+            if document["kind"] == kind
+        ]
+
+    def admit(self, request: Request) -> Json:
+        """Return the object as it is stored. Raises DeniedError."""
+        now = copy.copy(request)
+        for policy in self._all:
+            now.object = policy.admit(now)
+        return now.object
+
+
+def _binding(documents: tuple[Json, ...], policy: str) -> Json:
+    specs: list[Json] = [one.get("spec", {}) for one in documents]
+    (found,) = [spec for spec in specs if spec.get("policyName") == policy]
+    return found
+
+
+class _Policy:
+    def __init__(self, document: Json, binding: Json) -> None:
+        self._spec: Json = document["spec"]
+        assert self._spec["failurePolicy"] == "Fail"  # so an error would refuse: here it is raised
+        self._selector = binding.get("matchResources", {}).get("namespaceSelector", {})
+        types = dict.fromkeys(_GIVEN, _DYN)
+        conditions = self._spec.get("matchConditions", [])
+        self._conditions = [_compiled(one["expression"], types, "BOOL") for one in conditions]
+        self._variables = []
+        for one in self._spec.get("variables", []):
+            expression = _compiled(one["expression"], types)
+            name = f"variables.{one['name']}"
+            self._variables.append((name, expression))
+            types[name] = expression.return_type()
+        self._validations = [
+            (_compiled(one["expression"], types, "BOOL"), self._message(one, types))
+            for one in self._spec.get("validations", [])
+        ]
+        self._mutations = [
+            _compiled(one["jsonPatch"]["expression"], types, _JSON_PATCHES)
+            for one in self._spec.get("mutations", [])
+        ]
+
+    @staticmethod
+    def _message(validation: Json, types: dict[str, cel.Type]) -> cel.Expression:
+        return _compiled(validation["messageExpression"], types, "STRING")
+
+    def admit(self, request: Request) -> Json:
+        """Return the object, patched if this policy mutates. Raises DeniedError."""
+        known = request.variables()
+        if not (self._is_asked(request) and all(_value(one, known) for one in self._conditions)):
+            return request.object
+        for name, expression in self._variables:
+            known[name] = _value(expression, known)
+        for validation, message in self._validations:
+            if not _value(validation, known):
+                raise DeniedError(_value(message, known))
+        found = request.object
+        for mutation in self._mutations:
+            patch = [json_format.MessageToDict(one) for one in _value(mutation, known)]
+            found = jsonpatch.apply_patch(found, patch)
+        return found
+
+    def _is_asked(self, request: Request) -> bool:
+        name, _, subresource = request.resource.partition("/")
+        any_of = {request.resource, f"{name}/*"} if subresource else {name}
+        return _selects(self._selector, request.labels) and any(
+            request.operation in rule["operations"] and any_of & set(rule["resources"])
+            for rule in self._spec["matchConstraints"]["resourceRules"]
+        )
+
+
+def _selects(selector: Json, labels: Json) -> bool:
+    assert set(selector) <= {"matchExpressions"}
+    wanted = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "Exists" for one in wanted)
+    return all(one["key"] in labels for one in wanted)
+
+
+def _compiled(text: str, types: dict[str, cel.Type], wanted: str = "") -> cel.Expression:
+    extensions = [ext_optional.ExtOptional(), _of_kubernetes()]
+    env = cel.NewEnv(descriptor_pool=_pool(), variables=types, extensions=extensions)
+    expression = env.compile(text)
+    found = expression.return_type().name()
+    assert not wanted or found == wanted, f"{text} is a {found}, not a {wanted}"
+    return expression
+
+
+def _value(expression: cel.Expression, known: Json) -> Any:
+    found = expression.eval(data=known)
+    assert found.type() != cel.Type.ERROR, found.plain_value()
+    return found.plain_value()
+
+
+@cache
+def _pool() -> descriptor_pool.DescriptorPool:
+    """Return the type JSONPatch; `value` takes any JSON value."""
+    file = descriptor_pb2.FileDescriptorProto(name="jsonpatch.proto", syntax="proto3")
+    file.dependency.append("google/protobuf/struct.proto")
+    message = file.message_type.add(name="JSONPatch")
+    for number, name in enumerate(("op", "path", "from"), 1):
+        message.field.add(name=name, number=number, type=9, label=1)
+    message.field.add(name="value", number=4, type=11, label=1, type_name=".google.protobuf.Value")
+    struct = descriptor_pb2.FileDescriptorProto()
+    struct_pb2.DESCRIPTOR.CopyToProto(struct)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(struct)
+    pool.Add(file)
+    return pool
+
+
+@cache
+def _of_kubernetes() -> cel.CelExtension:
+    """Return the API server's functions that the policies use."""
+
+    def member(name: str, result: cel.Type, more: int, do: Any) -> cel.FunctionDecl:
+        parameters = [_DYN, *[cel.Type.STRING] * more]
+        overload = cel.Overload(
+            name, return_type=result, parameters=parameters, is_member=True, impl=do
+        )
+        return cel.FunctionDecl(name, [overload])
+
+    def part(key: str) -> Any:
+        return lambda check, value: {**check, key: value}
+
+    escape = cel.Overload(
+        "escapeKey", return_type=cel.Type.STRING, parameters=[cel.Type.STRING], impl=_escaped
+    )
+    functions = [
+        cel.FunctionDecl("jsonpatch.escapeKey", [escape]),
+        member("serviceAccount", _DYN, 2, lambda who, ns, name: {**who, "account": f"{ns}/{name}"}),
+        *[member(name, _DYN, 1, part(name)) for name in ("group", "resource", "namespace")],
+        member("check", _DYN, 1, part("verb")),
+        member("allowed", cel.Type.BOOL, 0, _is_allowed),
+    ]
+    return cel.CelExtension("kubernetes", functions)
+
+
+def _escaped(key: str) -> str:
+    """RFC 6901, section 3."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _is_allowed(check: Json) -> bool:
+    """Return whether the account is granted what opt-out-by-right's role grants, in its namespace.
+
+    A RoleBinding grants it in one namespace only.
+    """
+    namespace, _, _ = check["account"].partition("/")
+    asked = {key: check.get(key) for key in ("group", "resource", "namespace", "verb")}
+    role = {"group": "runc-wrap.dev", "resource": "seccompoptouts", "verb": "use"}
+    return asked == {**role, "namespace": namespace} and check["account"] in check["granted"]
