@@ -48,7 +48,7 @@ docker load -q -i image.tar; podman load -q -i image.tar
 ctr images import image.tar; ctr -n k8s.io images import image.tar
 """
 _REGISTER = """
-for engine in containerd docker podman; do runc-wrapctl engine add $engine; done
+runc-wrapctl engine add auto
 systemctl restart containerd; systemctl reload docker
 """
 _CONFIGURE = f"""
