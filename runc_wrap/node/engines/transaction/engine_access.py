@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 _SHORT, _LONG = 20.0, 60.0  # seconds
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
 _RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
-_RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all")
+# It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
+_RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all", "--stop-signal", "KILL")
 # Not by a label, which an image's author could give all containers of it.
 _NAME, _DIGITS = "runc-wrap-canary", 16
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
