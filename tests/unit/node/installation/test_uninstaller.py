@@ -12,6 +12,7 @@ import pytest
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import Where
+from runc_wrap.node.engines.transaction import journal
 from runc_wrap.node.installation import installation_record, running_engines, uninstaller
 from runc_wrap.node.paths import Places
 
@@ -112,3 +113,24 @@ def test_the_script_that_ends_it_removes_nothing_when_it_is_run_elsewhere(
     assert done.returncode == 2
     assert kept.exists()
     assert script.exists()
+
+
+def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    script = prefix / "bin" / "runc-wrapctl"
+    script.parent.mkdir(parents=True)
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    places = Places(prefix)
+    recorded = [getattr(places, name) for name, value in vars(Places).items() if is_property(value)]
+    directories = {path for path in recorded if path.parent == places.var}
+    assert len(directories) >= 6
+    for path in (*directories, journal.directory(places), places.var / "metrics"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "one.json").touch()
+    done = subprocess.run(["/bin/sh", script], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert not prefix.exists()
+
+
+def is_property(value: object) -> bool:
+    return isinstance(value, property)
