@@ -43,7 +43,10 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+# And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
+BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall)
+
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -117,6 +120,12 @@ test-apart: .venv/ready
 
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
+
+test-systemd: packages .venv/ready   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; root, five minutes
+	rm -rf build/boxes
+	.venv/bin/python -m deploy.archive --preset 1 --to build/boxes amd64
+	for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite \
+		RUNC_WRAP_ARCHIVE=$$(echo build/boxes/*-linux-amd64.tar.xz) .venv/bin/pytest $(BOX_TESTS) || exit 1; done
 
 test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, about twenty minutes
 	.venv/bin/pytest $(VM_TESTS)

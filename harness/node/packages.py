@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.packages import __main__ as packager
+from deploy.packages import deb
 from deploy.packages.tree import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
@@ -37,6 +39,14 @@ def unpacked(file: Path, machine: str, place: Path) -> Archive:
 def build(archive: Archive, to: Path) -> list[Path]:
     """Build both packages quickly."""
     return packager.build(archive, to, level=1)
+
+
+def build_deb(archive: Archive, to: Path) -> Path:
+    """Build dpkg's alone, quickly."""
+    with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
+        place = Path(directory) / "build"  # beside which it appears
+        place.mkdir()
+        return deb.build(archive, place, to, 1)
 
 
 def as_version(original: Archive, version: str, place: Path) -> Archive:

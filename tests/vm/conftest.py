@@ -1,10 +1,13 @@
 """One machine per run with runc-wrap installed from the archive alone, and its engines registered.
 
-RUNC_WRAP_VM names the Debian suite: trixie (the default), bookworm or forky.
+RUNC_WRAP_VM names the Debian suite: trixie (the default), bookworm or forky. With RUNC_WRAP_BOX=1
+the machine is a box: systemd as process 1, on this machine's kernel (tests/boxes).
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,28 +16,42 @@ from harness.engines import images
 from harness.host.processes import short_directory
 from harness.node import archive
 from harness.node.requirements import requires
-from tests.vm.image import SUITE, image
-from tests.vm.machine import NEEDS, Machine, machine
+from tests.vm.guest_choice import IN_A_BOX, NEEDS, guest_of
+from tests.vm.image import SUITE
 from tests.vm.node import Node, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from harness.node.guest import Guest
+
+_REGISTERED = "test_an_engine_is_registered_and_proved_by_a_container_and_the_same_backwards"
+# What needs a kernel of its own, with all controllers in cgroup version 2. containerd 2 cannot be
+# told to do without; its transaction is in tests/engine.
+OF_A_KERNEL = {
+    "test_no_call_fails_and_no_container_is_lost[out of memory]",
+    "test_the_services_rest_while_nothing_happens",
+    *([f"{_REGISTERED}[containerd]"] if SUITE == "forky" else []),
+}
 LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let each test of this folder take the time that an emulated machine may need."""
     for item in items:
         if "tests/vm/" in item.nodeid:
             item.add_marker(pytest.mark.timeout(LIMIT))
+    left_out = [item for item in items if IN_A_BOX and item.name in OF_A_KERNEL]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive for amd64, built from this checkout."""
+    """The archive for amd64: RUNC_WRAP_ARCHIVE, or one built from this checkout."""
     requires(*NEEDS, root=True)
+    if given := os.environ.get("RUNC_WRAP_ARCHIVE"):
+        return Path(given).absolute()
     return archive.build(tmp_path_factory.mktemp("dist"), "amd64")["amd64"]
 
 
@@ -46,14 +63,13 @@ def busybox(tmp_path_factory: pytest.TempPathFactory, built: Callable[[str], Pat
 
 
 @pytest.fixture(scope="session")
-def guest() -> Iterator[Machine]:
+def guest() -> Iterator[Guest]:
     """A machine without runc-wrap, freshly booted."""
-    requires(*NEEDS, root=True)
-    with short_directory("vm") as directory, machine(image(SUITE), directory) as on:
+    with short_directory("vm") as directory, guest_of(directory) as on:
         yield on
 
 
 @pytest.fixture(scope="session")
-def node(guest: Machine, release: Path, busybox: Path) -> Node:
+def node(guest: Guest, release: Path, busybox: Path) -> Node:
     """The machine with runc-wrap, and engines that know it and the image."""
     return installed(guest, release, busybox)

@@ -7,7 +7,6 @@ server is reached, on a port of this machine's loopback.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shlex
@@ -16,9 +15,10 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.host.processes import CommandError, Daemon, attempt, run, wait_until
+from harness.node.guest import PATIENCE, Guest
 from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.vm.image import Image
 
 BOOT = 480  # seconds at most, emulated and beside other work; half a minute is usual
-PATIENCE = 300  # seconds for a command, likewise; most take one or two
 PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much
 MEMORY = "2048"  # MB
 NEEDS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
@@ -37,7 +36,7 @@ _NO_OTHER_WAY = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false")  # than t
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
-class Machine:
+class Machine(Guest):
     """One machine, off at first; `directory` is its own, and short enough for sockets."""
 
     def __init__(self, image: Image, directory: Path) -> None:
@@ -95,13 +94,6 @@ class Machine:
                 self._line = Daemon(self._ssh(*words), self.directory / "ssh.log")
             time.sleep(0.5)
 
-    def sh(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> str:
-        """Run a shell script as root, with arguments; insist on success; return what it printed."""
-        done = self.attempt(script, *words, seconds=seconds)
-        if done.returncode:
-            raise CommandError(f"{script}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
     def attempt(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Run:
         """Run a shell script; any exit status is a result. 255: the machine cannot be reached."""
         inner = shlex.join(["sh", "-euc", script, "sh", *map(str, words)])
@@ -111,10 +103,6 @@ class Machine:
             return attempt([*argv, "guest", bounded], seconds=seconds + 30)
         except subprocess.TimeoutExpired as error:
             return subprocess.CompletedProcess(error.cmd, 255, "", str(error))
-
-    def json(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Any:
-        """Run a script that prints one JSON document."""
-        return json.loads(self.sh(script, *words, seconds=seconds))
 
     def copy_in(self, files: Sequence[Path], to: str) -> None:
         """Copy files into a directory of the guest, by their own names."""

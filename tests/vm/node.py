@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.vm.machine import PATIENCE
+from harness.node.guest import PATIENCE
+from tests.vm.guest_choice import IN_A_BOX
+from tests.vm.image import SUITE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.host.processes import Run
-    from tests.vm.machine import Machine
+    from harness.node.guest import Guest
 
 PREFIX = "/opt/runc-wrap"
 SERVICES = ("runc-wrap-decide", "runc-wrap-observe")
@@ -56,13 +58,16 @@ cd {PREFIX}/etc; printf %s "$1" > wanted
 cmp -s wanted config.toml || {{ cp wanted config.toml; runc-wrapctl apply; }}
 rm wanted
 """
+_NO_LIMITS = "Failed to read pids.max"  # where cgroup version 2 has no controllers
+# systemd 252 knows no such setting, and does without it.
+_OF_OLD_SYSTEMD = "Unknown key 'FileDescriptorStorePreserve' in section [Service], ignoring."
 
 
 @dataclass(frozen=True)
 class Node:
     """`machine` with runc-wrap in PREFIX."""
 
-    machine: Machine
+    machine: Guest
     before: str  # LISTING before the installation
     told: str  # by install.sh
 
@@ -89,13 +94,25 @@ class Node:
         told = self.machine.sh('systemctl show -p "$2" "runc-wrap-$1"', name, properties)
         return dict(line.split("=", 1) for line in told.splitlines())
 
+    def warnings(self) -> list[str]:
+        """Return the journal's lines about us that are warnings or worse."""
+        journal = "journalctl --no-pager --priority warning | grep -i runc.wrap || :"
+        lines = self.machine.sh(journal).splitlines()
+        if IN_A_BOX:
+            lines = [line for line in lines if _NO_LIMITS not in line]
+        if SUITE != "bookworm":
+            return lines
+        left = [line for line in lines if not line.endswith(_OF_OLD_SYSTEMD)]
+        assert len(left) < len(lines)
+        return left
+
     def ledger(self) -> list[Any]:
         """Return its lines, the oldest first."""
         text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
         return [json.loads(line) for line in text.splitlines()]
 
 
-def installed(machine: Machine, release: Path, image: Path) -> Node:
+def installed(machine: Guest, release: Path, image: Path) -> Node:
     """Install the archive, which is all that comes to the machine but a container image."""
     machine.copy_in([release, image], "/root")
     machine.sh(_ENGINES)

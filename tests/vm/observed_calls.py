@@ -16,7 +16,7 @@ from tests.vm.node import IMAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.vm.machine import Machine
+    from harness.node.guest import Guest
 
 RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel
@@ -28,7 +28,7 @@ _WORK = "while :; do /repeat 50 1; sleep 0.2; done"
 class Calls:
     """The container, whose name is `calls`."""
 
-    machine: Machine
+    machine: Guest
 
     def rounds(self) -> int:
         """Return how many rounds of calls there were; fail if any call did not end as usual."""
@@ -43,7 +43,7 @@ class Calls:
 
 
 @contextlib.contextmanager
-def calls(machine: Machine) -> Iterator[Calls]:
+def calls(machine: Guest) -> Iterator[Calls]:
     """Run the container, which the policy must put in `observe`."""
     machine.sh(f'{RUN} --name calls {IMAGE} sh -c "$1"', _WORK)
     made = Calls(machine)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.engines.cri import Cri
-    from tests.vm.machine import Machine
+    from harness.node.guest import Guest
     from tests.vm.node import Node
 
 CRUN = "/opt/with-crun"  # another installation, for the user
@@ -139,7 +139,7 @@ def seen(node: Node, cri: Cri) -> Iterator[Seen]:
     node.machine.sh(_COMMON + _REMOVE, "", "", "", "")
 
 
-def _started(machine: Machine, cri: Cri, number: int) -> dict[str, int]:
+def _started(machine: Guest, cri: Cri, number: int) -> dict[str, int]:
     """Start each engine's container, without us if it is number 0; return their pids.
 
     Two at a time, as the machine has two CPUs.
@@ -161,7 +161,7 @@ def _pod(cri: Cri, handler: str) -> int:
     return cri.pid(cri.run(pod, Ask(command=["/bin/sh", "-c", WORK])))
 
 
-def _give_the_user_crun(machine: Machine) -> None:
+def _give_the_user_crun(machine: Guest) -> None:
     """Make another installation, of an archive that is only unpacked, for crun."""
     machine.sh(_ANOTHER, CRUN, 'runtime = ["crun"]\n')
 
@@ -186,7 +186,7 @@ def _rows(node: Node) -> list[Any]:
     ]
 
 
-def _processes(machine: Machine, pids: dict[str, int]) -> dict[str, Process]:
+def _processes(machine: Guest, pids: dict[str, int]) -> dict[str, Process]:
     lines = iter(machine.sh(_FACTS, *map(str, pids.values())).splitlines())
     return {engine: Process(int(next(lines)), next(lines), next(lines)) for engine in pids}
 

@@ -7,14 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.node.install import SOURCE
-from tests.vm.image import SUITE
 from tests.vm.node import IMAGE, UNITS
 
 if TYPE_CHECKING:
     from tests.vm.node import Node
-
-# systemd 252 knows no such setting, and does without it.
-OF_OLD_SYSTEMD = "Unknown key 'FileDescriptorStorePreserve' in section [Service], ignoring."
 
 
 def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> None:
@@ -45,12 +41,7 @@ def test_after_a_reboot_engines_start_containers_through_it_as_before(node: Node
 
 
 def test_the_journal_has_no_warning_of_ours(node: Node) -> None:
-    journal = node.machine.sh("journalctl --no-pager --priority warning | grep -i runc.wrap || :")
-    lines = journal.splitlines()
-    if SUITE == "bookworm":
-        lines = [line for line in lines if not line.endswith(OF_OLD_SYSTEMD)]
-        assert len(lines) < len(journal.splitlines())
-    assert lines == []
+    assert node.warnings() == []
 
 
 def test_the_services_rest_while_nothing_happens(node: Node) -> None:

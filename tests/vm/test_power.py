@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.vm.machine import Machine
+    from harness.node.guest import Guest
     from tests.vm.node import Node
 
 EACH = 100  # creates by each of the two that work at the same time
@@ -54,7 +54,7 @@ _LEDGER = f"tail -n +1 {PREFIX}/var/ledger/ledger.jsonl"
 
 
 @pytest.fixture
-def bundles(node: Node) -> Iterator[Machine]:
+def bundles(node: Node) -> Iterator[Guest]:
     """Bundles for both, whose containers make a call that is recorded."""
     node.configure('[default]\nmode = "audit"\n')
     node.machine.sh(_PREPARE, str(EACH), str(AFTERWARDS))
@@ -70,7 +70,7 @@ def _damage(node: Node, to: Path) -> tuple[set[str], int]:
 
 
 def test_after_a_power_failure_during_200_creates_nothing_is_half_written_and_all_works(
-    node: Node, bundles: Machine, tmp_path: Path
+    node: Node, bundles: Guest, tmp_path: Path
 ) -> None:
     broken = set(bundles.sh(_BROKEN).split())
     bundles.sh('systemd-run --quiet sh -c "$1" sh first- "$2"', _CREATES, str(EACH))

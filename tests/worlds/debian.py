@@ -31,17 +31,18 @@ class WorldError(Exception):
 
 @dataclass(frozen=True)
 class World:
-    """A Debian suite, and the packages of its root directory."""
+    """A Debian suite, and the packages of its root directory, which is kept by name."""
 
     suite: str
     packages: Sequence[str]
+    name: str = ""  # the suite's, if this is the only one of it
 
     def root(self) -> Path:
         """Return the root directory; create it unless there is one with exactly these packages."""
         if os.geteuid():
             raise WorldError(f"a root directory of {self.suite} is made by root; try: as root")
-        root = KEPT / self.suite
-        with alone(KEPT / f"{self.suite}.lock"):
+        root = KEPT / (self.name or self.suite)
+        with alone(root.with_name(f"{root.name}.lock")):
             made_of = self.recipe(codename(), targets(), settings())
             stamp = root / STAMP
             if not stamp.is_file() or stamp.read_text() != "\n".join(made_of):

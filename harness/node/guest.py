@@ -1,0 +1,56 @@
+"""A guest: a whole system to install on, a virtual machine (tests/vm) or a box (tests/boxes)."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from harness.host.processes import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.host.processes import Run
+
+PATIENCE = 300  # seconds for a command, emulated and beside other work; most take one or two
+
+
+class Guest(ABC):
+    """A running system; its own kind says how it is reached."""
+
+    @abstractmethod
+    def power_on(self) -> None:
+        """Boot, and wait until every unit has started."""
+
+    @abstractmethod
+    def power_off(self) -> None:
+        """Take its power away; one that is off stays off."""
+
+    @abstractmethod
+    def reboot(self) -> None:
+        """Reboot in good order, and wait until every unit has started."""
+
+    @abstractmethod
+    def attempt(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Run:
+        """Run a shell script as root; any exit status is a result. 255: it cannot be reached."""
+
+    @abstractmethod
+    def copy_in(self, files: Sequence[Path], to: str) -> None:
+        """Copy files into a directory of the guest, by their own names."""
+
+    @abstractmethod
+    def forward(self, guest: str) -> Path:
+        """Return a socket of this machine that leads to the guest's socket."""
+
+    def sh(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> str:
+        """Run a shell script as root, with arguments; insist on success; return what it printed."""
+        done = self.attempt(script, *words, seconds=seconds)
+        if done.returncode:
+            raise CommandError(f"{script}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def json(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Any:
+        """Run a script that prints one JSON document."""
+        return json.loads(self.sh(script, *words, seconds=seconds))

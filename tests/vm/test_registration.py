@@ -1,0 +1,80 @@
+"""`engine add --restart` with each engine of this Debian release, by its real systemd, and back.
+
+The engines' releases are the point: containerd 1.6 with runc 1.1, Docker 20.10 and Podman 4.3 on
+bookworm; containerd 2, runc 1.3, Docker 28 and Podman 5.8 on forky. A fault in between:
+test_transaction.py of tests/engine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.engines.cri import Ask, client
+from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
+from tests.vm.node import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.engines.cri import Cri
+    from tests.vm.node import Node
+
+EACH = pytest.mark.parametrize("engine", ["containerd", "docker", "podman"])
+_SHOW = f'--runtime "$1" {IMAGE} cat /proc/self/status'
+_RUN = {
+    "docker": f"docker run --rm --network none --security-opt seccomp=unconfined {_SHOW}",
+    "podman": f"podman run --rm --network none {_SHOW}",
+}
+_FILES = "find /etc/containerd /etc/docker /etc/containers -type f -exec sha256sum {} + | sort"
+
+
+@pytest.fixture(scope="module")
+def cri(node: Node) -> Iterator[Cri]:
+    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
+        made.wait_image()
+        yield made
+        made.remove_pods()
+
+
+def _seccomp(node: Node, cri: Cri, engine: str, handler: str) -> int:
+    """Run a container; return its mode of seccomp."""
+    if engine != "containerd":
+        return seccomp_in(node.machine.sh(_RUN[engine], handler))
+    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+    pid = cri.pid(cri.run(pod, Ask()))
+    found = seccomp_in(node.machine.sh(f"cat /proc/{pid}/status"))
+    cri.remove_pods()
+    return found
+
+
+@EACH
+def test_an_engine_is_registered_and_proved_by_a_container_and_the_same_backwards(
+    node: Node, cri: Cri, engine: str
+) -> None:
+    def done(verb: str) -> str:
+        told = node.ctl("engine", verb, engine, "--restart")
+        assert told.returncode == 0, told.stdout + told.stderr
+        return told.stdout
+
+    registered = node.machine.sh(_FILES)
+    done("remove")
+    assert node.machine.sh(_FILES) != registered
+    with pytest.raises(AssertionError):
+        _seccomp(node, cri, engine, "runc-wrap")
+    assert "equal call by call" in done("add")
+    assert node.machine.sh(_FILES) == registered
+    assert _seccomp(node, cri, engine, "runc") == DISABLED
+    assert _seccomp(node, cri, engine, "runc-wrap") == FILTER
+    last = node.ledger()[-1]
+    assert (last["engine"], last["action"], last["mode"]) == (engine, "inject", "enforce")
+
+
+def test_every_engine_is_in_force(node: Node) -> None:
+    found = {one["engine"]: one for one in node.shown("engine", "status")}
+    assert set(found) >= {"containerd", "docker", "podman"}
+    assert [one["drift"] for one in found.values()] == [[]] * len(found)
+    handlers = [handler["in_force"] for one in found.values() for handler in one["handlers"]]
+    assert handlers == [True] * len(handlers)
