@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -37,7 +38,11 @@ _FOREIGN = {
     "kata-runtime": "Kata's runtime, whose containers run on another kernel than this one",
 }
 _SECONDS = 20
-_MOST_SAID = 300  # characters of a failure
+_LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program cannot write more
+_KEPT = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # DOCKER_HOST, say, would lead to another machine
+_GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8"}
+_MOST_SAID = 600  # characters of a failure
+MISSING, HUNG = 127, -1
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
@@ -61,40 +66,82 @@ def locate(name: str) -> Path | None:
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
 
 
-def output(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str | None:
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
+
+    `status` is MISSING for a program that is not installed, HUNG for one that took too long.
+    """
+
+    status: int
+    printed: str
+    said: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it succeeded."""
+        return self.status == 0
+
+
+def output(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str | None:
     """Return what a program printed, None if it failed, hung or is missing."""
-    done = _run(name, *arguments, environment=environment)
-    return done.stdout if done and done.returncode == 0 else None
+    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    return ended.printed if ended.is_well else None
 
 
-def failure(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+def failure(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a program; return "" if it succeeded, otherwise the end of what it said."""
-    done = _run(name, *arguments, environment=environment)
-    if done is None:
-        return f"it is not installed, or took more than {_SECONDS} seconds"
-    said = done.stderr.strip()[-_MOST_SAID:] or f"it ended with status {done.returncode}"
-    return said if done.returncode else ""
+    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    return "" if ended.is_well else ended.said
 
 
-def _run(
-    name: str, *arguments: str, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str] | None:
+def run(
+    name: str,
+    *words: str,
+    seconds: float,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a program as `locate` finds it to its end, with bounded time and output.
+
+    It has only the variables of `environment`, by default a few.
+    """
     path = locate(name)
     if path is None:
-        return None
-    try:
-        return subprocess.run(
-            [path, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-            text=True,
-            errors="replace",
-            env=environment,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return Ended(MISSING, "", f"{name} is not installed")
+    with _output() as out, _output() as err:
+        try:
+            done = subprocess.run(
+                [path, *words], input=stdin, stdout=out, stderr=err, timeout=seconds, check=False,
+                env=_environment() if environment is None else environment,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            called = " ".join((name, *words[:1]))
+            return Ended(HUNG, "", f"`{called}` did not end within {seconds:g} s")
+        except OSError as error:
+            return Ended(HUNG, "", f"{path}: {error.strerror}")
+        printed, complaint = _text(out), _text(err)
+    said = " ".join((complaint or printed).split())[-_MOST_SAID:]
+    return Ended(done.returncode, printed, said or f"it ended with status {done.returncode}")
+
+
+def _output() -> IO[bytes]:
+    """Return a file in memory that takes _LARGEST bytes, also on a full disk."""
+    file = os.fdopen(os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
+    file.truncate(_LARGEST)
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return file
+
+
+def _text(file: IO[bytes]) -> str:
+    """Return what was written: the program shares our offset."""
+    size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    return os.pread(file.fileno(), size, 0).decode(errors="replace")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | _GIVEN
 
 
 def find_runtime(names: list[str]) -> Runtime:

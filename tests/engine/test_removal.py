@@ -58,10 +58,10 @@ def short() -> Iterator[Path]:
 
 
 @pytest.fixture(name="docker")
-def own_dockerd(directory: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
+def own_dockerd(directory: Path, image: Path) -> Iterator[Docker]:
     """A dockerd for one test, whose file has a runtime of its owner's."""
     with dockerd(directory, {"crun": program("crun")}, {"seccomp-profile": "unconfined"}) as engine:
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.socket}")
+        run([*engine.space.prefix, "ln", "-s", engine.socket, "/run/docker.sock"])
         engine.docker("load", "--input", image)
         yield engine
 

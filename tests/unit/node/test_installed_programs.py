@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +96,43 @@ def test_a_program_that_hangs_counts_as_missing(
     machine.fake(folder, "podman", "exec sleep 60")
     monkeypatch.setattr(installed_programs, "_SECONDS", 0.1)
     assert installed_programs.output("podman", "--version") is None
+
+
+def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path) -> None:
+    """As a daemon that a client started: it has the client's output open."""
+    child = folder.with_name("child")
+    machine.fake(folder, "docker", f"sleep 300 & echo $! >{child}; echo well; exec sleep $1")
+    begun = time.monotonic()
+    ended = installed_programs.run("docker", "300", seconds=2)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+    assert ended.said == "`docker 300` did not end within 2 s"
+    ended = installed_programs.run("docker", "0", seconds=100)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+    assert (ended.status, ended.printed) == (0, "well\n")
+    assert time.monotonic() - begun < 200
+
+
+def test_a_program_cannot_print_more_than_fits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed_programs, "_LARGEST", 1 << 16)
+    machine.fake(folder, "docker", "exec /usr/bin/head -c 65536 /dev/zero")
+    assert installed_programs.output("docker") == "\0" * 65536
+    machine.fake(folder, "docker", "exec /usr/bin/head -c 65537 /dev/zero")
+    ended = installed_programs.run("docker", seconds=50)
+    assert not ended.is_well
+    assert len(ended.printed) <= 65536
+
+
+def test_a_program_has_no_variables_that_lead_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://another.example")
+    monkeypatch.setenv("HOME", "/root")
+    machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert installed_programs.output("docker") == f"/root {path} C.UTF-8\n"
+    assert (installed_programs.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config, engine_query
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import crio_kind, podman_kind
-from runc_wrap.node.engines.transaction import bounded_program, idle_image
+from runc_wrap.node.engines.transaction import idle_image
 from runc_wrap.node.engines.transaction.sandbox_image import lent_image, remove_lent
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class _Common:
         command = engine_query.KINDS[self.found.engine].check_command(self.found)
         if command is None:
             return f"{self.found.engine} is not installed, or cannot check {self.found.config}"
-        done = bounded_program.run(*command, seconds=_SHORT)
+        done = installed_programs.run(*command, seconds=_SHORT)
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
 
     def ended_by_restart(self) -> int | None:
@@ -177,7 +178,7 @@ class ByCommand(_Common):
         runtime = ["--runtime", handler] if handler else []
         with tempfile.TemporaryDirectory(prefix="runc-wrap-canary-") as directory:
             words = self._words(runtime, Path(directory))
-            done = bounded_program.run(self.found.engine, *words, seconds=_LONG)
+            done = installed_programs.run(self.found.engine, *words, seconds=_LONG)
             try:
                 if not done.is_well:
                     raise _not_started(self.found, done.said)
@@ -190,7 +191,7 @@ class ByCommand(_Common):
 
     def silence(self) -> str:
         """Return why `info` fails."""
-        done = bounded_program.run(self.found.engine, "info", seconds=_SHORT)
+        done = installed_programs.run(self.found.engine, "info", seconds=_SHORT)
         return "" if done.is_well else done.said
 
     def running(self) -> Mapping[str, str | None] | None:
@@ -201,9 +202,9 @@ class ByCommand(_Common):
         """Remove our containers, and our image."""
         ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
         words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
-        listed = bounded_program.run(self.found.engine, *words, seconds=_SHORT).printed.split()
+        listed = installed_programs.run(self.found.engine, *words, seconds=_SHORT).printed.split()
         if listed:
-            bounded_program.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
+            installed_programs.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
 
 
 class Docker(ByCommand):
@@ -233,7 +234,7 @@ class Docker(ByCommand):
 
     def ended_by_restart(self) -> int | None:
         """Return all that run or are paused, unless the running daemon has live-restore."""
-        done = bounded_program.run("docker", "info", "--format", _RUNNING, seconds=_SHORT)
+        done = installed_programs.run("docker", "info", "--format", _RUNNING, seconds=_SHORT)
         try:
             keeps, running, paused = json.loads(done.printed)
             return 0 if keeps is True else int(running) + int(paused)
@@ -242,7 +243,7 @@ class Docker(ByCommand):
 
     def _info(self) -> tuple[str | None, dict[str, Any]]:
         """Return the default runtime and all runtimes, (None, {}) if nothing answers."""
-        done = bounded_program.run("docker", "info", "--format", _INFO, seconds=_SHORT)
+        done = installed_programs.run("docker", "info", "--format", _INFO, seconds=_SHORT)
         try:
             default, runtimes = json.loads(done.printed)
             return (str(default) if default else None), dict(runtimes or {})
@@ -250,7 +251,7 @@ class Docker(ByCommand):
             return None, {}
 
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
-        loaded = bounded_program.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
+        loaded = installed_programs.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
         del directory
         if not loaded.is_well:
             raise _not_started(self.found, loaded.said)
@@ -259,7 +260,7 @@ class Docker(ByCommand):
     def remove_canaries(self) -> None:
         """Remove our containers and our image."""
         super().remove_canaries()
-        bounded_program.run("docker", "rmi", "--force", idle_image.REFERENCE, seconds=_SHORT)
+        installed_programs.run("docker", "rmi", "--force", idle_image.REFERENCE, seconds=_SHORT)
 
 
 class Podman(ByCommand):

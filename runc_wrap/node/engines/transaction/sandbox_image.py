@@ -14,11 +14,12 @@ import tomllib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, toml_text
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind
-from runc_wrap.node.engines.transaction import bounded_program, idle_image
+from runc_wrap.node.engines.transaction import idle_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _document(found: Installation) -> dict[str, Any]:
     if found.engine == "containerd":
         return containerd_kind.dump(found) or {}
     words = ("--config", str(found.config), "--config-dir", f"{found.config}.d", "config")
-    printed = bounded_program.run(str(found.binary), *words, seconds=_SECONDS).printed
+    printed = installed_programs.run(str(found.binary), *words, seconds=_SECONDS).printed
     return crio_document(printed)
 
 
@@ -111,9 +112,9 @@ def _import(found: Installation, socket: Path, name: str) -> None:
         time.sleep(_PAUSE)
 
 
-def _ctr(socket: Path, *words: str) -> bounded_program.Ended:
+def _ctr(socket: Path, *words: str) -> installed_programs.Ended:
     where = ("--address", str(socket), "--namespace", "k8s.io")
-    return bounded_program.run("ctr", *where, *words, seconds=_SECONDS)
+    return installed_programs.run("ctr", *where, *words, seconds=_SECONDS)
 
 
 def _missing(found: Installation, name: str, why: str) -> EngineError:

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.node import installed_programs
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import boot_unit, bounded_program, engine_access
+from runc_wrap.node.engines.transaction import boot_unit, engine_access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,12 +61,14 @@ class Systemd:
         )
 
     def _is_masked(self, unit: str) -> bool:
-        done = bounded_program.run("systemctl", "is-enabled", unit, seconds=_SHORT)
+        done = installed_programs.run("systemctl", "is-enabled", unit, seconds=_SHORT)
         return done.printed.strip().startswith("masked")
 
     def state(self, unit: str) -> str:
         """Return what `systemctl is-active` says."""
-        return bounded_program.run("systemctl", "is-active", unit, seconds=_SHORT).printed.strip()
+        return installed_programs.run(
+            "systemctl", "is-active", unit, seconds=_SHORT
+        ).printed.strip()
 
     def restart(self, unit: str, how: str) -> str:
         """Restart or reload a unit and wait for it; return "" or why that failed.
@@ -73,14 +76,14 @@ class Systemd:
         A unit that has failed too often lately would be refused, so that is forgotten first.
         """
         if how == RESTART:
-            bounded_program.run("systemctl", "reset-failed", unit, seconds=_SHORT)
-        done = bounded_program.run("systemctl", how, unit, seconds=_SECONDS)
+            installed_programs.run("systemctl", "reset-failed", unit, seconds=_SHORT)
+        done = installed_programs.run("systemctl", how, unit, seconds=_SECONDS)
         return "" if done.is_well else f"`systemctl {how} {unit}` failed: {done.said}"
 
     def started(self, unit: str) -> float | None:
         """Return when the unit's main process was started, in seconds since the epoch."""
         words = ("show", unit, "--property=ExecMainStartTimestampMonotonic", "--value")
-        told = bounded_program.run("systemctl", *words, seconds=_SHORT).printed.strip()
+        told = installed_programs.run("systemctl", *words, seconds=_SHORT).printed.strip()
         if not told.isdecimal() or told == "0":
             return None
         return time.time() - time.monotonic() + int(told) / 1e6
@@ -103,7 +106,7 @@ class Systemd:
             "--quiet", "--collect", f"--unit={name}", f"--on-active={seconds:g}s",
             "--timer-property=AccuracySec=1s", *properties, "--", *command,
         ]  # fmt: skip
-        done = bounded_program.run("systemd-run", *words, seconds=_SHORT)
+        done = installed_programs.run("systemd-run", *words, seconds=_SHORT)
         if not done.is_well:
             raise EngineError(
                 f"systemd takes no timer that would take the change back: {done.said}",
@@ -113,4 +116,4 @@ class Systemd:
 
     def disarm(self, name: str) -> None:
         """Take the timer back; if that fails, it finds nothing to do."""
-        bounded_program.run("systemctl", "stop", f"{name}.timer", seconds=_SHORT)
+        installed_programs.run("systemctl", "stop", f"{name}.timer", seconds=_SHORT)

@@ -16,7 +16,6 @@ from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config, registration
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
-    bounded_program,
     canary_proof,
     file_snapshot,
     journal,
@@ -186,7 +185,7 @@ def test_a_program_is_run_where_no_file_can_be_made(
     program.chmod(0o755)
     monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
     monkeypatch.setattr(tempfile, "mkstemp", _no_room)
-    ended = bounded_program.run(str(program), seconds=20)
+    ended = installed_programs.run(str(program), seconds=20)
     assert (ended.status, ended.printed, ended.said) == (3, "said\n", "complained")
 
 
