@@ -44,15 +44,55 @@ _TABLES = st.sampled_from(
     ]
 )
 _ROOTS = st.sampled_from(["version = 2", "version=2 # two", '"version" = 2', "version = 3", ""])
-documents = st.builds(
-    lambda root, lines, blocks, end, has_end: end.join(
-        [line for part in (root, *lines, *(x for block in blocks for x in block)) for line in
-         part.split("\n")]
-    )
-    + (end if has_end else ""),
-    _ROOTS,
-    st.lists(_LINES, max_size=3),
-    st.lists(st.tuples(_TABLES, _LINES), max_size=4),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
-).filter(str.strip)  # fmt: skip
+
+
+def _documents(
+    roots: st.SearchStrategy[str], tables: st.SearchStrategy[str]
+) -> st.SearchStrategy[str]:
+    return st.builds(
+        lambda root, lines, blocks, end, has_end: end.join(
+            [line for part in (root, *lines, *(x for block in blocks for x in block)) for line in
+             part.split("\n")]
+        )
+        + (end if has_end else ""),
+        roots,
+        st.lists(_LINES, max_size=3),
+        st.lists(st.tuples(tables, _LINES), max_size=4),
+        st.sampled_from(["\n", "\r\n"]),
+        st.booleans(),
+    ).filter(str.strip)  # fmt: skip
+
+
+documents = _documents(_ROOTS, _TABLES)
+_NO_ROOT = st.just("")
+of_crio = _documents(
+    _NO_ROOT,
+    st.sampled_from(
+        [
+            "[crio]\nroot = '/s'",
+            "[crio.runtime]\ndefault_runtime = 'crun'  # as ever",
+            "[ crio . \"runtime\" ]\nruntimes.crun.monitor_path = '/c'",
+            "[crio.runtime.runtimes.crun]\nruntime_root = '/r'\nallowed_annotations = ['a',\n 'b']",
+            "[crio.runtime.runtimes.crun.default_annotations]\n'a.b/c' = \"d # e\"",
+            "[crio.runtime.runtimes]\nrunc = {runtime_type = 'oci', runtime_path = '/x'}",
+            "[crio.runtime.runtimes.x]",
+            "[crio.image]\npause_image = 'p'",
+            "[[crio]]",
+        ]
+    ),
+)
+of_podman = _documents(
+    _NO_ROOT,
+    st.sampled_from(
+        [
+            "[engine]\nruntime = 'crun'",
+            "[engine]\nruntime_supports_json = ['own', {append = true}]",
+            "[ 'engine' ]\nruntimes.own = ['/own']",
+            "[engine.runtimes]\nown = [\n  '/own', # first\n]",
+            "[engine.runtimes]\nx = ['/x']",
+            "[containers]\nlog_driver = 'journald'",
+            "[[engine]]",
+            "engine = 1",
+        ]
+    ),
+)
