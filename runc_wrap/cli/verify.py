@@ -8,6 +8,7 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.cli.status import kernel_words, look, named, unheard_words
+from runc_wrap.filters.bpf_outcomes import MOST_CALLS
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Wrong
 
@@ -43,6 +44,9 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     unknown = [sentence for entry, result in results for sentence in _unknown(entry, result)]
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
+    for entry, result in results:
+        for sentence in _sampled(entry, result):
+            output.warn(sentence)
     checked = sum(entry.agrees is not None for entry in node.entries)
     for user in node.users:
         for entry, found in list(_plainly(user.entries))[:_SHOWN]:
@@ -50,6 +54,11 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     if as_json:
         document = {"checked": checked, "disagreeing": [_document(*one) for one in wrong]}
         document["unchecked"] = [_unchecked(*one) for one in results if one[1].unchecked]
+        document["sampled"] = [
+            {"id": entry.container.id, "calls": sorted(result.sampled)}
+            for entry, result in results
+            if result.sampled
+        ]
         output.document({**document, "users": [_user(user) for user in node.users]})
     else:
         for sentence in dict.fromkeys(_sentence(*one) for one in wrong):
@@ -107,6 +116,16 @@ def _unknown(entry: Entry, result: Result) -> Iterator[str]:
     more = len(result.unchecked) - _FEW
     if more > 0:
         yield f"{name}: and {more} more of its processes were not checked"
+
+
+def _sampled(entry: Entry, result: Result) -> Iterator[str]:
+    """Yield a sentence about calls of which only a part was compared."""
+    if result.sampled:
+        some = ", ".join(sorted(result.sampled)[:_SHOWN])
+        yield (
+            f"{named(entry)}: of {len(result.sampled)} calls only {MOST_CALLS} combinations of "
+            f"arguments each were compared: {some}"
+        )
 
 
 def _unchecked(entry: Entry, result: Result) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Expectation:
         self.simulation = Simulation(block, loader)
         self._reference = bpf.program(libseccomp.filter_bytes(self.simulation.load))
         self._seen: dict[tuple[bytes, ...], tuple[Difference, ...]] = {}
+        self._sampled: dict[tuple[bytes, ...], tuple[str, ...]] = {}
 
     def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
         """Return a call's expected result, from libseccomp's own filter if rules leave it open."""
@@ -84,22 +85,38 @@ class Expectation:
         if key not in self._seen:
             if len(self._seen) >= _MOST_PROGRAMS:
                 self._seen.clear()
-            programs = tuple(bpf.program(one) for one in key)
-            self._seen[key] = tuple(self._compared(programs))
+                self._sampled.clear()
+            programs, sampled = tuple(bpf.program(one) for one in key), list[str]()
+            self._seen[key] = tuple(self._compared(programs, sampled))
+            self._sampled[key] = tuple(sampled)
         return self._seen[key]
 
-    def _compared(self, programs: tuple[bpf.Program, ...]) -> Iterator[Difference]:
+    def sampled(self, filters: Sequence[bytes]) -> tuple[str, ...]:
+        """Return the calls ("x86_64 prctl") of which `differences` tried only a part.
+
+        Their arguments are compared with more than bpf_outcomes.MOST_CALLS combinations of values.
+        Nothing is compared for it.
+        """
+        return self._sampled.get(tuple(filters), ())
+
+    def _compared(
+        self, programs: tuple[bpf.Program, ...], sampled: list[str]
+    ) -> Iterator[Difference]:
         for abi in abis.runnable(syscalls.native()):
             for number in numbers(abi):
-                found = self._one(programs, abi, number)
+                found = self._one(programs, abi, number, sampled)
                 if found is not None:
                     yield found
 
-    def _one(self, programs: tuple[bpf.Program, ...], abi: Abi, number: int) -> Difference | None:
+    def _one(
+        self, programs: tuple[bpf.Program, ...], abi: Abi, number: int, sampled: list[str]
+    ) -> Difference | None:
         interest = bpf_outcomes.interest(programs, abi.audit, number)
         for rule in self.simulation.rules(abi, number):
             for condition in rule:
                 interest.note_condition(condition)
+        if interest.is_sampled:
+            sampled.append(f"{abi.name} {syscalls.name_of(abi, number)}")
         for args in interest.calls():
             found = bpf.combined(programs, bpf.Call(abi.audit, number, args))
             expected = self.code(abi, number, args)

@@ -55,12 +55,13 @@ class Result:
     """The result for one container; `unknown` has a sentence if nothing could be compared.
 
     `unchecked` has the processes whose filters could not be read, each with a sentence: they may be
-    confined or not.
+    confined or not. `sampled` has the calls whose arguments have too many combinations to try all.
     """
 
     wrong: list[Wrong] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     unchecked: dict[int, str] = field(default_factory=dict)
+    sampled: set[str] = field(default_factory=set)
 
 
 class WaitBudget:
@@ -155,6 +156,10 @@ class Expectations:
             return ()
         return found
 
+    def sampled(self, read: tuple[bytes, ...]) -> set[str]:
+        """Return the calls of which only a part was compared."""
+        return {each for one in read[:_MOST_FILTERS] for each in self._present.sampled([one])}
+
     def _is_of(self, loader: Loader, read: tuple[bytes, ...]) -> bool:
         if loader not in self._made:
             self._made[loader] = Expectation(self._block, loader)
@@ -173,6 +178,7 @@ def _process(
         if process.handle.is_running():
             result.unchecked[process.pid] = str(error)
         return
+    result.sampled.update(expectation.sampled(read))
     if closest and process.handle.is_running():
         found = {"seccomp": process.seccomp, "filters": len(read)}
         result.wrong.append(Wrong(process.pid, {"seccomp": 2, "filters": 1}, found, closest))

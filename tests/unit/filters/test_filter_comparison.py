@@ -35,6 +35,18 @@ def test_an_engines_profile_does_not_differ_from_itself_and_takes_under_a_second
     begun = time.process_time()
     assert expectation.differences(filters) == ()
     assert time.process_time() - begun < 1
+    assert expectation.sampled(filters) == ()
+
+
+def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
+    """Five arguments, each of which is compared with a value of its own."""
+    conditions = [{"index": index, "value": index + 2, "op": "SCMP_CMP_EQ"} for index in range(5)]
+    block = with_rule(block_of("containerd"), "mount", args=conditions)
+    expectation, filters = Expectation(block, CRUN), [loaded(block)]
+    assert expectation.sampled(filters) == ()  # nothing was compared yet
+    assert expectation.differences(filters) == ()
+    assert expectation.sampled(filters) == ("x86_64 mount", "x86 mount", "x32 mount")
+    assert bpf_outcomes.interest([bpf.program(filters[0])], ABIS["x86_64"].audit, 165).is_sampled
 
 
 def with_rule(block: Any, *names: str, **fields: Any) -> Any:
