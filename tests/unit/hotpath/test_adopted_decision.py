@@ -98,6 +98,28 @@ def test_what_adopt_takes_over(
     assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
 
 
+@pytest.mark.parametrize(
+    ("within", "expected"), [((NAME, "moby@24.0.0"), PUT), ((NAME,), KEPT), (("moby@24.0.0",), PUT)]
+)
+def test_another_profile_takes_its_place_where_apply_found_that_it_lets_no_more_through(
+    within: tuple[str, ...], expected: tuple[str, str | None]
+) -> None:
+    made = _compiled({"default.adopt": ADOPT, "default.profile": "moby@24.0.0"}, within)
+    outcome = _considered(_config(), made)
+    assert _result(outcome) == expected
+    assert (outcome.decision.profile == "moby@24.0.0") == (expected == PUT)
+
+
+def test_the_overlay_denies_on_top_of_an_engines_default_that_is_taken_over() -> None:
+    made = _compiled({"default.adopt": ADOPT, "overlay.deny": ["mincore"]})
+    outcome = _considered(_config(), made)
+    assert _result(outcome) == PUT
+    denied = [one for one in outcome.block["syscalls"] if one["names"] == ["mincore"]]
+    assert [one["action"] for one in denied] == ["SCMP_ACT_ERRNO"]
+    without = _considered(_config(), _compiled({"default.adopt": ADOPT}))
+    assert [one for one in without.block["syscalls"] if one["names"] == ["mincore"]] == []
+
+
 @pytest.mark.parametrize(("mode", "action"), [("audit", "keep"), ("enforce", "inject")])
 def test_an_opt_out_that_does_not_count_is_recorded_as_ignored(mode: str, action: str) -> None:
     made = _compiled({"default.adopt": ADOPT, "default.mode": mode, "opt_out.annotations": False})
