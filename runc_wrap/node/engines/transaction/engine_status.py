@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host.locks import LockHeldError
 from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError, Handler, Kept
 from runc_wrap.node.engines.transaction import (
@@ -94,7 +95,9 @@ def survey(places: Places, node: Systemd) -> list[Shown]:
 
     Canaries that were left are removed before. Raises EngineError for records that cannot be read.
     """
-    left = taking_back.clear_canaries(places, node)
+    left = []
+    with contextlib.suppress(LockHeldError):  # by a transaction, which removes them itself
+        left = taking_back.clear_canaries(places, node)
     last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
     found = [_shown(state, node, last) for state in registration.states(places.engines)]
     return [*found, *(_with_canary(*one) for one in left)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from runc_wrap.host import locks
 from runc_wrap.node.engines.transaction import engine_status, journal, left_canaries, taking_back
 from tests.unit.node.engines.transaction.killed_node import job, node, proved, run
 
@@ -89,6 +90,17 @@ def test_as_long_as_its_engine_does_not_run_it_is_named_and_tried_again(cut: Cut
     assert shown["drift"] == [left_canaries.told("containerd")]
     taking_back.revert_due(places, one)  # another boot
     assert len(left_canaries.noted(places)) == 1
+
+
+def test_status_does_not_remove_the_canary_of_a_change_that_is_under_way(
+    cut: Cut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = cut
+    _booted(one, places)
+    monkeypatch.setattr(locks, "PATIENCE", 0.05)
+    with taking_back.exclusive(places):
+        assert engine_status.survey(places, cast("Systemd", one)) == []
+        assert one.canaries == ["left"]
 
 
 def test_a_change_that_is_taken_back_by_an_engine_that_runs_leaves_no_note(cut: Cut) -> None:
