@@ -6,13 +6,14 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
-from runc_wrap.node.engines import registration
+from runc_wrap.node.engines import docker_config, registration
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines import removals
     from runc_wrap.node.engines.file_tree import Change
     from runc_wrap.node.engines.registration import Plan
 
+_DOCKERS_RESTART = docker_config.reload_command(loses_default=True)
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
 metadata:
@@ -86,6 +87,8 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone else []
     lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
+    if document["reload"] == _DOCKERS_RESTART:
+        lines.append("that ends running containers, unless live-restore is on in daemon.json")
     if document["runtime_class"]:
         lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
     return "\n".join(lines)

@@ -59,6 +59,7 @@ def test_add_says_what_it_changed_and_what_to_reload(tmp_path: Path) -> None:
     assert f"changed {tmp_path}/daemon.json" in result.output
     assert f"created the link {tmp_path}/bin/x" in result.output
     assert "systemctl reload docker" in result.output
+    assert "ends running containers" not in result.output
 
 
 def test_add_twice_says_already_there(tmp_path: Path) -> None:
@@ -229,7 +230,9 @@ def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -
     (tmp_path / "daemon.json").write_text(json.dumps({"data-root": str(tmp_path / "data")}))
     (tmp_path / "data" / "containers").mkdir(parents=True)
     _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
-    assert "systemctl restart docker" in _ctl(tmp_path, "remove", *_docker(tmp_path)).output
+    told = _ctl(tmp_path, "remove", *_docker(tmp_path)).output
+    assert "systemctl restart docker" in told
+    assert "that ends running containers, unless live-restore is on" in told
 
 
 @pytest.fixture
