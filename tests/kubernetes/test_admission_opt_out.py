@@ -128,6 +128,7 @@ def test_what_asks_for_nothing_is_admitted_however_it_comes(
         pytest.param({OWN: ""}, OUT, False, id="an empty value before"),
         pytest.param({f"{OWN}.app": ""}, OUT, False, id="another empty value before"),
         pytest.param(None, OUT, False, id="no map before"),
+        pytest.param(None, {OWN: ""}, False, id="an empty value where there was none"),
     ],
 )
 def test_an_update_keeps_all_or_leaves_no_opt_out(
@@ -203,6 +204,7 @@ def test_a_kubelets_mirror_is_admitted_and_nobody_elses() -> None:
     mirror = pod(annotations={**OUT, **MIRROR}, nodeName="n")
     assert _is_admitted(policies, Request(mirror, groups=NODES))
     assert not _is_admitted(policies, Request(mirror))
+    assert not _is_admitted(policies, Request(mirror, groups=()))
     assert not _is_admitted(policies, Request(pod(annotations=OUT), groups=NODES))
     bound = binding({**OUT, **MIRROR})
     assert not _is_admitted(policies, Request(bound, None, "CREATE", "pods/binding", NODES))

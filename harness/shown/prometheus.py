@@ -1,0 +1,91 @@
+"""A Prometheus of its own on loopback, that scrapes one target each second."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.host.processes import Daemon
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CONFIG = """\
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+- job_name: runc-wrap
+  static_configs:
+  - targets: ["127.0.0.1:{port}"]
+"""
+_PATIENCE = 30  # seconds for an answer
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server."""
+
+    url: str
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return an instant query's samples. Raises AssertionError if it is refused."""
+        place = f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        found: list[dict[str, Any]] = self._data(place)["result"]
+        return found
+
+    def label_values(self, metric: str, label: str) -> list[str]:
+        """Return the values that a metric's label has, as Grafana lists them for a variable."""
+        words = urllib.parse.urlencode({"match[]": metric})
+        found: list[str] = self._data(f"/api/v1/label/{label}/values?{words}")
+        return found
+
+    def _data(self, place: str) -> Any:
+        try:
+            with urllib.request.urlopen(self.url + place, timeout=_PATIENCE) as answer:  # noqa: S310 - loopback's
+                document = json.load(answer)
+        except urllib.error.HTTPError as error:
+            document = json.load(error)
+        assert document["status"] == "success", document
+        return document["data"]
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:  # noqa: S310 - loopback's
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def running(directory: Path, scraped: int) -> Iterator[Prometheus]:
+    """Run one that scrapes this port of loopback; its data is in `directory`."""
+    (directory / "prometheus.yml").write_text(_CONFIG.format(port=scraped))
+    server = Prometheus(f"http://127.0.0.1:{free_port()}")
+    words = [
+        program("prometheus"),
+        f"--config.file={directory / 'prometheus.yml'}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address={server.url.removeprefix('http://')}",
+        "--log.level=warn",
+    ]
+    daemon = Daemon(words, directory / "prometheus.log")
+    try:
+        daemon.wait_ready(server.is_ready, "Prometheus")
+        yield server
+    finally:
+        daemon.stop()
