@@ -198,6 +198,8 @@ def test_who_asks_by_field_and_not_by_annotation_runs_unconfined_and_nobody_else
     assert left(after) == asking | left(found)
     assert stamping.admit(Request(after, labels=ALLOWED)) == after
     assert written(found).items() <= written(after).items()
+    names = [key.partition("/")[2] for key in written(after)]
+    assert max(map(len, names), default=0) <= 63  # or the API server refuses the pod
 
 
 def _keys(name: str) -> set[str]:
