@@ -38,7 +38,8 @@ COMMANDS = {
     "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
     "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
 }
-HIDDEN = {"share": "runc_wrap.cli.share"}  # for whoever installs
+# for whoever installs, and for the image of a cluster's installer
+HIDDEN = {"cluster": "runc_wrap.cli.cluster", "share": "runc_wrap.cli.share"}
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 

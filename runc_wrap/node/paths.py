@@ -31,17 +31,17 @@ class Places:
     @property
     def config(self) -> Path:
         """The owner's policy; may be missing."""
-        return self.prefix / "etc" / "config.toml"
+        return self.etc / "config.toml"
 
     @property
     def config_directory(self) -> Path:
         """The directory of *.toml files that are read after `config`, in the order of names."""
-        return self.prefix / "etc" / "conf.d"
+        return self.etc / "conf.d"
 
     @property
     def profiles(self) -> Path:
         """The owner's own profiles; annotations name them as localhost/<path in here>."""
-        return self.prefix / "etc" / "profiles"
+        return self.etc / "profiles"
 
     @property
     def var(self) -> Path:
@@ -89,6 +89,11 @@ class Places:
         return self.var / "engines"
 
     @property
+    def cluster(self) -> Path:
+        """What the installer in a cluster's pod writes, and its state; for root only."""
+        return self.var / "cluster"
+
+    @property
     def captured(self) -> Path:
         """The engines' own default profiles, as `profile capture` found them: ENGINE.json."""
         return self.var / "captured"
@@ -97,6 +102,18 @@ class Places:
     def capture(self) -> Path:
         """Requests of a `profile capture` that runs, for root only; hotpath.capture answers."""
         return self.var / "capture"
+
+
+@dataclass(frozen=True)
+class Candidate(Places):
+    """The same installation with other sources of the policy, which are only checked."""
+
+    sources: Path
+
+    @property
+    def etc(self) -> Path:
+        """The candidate's settings and profiles."""
+        return self.sources
 
 
 def installed() -> Places:

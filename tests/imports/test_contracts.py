@@ -34,7 +34,7 @@ FUNCTIONS = "C functions are called by ctypes in these modules only"
 LIBSECCOMP = "libseccomp is loaded in these modules only"
 CODE = "Bytes become code in these modules only"
 IDS = "Uids, gids and capabilities are changed in these modules only"
-NETWORK = "The network is reached from this module only"
+NETWORK = "The network is reached from these modules only"
 
 # contract, file, the line appended to it, a word of the message
 PLANTS = [

@@ -13,7 +13,7 @@ if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
 fi
 cd -- "$prefix"
 rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
-for name in agent capture captured engines evidence ledger metrics transactions; do
+for name in agent capture captured cluster engines evidence ledger metrics transactions; do
     rm -rf "var/$name"
 done
 rm -rf var/policy.* lib/releases/[0-9]*

@@ -59,6 +59,7 @@ class Shown:
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
             "transaction": _waiting(last) if last and not last.is_over else None,
+            "upgraded": _is_upgraded(self.version, self.last),
             "drift": self.drift,
             "remarks": self.remarks,
         }
@@ -188,11 +189,16 @@ def _is_as_read(path: str, begun: float, last: Journal | None) -> bool | None:
 
 
 def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str]:
-    if last and last.is_over and _numbers(last.version) != _numbers(access.version):
+    if last and _is_upgraded(access.version, last):
         yield (
             f"{state['engine']} was {last.version} when it was proved, and is {access.version}; "
             f"run `engine add {state['engine']} --restart` again"
         )
+
+
+def _is_upgraded(version: str | None, last: Journal | None) -> bool:
+    """Tell whether the engine is another one than that which was proved."""
+    return bool(last and last.is_over and _numbers(last.version) != _numbers(version))
 
 
 def _numbers(version: str | None) -> str:

@@ -1,0 +1,144 @@
+"""runc-wrapctl cluster: what the installer's image runs, in its pod and on the node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.hotpath import config_file
+from runc_wrap.node import paths
+from runc_wrap.node.cluster import api_server, archive_copy, next_step, policy_files
+from runc_wrap.node.cluster.node_commands import NodeCommands
+from runc_wrap.node.cluster.node_reporter import Pod, Reporter
+from runc_wrap.node.cluster.reconciler import Installer
+from runc_wrap.node.cluster.removal import Remover
+from runc_wrap.node.cluster.systemd_manager import Manager, SystemdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.node.cluster.next_step import Decision
+    from runc_wrap.node.paths import Places
+
+_PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
+_SOCKET = Path("/host/systemd/private")
+_CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
+_MARK = Path("/run/runc-wrap/ready")  # in the pod, while its node is as it should be
+_PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
+_SOON = 20.0  # where something is waited for
+_GLANCE = 5.0  # at the mounted policy
+_TROUBLE = (api_server.Unreachable, api_server.Refused, SystemdError, OSError, ValueError)
+
+
+@click.group()
+def cluster() -> None:
+    """Run the installer of a Kubernetes cluster: docs/kubernetes.md."""
+
+
+def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--node", envvar="NODE_NAME", required=True, help="This node's name."),
+        click.option("--pod", envvar="POD_NAME", default="installer", help="This pod's name."),
+        click.option("--once", is_flag=True, help="Do what there is to do, and end."),
+    ):
+        command = option(command)
+    return command
+
+
+@cluster.command()
+@_pod_options
+@click.option("--taint", is_flag=True, help="Keep new pods off the node until it is ready.")
+def install(*, node: str, pod: str, once: bool, taint: bool) -> None:
+    """Bring the node to the image's release and the mounted policy, and keep it there."""
+    reporter = _reporter(node, pod, taint=taint)
+    installer = Installer(_PLACES, NodeCommands(_PLACES, Manager(_SOCKET)), reporter)
+    _keep(installer.run, once=once, well=next_step.READY)
+
+
+@cluster.command()
+@_pod_options
+def remove(*, node: str, pod: str, once: bool) -> None:
+    """Take everything off the node again."""
+    reporter = _reporter(node, pod, taint=False)
+    remover = Remover(_PLACES, NodeCommands(_PLACES, Manager(_SOCKET)), reporter)
+    _keep(remover.run, once=once, well=next_step.REMOVED)
+
+
+@cluster.command()
+@click.pass_obj
+def apply(places: Places, /) -> None:
+    """Put the policy in force that the pod has laid beneath PREFIX/var/cluster: on the host."""
+    try:
+        policy_files.put_in_force(places)
+    except (policy_files.PolicyNotTaken, OSError) as error:
+        output.fail(error)
+
+
+@cluster.command("is-ready")
+def is_ready() -> None:
+    """Exit with 0 if the node is as it should be: the pod's readiness probe."""
+    raise SystemExit(0 if _MARK.exists() else output.WRONG)
+
+
+def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
+    given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint)
+    try:
+        return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
+    except (api_server.Unreachable, OSError) as error:
+        output.fail(error)
+
+
+def _keep(work: Callable[[], Decision], *, once: bool, well: str) -> None:
+    """Work again and again, until SIGTERM ends the pod; that undoes nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _mark(is_well=False)
+    while True:
+        word = _attempted(work)
+        _mark(is_well=word == well)
+        if once:
+            raise SystemExit(0 if word == well else output.WRONG)
+        _rest(_PERIOD if word == well else _SOON)
+
+
+def _attempted(work: Callable[[], Decision]) -> str:
+    """Return the state's word, "" if it could not be found out."""
+    try:
+        return work().word
+    except _TROUBLE as error:
+        output.warn(str(error))
+        return ""
+
+
+def _rest(seconds: float) -> None:
+    """Wait, but not if the mounted policy changes."""
+    until, before = time.monotonic() + seconds, _policy()
+    while time.monotonic() < until and _policy() == before:
+        time.sleep(_GLANCE)
+
+
+def _policy() -> str:
+    try:
+        return policy_files.digest(policy_files.mounted(_CONFIG, _PROFILES))
+    except policy_files.PolicyNotTaken as error:
+        return str(error)
+
+
+def _mark(*, is_well: bool) -> None:
+    if not _MARK.parent.is_dir():
+        return
+    if is_well:
+        _MARK.touch()
+    else:
+        config_file.remove(str(_MARK))
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    sys.exit(0)

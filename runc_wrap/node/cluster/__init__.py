@@ -1,0 +1,10 @@
+"""Installing on a node of a Kubernetes cluster, from within a pod that runs on it.
+
+    next_step       what is to be done, and the state that the node is said to be in: pure
+    reconciler      one pass: look, decide, do, have it told; removal does the opposite
+    node_commands   what is run on the host: transient units of its systemd (host_command)
+    node_reporter   what the API server is told, by the pod's own token (api_server)
+
+The pod does nothing to the node but lay files beneath PREFIX/var/cluster. The rest is done by
+install.sh and runc-wrapctl, which the host's systemd runs: the end of the pod ends none of it.
+"""

@@ -1,0 +1,142 @@
+"""The Kubernetes API server, as a pod reaches it: by the token and the authority in its files.
+
+Every request has a connection of its own, a bound on its time and on its answer, and no retry: the
+caller comes again. The token is read anew, because the kubelet replaces it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import text
+from runc_wrap.host import files
+from runc_wrap.node.cluster import tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Json = dict[str, Any]
+
+FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MERGE, PLAIN = "application/merge-patch+json", "application/json"
+_SECONDS = 10.0  # for each wait
+_LONGEST = 30.0  # for one request
+_LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
+_LARGEST_TOKEN = 64 << 10
+_CHUNK = 64 << 10
+_SUCCESS = range(200, 300)
+CONFLICT, NOT_FOUND = 409, 404
+
+
+class Unreachable(Exception):
+    """The API server gave no usable answer; it is asked again later."""
+
+
+class Refused(Exception):
+    """The API server's answer is no; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """One API server. `connect` opens a connection that is not used yet."""
+
+    connect: Callable[[], http.client.HTTPConnection]
+    token: Path
+
+    def get(self, path: str) -> Json:
+        """Return an object. Raises Unreachable and Refused."""
+        return self._request("GET", path, None, PLAIN)
+
+    def patch(self, path: str, change: Json) -> Json:
+        """Merge a change into an object, and return it. Raises Unreachable and Refused."""
+        return self._request("PATCH", path, change, MERGE)
+
+    def create(self, path: str, what: Json) -> Json:
+        """Create an object, and return it. Raises Unreachable and Refused."""
+        return self._request("POST", path, what, PLAIN)
+
+    def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
+        try:
+            connection = self.connect()
+            try:
+                data = None if body is None else json.dumps(body).encode()
+                connection.request(method, path, data, self._headers(kind))
+                status, answer = _answer(connection)
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unreachable(f"the API server does not answer: {_said(error)}") from error
+        return _object(status, answer)
+
+    def _headers(self, kind: str) -> Mapping[str, str]:
+        token = files.read(self.token, _LARGEST_TOKEN, follows=True).decode("ascii").strip()
+        return {
+            "Authorization": f"Bearer {token}",
+            "Accept": PLAIN,
+            "Content-Type": kind,
+            "User-Agent": "runc-wrap-installer",
+        }
+
+
+def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
+    """Return status and body. Raises OSError, HTTPException and ValueError."""
+    with contextlib.closing(connection.getresponse()) as response:
+        body = _body(response)
+        if response.length:
+            raise ValueError(f"its answer lacks {response.length} bytes")
+        return response.status, body
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    parts, size, until = [], 0, time.monotonic() + _LONGEST
+    while part := response.read1(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST:
+            raise ValueError(f"its answer is larger than {_LARGEST} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("its answer takes too long")
+    return b"".join(parts)
+
+
+def _object(status: int, answer: bytes) -> Json:
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        found = None
+    if status in _SUCCESS and isinstance(found, dict):
+        return found
+    message = found.get("message") if isinstance(found, dict) else None
+    said = text.name(message, 300) if message else "no reason that could be read"
+    if status in _SUCCESS or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP's own numbers
+        raise Unreachable(f"the API server's answer ({status}) cannot be used: {said}")
+    raise Refused(status, f"the API server refuses ({status}): {said}")
+
+
+def _said(error: Exception) -> str:
+    return text.name(str(error) or type(error).__name__, 300)
+
+
+def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer:
+    """Return the API server of the pod that this runs in. Raises Unreachable."""
+    host = environment.get("KUBERNETES_SERVICE_HOST", "")
+    port = environment.get("KUBERNETES_SERVICE_PORT", "")
+    if not host or not port.isdecimal():
+        raise Unreachable("this is not run in a pod: KUBERNETES_SERVICE_HOST and _PORT are not set")
+
+    def connect() -> http.client.HTTPConnection:
+        trusted = tls.context(directory / "ca.crt")
+        return http.client.HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
+
+    tls.provide()
+    return ApiServer(connect, directory / "token")

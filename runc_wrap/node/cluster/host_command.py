@@ -1,0 +1,131 @@
+"""A command on the host: a transient unit of its systemd, which the pod's end does not end.
+
+Its unit is named after its words. So a pod that follows one that was killed finds the command that
+still runs, or what became of it, and begins nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runc_wrap.host import files
+from runc_wrap.node.cluster.systemd_manager import DONE, GONE, RUNNING, SystemdError, UnitEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_PAUSE = 0.5  # seconds
+_LARGEST = 1 << 20  # bytes of what a command printed
+_LONGEST = 600  # characters of a sentence
+_UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
+
+
+class Manager(Protocol):
+    """The host's systemd: systemd_manager.Manager."""
+
+    def start(
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    ) -> None:
+        """Start a command as a unit. Raises SystemdError."""
+
+    def end(self, unit: str) -> UnitEnd:
+        """Return what became of a unit. Raises SystemdError."""
+
+    def forget(self, unit: str) -> None:
+        """Remove a unit that is over. Raises SystemdError."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One step's command; `seconds`: after which systemd ends it."""
+
+    step: str
+    argv: tuple[str, ...]
+    seconds: float
+
+    @property
+    def unit(self) -> str:
+        """Return its unit's name."""
+        digest = hashlib.sha256("\0".join(self.argv).encode()).hexdigest()[:8]
+        return f"runc-wrap-cluster-{self.step}-{digest}.service"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that is over: whether it succeeded, and what it printed."""
+
+    is_well: bool
+    printed: str = ""
+    said: str = ""
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the JSON document that it printed, None if it printed none."""
+        try:
+            return json.loads(self.printed)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def reason(self) -> str:
+        """Return why it failed, in its own words: at most some lines."""
+        document = self.document
+        told = document.get("reason") if isinstance(document, dict) else None
+        text = str(told or self.said or self.printed).strip()
+        lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
+        return lines.removeprefix("Error: ")[-_LONGEST:] or "it gave no reason"
+
+
+def run(manager: Manager, place: Path, command: Command) -> Ended:
+    """Run a command, or wait for it if it runs; return how it ended. Raises SystemdError.
+
+    `place` has its output, by the same path on the host and here.
+    """
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
+    manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
+    end = _waited(manager, command)
+    ended = _ended(command, end, _text(out), _text(err))
+    manager.forget(command.unit)
+    return ended
+
+
+def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
+    if end.state == DONE:
+        return Ended(is_well=True, printed=printed, said=said)
+    if end.state == GONE:
+        why = "it was ended by somebody, or by a restart of the host"
+        return Ended(is_well=False, said=f"{command.unit} is gone: {why}")
+    if not printed and not said:
+        said = f"{command.unit} failed with the status {end.status}, and said nothing"
+    return Ended(is_well=False, printed=printed, said=said)
+
+
+def _waited(manager: Manager, command: Command) -> UnitEnd:
+    """Wait until it is over; systemd may be silent for a while, as when it is upgraded."""
+    until = time.monotonic() + command.seconds + _UNHEARD
+    heard = time.monotonic()
+    while time.monotonic() < until:
+        try:
+            end = manager.end(command.unit)
+        except SystemdError:
+            if time.monotonic() - heard > _UNHEARD:
+                raise
+        else:
+            heard = time.monotonic()
+            if end.state != RUNNING:
+                return end
+        time.sleep(_PAUSE)
+    raise SystemdError(f"{command.unit} does not end")
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read(path, _LARGEST).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""

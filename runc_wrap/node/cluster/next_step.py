@@ -1,0 +1,199 @@
+"""What the installer does next on a node, and in which state it says that the node is.
+
+Decided from what was seen, and nothing else. A change is made only where there is one to make; what
+somebody else changed is reported; what failed is not tried again before its time.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+# What to do
+INSTALL, POLICY, REGISTER, LOOK, NOTHING = "install", "policy", "register", "look", "nothing"
+# The states, each one word in the node's annotation
+INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused"
+FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
+REMOVING, REMOVED = "removing", "removed"
+
+HANDLER = "runc-wrap"
+ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
+FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
+_TRYING = "trying"  # journal.TRYING, which is a module that does more
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What `engine status` says of our handler with the node's engine."""
+
+    is_registered: bool = False
+    is_configured: bool | None = None
+    is_in_force: bool | None = None
+    is_upgraded: bool = False
+    is_interrupted: bool = False
+    tried_by: str = ""  # who tries a change that is not confirmed yet
+    drift: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The last attempt that failed: of which step and key, when, and for the how-many-th time."""
+
+    step: str
+    key: str
+    at: float
+    count: int
+    word: str
+    reason: str
+
+    @property
+    def again(self) -> float:
+        """Return when it may be tried again."""
+        return self.at + min(FIRST_PAUSE * (1 << min(self.count - 1, 16)), LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen; `wanted` and `policy` are digests.
+
+    `wanted` is the image's archive, `installed` the one that was installed, `policy` the mounted
+    files. `handlers` is None where the kubelet lists none.
+    """
+
+    now: float
+    obstacle: str
+    wanted: str
+    installed: str | None
+    is_other_release: bool
+    policy: str
+    policy_in_force: str | None
+    policy_problem: str
+    policy_edit: str
+    engine_version: str
+    registration: Registration | None
+    handlers: frozenset[str] | None
+    attempts: tuple[Attempt, ...] = ()  # at most one of each step
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, the state to show and why; `is_ready` is None where the label stays as it is."""
+
+    step: str
+    word: str
+    why: str = ""
+    is_ready: bool | None = None
+
+
+def key_of(seen: Seen, step: str) -> str:
+    """Return what an attempt of a step depends on: another one is tried at once if it differs."""
+    more = {REGISTER: seen.engine_version, POLICY: seen.policy}.get(step, "")
+    return f"{seen.wanted} {more}".strip()
+
+
+def decide(seen: Seen) -> Decision:
+    """Return what to do next."""
+    if seen.obstacle:
+        return Decision(NOTHING, REFUSED, seen.obstacle, is_ready=False)
+    if seen.installed != seen.wanted:
+        return _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
+    if seen.is_other_release:
+        why = "another release was installed by hand; it is left as it is"
+        return Decision(NOTHING, EDITED, why, is_ready=_kept(seen))
+    if seen.policy != seen.policy_in_force and not (seen.policy_edit or _policy_problem(seen)):
+        return Decision(POLICY, INSTALLING)
+    if seen.registration is None:
+        return Decision(LOOK, INSTALLING)
+    return _registered(seen, seen.registration)
+
+
+def _kept(seen: Seen) -> bool | None:
+    """Return that the label stays where a release is in force, and that there is none otherwise."""
+    return None if seen.installed else False
+
+
+def _policy_problem(seen: Seen) -> str:
+    """Return why the mounted policy is not put in force, "" if that is to be tried."""
+    if seen.policy == seen.policy_in_force:
+        return ""
+    last = _failed(seen, POLICY)
+    return seen.policy_problem or (last.reason if last else "")
+
+
+def _failed(seen: Seen, step: str) -> Attempt | None:
+    """Return the failed attempt of a step whose time has not come again, None without one."""
+    for last in seen.attempts:
+        if last.step == step and last.key == key_of(seen, step) and seen.now < last.again:
+            return last
+    return None
+
+
+def _unless_failed(seen: Seen, decision: Decision) -> Decision:
+    """Return the decision, or that it has failed and waits for its time."""
+    last = _failed(seen, decision.step)
+    if last is None:
+        return decision
+    is_ready = False if last.word == REVERTED else decision.is_ready
+    return Decision(NOTHING, last.word, last.reason, is_ready=is_ready)
+
+
+def _registered(seen: Seen, found: Registration) -> Decision:
+    if found.tried_by:
+        why = f"a change by {found.tried_by} is tried on this node and not confirmed yet"
+        return Decision(NOTHING, WAITING, why)
+    if found.is_interrupted or not found.is_registered:
+        return _unless_failed(seen, Decision(REGISTER, INSTALLING, is_ready=False))
+    if found.is_configured is False or found.is_in_force is False:
+        return Decision(NOTHING, EDITED, found.drift, is_ready=False)
+    if found.is_upgraded:
+        return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift))
+    if seen.handlers is not None and HANDLER not in seen.handlers:
+        why = f"the kubelet does not list the handler {HANDLER} yet"
+        return Decision(NOTHING, WAITING, why, is_ready=False)
+    return _in_force(seen)
+
+
+def _in_force(seen: Seen) -> Decision:
+    """Return that the handler is proved; a policy that is not in force is said all the same."""
+    if seen.policy_edit:
+        return Decision(NOTHING, EDITED, seen.policy_edit, is_ready=True)
+    if why := _policy_problem(seen):
+        return Decision(NOTHING, POLICY_REFUSED, why, is_ready=True)
+    return Decision(NOTHING, READY, is_ready=True)
+
+
+def registration(document: Any, engine: str) -> Registration:  # noqa: ANN401 - any JSON value
+    """Return what `engine status --json` says of our handler; nothing of what it does not say."""
+    for one in document if isinstance(document, list) else []:
+        if isinstance(one, dict) and one.get("engine") == engine:
+            return _of_engine(one)
+    return Registration()
+
+
+def _of_engine(one: dict[str, Any]) -> Registration:
+    ours = [each for each in one.get("handlers") or [] if each.get("handler") == HANDLER]
+    waiting = one.get("transaction") or {}
+    is_trying = waiting.get("step") == _TRYING
+    drift = "; ".join(str(each) for each in one.get("drift") or [])
+    if not ours or ours[0].get("kept"):
+        return Registration(is_interrupted=bool(waiting) and not is_trying)
+    return Registration(
+        is_registered=True,
+        is_configured=ours[0].get("configured"),
+        is_in_force=ours[0].get("in_force"),
+        is_upgraded=bool(one.get("upgraded")),
+        is_interrupted=bool(waiting) and not is_trying,
+        tried_by=str(one.get("by") or "somebody") if is_trying else "",
+        drift=drift,
+    )
+
+
+def engine(runtime_version: str) -> tuple[str, str, str]:
+    """Return (engine, version, why it cannot be installed with) from containerRuntimeVersion."""
+    found = re.fullmatch(r"([a-z-]{1,32})://([\w.+~-]{1,64})", runtime_version)
+    name = ENGINES.get(found[1], "") if found else ""
+    if found and name:
+        return name, found[2], ""
+    shown = runtime_version if found else "something unknown"
+    return "", "", f"this node's container engine is {shown}; runc-wrap needs containerd or CRI-O"

@@ -1,0 +1,65 @@
+"""The commands that the installer has run on the host, each with the time that it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import host_command, next_step
+from runc_wrap.node.cluster.host_command import Command, Ended
+from runc_wrap.node.cluster.systemd_manager import SystemdError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.cluster.host_command import Manager
+    from runc_wrap.node.paths import Places
+
+_INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
+_REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
+
+
+@dataclass(frozen=True)
+class NodeCommands:
+    """The host's commands for one installation. Every method raises SystemdError."""
+
+    places: Places
+    manager: Manager
+
+    def install(self, archive: Path) -> Ended:
+        """Install the release of an archive that lies on the node."""
+        script = str(archive / "install.sh")
+        words = ("/bin/sh", script, "--prefix", str(self.places.prefix))
+        return self._run("install", _INSTALLING, *words)
+
+    def apply(self) -> Ended:
+        """Check the candidate of the policy, and put it in force."""
+        return self._ctl("apply", _APPLYING, "cluster", "apply")
+
+    def register(self, engine: str) -> Ended:
+        """Register the handler as a transaction, proved by a canary."""
+        return self._ctl("register", _REGISTERING, "engine", "add", engine, "--restart", "--json")
+
+    def unregister(self, engine: str) -> Ended:
+        """Remove the handler as a transaction."""
+        words = ("engine", "remove", engine, "--restart", "--json")
+        return self._ctl("unregister", _REGISTERING, *words)
+
+    def uninstall(self, *, purges: bool) -> Ended:
+        """Take the installation back, with its settings if `purges`."""
+        more = ("--purge",) if purges else ()
+        return self._ctl("uninstall", _INSTALLING, "uninstall", "--json", *more)
+
+    def registration(self, engine: str) -> next_step.Registration:
+        """Return what the running engine says of our handler."""
+        ended = self._ctl("status", _LOOKING, "engine", "status", "--json")
+        if ended.document is None:
+            raise SystemdError(f"`engine status` told nothing that can be read: {ended.reason}")
+        return next_step.registration(ended.document, engine)
+
+    def _ctl(self, step: str, seconds: float, *words: str) -> Ended:
+        program = str(self.places.wrapper.with_name("runc-wrapctl"))
+        return self._run(step, seconds, program, "--prefix", str(self.places.prefix), *words)
+
+    def _run(self, step: str, seconds: float, *argv: str) -> Ended:
+        return host_command.run(self.manager, self.places.cluster, Command(step, argv, seconds))

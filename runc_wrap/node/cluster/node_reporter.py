@@ -1,0 +1,132 @@
+"""Telling what became of a node: the API server, the record on the node, and the pod's log.
+
+What the API server cannot be told now is told later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import api_server, next_step, node_object, node_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runc_wrap.node.cluster.api_server import ApiServer
+    from runc_wrap.node.cluster.next_step import Decision
+    from runc_wrap.node.cluster.node_object import Node
+    from runc_wrap.node.paths import Places
+
+_REASONS = {  # of the state's Event
+    next_step.READY: "Installed",
+    next_step.REFUSED: "Refused",
+    next_step.FAILED: "NotInstalled",
+    next_step.REVERTED: "Reverted",
+    next_step.EDITED: "Edited",
+    next_step.POLICY_REFUSED: "PolicyRefused",
+    next_step.REMOVED: "Removed",
+}
+_EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
+_TROUBLE = (api_server.Unreachable, api_server.Refused)
+_MOST = 64  # Events that wait for an API server
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What the pod was given: its node's name, its own, the image's archive and the policy."""
+
+    node: str
+    name: str
+    archive: Path
+    config: Path
+    profiles: Path
+    taints: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What belongs to a state: the release's version, the engine's, and the policy's digest."""
+
+    version: str
+    engine: str
+    policy: str
+
+
+@dataclass
+class Reporter:
+    """One node's object, and what is said about it. `tell` gets a sentence for the pod's log."""
+
+    places: Places
+    pod: Pod
+    api: ApiServer
+    tell: Callable[[str], None]
+    _node: Node | None = None
+    _told: tuple[str, str] | None = None  # state and reason
+    _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
+
+    def node(self) -> Node:
+        """Return the node as it is, or as it was if the API server is away.
+
+        Raises Unreachable and Refused before it is known.
+        """
+        try:
+            self._node = node_object.read(self.api.get(self._path))
+        except _TROUBLE as error:
+            if self._node is None:
+                raise
+            self.tell(str(error))  # what is to be done on the node does not wait for it
+        return self._node
+
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/nodes/{self.pod.node}"
+
+    def add_event(self, reason: str, note: str) -> None:
+        """Have an Event told with the next report."""
+        self._events = [*self._events, (reason, note)][-_MOST:]
+
+    def report(self, decision: Decision, shown: Shown, note: str) -> None:
+        """Tell a state; `note` is its Event's, if it has no reason of its own."""
+        if self._is_news(decision):
+            is_removing = decision.word == next_step.REMOVING and decision.why
+            if reason := "NotRemoved" if is_removing else _REASONS.get(decision.word):
+                self.add_event(reason, decision.why or note)
+        is_over = decision.word == next_step.REMOVED
+        if not is_over:
+            document = {"state": decision.word, "reason": decision.why, **vars(shown)}
+            node_record.show(self.places, document)
+        try:
+            self._tell(None if is_over else node_object.state(decision.word, shown.policy),
+                       shown.version, is_ready=decision.is_ready)  # fmt: skip
+        except _TROUBLE as error:
+            self.tell(str(error))
+
+    def _is_news(self, decision: Decision) -> bool:
+        """Tell whether a state is another than the last one, which a pod before may have told."""
+        if self._told is None:
+            last = node_record.state(self.places)
+            self._told = (str(last.get("state")), str(last.get("reason")))
+        is_news = self._told != (decision.word, decision.why)
+        self._told = (decision.word, decision.why)
+        if is_news:
+            self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
+        return is_news
+
+    def _tell(self, state: str | None, version: str, *, is_ready: bool | None) -> None:
+        """Change the node's object where it differs, then create Events. Raises _TROUBLE."""
+        node = self._node or self.node()
+        change = node_object.change(node, state, version, is_ready=is_ready, taints=self.pod.taints)
+        if change is not None:
+            self._node = node_object.read(self.api.patch(self._path, change))
+        while self._events:
+            reason, note = self._events[0]
+            self.api.create(_EVENTS, node_object.event(node, self.pod.name, reason, note, _now()))
+            del self._events[0]
+
+
+def _now() -> str:
+    """Return the time as the API has it: RFC 3339 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

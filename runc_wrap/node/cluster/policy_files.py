@@ -1,0 +1,223 @@
+"""The cluster's policy on its way to the node: the mounted files, a candidate, PREFIX/etc.
+
+The pod copies the mounted files into a candidate beneath PREFIX/var/cluster. On the host
+`runc-wrapctl cluster apply` checks it as `apply` checks PREFIX/etc, and only then puts it there.
+The node's own conf.d counts too. What the cluster wrote is recorded by digest, so that a file that
+somebody else wrote is never replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runc_wrap.host import files
+from runc_wrap.host.locks import locked
+from runc_wrap.node import apply_policy
+from runc_wrap.node.paths import Candidate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+CONFIG, PROFILES = "config.toml", "profiles"
+_LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
+_MOST = 256  # files
+_CANDIDATE = "policy"
+_RECORD = "policy.json"
+_MODE, _DIRECTORY_MODE = 0o644, 0o755
+
+
+class PolicyNotTaken(Exception):
+    """The policy cannot be put in force, and the one before still is; the message is a sentence."""
+
+
+Files = dict[str, bytes]  # name beneath PREFIX/etc -> content
+
+
+def mounted(config: Path, profiles: Path) -> Files:
+    """Return the files of the mounted ConfigMaps. Raises PolicyNotTaken.
+
+    The kubelet mounts each key as a link; what begins with a dot is its own.
+    """
+    found = _read(config, "", (CONFIG,))
+    names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
+    found |= _read(profiles, f"{PROFILES}/", names)
+    if sum(map(len, found.values())) > _LARGEST:
+        raise PolicyNotTaken(f"the policy has more than {_LARGEST} bytes; leave profiles out")
+    return found
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        found = [one for one in directory.iterdir() if not one.name.startswith(".")]
+    except FileNotFoundError:  # the ConfigMap is optional
+        return []
+    except OSError as error:
+        raise PolicyNotTaken(f"{directory} cannot be read: {error.strerror}") from error
+    if len(found) > _MOST:
+        raise PolicyNotTaken(f"{directory} has {len(found)} files; at most {_MOST} are taken")
+    return found
+
+
+def _read(directory: Path, prefix: str, names: tuple[str, ...]) -> Files:
+    found = {}
+    for name in names:
+        try:
+            found[prefix + name] = files.read(directory / name, _LARGEST, follows=True)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise PolicyNotTaken(f"{directory / name} cannot be read: {error}") from error
+    return found
+
+
+def digest(found: Files) -> str:
+    """Return a digest of names and contents."""
+    return hashlib.sha256(json.dumps(_sums(found), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the cluster wrote last: the policy's digest, and {name: digest of the file}.
+
+    `begun` is the same of what it began to write, in case it was killed then.
+    """
+
+    digest: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+
+
+def record(places: Places) -> Record:
+    """Return the record; an empty one if there is none that can be read."""
+    try:
+        found = json.loads(files.read(places.cluster / _RECORD, _LARGEST))
+        each = ({str(k): str(v) for k, v in found[name].items()} for name in ("files", "begun"))
+        return Record(str(found["digest"]), *each)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Record()
+
+
+def edit(places: Places, wanted: Files) -> str:
+    """Return which file of the node is in the way, as the cluster did not write it; "" for none."""
+    known = record(places)
+    for name in sorted({*known.files, *known.begun, *wanted}):
+        path = places.etc / name
+        ours = (known.files.get(name), known.begun.get(name), _sum(wanted.get(name)))
+        found = _digest_of(path)
+        if found is not None and found not in ours:
+            return f"{path} is not what the cluster wrote; move it to conf.d, or remove it"
+    return ""
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return _sum(files.read(path, _LARGEST))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return "unreadable"
+
+
+def _sum(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def write_candidate(places: Places, found: Files) -> Path:
+    """Write a candidate beneath PREFIX/var/cluster and return its directory. Raises OSError."""
+    to = places.cluster / _CANDIDATE
+    shutil.rmtree(to, ignore_errors=True)
+    (to / PROFILES).mkdir(mode=0o700, parents=True)
+    for name, data in found.items():
+        files.replace(to / name, data, _MODE)
+    return to
+
+
+def put_in_force(places: Places) -> Record:
+    """Check the candidate, write it to PREFIX/etc and put it in force: on the host.
+
+    Raises PolicyNotTaken and OSError, and then everything is as it was.
+    """
+    with locked(places.var, "cluster"):
+        candidate = places.cluster / _CANDIDATE
+        wanted = mounted(candidate, candidate / PROFILES)
+        if why := edit(places, wanted):
+            raise PolicyNotTaken(why)
+        _check(places, wanted)
+        former = _former(places, wanted)
+        known = record(places)
+        _save(places, Record(known.digest, known.files, _sums(wanted)))
+        try:
+            _write(places, wanted, former)
+            apply_policy.put_in_force(places)
+        except BaseException as error:
+            _write(places, {n: d for n, d in former.items() if d is not None}, {**former, **wanted})
+            if isinstance(error, apply_policy.FAILURES) and not isinstance(error, OSError):
+                raise PolicyNotTaken(str(error)) from error
+            raise
+        new = Record(digest(wanted), _sums(wanted))
+        _save(places, new)
+        return new
+
+
+def _check(places: Places, wanted: Files) -> None:
+    """Check the node's etc as it would be. Raises PolicyNotTaken and OSError."""
+    known = record(places)
+    trial = places.cluster / "etc"
+    shutil.rmtree(trial, ignore_errors=True)
+    try:
+        shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
+        for name in {*known.files, *known.begun}:
+            (trial / name).unlink(missing_ok=True)
+        (trial / PROFILES).mkdir(exist_ok=True)
+        for name, data in wanted.items():
+            files.replace(trial / name, data, _MODE)
+        apply_policy.check(Candidate(places.prefix, trial))
+    except apply_policy.FAILURES as error:
+        if isinstance(error, OSError):
+            raise
+        raise PolicyNotTaken(str(error).replace(f"{trial}/", "")) from error
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
+    """Return what the files have that will be written or removed, None for those that are not."""
+    found: dict[str, bytes | None] = {}
+    known = record(places)
+    for name in {*known.files, *known.begun, *wanted}:
+        try:
+            found[name] = files.read(places.etc / name, _LARGEST)
+        except FileNotFoundError:
+            found[name] = None
+    return found
+
+
+def _write(places: Places, wanted: Files, others: dict[str, bytes | None] | Files) -> None:
+    """Write files, and remove those of `others` that are not wanted."""
+    (places.etc / PROFILES).mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+    for name, data in wanted.items():
+        files.replace(places.etc / name, data, _MODE)
+    for name in others:
+        if name not in wanted:
+            (places.etc / name).unlink(missing_ok=True)
+
+
+def _sums(found: Files) -> dict[str, str]:
+    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+
+
+def _save(places: Places, new: Record) -> None:
+    files.replace(places.cluster / _RECORD, json.dumps(vars(new)).encode())
+
+
+def is_all_ours(places: Places) -> bool:
+    """Tell whether all of PREFIX/etc is what the cluster wrote, so that it goes with the rest."""
+    known = record(places).files
+    there = [path for path in places.etc.rglob("*") if not path.is_dir()]
+    return all(known.get(str(one.relative_to(places.etc))) == _digest_of(one) for one in there)

@@ -1,0 +1,150 @@
+"""The installer in a pod: looks at its node, does what is missing, and has it told.
+
+Everything that it knows is on the node (PREFIX/var/cluster) or in the API. So a new pod goes on
+where one was killed, and where there is nothing to do it does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
+from runc_wrap.node.cluster.host_command import Ended
+from runc_wrap.node.cluster.next_step import Attempt, Seen
+from runc_wrap.node.cluster.node_reporter import Shown
+
+if TYPE_CHECKING:
+    from runc_wrap.node.cluster.next_step import Decision
+    from runc_wrap.node.cluster.node_commands import NodeCommands
+    from runc_wrap.node.cluster.node_object import Node
+    from runc_wrap.node.cluster.node_reporter import Pod, Reporter
+    from runc_wrap.node.cluster.policy_files import Files
+    from runc_wrap.node.paths import Places
+
+_DOING = {
+    next_step.INSTALL: "installing the release",
+    next_step.POLICY: "checking the policy, and putting it in force",
+    next_step.REGISTER: "registering with the engine, and proving it by a canary",
+}
+
+
+@dataclass
+class Installer:
+    """One node's installer."""
+
+    places: Places
+    commands: NodeCommands
+    reporter: Reporter
+    _engine: str = ""
+    _registration: next_step.Registration | None = None
+
+    @property
+    def _pod(self) -> Pod:
+        return self.reporter.pod
+
+    def run(self) -> Decision:
+        """Do all that there is to do now, and return the state that this leads to.
+
+        Raises Unreachable and Refused before the node is known, SystemdError, OSError, ValueError.
+        """
+        self._registration = None
+        node, done = self.reporter.node(), set[str]()
+        while True:
+            seen = self._look(node)
+            decision = next_step.decide(seen)
+            if decision.step == next_step.LOOK:
+                self._registration = self.commands.registration(self._engine)
+                continue
+            self._report(decision, seen)
+            if decision.step == next_step.NOTHING:
+                return decision
+            self._do(decision.step, seen, is_again=decision.step in done)
+            done.add(decision.step)
+
+    def _look(self, node: Node) -> Seen:
+        """Return what is seen now. Raises OSError and ValueError for a damaged image."""
+        self._engine, version, obstacle = next_step.engine(node.engine)
+        installed = node_record.installed(self.places)
+        files, problem = self._mounted()
+        return Seen(
+            now=time.time(),
+            obstacle=obstacle,
+            wanted=archive_copy.digest(self._pod.archive),
+            installed=installed.archive,
+            is_other_release=installed.release != archive_copy.release_in_force(self.places),
+            policy=policy_files.digest(files),
+            policy_in_force=policy_files.record(self.places).digest or None,
+            policy_problem=problem,
+            policy_edit="" if problem else policy_files.edit(self.places, files),
+            engine_version=version,
+            registration=self._registration,
+            handlers=node.handlers,
+            attempts=node_record.attempts(self.places),
+        )
+
+    def _mounted(self) -> tuple[Files, str]:
+        try:
+            return policy_files.mounted(self._pod.config, self._pod.profiles), ""
+        except policy_files.PolicyNotTaken as error:
+            return {}, str(error)
+
+    def _do(self, step: str, seen: Seen, *, is_again: bool) -> None:
+        """Do one step and remember whether it failed.
+
+        A step that succeeded and yet seems to be missing has failed: an engine that is restarted
+        again and again is worse than none.
+        """
+        self.reporter.tell(_DOING[step])
+        if is_again:
+            ended = Ended(is_well=False, said="it succeeded, and yet nothing is seen of it")
+        else:
+            ended = {
+                next_step.INSTALL: self._install,
+                next_step.POLICY: self._put_policy_in_force,
+                next_step.REGISTER: self._register,
+            }[step]()
+        if ended.is_well:
+            node_record.succeeded(self.places, step)
+            return
+        self.reporter.tell(f"that failed: {ended.reason}")
+        word = next_step.REVERTED if step == next_step.REGISTER else next_step.FAILED
+        key = next_step.key_of(seen, step)
+        node_record.failed(self.places, Attempt(step, key, time.time(), 1, word, ended.reason))
+
+    def _install(self) -> Ended:
+        try:
+            archive = archive_copy.lay(self._pod.archive, self.places)
+        except (OSError, ValueError) as error:
+            return Ended(is_well=False, said=f"the release cannot be laid down: {error}")
+        ended = self.commands.install(archive)
+        if ended.is_well:
+            release = archive_copy.release_in_force(self.places)
+            node_record.install(self.places, archive_copy.digest(self._pod.archive), release)
+        archive_copy.remove(self.places)
+        self._registration = None
+        return ended
+
+    def _put_policy_in_force(self) -> Ended:
+        try:
+            files = policy_files.mounted(self._pod.config, self._pod.profiles)
+            policy_files.write_candidate(self.places, files)
+        except (policy_files.PolicyNotTaken, OSError) as error:
+            return Ended(is_well=False, said=str(error))
+        ended = self.commands.apply()
+        if ended.is_well:
+            self.reporter.add_event("PolicyApplied", f"policy {policy_files.digest(files)[:12]}")
+        return ended
+
+    def _register(self) -> Ended:
+        ended = self.commands.register(self._engine)
+        self._registration = None
+        return ended
+
+    def _report(self, decision: Decision, seen: Seen) -> None:
+        version = archive_copy.version(self._pod.archive)
+        engine = f"{self._engine} {seen.engine_version}".strip()
+        proved = f"runc-wrap {version}: a canary of {engine} ran under the decided filter"
+        shown = Shown(version, engine, seen.policy_in_force or "")
+        self.reporter.report(decision, shown, proved)

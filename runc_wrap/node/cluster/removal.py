@@ -1,0 +1,55 @@
+"""Taking everything off a node again, from within a pod: through the node's own `uninstall`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import archive_copy, next_step, policy_files
+from runc_wrap.node.cluster.next_step import Decision
+from runc_wrap.node.cluster.node_reporter import Shown
+
+if TYPE_CHECKING:
+    from runc_wrap.node.cluster.node_commands import NodeCommands
+    from runc_wrap.node.cluster.node_reporter import Reporter
+    from runc_wrap.node.paths import Places
+
+_NEEDED = "running containers need it still; it goes on when they are gone"
+
+
+@dataclass(frozen=True)
+class Remover:
+    """One node's remover."""
+
+    places: Places
+    commands: NodeCommands
+    reporter: Reporter
+
+    def run(self) -> Decision:
+        """Remove what can be removed now, and return the state that this leads to.
+
+        Raises Unreachable and Refused before the node is known, and SystemdError.
+        """
+        engine, _, _ = next_step.engine(self.reporter.node().engine)
+        if self._is_gone():
+            return self._told(next_step.REMOVED)
+        self._told(next_step.REMOVING)  # first no new pod comes here
+        why = self._removed(engine)
+        return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
+
+    def _is_gone(self) -> bool:
+        return archive_copy.release_in_force(self.places) is None
+
+    def _removed(self, engine: str) -> str:
+        """Remove, and return why something is left. Raises SystemdError."""
+        if engine and self.commands.registration(engine).is_registered:
+            ended = self.commands.unregister(engine)
+            if not ended.is_well:
+                return ended.reason
+        ended = self.commands.uninstall(purges=policy_files.is_all_ours(self.places))
+        return "" if self._is_gone() else _NEEDED if ended.is_well else ended.reason
+
+    def _told(self, word: str, why: str = "") -> Decision:
+        decision = Decision(next_step.NOTHING, word, why, is_ready=False)
+        self.reporter.report(decision, Shown("", "", ""), "runc-wrap was taken off this node")
+        return decision

@@ -1,0 +1,188 @@
+"""The host's systemd, by its private socket: transient units, and what became of them.
+
+The socket speaks D-Bus without a bus (org.freedesktop.systemd1(5)), to root only. Its directory is
+mounted into the pod, since systemd makes the socket anew when it is executed again.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jeepney import DBusAddress, HeaderFields, MessageType, Parser, new_method_call
+from jeepney.auth import BEGIN, AuthenticationError, Authenticator
+
+from runc_wrap import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jeepney import Message
+
+_NAME = "org.freedesktop.systemd1"
+_MANAGER = DBusAddress("/org/freedesktop/systemd1", _NAME, f"{_NAME}.Manager")
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_UNKNOWN, _EXISTS = f"{_NAME}.NoSuchUnit", f"{_NAME}.UnitExists"
+_SECONDS = 25.0  # for one call; systemd may be reloading
+_MOST = 1 << 20  # bytes of answers to one call
+_SERIAL = 1
+RUNNING, DONE, FAILED, GONE = "running", "done", "failed", "gone"
+_STATES = {
+    "active": DONE,  # a oneshot that remains after its exit
+    "activating": RUNNING,
+    "deactivating": RUNNING,
+    "failed": FAILED,
+    "inactive": RUNNING,  # not begun yet; one that is over and inactive is unloaded
+    "reloading": RUNNING,
+}
+
+
+class SystemdError(Exception):
+    """systemd does not answer, or refuses; the message is a sentence."""
+
+
+class _CallError(SystemdError):
+    """An answer that is an error: its name."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(f"systemd refuses: {said or name}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class UnitEnd:
+    """What became of a unit: one of the states above, and its exit status."""
+
+    state: str
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Manager:
+    """systemd behind the socket at `path`. Each call connects anew."""
+
+    path: Path
+
+    def start(
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    ) -> None:
+        """Start a command as a unit that stays until `forget`. Raises SystemdError.
+
+        `out` and `err` are the host's paths. A unit of that name that exists is left as it is.
+        """
+        properties = [
+            ("Description", ("s", f"runc-wrap: {unit}")),
+            ("Type", ("s", "oneshot")),
+            ("RemainAfterExit", ("b", True)),
+            ("ExecStart", ("a(sasb)", [(argv[0], [_plain(one) for one in argv], False)])),
+            ("StandardOutputFileToTruncate", ("s", str(out))),
+            ("StandardErrorFileToTruncate", ("s", str(err))),
+            ("TimeoutStartUSec", ("t", int(seconds * 1e6))),
+            ("WorkingDirectory", ("s", "/")),
+        ]
+        body: tuple[Any, ...] = (unit, "fail", properties, [])
+        try:
+            self._call(_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+        except _CallError as error:
+            if error.name != _EXISTS:
+                raise
+
+    def end(self, unit: str) -> UnitEnd:
+        """Return what became of a unit. Raises SystemdError."""
+        try:
+            (path,) = self._call(_MANAGER, "GetUnit", "s", (unit,))
+        except _CallError as error:
+            if error.name == _UNKNOWN:
+                return UnitEnd(GONE)
+            raise
+        state = _STATES.get(self._property(path, "Unit", "ActiveState"), RUNNING)
+        status = self._property(path, "Service", "ExecMainStatus")
+        return UnitEnd(state, status if isinstance(status, int) else 0)
+
+    def forget(self, unit: str) -> None:
+        """Remove a unit that is over. Raises SystemdError."""
+        calls: tuple[tuple[str, tuple[str, ...]], ...] = (
+            ("StopUnit", (unit, "replace")),
+            ("ResetFailedUnit", (unit,)),
+        )
+        for method, words in calls:
+            try:
+                self._call(_MANAGER, method, "s" * len(words), words)
+            except _CallError as error:
+                if error.name != _UNKNOWN:
+                    raise
+
+    def _property(self, path: str, interface: str, name: str) -> Any:  # noqa: ANN401 - a variant
+        address = DBusAddress(path, _NAME, _PROPERTIES)
+        ((_, value),) = self._call(address, "Get", "ss", (f"{_NAME}.{interface}", name))
+        return value
+
+    def _call(
+        self, address: DBusAddress, method: str, signature: str, body: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Call a method and return its answer. Raises SystemdError."""
+        message = new_method_call(address, method, signature, body)
+        try:
+            with _connected(self.path) as connection:
+                connection.sendall(message.serialise(serial=_SERIAL))
+                answer = _answer(connection)
+        except (OSError, ValueError, EOFError, AuthenticationError) as error:
+            said = text.name(str(error) or type(error).__name__)
+            raise SystemdError(
+                f"the host's systemd does not answer at {self.path}: {said}"
+            ) from error
+        if answer.header.message_type is MessageType.error:
+            name = str(answer.header.fields.get(HeaderFields.error_name, ""))
+            raise _CallError(name, text.name(answer.body[0]) if answer.body else "")
+        found: tuple[Any, ...] = answer.body
+        return found
+
+
+def _plain(word: str) -> str:
+    """Return a word for ExecStart=, in which systemd would replace variables."""
+    return word.replace("$", "$$")
+
+
+def _connected(path: Path) -> socket.socket:
+    """Return an authenticated connection. Raises OSError and AuthenticationError.
+
+    BEGIN is sent before the answer is read, as systemctl does: if it came in one piece with our
+    call, systemd would let the call lie until more comes. The answer is read byte by byte, since
+    signals may follow it in one piece.
+    """
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_SECONDS)
+        connection.connect(str(path))
+        said = Authenticator()
+        for line in said:
+            connection.sendall(line + BEGIN)
+            while not (said.authenticated or said.error):
+                said.feed(_received(connection, 1))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _answer(connection: socket.socket) -> Message:
+    """Return the answer to our call; signals before it are left out."""
+    parser, until, size = Parser(), time.monotonic() + _SECONDS, 0
+    while size < _MOST and time.monotonic() < until:
+        while (message := parser.get_next_message()) is not None:
+            if message.header.fields.get(HeaderFields.reply_serial) == _SERIAL:
+                return message
+        data = _received(connection)
+        size += len(data)
+        parser.add_data(data)
+    raise TimeoutError("no answer")
+
+
+def _received(connection: socket.socket, most: int = 4096) -> bytes:
+    data = connection.recv(most)
+    if not data:
+        raise ConnectionResetError("it closed the connection")
+    return data

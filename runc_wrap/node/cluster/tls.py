@@ -1,0 +1,34 @@
+"""OpenSSL for the installer, which only its image has: the release archive makes no TLS.
+
+/installer/tls has Debian's ssl.py and _ssl, and the libraries that these need.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+DIRECTORY = Path("/installer/tls")
+LIBRARIES = ("libzstd.so.1", "libcrypto.so.3", "libssl.so.3")  # each needs those before it
+
+
+def provide() -> None:
+    """See that `import ssl` finds a module that can make TLS. Raises OSError."""
+    if not DIRECTORY.is_dir() or str(DIRECTORY) in sys.path:
+        return  # an interpreter with an OpenSSL of its own, as a developer's
+    for name in LIBRARIES:
+        ctypes.CDLL(str(DIRECTORY / name), mode=ctypes.RTLD_GLOBAL)
+    sys.path.insert(0, str(DIRECTORY))
+
+
+def context(authority: Path) -> ssl.SSLContext:
+    """Return a context that trusts this file's certificates alone. Raises OSError."""
+    provide()
+    import ssl  # noqa: PLC0415 - only now is it the one that we want
+
+    return ssl.create_default_context(cafile=str(authority))

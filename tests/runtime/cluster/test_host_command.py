@@ -1,0 +1,133 @@
+"""Commands of the installer as transient units of a real systemd, over its private socket."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import run as run_program
+from harness.node.requirements import program
+from harness.node.systemd import Manager as Systemd
+from runc_wrap.node.cluster import host_command
+from runc_wrap.node.cluster.host_command import Command
+from runc_wrap.node.cluster.systemd_manager import DONE, GONE, Manager, SystemdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def systemd() -> Iterator[Systemd]:
+    with Systemd.running({}) as found:
+        yield found
+
+
+@pytest.fixture
+def manager(systemd: Systemd) -> Manager:
+    return Manager(systemd.place / "systemd" / "private")
+
+
+def _sh(step: str, script: str, seconds: float = SECONDS) -> Command:
+    return Command(step, ("/bin/sh", "-c", script), seconds)
+
+
+ENDS = [  # script -> whether it is well, what it printed, what it said
+    ("echo out; echo err >&2", (True, "out\n", "err\n")),
+    ("echo out; echo err >&2; exit 3", (False, "out\n", "err\n")),
+    ("kill -9 $$", (False, "", "status 9, and said nothing")),
+    ('printf \'{"reason": "why"}\'; exit 1', (False, '{"reason": "why"}', "")),
+]
+
+
+@pytest.mark.parametrize(("script", "end"), ENDS)
+def test_a_command_ends_as_it_does_and_leaves_no_unit(
+    manager: Manager, tmp_path: Path, script: str, end: tuple[bool, str, str]
+) -> None:
+    command, (is_well, printed, said) = _sh("some", script), end
+    ended = host_command.run(manager, tmp_path, command)
+    assert (ended.is_well, ended.printed) == (is_well, printed)
+    assert said in ended.said
+    assert manager.end(command.unit).state == GONE
+    assert bool(ended.reason)
+
+
+def test_a_program_that_is_not_there_is_told(manager: Manager, tmp_path: Path) -> None:
+    ended = host_command.run(manager, tmp_path, Command("none", ("/nowhere/x",), SECONDS))
+    assert not ended.is_well
+    assert "203" in ended.reason
+
+
+def test_a_command_that_takes_too_long_is_ended(manager: Manager, tmp_path: Path) -> None:
+    ended = host_command.run(manager, tmp_path, _sh("slow", "exec sleep 300", 1.0))
+    assert not ended.is_well
+
+
+def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_takes_it_up(
+    manager: Manager, tmp_path: Path
+) -> None:
+    """Whoever began it is gone: the same command is waited for, not begun a second time."""
+    waits = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+    script = f"echo begun >> {tmp_path}/begun; {waits}; echo end"
+    command = _sh("long", script)
+    out, err = (tmp_path / f"long.{name}" for name in ("out", "err"))
+    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
+    threading.Timer(0.5, (tmp_path / "go").touch).start()
+    assert host_command.run(manager, tmp_path, command).printed == "end\n"
+    assert (tmp_path / "begun").read_text() == "begun\n"
+
+
+def test_what_ended_while_nobody_looked_is_found(manager: Manager, tmp_path: Path) -> None:
+    command = _sh("over", f"echo x >> {tmp_path}/count; echo done")
+    out, err = (tmp_path / f"over.{name}" for name in ("out", "err"))
+    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
+    until = time.monotonic() + SECONDS
+    while manager.end(command.unit).state != DONE:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert host_command.run(manager, tmp_path, command).printed == "done\n"
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_a_command_that_somebody_ends_is_told(
+    systemd: Systemd, manager: Manager, tmp_path: Path
+) -> None:
+    command = _sh("stopped", f"touch {tmp_path}/runs; exec sleep 300")
+
+    def stop() -> None:
+        while not (tmp_path / "runs").exists():
+            time.sleep(0.05)
+        systemd.control("stop", command.unit)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    ended = host_command.run(manager, tmp_path, command)
+    thread.join()
+    assert not ended.is_well
+
+
+def test_a_read_only_mount_of_the_sockets_directory_is_enough(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    """As the DaemonSet has it, and without any capability."""
+    bind = f"mount --bind {systemd.place}/systemd {tmp_path}"
+    mounted = f"{bind} && mount -o remount,ro,bind {tmp_path}"
+    script = (
+        "from pathlib import Path; from runc_wrap.node.cluster.systemd_manager import Manager;"
+        f" print(Manager(Path('{tmp_path}/private')).end('none.service').state)"
+    )
+    words = [program("unshare"), "--mount", "sh", "-c",
+             f'{mounted} && exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"',
+             "sh", sys.executable, "-c", script]  # fmt: skip
+    assert run_program(words).stdout.strip() == GONE
+
+
+def test_a_socket_that_nobody_serves_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SystemdError, match="does not answer"):
+        Manager(tmp_path / "private").end("x.service")

@@ -1,0 +1,182 @@
+"""The cluster's policy on a node: checked as a whole, put in force at once, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.node.requirements import requires
+from runc_wrap.node import apply_policy
+from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster.policy_files import PolicyNotTaken
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AUDIT, ENFORCE = b'[default]\nmode = "audit"\n', b'[default]\nmode = "enforce"\n'
+OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}).encode()
+WITH_OWN = b'[default]\nprofile = "localhost/own.json"\n'
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    requires("runc", root=True)
+    for name in ("etc/conf.d", "etc/profiles", "lib/runtime", "var", "bin"):
+        (tmp_path / "prefix" / name).mkdir(parents=True)
+    return Places(tmp_path / "prefix")
+
+
+def _put(places: Places, files: dict[str, bytes]) -> None:
+    policy_files.write_candidate(places, files)
+    policy_files.put_in_force(places)
+
+
+def _in_force(places: Places) -> str:
+    """Return the mode of the compiled policy, which a create reads."""
+    (compiled,) = (path for path in places.current.iterdir() if path.name.startswith("policy"))
+    found: str = json.loads(compiled.read_text())["default"]["mode"]
+    return found
+
+
+def _etc(places: Places) -> dict[str, bytes]:
+    files = (path for path in places.etc.rglob("*") if path.is_file())
+    return {str(path.relative_to(places.etc)): path.read_bytes() for path in files}
+
+
+def test_a_policy_is_put_in_force_and_recorded(places: Places) -> None:
+    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
+    _put(places, files)
+    assert _in_force(places) == "audit"
+    assert _etc(places) == files
+    assert policy_files.record(places).digest == policy_files.digest(files)
+    assert policy_files.is_all_ours(places)
+    _put(places, {"config.toml": ENFORCE})
+    assert _in_force(places) == "enforce"
+    assert _etc(places) == {"config.toml": ENFORCE}
+
+
+BAD = {
+    "a typo": (b'[defualt]\nmode = "audit"\n', "defualt"),
+    "no TOML": (b"[default\n", "config.toml"),
+    "no text": (b"\xff\xfe\x00", "config.toml"),
+    "a profile that is missing": (WITH_OWN, "own.json"),
+    "a mode that is none": (b'[default]\nmode = "enfroce"\n', "enfroce"),
+}
+
+
+@pytest.mark.parametrize(("text", "named"), BAD.values(), ids=BAD)
+def test_what_does_not_check_leaves_everything_as_it_was(
+    places: Places, text: bytes, named: str
+) -> None:
+    _put(places, {"config.toml": AUDIT})
+    before = policy_files.record(places)
+    with pytest.raises(PolicyNotTaken, match=named) as raised:
+        _put(places, {"config.toml": text})
+    assert "var/cluster" not in str(raised.value)
+    assert _in_force(places) == "audit"
+    assert _etc(places) == {"config.toml": AUDIT}
+    assert policy_files.record(places) == before
+    assert not (places.cluster / "etc").exists()
+
+
+def test_a_profile_and_the_rule_that_names_it_come_together(places: Places) -> None:
+    _put(places, {"config.toml": WITH_OWN, "profiles/own.json": OWN})
+    assert _in_force(places) == "enforce"
+    with pytest.raises(PolicyNotTaken, match=r"own\.json"):
+        _put(places, {"config.toml": WITH_OWN})
+    assert set(_etc(places)) == {"config.toml", "profiles/own.json"}
+
+
+def test_the_nodes_own_settings_count_and_stay(places: Places) -> None:
+    (places.config_directory / "90-node.toml").write_bytes(ENFORCE)
+    _put(places, {"config.toml": AUDIT})
+    assert _in_force(places) == "enforce"
+    assert not policy_files.is_all_ours(places)
+    (places.config_directory / "91-node.toml").write_bytes(b"[defualt]")
+    with pytest.raises(PolicyNotTaken, match="defualt"):
+        _put(places, {"config.toml": b""})
+
+
+@pytest.mark.parametrize("name", ["config.toml", "profiles/own.json"])
+def test_a_file_that_somebody_else_wrote_is_not_replaced(places: Places, name: str) -> None:
+    (places.etc / name).write_bytes(b"# mine\n")
+    with pytest.raises(PolicyNotTaken, match="not what the cluster wrote"):
+        _put(places, {"config.toml": AUDIT, "profiles/own.json": OWN})
+    assert (places.etc / name).read_bytes() == b"# mine\n"
+
+
+def test_a_file_that_was_edited_afterwards_is_not_replaced(places: Places) -> None:
+    _put(places, {"config.toml": AUDIT})
+    places.config.write_bytes(AUDIT + b"# mine\n")
+    with pytest.raises(PolicyNotTaken, match="not what the cluster wrote"):
+        _put(places, {"config.toml": ENFORCE})
+    places.config.unlink()  # as the message says
+    _put(places, {"config.toml": ENFORCE})
+
+
+def test_killed_while_it_writes_the_next_one_goes_on(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was half written is ours, also if the cluster wants another policy by now."""
+    _put(places, {"config.toml": AUDIT})
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(apply_policy, "put_in_force", lambda _: os._exit(9))
+        _put(places, {"config.toml": ENFORCE, "profiles/own.json": OWN})
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert _in_force(places) == "audit"
+    assert _etc(places)["config.toml"] == ENFORCE
+    _put(places, {"config.toml": b""})
+    assert _etc(places) == {"config.toml": b""}
+
+
+def test_what_is_refused_at_the_last_moment_is_put_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(places, {"config.toml": AUDIT, "profiles/own.json": OWN})
+
+    def refuses(_: Places) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(apply_policy, "put_in_force", refuses)
+    with pytest.raises(OSError, match="no space"):
+        _put(places, {"config.toml": ENFORCE, "profiles/other.json": OWN})
+    assert _etc(places) == {"config.toml": AUDIT, "profiles/own.json": OWN}
+
+
+def test_a_config_map_is_read_as_the_kubelet_mounts_it(tmp_path: Path) -> None:
+    """Each key is a link through ..data to a directory of that time."""
+    for name, keys in (("config", {"config.toml": AUDIT, "other": b"x"}),
+                       ("profiles", {"own.json": OWN, "README": b"x"})):  # fmt: skip
+        data = tmp_path / name / "..2026_11_26"
+        data.mkdir(parents=True)
+        (tmp_path / name / "..data").symlink_to(data.name)
+        for key, content in keys.items():
+            (data / key).write_bytes(content)
+            (tmp_path / name / key).symlink_to(f"..data/{key}")
+    found = policy_files.mounted(tmp_path / "config", tmp_path / "profiles")
+    assert found == {"config.toml": AUDIT, "profiles/own.json": OWN}
+
+
+def test_no_config_map_is_an_empty_policy(tmp_path: Path) -> None:
+    assert policy_files.mounted(tmp_path / "a", tmp_path / "b") == {}
+
+
+def test_too_much_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(PolicyNotTaken, match="larger than"):
+        policy_files.mounted(tmp_path, tmp_path / "none")
+    (tmp_path / "config.toml").write_bytes(b"#" * (1 << 19))
+    (tmp_path / "own.json").write_bytes(b" " * ((1 << 19) + 1))
+    with pytest.raises(PolicyNotTaken, match="more than"):
+        policy_files.mounted(tmp_path, tmp_path)
+    for number in range(300):
+        (tmp_path / f"{number}.json").touch()
+    with pytest.raises(PolicyNotTaken, match="at most 256"):
+        policy_files.mounted(tmp_path, tmp_path)

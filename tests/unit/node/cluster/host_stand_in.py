@@ -1,0 +1,95 @@
+"""A host with a systemd that runs the installer's commands at once: what each would do there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, UnitEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}
+
+
+class Killed(BaseException):
+    """The pod's end, at any instant."""
+
+
+@dataclass
+class Host:
+    """`fails` has the steps that fail; `dies_at` is the call, counted, at which the pod ends."""
+
+    places: Places
+    handlers: list[dict[str, Any]] = field(default_factory=list)
+    upgraded: bool = False
+    fails: dict[str, str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    units: dict[str, UnitEnd] = field(default_factory=dict)
+    on_register: Callable[[], None] = lambda: None
+    dies_at: int = -1
+    calls: int = 0
+
+    def _called(self) -> None:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise Killed
+
+    def start(
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    ) -> None:
+        del seconds
+        self._called()
+        if unit in self.units:
+            return
+        step = unit.removeprefix("runc-wrap-cluster-").rpartition("-")[0]
+        self.done.append(step)
+        said = self.fails.get(step)
+        if said is None:
+            out.write_text(self._do(step, argv))
+        err.write_text(said or "")
+        self.units[unit] = UnitEnd(FAILED if said else DONE, 1 if said else 0)
+        self._called()
+
+    def _do(self, step: str, argv: Sequence[str]) -> str:
+        if step == "install":
+            assert argv[0] == "/bin/sh"
+            self._install()
+        elif step == "apply":
+            policy_files.put_in_force(self.places)
+        elif step == "register":
+            self.handlers = [OURS]
+            self.upgraded = False
+            self.on_register()
+        elif step == "unregister":
+            self.handlers = []
+        elif step == "uninstall":
+            (self.places.prefix / "lib" / "current").unlink()
+        return json.dumps(self._status() if step == "status" else {})
+
+    def _install(self) -> None:
+        release = self.places.prefix / "lib" / "releases" / f"r{len(self.done)}"
+        release.mkdir(parents=True)
+        current = self.places.prefix / "lib" / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(f"releases/{release.name}")
+
+    def _status(self) -> list[dict[str, Any]]:
+        if not self.handlers:
+            return []
+        return [{"engine": "containerd", "handlers": self.handlers, "upgraded": self.upgraded,
+                 "drift": ["it differs"]}]  # fmt: skip
+
+    def end(self, unit: str) -> UnitEnd:
+        self._called()
+        return self.units.get(unit, UnitEnd(GONE))
+
+    def forget(self, unit: str) -> None:
+        self._called()
+        self.units.pop(unit, None)

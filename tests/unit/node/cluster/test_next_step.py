@@ -1,0 +1,201 @@
+"""What the installer does next, and what it says of the node: pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from runc_wrap.node.cluster import next_step
+from runc_wrap.node.cluster.next_step import (
+    EDITED,
+    FAILED,
+    INSTALL,
+    INSTALLING,
+    LOOK,
+    NOTHING,
+    POLICY,
+    POLICY_REFUSED,
+    READY,
+    REFUSED,
+    REGISTER,
+    REVERTED,
+    WAITING,
+    Attempt,
+    Registration,
+    Seen,
+)
+
+PROVED = Registration(is_registered=True, is_configured=True, is_in_force=True)
+SETTLED = Seen(
+    now=10_000.0,
+    obstacle="",
+    wanted="new",
+    installed="new",
+    is_other_release=False,
+    policy="p1",
+    policy_in_force="p1",
+    policy_problem="",
+    policy_edit="",
+    engine_version="1.7.24",
+    registration=PROVED,
+    handlers=frozenset({"runc", "runc-wrap"}),
+)
+
+
+def _failed(step: str, key: str, word: str = REVERTED, at: float = 9_900.0) -> Any:
+    return (Attempt(step, key, at, 1, word, "it broke"),)
+
+
+# what differs from a settled node -> step, word, whether the label is set
+CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
+    ({}, NOTHING, READY, True),
+    ({"handlers": None}, NOTHING, READY, True),
+    ({"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
+    ({"obstacle": "it is Docker"}, NOTHING, REFUSED, False),
+    ({"installed": None}, INSTALL, INSTALLING, False),
+    ({"installed": "old"}, INSTALL, INSTALLING, None),
+    ({"installed": "old", "registration": None}, INSTALL, INSTALLING, None),
+    ({"installed": "old", "attempts": _failed(INSTALL, "new", FAILED)}, NOTHING, FAILED, None),
+    ({"installed": None, "attempts": _failed(INSTALL, "new", FAILED)}, NOTHING, FAILED, False),
+    ({"installed": "old", "attempts": _failed(INSTALL, "x", FAILED)}, INSTALL, INSTALLING, None),
+    ({"is_other_release": True}, NOTHING, EDITED, None),
+    ({"policy": "p2"}, POLICY, INSTALLING, None),
+    ({"policy": "p2", "registration": Registration()}, POLICY, INSTALLING, None),
+    ({"policy": "p2", "policy_edit": "config.toml"}, NOTHING, EDITED, True),
+    ({"policy": "p2", "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
+    ({"policy": "p2", "attempts": _failed(POLICY, "new p2")}, NOTHING, POLICY_REFUSED, True),
+    ({"policy": "p3", "attempts": _failed(POLICY, "new p2", FAILED)}, POLICY, INSTALLING, None),
+    ({"registration": None}, LOOK, INSTALLING, None),
+    ({"registration": Registration()}, REGISTER, INSTALLING, False),
+    ({"registration": Registration(is_interrupted=True)}, REGISTER, INSTALLING, False),
+    ({"registration": replace(PROVED, is_interrupted=True)}, REGISTER, INSTALLING, False),
+    ({"registration": replace(PROVED, tried_by="alice")}, NOTHING, WAITING, None),
+    ({"registration": replace(PROVED, is_configured=False)}, NOTHING, EDITED, False),
+    ({"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
+    ({"registration": replace(PROVED, is_configured=None)}, NOTHING, READY, True),
+    ({"registration": replace(PROVED, is_upgraded=True)}, REGISTER, INSTALLING, None),
+    ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.24")},
+     NOTHING, REVERTED, False),
+    ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.23")},
+     REGISTER, INSTALLING, False),
+    ({"registration": replace(PROVED, is_upgraded=True),
+      "attempts": _failed(REGISTER, "new 1.7.24")}, NOTHING, REVERTED, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("differs", "step", "word", "is_ready"), CASES)
+def test_what_is_seen_decides(
+    differs: dict[str, Any], step: str, word: str, is_ready: bool | None
+) -> None:
+    found = next_step.decide(replace(SETTLED, **differs))
+    assert (found.step, found.word, found.is_ready) == (step, word, is_ready)
+
+
+@pytest.mark.parametrize(("differs", "step", "word", "is_ready"), CASES)
+def test_what_stops_the_installer_says_why(
+    differs: dict[str, Any], step: str, word: str, is_ready: bool | None
+) -> None:
+    del is_ready
+    drifted = {"drift": "containerd: it differs"}
+    if registration := differs.get("registration"):
+        differs = {**differs, "registration": replace(registration, **drifted)}
+    found = next_step.decide(replace(SETTLED, **differs))
+    assert found.why or word == READY or step != NOTHING
+
+
+PAUSES = [(1, 600.0), (2, 1200.0), (3, 2400.0), (9, 86400.0), (10**6, 86400.0)]
+
+
+@pytest.mark.parametrize(("count", "pause"), PAUSES)
+def test_what_failed_waits_longer_each_time(count: int, pause: float) -> None:
+    last = Attempt(REGISTER, "new 1.7.24", 1000.0, count, REVERTED, "it broke")
+    seen = replace(SETTLED, registration=Registration(), attempts=(last,))
+    assert next_step.decide(replace(seen, now=1000.0 + pause - 1)).step == NOTHING
+    assert next_step.decide(replace(seen, now=1000.0 + pause)).step == REGISTER
+
+
+_FLAG = some.booleans()
+_MAYBE = some.sampled_from([True, False, None])
+_REGISTRATIONS = some.builds(
+    Registration, _FLAG, _MAYBE, _MAYBE, _FLAG, _FLAG, some.sampled_from(["", "alice"])
+)
+
+
+@given(
+    some.builds(
+        Seen,
+        now=some.just(0.0),
+        obstacle=some.sampled_from(["", "no"]),
+        wanted=some.just("new"),
+        installed=some.sampled_from([None, "old", "new"]),
+        is_other_release=_FLAG,
+        policy=some.just("p"),
+        policy_in_force=some.sampled_from([None, "p", "q"]),
+        policy_problem=some.sampled_from(["", "bad"]),
+        policy_edit=some.sampled_from(["", "edited"]),
+        engine_version=some.just("1"),
+        registration=some.none() | _REGISTRATIONS,
+        handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
+    )
+)
+def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None:
+    if next_step.decide(seen).is_ready:
+        found = seen.registration
+        assert found is not None
+        assert found.is_registered
+        assert found.is_configured is not False
+        assert found.is_in_force is not False
+        assert not any((found.is_interrupted, found.is_upgraded, found.tried_by))
+        assert seen.handlers is None or "runc-wrap" in seen.handlers
+        assert seen.installed == seen.wanted
+
+
+OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}
+STATUS: list[tuple[Any, Registration]] = [
+    ([{"engine": "containerd", "handlers": [OURS]}], PROVED),
+    ([{"engine": "crio", "handlers": [OURS]}], Registration()),
+    ([{"engine": "containerd", "handlers": [OURS | {"kept": True}]}], Registration()),
+    ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], Registration()),
+    ([{"engine": "containerd", "handlers": [OURS | {"configured": False}], "drift": ["a", "b"]}],
+     replace(PROVED, is_configured=False, drift="a; b")),
+    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}],
+     replace(PROVED, is_upgraded=True)),
+    ([{"engine": "containerd", "handlers": [OURS], "by": "alice",
+       "transaction": {"step": "trying"}}], replace(PROVED, tried_by="alice")),
+    ([{"engine": "containerd", "handlers": [OURS], "transaction": {"step": "proving"}}],
+     replace(PROVED, is_interrupted=True)),
+    ([{"engine": "containerd", "handlers": [], "transaction": {"step": "proving"}}],
+     Registration(is_interrupted=True)),
+    ([], Registration()),
+    (None, Registration()),
+    ({"engine": "containerd"}, Registration()),
+    ([None, 3, {"engine": "containerd"}], Registration()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "found"), STATUS)
+def test_what_engine_status_says_of_our_handler(document: Any, found: Registration) -> None:
+    assert next_step.registration(document, "containerd") == found
+
+
+ENGINES = [
+    ("containerd://1.7.24", ("containerd", "1.7.24")),
+    ("containerd://2.2.2-bd1.34", ("containerd", "2.2.2-bd1.34")),
+    ("cri-o://1.34.1", ("crio", "1.34.1")),
+    ("docker://26.1", ("", "")),
+    ("", ("", "")),
+    ("containerd", ("", "")),
+    ("containerd://\x1b[31m", ("", "")),
+]
+
+
+@pytest.mark.parametrize(("told", "found"), ENGINES)
+def test_the_engine_that_the_kubelet_names(told: str, found: tuple[str, str]) -> None:
+    *engine, why = next_step.engine(told)
+    assert tuple(engine) == found
+    assert bool(why) == (not found[0])
+    assert why.isprintable()

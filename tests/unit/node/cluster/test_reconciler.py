@@ -1,0 +1,348 @@
+"""The installer on a node whose host and API server are stand-ins: what it does, and says."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.node import apply_policy
+from runc_wrap.node.cluster import api_server, node_record, policy_files
+from runc_wrap.node.cluster.node_commands import NodeCommands
+from runc_wrap.node.cluster.node_reporter import Pod, Reporter
+from runc_wrap.node.cluster.reconciler import Installer
+from runc_wrap.node.cluster.removal import Remover
+from runc_wrap.node.cluster.systemd_manager import SystemdError
+from runc_wrap.node.paths import Places
+from tests.unit.node.cluster import api_stand_in
+from tests.unit.node.cluster.host_stand_in import OURS, Host, Killed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.node.cluster.api_stand_in import StandIn
+
+LISTED = [{"name": ""}, {"name": "runc"}]
+STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
+
+
+def _node(engine: str = "containerd://1.7.24") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7"},
+        "spec": {},
+        "status": {"nodeInfo": {"containerRuntimeVersion": engine}, "runtimeHandlers": LISTED},
+    }
+
+
+@dataclass
+class Scene:
+    """One node, with all that a pod on it reaches."""
+
+    place: Path
+    api: StandIn
+    host: Host
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def pod(self) -> Pod:
+        return Pod("n1", "pod-1", self.place / "image", self.place / "config", self.place / "own")
+
+    def reporter(self, pod: Pod | None = None) -> Reporter:
+        api = self.api.api(self.place)
+        return Reporter(self.host.places, pod or self.pod, api, self.told.append)
+
+    def installer(self, pod: Pod | None = None) -> Installer:
+        """A new pod."""
+        places = self.host.places
+        return Installer(places, NodeCommands(places, self.host), self.reporter(pod))
+
+    def remover(self) -> Remover:
+        places = self.host.places
+        return Remover(places, NodeCommands(places, self.host), self.reporter())
+
+    def kubelet_lists_it(self) -> None:
+        self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found: dict[str, str] = self.api.node["metadata"].get("labels", {})
+        return found
+
+    @property
+    def state(self) -> str:
+        found: str = self.api.node["metadata"]["annotations"][STATE]
+        return found
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.api.events]
+
+    def make_image(self, text: str = "1") -> None:
+        releases = self.place / "image" / "lib" / "releases" / "0.2.0"
+        if not releases.is_dir():
+            releases.mkdir(parents=True)
+            (self.place / "image" / "lib" / "current").symlink_to("releases/0.2.0")
+        (self.place / "image" / "SHA256SUMS").write_text(text)
+
+    def write_policy(self, text: str) -> None:
+        (self.place / "config" / "config.toml").write_text(text)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    for name in ("config", "own", "prefix/etc"):
+        (tmp_path / name).mkdir(parents=True)
+    # compiling needs a runtime and root; what is checked here is who calls it, and when
+    monkeypatch.setattr(apply_policy, "check", lambda _: None)
+    monkeypatch.setattr(apply_policy, "put_in_force", lambda _: None)
+    with api_stand_in.running(_node()) as api:
+        found = Scene(tmp_path, api, Host(Places(tmp_path / "prefix")))
+        found.host.on_register = found.kubelet_lists_it
+        found.make_image()
+        found.write_policy('[default]\nmode = "audit"\n')
+        yield found
+
+
+def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scene) -> None:
+    installer = scene.installer()
+    assert installer.run().word == "waiting"  # the kubelet has not been asked since
+    assert READY not in scene.labels
+    assert installer.run().word == "ready"
+    assert scene.host.done == ["install", "apply", "status", "register", "status", "status"]
+    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    word, digest = scene.state.split()
+    assert word == "ready"
+    assert policy_files.record(scene.host.places).digest.startswith(digest)
+    assert scene.reasons == ["PolicyApplied", "Installed"]
+    assert node_record.state(scene.host.places)["state"] == "ready"
+
+
+def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.done.clear()
+    scene.api.requests.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status"]
+    assert [method for method, _ in scene.api.requests] == ["GET"]
+
+
+CALLS = 24  # of the host's systemd, until a new node is ready
+
+
+def _calls_until_ready(scene: Scene) -> int:
+    scene.installer().run()
+    scene.installer().run()
+    return scene.host.calls
+
+
+@pytest.mark.parametrize("dies_at", range(1, CALLS + 1))
+def test_killed_at_any_call_the_next_pod_goes_on(scene: Scene, dies_at: int) -> None:
+    scene.host.dies_at = dies_at
+    with contextlib.suppress(Killed):
+        scene.installer().run()
+        scene.installer().run()
+    assert scene.host.calls == dies_at
+    scene.host.dies_at = 0
+    for _ in range(2):
+        decision = scene.installer().run()
+    assert decision.word == "ready"
+    assert scene.labels[READY] == "true"
+    assert scene.host.done.count("register") == 1
+
+
+def test_the_kills_reach_to_the_end(scene: Scene) -> None:
+    assert _calls_until_ready(scene) == CALLS
+
+
+FAILURES = [
+    ("install", "the prefix is read-only", "failed", "NotInstalled"),
+    ("register", "a canary does not run", "reverted", "Reverted"),
+]
+
+
+@pytest.mark.parametrize(("step", "why", "word", "reason"), FAILURES)
+def test_what_fails_is_said_once_and_not_tried_again_at_once(
+    scene: Scene, step: str, why: str, word: str, reason: str
+) -> None:
+    scene.host.fails[step] = f"Error: {why}\n"
+    for _ in range(3):
+        decision = scene.installer().run()
+    assert (decision.word, decision.why) == (word, why)
+    assert scene.host.done.count(step) == 1
+    assert READY not in scene.labels
+    assert scene.state.split()[0] == word
+    assert {reason} <= set(scene.reasons)
+    assert any(event["note"] == why for event in scene.api.events)
+    del scene.host.fails[step]
+    scene.make_image("2")  # another release is another attempt
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"
+
+
+def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.write_policy("[defualt]")
+    scene.host.fails["apply"] = "Error: config.toml:1: unknown setting defualt\n"
+    decision = scene.installer().run()
+    assert decision.word == "policy-refused"
+    assert "defualt" in decision.why
+    assert scene.labels[READY] == "true"
+    assert "audit" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.reasons[-1] == "PolicyRefused"
+    scene.write_policy('[default]\nmode = "enforce"\n')
+    del scene.host.fails["apply"]
+    del monkeypatch
+    assert scene.installer().run().word == "ready"
+    assert "enforce" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.reasons[-2:] == ["PolicyApplied", "Installed"]
+
+
+def test_a_policy_of_more_than_a_config_map_is_refused_without_asking_the_host(
+    scene: Scene,
+) -> None:
+    scene.write_policy("#" * (1 << 20) + "\n")
+    scene.installer().run()
+    assert scene.installer().run().word == "policy-refused"
+    assert "apply" not in scene.host.done
+
+
+def test_an_edited_engine_configuration_is_said_and_not_fought_over(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.handlers = [OURS | {"configured": False}]
+    scene.host.done.clear()
+    for _ in range(2):
+        assert scene.installer().run().word == "edited"
+    assert scene.host.done == ["status", "status"]
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "Edited"
+
+
+def test_a_handler_that_is_not_seen_after_its_canary_restarts_the_engine_once(scene: Scene) -> None:
+    def forgets() -> None:
+        scene.host.handlers = []
+
+    scene.host.on_register = forgets
+    for _ in range(3):
+        assert scene.installer().run().word == "reverted"
+    assert scene.host.done.count("register") == 1
+
+
+def test_an_upgraded_engine_is_proved_again(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.upgraded = True
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status", "register", "status"]
+
+
+def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
+    installer = scene.installer()
+    down = scene.api.port
+
+    def away() -> None:
+        scene.kubelet_lists_it()
+        scene.api.port = 1
+
+    scene.host.on_register = away
+    assert installer.run().word == "waiting"
+    assert "register" in scene.host.done
+    assert READY not in scene.labels
+    assert any("does not answer" in each for each in scene.told)
+    scene.api.port = down
+    assert installer.run().word == "ready"
+    assert scene.labels[READY] == "true"
+    assert scene.reasons == ["PolicyApplied", "Installed"]
+
+
+def test_without_the_api_server_a_new_pod_does_nothing(scene: Scene) -> None:
+    scene.api.refuses = 503
+    with pytest.raises(api_server.Unreachable):
+        scene.installer().run()
+    assert scene.host.done == []
+
+
+def test_a_node_of_another_engine_is_refused_with_a_sentence(scene: Scene) -> None:
+    scene.api.node = _node("docker://26.1")
+    decision = scene.installer().run()
+    assert decision.word == "refused"
+    assert "needs containerd or CRI-O" in decision.why
+    assert scene.host.done == []
+    assert scene.reasons == ["Refused"]
+
+
+def test_a_taint_keeps_pods_off_until_the_node_is_ready(scene: Scene) -> None:
+    pod = replace(scene.pod, taints=True)
+    installer = scene.installer(pod)
+    installer.run()
+    assert [one["key"] for one in scene.api.node["spec"]["taints"]] == ["runc-wrap.dev/installing"]
+    installer.run()
+    assert scene.api.node["spec"]["taints"] == []
+
+
+def test_an_archive_is_laid_down_whole_and_removed_after_it_was_installed(scene: Scene) -> None:
+    (scene.place / "image" / "install.sh").write_text("#!/bin/sh\n")
+    seen = []
+
+    def look(unit: str, argv: list[str], *rest: Any, **more: Any) -> None:
+        if "-install-" in unit:
+            seen.append((scene.place / argv[1]).read_text())
+        Host.start(scene.host, unit, argv, *rest, **more)
+
+    scene.host.start = look  # type: ignore[method-assign,assignment]
+    scene.installer().run()
+    assert seen == ["#!/bin/sh\n"]
+    assert not [*scene.host.places.cluster.glob("archive-*")]
+
+
+def test_everything_is_taken_off_again(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.done.clear()
+    remover = scene.remover()
+    assert remover.run().word == "removed"
+    assert scene.host.done == ["status", "unregister", "uninstall"]
+    assert not scene.labels
+    assert STATE not in scene.api.node["metadata"]["annotations"]
+    assert scene.reasons[-1] == "Removed"
+    assert remover.run().word == "removed"
+    assert scene.reasons.count("Removed") == 1
+
+
+def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.fails["uninstall"] = "Error: 2 containers in mode observe run\n"
+    decision = scene.remover().run()
+    assert (decision.word, decision.why) == ("removing", "2 containers in mode observe run")
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "NotRemoved"
+    del scene.host.fails["uninstall"]
+    assert scene.remover().run().word == "removed"
+
+
+def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: Scene) -> None:
+    def silent(*_: Any, **__: Any) -> None:
+        raise SystemdError("it does not answer")
+
+    scene.host.start = silent  # type: ignore[method-assign]
+    with pytest.raises(SystemdError):
+        scene.installer().run()
+    assert node_record.attempts(scene.host.places) == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '[{"step": 1}]', "[" * 5000, '{"archive": 3}'])
+def test_damaged_records_are_as_none(scene: Scene, text: str) -> None:
+    scene.host.places.cluster.mkdir(parents=True)
+    for name in ("installed.json", "attempts.json", "state.json", "policy.json"):
+        (scene.host.places.cluster / name).write_text(text)
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"
