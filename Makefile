@@ -46,7 +46,7 @@ VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -171,6 +171,9 @@ dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64
 
 dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives in build/dist
 	.venv/bin/python -m deploy.packages $(MACHINES)
+
+image: dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
+	.venv/bin/python -m deploy.image $(MACHINES)
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents

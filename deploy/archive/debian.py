@@ -37,6 +37,8 @@ RUNTIME = {
     "python3.13-minimal": "PSF-2.0",
     "zlib1g": "Zlib",
 }
+# The same for what only the image of a cluster's installer has more (deploy/image).
+IMAGE = {"libssl3t64": "Apache-2.0", "libzstd1": "BSD-3-Clause"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Package:
     @property
     def licence(self) -> str:
         """Return the SPDX expression of its licence."""
-        return RUNTIME[self.name]
+        return (RUNTIME | IMAGE)[self.name]
 
     @property
     def documents(self) -> Path:

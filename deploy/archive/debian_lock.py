@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deploy.archive.debian import RUNTIME
+from deploy.archive.debian import IMAGE, RUNTIME
 from deploy.archive.debian_mirror import FILE, Deb, Mirror
 from deploy.archive.machines import MACHINES
 
+if TYPE_CHECKING:
+    from collections.abc import Container
+
 HEAD = """\
-# Written by `make lock`: Debian's packages in the release archive, by the digests of their .debs.
+# Written by `make lock`: Debian's packages in the release archive, and what the image for clusters
+# has more, by the digests of their .debs.
 # Do not edit: deploy/archive/debian.py has the names, and apt knows the newest versions.
 """
 
@@ -25,9 +30,10 @@ def read(text: str) -> list[Deb]:
     return [Deb(*line.split()) for line in text.splitlines() if not line.startswith("#")]
 
 
-def locked(architecture: str) -> list[Deb]:
-    """Return what is locked for one architecture."""
-    return [deb for deb in read(FILE.read_text()) if deb.architecture == architecture]
+def locked(architecture: str, names: Container[str] = RUNTIME) -> list[Deb]:
+    """Return what is locked of these names for one architecture."""
+    every = read(FILE.read_text())
+    return [deb for deb in every if deb.architecture == architecture and deb.name in names]
 
 
 def written(debs: list[Deb]) -> str:
@@ -40,7 +46,7 @@ def main() -> None:
     debs: list[Deb] = []
     with tempfile.TemporaryDirectory() as place:
         for machine in MACHINES.values():
-            debs += Mirror(machine, Path(place)).newest(RUNTIME)
+            debs += Mirror(machine, Path(place)).newest(RUNTIME | IMAGE)
     FILE.write_text(written(debs))
 
 

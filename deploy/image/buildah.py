@@ -1,0 +1,75 @@
+"""One image for all architectures, from directories, by buildah: the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import archive_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deploy.archive.machines import Machine
+
+NAME = "runc-wrap"
+_PROGRAM = str(archive_copy.IMAGE / "bin" / "runc-wrapctl")
+
+
+@dataclass(frozen=True)
+class Buildah:
+    """buildah with a storage of its own beneath `place`, so that it leaves nothing behind."""
+
+    place: Path
+
+    def build(self, trees: Mapping[Machine, Path], version: str, epoch: int, target: Path) -> str:
+        """Write an OCI archive with one image for each machine; return the index' digest."""
+        tag = f"{NAME}:{version}"
+        self._run("manifest", "create", tag)
+        for machine, tree in trees.items():
+            self._image(machine, tree, version, epoch, tag)
+        told, new = self.place / "digest", target.with_name(f"{target.name}.new")
+        new.unlink(missing_ok=True)
+        self._run("manifest", "push", "--all", "--quiet", "--digestfile", told, tag,
+                  f"oci-archive:{new}:{tag}")  # fmt: skip
+        new.rename(target)
+        return told.read_text().strip()
+
+    def _image(self, machine: Machine, tree: Path, version: str, epoch: int, tag: str) -> None:
+        name = f"runc-wrap-{machine.debian}"
+        self._run("from", "--quiet", "--arch", machine.debian, "--os", "linux", "--name", name,
+                  "scratch")  # fmt: skip
+        self._run("copy", "--quiet", "--chown", "0:0", name, tree, "/")
+        described = [
+            word
+            for key, value in described_as(version, epoch).items()
+            for word in ("--label", f"{key}={value}", "--annotation", f"{key}={value}")
+        ]
+        self._run("config", "--arch", machine.debian, "--os", "linux", "--user", "0:0",
+                  "--entrypoint", json.dumps([_PROGRAM]), "--cmd", "", "--workingdir", "/",
+                  *described, name)  # fmt: skip
+        self._run("commit", "--quiet", "--format", "oci", "--identity-label=false",
+                  "--timestamp", str(epoch), "--manifest", tag, "--rm", name)  # fmt: skip
+
+    def _run(self, *words: str | Path) -> None:
+        storage: list[str | Path] = ["--storage-driver", "vfs", "--root", self.place / "root",
+                   "--runroot", self.place / "run"]  # fmt: skip
+        subprocess.run(["buildah", *storage, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def described_as(version: str, epoch: int) -> dict[str, str]:
+    """Return what the image says of itself (OCI image-spec, annotations.md)."""
+    name = "org.opencontainers.image."
+    return {
+        f"{name}title": "runc-wrap",
+        f"{name}description": "Installs runc-wrap on the nodes of a Kubernetes cluster",
+        f"{name}version": version,
+        f"{name}created": f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{name}licenses": "Apache-2.0",
+        f"{name}vendor": "The runc-wrap authors",
+        f"{name}documentation": "docs/kubernetes.md",
+    }

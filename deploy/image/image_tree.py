@@ -1,0 +1,71 @@
+"""What lies in the image, as a directory."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
+from runc_wrap.node.cluster import archive_copy, tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.archive.debian import Package
+    from deploy.archive.machines import Machine
+
+_OWN = "installer"
+_FROM = {"libzstd.so.1": "libzstd1", "libcrypto.so.3": "libssl3t64", "libssl.so.3": "libssl3t64"}
+# Where the DaemonSet mounts something: a read-only root has these directories from the beginning.
+_MOUNTED = ("host/systemd", "opt/runc-wrap", "policy/config", "policy/profiles", "run/runc-wrap",
+            "var/run", "dev", "proc", "sys", "etc", "tmp")  # fmt: skip
+
+
+def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) -> None:
+    """Lay it out from a release archive; `parts` keeps what is fetched. Raises SystemExit."""
+    for name in _MOUNTED:
+        (root / name).mkdir(parents=True)
+    _unpack(archive, root)
+    names = debian.RUNTIME | debian.IMAGE
+    locked = debian_lock.locked(machine.debian, names)
+    packages = debian.fetched(machine, parts, locked, strict=False)
+    release = root / archive_copy.IMAGE.relative_to("/") / "lib" / "current"
+    _lay_tls(root / tls.DIRECTORY.relative_to("/"), machine, packages)
+    _check_libraries(root / tls.DIRECTORY.relative_to("/"), release.resolve())
+    _copy_licences(root / _OWN / "licences", packages)
+    site = release / "venv" / "lib" / interpreter.VERSION / "site-packages"
+    document = sbom.text(machine, packages.values(), wheels.installed(site), epoch)
+    (root / _OWN / sbom.NAME).write_text(document)
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    subprocess.run(["tar", "-C", root, "-xf", archive], check=True)
+    (top,) = root.glob("runc-wrap-*")
+    top.rename(root / archive_copy.IMAGE.relative_to("/"))
+
+
+def _lay_tls(to: Path, machine: Machine, packages: dict[str, Package]) -> None:
+    to.mkdir(parents=True)
+    library = packages["libpython3.13-minimal"].tree / "usr" / "lib" / interpreter.VERSION
+    shutil.copy(library / "ssl.py", to)
+    (found,) = (library / "lib-dynload").glob("_ssl.cpython-*.so")
+    shutil.copy(found, to)
+    for name in tls.LIBRARIES:
+        directory = packages[_FROM[name]].tree / machine.libraries
+        shutil.copy((directory / name).resolve(), to / name)
+
+
+def _check_libraries(directory: Path, release: Path) -> None:
+    """Raise SystemExit unless all libraries that something here names are in the image."""
+    private = release / "venv" / "lib" / "private"
+    there = {path.name for place in (directory, private) for path in place.iterdir()}
+    for file in directory.glob("*.so*"):
+        if missing := sorted(set(programs.needed(file)) - there):
+            raise SystemExit(f"{file} needs {', '.join(missing)}: add it to tls.LIBRARIES")
+
+
+def _copy_licences(to: Path, packages: dict[str, Package]) -> None:
+    for name in debian.IMAGE:
+        (to / name).mkdir(parents=True)
+        shutil.copy(packages[name].documents / "copyright", to / name)

@@ -1,0 +1,230 @@
+"""The image of a cluster's installer: the same each time, nothing needless in it, and it works."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.archive.machines import MACHINES, here
+from harness.host.processes import attempt, environment, run
+from harness.node.archive import WHEN
+from harness.node.install import SOURCE
+from harness.node.requirements import program, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.host.processes import Run
+
+
+@dataclass(frozen=True)
+class Image:
+    """An unpacked OCI archive."""
+
+    layout: Path
+
+    def blob(self, digest: str) -> bytes:
+        data = (self.layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+        assert digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return data
+
+    def json(self, digest: str) -> Any:
+        return json.loads(self.blob(digest))
+
+    @property
+    def index(self) -> Any:
+        (one,) = json.loads((self.layout / "index.json").read_text())["manifests"]
+        return self.json(one["digest"])
+
+    def manifest(self, machine: str) -> Any:
+        (found,) = (
+            one["digest"]
+            for one in self.index["manifests"]
+            if one["platform"]["architecture"] == machine
+        )
+        return self.json(found)
+
+    def unpack(self, machine: str, to: Path) -> Path:
+        to.mkdir()
+        for layer in self.manifest(machine)["layers"]:
+            file = self.layout / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")
+            run([program("tar"), "-C", to, "-xf", file])
+        return to
+
+
+def _build(archives: dict[str, Path], to: Path) -> Path:
+    (directory,) = {path.parent for path in archives.values()}
+    words: list[str | Path] = ["-m", "deploy.image", "--archives", directory, "--to", to]
+    run(["env", "-C", SOURCE, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
+    (found,) = to.glob("*.oci.tar")
+    return found
+
+
+@pytest.fixture(scope="module")
+def image(archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Image:
+    requires("buildah", root=True)
+    place = tmp_path_factory.mktemp("image")
+    run([program("tar"), "-C", place, "-xf", _build(archives, place)])
+    return Image(place)
+
+
+@pytest.fixture(scope="module")
+def root(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This machine's, as a directory."""
+    return image.unpack(here().debian, tmp_path_factory.mktemp("root") / "root")
+
+
+def test_the_same_archives_make_the_same_image(
+    image: Image, archives: dict[str, Path], tmp_path: Path
+) -> None:
+    run([program("tar"), "-C", tmp_path, "-xf", _build(archives, tmp_path)])
+    digests = [one["digest"] for one in image.index["manifests"]]
+    assert [one["digest"] for one in Image(tmp_path).index["manifests"]] == digests
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_says_what_it_is(image: Image, machine: str) -> None:
+    manifest = image.manifest(machine)
+    config = image.json(manifest["config"]["digest"])
+    assert (config["os"], config["architecture"]) == ("linux", machine)
+    assert config["config"]["Entrypoint"] == ["/runc-wrap/bin/runc-wrapctl"]
+    assert not config["config"].get("Cmd")
+    assert config["config"]["User"] == "0:0"
+    for found in (manifest["annotations"], config["config"]["Labels"]):
+        assert found["org.opencontainers.image.title"] == "runc-wrap"
+        assert found["org.opencontainers.image.licenses"] == "Apache-2.0"
+        assert found["org.opencontainers.image.created"] == "2025-06-15T15:06:40Z"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_nothing_is_in_it_but_the_archive_and_what_the_installer_needs(
+    image: Image, archives: dict[str, Path], machine: str, tmp_path: Path
+) -> None:
+    top = image.unpack(machine, tmp_path / "root")
+    with tarfile.open(archives[machine]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()} - {""}
+    found = {str(path.relative_to(top)) for path in top.rglob("*")}
+    inside = {name.removeprefix("runc-wrap/") for name in found if name.startswith("runc-wrap/")}
+    assert inside == names
+    others = {name for name in found if not name.startswith("runc-wrap/")}
+    files = {name for name in others if (top / name).is_file()}
+    assert {name.partition("/")[0] for name in files} == {"installer"}
+    assert not [name for name in files if name.endswith(("/sh", "/bash", "/busybox"))]
+    modes = [path.lstat().st_mode for path in top.rglob("*")]
+    assert not [mode for mode in modes if mode & (stat.S_ISUID | stat.S_ISGID)]
+
+
+def test_its_sbom_has_openssl_and_the_interpreter(root: Path) -> None:
+    document = json.loads((root / "installer" / "sbom.cdx.json").read_text())
+    names = {part["name"] for part in document["components"]}
+    assert {"libssl3t64", "libzstd1", "libpython3.13-stdlib", "jeepney"} <= names
+    for name in ("libssl3t64", "libzstd1"):
+        assert (root / "installer" / "licences" / name / "copyright").is_file()
+
+
+NODE = {
+    "metadata": {"name": "n1", "uid": "u", "resourceVersion": "1"},
+    "status": {"nodeInfo": {"containerRuntimeVersion": "docker://26.1"}},
+}
+_SERVER = """
+import http.server, json, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        with open(sys.argv[3], "a") as log:
+            log.write(f"{self.command} {self.path} {self.rfile.read(length).decode()}\\n")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(sys.argv[4].encode())
+    do_GET = do_PATCH = do_POST = do
+    def log_message(self, *_):
+        pass
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(*sys.argv[1:3])
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def api_server(tmp_path: Path) -> Iterator[str]:
+    """Its port; it answers everything with one node, whose engine is refused."""
+    words: list[str | Path] = ["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=api"]
+    words += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext",
+              "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", tmp_path / "key",
+              "-out", tmp_path / "ca.crt"]  # fmt: skip
+    run([program("openssl"), *words])
+    argv: list[str | Path] = [sys.executable, "-c", _SERVER, tmp_path / "ca.crt", tmp_path / "key",
+            tmp_path / "requests", json.dumps(NODE)]  # fmt: skip
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+# As the pod has it: the root read-only, no capability, the token and the authority mounted.
+_POD = """
+root=$1 secrets=$2; shift 2
+mount --bind "$root" "$root" || exit
+for name in proc dev; do mount --rbind "/$name" "$root/$name" || exit; done
+mount -t tmpfs none "$root/opt/runc-wrap" || exit
+mount -t tmpfs none "$root/run/runc-wrap" || exit
+mount -t tmpfs none "$root/var/run" || exit
+mkdir -p "$root/var/run/secrets/kubernetes.io/serviceaccount" || exit
+cp "$secrets/ca.crt" "$secrets/token" "$root/var/run/secrets/kubernetes.io/serviceaccount" || exit
+mount -o remount,bind,ro "$root" || exit
+exec setpriv --bounding-set=-all,+sys_chroot --no-new-privs chroot "$root" "$@"
+"""
+
+
+def _in_pod(root: Path, secrets: Path, port: str, *words: str) -> Run:
+    (secrets / "token").write_text("secret")
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _POD, "sh"]
+    env = environment(KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT=port)
+    argv: list[str | Path] = [*inside, root, secrets, "/runc-wrap/bin/runc-wrapctl", *words]
+    return attempt(argv, env=env)
+
+
+def test_the_installer_in_it_talks_to_the_api_server_by_tls(
+    root: Path, api_server: str, tmp_path: Path
+) -> None:
+    ended = _in_pod(root, tmp_path, api_server, "cluster", "install", "--node", "n1", "--once")
+    assert ended.returncode == 1, ended.stderr
+    assert "refused: this node's container engine is docker://26.1" in ended.stderr
+    requests = (tmp_path / "requests").read_text().splitlines()
+    assert [line.split()[0] for line in requests] == ["GET", "PATCH", "POST"]
+    assert "runc-wrap.dev/state" in requests[1]
+    assert "Refused" in requests[2]
+
+
+def test_it_trusts_no_other_authority(root: Path, api_server: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    words: list[str | Path] = ["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=other"]
+    words += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", other / "key",
+              "-out", other / "ca.crt"]  # fmt: skip
+    run([program("openssl"), *words])
+    ended = _in_pod(root, other, api_server, "cluster", "install", "--node", "n1", "--once")
+    assert ended.returncode == 1
+    assert "certificate verify failed" in ended.stderr
+    assert not (tmp_path / "requests").exists()
+
+
+def test_a_node_that_is_not_ready_is_said_to_the_kubelet(
+    root: Path, api_server: str, tmp_path: Path
+) -> None:
+    ended = _in_pod(root, tmp_path, api_server, "cluster", "is-ready")
+    assert (ended.returncode, ended.stderr) == (1, "")
