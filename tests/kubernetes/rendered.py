@@ -1,0 +1,36 @@
+"""What kubectl makes of deploy/kubernetes: the objects of an overlay."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from harness.host.processes import run
+from harness.node.install import SOURCE
+from harness.node.requirements import program
+
+DIRECTORY = SOURCE / "deploy" / "kubernetes"
+OVERLAYS = ("base", *(f"overlays/{name}" for name in
+                      ("audit", "enforce", "per-pool", "taint", "uninstall")))  # fmt: skip
+
+Object = dict[str, Any]
+
+
+@cache
+def text(overlay: str) -> str:
+    return run([program("kubectl"), "kustomize", DIRECTORY / overlay]).stdout
+
+
+def objects(overlay: str) -> list[Object]:
+    return list(yaml.safe_load_all(text(overlay)))
+
+
+def of_kind(overlay: str, kind: str) -> list[Object]:
+    return [one for one in objects(overlay) if one["kind"] == kind]
+
+
+def pod(daemonset: Object) -> Object:
+    spec: Object = daemonset["spec"]["template"]["spec"]
+    return spec
