@@ -1,13 +1,13 @@
 """The Kubernetes API server, as a pod reaches it: by the token and the authority in its files.
 
 Every request has a connection of its own, a bound on its time and on its answer, and no retry: the
-caller comes again. The token is read anew, because the kubelet replaces it.
+caller comes again. The token is read anew, because the kubelet replaces it. http.client is imported
+when it is needed: it takes the ssl that it then finds, which has to be the image's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import time
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from runc_wrap.host import files
 from runc_wrap.node.cluster import tls
 
 if TYPE_CHECKING:
+    import http.client
     from collections.abc import Callable, Mapping
 
     Json = dict[str, Any]
@@ -66,6 +67,8 @@ class ApiServer:
         return self._request("POST", path, what, PLAIN)
 
     def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
+        from http.client import HTTPException  # noqa: PLC0415 - see above
+
         try:
             connection = self.connect()
             try:
@@ -74,7 +77,7 @@ class ApiServer:
                 status, answer = _answer(connection)
             finally:
                 connection.close()
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise Unreachable(f"the API server does not answer: {_said(error)}") from error
         return _object(status, answer)
 
@@ -134,9 +137,11 @@ def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer
     if not host or not port.isdecimal():
         raise Unreachable("this is not run in a pod: KUBERNETES_SERVICE_HOST and _PORT are not set")
 
+    tls.provide()
+    from http.client import HTTPSConnection  # noqa: PLC0415 - see above
+
     def connect() -> http.client.HTTPConnection:
         trusted = tls.context(directory / "ca.crt")
-        return http.client.HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
+        return HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
 
-    tls.provide()
     return ApiServer(connect, directory / "token")

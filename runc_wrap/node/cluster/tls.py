@@ -21,14 +21,15 @@ def provide() -> None:
     """See that `import ssl` finds a module that can make TLS. Raises OSError."""
     if not DIRECTORY.is_dir() or str(DIRECTORY) in sys.path:
         return  # an interpreter with an OpenSSL of its own, as a developer's
+    if "ssl" in sys.modules:
+        raise OSError("the archive's ssl was imported before the image's")
     for name in LIBRARIES:
         ctypes.CDLL(str(DIRECTORY / name), mode=ctypes.RTLD_GLOBAL)
     sys.path.insert(0, str(DIRECTORY))
 
 
 def context(authority: Path) -> ssl.SSLContext:
-    """Return a context that trusts this file's certificates alone. Raises OSError."""
-    provide()
-    import ssl  # noqa: PLC0415 - only now is it the one that we want
+    """Return a context that trusts this file alone; `provide` comes first. Raises OSError."""
+    import ssl  # noqa: PLC0415 - after `provide` it is the one that is wanted
 
     return ssl.create_default_context(cafile=str(authority))
