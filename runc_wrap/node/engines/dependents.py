@@ -21,6 +21,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
 _OF_CRIO = "CRI-O's pods are known by their files"
 _MAY_BE_CRIO = ("crio", UNKNOWN)
 _CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
+_CONNECTING = 10.0  # seconds to wait for room in a listener's queue
 _PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
 
@@ -224,6 +226,8 @@ def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:
     A containerd that does not run tells none; its tasks are found by their bundles. Raises Unknown
     if it takes too long.
     """
+    if _is_off(address):
+        return
     words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
     kind = 'labels."io.cri-containerd.kind"==sandbox'
     until = time.monotonic() + _PODS_SECONDS
@@ -234,6 +238,19 @@ def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:
             told = json.loads(installed_programs.output(ctr, *words, "info", name) or "null")
             metadata = base64.b64decode(told["Extensions"][_SANDBOX]["value"])
             yield name, json.loads(metadata)["Metadata"]["RuntimeHandler"]
+
+
+def _is_off(address: str) -> bool:
+    """Tell whether nothing listens there, which `ctr` says only after ten seconds."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(_CONNECTING)
+        try:
+            asking.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:  # it may be there, and slow
+            return False
+    return False
 
 
 def _tasks(state: Path, namespace: str, path: str) -> Iterator[Dependent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import short_directory
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, Container
 from runc_wrap.ledger import record as ledger_record
@@ -110,15 +112,28 @@ SHOWN = {
 }
 
 
-def _containerd(programs: Path, info: str) -> list[dependents.Dependent]:
+def _containerd(programs: Path, info: str, *, listens: bool = True) -> list[dependents.Dependent]:
+    """Ask a containerd whose pods `ctr` shows."""
     script = f'case "$*" in *list*) echo a b;; *) {info};; esac'
     machine.fake(programs, "ctr", script)
-    return dependents.by_name("containerd", programs / "config.toml", STRICT)
+    with short_directory("dep") as place, socket.socket(socket.AF_UNIX) as at:
+        dump = f"printf '[grpc]\\naddress = \"{place}/c.sock\"\\n'"
+        machine.fake(programs, "containerd", dump)
+        at.bind(f"{place}/c.sock")
+        if listens:
+            at.listen()
+        return dependents.by_name("containerd", programs / "config.toml", STRICT)
 
 
 def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
     found = _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
     assert [each.name for each in found] == ["k8s.io/a", "k8s.io/b"]
+
+
+def test_a_containerd_that_does_not_run_is_not_waited_for(programs: Path) -> None:
+    asked = programs.parent / "asked"
+    assert _containerd(programs, f"touch {asked}", listens=False) == []
+    assert not asked.exists()
 
 
 def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_each(
