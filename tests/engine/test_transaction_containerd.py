@@ -287,6 +287,28 @@ def test_killed_it_is_taken_back_later(node: Node, verb: str) -> None:
     assert node.running() == [LIVES]
 
 
+def test_an_engine_that_asked_a_former_runtime_for_its_features_is_named(node: Node) -> None:
+    """Its socket is one that only its own configuration names."""
+    done = node.add()
+    assert done.returncode == 0, done.stderr + done.stdout
+
+    def said() -> list[str]:
+        applied = node.ctl("apply", "--force")
+        assert applied.returncode == 0, applied.stderr
+        found = json.loads(node.ctl("doctor", "--json").stdout)
+        findings = [one["sentence"] for one in found["findings"] if one["check"] == "features"]
+        told = (applied.stdout + applied.stderr).splitlines()
+        return [*findings, *(line for line in told if "asked for the runtime's features" in line)]
+
+    assert said() == []
+    (node.installed.prefix / "etc/config.toml").write_text('runtime = ["crun"]\n')
+    finding, remark = said()
+    assert "asked for the runtime's features when it started" in finding
+    assert remark.endswith("restart it: systemctl restart containerd")
+    assert node.unit.restart()
+    assert said() == []
+
+
 def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -> None:
     config = node.engine.space.inside(node.etc) / "containerd/config.toml"
     config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
