@@ -62,6 +62,7 @@ def test_a_pods_containers_are_named_as_kubernetes_names_them(
             "checked": len([one for one in found.values() if one["action"]]),
             "disagreeing": [],
             "unchecked": [],
+            "sampled": [],
             "users": [],
         },
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
-NOTHING = {"checked": 0, "disagreeing": [], "unchecked": [], "users": []}
+NOTHING = {"checked": 0, "disagreeing": [], "unchecked": [], "sampled": [], "users": []}
 HOSTILE = "\x1b[31m[bold]red[/bold]\u202e\x07"
 DECIDED = {
     "action": "inject",
