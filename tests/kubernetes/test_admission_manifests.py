@@ -11,7 +11,7 @@ import pytest
 from tests.kubernetes.admission_policy import ADMISSION, COMPONENTS, rendered
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "admission.md"
-VALIDATING = ("opt-out-by-label", "opt-out-by-right")
+VALIDATING = ("opt-out-by-label", "opt-out-by-right", "own-node")
 MUTATING = ("stamp-by-label", "stamp-by-right", "runtime-class")
 NEWEST = "1.37"
 

@@ -1,0 +1,102 @@
+"""The installer's account may change its own node only, and there only what is its own."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from runc_wrap.node.cluster import node_object
+from tests.kubernetes import rendered
+from tests.kubernetes.admission_policy import DeniedError, Policies, Request
+from tests.unit.node.cluster.merge_patch import merged
+
+CLAIM = "authentication.kubernetes.io/node-name"
+OTHER_TAINT = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
+NODE: dict[str, Any] = {
+    "kind": "Node",
+    "metadata": {"name": "n1", "labels": {"zone": "a"}, "annotations": {"a": "b"},
+                 "resourceVersion": "7"},
+    "spec": {"taints": [OTHER_TAINT]},
+}  # fmt: skip
+
+
+@dataclass
+class ByInstaller(Request):
+    """A request with the token of a pod on `on`; None: a token that names no node."""
+
+    on: str | None = "n1"
+    user: str = "system:serviceaccount:runc-wrap:runc-wrap-installer"
+
+    def variables(self) -> dict[str, Any]:
+        found = super().variables()
+        extra = {} if self.on is None else {"extra": {CLAIM: [self.on]}}
+        found["request"]["userInfo"] = {"username": self.user, **extra}
+        return found
+
+
+@pytest.fixture(scope="module")
+def policies() -> Policies:
+    return Policies("own-node")
+
+
+def _update(change: dict[str, Any], **more: Any) -> ByInstaller:
+    new = merged(NODE, change)
+    return ByInstaller(new, copy.deepcopy(NODE), "UPDATE", "nodes", **more)
+
+
+@pytest.mark.parametrize("is_ready", [True, False, None])
+@pytest.mark.parametrize("taints", [True, False])
+def test_all_that_the_installer_does_is_allowed(
+    policies: Policies, is_ready: bool | None, taints: bool
+) -> None:
+    node = node_object.read(NODE)
+    change = node_object.change(node, "ready abc", "0.2.0", is_ready=is_ready, taints=taints)
+    assert change is not None
+    done = policies.admit(_update(change))
+    again = node_object.change(node_object.read(done), None, "", is_ready=False, taints=False)
+    assert again is not None
+    policies.admit(ByInstaller(merged(done, again), done, "UPDATE", "nodes"))
+
+
+OURS: dict[str, Any] = {"metadata": {"labels": {"runc-wrap.dev/ready": "true"}}}
+DENIED: list[tuple[dict[str, Any], str | None, str]] = [
+    (OURS, "n2", "own node only"),
+    (OURS, None, "own node only"),
+    ({"metadata": {"labels": {"zone": "b"}}}, "n1", "labels and annotations"),
+    ({"metadata": {"labels": {"zone": None}}}, "n1", "labels and annotations"),
+    ({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}, "n1", "labels"),
+    ({"metadata": {"labels": None}}, "n1", "labels and annotations"),
+    ({"metadata": {"annotations": {"a": "c"}}}, "n1", "labels and annotations"),
+    ({"metadata": {"annotations": None}}, "n1", "labels and annotations"),
+    ({"spec": {"taints": []}}, "n1", "taint only"),
+    ({"spec": {"taints": [OTHER_TAINT, {**OTHER_TAINT, "key": "x"}]}}, "n1", "taint only"),
+    ({"spec": None}, "n1", "taint only"),
+    ({"spec": {"unschedulable": True}}, "n1", "taint only"),
+]
+
+
+@pytest.mark.parametrize(("change", "on", "why"), DENIED)
+def test_all_else_is_refused(
+    policies: Policies, change: dict[str, Any], on: str | None, why: str
+) -> None:
+    with pytest.raises(DeniedError, match=why):
+        policies.admit(_update(change, on=on))
+
+
+def test_it_creates_no_node(policies: Policies) -> None:
+    with pytest.raises(DeniedError):
+        policies.admit(ByInstaller(copy.deepcopy(NODE), None, "CREATE", "nodes"))
+
+
+def test_nobody_else_is_asked_about(policies: Policies) -> None:
+    change = {"metadata": {"labels": {"zone": "b"}}}
+    policies.admit(_update(change, on="n2", user="system:node:n1"))
+
+
+def test_the_account_is_the_one_of_the_manifests() -> None:
+    (account,) = rendered.of_kind("base", "ServiceAccount")
+    name = f"{account['metadata']['namespace']}:{account['metadata']['name']}"
+    assert ByInstaller({}).user == f"system:serviceaccount:{name}"
