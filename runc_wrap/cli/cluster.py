@@ -46,6 +46,11 @@ def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--node", envvar="NODE_NAME", required=True, help="This node's name."),
         click.option("--pod", envvar="POD_NAME", default="installer", help="This pod's name."),
+        click.option(
+            "--engine-config",
+            default="",
+            help="The engine's configuration file, on a node with several engines.",
+        ),
         click.option("--once", is_flag=True, help="Do what there is to do, and end."),
     ):
         command = option(command)
@@ -55,19 +60,19 @@ def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
 @cluster.command()
 @_pod_options
 @click.option("--taint", is_flag=True, help="Keep new pods off the node until it is ready.")
-def install(*, node: str, pod: str, once: bool, taint: bool) -> None:
+def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str) -> None:
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
-    installer = Installer(_PLACES, NodeCommands(_PLACES, Manager(_SOCKET)), reporter)
+    installer = Installer(_PLACES, _commands(engine_config), reporter)
     _keep(installer.run, once=once, well=next_step.READY)
 
 
 @cluster.command()
 @_pod_options
-def remove(*, node: str, pod: str, once: bool) -> None:
+def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
-    remover = Remover(_PLACES, NodeCommands(_PLACES, Manager(_SOCKET)), reporter)
+    remover = Remover(_PLACES, _commands(engine_config), reporter)
     _keep(remover.run, once=once, well=next_step.REMOVED)
 
 
@@ -85,6 +90,10 @@ def apply(places: Places, /) -> None:
 def is_ready() -> None:
     """Exit with 0 if the node is as it should be: the pod's readiness probe."""
     raise SystemExit(0 if _MARK.exists() else output.WRONG)
+
+
+def _commands(engine_config: str) -> NodeCommands:
+    return NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
 
 
 def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:

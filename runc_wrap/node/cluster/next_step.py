@@ -163,10 +163,15 @@ def _in_force(seen: Seen) -> Decision:
     return Decision(NOTHING, READY, is_ready=True)
 
 
-def registration(document: Any, engine: str) -> Registration:  # noqa: ANN401 - any JSON value
-    """Return what `engine status --json` says of our handler; nothing of what it does not say."""
+def registration(document: Any, engine: str, config: str = "") -> Registration:  # noqa: ANN401
+    """Return what `engine status --json` says of our handler; nothing of what it does not say.
+
+    `config` is the engine's configuration if it has to be that one.
+    """
     for one in document if isinstance(document, list) else []:
-        if isinstance(one, dict) and one.get("engine") == engine:
+        if not isinstance(one, dict) or one.get("engine") != engine:
+            continue
+        if config in ("", one.get("config")):
             return _of_engine(one)
     return Registration()
 

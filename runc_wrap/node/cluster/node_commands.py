@@ -21,10 +21,14 @@ _REGISTERING = 1700.0  # less than until the transaction's own timer takes it ba
 
 @dataclass(frozen=True)
 class NodeCommands:
-    """The host's commands for one installation. Every method raises SystemdError."""
+    """The host's commands for one installation. Every method raises SystemdError.
+
+    `config` is the engine's configuration where a node has several engines, "" otherwise.
+    """
 
     places: Places
     manager: Manager
+    config: str = ""
 
     def install(self, archive: Path) -> Ended:
         """Install the release of an archive that lies on the node."""
@@ -38,12 +42,16 @@ class NodeCommands:
 
     def register(self, engine: str) -> Ended:
         """Register the handler as a transaction, proved by a canary."""
-        return self._ctl("register", _REGISTERING, "engine", "add", engine, "--restart", "--json")
+        return self._changed("register", "add", engine)
 
     def unregister(self, engine: str) -> Ended:
         """Remove the handler as a transaction."""
-        words = ("engine", "remove", engine, "--restart", "--json")
-        return self._ctl("unregister", _REGISTERING, *words)
+        return self._changed("unregister", "remove", engine)
+
+    def _changed(self, step: str, verb: str, engine: str) -> Ended:
+        which = ("--config", self.config) if self.config else ()
+        words = ("engine", verb, engine, *which, "--restart", "--json")
+        return self._ctl(step, _REGISTERING, *words)
 
     def uninstall(self, *, purges: bool) -> Ended:
         """Take the installation back, with its settings if `purges`."""
@@ -55,7 +63,7 @@ class NodeCommands:
         ended = self._ctl("status", _LOOKING, "engine", "status", "--json")
         if ended.document is None:
             raise SystemdError(f"`engine status` told nothing that can be read: {ended.reason}")
-        return next_step.registration(ended.document, engine)
+        return next_step.registration(ended.document, engine, self.config)
 
     def _ctl(self, step: str, seconds: float, *words: str) -> Ended:
         program = str(self.places.wrapper.with_name("runc-wrapctl"))

@@ -182,6 +182,16 @@ def test_what_engine_status_says_of_our_handler(document: Any, found: Registrati
     assert next_step.registration(document, "containerd") == found
 
 
+def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
+    document = [
+        {"engine": "containerd", "config": "/a", "handlers": []},
+        {"engine": "containerd", "config": "/b", "handlers": [OURS]},
+    ]
+    assert next_step.registration(document, "containerd", "/b") == PROVED
+    assert next_step.registration(document, "containerd", "/a") == Registration()
+    assert next_step.registration(document, "containerd", "/c") == Registration()
+
+
 ENGINES = [
     ("containerd://1.7.24", ("containerd", "1.7.24")),
     ("containerd://2.2.2-bd1.34", ("containerd", "2.2.2-bd1.34")),
